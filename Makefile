@@ -1,0 +1,53 @@
+# Each target sets up what it needs: a virtual environment in .venv with the hash-locked packages of requirements/.
+PYTHON ?= python3.11
+ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+.PHONY: help demo test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.venv/bin/python:
+	@echo "Creating .venv"
+	@$(PYTHON) -m venv .venv || python3 -m venv .venv
+
+.venv/demo.stamp: requirements/demo.txt | .venv/bin/python
+	@echo "Installing the locked packages of requirements/demo.txt"
+	@$(INSTALL) -r requirements/demo.txt
+	@$(EDITABLE)
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the locked packages of requirements/dev.txt"
+	@$(INSTALL) -r requirements/dev.txt
+	@$(EDITABLE)
+	@touch $@ .venv/demo.stamp
+
+demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (ARGS="--seconds 30")
+	@$(BIN)/kis-bond demo $(ARGS)
+
+test: .venv/dev.stamp check  ## everything: check, then all tests, against a real Kafka where one can be had
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+check: .venv/dev.stamp  ## formatting, lint, types, import contracts, and the tests that need nothing but Python
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -m "not kafka and not registry"
+
+bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
+	@for set in "runtime:" "demo:--extra demo --group build" "dev:--all-extras --group build"; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	    $${set#*:} pyproject.toml -o requirements/$${set%%:*}.txt; done
+
+clean:  ## remove what the targets made
+	rm -rf .venv .cache .coverage* .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""What never waits: text and time in, values out."""

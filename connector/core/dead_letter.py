@@ -1,0 +1,39 @@
+"""Says how a frame or record that could not become a tick is published."""
+
+from typing import NamedTuple
+
+from connector.core.avro import BadTick
+from connector.core.frame import BadFrame, Received, WireRecord
+
+Headers = list[tuple[str, bytes]]
+
+
+class DeadLetter(NamedTuple):
+    """One record of the dead-letter topic; key None for a bad frame, and for a record without a readable ISIN."""
+
+    reason: str
+    key: bytes | None
+    value: bytes
+    timestamp_ms: int
+    headers: Headers
+
+
+def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
+    """Return the dead letter of a whole frame: its bytes as received."""
+    return DeadLetter(bad.reason, None, frame.raw, frame.received_ns // 1_000_000, _headers(frame, bad.reason, bad.detail))
+
+
+def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:
+    """Return the dead letter of one record: its raw text, decrypted where the frame was encrypted."""
+    headers = [*_headers(frame, bad.reason, bad.detail), ("field", bad.field.encode())]
+    key = bad.isin.encode() if bad.isin else None
+    return DeadLetter(bad.reason, key, record.text.encode(), frame.received_ns // 1_000_000, headers)
+
+
+def _headers(frame: Received, reason: str, detail: str) -> Headers:
+    return [
+        ("reason", reason.encode()),
+        ("detail", detail.encode("ascii", "backslashreplace")),
+        ("received-ns", b"%d" % frame.received_ns),
+        ("slot", b"%d" % frame.slot),
+    ]

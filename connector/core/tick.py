@@ -1,0 +1,91 @@
+"""Says what a column's text may be, and what follows from a record's text and its receive time."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from hashlib import blake2b
+from typing import NamedTuple
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988-10-09
+CLOCK_ALLOWANCE_MS = HOUR_MS  # a trade does not come from the future; the hour allows for clocks
+
+Identity = blake2b
+
+_DECIMAL = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
+_VOLUME = re.compile(r"-?[0-9]+")
+_HOUR = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
+
+
+class BadColumn(ValueError):  # noqa: N818 - a fact about the record, not an error of ours
+    """A column's text that the schema cannot hold: a FIELD_* reason and an ASCII sentence; the codec adds the column's name."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Moment(NamedTuple):
+    """When a tick was traded: days since 1970-01-01 in Seoul, and ms since the epoch."""
+
+    trade_date: int
+    traded_at_ms: int
+
+
+def decimal(text: str, precision: int, scale: int) -> Decimal:
+    """Return the number a decimal column holds. Raises BadColumn FIELD_NUMBER or FIELD_RANGE. Never a float."""
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a decimal number")
+    whole, fraction = match[1], (match[2] or "").rstrip("0")
+    if len(whole) > precision - scale or len(fraction) > scale:
+        raise BadColumn("FIELD_RANGE", f"{_quoted(text)} has more than {precision - scale} digits before or {scale} after the point")
+    return Decimal(f"{'-' if text[0] == '-' else ''}{whole}.{fraction or '0'}")
+
+
+def volume(text: str) -> int:
+    """Return the number a volume column holds. Raises BadColumn FIELD_NUMBER or FIELD_RANGE (negative, or over 18 digits)."""
+    if text.isdigit() and text.isascii() and len(text) <= 18:
+        return int(text)
+    if _VOLUME.fullmatch(text) is None:
+        raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a whole number")
+    raise BadColumn("FIELD_RANGE", f"{_quoted(text)} is negative or has more than 18 digits")
+
+
+def time_of_day_ms(text: str) -> int:
+    """Return milliseconds since midnight of an HHMMSS text. Raises BadColumn FIELD_TIME."""
+    match = _HOUR.fullmatch(text)
+    if match is None:
+        raise BadColumn("FIELD_TIME", f"{_quoted(text)} is not HHMMSS")
+    hours, minutes, seconds = match.groups()
+    return ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000
+
+
+def moment(time_of_day: int, received_ms: int) -> Moment:
+    """Return when a tick was traded: its time of day (ms) on the latest Seoul date no more than an hour after `received_ms`.
+
+    The record carries HHMMSS only, so the date comes from the recorded receive time, never from the clock at a replay.
+    """
+    day = (received_ms + SEOUL_MS + CLOCK_ALLOWANCE_MS - time_of_day) // DAY_MS
+    return Moment(day, day * DAY_MS - SEOUL_MS + time_of_day)
+
+
+def identity(trade_date: date) -> Identity:
+    """Return the hash that every identity of a trade date begins with: over `YYYY-MM-DD|`."""
+    return blake2b(f"{trade_date}|".encode(), digest_size=16)
+
+
+def tick_id(day: Identity, text: str) -> bytes:
+    """Return a tick's identity, 32 lower-case hex digits, from its day's `identity` and the record's raw wire text.
+
+    Nothing local enters it, so that copies agree wherever they were made.
+    """
+    digest = day.copy()
+    digest.update(text.encode())
+    return digest.hexdigest().encode()
+
+
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= 40 else text[:40] + "...")
