@@ -42,7 +42,7 @@ check: .venv/dev.stamp  ## formatting, lint, types, import contracts, and the te
 	@$(BIN)/python -m pytest -q -m "not kafka and not registry"
 
 bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
-	@$(BIN)/python benchmarks/bench.py $(ARGS)
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "runtime:" "demo:--extra demo --group build" "dev:--all-extras --group build"; do \

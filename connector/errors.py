@@ -32,25 +32,25 @@ class ConfigurationError(ConnectorError):
         super().__init__("\n".join(self.problems))
 
 
-class RequestMalformed(ConnectorError):  # noqa: N818 - named for what happened, here and below
+class RequestMalformed(ConnectorError):
     """The caller asked for something that cannot be understood; nothing was done."""
 
     exit_code: ClassVar[int] = 2
 
 
-class CredentialsRefused(ConnectorError):  # noqa: N818
+class CredentialsRefused(ConnectorError):
     """KIS refused every app key this process tried, for good."""
 
     exit_code: ClassVar[int] = 3
 
 
-class JournalUnusable(ConnectorError):  # noqa: N818
+class JournalUnusable(ConnectorError):
     """The journal cannot be written, is held by another instance, or was written by a newer version."""
 
     exit_code: ClassVar[int] = 4
 
 
-class NotInTime(ConnectorError):  # noqa: N818
+class NotInTime(ConnectorError):
     """Something waited for did not happen in time, a peer was out of reach or not permitted, or drift was found."""
 
     exit_code: ClassVar[int] = 5

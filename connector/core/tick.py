@@ -18,7 +18,7 @@ _VOLUME = re.compile(r"-?[0-9]+")
 _HOUR = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
 
 
-class BadColumn(ValueError):  # noqa: N818 - a fact about the record, not an error of ours
+class BadColumn(ValueError):
     """A column's text that the schema cannot hold: a FIELD_* reason and an ASCII sentence; the codec adds the column's name."""
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -1,0 +1,387 @@
+"""The running connector: every part built, run in one task group, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Never
+
+import structlog
+
+from connector import __version__
+from connector.core import remembered, status, subscription
+from connector.core.approval import Granted
+from connector.core.avro import TickSchema, registry_prefix
+from connector.core.placement import placement
+from connector.core.status import Situation
+from connector.errors import CredentialsRefused
+from connector.logs import hide
+from connector.metrics import Figures
+from connector.schema_files import bond_tick
+from connector.shell import kafka_client, registry
+from connector.shell.approval import ApprovalService
+from connector.shell.compacted_topic import CompactedTopic
+from connector.shell.control_topic import ControlTopic
+from connector.shell.credentials import Credentials, require_credentials
+from connector.shell.delivery import Delivery, Kafka
+from connector.shell.event_topic import EventTopic
+from connector.shell.http import HttpServer
+from connector.shell.journal import Journal, Loss
+from connector.shell.kis_feed import KisFeed
+from connector.shell.record_writer import RecordWriter
+from connector.shell.status_topic import StatusTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiokafka import AIOKafkaProducer
+
+    from connector.core.approval import Answer, AppKey
+    from connector.core.status import Record
+    from connector.settings import Settings
+
+log = structlog.get_logger("connector.app")
+
+UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
+SAVED_LISTS: Final = "lists"
+STATUS_PAUSE_SECONDS: Final = 0.05  # changes within this time are one round of status records
+ALIVE_SECONDS: Final = 10.0  # how often status records are made without a change, for the slots' alive_at
+SETTLE_SECONDS: Final = 2.0
+RECENT_EVENTS: Final = 100
+# A thread that wants the interpreter gets it within this time from one that does not wait, so that a journal commit is not held up.
+SWITCH_SECONDS: Final = 0.001
+
+
+async def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> int:
+    """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the HTTP port once it is bound.
+
+    Raises ConfigurationError, JournalUnusable, and CredentialsRefused where KIS refused every app key at start.
+    """
+    require_credentials(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    losses: list[Loss] = []
+    journal = await Journal.open(settings.journal, losses.append)
+    try:
+        connector = Connector(settings, journal)
+        journal.on_loss = connector.tell_loss
+        http = HttpServer(settings.http, connector)
+        await http.start()
+        if on_ready:
+            on_ready(http.port)
+        for loss in losses:
+            connector.tell_loss(loss)
+        try:
+            await connector.run()
+        finally:
+            await http.stop()
+    finally:
+        await journal.close()
+    if connector.refusal:
+        raise connector.refusal
+    return UNDELIVERED if journal.pending else 0
+
+
+class Connector:
+    """Everything between KIS and Kafka, over an open journal."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._started_at = _now()
+        self._stopping: str | None = None
+        self.refusal: CredentialsRefused | None = None
+        self._changed = asyncio.Event()
+        self._recent_events: list[dict[str, Any]] = []
+        self._records: dict[str, Record] = {}
+        self._saved: subscription.Lists | None = None
+        self._placement: dict[str, int] = {}
+        self._desired: list[subscription.Desired] = []
+        self._credentials = Credentials(settings.kis)
+        self._approval = ApprovalService(settings.kis.approval_url)
+        self.feeds = [
+            KisFeed(
+                slot,
+                settings.kis,
+                self._read_app_key,
+                journal,
+                self._changed.set,
+                self._tell,
+                request_approval_key=self._request_approval_key,
+            )
+            for slot in range(self._credentials.count())
+        ]
+        self.delivery = Delivery(journal, TickSchema(bond_tick()), self._kafka(), self._framing)
+        self._control = ControlTopic(self._previous_lists, self._on_lists)
+        self._control_reader = CompactedTopic(settings.topics.control, self._client_arguments, self._control.snapshot, self._control.follow)
+        self._status_topic = StatusTopic(self._writer(settings.topics.status))
+        self._status_reader = CompactedTopic(settings.topics.status, self._client_arguments, self._on_known_status, _ignore)
+        self._event_topic = EventTopic(self._writer(settings.topics.events))
+        self._figures = Figures(journal, self.delivery, self.feeds, cleartext=settings.kis.websocket_url.startswith("ws://"))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run every part until told to stop; every part waits out what is away, so that only a stop or a bug ends the group."""
+        stop = self._stop_on_signals()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for feed in self.feeds:
+                    group.create_task(feed.run(), name=f"feed-{feed.slot}")
+                for name, task in {
+                    "delivery": self.delivery.run(),
+                    "lists": self._read_lists(),
+                    "plan": self._plan(),
+                    "status": self._status_topic.run(),
+                    "events": self._event_topic.run(),
+                    "stop": self._stop_when(stop),
+                }.items():
+                    group.create_task(task, name=name)
+        except* _Stopped:
+            log.info("stopped", pending=self._journal.pending)
+
+    def _stop_on_signals(self) -> asyncio.Event:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        task = asyncio.current_task()
+
+        def told(name: str) -> None:
+            if stop.is_set() and task:  # a second signal stops at once; what is undelivered is safe in the journal
+                task.cancel()
+            self._stopping = name
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # only the main thread's loop takes signals
+                loop.add_signal_handler(number, told, number.name)
+        self._stop_event = stop
+        return stop
+
+    def stop(self) -> None:
+        """Stop as a SIGTERM does."""
+        self._stopping = self._stopping or "told"
+        self._stop_event.set()
+
+    async def _stop_when(self, stop: asyncio.Event) -> Never:
+        """Wait for the word, then: leave KIS politely, deliver what is journalled within the deadline, say goodbye on the topics."""
+        await stop.wait()
+        log.info("stopping", reason=self._stopping, pending=self._journal.pending)
+        await asyncio.gather(*(feed.stop() for feed in self.feeds))
+        if self._records:
+            self._status_topic.publish(status.stopped(self._records, _now()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.delivery.stop_deadline_seconds):
+                await self.delivery.drained(self._journal.last_seq)
+        await asyncio.gather(self._status_topic.settle(SETTLE_SECONDS), self._event_topic.settle(SETTLE_SECONDS))
+        raise _Stopped
+
+    # -- the lists' way ------------------------------------------------------------------------------------------------
+
+    async def _read_lists(self) -> None:
+        """Read the status topic (what was in force), then the control topic; while neither can be had, use the saved lists."""
+        self._saved = remembered.from_text(await self._journal.recall(SAVED_LISTS))
+        async with asyncio.TaskGroup() as group:
+            known = group.create_task(self._status_reader.run(), name="status-reader")
+            if self._saved is not None and not await _within(self._status_reader.restored, SETTLE_SECONDS):
+                log.warning("saved_lists_used", lists=len(self._saved.entries), reason=self._status_reader.problem)
+                self._control.use_saved(self._saved)
+            await self._status_reader.restored.wait()
+            known.cancel()
+            await self._control_reader.run()
+
+    def _on_known_status(self, records: Sequence[Any]) -> None:
+        known = self._status_topic.known(records)
+        self._records = status.unconfirmed(known, _now()) | self._records
+
+    def _previous_lists(self) -> subscription.Lists:
+        return remembered.from_status(self._records, self._saved)
+
+    def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
+        self._desired = subscription.desired(lists)
+        self.delivery.requested = frozenset(bond.isin for bond in self._desired)
+        if named:
+            for feed in self.feeds:
+                feed.retry_rejected(named)
+        self._place()
+        self._changed.set()
+
+    def _place(self) -> None:
+        """Say to each slot what it carries; an unchanged wish changes nothing there."""
+        isins = [bond.isin for bond in self._desired]
+        self._placement = placement(isins, {feed.slot: feed.capacity for feed in self.feeds})
+        for feed in self.feeds:
+            feed.want([isin for isin in isins if self._placement.get(isin) == feed.slot])
+
+    async def _plan(self) -> None:
+        """After each change: place anew (a session may have learnt its limit), publish the status, keep the lists for the next start."""
+        capacities, kept = {feed.slot: feed.capacity for feed in self.feeds}, None
+        while True:
+            await _within(self._changed, ALIVE_SECONDS)
+            self._changed.clear()
+            self._look_for_refusal()
+            if self._control.lists is None or self._stopping:
+                continue
+            if capacities != (capacities := {feed.slot: feed.capacity for feed in self.feeds}):
+                self._place()
+            self._publish_status(self._control.lists)
+            if kept is not (kept := self._control.lists):
+                await self._journal.remember(SAVED_LISTS, remembered.to_text(kept))
+            await asyncio.sleep(STATUS_PAUSE_SECONDS)
+
+    def _publish_status(self, lists: subscription.Lists) -> None:
+        slots = {feed.slot: feed.view for feed in self.feeds}
+        situation = Situation(self._desired, self._placement, slots, lists, self._settings.replicas.name)
+        self._records = status.records(situation, self._records, _now())
+        self._figures.count_instruments(self._records)
+        self._status_topic.publish(self._records)
+
+    def _look_for_refusal(self) -> None:
+        """Stop where KIS refused every app key for good before any session came up (exit 3)."""
+        refusals = [feed.refused for feed in self.feeds]
+        if all(refusals) and not self._ever_connected and self._settings.replicas.coordination == "standalone" and not self._stopping:
+            self.refusal = CredentialsRefused("\n".join(str(refusal) for refusal in refusals))
+            self.stop()
+
+    # -- what the parts are built with -----------------------------------------------------------------------------------
+
+    def _read_app_key(self, slot: int) -> AppKey:
+        app_key = self._credentials.read(slot)
+        hide(app_key.appkey, app_key.appsecret)
+        return app_key
+
+    async def _request_approval_key(self, app_key: AppKey) -> Answer:
+        answer = await self._approval.request(app_key)
+        if isinstance(answer, Granted):
+            hide(answer.approval_key)
+        return answer
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return kafka_client.client_arguments(self._settings.kafka, self._settings.kafka_client_id)
+
+    def _producer(self) -> AIOKafkaProducer:
+        return kafka_client.make_producer(self._settings.kafka, self._settings.kafka_client_id)
+
+    def _writer(self, topic: str) -> RecordWriter:
+        return RecordWriter(topic, self._producer, kafka_client.abandon)
+
+    def _kafka(self) -> Kafka:
+        topics = self._settings.topics
+        return Kafka(topics.ticks, topics.dead_letters, self._producer, kafka_client.start, kafka_client.abandon)
+
+    async def _framing(self) -> bytes:
+        """Return what stands before each datum: the registry's id, or the single-object mark and fingerprint."""
+        schema = TickSchema(bond_tick())
+        if self._settings.registry.url is None:
+            return schema.single_object_prefix
+        subject = f"{self._settings.topics.ticks}-value"
+        found = await registry.schema_id(self._settings.registry, subject, schema.text, self._journal.recall, self._journal.remember)
+        return registry_prefix(found)
+
+    # -- what is told ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _ever_connected(self) -> bool:
+        return any(event["event"] == "session_up" for event in self._recent_events)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._recent_events = [*self._recent_events[1 - RECENT_EVENTS :], event]
+        self._event_topic.publish(event)
+
+    def tell_loss(self, loss: Loss) -> None:
+        """Publish frames that were received but given up."""
+        detail = {
+            "frames": loss.frames,
+            "bytes": loss.bytes,
+            "from": _rfc3339(loss.from_ns),
+            "to": _rfc3339(loss.to_ns),
+            "reason": loss.reason,
+        }
+        self._tell({"event": "loss", "at": _now(), "slot": loss.slot, "instrument": None, "detail": detail})
+
+    def is_alive(self) -> bool:
+        """Tell whether the event loop turns (it answered) and the journal's thread lives."""
+        return self._journal.is_alive
+
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return the reasons not to be ready, and what KIS holds up; Kafka going away later is neither."""
+        reasons = [f"stopping: {self._stopping}"] if self._stopping else []
+        if self._control.lists is None:
+            why = self._status_reader.problem or self._control_reader.problem or "not read to its end yet"
+            reasons.append(f"the wanted lists are not known: {why}")
+        reasons += [reader.unusable for reader in (self._status_reader, self._control_reader) if reader.unusable]
+        reasons += [problem for problem in (self.delivery.missing_topic, self._event_topic.missing) if problem]
+        if self._journal.write_error:
+            reasons.append(f"the journal is not writable: {self._journal.write_error}")
+        degraded: list[str] = []
+        for feed in self.feeds:
+            view = feed.view
+            if view.state in ("CONNECTED", "IDLE"):
+                continue
+            text = f"slot {view.slot} is {view.state}: {' '.join(filter(None, (view.code, view.message))) or 'no session yet'}"
+            (degraded if view.message and not feed.refused else reasons).append(text)
+        return reasons, degraded
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        return self._figures.text()
+
+    def status(self) -> dict[str, Any]:
+        """Return what there is to see: slots, lists, instruments, frames, ticks, recent events."""
+        reasons, degraded = self.readiness()
+        counts, journal = self.delivery.counts, self._journal
+        return {
+            "name": self._settings.replicas.name,
+            "version": __version__,
+            "started_at": self._started_at,
+            "ready": not reasons,
+            "reasons": reasons,
+            "degraded": degraded,
+            "topics": self._settings.topics.model_dump(),
+            "frames": {
+                "received": journal.received,
+                "finished": journal.finished,
+                "pending": journal.pending,
+                "lost": dict(journal.lost),
+            },
+            "ticks": {
+                "decoded": counts.decoded,
+                "acknowledged": counts.acknowledged,
+                "in_flight": counts.in_flight,
+                "unrequested": counts.unrequested,
+                "dead_letters": dict(counts.dead_letters),
+            },
+            "journal": {"bytes": journal.used_bytes, "max_bytes": self._settings.journal.max_bytes, "error": journal.write_error},
+            "delivery": {"waiting_for": self.delivery.waiting_for, "producer_rebuilds": counts.rebuilds},
+            "slots": _by_name(self._records, status.SLOT),
+            "lists": _by_name(self._records, status.LIST),
+            "instruments": _by_name(self._records, status.INSTRUMENT),
+            "events": self._recent_events[::-1],
+        }
+
+
+class _Stopped(Exception):
+    """Ends the task group after an orderly stop."""
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
+
+
+def _by_name(records: dict[str, Record], kind: str) -> dict[str, Record]:
+    return {key.removeprefix(kind): record for key, record in records.items() if key.startswith(kind)}
+
+
+def _ignore(_: object) -> None:
+    """Leave records that follow the first reading of our own status topic: we wrote them."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _rfc3339(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

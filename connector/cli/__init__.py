@@ -1,0 +1,97 @@
+"""The command `kis-bond`: which commands there are, and how each one ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+import typer
+from typer.core import TyperGroup
+
+from connector.cli import check, demo, run, simulate, subs, tail, topics
+from connector.cli.options import Config  # noqa: TC001 - the library reads annotations as it runs
+from connector.errors import ConnectorError
+from connector.logs import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+class EndingGroup(TyperGroup):
+    """Turns what stopped a command into its exit code and a plain message on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command named on the line."""
+        try:
+            return super().invoke(ctx)
+        except ConnectorError as error:
+            typer.echo(clean(str(error)), err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of our output went away, as `head` does: what Python still has to flush goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception:  # noqa: BLE001 - whatever a bug raises ends the command with its code
+            typer.echo(clean(traceback.format_exc()), err=True)
+            raise typer.Exit(ConnectorError.exit_code) from None
+
+
+app = typer.Typer(
+    name="kis-bond",
+    cls=EndingGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try [bold]kis-bond demo[/bold] first: it needs neither KIS nor Kafka. "
+    "Settings come from a YAML file (--config) and from the environment, such as KIS_BOND_KAFKA__BOOTSTRAP_SERVERS.",
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"kis-bond {version('kis-bond-connector')}")
+        raise typer.Exit
+
+
+@app.callback()
+def kis_bond(
+    *,
+    config: Config = None,  # noqa: ARG001 - read by the library or through the context
+    shown: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: ARG001 - read by the library or through the context
+) -> None:
+    """Korean bond ticks from Korea Investment & Securities, as Avro records in Kafka."""
+    # stdout is for data: until a command configures logs, nothing is logged but what ends it.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
+app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
+app.add_typer(topics.app, name="topics")
+app.add_typer(subs.app, name="subs")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,84 @@
+"""`kis-bond simulate`: the KIS simulator alone."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from connector.errors import RequestMalformed
+from simulator import Simulator, SimulatorSettings
+from simulator.faults import FaultUnknownError, listing
+
+EXAMPLES = """Examples:
+
+  kis-bond simulate --rest-port 9443 --ws-port 21000 --rate 50
+
+  kis-bond simulate --rate 1000 --sent-log sent.jsonl --fault malformed=20 --fault slow-replies=1 --json
+
+  kis-bond simulate --capacity 3 --fault reply:KR103502GA34=OPSP8992 --fault close=1001@30
+"""
+
+
+def simulate(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the approval call; 0 takes any.")] = 0,
+    ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the WebSocket; 0 takes any.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Ticks per second over all sessions.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
+    sent_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append every data frame sent, as JSON lines.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault; --list-faults names them.")] = None,
+    capacity: Annotated[int, typer.Option(min=0, help="Registrations a session may hold.")] = 41,
+    in_use: Annotated[Literal["refuse", "kick"], typer.Option(help="Which session loses when an app key comes twice.")] = "refuse",
+    linger: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long a vanished client's app key stays taken.")] = 0.0,
+    ping: Annotated[Literal["lenient", "strict"], typer.Option(help="Whether protocol Ping and Pong end the session.")] = "lenient",
+    pingpong: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Tick of the idle keep-alive.")] = 10.0,
+    pingpong_timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for its answer.")] = 100.0,
+    error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the approval call.")] = "gateway",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="List the faults and exit.")] = False,
+) -> None:
+    """Play KIS: the approval call and the WebSocket feed of H0BJCNT0.
+
+    Prints both URLs as one line once it listens, and ends with 0 at SIGTERM or Ctrl-C. Any app key is accepted.
+    """
+    if list_faults:
+        typer.echo(listing())
+        return
+    settings = SimulatorSettings(
+        host=host,
+        rest_port=rest_port,
+        ws_port=ws_port,
+        rate=rate,
+        seed=seed,
+        sent_log=sent_log,
+        faults=tuple(fault or ()),
+        capacity=capacity,
+        in_use=in_use,
+        linger_seconds=linger,
+        ping=ping,
+        pingpong_seconds=pingpong,
+        pingpong_timeout_seconds=pingpong_timeout,
+        error_shape=error_shape,
+        keep_sent=False,
+    )
+    try:
+        asyncio.run(_serve(settings, as_json=as_json))
+    except FaultUnknownError as error:
+        raise RequestMalformed(str(error)) from error
+    except OSError as error:
+        raise RequestMalformed(f"The simulator could not begin: {error}") from error
+
+
+async def _serve(settings: SimulatorSettings, *, as_json: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    async with Simulator(settings) as kis:
+        urls = {"approval_url": kis.approval_url, "websocket_url": kis.websocket_url}
+        typer.echo(json.dumps(urls) if as_json else " ".join(f"{name}={url}" for name, url in urls.items()))
+        await stop.wait()

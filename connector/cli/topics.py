@@ -1,0 +1,174 @@
+"""`kis-bond topics`: creates the topics that are missing, and tells how far the others are from what is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.table import print_table
+from connector.core.topic_plan import PlannedTopic, Sizes, compare, plan
+from connector.errors import ConfigurationError, NotInTime, RequestMalformed
+from connector.schema_files import bond_tick
+from connector.shell.credentials import Credentials
+
+if TYPE_CHECKING:
+    from connector.core.topic_plan import Difference, FoundTopic
+    from connector.settings import Settings
+    from connector.shell.topic_admin import TopicAdmin
+
+app = typer.Typer(no_args_is_help=True, help="Create and verify the topics.")
+
+Partitions = Annotated[int, typer.Option(min=1, help="Partitions of the tick and event topics.")]
+Replication = Annotated[int | None, typer.Option(min=1, max=32767, help="Default: 3, or the number of brokers if there are fewer.")]
+MinInsync = Annotated[int | None, typer.Option(min=1, help="Default: one less than the replication factor, at least 1.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Partitions of the slot topic. Default: the number of app keys configured, else 1.")]
+
+
+@app.command(epilog="Example: kis-bond topics init --replication-factor 3 --partitions 12 --register-schema")
+def init(
+    context: typer.Context,
+    *,
+    replication_factor: Replication = None,
+    min_insync_replicas: MinInsync = None,
+    partitions: Partitions = 6,
+    slots: Slots = None,
+    register_schema: Annotated[bool, typer.Option("--register-schema", help="Register the schema of ticks in the registry.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Create the topics that are missing. What exists is never changed; drift ends with 5."""
+    settings = load_settings(context, config)
+    if register_schema and settings.registry.url is None:
+        raise ConfigurationError(["registry.url: is needed with --register-schema: set it"])
+    wanted = _Wanted(partitions, replication_factor, min_insync_replicas, slots)
+    report = asyncio.run(_run(settings, wanted, create=True))
+    if register_schema:
+        report["subject"] = f"{settings.topics.ticks}-value"
+        report["schema_id"] = asyncio.run(_register(settings, report["subject"]))
+    _finish(report, as_json=as_json)
+
+
+@app.command(epilog="Example: kis-bond topics verify --json")
+def verify(
+    context: typer.Context,
+    *,
+    replication_factor: Replication = None,
+    min_insync_replicas: MinInsync = None,
+    partitions: Partitions = 6,
+    slots: Slots = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Compare the topics with what is needed. Drift ends with 5; other differences are warnings."""
+    wanted = _Wanted(partitions, replication_factor, min_insync_replicas, slots)
+    _finish(asyncio.run(_run(load_settings(context, config), wanted, create=False)), as_json=as_json)
+
+
+class _Wanted:
+    """The sizes asked for, those left open filled in from the cluster and the settings."""
+
+    def __init__(
+        self, partitions: int = 6, replication: int | None = None, min_insync: int | None = None, slots: int | None = None
+    ) -> None:
+        self.partitions, self.replication, self.min_insync, self.slots = partitions, replication, min_insync, slots
+
+    def sizes(self, settings: Settings, brokers: int) -> Sizes:
+        replication = self.replication or min(3, brokers)
+        min_insync = self.min_insync or max(1, replication - 1)
+        if min_insync > replication:
+            raise RequestMalformed(
+                f"--min-insync-replicas {min_insync} is more than the replication factor, {replication}: nothing could be written"
+            )
+        needed = settings.replicas.coordination == "group" or self.slots is not None
+        slots = self.slots or max(1, Credentials(settings.kis).count())
+        return Sizes(self.partitions, slots if needed else None, replication, min_insync)
+
+
+async def look(settings: Settings) -> list[Difference]:
+    """Return the differences between the topics and what `topics init` would create by default. Raises NotInTime."""
+    async with _connected(settings) as admin:
+        planned = plan(settings.topics.model_dump(), _Wanted().sizes(settings, await admin.brokers()))
+        return compare(planned, await admin.find([topic.name for topic in planned]))
+
+
+def _connected(settings: Settings) -> Any:
+    # aiokafka is imported by the commands that need it, so that `--help` is quick.
+    from connector.cli.kafka_access import client_arguments
+    from connector.shell.topic_admin import TopicAdmin
+
+    return TopicAdmin.connect(client_arguments(settings))
+
+
+async def _run(settings: Settings, wanted: _Wanted, *, create: bool) -> dict[str, Any]:
+    async with _connected(settings) as admin:
+        planned = plan(settings.topics.model_dump(), wanted.sizes(settings, await admin.brokers()))
+        names = [topic.name for topic in planned]
+        before = await admin.find(names)
+        missing = [topic for topic in planned if topic.name not in before]
+        if not create or not missing:
+            return _report(planned, before, [], compare(planned, before))
+        await _create(admin, missing)
+        after = await _visible(admin, names)
+        return _report(planned, after, [topic.name for topic in missing], compare(planned, after))
+
+
+async def _create(admin: TopicAdmin, missing: list[PlannedTopic]) -> None:
+    failed = await admin.create(missing)
+    if failed:
+        raise NotInTime("\n".join(f"{name} was not created: {why}" for name, why in failed.items()))
+
+
+async def _visible(admin: TopicAdmin, names: list[str]) -> dict[str, FoundTopic]:
+    """Return the topics once the broker that answers has heard of those just created. `TopicAdmin.connect` bounds the wait."""
+    while True:
+        found = await admin.find(names)
+        if all(name in found and found[name].partitions for name in names):
+            return found
+        await asyncio.sleep(0.1)
+
+
+def _report(planned: list[PlannedTopic], found: dict[str, FoundTopic], created: list[str], differences: list[Difference]) -> dict[str, Any]:
+    return {
+        "topics": [
+            {
+                "topic": topic.name,
+                "state": "created" if topic.name in created else "exists" if topic.name in found else "missing",
+                "partitions": found[topic.name].partitions if topic.name in found else None,
+                "replication_factor": found[topic.name].replication_factor if topic.name in found else None,
+                "drift": [each.message for each in differences if each.topic == topic.name and each.is_drift],
+                "warnings": [each.message for each in differences if each.topic == topic.name and not each.is_drift],
+            }
+            for topic in planned
+        ]
+    }
+
+
+def _finish(report: dict[str, Any], *, as_json: bool) -> None:
+    drifted = [topic["topic"] for topic in report["topics"] if topic["drift"]]
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        _print(report)
+    if drifted:
+        raise NotInTime(f"Drift was found in {', '.join(drifted)}.")
+
+
+def _print(report: dict[str, Any]) -> None:
+    rows = []
+    for topic in report["topics"]:
+        findings = [f"drift: {text}" for text in topic["drift"]] + [f"warning: {text}" for text in topic["warnings"]]
+        counts = (str(topic[part] or "-") for part in ("partitions", "replication_factor"))
+        rows.append((topic["topic"], topic["state"], *counts, "\n".join(findings)))
+    print_table(("topic", "state", "partitions", "replicas", "findings"), rows)
+    if "schema_id" in report:
+        typer.echo(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")
+
+
+async def _register(settings: Settings, subject: str) -> int:
+    from connector.shell import registry
+
+    return await registry.register(settings.registry, subject, bond_tick())

@@ -1,0 +1,92 @@
+"""What KIS's approval service is asked and answers (`POST /oauth2/Approval`).
+
+Sources: koreainvestment/open-trading-api:examples_llm/auth/auth_ws_token; koreainvestment/kis-ai-extensions:shared/commands/kis-help.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+# Missing, wrong or unsupported keys, secrets and grant types, and addresses that are not allowed: asking again cannot help.
+REFUSED_FOR_GOOD: Final = frozenset(
+    {
+        *("EGW00102", "EGW00103", "EGW00104", "EGW00105"),
+        *("EGW00115", "EGW00116", "EGW00206", "EGW00303", "EGW00304"),
+    }
+)
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,1024}")
+_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")
+
+
+class AppKey(Protocol):
+    """One app key pair as the approval call needs it."""
+
+    @property
+    def appkey(self) -> str:
+        """The public half."""
+
+    @property
+    def appsecret(self) -> str:
+        """The secret half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """KIS gave an approval key."""
+
+    approval_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """KIS refused the app key for good."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No key this time: the service was out of reach, busy, or answered something else. Asking later may help."""
+
+    code: str | None
+    message: str
+
+
+Answer = Granted | Refused | Unavailable
+
+
+def request_body(app_key: AppKey) -> bytes:
+    """Return the JSON body. The field is `secretkey` here; the token endpoint calls the same value `appsecret`."""
+    fields = {"grant_type": "client_credentials", "appkey": app_key.appkey, "secretkey": app_key.appsecret}
+    return json.dumps(fields).encode()
+
+
+def read_answer(status: int, body: bytes) -> Answer:
+    """Read the service's answer: an error comes as error_code/error_description or as msg_cd/msg1.
+
+    Never raises, and never quotes a body that has neither shape.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return Unavailable(None, f"The approval service answered HTTP {status} without a JSON object")
+    key = fields.get("approval_key")
+    if status == 200 and isinstance(key, str) and _KEY.fullmatch(key):
+        return Granted(key)
+    code = _text(fields, "error_code") or _text(fields, "msg_cd")
+    message = _text(fields, "error_description") or _text(fields, "msg1")
+    if not _CODE.fullmatch(code):
+        return Unavailable(None, f"The approval service answered HTTP {status} without a key or a code")
+    return Refused(code, message) if code in REFUSED_FOR_GOOD else Unavailable(code, message)
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value.encode("utf-8", "replace").decode()[:200] if isinstance(value, str) else ""

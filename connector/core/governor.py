@@ -1,0 +1,116 @@
+"""How often we may knock at KIS: the waits between connections, between approval keys, and before a silent session is given up.
+
+KIS blocks addresses and app keys that connect and close in a loop (notices of 2026-02-24 and 2026-05-18), and OPSP8996 comes right after
+a successful open, so only data or a PINGPONG proves that a session works. Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", "approval", "lease", "stop"]
+
+LONGEST_SILENCE_SECONDS = 900.0
+# Practice of several clients; KIS documents one issuance a second for this call and one a minute for its sister /oauth2/tokenP.
+KEY_SPACING_SECONDS = 60.0
+STEADY_WAITS = 3
+# Attempts that end so had no session, and break no row of silent ones.
+NEVER_OPENED: frozenset[Cause] = frozenset({"handshake", "approval", "refused"})
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The settings `kis.*` that bound the waits, in seconds."""
+
+    reconnect_min: float = 1.0
+    reconnect_max: float = 60.0
+    in_use_wait: float = 30.0
+    in_use_wait_max: float = 600.0
+    silence_timeout: float = 45.0
+
+
+class Governor:
+    """Counts failures since the last proof of life; `random` gives floats in [0, 1)."""
+
+    def __init__(self, waits: Waits, random: Callable[[], float]) -> None:
+        self._waits = waits
+        self._random = random
+        self._failures = 0
+        self._refusals = 0
+        self._silences = 0
+        self._proved = False
+
+    def proved(self) -> None:
+        """Begin every wait anew: data or a PINGPONG was received."""
+        self._failures = self._refusals = self._silences = 0
+        self._proved = True
+
+    @property
+    def silence_timeout(self) -> float:
+        """Seconds without any inbound frame after which the session counts as dead."""
+        base = self._waits.silence_timeout
+        return min(base * 2.0 ** min(self._silences, 32), max(base, LONGEST_SILENCE_SECONDS))
+
+    def ended(self, cause: Cause, *, in_use: bool = False) -> float:
+        """Return the seconds to wait before the next connection, after an attempt or a session that ended by `cause`.
+
+        `in_use` chooses the long waits: after OPSP8996, and after an approval key that was refused twice.
+        """
+        if cause == "silence" and not self._proved:
+            self._silences += 1
+        elif cause not in NEVER_OPENED:
+            self._silences = 0
+        self._proved = False
+        if cause == "refused":
+            return self._waits.reconnect_max
+        return self.in_use() if in_use else self._reconnect()
+
+    def _reconnect(self) -> float:
+        # Half of the span is certain, so that a row of small draws is no knocking; the other half spreads clients cut off together.
+        floor = self._waits.reconnect_min
+        span = min(floor * 2.0 ** min(self._failures, 32), max(0.0, self._waits.reconnect_max - floor))
+        self._failures += 1
+        return floor + span * (0.5 + self._random() / 2)
+
+    def in_use(self) -> float:
+        """Return the seconds to wait while KIS refuses the key: three times the first wait, then longer and longer ones."""
+        doublings = max(0, self._refusals - STEADY_WAITS + 1)
+        self._refusals += 1
+        first = self._waits.in_use_wait
+        return min(first * 2.0 ** min(doublings, 32), max(first, self._waits.in_use_wait_max))
+
+
+class ApprovalKeys:
+    """The approval key in use and when the next one may be asked for."""
+
+    def __init__(self, reuse_seconds: float) -> None:
+        self._reuse_seconds = reuse_seconds
+        self._key: str | None = None
+        self._issued_at: float | None = None
+
+    def issued(self, key: str, now: float) -> None:
+        """Keep a key that KIS gave at `now`."""
+        self._key = key
+        self._issued_at = now
+
+    def discard(self) -> None:
+        """Forget a key that KIS did not know; the spacing to the next one stays."""
+        self._key = None
+
+    def usable(self, now: float) -> str | None:
+        """Return the key while it is young enough for a new connection."""
+        return self._key if now < self.expires_at else None
+
+    @property
+    def expires_at(self) -> float:
+        """When the key is too old for another connection or request."""
+        return float("-inf") if self._issued_at is None else self._issued_at + self._reuse_seconds
+
+    @property
+    def next_issue_at(self) -> float:
+        """The earliest time of the next request for a key."""
+        return float("-inf") if self._issued_at is None else self._issued_at + KEY_SPACING_SECONDS

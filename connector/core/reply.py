@@ -1,0 +1,123 @@
+"""What KIS says in JSON, and what we say to it.
+
+Sources: KIS portal, H0BJCNT0, "[장내채권] 실시간시세"; captured replies (kis-protocol §3, §4).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TR_ID = "H0BJCNT0"
+REGISTER: Literal["1"] = "1"
+# The portal and the official sample's code send "2"; the sample's docstring says "0".
+RELEASE: Literal["2"] = "2"
+
+TrType = Literal["1", "2"]
+
+LONGEST_TEXT = 64 * 1024
+LONGEST_MESSAGE = 200
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """KIS's keep-alive; it wants the identical text back."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A control reply. `tr_id` and `tr_key` are "" or the literal "(null)" in errors that name nobody; key and IV open encrypted frames."""
+
+    tr_id: str
+    tr_key: str
+    rt_cd: str
+    msg_cd: str
+    msg1: str
+    key: str | None = field(default=None, repr=False)
+    iv: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """JSON that is neither; `why` never quotes it, because it may hold key material."""
+
+    why: str
+
+
+def is_control(raw: bytes) -> bool:
+    """Tell a JSON message from a data frame: its first byte that is not blank is `{`."""
+    return raw.lstrip(b" \t\r\n")[:1] == b"{"
+
+
+def parse(text: str) -> Ping | Reply | Unreadable:
+    """Read one control message. Never raises."""
+    if len(text) > LONGEST_TEXT:
+        return Unreadable("longer than 64 KiB")
+    try:
+        message = json.loads(text, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        return Unreadable("nested too deeply")
+    except ValueError as error:
+        return Unreadable("a key appears twice" if isinstance(error, _DuplicateKeyError) else "not JSON")
+    header = _part(message, "header")
+    if _text(header, "tr_id").upper() == "PINGPONG":
+        return Ping(text)
+    return _reply(header, _part(message, "body"))
+
+
+def request(approval_key: str, customer_type: str, tr_type: TrType, isin: str) -> str:
+    """Return the text that registers or releases one bond."""
+    return json.dumps(
+        {
+            "header": {"approval_key": approval_key, "custtype": customer_type, "tr_type": tr_type, "content-type": "utf-8"},
+            "body": {"input": {"tr_id": TR_ID, "tr_key": isin}},
+        },
+        separators=(",", ":"),
+    )
+
+
+class _DuplicateKeyError(ValueError):
+    """One object names a key twice, so it says two things."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DuplicateKeyError
+    return found
+
+
+def _reply(header: dict[str, Any], body: dict[str, Any]) -> Reply | Unreadable:
+    rt_cd, msg_cd = _text(body, "rt_cd"), _text(body, "msg_cd")
+    if not _RT_CD.fullmatch(rt_cd) or not _CODE.fullmatch(msg_cd):
+        return Unreadable("without usable rt_cd and msg_cd")
+    output = _part(body, "output")
+    key, iv = _text(output, "key"), _text(output, "iv")
+    # AES-256-CBC takes the 32 and 16 characters as they stand.
+    usable = len(key.encode()) == 32 and len(iv.encode()) == 16
+    return Reply(
+        tr_id=_text(header, "tr_id"),
+        tr_key=_text(header, "tr_key"),
+        rt_cd=rt_cd,
+        msg_cd=msg_cd,
+        msg1=_text(body, "msg1")[:LONGEST_MESSAGE].strip(),
+        key=key if usable else None,
+        iv=iv if usable else None,
+    )
+
+
+def _part(message: Any, name: str) -> dict[str, Any]:
+    part = message.get(name) if isinstance(message, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _text(part: dict[str, Any], name: str) -> str:
+    # JSON escapes can spell lone surrogates, which no UTF-8 topic or log can hold.
+    value = part.get(name)
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -1,0 +1,194 @@
+"""The status records: what they say of each instrument, list and slot, given what is desired and what the sessions report.
+
+The formats are a contract: schemas/status_record.schema.json. Times are RFC 3339 in UTC and come from the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from connector.core.session import RegistrationView, SlotView
+    from connector.core.subscription import Desired, Entry, Lists, Position
+
+INSTRUMENT: Final = "instrument/"
+LIST: Final = "list/"
+SLOT: Final = "slot/"
+ALIVE_EVERY: Final = timedelta(seconds=30)
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that status records are made of; `slots` are the slots this replica owns, `placement` is ISIN to slot, `owner` its name."""
+
+    desired: Sequence[Desired]
+    placement: Mapping[str, int]
+    slots: Mapping[int, SlotView]
+    lists: Lists
+    owner: str
+
+
+def records(situation: Situation, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    """Return every record there should be, by key; a key of `previous` that is left out is to be tombstoned.
+
+    `since` stays as `previous` has it while state, slot and code stay; `alive_at` moves on by itself after 30 s, else with the record.
+    """
+    made: dict[str, Record] = {}
+    for bond in situation.desired:
+        made[INSTRUMENT + bond.isin] = _instrument(situation, bond, previous.get(INSTRUMENT + bond.isin, {}))
+    for view in situation.slots.values():
+        for isin in view.registrations:
+            if (key := INSTRUMENT + isin) not in made and key in previous and _is_held(view.registrations[isin]):
+                made[key] = _leaving(view, isin, previous[key])
+    for key, record in made.items():
+        _keep_since(record, previous.get(key), now)
+    for name, entry in situation.lists.entries.items():
+        made[LIST + name] = _list(entry)
+    for slot, view in situation.slots.items():
+        made[f"{SLOT}{slot}"] = _slot(view, situation.owner, previous.get(f"{SLOT}{slot}"), now)
+    return made
+
+
+def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    """Return `previous` as it may be repeated at start: nothing is ACTIVE before KIS confirmed it anew."""
+    return {
+        key: {**record, "state": "PENDING", "since": now, "code": None, "message": None}
+        if key.startswith(INSTRUMENT) and record.get("state") == "ACTIVE"
+        else record
+        for key, record in previous.items()
+    }
+
+
+def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    """Return the last records of a clean stop: slots IDLE and without an owner, their instruments DISCONNECTED, the rest as it was."""
+    last: dict[str, Record] = {}
+    for key, record in previous.items():
+        if key.startswith(SLOT):
+            idle = {"state": "IDLE", "owner": None, "registered": 0, "alive_at": now, "code": None, "message": None}
+            last[key] = _keep_since({**record, **idle}, record, now)
+        elif key.startswith(INSTRUMENT) and record.get("slot") is not None:
+            last[key] = _keep_since({**record, "state": "DISCONNECTED", "code": None, "message": None}, record, now)
+        else:
+            last[key] = record
+    return last
+
+
+def encode(record: Record) -> bytes:
+    """Return the record's value: JSON in UTF-8; half a surrogate pair in foreign text is written as its escape."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+def decode(value: bytes) -> Record | None:
+    """Return the record a value holds, None where it holds none. Never raises: others can write to the topic."""
+    try:
+        record = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _instrument(situation: Situation, bond: Desired, before: Record) -> Record:
+    slot = situation.placement.get(bond.isin)
+    view = None if slot is None else situation.slots.get(slot)
+    registration = None if view is None else view.registrations.get(bond.isin)
+    if slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
+        state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(situation, bond.isin, before)
+    else:
+        state, code, message = _of_registration(view, registration)
+    return {
+        "state": state,
+        "lists": list(bond.lists),
+        "slot": slot,
+        "since": None,
+        "code": code,
+        "message": message,
+        "control": _position(bond.control),
+    }
+
+
+def _no_room(situation: Situation, isin: str, before: Record) -> tuple[str | None, str | None]:
+    """Return KIS's words where it was KIS who had no room: those a session holds, else those said before."""
+    for view in situation.slots.values():
+        held = view.registrations.get(isin)
+        if held is not None and held.state == "WAITING_CAPACITY":
+            return held.code, held.message
+    if before.get("state") == "WAITING_CAPACITY":
+        return before.get("code"), before.get("message")
+    return None, None
+
+
+def _of_registration(view: SlotView | None, registration: RegistrationView | None) -> tuple[str, str | None, str | None]:
+    """Return state, code and message of a bond that has a place; the first that applies."""
+    if registration is not None and registration.state == "REJECTED":
+        return "REJECTED", registration.code, registration.message
+    if view is None:
+        return "DISCONNECTED", None, None
+    if view.state != "CONNECTED":
+        return "DISCONNECTED", view.code, view.message
+    if registration is None:
+        return "PENDING", None, None
+    return "ACTIVE" if registration.state == "ACTIVE" else "PENDING", registration.code, registration.message
+
+
+def _is_held(registration: RegistrationView) -> bool:
+    return registration.state in {"ACTIVE", "PENDING"}
+
+
+def _leaving(view: SlotView, isin: str, before: Record) -> Record:
+    """Describe a bond nobody wants any more but KIS may still hold; its record goes with the registration."""
+    state, code, message = _of_registration(view, view.registrations[isin])
+    return {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+
+
+def _list(entry: Entry) -> Record:
+    content = entry.in_force
+    return {
+        "state": "ACCEPTED" if entry.refusal is None else "REFUSED",
+        "instruments": 0 if content is None else len(content.wish.instruments),
+        "reason": entry.refusal,
+        "control": _position(entry.control),
+        "in_force": None if content is None else {"value": dict(content.wish.value), "control": _position(content.control)},
+    }
+
+
+def _slot(view: SlotView, owner: str, before: Record | None, now: str) -> Record:
+    record: Record = {
+        "state": view.state,
+        "owner": owner,
+        "capacity": view.capacity,
+        "registered": view.registered,
+        "since": None,
+        "alive_at": None,
+        "code": view.code,
+        "message": view.message,
+    }
+    _keep_since(record, before, now)
+    told = None if before is None else before.get("alive_at")
+    unchanged = {**record, "alive_at": told} == before
+    record["alive_at"] = told if unchanged and not _is_due(told, now) else now
+    return record
+
+
+def _is_due(told: object, now: str) -> bool:
+    try:
+        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(told))) >= ALIVE_EVERY
+    except (ValueError, TypeError):
+        return True
+
+
+def _keep_since(record: Record, before: Record | None, now: str) -> Record:
+    same = before is not None and all(before.get(name) == record.get(name) for name in ("state", "slot", "code", "owner"))
+    since = before.get("since") if same and before is not None else None
+    record["since"] = since if isinstance(since, str) else now
+    return record
+
+
+def _position(position: Position) -> dict[str, int]:
+    return {"partition": position.partition, "offset": position.offset}

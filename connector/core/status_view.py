@@ -1,0 +1,86 @@
+"""What a reader makes of the status topic: one row for each wanted bond, silent slots taken as gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from connector.core import control_record
+from connector.core.control_record import Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Contract of the status topic: an owner writes every 30 s, and one silent for 90 s is taken as gone.
+SILENT_AFTER = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One bond as `subs ls` shows it; `offset` is the control record the state reflects, -1 where no connector reported yet."""
+
+    instrument: str
+    state: str
+    slot: int | None
+    since: str | None
+    lists: tuple[str, ...]
+    why: str
+    offset: int
+
+
+def rows(status: Mapping[str, Mapping[str, Any]], control: Mapping[str, bytes], now: datetime) -> list[Row]:
+    """Return a row for each bond that the status topic knows or the control topic asks for, by ISIN. Never raises."""
+    reported = {key.removeprefix("instrument/"): record for key, record in status.items() if key.startswith("instrument/")}
+    asked: dict[str, list[str]] = {}
+    for name, value in sorted(control.items()):
+        wish = control_record.parse(name, value)
+        if isinstance(wish, Wish) and not wish.paused:
+            for each in wish.instruments:
+                asked.setdefault(each, []).append(name)
+    made = {each: _unreported(each, tuple(names)) for each, names in asked.items()}
+    made |= {each: _reported(each, record, status, now) for each, record in reported.items()}
+    return [made[each] for each in sorted(made)]
+
+
+def refused_lists(status: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return why, by name, for each list whose latest record was refused or is held back."""
+    return {
+        key.removeprefix("list/"): str(record.get("reason"))
+        for key, record in sorted(status.items())
+        if key.startswith("list/") and record.get("state") == "REFUSED"
+    }
+
+
+def is_refusal_of(record: Mapping[str, Any] | None, offset: int) -> bool:
+    """Tell whether a list's status record refuses the control record at `offset` or a later one."""
+    return record is not None and record.get("state") == "REFUSED" and offset_of(record) >= offset
+
+
+def offset_of(record: Mapping[str, Any]) -> int:
+    """Return the control offset a status record reflects, -1 where it names none."""
+    control = record.get("control")
+    offset = control.get("offset") if isinstance(control, dict) else None
+    return offset if isinstance(offset, int) else -1
+
+
+def _unreported(each: str, lists: tuple[str, ...]) -> Row:
+    return Row(each, "PENDING", None, None, lists, "no connector has reported on it", -1)
+
+
+def _reported(each: str, record: Mapping[str, Any], status: Mapping[str, Mapping[str, Any]], now: datetime) -> Row:
+    slot, state = record.get("slot"), str(record.get("state"))
+    why = " ".join(str(record[part]) for part in ("code", "message") if record.get(part))
+    silent = _silent_since(status.get(f"slot/{slot}"), now) if slot is not None else None
+    if silent is not None and state in {"ACTIVE", "PENDING"}:
+        state, why = "DISCONNECTED", f"slot {slot} has been silent since {silent}"
+    lists = record.get("lists")
+    return Row(each, state, slot, record.get("since"), tuple(lists) if isinstance(lists, list) else (), why, offset_of(record))
+
+
+def _silent_since(slot: Mapping[str, Any] | None, now: datetime) -> str | None:
+    alive_at = None if slot is None else slot.get("alive_at")
+    try:
+        return None if now - datetime.fromisoformat(str(alive_at)) < SILENT_AFTER else str(alive_at)
+    except (ValueError, TypeError):
+        return "an unknown time"

@@ -1,0 +1,223 @@
+"""Every setting: its name, default, unit and bounds. The README and the Helm chart describe the same table."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from connector.errors import ConfigurationError
+from connector.settings.mistakes import explain
+from connector.settings.rules import contradictions, unwise
+from connector.settings.sources import merge, read_environment, read_file, variable_of
+from connector.settings.values import Brokers, HttpUrl, ReadableFile, Size, Text, TopicName, WebSocketUrl, without_slash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ValidationInfo
+
+Seconds = PositiveFloat
+
+
+class _Section(BaseModel):
+    """One section: unknown names are refused, values never change, and no error shows an input, which may be a secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, info: ValidationInfo) -> object:
+        """Take an empty value of an optional setting as left out, and refuse YAML's yes and no where a number is wanted."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.default is None and value == "":
+            return None
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError(f"is {str(value).lower()}: put quotes around a text, or give a number")
+        return value
+
+
+class KisSettings(_Section):
+    """Where KIS is, who we are there, and how patient we are with it. Slot k is the k-th app key."""
+
+    approval_url: HttpUrl = "https://openapi.koreainvestment.com:9443/oauth2/Approval"
+    websocket_url: WebSocketUrl = "ws://ops.koreainvestment.com:21000"
+    customer_type: Literal["P", "B"] = "P"
+    credentials_dir: Path | None = None
+    appkey: SecretStr | None = None
+    appsecret: SecretStr | None = None
+    session_capacity: PositiveInt = 41
+    register_interval_seconds: Seconds = 0.2
+    reply_timeout_seconds: Seconds = 5
+    silence_timeout_seconds: Seconds = 45
+    reconnect_min_seconds: Seconds = 1
+    reconnect_max_seconds: Seconds = 60
+    in_use_wait_seconds: Seconds = 30
+    in_use_wait_max_seconds: Seconds = 600
+    # KIS issues an approval key for 24 hours.
+    approval_reuse_hours: Annotated[float, Field(gt=0, le=24)] = 12
+
+
+class KafkaSettings(_Section):
+    """How to reach the brokers; files are PEM."""
+
+    bootstrap_servers: Brokers = "localhost:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: Text | None = None
+    sasl_password_file: ReadableFile | None = None
+    ssl_ca_file: ReadableFile | None = None
+    ssl_certificate_file: ReadableFile | None = None
+    ssl_key_file: ReadableFile | None = None
+    ssl_key_password_file: ReadableFile | None = None
+    client_id: Text | None = None
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
+
+
+class TopicSettings(_Section):
+    """The names of the topics."""
+
+    ticks: TopicName = "bond.ticks"
+    control: TopicName = "bond.subscriptions"
+    status: TopicName = "bond.subscriptions.status"
+    events: TopicName = "bond.feed-events"
+    dead_letters: TopicName = "bond.ticks.dead-letters"
+    slots: TopicName = "bond.slots"
+
+
+class RegistrySettings(_Section):
+    """The schema registry; without a URL ticks carry Avro's single-object framing."""
+
+    url: Annotated[HttpUrl, AfterValidator(without_slash)] | None = None
+    username: Text | None = None
+    password_file: ReadableFile | None = None
+    ca_file: ReadableFile | None = None
+    schema_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    auto_register: bool = False
+
+
+class JournalSettings(_Section):
+    """The SQLite file between KIS and Kafka."""
+
+    path: Path = Path("kis-bond-data/journal.db")
+    max_bytes: Size = 2**30
+    retain_hours: Annotated[float, Field(ge=0)] = 24
+
+
+class ReplicaSettings(_Section):
+    """How several replicas share the app keys."""
+
+    coordination: Literal["standalone", "group"] = "standalone"
+    group_id: Text = "kis-bond"
+    name: Text = Field(default_factory=socket.gethostname)
+    session_timeout_seconds: Seconds = 10
+    blind_limit_seconds: Seconds | None = None
+
+
+class DeliverySettings(_Section):
+    """How delivery ends."""
+
+    stop_deadline_seconds: Seconds = 20
+
+
+class HttpSettings(_Section):
+    """Where the health, metrics and status pages are served; port 0 is any free one."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+
+class LogSettings(_Section):
+    """What is logged, and how a line looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """All settings. `load` is the way to get them."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kis: KisSettings = KisSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    registry: RegistrySettings = RegistrySettings()
+    journal: JournalSettings = JournalSettings()
+    replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
+    delivery: DeliverySettings = DeliverySettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keep to what `load` read: the library's own environment source passes over unknown names."""
+        return (init_settings,)
+
+    @property
+    def kafka_client_id(self) -> str:
+        """The client id shown to brokers: `kafka.client_id`, else the replica's name."""
+        return self.kafka.client_id or self.replicas.name
+
+    def redacted(self) -> dict[str, Any]:
+        """Return every effective setting as JSON values, secrets hidden."""
+        tree: dict[str, Any] = self.model_dump(mode="json")
+        for name in ("appkey", "appsecret"):
+            tree["kis"][name] = None if tree["kis"][name] is None else "********"
+        return tree
+
+    def warnings(self) -> list[str]:
+        """Return what is allowed and yet unwise, each as "key: problem: what would be better"."""
+        return list(unwise(self))
+
+
+def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the YAML file at `config` (or at KIS_BOND_CONFIG, or none) and the environment over it.
+
+    Raises ConfigurationError with every mistake at once.
+    """
+    environ = os.environ if environ is None else environ
+    named = environ.get("KIS_BOND_CONFIG")
+    config = config or (Path(named) if named else None)
+    file, problems = read_file(config) if config else ({}, [])
+    environment = read_environment(environ, Settings.model_fields)
+    tree, misshapen = merge(file, environment, Settings.model_fields)
+    variables = {path: variable_of(path) for path in (f"{section}.{name}" for section, values in environment.items() for name in values)}
+    for section in environment.keys() - file.keys():
+        variables[section] = ", ".join(variable_of(f"{section}.{name}") for name in environment[section])
+    settings, mistakes = _build(tree)
+    problems += misshapen
+    for path, problem in [*mistakes, *contradictions(settings, {path for path, _ in mistakes})]:
+        problems.append(f"{path} ({variables[path]}): {problem}" if path in variables else f"{path}: {problem}")
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:
+    """Return the settings and the mistakes by path; what was mistaken has its default, so that the rest can be judged too."""
+    try:
+        return Settings(**tree), []
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False, include_input=False)
+    known = {section: list(getattr(field.annotation, "model_fields", ())) for section, field in Settings.model_fields.items()}
+    mistakes: dict[str, str] = {}
+    for error in errors:
+        section, name = [*map(str, error["loc"]), ""][:2]
+        mistakes.setdefault(f"{section}.{name}".rstrip("."), explain(error, known))
+        if section in known:
+            tree[section].pop(name, None)
+        else:
+            tree.pop(section, None)
+    return Settings(**tree), list(mistakes.items())

@@ -1,0 +1,104 @@
+"""What settings must not say together, and what they had better not say."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
+
+# (the paths it is about, the first being the one to correct; whether the settings break it; the problem)
+_Rule = tuple[tuple[str, ...], bool, str]
+
+
+def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield settings that are sound each and wrong together, leaving out those whose parts are already known as mistaken."""
+    for paths, wrong, problem in _rules(settings):
+        if wrong and mistaken.isdisjoint(paths):
+            yield paths[0], problem
+
+
+def _rules(settings: Settings) -> Iterator[_Rule]:
+    yield from _kis_rules(settings.kis)
+    yield from _sasl_rules(settings.kafka)
+    yield from _tls_rules(settings.kafka)
+    yield from _registry_rules(settings.registry)
+    yield from _topic_rules(settings.topics.model_dump())
+
+
+def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
+    for low, high in (("reconnect_min_seconds", "reconnect_max_seconds"), ("in_use_wait_seconds", "in_use_wait_max_seconds")):
+        least, most = getattr(kis, low), getattr(kis, high)
+        yield (f"kis.{low}", f"kis.{high}"), least > most, f"{least:g} is more than kis.{high}, {most:g}: lower it or raise the other"
+
+
+def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
+    sasl, protocol = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol"
+    for name in ("sasl_mechanism", "sasl_username", "sasl_password_file"):
+        given = getattr(kafka, name) is not None
+        yield (f"kafka.{name}", protocol), sasl and not given, f"is needed with {kafka.security_protocol}: set it"
+        yield (f"kafka.{name}", protocol), given and not sasl, f"has no effect with {kafka.security_protocol}: set {protocol} to SASL_SSL"
+    yield (
+        (protocol, "kafka.sasl_mechanism"),
+        kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN",
+        "PLAIN would send the password in clear text: use SASL_SSL, or a SCRAM mechanism",
+    )
+
+
+def _tls_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
+    tls, protocol = kafka.security_protocol.endswith("SSL"), "kafka.security_protocol"
+    for name in ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file", "ssl_key_password_file"):
+        given = getattr(kafka, name) is not None
+        yield (
+            (f"kafka.{name}", protocol),
+            given and not tls,
+            f"has no effect with {kafka.security_protocol}: set {protocol} to SSL or SASL_SSL",
+        )
+    pair = ("kafka.ssl_key_file", "kafka.ssl_certificate_file")
+    yield pair, kafka.ssl_certificate_file is not None and kafka.ssl_key_file is None, "is needed with kafka.ssl_certificate_file: set it"
+    yield pair[::-1], kafka.ssl_key_file is not None and kafka.ssl_certificate_file is None, "is needed with kafka.ssl_key_file: set it"
+    key_password = ("kafka.ssl_key_file", "kafka.ssl_key_password_file")
+    yield key_password, kafka.ssl_key_password_file is not None and kafka.ssl_key_file is None, "is needed with its password file: set it"
+
+
+def _registry_rules(registry: RegistrySettings) -> Iterator[_Rule]:
+    user, password = ("registry.username", "registry.password_file"), ("registry.password_file", "registry.username")
+    yield user, registry.password_file is not None and registry.username is None, "is needed with registry.password_file: set it"
+    yield password, registry.username is not None and registry.password_file is None, "is needed with registry.username: set it"
+
+
+def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
+    for index, (topic, name) in enumerate(names.items()):
+        earlier = [other for other, taken in list(names.items())[:index] if taken == name]
+        if earlier:
+            yield (f"topics.{topic}", f"topics.{earlier[0]}"), True, f"{name} is also topics.{earlier[0]}: give each topic its own name"
+
+
+def unwise(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed and had better be otherwise, each as "key: problem: what would be better"."""
+    kis, kafka, registry = settings.kis, settings.kafka, settings.registry
+    if kis.websocket_url.startswith("ws://") and not _is_loopback(urlsplit(kis.websocket_url).hostname):
+        yield "kis.websocket_url: plain ws://, all that KIS documents, can be read and forged on the way: keep that way private"
+    if kis.approval_url.startswith("http://") and not _is_loopback(urlsplit(kis.approval_url).hostname):
+        yield "kis.approval_url: plain http:// shows the app key and secret to everyone on the way: use https://"
+    hosts = [broker.rpartition(":")[0].strip("[]") for broker in kafka.bootstrap_servers.split(",")]
+    if kafka.security_protocol == "PLAINTEXT" and not all(_is_loopback(host) for host in hosts):
+        yield "kafka.security_protocol: PLAINTEXT to a host that is not this one is neither private nor authenticated: use SASL_SSL or SSL"
+    if kafka.security_protocol == "SASL_PLAINTEXT":
+        yield "kafka.security_protocol: SASL_PLAINTEXT leaves records readable and a SCRAM password open to guessing: use SASL_SSL"
+    if registry.url is None:
+        for name in registry.model_fields_set - {"url"}:
+            yield f"registry.{name}: has no effect without registry.url: set that too, or leave this out"
+    if registry.url and registry.username and registry.url.startswith("http://") and not _is_loopback(urlsplit(registry.url).hostname):
+        yield "registry.url: plain http:// shows the password to everyone on the way: use https://"
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,114 @@
+"""Reads the two places settings come from, the YAML file and the environment, into plain trees `{section: {name: value}}`."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Mapping
+    from pathlib import Path
+
+PREFIX = "KIS_BOND_"
+
+_KINDS = {
+    dict: "a section",
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "nothing",
+}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that remembers keys which stand twice in one mapping, where YAML would silently let the last one win."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.twice.append(
+                    f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}: {key.value} stands twice: remove one of the two"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the tree of a YAML file and every problem met on the way; with a problem, the tree is what could still be read."""
+    try:
+        return _parse(path, path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        problem = "the configuration file was not found: correct --config or KIS_BOND_CONFIG"
+    except OSError as error:
+        problem = f"the configuration file could not be read ({error.strerror}): correct its path or permissions"
+    except UnicodeDecodeError:
+        problem = "the configuration file is not UTF-8: save it as UTF-8"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = f"{where}{error.problem or error.context or 'broken YAML'}: correct the YAML there"
+    except yaml.YAMLError as error:
+        problem = f"{str(error).splitlines()[0]}: correct the YAML there"
+    return {}, [f"{path}: {problem}"]
+
+
+def _parse(path: Path, text: str) -> tuple[dict[str, Any], list[str]]:
+    loader = _StrictLoader(text)
+    tree = loader.get_single_data()
+    problems = [f"{path}: {problem}" for problem in loader.twice]
+    if tree is None or isinstance(tree, dict):
+        return tree or {}, problems
+    return {}, [*problems, f"{path}: the configuration file holds {_kind(tree)}: begin with sections such as kafka: or kis:"]
+
+
+def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the tree of `KIS_BOND_<SECTION>__<NAME>` variables.
+
+    Only names with a known section (or a near miss of one, which is then refused as unknown) and `__` are ours: Kubernetes puts
+    `KIS_BOND_PORT=tcp://...` into the pods beside a service called kis-bond.
+    """
+    tree: dict[str, dict[str, str]] = {}
+    for variable, value in environ.items():
+        section, separator, name = variable.removeprefix(PREFIX).partition("__")
+        if not variable.startswith(PREFIX) or not separator or not section:
+            continue
+        section = section.lower()
+        if difflib.get_close_matches(section, sections, n=1):
+            tree.setdefault(section, {})[name.lower()] = value
+    return tree
+
+
+def variable_of(path: str) -> str:
+    """Return the environment variable of a dotted path: kafka.client_id is KIS_BOND_KAFKA__CLIENT_ID."""
+    return PREFIX + path.upper().replace(".", "__")
+
+
+def merge(
+    file: Mapping[str, Any], environment: Mapping[str, Mapping[str, str]], sections: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return one tree in which the environment wins, and a problem for each section of the file that is none."""
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, below in file.items():
+        if isinstance(below, dict):
+            merged[str(key)] = {str(name): value for name, value in below.items()}
+        elif key not in sections:
+            merged[str(key)] = below
+        elif below is not None:
+            problems.append(f"{key}: is {_kind(below)}, not a section: indent its settings below {key}:")
+    for section, values in environment.items():
+        merged[section] = merged.get(section, {}) | values
+    return merged, problems
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), type(value).__name__)

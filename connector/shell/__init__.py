@@ -1,0 +1,1 @@
+"""What waits and obeys: sockets, files, Kafka, HTTP."""

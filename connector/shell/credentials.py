@@ -1,0 +1,142 @@
+"""The app keys: how many there are, whether they can be used, and their text at the moment it is needed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from connector.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from connector.settings import KisSettings, Settings
+
+_FILE = re.compile(r"(appkey|appsecret)-(0|[1-9][0-9]*)")
+_NONE_AT_ALL = (
+    "kis.credentials_dir: no KIS credentials were given: name a folder with the files appkey-0 and appsecret-0, "
+    "or set KIS_BOND_KIS__APPKEY and KIS_BOND_KIS__APPSECRET"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppKey:
+    """One app key and its secret; neither shows in a repr."""
+
+    appkey: str = field(repr=False)
+    appsecret: str = field(repr=False)
+
+
+class Credentials:
+    """The app keys of `kis.credentials_dir`, or the one pair of `kis.appkey` and `kis.appsecret`. Pair k belongs to slot k."""
+
+    def __init__(self, kis: KisSettings) -> None:
+        self._kis = kis
+
+    def count(self) -> int:
+        """Return how many pairs there are, counted from 0 up to the first gap."""
+        folder = self._kis.credentials_dir
+        if folder is None:
+            return int(self._kis.appkey is not None and self._kis.appsecret is not None)
+        slot = 0
+        while all((folder / f"{part}-{slot}").exists() for part in ("appkey", "appsecret")):
+            slot += 1
+        return slot
+
+    def read(self, slot: int) -> AppKey:
+        """Return the pair of `slot`, its files read anew so that a rotated pair is used at the next connect.
+
+        Raises ConfigurationError naming each file that cannot be used, never what it holds.
+        """
+        if self._kis.credentials_dir is not None:
+            return _pair([_read(self._kis.credentials_dir / f"{part}-{slot}") for part in ("appkey", "appsecret")])
+        if slot == 0 and self._kis.appkey and self._kis.appsecret:
+            given = {"kis.appkey": self._kis.appkey, "kis.appsecret": self._kis.appsecret}
+            return _pair([_judge(name, _trim(value.get_secret_value())) for name, value in given.items()])
+        raise ConfigurationError([_NONE_AT_ALL])
+
+
+def require_credentials(settings: Settings) -> Credentials:
+    """Return the credentials if every pair of them can be used.
+
+    Raises ConfigurationError with all that is wrong: both ways at once, half a pair, a gap in the numbering, an unusable file, nothing.
+    """
+    problems = list(_problems(settings.kis))
+    if problems:
+        raise ConfigurationError(problems)
+    return Credentials(settings.kis)
+
+
+def _problems(kis: KisSettings) -> Iterator[str]:
+    named = [name for name in ("appkey", "appsecret") if getattr(kis, name) is not None]
+    if kis.credentials_dir is not None:
+        if named:
+            yield f"kis.credentials_dir: was given together with kis.{named[0]}: keep one of the two ways"
+        slots = yield from _folder_problems(kis.credentials_dir)
+        for slot in slots:
+            yield from _pair_problems(kis, slot)
+    elif not named:
+        yield _NONE_AT_ALL
+    elif len(named) == 1:
+        missing = "appsecret" if named == ["appkey"] else "appkey"
+        yield f"kis.{missing}: is missing beside kis.{named[0]}: set it too"
+    else:
+        yield from _pair_problems(kis, 0)
+
+
+def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
+    """Yield what is wrong with the files' names, and return the slots that have one."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(("appkey", "appsecret")))
+    except OSError as error:
+        yield f"kis.credentials_dir: {folder} could not be read ({error.strerror}): correct the path or its permissions"
+        return []
+    slots = {int(match[2]) for match in map(_FILE.fullmatch, names) if match}
+    for name in names:
+        if not _FILE.fullmatch(name):
+            yield f"{folder / name}: names no slot: call it appkey-0 or appsecret-0, the next pair -1, and so on"
+    if not slots:
+        yield f"kis.credentials_dir: {folder} holds no app key: put the files appkey-0 and appsecret-0 there"
+    # One gap is told for each missing number below the highest, and no more of them than files, should someone write appkey-999999.
+    for slot in range(min(max(slots, default=0), len(names)) + 1 if slots else 0):
+        if slot not in slots:
+            yield f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: number the pairs from 0 without gaps"
+    return sorted(slots)
+
+
+def _pair_problems(kis: KisSettings, slot: int) -> Iterator[str]:
+    try:
+        Credentials(kis).read(slot)
+    except ConfigurationError as error:
+        yield from error.problems
+
+
+def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:
+    if problems := [problem for _, problem in found if problem]:
+        raise ConfigurationError(problems)
+    return AppKey(found[0][0], found[1][0])
+
+
+def _read(path: Path) -> tuple[str, str | None]:
+    try:
+        return _judge(str(path), _trim(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return "", f"{path}: was not found: an app key needs its appkey and its appsecret file"
+    except OSError as error:
+        return "", f"{path}: could not be read ({error.strerror}): correct its permissions"
+    except UnicodeDecodeError:
+        return "", f"{path}: is not text: write the value as plain ASCII text"
+
+
+def _trim(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _judge(name: str, text: str) -> tuple[str, str | None]:
+    if not text:
+        return "", f"{name}: is empty: write the value KIS issued into it"
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return "", f"{name}: holds blanks, line breaks or other characters KIS never issues: write nothing but the value"
+    return text, None

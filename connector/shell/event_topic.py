@@ -1,0 +1,110 @@
+"""Writes feed events (sessions up and down, losses) to their topic, in order; while Kafka is away a bounded number waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import structlog
+from aiokafka.errors import UnknownTopicOrPartitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+WAITING_AT_MOST: Final = 1000
+ROUND: Final = 100
+RETRY_MIN_SECONDS: Final = 0.5
+RETRY_MAX_SECONDS: Final = 15
+
+log = structlog.get_logger("connector.event_topic")
+
+
+class Writer(Protocol):
+    """What writes a batch and says of each record None or what went wrong; shell/record_writer.py."""
+
+    async def write(self, records: Sequence[Any]) -> list[Exception | None]:
+        """Write the batch in order."""
+
+
+class EventRecord(NamedTuple):
+    """One event as it stands in the topic."""
+
+    key: bytes
+    value: bytes
+
+
+class EventTopic:
+    """The event topic's writer; `dropped` counts events given up, the oldest first, because too many waited.
+
+    `missing` says that there is no such topic.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._waiting: deque[EventRecord] = deque()
+        self._arrived = asyncio.Event()
+        self._is_settled = asyncio.Event()
+        self._is_settled.set()
+        self.dropped = 0
+        self.problem: str | None = None
+        self.missing: str | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not acknowledged yet."""
+        return len(self._waiting)
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
+        key = event["instrument"] or f"slot/{event['slot']}"
+        value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+        self._waiting.append(EventRecord(key.encode(), value))
+        if len(self._waiting) > WAITING_AT_MOST:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._is_settled.clear()
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; a failed round is tried again after a pause that doubles up to 15 s."""
+        pause: float = RETRY_MIN_SECONDS
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                if (failure := await self._round()) is None:
+                    pause, self.problem, self.missing = RETRY_MIN_SECONDS, None, None
+                    continue
+                if self.problem is None:
+                    log.warning("events_not_written", error=repr(failure), waiting=len(self._waiting))
+                self.problem = f"the event topic could not be written: {failure!r}"
+                if isinstance(failure, UnknownTopicOrPartitionError):
+                    self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MAX_SECONDS)
+            self._is_settled.set()
+
+    async def settle(self, seconds: float) -> bool:
+        """Wait until every event is acknowledged, for `seconds` at most, and tell whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _round(self) -> Exception | None:
+        batch = list(islice(self._waiting, ROUND))
+        dropped_before = self.dropped
+        try:
+            outcomes = await self._writer.write(batch)
+        except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
+            outcomes = [error] * len(batch)
+        # From the first failure on everything is written again, so that an event is never behind a later one only.
+        done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
+        for _ in range(max(0, done - (self.dropped - dropped_before))):
+            self._waiting.popleft()
+        return next((outcome for outcome in outcomes if outcome is not None), None)

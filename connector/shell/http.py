@@ -1,0 +1,89 @@
+"""Answers `/livez`, `/readyz`, `/metrics` and `/status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aiohttp import web
+
+from connector.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from connector.settings import HttpSettings
+
+TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
+LONGEST_LINE: Final = 2048
+
+
+class Observed(Protocol):
+    """What the endpoints show; every method answers at once."""
+
+    def is_alive(self) -> bool:
+        """Tell whether the process does its work, whatever Kafka or KIS do."""
+        ...
+
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return the reasons not to be ready, and what is held up on KIS's side."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return everything there is to see, as JSON values."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        ...
+
+
+class HttpServer:
+    """The endpoints on `http.host` and `http.port`; `port` is the one bound."""
+
+    def __init__(self, settings: HttpSettings, observed: Observed) -> None:
+        self._settings = settings
+        self._observed = observed
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, max_line_size=LONGEST_LINE, shutdown_timeout=1
+        )
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Bind. Raises ConfigurationError where the port is taken or the host is none of ours."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise ConfigurationError([f"http.port: {where} could not be bound: {error.strerror or error}: choose another"]) from error
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop answering."""
+        await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/status", self._status),
+            ]
+        )
+        return application
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        alive = self._observed.is_alive()
+        return web.json_response({"alive": alive}, status=200 if alive else 503)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reasons, degraded = self._observed.readiness()
+        return web.json_response({"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._observed.metrics(), headers={"Content-Type": TEXT_FORMAT})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return web.json_response(self._observed.status())

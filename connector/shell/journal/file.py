@@ -1,0 +1,294 @@
+"""The journal's SQLite file; every method may touch the disk, so none runs on the event loop."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from connector.core.frame import CipherKey, Received
+from connector.errors import JournalUnusable
+
+SCHEMA_VERSION = 1  # PRAGMA user_version
+SCHEMA = """
+CREATE TABLE frame (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- a plain rowid starts again at 1 once the table is empty
+  received_ns INTEGER NOT NULL,
+  slot INTEGER NOT NULL,
+  session INTEGER NOT NULL,               -- wall clock in ns at which the frame's socket opened
+  binary INTEGER NOT NULL,
+  crc INTEGER NOT NULL,                   -- CRC-32 of raw: SQLite's pages carry no checksum of their own
+  raw BLOB NOT NULL
+) STRICT;
+CREATE TABLE cipher_key (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  slot INTEGER NOT NULL,
+  session INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  iv TEXT NOT NULL
+) STRICT;
+CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+CHECKED_AT_OPEN_BYTES = 64 * 2**20  # quick_check reads the whole file, about a second for this much
+ROWS_A_STATEMENT = 512  # one statement is one hand-over of the interpreter lock; a row binds six values
+PRUNED_ROWS = 2000  # a delete of this many rows holds the writer for some milliseconds
+
+_Statement = tuple[str, Sequence[int | str | bytes]]
+
+
+class Block(NamedTuple):
+    """Frames with consecutive numbers, the first of them `first_seq`."""
+
+    first_seq: int
+    frames: Sequence[Received]
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last frame; `first_seq - 1` where there is none."""
+        return self.first_seq + len(self.frames) - 1
+
+
+class KeptKey(NamedTuple):
+    """One session's cipher key on its way into the file."""
+
+    slot: int
+    session: int
+    key: CipherKey
+
+
+class JournalFile:
+    """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode."""
+
+    def __init__(self, path: Path, lock: int, *, set_aside: Path | None) -> None:
+        self.path = path
+        self.set_aside = set_aside
+        self._lock = lock
+        self._writer = _connect(path)
+        self._reader = _connect(path)
+        self._writer.execute("DELETE FROM cipher_key WHERE (slot, session) NOT IN (SELECT slot, session FROM frame)")
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Take the lock and open the file, made where it is missing, set aside under a new name where it is corrupt.
+
+        Raises JournalUnusable: folder or file not writable, held by another instance, written by a newer version.
+        """
+        lock = _take_lock(path)
+        try:
+            set_aside = _ensure_sound(path)
+            return cls(path, lock, set_aside=set_aside)
+        except (OSError, sqlite3.Error) as error:
+            os.close(lock)
+            raise JournalUnusable(f"The journal {path} could not be opened: {error}. Check journal.path and its volume.") from error
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def insert(self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]) -> None:
+        """Commit frames under the numbers from `first_seq` on, the keys they may need, and progress, all or nothing."""
+        statements = [*_key_statements(keys), *_frame_statements(first_seq, frames), *_progress_statements(progress)]
+        execute = self._writer.execute
+        if len(statements) == 1:  # autocommit: the whole transaction in one hand-over of the interpreter lock
+            execute(*statements[0])
+            return
+        execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in statements:
+                execute(sql, values)
+            execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                execute("ROLLBACK")
+            raise
+
+    def read(self, after: int, before: int, limit: int) -> tuple[Block, list[Received]]:
+        """Return up to `limit` consecutive frames with `after` < number < `before`, and the damaged rows met on the way.
+
+        A damaged row (its checksum does not match) is left out: the block ends before it, or begins behind it.
+        """
+        rows = self._reader.execute(
+            "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
+            (after, before, limit),
+        ).fetchall()
+        first, frames, damaged = after + 1, list[Received](), list[Received]()
+        for seq, received_ns, slot, session, binary, raw, crc in rows:
+            frame = Received(received_ns, slot, session, bool(binary), raw)
+            sound = zlib.crc32(raw) == crc
+            if frames and (not sound or seq != first + len(frames)):
+                break
+            if sound:
+                first = first if frames else seq
+                frames.append(frame)
+            else:
+                damaged.append(frame)
+                first = seq + 1
+        return Block(first, frames), damaged
+
+    def last_seq(self) -> int:
+        """Return the highest number ever given to a frame, 0 in a new file."""
+        row = self._reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
+        return int(row[0]) if row else 0
+
+    def progress(self) -> dict[str, int]:
+        """Return what was last committed as progress: the watermark and the counts of lost frames."""
+        return dict(self._reader.execute("SELECT name, value FROM progress"))
+
+    def cipher_keys(self) -> list[KeptKey]:
+        """Return every kept key, oldest first."""
+        rows = self._reader.execute("SELECT slot, session, key, iv FROM cipher_key ORDER BY seq")
+        return [KeptKey(slot, session, CipherKey(key, iv)) for slot, session, key, iv in rows]
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a small text under a name."""
+        self._writer.execute("INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+
+    def kept(self, name: str) -> str | None:
+        """Return the text kept under a name."""
+        row = self._reader.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def prune(self, through: int, older_than_ns: int | None) -> int:
+        """Delete the oldest frames up to number `through`, received before a time or whenever; return how many, a bounded number."""
+        condition = "" if older_than_ns is None else " AND received_ns < ?"
+        bound = (through,) if older_than_ns is None else (through, older_than_ns)
+        return self._writer.execute(
+            f"DELETE FROM frame WHERE seq IN (SELECT seq FROM frame WHERE seq <= ?{condition} ORDER BY seq LIMIT {PRUNED_ROWS})",
+            bound,
+        ).rowcount
+
+    def used_bytes(self) -> int:
+        """Return the bytes in use: pages that are not free, and the WAL. The file itself does not shrink; freed pages are used again."""
+        pages, free, size = (self._reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size"))
+        return int((pages - free) * size) + self.wal_bytes()
+
+    def wal_bytes(self) -> int:
+        """Return the size of SQLite's own write-ahead log."""
+        with contextlib.suppress(FileNotFoundError):
+            return Path(f"{self.path}-wal").stat().st_size
+        return 0
+
+    def checkpoint(self) -> None:
+        """Copy the WAL into the database beside the writer (PASSIVE: never holds it up)."""
+        self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def truncate_wal(self) -> None:
+        """Copy the rest of the WAL and empty it; the writer's own job, because under steady writing no other moment comes."""
+        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close both connections, which empties the WAL, and give the lock back."""
+        self._reader.close()
+        self._writer.close()
+        os.close(self._lock)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def _take_lock(path: Path) -> int:
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalUnusable(
+            f"The journal's folder {path.parent} is not writable: {error.strerror}. Set journal.path to a folder this user may write."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno != errno.EWOULDBLOCK:
+            raise JournalUnusable(f"The journal {path} could not be locked: {error.strerror}. It needs a local file system.") from error
+        raise JournalUnusable(
+            f"The journal {path} is held by another instance. Stop that one, or give this one a journal.path of its own."
+        ) from error
+    return lock
+
+
+def _ensure_sound(path: Path) -> Path | None:
+    """Make the file where it is missing, check it where it is there; return the new name of a corrupt one."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        _check(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):  # I/O, locking, space: not the content's fault
+            raise
+        aside = _set_aside(path)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _check(path)
+        return aside
+    return None
+
+
+def _check(path: Path) -> None:
+    """Create or verify the tables. Raises sqlite3.DatabaseError where the content is damaged, JournalUnusable where it is newer."""
+    with contextlib.closing(_connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalUnusable(
+                f"The journal {path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION}). "
+                "Run that version, or set journal.path to a new file."
+            )
+        if version == 0:
+            connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if path.stat().st_size <= CHECKED_AT_OPEN_BYTES:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        for table in ("frame", "cipher_key", "progress", "kept"):
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    return aside
+
+
+def _frame_statements(first_seq: int, frames: Sequence[Received]) -> Iterator[_Statement]:
+    start, left = 0, len(frames)
+    while left:
+        # Powers of two keep the number of distinct statements, which SQLite compiles once each, small.
+        size = min(ROWS_A_STATEMENT, 1 << left.bit_length() - 1)
+        part = frames[start : start + size]
+        rows = [
+            (seq, frame.received_ns, frame.slot, frame.session, frame.binary, zlib.crc32(frame.raw), frame.raw)
+            for seq, frame in enumerate(part, first_seq + start)
+        ]
+        yield _INSERT_FRAMES[size], tuple(chain.from_iterable(rows))
+        start, left = start + size, left - size
+
+
+def _insert_frames(rows: int) -> str:
+    columns = "seq, received_ns, slot, session, binary, crc, raw"
+    return f"INSERT INTO frame ({columns}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * rows)}"
+
+
+_INSERT_FRAMES = {1 << power: _insert_frames(1 << power) for power in range(ROWS_A_STATEMENT.bit_length())}
+
+
+def _key_statements(keys: Sequence[KeptKey]) -> Iterator[_Statement]:
+    for slot, session, (key, iv) in keys:
+        yield "INSERT INTO cipher_key (slot, session, key, iv) VALUES (?, ?, ?, ?)", (slot, session, key, iv)
+
+
+def _progress_statements(progress: Mapping[str, int]) -> Iterator[_Statement]:
+    for name, value in progress.items():
+        yield "INSERT INTO progress VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)

@@ -1,0 +1,331 @@
+"""The journal as the event loop sees it: frames go in without waiting and come out in order once they are committed."""
+
+import asyncio
+import sqlite3
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+
+from connector.core.frame import CipherKey, Received
+from connector.settings import JournalSettings
+from connector.shell.journal.file import Block, JournalFile, KeptKey
+
+log = structlog.get_logger("connector.journal")
+
+UNCOMMITTED_FRAMES = 4096  # the reader waits from here on: a commit is overdue
+UNCOMMITTED_BYTES = 64 * 2**20  # while the disk fails, frames are kept in memory up to here
+TAIL_BYTES = 8 * 2**20  # committed frames kept in memory for delivery, so that it seldom reads the disk
+PROGRESS_SECONDS = 0.25  # how much of what Kafka acknowledged may be sent again after a kill
+HOUSEKEEPING_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+WAL_BYTES = 64 * 2**20
+CHECKPOINT_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Frames of one slot received but given up: how many, their bytes, receive times (ns) of the first and last, and why."""
+
+    slot: int
+    reason: str
+    frames: int
+    bytes: int
+    from_ns: int
+    to_ns: int
+
+    def with_frame(self, frame: Received) -> "Loss":
+        """Return this loss with one frame more."""
+        return Loss(self.slot, self.reason, self.frames + 1, self.bytes + len(frame.raw), self.from_ns, frame.received_ns)
+
+
+class Journal:
+    """Frames in receive order, numbered from 1.
+
+    `watermark` is the number up to which every frame is finished; progress is this mark, not a delete. Frames are committed in
+    groups: all that came in during one turn of the loop, or while the commit before was under way.
+    """
+
+    def __init__(self, file: JournalFile, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> None:
+        self._file = file
+        self._settings = settings
+        self.on_loss = on_loss
+        self._loop = asyncio.get_running_loop()
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._reader = ThreadPoolExecutor(1, "journal-reader")
+        progress = file.progress()
+        self.last_seq = file.last_seq()
+        self.watermark = progress.get("watermark", 0)
+        self.lost = {name.removeprefix("lost_"): count for name, count in progress.items() if name.startswith("lost_")}
+        self._saved_progress = progress
+        self._keys: defaultdict[tuple[int, int], list[CipherKey]] = defaultdict(list)
+        for slot, session, key in file.cipher_keys():
+            self._keys[slot, session].insert(0, key)
+        self._frames: list[Received] = []
+        self._frames_bytes = 0
+        self._new_keys: list[KeptKey] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._commit_scheduled = False
+        self._progress_due = 0.0
+        self.committed_seq = self.last_seq
+        self._tail: deque[Block] = deque()
+        self._tail_bytes = 0
+        self._arrival = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.is_behind = False
+        self.used_bytes = file.used_bytes()
+        self._since_measured = 0
+        self._losing: dict[tuple[int, str], Loss] = {}
+        self.write_error: str | None = None
+        self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
+
+    @classmethod
+    async def open(cls, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> Self:
+        """Open the journal. Raises JournalUnusable."""
+        file = await asyncio.to_thread(JournalFile.open, settings.path)
+        if file.set_aside:
+            log.error("journal_set_aside", path=str(settings.path), now=str(file.set_aside), reason="the file was corrupt")
+        mode = settings.path.parent.stat().st_mode
+        if mode & 0o077:
+            log.warning("journal_folder_open", path=str(settings.path.parent), mode=f"{mode & 0o777:o}", fix="chmod 700")
+        return cls(file, settings, on_loss)
+
+    # -- what the reader of the feed calls -------------------------------------------------------------------------
+
+    def append(self, frame: Received) -> None:
+        """Take one frame; its commit follows without being waited for."""
+        size = len(frame.raw)
+        if self.used_bytes + self._since_measured + size > self._settings.max_bytes:
+            self._lose(frame, "journal_full")
+            return
+        if self._frames_bytes + size > UNCOMMITTED_BYTES:
+            self._lose(frame, "disk")
+            return
+        self._frames.append(frame)
+        self._frames_bytes += size
+        self._since_measured += size
+        self.last_seq += 1
+        if not self._commit_scheduled:
+            self._commit_scheduled = True
+            self._loop.call_soon(self._commit)
+        elif len(self._frames) >= UNCOMMITTED_FRAMES and not self.is_behind:
+            self.is_behind = True
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Wait until a commit has made room, or the disk is known to fail: then memory has to do."""
+        await self._room.wait()
+
+    def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
+        """Keep a session's cipher key; it is committed before any frame appended later."""
+        kept = KeptKey(slot, session, CipherKey(key, iv))
+        self._keys[slot, session].insert(0, kept.key)
+        self._new_keys.append(kept)
+
+    # -- what delivery calls ---------------------------------------------------------------------------------------
+
+    async def read(self, after: int, limit: int) -> Block:
+        """Return the next committed frames behind number `after`, at most `limit`, waiting until there are any."""
+        while True:
+            while self._tail and self._tail[0].last_seq <= after:
+                self._drop_tail()
+            if self._tail and self._tail[0].first_seq <= after + 1:
+                return _cut(self._tail[0], after, limit)
+            if self.committed_seq > after:
+                before = self._tail[0].first_seq if self._tail else self.committed_seq + 1
+                block, damaged = await self._loop.run_in_executor(self._reader, self._file.read, after, before, limit)
+                for frame in damaged:
+                    self._lose(frame, "corrupt")
+                if block.frames:
+                    return block
+                after = max(after, block.first_seq - 1, before - 1)
+                continue
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
+        """Return the session's cipher keys, newest first."""
+        return self._keys.get((slot, session), ())
+
+    def advance(self, watermark: int) -> None:
+        """Note that every frame up to this number is finished."""
+        self.watermark = max(self.watermark, watermark)
+        if not self._commit_scheduled and self._loop.time() >= self._progress_due:
+            self._commit_scheduled = True
+            self._loop.call_later(PROGRESS_SECONDS, self._commit)
+
+    # -- small texts kept beside the frames ------------------------------------------------------------------------
+
+    async def remember(self, name: str, value: str) -> None:
+        """Keep a small text under a name for the next start."""
+        await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
+
+    async def recall(self, name: str) -> str | None:
+        """Return the text kept under a name."""
+        return await self._loop.run_in_executor(self._reader, self._file.kept, name)
+
+    # -- figures ---------------------------------------------------------------------------------------------------
+
+    @property
+    def received(self) -> int:
+        """Frames received over the life of the journal, lost ones included."""
+        return self.last_seq + sum(count for reason, count in self.lost.items() if reason != "corrupt")
+
+    @property
+    def finished(self) -> int:
+        """Frames acknowledged by Kafka or dead-lettered, over the life of the journal."""
+        return self.watermark - self.lost.get("corrupt", 0)
+
+    @property
+    def pending(self) -> int:
+        """Frames received and not finished."""
+        return self.last_seq - self.watermark
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether frames are still being written: the writer's last commit went well, or another try is under way."""
+        return not self._housekeeper.done()
+
+    async def close(self) -> None:
+        """Commit what is left, save the progress, close the file."""
+        self._housekeeper.cancel()
+        await asyncio.wait([self._housekeeper])
+        if self._committing:
+            await asyncio.wait([self._committing], timeout=5)
+        try:
+            frames, keys = self._take()
+            first = self.last_seq - len(frames) + 1
+            await self._loop.run_in_executor(self._writer, self._file.insert, first, frames, keys, self._progress())
+        except sqlite3.Error as error:
+            log.error("journal_close_failed", error=str(error), frames=len(frames))  # noqa: TRY400 - SQLite's text says it all
+        await self._loop.run_in_executor(self._writer, self._file.close)
+        self._writer.shutdown(wait=False)
+        self._reader.shutdown(wait=False)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        """Start committing what came in, unless a commit is under way; that one goes on with the rest."""
+        if self._committing is None:
+            self._committing = self._loop.create_task(self._commit_all(), name="journal-commit")
+
+    async def _commit_all(self) -> None:
+        while self._frames or self._new_keys or self._progress_is_due():
+            frames, keys = self._take()
+            progress = self._progress() if self._progress_is_due() else {}
+            await self._insert(frames, keys, progress)
+        self._commit_scheduled = False
+        self._committing = None
+
+    async def _insert(self, frames: list[Received], keys: list[KeptKey], progress: dict[str, int]) -> None:
+        first = self.committed_seq + 1
+        while True:
+            try:
+                await self._loop.run_in_executor(self._writer, self._file.insert, first, frames, keys, progress)
+                break
+            except sqlite3.Error as error:
+                if self.write_error is None:
+                    log.error("journal_write_failed", error=str(error), frames=len(frames))  # noqa: TRY400 - SQLite's text says it all
+                self.write_error = str(error)
+                self._make_room()
+                await asyncio.sleep(RETRY_SECONDS)
+        if self.write_error:
+            log.warning("journal_write_recovered")
+            self.write_error = None
+        if progress:
+            self._saved_progress.update(progress)
+            self._progress_due = self._loop.time() + PROGRESS_SECONDS
+        self._make_room()
+        if frames:
+            self.committed_seq += len(frames)
+            self._extend_tail(Block(first, frames))
+            self._arrival.set()
+
+    def _take(self) -> tuple[list[Received], list[KeptKey]]:
+        taken = self._frames, self._new_keys
+        self._frames, self._new_keys, self._frames_bytes = [], [], 0
+        return taken
+
+    def _make_room(self) -> None:
+        self.is_behind = False
+        self._room.set()
+
+    def _progress(self) -> dict[str, int]:
+        return {"watermark": self.watermark, **{f"lost_{reason}": count for reason, count in self.lost.items()}}
+
+    def _progress_is_due(self) -> bool:
+        return self._loop.time() >= self._progress_due and self._progress() != self._saved_progress
+
+    def _extend_tail(self, block: Block) -> None:
+        self._tail.append(block)
+        self._tail_bytes += _bytes(block)
+        while self._tail_bytes > TAIL_BYTES and len(self._tail) > 1:
+            self._drop_tail()
+
+    def _drop_tail(self) -> None:
+        self._tail_bytes -= _bytes(self._tail.popleft())
+
+    def _lose(self, frame: Received, reason: str) -> None:
+        loss = self._losing.get((frame.slot, reason))
+        if loss is None:
+            log.error("frames_lost", slot=frame.slot, reason=reason)
+            loss = Loss(frame.slot, reason, 0, 0, frame.received_ns, frame.received_ns)
+        self._losing[frame.slot, reason] = loss.with_frame(frame)
+        self.lost[reason] = self.lost.get(reason, 0) + 1
+
+    def _report_losses(self) -> None:
+        for loss in self._losing.values():
+            self.on_loss(loss)
+        self._losing.clear()
+
+    async def _keep_house(self) -> None:
+        lost_before = dict(self.lost)
+        while True:
+            try:
+                await self._prune_and_measure()
+                await self._checkpoint()
+            except sqlite3.Error as error:
+                log.warning("journal_housekeeping_failed", error=str(error))
+            if self.lost == lost_before:
+                self._report_losses()
+            lost_before = dict(self.lost)
+            if not self._commit_scheduled and self._progress_is_due():
+                self._commit_scheduled = True
+                self._commit()
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    async def _prune_and_measure(self) -> None:
+        """Delete delivered frames that are too old, and as many more, oldest first, as the bound on the file asks for."""
+        run = self._loop.run_in_executor
+        oldest_ns = time.time_ns() - int(self._settings.retain_hours * 3600e9)
+        while await run(self._writer, self._file.prune, self.watermark, oldest_ns):
+            pass
+        while True:
+            measured = self._since_measured
+            self.used_bytes = await run(self._reader, self._file.used_bytes)
+            self._since_measured -= measured
+            if self.used_bytes < 0.9 * self._settings.max_bytes or not await run(self._writer, self._file.prune, self.watermark, None):
+                return
+
+    async def _checkpoint(self) -> None:
+        size = await self._loop.run_in_executor(self._reader, self._file.wal_bytes)
+        if size > CHECKPOINT_BYTES:
+            await self._loop.run_in_executor(self._reader, self._file.checkpoint)
+        if size > min(WAL_BYTES, self._settings.max_bytes // 8):
+            await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
+
+
+def _cut(block: Block, after: int, limit: int) -> Block:
+    start = after + 1 - block.first_seq
+    if start == 0 and len(block.frames) <= limit:
+        return block
+    return Block(after + 1, block.frames[start : start + limit])
+
+
+def _bytes(block: Block) -> int:
+    return sum(len(frame.raw) for frame in block.frames)

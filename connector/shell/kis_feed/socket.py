@@ -1,0 +1,92 @@
+"""The WebSocket connection to KIS: the library's, kept from everything KIS does not expect."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+
+if TYPE_CHECKING:
+    from websockets.protocol import Event
+
+MAX_FRAME_BYTES: Final = 1024 * 1024
+MAX_QUEUED_FRAMES: Final = 2048
+OPEN_TIMEOUT_SECONDS: Final = 10.0
+CLOSE_TIMEOUT_SECONDS: Final = 2.0
+# Half of the library's high-water mark: below it a send does not wait for the peer.
+UNSENT_BYTES: Final = 16 * 1024
+
+
+class KisSocket(ClientConnection):
+    """Remembers which messages were binary: `recv(decode=False)` gives bytes for both kinds, and KIS sends text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._messages = 0
+        # Numbers, from 0, of the binary messages that are not yet read.
+        self.binary: set[int] = set()
+
+    def process_event(self, event: Event) -> None:
+        """Count messages by their first frames; continuations have an opcode of their own."""
+        if isinstance(event, Frame):
+            if event.opcode is Opcode.TEXT:
+                self._messages += 1
+            elif event.opcode is Opcode.BINARY:
+                self.binary.add(self._messages)
+                self._messages += 1
+        super().process_event(event)
+
+    async def send_at_once(self, text: str) -> bool:
+        """Send a text frame without waiting for a peer that does not read; False if it could not be sent."""
+        if self.state is not OPEN or self.transport.get_write_buffer_size() > UNSENT_BYTES:
+            return False
+        try:
+            await self.send(text)
+        except ConnectionClosed:
+            return False
+        return True
+
+
+class _Connect(connect):
+    """A handshake that follows no redirect: the first request would carry the approval key to another host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Let every redirect stand as the failed handshake it is."""
+        return exc
+
+
+async def open_socket(url: str) -> KisSocket:
+    """Connect. Raises OSError, TimeoutError or a WebSocketException when there is no connection to be had."""
+    # At DEBUG the library logs every frame, with approval key, AES key and IV.
+    logger = logging.getLogger("websockets.client")
+    if logger.getEffectiveLevel() < logging.INFO:
+        logger.setLevel(logging.INFO)
+    connection = await _Connect(
+        url,
+        # KIS drops clients whose library sends its own keep-alive; the session watches for silence instead.
+        ping_interval=None,
+        proxy=None,
+        compression=None,
+        user_agent_header="kis-bond",
+        open_timeout=OPEN_TIMEOUT_SECONDS,
+        close_timeout=CLOSE_TIMEOUT_SECONDS,
+        max_size=MAX_FRAME_BYTES,
+        max_queue=MAX_QUEUED_FRAMES,
+        logger=logger,
+        create_connection=KisSocket,
+    )
+    if not isinstance(connection, KisSocket):
+        raise TypeError(f"The library built a {type(connection).__name__}")
+    return connection
+
+
+def why_not_open(error: Exception) -> tuple[str | None, str]:
+    """Return code and message of a connection that could not be opened."""
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return str(status), f"The WebSocket handshake was answered with HTTP {status}"
+    return None, f"The WebSocket could not be opened: {str(error) or type(error).__name__}"

@@ -1,0 +1,137 @@
+"""Keeps the status topic equal to the latest status records, writing only what differs; the latest wish wins, so nothing queues up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import structlog
+from aiokafka.errors import MessageSizeTooLargeError
+
+from connector.core import status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROUND: Final = 500
+RETRY_MIN_SECONDS: Final = 0.5
+RETRY_MAX_SECONDS: Final = 15
+OURS: Final = (status.INSTRUMENT, status.LIST, status.SLOT)
+
+log = structlog.get_logger("connector.status_topic")
+
+
+class Writer(Protocol):
+    """What writes a batch and says of each record None or what went wrong; shell/record_writer.py."""
+
+    async def write(self, records: Sequence[Any]) -> list[Exception | None]:
+        """Write the batch in order."""
+
+
+class StatusRecord(NamedTuple):
+    """Key and value as they stand in the topic; `value` None is a tombstone."""
+
+    key: bytes
+    value: bytes | None
+
+
+class StatusTopic:
+    """The status topic's one writer; `problem` is why nothing is written at present. It begins once `known` said what the topic holds."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._wish: dict[str, bytes] | None = None
+        # None: a write that failed may have been done or not, so the key has to be written again.
+        self._written: dict[str, bytes | None] = {}
+        self._refused: dict[str, bytes] = {}
+        self._known = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._is_settled = asyncio.Event()
+        self.problem: str | None = None
+
+    def known(self, records: Sequence[StatusRecord | Any]) -> dict[str, status.Record]:
+        """Take in what the topic was read to hold, oldest first, and return its readable records by key."""
+        held: dict[str, bytes] = {}
+        for record in records:
+            key = (record.key or b"").decode(errors="replace")
+            held.pop(key, None)
+            if record.value is not None:
+                held[key] = record.value
+        self._written = {key: value for key, value in held.items() if key.startswith(OURS)}
+        self._known.set()
+        self._changed.set()
+        readable = {key: status.decode(value) for key, value in held.items() if key.startswith(OURS)}
+        return {key: record for key, record in readable.items() if record is not None}
+
+    def publish(self, records: Mapping[str, status.Record]) -> None:
+        """Wish for the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits."""
+        self._wish = {key: status.encode(record) for key, record in records.items()}
+        self._is_settled.clear()
+        self._changed.set()
+
+    async def settle(self, seconds: float) -> bool:
+        """Wait until the latest wish is acknowledged, for `seconds` at most, and tell whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Write until cancelled; a failed round is tried again after a pause that doubles up to 15 s."""
+        await self._known.wait()
+        pause: float = RETRY_MIN_SECONDS
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while differing := self.differing():
+                failure = await self._round(differing[:ROUND])
+                if failure is None:
+                    pause, self.problem = RETRY_MIN_SECONDS, None
+                    continue
+                if self.problem is None:
+                    log.warning("status_not_written", error=repr(failure))
+                self.problem = f"the status topic could not be written: {failure!r}"
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MAX_SECONDS)
+            if self._wish is not None:
+                self._is_settled.set()
+
+    def differing(self) -> list[StatusRecord]:
+        """Return what has to be written for the topic to equal the wish: records, then tombstones."""
+        if self._wish is None:
+            return []
+        new = [
+            StatusRecord(key.encode(errors="replace"), value)
+            for key, value in self._wish.items()
+            if self._written.get(key) != value and self._refused.get(key) != value
+        ]
+        return new + [StatusRecord(key.encode(errors="replace"), None) for key in self._written if key not in self._wish]
+
+    async def _round(self, batch: Sequence[StatusRecord]) -> Exception | None:
+        try:
+            outcomes = await self._writer.write(batch)
+        except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
+            outcomes = [error] * len(batch)
+        failure: Exception | None = None
+        for record, outcome in zip(batch, outcomes, strict=True):
+            failure = self._note(record, outcome) or failure
+        return failure
+
+    def _note(self, record: StatusRecord, outcome: Exception | None) -> Exception | None:
+        """Note one record's outcome; return the failure if it may pass."""
+        key = record.key.decode()
+        if isinstance(outcome, MessageSizeTooLargeError) and record.value is not None:
+            log.error("status_record_too_large", key=key, bytes=len(record.value))
+            self._refused[key] = record.value
+            return None
+        if outcome is not None:
+            self._written[key] = None
+            return outcome
+        self._refused.pop(key, None)
+        if record.value is None:
+            self._written.pop(key, None)
+        else:
+            self._written[key] = record.value
+        return None

@@ -1,0 +1,87 @@
+"""Asks Kafka what topics there are, and creates those that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
+from connector.errors import NotInTime
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+PATIENCE_SECONDS = 12.0
+
+_NONE, _UNKNOWN_TOPIC, _NOT_PERMITTED, _EXISTS = 0, 3, 29, 36
+
+
+class TopicAdmin:
+    """One connection to Kafka for looking at topics. Every method raises NotInTime when Kafka is out of reach or refuses."""
+
+    def __init__(self, client: AIOKafkaAdminClient) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, arguments: Mapping[str, Any]) -> AsyncIterator[Self]:
+        """Connect with the client arguments of `kafka_client`, and close at the end."""
+        client = AIOKafkaAdminClient(**arguments)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await client.start()
+                yield cls(client)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotInTime(f"Kafka at {arguments['bootstrap_servers']} could not be asked: {_reason(error)}") from error
+        finally:
+            await client.close()
+
+    async def brokers(self) -> int:
+        """Return how many brokers there are."""
+        return len((await self._client.describe_cluster())["brokers"])
+
+    async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
+        """Return those of the topics that exist."""
+        # All topics are asked for, because a question for one by its name would create it where brokers create on demand.
+        described = {topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE}
+        configs = await self._configs(names)
+        return {name: _found(described[name], configs[name]) for name in names if name in described and name in configs}
+
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the configs of the topics the answering broker knows; empty where they may not be seen."""
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(CONFIGS)) for name in names]
+        configs = {}
+        for response in await self._client.describe_configs(wanted):
+            for resource in response.to_object()["resources"]:
+                if resource["error_code"] == _UNKNOWN_TOPIC:
+                    continue
+                if resource["error_code"] not in {_NONE, _NOT_PERMITTED}:
+                    raise for_code(resource["error_code"])(resource["error_message"])
+                configs[resource["resource_name"]] = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+        return configs
+
+    async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
+        """Create topics and return why, by name, for each that could not be."""
+        new = [NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.configs)) for topic in topics]
+        response: Any = await self._client.create_topics(new)
+        return {
+            name: f"{for_code(code).__name__} {message or ''}".strip()
+            for name, code, message in response.topic_errors
+            if code not in {_NONE, _EXISTS}
+        }
+
+
+def _found(topic: Mapping[str, Any], configs: Mapping[str, str]) -> FoundTopic:
+    partitions = topic["partitions"]
+    return FoundTopic(len(partitions), min((len(each["replicas"]) for each in partitions), default=0), configs)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {PATIENCE_SECONDS:g} s"
+    return str(error) or type(error).__name__

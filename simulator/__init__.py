@@ -1,0 +1,6 @@
+"""The KIS side of the wire, played on loopback."""
+
+from simulator.server import Simulator
+from simulator.settings import SimulatorSettings
+
+__all__ = ["Simulator", "SimulatorSettings"]

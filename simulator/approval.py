@@ -1,0 +1,162 @@
+"""The REST call that gives a WebSocket approval key."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from simulator.faults import Faults
+from simulator.settings import SimulatorSettings
+
+# Only the text of EGW00103 is recorded; the others are worded alike, and only the code counts.
+ERRORS = {
+    "EGW00102": "AppKey는 필수입니다.",
+    "EGW00103": "유효하지 않은 AppKey입니다.",
+    "EGW00104": "AppSecret은 필수입니다.",
+    "EGW00105": "유효하지 않은 AppSecret입니다.",
+    "EGW00115": "grant_type은 필수입니다.",
+    "EGW00116": "지원하지 않는 grant_type입니다.",
+    "EGW00201": "초당 거래건수를 초과하였습니다.",
+}
+HUGE_BYTES = 8 * 1024 * 1024
+DRIP_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One approval call: when (ns since 1970), for which app key if it is a known one, and the code or fault that refused it."""
+
+    at: int
+    app_key: int | None
+    code: str | None
+
+
+@dataclass(slots=True)
+class _Issued:
+    app_key: int
+    expires: float
+
+
+class Approvals:
+    """The approval keys in use: which app key each stands for, and until when."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self._settings = settings
+        self._index = {pair[0]: number for number, pair in enumerate(settings.app_keys)}
+        self._secrets = dict(settings.app_keys)
+        self._issued: dict[str, _Issued] = {}
+        self._last: dict[int, float] = {}
+
+    def ask(self, fields: dict[str, Any], now: float) -> tuple[int | None, str]:
+        """Return the app key's number, if known, and a new approval key or the EGW code of the refusal."""
+        appkey, secret, grant = (fields.get(name) for name in ("appkey", "secretkey", "grant_type"))
+        for code, value in (("EGW00102", appkey), ("EGW00104", secret), ("EGW00115", grant)):
+            if not isinstance(value, str) or not value:
+                return None, code
+        if grant != "client_credentials":
+            return None, "EGW00116"
+        return self._issue(str(appkey), str(secret), now)
+
+    def _issue(self, appkey: str, secret: str, now: float) -> tuple[int | None, str]:
+        if self._secrets:
+            if appkey not in self._secrets:
+                return None, "EGW00103"
+            if secret != self._secrets[appkey]:
+                return self._index[appkey], "EGW00105"
+        number = self._index.setdefault(appkey, len(self._index))
+        if now - self._last.get(number, float("-inf")) < self._settings.approval_interval_seconds:
+            return number, "EGW00201"
+        self._last[number] = now
+        key = str(uuid.uuid4())
+        self._issued[key] = _Issued(number, now + self._settings.approval_hours * 3600)
+        return number, key
+
+    def app_key_of(self, approval_key: str, now: float) -> int | None:
+        """Return the number of the app key an approval key in force stands for."""
+        issued = self._issued.get(approval_key)
+        return issued.app_key if issued is not None and now < issued.expires else None
+
+    def expire(self) -> None:
+        """End every approval key issued so far."""
+        self._issued.clear()
+
+
+@dataclass(slots=True)
+class ApprovalCall:
+    """Serves `POST /oauth2/Approval`."""
+
+    settings: SimulatorSettings
+    approvals: Approvals
+    faults: Faults
+    now: Callable[[], float]
+    asked: list[Asked] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one call as KIS does, or as the faults say."""
+        await asyncio.sleep(self.faults.seconds("approval-slow") or 0)
+        if (status := self.faults.text("approval-down")) is not None:
+            self._note(None, "approval-down")
+            return web.Response(status=int(status), text="Service Unavailable")
+        if (spoilt := self.faults.text("approval-body")) is not None:
+            self._note(None, "approval-body")
+            return await _spoil(request, spoilt)
+        number, answer = self.approvals.ask(await _fields(request), self.now())
+        answer = self.faults.text("approval-error") or answer
+        refused = answer.startswith("EGW")
+        self._note(number, answer if refused else None)
+        return self._refusal(answer) if refused else _json({"approval_key": answer}, 200)
+
+    def _note(self, app_key: int | None, code: str | None) -> None:
+        self.asked.append(Asked(time.time_ns(), app_key, code))
+
+    def _refusal(self, code: str) -> web.Response:
+        message = ERRORS.get(code, "요청을 처리하지 못했습니다.")
+        if self.settings.error_shape == "rt_cd":
+            return _json({"rt_cd": "1", "msg_cd": code, "msg1": message}, 500)
+        return _json({"error_description": message, "error_code": code}, 403)
+
+
+async def _fields(request: web.Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.read())
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json(value: dict[str, Any], status: int) -> web.Response:
+    return web.Response(status=status, text=json.dumps(value, ensure_ascii=False, separators=(",", ":")), content_type="application/json")
+
+
+async def _spoil(request: web.Request, how: str) -> web.StreamResponse:
+    match how:
+        case "html":
+            return web.Response(text="<html><body>점검 중입니다.</body></html>", content_type="text/html")
+        case "empty":
+            return _json({}, 200)
+        case "error":
+            return _json({"error_description": ERRORS["EGW00103"], "error_code": "EGW00103"}, 200)
+        case "huge":
+            return _json({"approval_key": "x" * HUGE_BYTES}, 200)
+        case "cut":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        case _:
+            return await _drip(request)
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "application/json"})
+    await response.prepare(request)
+    try:
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(DRIP_SECONDS)
+    except ConnectionResetError:
+        return response

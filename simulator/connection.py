@@ -1,0 +1,176 @@
+"""One client's TCP connection and the WebSocket frames on it."""
+
+import asyncio
+import socket
+import struct
+from typing import Protocol
+
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+CLOSE_SECONDS = 2.0
+MESSAGE_BYTES = 1024 * 1024
+NAMES = {Opcode.TEXT: "text", Opcode.BINARY: "binary", Opcode.PING: "ping", Opcode.PONG: "pong"}
+
+
+class Peer(Protocol):
+    """What a connection reports to."""
+
+    def handshake(self, connection: "Connection", path: str) -> int | None:
+        """Return the HTTP status that refuses the handshake, None to accept it."""
+
+    def opened(self, connection: "Connection") -> None:
+        """Take note of the accepted handshake."""
+
+    def message(self, connection: "Connection", raw: bytes, opcode: str) -> None:
+        """Take a text, binary, ping or pong."""
+
+    def ended(self, connection: "Connection") -> None:
+        """Take note of the end of the TCP connection."""
+
+    def paused(self, connection: "Connection") -> None:
+        """Take note that the client's socket takes no more."""
+
+    def resumed(self, connection: "Connection") -> None:
+        """Take note that it does again."""
+
+
+class Connection(asyncio.Protocol):
+    """Turns bytes into messages for its peer and the peer's messages into bytes; writes never wait."""
+
+    def __init__(self, peer: Peer, number: int) -> None:
+        self.number = number
+        self.silent = False
+        self.lost = asyncio.Event()
+        self._peer = peer
+        self._protocol = ServerProtocol(max_size=MESSAGE_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._opcode = Opcode.TEXT
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done and nobody has begun to close."""
+        return self._protocol.state is OPEN and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def left_cleanly(self) -> bool:
+        """Whether the client sent a close frame."""
+        return self._protocol.close_rcvd is not None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes written that the socket has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def send(self, raw: bytes, *, binary: bool = False) -> bool:
+        """Send one message and return whether it was written; a text frame is not checked to be UTF-8."""
+        if self.silent or not self.is_open:
+            return False
+        if binary:
+            self._protocol.send_binary(raw)
+        else:
+            self._protocol.send_text(raw)
+        self._flush()
+        return True
+
+    async def flowing(self) -> None:
+        """Return as soon as the client's socket takes more, or is gone."""
+        await self._flowing.wait()
+
+    def close(self, code: int) -> None:
+        """Close with a close frame; a client that does not answer it is cut off."""
+        if not self.is_open:
+            return
+        try:
+            self._protocol.send_close(code)
+        except InvalidState:
+            return
+        self._flush()
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.reset)
+
+    def cut(self) -> None:
+        """End TCP behind what is written, without a close frame: how KIS usually ends a session."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reset(self) -> None:
+        """End TCP with RST."""
+        if self._transport is None or self.lost.is_set():
+            return
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio)."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"A stream transport was expected, not {type(transport).__name__}")
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio)."""
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Handshake):
+                self._shake(event)
+            elif isinstance(event, Frame):
+                self._take(event)
+        self._flush()
+
+    def eof_received(self) -> None:
+        """Take the client's end of TCP (asyncio); the transport then closes."""
+        self._protocol.receive_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End (asyncio)."""
+        del exc
+        self._flowing.set()
+        self.lost.set()
+        self._peer.ended(self)
+
+    def pause_writing(self) -> None:
+        """Note a full socket (asyncio)."""
+        self._flowing.clear()
+        self._peer.paused(self)
+
+    def resume_writing(self) -> None:
+        """Note a socket that takes again (asyncio)."""
+        self._flowing.set()
+        self._peer.resumed(self)
+
+    def _shake(self, request: Handshake) -> None:
+        status = self._peer.handshake(self, request.path)
+        response = self._protocol.accept(request) if status is None else self._protocol.reject(status, "refused\n")
+        self._protocol.send_response(response)
+        self._flush()
+        if response.status_code == 101:
+            self._peer.opened(self)
+
+    def _take(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.PING | Opcode.PONG:
+                self._peer.message(self, bytes(frame.data), NAMES[frame.opcode])
+            case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
+                if frame.opcode is not Opcode.CONT:
+                    self._opcode = frame.opcode
+                self._parts.append(bytes(frame.data))
+                if frame.fin:
+                    raw, self._parts = b"".join(self._parts), []
+                    self._peer.message(self, raw, NAMES[self._opcode])
+            case _:
+                pass  # a close frame is answered by the protocol itself
+
+    def _flush(self) -> None:
+        """Write what the protocol has ready; its empty piece stands for the end of TCP."""
+        for data in self._protocol.data_to_send():
+            if self._transport is None or self.silent or self._transport.is_closing():
+                continue
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.close()

@@ -1,0 +1,221 @@
+"""All sessions of the simulated KIS: one per app key, each with its limit of registrations."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from simulator import codes, reply
+from simulator.approval import Approvals
+from simulator.connection import Connection
+from simulator.faults import Faults
+from simulator.request import Misshapen, Request, is_pingpong, parse
+from simulator.session import Session
+from simulator.settings import SimulatorSettings
+from simulator.stats import Stats
+
+
+@dataclass(slots=True)
+class Connect:
+    """One TCP connection: when (ns since 1970), the path asked for, and whether the handshake was accepted."""
+
+    at: int
+    path: str | None = None
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One request and its answer: when (ns since 1970), on which session, the code, and whether the reply was sent at all."""
+
+    at: int
+    session: int
+    app_key: int | None
+    tr_type: str
+    tr_key: str
+    code: str
+    sent: bool
+
+
+class Exchange:
+    """The rules between clients; implements `connection.Peer`."""
+
+    def __init__(self, settings: SimulatorSettings, approvals: Approvals, faults: Faults, stats: Stats) -> None:
+        self.connects: list[Connect] = []
+        self.answers: list[Answered] = []
+        self.holders: dict[str, list[int]] = {}
+        self.by_number: dict[int, tuple[Session, Connection]] = {}
+        self._settings, self._approvals, self._faults, self._stats = settings, approvals, faults, stats
+        self._connections: dict[int, Connection] = {}
+        self._taken_until: dict[int, float] = {}
+        faults.on_change = self._silence
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The open sessions, oldest first."""
+        return [session for session, _ in self.by_number.values()]
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every TCP connection, those before their handshake included."""
+        return list(self._connections.values())
+
+    def accept(self) -> Connection:
+        """Return the protocol of one new TCP connection."""
+        connection = Connection(self, len(self.connects))
+        self.connects.append(Connect(time.time_ns()))
+        self._connections[connection.number] = connection
+        return connection
+
+    def find(self, app_key: int) -> tuple[Session, Connection]:
+        """Return the open session of an app key; raise LookupError if it has none."""
+        for session, connection in self.by_number.values():
+            if session.app_key == app_key and connection.is_open:
+                return session, connection
+        raise LookupError(f"App key {app_key} has no open session")
+
+    def handshake(self, connection: Connection, path: str) -> int | None:
+        """Accept any path, as KIS does."""
+        self.connects[connection.number].path = path
+        status = self._faults.text("handshake")
+        return None if status is None else int(status)
+
+    def opened(self, connection: Connection) -> None:
+        """Begin a session; nobody knows yet whose."""
+        self.connects[connection.number].accepted = True
+        session = Session(connection.number, time.monotonic(), self._settings.pingpong_seconds, self._settings.seed)
+        self.by_number[connection.number] = (session, connection)
+        self._silence()
+        if "close-at-once" in self._faults:
+            connection.cut()
+
+    def ended(self, connection: Connection) -> None:
+        """Forget a session; its app key stays taken for a while if the client just vanished."""
+        self._connections.pop(connection.number, None)
+        self._stats.flowed(connection.number)
+        held = self.by_number.pop(connection.number, None)
+        if held is None:
+            return
+        session = held[0]
+        session.connected = False
+        self._index()
+        if session.app_key is not None and not connection.left_cleanly:
+            self._taken_until[session.app_key] = time.monotonic() + self._settings.linger_seconds
+
+    def paused(self, connection: Connection) -> None:
+        """Count a stall."""
+        self._stats.stalled(connection.number)
+
+    def resumed(self, connection: Connection) -> None:
+        """End a stall."""
+        self._stats.flowed(connection.number)
+
+    def message(self, connection: Connection, raw: bytes, opcode: str) -> None:
+        """Take one message of a client."""
+        held = self.by_number.get(connection.number)
+        if held is None or not connection.is_open:
+            return
+        session, now = held[0], time.monotonic()
+        if is_pingpong(raw):
+            session.pingpong_came(raw, opcode, now)
+        elif opcode in {"ping", "pong"}:
+            if self._settings.ping == "strict":
+                connection.cut()
+        else:
+            session.traffic(now)
+            self._answer(session, connection, raw)
+
+    def tick(self) -> None:
+        """Do what time asks for on every session: PINGPONG, the end of the unanswering, and the faults of age."""
+        now = time.monotonic()
+        for session, connection in list(self.by_number.values()):
+            if session.unanswered_seconds(now) >= self._settings.pingpong_timeout_seconds:
+                connection.cut()
+            elif (
+                not self._end_by_age(connection, now - session.opened) and session.wants_pingpong(now) and "no-pingpong" not in self._faults
+            ):
+                raw = reply.pingpong(self._settings.clock()).encode()
+                if connection.send(raw):
+                    session.traffic(now)
+                    session.pingpong_sent(raw, now)
+
+    def _end_by_age(self, connection: Connection, age: float) -> bool:
+        code, _, seconds = (self._faults.text("close") or "").partition("@")
+        if code and age >= float(seconds or 10):
+            connection.close(int(code))
+        elif (limit := self._faults.seconds("abrupt")) is not None and age >= limit:
+            connection.reset()
+        elif (limit := self._faults.seconds("no-close-frame")) is not None and age >= limit:
+            connection.cut()
+        else:
+            return False
+        return True
+
+    def _answer(self, session: Session, connection: Connection, raw: bytes) -> None:
+        request = parse(raw)
+        code, keys = (request.code, None) if isinstance(request, Misshapen) else self._obey(session, request)
+        text = reply.reply(code, request.tr_id, request.tr_key, keys)
+        lost = self._faults.strikes("lost-replies")
+        tr_type = "" if isinstance(request, Misshapen) else request.tr_type
+        self.answers.append(Answered(time.time_ns(), session.number, session.app_key, tr_type, request.tr_key, code, not lost))
+        drop = codes.result(code) == "9" and "keep-after-error" not in self._faults
+        delay = self._faults.seconds("slow-replies")
+        if delay is None:
+            self._reply(connection, None if lost else text, drop=drop)
+        else:
+            asyncio.get_running_loop().call_later(delay, lambda: self._reply(connection, None if lost else text, drop=drop))
+
+    def _reply(self, connection: Connection, text: str | None, *, drop: bool) -> None:
+        held = self.by_number.get(connection.number)
+        if text is not None and connection.send(text.encode()) and held is not None:
+            held[0].traffic(time.monotonic())
+        if drop and held is not None and connection.is_open and not connection.silent:
+            connection.cut()
+
+    def _obey(self, session: Session, request: Request) -> tuple[str, reply.Keys | None]:
+        """Return the code of the answer, and the keys a success carries."""
+        if request.registers and (forced := self._faults.reply_for(request.tr_key)) is not None:
+            return forced, None
+        owner = self._approvals.app_key_of(request.approval_key, time.time())
+        if session.app_key is None:
+            # The approval key is looked at once: a session outlives it.
+            if owner is None:
+                return "OPSP0011", None
+            if not self._claim(owner, session):
+                return "OPSP8996", None
+            session.app_key = owner
+        return self._register(session, request.tr_key) if request.registers else self._release(session, request.tr_key)
+
+    def _claim(self, app_key: int, by: Session) -> bool:
+        """Return whether the app key is free for `by`; in mode `kick` its old session ends for that."""
+        for session, connection in list(self.by_number.values()):
+            if session.app_key == app_key and session is not by and connection.is_open:
+                if self._settings.in_use == "refuse":
+                    return False
+                connection.cut()
+        return self._settings.in_use == "kick" or time.monotonic() >= self._taken_until.get(app_key, 0.0)
+
+    def _register(self, session: Session, tr_key: str) -> tuple[str, reply.Keys | None]:
+        if tr_key in session.registered:
+            return "OPSP0002", None
+        if len(session.registered) >= self._settings.capacity:
+            return "OPSP0008", None
+        keys = session.register(tr_key)
+        self._index()
+        return codes.REGISTERED, keys
+
+    def _release(self, session: Session, tr_key: str) -> tuple[str, reply.Keys | None]:
+        if session.registered.pop(tr_key, None) is None:
+            return "OPSP0003", None
+        self._index()
+        return codes.RELEASED, None
+
+    def _index(self) -> None:
+        """Renew the list of which sessions hold which bond."""
+        self.holders = {}
+        for number, (session, _) in self.by_number.items():
+            for tr_key in session.registered:
+                self.holders.setdefault(tr_key, []).append(number)
+
+    def _silence(self) -> None:
+        for _, connection in self.by_number.values():
+            connection.silent = "silent" in self._faults

@@ -1,0 +1,101 @@
+"""Trades that behave: one random walk per bond, repeatable from the seed."""
+
+import time
+from random import Random
+
+from simulator.bond import Bond, bond
+from simulator.reply import SEOUL_OFFSET_SECONDS
+
+MOVES = (-2, -1, -1, 0, 0, 0, 0, 1, 1, 2)
+BAND = 0.03
+
+
+class Trading:
+    """One bond's trading days."""
+
+    def __init__(self, of: Bond, seed: int) -> None:
+        self.of = of
+        self._random = Random(f"{seed}/{of.isin}/trades")
+        self._price = of.price + of.step * self._random.randrange(-20, 21)
+        self._volume = 10 * self._random.randrange(1, 1_000_000)
+        self._day = ""  # the first tick begins the first day
+
+    def _begin(self, day: str) -> None:
+        """Begin the trading day `day` with yesterday's last price and volume."""
+        self._day, self._previous, self._previous_volume, self._volume = day, self._price, self._volume, 0
+        self._open = self._high = self._low = 0
+        self._range_texts = ("", "")
+        self._price_texts: dict[int, tuple[str, str]] = {}
+
+    def tick(self, day: str, hour: str) -> str:
+        """Return the wire text of the next trade: the 19 columns of H0BJCNT0, joined by `^`."""
+        if day != self._day:
+            self._begin(day)
+        random, of = self._random.random, self.of
+        price = self._price + MOVES[int(random() * len(MOVES))] * of.step
+        if abs(price - of.price) > BAND * of.price:
+            price = self._price
+        self._price = price
+        # In thousand won of face value; the general market trades multiples of ten of them.
+        volume = 10 * (1 + int(9_999 * random() ** 8))
+        self._volume += volume
+        if self._open == 0 or not self._low <= price <= self._high:
+            self._widen(price)
+        change, yields = self._price_texts.get(price) or self._spell(price)
+        prices, range_yields = self._range_texts
+        kind = "1" if random() < 0.5 else "2"
+        return (
+            f"{of.isin}^{of.name}^{hour}^{change}^{volume}^{prices}^0.00^{yields}^{range_yields}^{self._volume}^{self._previous_volume}^{kind}"
+            # The previous close stays 0.00, as in the portal's sample frame.
+        )
+
+    def _widen(self, price: int) -> None:
+        self._open = self._open or price
+        self._high = max(self._high, price)
+        self._low = min(self._low or price, price)
+        of, three = self.of, (self._open, self._high, self._low)
+        self._range_texts = ("^".join(map(_won, three)), "^".join(_percent(of.yield_at(each)) for each in three))
+
+    def _spell(self, price: int) -> tuple[str, str]:
+        """Return sign, change, change in percent and price as one text, and the yield; a day has few prices, so each is spelt once."""
+        change = price - self._previous
+        sign = "2" if change > 0 else "5" if change < 0 else "3"
+        percent = round(change * 10_000 / self._previous)
+        texts = (f"{sign}^{_won(change)}^{_hundredths(percent)}^{_won(price)}", _percent(self.of.yield_at(price)))
+        self._price_texts[price] = texts
+        return texts
+
+
+class Market:
+    """All bonds anybody asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._tradings: dict[str, Trading] = {}
+        self._second = -1
+        self._day = self._hour = ""
+
+    def tick(self, isin: str, now: float) -> str:
+        """Return the next trade of `isin`, stamped with the Seoul time of `now` (seconds since 1970)."""
+        if int(now) != self._second:
+            self._second = int(now)
+            seoul = time.gmtime(self._second + SEOUL_OFFSET_SECONDS)
+            self._day, self._hour = time.strftime("%Y%m%d", seoul), time.strftime("%H%M%S", seoul)
+        trading = self._tradings.get(isin)
+        if trading is None:
+            trading = self._tradings[isin] = Trading(bond(isin, self._seed, int(self._day[:4])), self._seed)
+        return trading.tick(self._day, self._hour)
+
+
+def _won(tenths: int) -> str:
+    return _hundredths(tenths * 10)
+
+
+def _hundredths(value: int) -> str:
+    sign, size = "-" if value < 0 else "", abs(value)
+    return f"{sign}{size // 100}.{size % 100:02d}"
+
+
+def _percent(milli: int) -> str:
+    sign, size = "-" if milli < 0 else "", abs(milli)
+    return f"{sign}{size // 1000}.{size % 1000:03d}"

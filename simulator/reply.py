@@ -1,0 +1,49 @@
+"""The JSON texts KIS sends, shaped like the recorded ones byte for byte."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator import codes
+
+SEOUL_OFFSET_SECONDS = 9 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """AES key of 32 lower-case letters and IV of 16 lower-case hex digits, as the recorded replies carry them."""
+
+    key: str = field(repr=False)
+    iv: str = field(repr=False)
+
+
+def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None) -> str:
+    """Return the answer to one register or release request; a success of a registration carries `keys`."""
+    body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
+    if keys is not None:
+        body["output"] = {"iv": keys.iv, "key": keys.key}
+    return _text({"header": _header(code, tr_id, tr_key), "body": body})
+
+
+def pingpong(now: float) -> str:
+    """Return the keep-alive text for `now`, seconds since 1970; its `datetime` is Seoul time."""
+    seoul = time.strftime("%Y%m%d%H%M%S", time.gmtime(now + SEOUL_OFFSET_SECONDS))
+    return _text({"header": {"tr_id": "PINGPONG", "datetime": seoul}})
+
+
+def _header(code: str, tr_id: str, tr_key: str) -> dict[str, str]:
+    match code:
+        case "OPSP0017":
+            return {"tr_id": "(null)"}
+        case "OPSP8993":
+            return {"tr_id": "", "tr_key": "", "encrypt": "N"}
+        case _ if codes.result(code) == "9" and code not in {"OPSP8991", "OPSP8992"}:
+            # Genuine session and parse errors name no instrument; "(null)" is literal.
+            return {"tr_id": "(null)", "tr_key": "", "encrypt": "N"}
+        case _:
+            return {"tr_id": tr_id, "tr_key": tr_key, "encrypt": "N"}
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,84 @@
+"""What a client's text asks for, or the code KIS refuses its shape with."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+TR_ID = "H0BJCNT0"
+ISIN_SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request whose shape is right."""
+
+    approval_key: str = field(repr=False)
+    tr_type: str
+    tr_id: str
+    tr_key: str
+
+    @property
+    def registers(self) -> bool:
+        """Whether it registers; otherwise it releases."""
+        return self.tr_type == "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Misshapen:
+    """A request KIS cannot take, with its OPSP code."""
+
+    code: str
+    tr_id: str = ""
+    tr_key: str = ""
+
+
+def is_pingpong(raw: bytes) -> bool:
+    """Return whether `raw` is a PINGPONG text, whatever frame carried it."""
+    if b"PINGPONG" not in raw:
+        return False
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return False
+    header = value.get("header") if isinstance(value, dict) else None
+    return isinstance(header, dict) and header.get("tr_id") == "PINGPONG"
+
+
+def parse(raw: bytes) -> Request | Misshapen:
+    """Return the request in a client's message, or why KIS refuses its shape. Never raises."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return Misshapen("OPSP9999")
+    if not isinstance(value, dict):
+        return Misshapen("OPSP9999")
+    header, body = value.get("header"), value.get("body")
+    if not isinstance(header, dict):
+        return Misshapen("OPSP9998")
+    if not isinstance(body, dict):
+        return Misshapen("OPSP9992")
+    if not isinstance(body.get("input"), dict):
+        return Misshapen("OPSP9991")
+    return _judge(header, body["input"])
+
+
+def _judge(header: dict[str, Any], fields: dict[str, Any]) -> Request | Misshapen:
+    approval_key, customer, tr_type = header.get("approval_key"), header.get("custtype"), header.get("tr_type")
+    tr_id, tr_key = fields.get("tr_id"), fields.get("tr_key")
+    named = (str(tr_id or ""), str(tr_key or ""))
+    refusals = (
+        # Which code answers a missing approval key is recorded nowhere; this one names the field it stands for.
+        ("OPSP9996", approval_key is None),
+        ("OPSP9994", not isinstance(approval_key, str) or not approval_key),
+        ("OPSP9997", customer is None),
+        ("OPSP8998", customer not in {"P", "B"} if isinstance(customer, str) else True),
+        ("OPSP8997", tr_type not in {"1", "2"} if isinstance(tr_type, str) else True),
+        ("OPSP8991", tr_id != TR_ID),
+        ("OPSP9990", tr_key is None or tr_key == ""),
+        ("OPSP8993", not isinstance(tr_key, str) or ISIN_SHAPE.fullmatch(tr_key) is None),
+    )
+    for code, applies in refusals:
+        if applies:
+            return Misshapen(code, *named)
+    return Request(str(approval_key), str(tr_type), *named)

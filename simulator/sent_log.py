@@ -1,0 +1,91 @@
+"""A record of every data frame sent, in memory and as JSON lines."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+Kind = Literal["ticks", "malformed", "raw", "withheld"]
+
+
+@dataclass(frozen=True, slots=True)
+class SentRecord:
+    """One record of a frame as it stood on the wire (before encryption, without a trailing caret); `reason` is None for a good one."""
+
+    tr_key: str
+    raw: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One frame: when (ns since 1970), on which session of which app key, and what.
+
+    `ticks` frames list their records and leave `raw` None. `malformed` and `raw` frames keep their bytes; `withheld` ones were never sent.
+    """
+
+    at: int
+    app_key: int | None
+    session: int
+    kind: Kind
+    records: tuple[SentRecord, ...] = ()
+    raw: bytes | None = None
+    reason: str | None = None
+    binary: bool = False
+    encrypted: bool = False
+    copy: bool = False
+
+    @property
+    def count(self) -> int:
+        """Records in the frame."""
+        return len(self.records)
+
+
+class SentLog:
+    """Keeps what was sent; `flush` makes it visible to readers of the file."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.sent: list[Sent] = []
+        self._keep = keep
+        self._file: TextIO | None = None
+
+    def open(self, path: Path | None) -> None:
+        """Append to the file at `path` as well, if one is given."""
+        if path is not None:
+            self._file = path.open("a", encoding="utf-8")
+
+    def add(self, sent: Sent) -> None:
+        """Note one frame."""
+        if self._keep:
+            self.sent.append(sent)
+        if self._file is not None:
+            self._file.write(json.dumps(_line(sent), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def flush(self) -> None:
+        """Hand everything noted to the operating system."""
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _line(sent: Sent) -> dict[str, Any]:
+    line: dict[str, Any] = {"at": sent.at, "app_key": sent.app_key, "session": sent.session, "kind": sent.kind, "count": sent.count}
+    line["records"] = [{"tr_key": record.tr_key, "raw": record.raw, "good": record.reason is None} for record in sent.records]
+    for entry, record in zip(line["records"], sent.records, strict=True):
+        if record.reason is not None:
+            entry["reason"] = record.reason
+    line |= {name: True for name in ("binary", "encrypted", "copy") if getattr(sent, name)}
+    if sent.reason is not None:
+        line["reason"] = sent.reason
+    if sent.raw is not None:
+        try:
+            line["raw"] = sent.raw.decode()
+        except UnicodeDecodeError:
+            line["raw_base64"] = base64.b64encode(sent.raw).decode()
+    return line

@@ -1,0 +1,185 @@
+"""The simulated KIS as one object: start it, look into it, disturb it."""
+
+import asyncio
+import contextlib
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from simulator.approval import ApprovalCall, Approvals, Asked
+from simulator.exchange import Answered, Connect, Exchange
+from simulator.faults import Faults
+from simulator.feed import Feed
+from simulator.sent_log import Sent, SentLog
+from simulator.session import Session
+from simulator.settings import SimulatorSettings
+from simulator.stats import Stats
+
+TICK_SECONDS = 0.05
+DROP_SECONDS = 5.0
+GOODBYE_SECONDS = 1.0
+
+
+class Simulator:
+    """`async with Simulator(rate=100) as kis:` serves until the block ends; keywords are the fields of `SimulatorSettings`."""
+
+    def __init__(self, settings: SimulatorSettings | None = None, **fields: Any) -> None:
+        self.settings = settings or SimulatorSettings(**fields)
+        self.faults = Faults(self.settings.faults)
+        self.stats = Stats()
+        self._approvals = Approvals(self.settings)
+        self._call = ApprovalCall(self.settings, self._approvals, self.faults, time.time)
+        self._exchange = Exchange(self.settings, self._approvals, self.faults, self.stats)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rest_port, self._ws_port = self.settings.rest_port, self.settings.ws_port
+        self._log = SentLog(keep=self.settings.keep_sent)
+        self._feed = Feed(self.settings, self._exchange, self.faults, self._log, self.stats)
+
+    @property
+    def approval_url(self) -> str:
+        """Where approval keys are given, once started."""
+        return f"http://{self._shown_host}:{self._rest_port}/oauth2/Approval"
+
+    @property
+    def websocket_url(self) -> str:
+        """Where sessions are opened, once started."""
+        return f"ws://{self._shown_host}:{self._ws_port}"
+
+    @property
+    def _shown_host(self) -> str:
+        return "127.0.0.1" if self.settings.host in {"0.0.0.0", "::", ""} else self.settings.host  # noqa: S104 - compared with, not bound to
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The open sessions, oldest first: `app_key`, `tr_keys`, `connected`, PINGPONGs."""
+        return self._exchange.sessions
+
+    @property
+    def connects(self) -> list[Connect]:
+        """Every TCP connection there was."""
+        return self._exchange.connects
+
+    @property
+    def replies(self) -> list[Answered]:
+        """Every request there was, with its answer."""
+        return self._exchange.answers
+
+    @property
+    def approvals(self) -> list[Asked]:
+        """Every approval call there was."""
+        return self._call.asked
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Every data frame sent, while `keep_sent` is on."""
+        return self._log.sent
+
+    @property
+    def rate(self) -> float:
+        """Ticks per second over all sessions."""
+        return self._feed.rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._feed.rate = rate
+
+    async def __aenter__(self) -> Self:
+        self._log.open(self.settings.sent_log)
+        try:
+            await self._serve_approval()
+            await self.listen()
+        except BaseException:
+            await self._stop()
+            raise
+        self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._feed.run())]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._stop()
+
+    async def listen(self) -> None:
+        """Take WebSocket connections, again on the same port after `refuse`."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._exchange.accept, self.settings.host, self._ws_port)
+        self._ws_port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Let new WebSocket connections find no listener; open sessions stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def emit(self, raw: str | bytes, app_key: int = 0, *, binary: bool = False) -> None:
+        """Send one frame as it is (a text frame, whatever its bytes); raise LookupError if the app key has no open session."""
+        _, connection = self._exchange.find(app_key)
+        self._feed.emit(raw.encode() if isinstance(raw, str) else raw, app_key, binary=binary)
+        await connection.flowing()
+
+    async def emit_ticks(self, isin: str, n: int = 1, per_frame: int = 1) -> list[str]:
+        """Send `n` trades of `isin` to the sessions that registered it and return their records; raise LookupError if there is none."""
+        return await self._feed.emit_ticks(isin, n, per_frame)
+
+    async def drop(self, app_key: int = 0, how: str = "no-close-frame") -> None:
+        """End an app key's session: `no-close-frame`, `abrupt` (RST) or `close=CODE`; return once it is gone.
+
+        Raises LookupError if the app key has no open session, ValueError for another `how`.
+        """
+        _, connection = self._exchange.find(app_key)
+        match how.partition("="):
+            case ("no-close-frame", "", ""):
+                connection.cut()
+            case ("abrupt", "", ""):
+                connection.reset()
+            case ("close", "=", code) if code.isdecimal():
+                connection.close(int(code))
+            case _:
+                raise ValueError(f"A session ends by no-close-frame, abrupt or close=CODE, not by {how!r}")
+        async with asyncio.timeout(DROP_SECONDS):
+            await connection.lost.wait()
+
+    def expire_approvals(self) -> None:
+        """End every approval key issued so far; open sessions live on, as with KIS."""
+        self._approvals.expire()
+
+    async def _serve_approval(self) -> None:
+        application = web.Application()
+        application.router.add_post("/oauth2/Approval", self._call.handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.settings.host, self._rest_port)
+        await site.start()
+        self._rest_port = self._runner.addresses[0][1]
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(min(TICK_SECONDS, self.settings.pingpong_seconds / 4))
+            self._exchange.tick()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.refuse()
+        await self._say_goodbye()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._log.close()
+
+    async def _say_goodbye(self) -> None:
+        """End every connection behind what was written to it; one whose client reads nothing is reset."""
+        connections = self._exchange.connections
+        for connection in connections:
+            connection.cut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                for connection in connections:
+                    await connection.lost.wait()
+        for connection in connections:
+            connection.reset()
+            await connection.lost.wait()

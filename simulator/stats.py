@@ -1,0 +1,45 @@
+"""Counters of a run, and how long its clients kept KIS waiting."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Stats:
+    """What went out, and for how long a client's socket took nothing."""
+
+    frames: int = 0
+    ticks: int = 0
+    malformed: int = 0
+    bytes_sent: int = 0
+    stalls: int = 0
+    _longest_seconds: float = 0.0
+    _ended_seconds: float = 0.0
+    _since: dict[int, float] = field(default_factory=dict)
+
+    def stalled(self, connection: int) -> None:
+        """Note that `connection` takes no more."""
+        self._since[connection] = time.monotonic()
+        self.stalls += 1
+
+    def flowed(self, connection: int) -> None:
+        """Note that `connection` takes again, or is gone."""
+        since = self._since.pop(connection, None)
+        if since is not None:
+            lasted = time.monotonic() - since
+            self._ended_seconds += lasted
+            self._longest_seconds = max(self._longest_seconds, lasted)
+
+    @property
+    def max_stall_seconds(self) -> float:
+        """The longest stall, one that still lasts included."""
+        return max([self._longest_seconds, *self._lasting()])
+
+    @property
+    def total_stall_seconds(self) -> float:
+        """All stalls of all connections together."""
+        return self._ended_seconds + sum(self._lasting())
+
+    def _lasting(self) -> list[float]:
+        now = time.monotonic()
+        return [now - since for since in self._since.values()]

@@ -1,0 +1,53 @@
+"""`kis-bond check` without its peers."""
+
+import json
+
+import yaml
+
+from connector.settings import load
+
+KEYS = {"KIS__APPKEY": "canary-key", "KIS__APPSECRET": "canary-secret"}
+
+
+def test_prints_the_effective_configuration(cli):
+    """The settings are printed as YAML that could be a settings file, secrets hidden, warnings on stderr."""
+    result = cli("check", HTTP__PORT="9", **KEYS)
+    assert result.exit_code == 0
+    shown = yaml.safe_load(result.stdout)
+    assert shown["http"]["port"] == 9
+    assert shown.keys() == load(None, {}).redacted().keys()
+    assert "# app keys, read and well formed: 1" in result.stdout
+    assert result.stderr.startswith("warning: kis.websocket_url: ")
+    assert "canary" not in result.output
+
+
+def test_json(cli):
+    """With --json one object holds settings, warnings and the number of app keys."""
+    shown = json.loads(cli("check", "--json", **KEYS).stdout)
+    assert shown["app_keys"] == 1
+    assert shown["settings"]["kis"]["appkey"] == "********"
+    assert len(shown["warnings"]) == 1
+    assert shown["connect"] == []
+
+
+def test_credentials_are_demanded(cli):
+    """Without credentials check ends with 2, though it shows the settings."""
+    result = cli("check")
+    assert result.exit_code == 2
+    assert "kafka:" in result.stdout
+    assert "no KIS credentials were given" in result.stderr
+
+
+def test_connect_tells_every_try(cli, tmp_path):
+    """With --connect each peer is a line, and one that failed ends with 5."""
+    away = {
+        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x",
+        "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1",
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    result = cli("check", "--connect", JOURNAL__PATH=tmp_path / "j.db", **KEYS, **away)
+    assert result.exit_code == 5
+    tried = [line.split(": ")[0] for line in result.stdout.splitlines() if line.startswith(("# ok", "# FAILED"))]
+    assert tried == ["# ok     journal", "# FAILED Kafka", "# FAILED app key 0", "# FAILED WebSocket port"]
+    assert result.stderr.splitlines()[-1] == "Not in order: Kafka, app key 0, WebSocket port."
+    assert "canary" not in result.output

@@ -1,0 +1,117 @@
+"""How commands are found and how they end."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from connector.cli import main
+from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
+
+COMMANDS = ["check", "run", "simulate", "subs", "tail", "topics"]
+
+
+def test_help_lists_the_commands(cli):
+    """The help says what the program is and names every command."""
+    result = cli("--help")
+    assert result.exit_code == 0
+    assert "Korean bond ticks" in result.stdout
+    assert not [command for command in COMMANDS if command not in result.stdout]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check"],
+        ["run"],
+        ["tail"],
+        ["simulate"],
+        *(["topics", each] for each in ("init", "verify")),
+        *(["subs", each] for each in ("ls", "add", "rm")),
+    ],
+)
+def test_each_command_has_an_example(cli, command):
+    """The help of each command ends with an example of it."""
+    result = cli(*command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"kis-bond {' '.join(command)}" in result.stdout
+
+
+def test_version(cli):
+    """--version prints the version and ends."""
+    result = cli("--version")
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "kis-bond")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["subs", "add"], ["tail", "--count", "0"], ["check", "--appkey", "x"]])
+def test_malformed_lines_end_with_two(cli, arguments):
+    """What cannot be understood ends with 2 and a message on stderr only."""
+    result = cli(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_configuration_mistakes_end_with_two(cli, tmp_path):
+    """Wrong settings end with 2, each problem on a line of stderr."""
+    config = tmp_path / "c.yaml"
+    config.write_text("http: {port: x}\nlog: {level: loud}")
+    result = cli("subs", "ls", "--config", str(config))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["http.port", "log.level"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(["--config", "FILE"], []), ([], ["--config", "FILE"]), (["-c", "no.yaml"], ["-c", "FILE"])])
+def test_config_before_or_after_the_command(cli, tmp_path, before, after):
+    """--config is taken in both places; the one at the command wins."""
+    config = tmp_path / "c.yaml"
+    config.write_text("http: {prot: 1}")
+    lines = [[str(config) if word == "FILE" else word for word in words] for words in (before, after)]
+    result = cli(*lines[0], "check", *lines[1], CONFIG="/nonexistent.yaml")
+    assert "http.prot: is not a setting: did you mean http.port?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CredentialsRefused("no"), 3),
+        (JournalUnusable("no"), 4),
+        (NotInTime("no"), 5),
+        (KeyboardInterrupt(), 130),
+        (RuntimeError("appkey='canary'"), 1),
+    ],
+)
+def test_endings(cli, monkeypatch, error, code):
+    """Each kind of ending has its exit code, and a bug shows its traceback without secrets."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("connector.cli.check"), "load_settings", fail)
+    result = cli("check")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert ("Traceback" in result.stderr) == (code == 1)
+    assert "canary" not in result.stderr
+
+
+def test_main_exits(capsys):
+    """The entry point ends the process with the command's code."""
+    with pytest.raises(SystemExit) as ended:
+        main(["subs", "rm"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == "Name at least one ISIN, or a list with --list."
+
+
+def test_module_is_the_command():
+    """Python -m connector is kis-bond."""
+    result = subprocess.run([sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.startswith("kis-bond ")
+
+
+def test_output_cut_off_by_its_reader():
+    """A reader that goes away, as head does, ends a command quietly."""
+    line = f"{sys.executable} -m connector check --json | true"
+    environ = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60, env=environ)
+    assert "Traceback" not in result.stderr

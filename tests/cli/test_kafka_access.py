@@ -1,0 +1,94 @@
+"""One-off questions to Kafka."""
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+
+from connector.cli import kafka_access
+from connector.cli.kafka_access import Replica, reason
+from connector.errors import ConfigurationError, NotInTime
+from connector.settings import load
+from connector.shell.compacted_topic import TopicRecord
+from tests.kafka.reader import create_topics, read_all
+
+
+def record(key, value):
+    """Return one record of a compacted topic."""
+    return TopicRecord(key, value, 0, 0, 0)
+
+
+def test_replica_keeps_the_latest():
+    """The latest value of each key counts, a tombstone removes it, and a new reading replaces everything."""
+    replica = Replica()
+    replica.restart([record(b"a", b"1"), record(b"b", b"2")])
+    replica.take([record(b"a", b"3"), record(b"b", None), record(b"c", None)])
+    assert {key: each.value for key, each in replica.records.items()} == {"a": b"3"}
+    assert replica.changed.is_set()
+    replica.restart([record(b"d", b"4")])
+    assert list(replica.records) == ["d"]
+
+
+def test_replica_survives_foreign_keys():
+    """Keys that are missing or no UTF-8 do no harm."""
+    replica = Replica()
+    replica.take([record(None, b"1"), record(b"\xff", b"2")])
+    assert len(replica.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError(), "no answer in 12 s"),
+        (UnknownTopicOrPartitionError(), "the topic does not exist: run kis-bond topics init"),
+        (TopicAuthorizationFailedError(), "Kafka does not permit it: grant this user the right"),
+        (KafkaConnectionError("no route"), "KafkaConnectionError: no route"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_reasons(error, said):
+    """What Kafka's exceptions mean is said in words."""
+    assert reason(error) == said
+
+
+async def test_write_is_one_batch_in_order(kafka, topic_names):
+    """Records and tombstones are written in order, and the first one's offset is returned."""
+    settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    assert await kafka_access.write(settings, topic_names.control, [("a", b"1"), ("b", None)]) == 0
+    many = [(f"k{number}", b"x" * 1000) for number in range(400)]
+    assert await kafka_access.write(settings, topic_names.control, many) == 2
+    found = read_all(kafka.bootstrap_servers, topic_names.control)
+    assert [(each.key.decode(), each.value) for each in found] == [("a", b"1"), ("b", None), *many]
+    assert sorted(await kafka_access.read(settings, topic_names.control)) == sorted(["a", *(key for key, _ in many)])
+
+
+async def test_files_that_vanished_are_configuration(tmp_path):
+    """A password file that went away since it was checked is a mistake of configuration, not of Kafka."""
+    password = tmp_path / "p"
+    password.write_text("x")
+    names = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u", "SASL_PASSWORD_FILE": str(password)}
+    settings = load(None, {f"KIS_BOND_KAFKA__{name}": value for name, value in names.items()})
+    password.unlink()
+    with pytest.raises(ConfigurationError):
+        await kafka_access.read(settings, "t")
+
+
+async def test_kafka_that_is_silent(monkeypatch, unused_tcp_port_factory):
+    """A broker that takes the connection and never answers is given up after the patience of the command line."""
+    monkeypatch.setattr(kafka_access, "PATIENCE_SECONDS", 1.0)
+    stop = asyncio.Event()
+
+    async def hold(_, writer):
+        await stop.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hold, "127.0.0.1", unused_tcp_port_factory()) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"})
+        try:
+            for question in (kafka_access.read(settings, "t"), kafka_access.write(settings, "t", [("a", b"1")])):
+                with pytest.raises(NotInTime, match="no answer in 1 s"):
+                    await question
+        finally:
+            stop.set()

@@ -1,0 +1,119 @@
+"""`kis-bond topics` against a real Kafka."""
+
+import json
+import time
+
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from tests.kafka.reader import QUIET, create_topics
+
+
+def configs(kafka, topic):
+    """Return a topic's configuration as another client sees it."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers})
+    described = admin.describe_configs([resource])[resource].result(20)
+    return {name: entry.value for name, entry in described.items()}
+
+
+def partitions(kafka, topic):
+    """Return a topic's number of partitions."""
+    return len(AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics[topic].partitions)
+
+
+def test_init_creates_and_verify_finds_no_drift(cli, kafka, variables, topic_names):
+    """What init creates is as the contract has it, so that verify has nothing to say, and a second init nothing to do."""
+    first = cli("topics", "init", "--json", **variables)
+    assert first.exit_code == 0, first.stderr
+    assert {topic["state"] for topic in json.loads(first.stdout)["topics"]} == {"created"}
+    assert topic_names.slots not in first.stdout
+    control = configs(kafka, topic_names.control)
+    wanted = {
+        "cleanup.policy": "compact",
+        "message.timestamp.type": "CreateTime",
+        "segment.ms": "21600000",
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    assert wanted.items() <= control.items()
+    assert configs(kafka, topic_names.ticks)["cleanup.policy"] == "delete"
+    assert (partitions(kafka, topic_names.ticks), partitions(kafka, topic_names.control)) == (6, 1)
+    for command in ("init", "verify"):
+        again = cli("topics", command, "--json", **variables)
+        assert again.exit_code == 0, again.stderr
+        report = json.loads(again.stdout)["topics"]
+        assert {topic["state"] for topic in report} == {"exists"}
+        assert [topic["drift"] + topic["warnings"] for topic in report] == [[]] * 5
+
+
+def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
+    """Missing topics are drift, end with 5, and are still missing afterwards."""
+    result = cli("topics", "verify", **variables)
+    assert result.exit_code == 5
+    assert result.stdout.count("drift: is missing: run kis-bond topics init") == 5
+    assert topic_names.ticks in result.stderr
+    assert topic_names.ticks not in AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics
+
+
+def test_drift_is_told_and_left(cli, kafka, variables, topic_names):
+    """A topic that exists otherwise than needed is drift for init, too, which creates the rest and changes nothing."""
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 2}, cleanup_policy="delete")
+    result = cli("topics", "init", "--json", **variables)
+    assert result.exit_code == 5
+    report = {topic["topic"]: topic for topic in json.loads(result.stdout)["topics"]}
+    assert len(report[topic_names.control]["drift"]) == 2
+    assert report[topic_names.ticks]["state"] == "created"
+    assert result.stderr.strip() == f"Drift was found in {topic_names.control}."
+    assert (partitions(kafka, topic_names.control), configs(kafka, topic_names.control)["cleanup.policy"]) == (2, "delete")
+
+
+def test_slot_topic(cli, kafka, variables, topic_names, tmp_path):
+    """With group coordination the slot topic has a partition for each app key."""
+    for slot in (0, 1, 2):
+        for part in ("appkey", "appsecret"):
+            (tmp_path / f"{part}-{slot}").write_text("x")
+    group = variables | {"REPLICAS__COORDINATION": "group", "KIS__CREDENTIALS_DIR": tmp_path}
+    assert cli("topics", "init", **group).exit_code == 0
+    assert partitions(kafka, topic_names.slots) == 3
+    drifted = cli("topics", "verify", "--slots", "4", **group)
+    assert drifted.exit_code == 5
+    assert "has 3 partitions for 4 app keys" in drifted.stdout
+
+
+def test_more_replicas_than_brokers(cli, variables, kafka):
+    """What Kafka refuses to create is told with its reason."""
+    brokers = len(AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).brokers)
+    result = cli("topics", "init", "--replication-factor", str(brokers + 1), **variables)
+    assert result.exit_code == 5
+    assert "was not created: InvalidReplicationFactorError" in result.stderr
+
+
+def test_more_in_sync_than_replicas(cli, variables):
+    """A minimum of in-sync replicas that could never be had is a malformed request."""
+    result = cli("topics", "init", "--replication-factor", "1", "--min-insync-replicas", "2", **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "nothing could be written" in result.stderr
+
+
+def test_register_schema(cli, variables, registry_url, topic_names):
+    """--register-schema registers the schema of ticks under the topic's value subject, the same id each time."""
+    ids = {
+        json.loads(cli("topics", "init", "--register-schema", "--json", REGISTRY__URL=registry_url, **variables).stdout)["schema_id"]
+        for _ in "12"
+    }
+    assert len(ids) == 1
+
+
+def test_register_schema_needs_a_registry(cli):
+    """Without registry.url --register-schema is refused before Kafka is asked."""
+    result = cli("topics", "init", "--register-schema", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("registry.url: is needed with --register-schema")
+
+
+def test_kafka_away(cli):
+    """Kafka out of reach ends with 5 and a sentence, within a quarter of a minute."""
+    began = time.monotonic()
+    result = cli("topics", "verify", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert result.stderr.startswith("Kafka at 127.0.0.1:1 could not be asked: ")
+    assert time.monotonic() - began < 15

@@ -1,0 +1,95 @@
+"""Servers the tests need: a real Kafka and a real schema registry, where this machine can have them."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.kafka.jars import Unavailable
+from tests.kafka.launcher import KafkaCluster, find_kafka, start_kafka
+from tests.kafka.registry import Registry
+
+MARKERS = {"kafka": "kafka", "own_kafka": "kafka", "registry_url": "registry"}
+REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
+left_out: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """Names of all topics of one test, for `settings.topics` and for readers."""
+
+    ticks: str
+    control: str
+    status: str
+    events: str
+    dead_letters: str
+    slots: str
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaCluster]:
+    """Give one Kafka to all tests; nobody stops it."""
+    cluster = started("Kafka", find_kafka)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def _kafka_of_module() -> Iterator[KafkaCluster]:
+    cluster = started("a Kafka that tests may stop", start_kafka)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def own_kafka(_kafka_of_module: KafkaCluster) -> KafkaCluster:
+    """Give the module's own Kafka, running; a test may stop it, and need not start it again."""
+    _kafka_of_module.start()
+    return _kafka_of_module
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> Iterator[str]:
+    """Give the base URL of a Confluent-compatible schema registry, empty at first; subjects tell tests apart."""
+    registry = started("a schema registry", Registry.launch)
+    yield registry.url
+    registry.close()
+
+
+@pytest.fixture
+def topic_names() -> TopicNames:
+    """Give topic names no other test has; nothing is created."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    names = {name: f"{prefix}.{name.replace('_', '-')}" for name in TopicNames.__slots__}
+    return TopicNames(**names)
+
+
+def started(what, launch):
+    """Return what `launch` starts; where it cannot be had the test is left out loudly, or fails where it is required."""
+    try:
+        return launch()
+    except Unavailable as reason:
+        left_out[what] = str(reason)
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{what} could not be had, and {REQUIRED} is 1: {reason}", pytrace=False)
+        pytest.skip(f"{what} could not be had: {reason}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark each test by the servers it asks for, before `-m` chooses; the time limit is the test's, not that of a server's download."""
+    for item in items:
+        for marker in {MARKERS[name] for name in item.fixturenames if name in MARKERS}:
+            item.add_marker(marker)
+            item.add_marker(pytest.mark.timeout(func_only=True))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly which servers, and so which tests, were left out."""
+    if left_out:
+        terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+        for what, reason in left_out.items():
+            terminalreporter.line(f"Tests that need {what} did not run: {reason}", red=True)
+        terminalreporter.line(f"Set {REQUIRED}=1 to make this a failure.", red=True)

@@ -1,0 +1,233 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core import isin, status
+from connector.core.session import RegistrationView, SlotView
+from connector.core.subscription import ControlRecord, Lists, Position, apply_all, desired
+
+BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]
+A, B, C = BONDS
+T0, T1, T2 = "2026-01-02T00:00:00Z", "2026-01-02T00:00:29Z", "2026-01-02T00:00:30Z"
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "status_record.schema.json").read_text())
+ACTIVE = RegistrationView("ACTIVE", "OPSP0000", "SUBSCRIBE SUCCESS")
+PENDING = RegistrationView("PENDING", None, None)
+REJECTED = RegistrationView("REJECTED", "OPSP8992", "invalid tr_key")
+WAITING = RegistrationView("WAITING_CAPACITY", "OPSP0008", "MAX SUBSCRIBE OVER")
+
+
+def validate(records):
+    """Check each record against its kind in the published schema."""
+    kinds = {"instrument": "instrument", "list": "list", "slot": "slot"}
+    for key, record in records.items():
+        kind = kinds[key.partition("/")[0]]
+        jsonschema.validate(record, SCHEMA)
+        jsonschema.validate(record, {**SCHEMA, "anyOf": [{"$ref": f"#/$defs/{kind}"}]})
+
+
+def slot(state="CONNECTED", registrations=None, code=None, message=None):
+    """Make the view of slot 0."""
+    held = registrations or {}
+    return SlotView(0, state, 41, len(held), code, message, held)
+
+
+def situation(bonds=(A,), placement=None, slots=None, raw=None):
+    """Make a situation with one list, desk, at offset 7."""
+    lists = apply_all(Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)])
+    return status.Situation(
+        desired(lists), {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
+    )
+
+
+def only(records, key):
+    """Check all records against the schema and return one."""
+    validate(records)
+    return records[key]
+
+
+def test_an_instrument_record_says_everything():
+    """A confirmed bond's record has every field of the contract."""
+    records = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    assert only(records, f"instrument/{A}") == {
+        "state": "ACTIVE",
+        "lists": ["desk"],
+        "slot": 0,
+        "since": T0,
+        "code": "OPSP0000",
+        "message": "SUBSCRIBE SUCCESS",
+        "control": {"partition": 0, "offset": 7},
+    }
+
+
+STATES = [
+    # placement, slot view, expected state, slot, code: in the order in which the first that applies counts
+    ({}, slot(registrations={A: REJECTED}), "WAITING_CAPACITY", None, None),
+    ({}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
+    ({A: 0}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
+    ({A: 0}, slot("CONNECTING", {A: REJECTED}, "X"), "REJECTED", 0, "OPSP8992"),
+    ({A: 0}, slot("CONNECTED", {A: REJECTED}), "REJECTED", 0, "OPSP8992"),
+    ({A: 0}, slot("BLOCKED", {A: ACTIVE}, "OPSP8996"), "DISCONNECTED", 0, "OPSP8996"),
+    ({A: 0}, slot("CONNECTING", {A: PENDING}), "DISCONNECTED", 0, None),
+    ({A: 0}, slot("IDLE"), "DISCONNECTED", 0, None),
+    ({A: 1}, slot(registrations={A: PENDING}), "DISCONNECTED", 1, None),
+    ({A: 0}, slot(registrations={A: ACTIVE}), "ACTIVE", 0, "OPSP0000"),
+    ({A: 0}, slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")}), "PENDING", 0, "OPSP0007"),
+    ({A: 0}, slot(), "PENDING", 0, None),
+]
+
+
+@pytest.mark.parametrize(("placement", "view", "state", "where", "code"), STATES)
+def test_the_first_state_that_applies_counts(placement, view, state, where, code):
+    """States are tried in the contract's order: no room, refused, no session, confirmed, pending."""
+    record = only(status.records(situation(placement=placement, slots={0: view}), {}, T0), f"instrument/{A}")
+    assert (record["state"], record["slot"], record["code"]) == (state, where, code)
+
+
+def test_kis_said_there_was_no_room_stays_said():
+    """OPSP0008 stays with a waiting bond after the session forgot it."""
+    before = status.records(situation(placement={}, slots={0: slot(registrations={A: WAITING})}), {}, T0)
+    after = status.records(situation(placement={}), before, T1)
+    assert only(after, f"instrument/{A}") == before[f"instrument/{A}"]
+
+
+def test_since_moves_only_with_state_slot_or_code():
+    """The time stays while state, slot and code stay, and moves with each of them."""
+    before = status.records(situation(), {}, T0)
+    assert status.records(situation(), before, T1)[f"instrument/{A}"]["since"] == T0
+    for changed in ({0: slot(registrations={A: ACTIVE})}, {0: slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")})}):
+        assert status.records(situation(slots=changed), before, T1)[f"instrument/{A}"]["since"] == T1
+    gone = status.records(situation(slots={}), {}, T0)
+    assert status.records(situation(placement={A: 1}, slots={}), gone, T1)[f"instrument/{A}"]["since"] == T1
+
+
+def test_a_bond_nobody_wants_stays_until_it_was_released():
+    """Its record stays, with no list, while KIS may hold the registration, and is left out afterwards."""
+    held = {0: slot(registrations={A: ACTIVE})}
+    before = status.records(situation(slots=held), {}, T0)
+    leaving = status.records(situation(bonds=(), slots=held), before, T1)
+    record = only(leaving, f"instrument/{A}")
+    assert (record["state"], record["lists"], record["control"]) == ("ACTIVE", [], {"partition": 0, "offset": 7})
+    assert f"instrument/{A}" not in status.records(situation(bonds=()), leaving, T2)
+
+
+def test_a_list_record_says_what_is_in_force():
+    """An accepted list's record holds the whole accepted value and where it stands."""
+    record = only(status.records(situation(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk")
+    at = {"partition": 0, "offset": 7}
+    assert record == {
+        "state": "ACCEPTED",
+        "instruments": 1,
+        "reason": None,
+        "control": at,
+        "in_force": {"value": {"instruments": [A], "note": None}, "control": at},
+    }
+
+
+def test_a_refused_list_counts_what_stays_in_force():
+    """A refused record's position and reason stand beside the content that stays."""
+    lists = apply_all(situation(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    record = only(status.records(status.Situation((), {}, {}, lists, "me"), {}, T0), "list/desk")
+    assert (record["state"], record["instruments"], record["control"]["offset"], record["in_force"]["control"]["offset"]) == (
+        "REFUSED",
+        2,
+        8,
+        7,
+    )
+    assert "not JSON" in record["reason"]
+
+
+def test_a_list_that_was_never_good_has_nothing_in_force():
+    """Without accepted content in_force is null and the count 0."""
+    record = only(status.records(situation(raw=b"bad"), {}, T0), "list/desk")
+    assert (record["state"], record["instruments"], record["in_force"]) == ("REFUSED", 0, None)
+
+
+def test_a_slot_record_moves_its_heartbeat_every_thirty_seconds():
+    """alive_at stays for less than 30 s, moves after them, and moves with any change."""
+    before = status.records(situation(), {}, T0)
+    assert only(before, "slot/0") == {
+        "state": "CONNECTED",
+        "owner": "me",
+        "capacity": 41,
+        "registered": 0,
+        "since": T0,
+        "alive_at": T0,
+        "code": None,
+        "message": None,
+    }
+    assert status.records(situation(), before, T1) == before
+    assert status.records(situation(), before, T2)["slot/0"] == before["slot/0"] | {"alive_at": T2}
+    changed = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), before, T1)["slot/0"]
+    assert (changed["registered"], changed["since"], changed["alive_at"]) == (1, T0, T1)
+
+
+def test_a_new_owner_is_a_change():
+    """A slot's since moves with its owner."""
+    before = status.records(situation(), {}, T0)
+    before["slot/0"]["owner"] = "other"
+    assert status.records(situation(), before, T1)["slot/0"]["since"] == T1
+
+
+def test_nothing_is_active_at_start():
+    """What the topic still says is ACTIVE becomes PENDING until KIS confirms; the rest stays."""
+    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    after = status.unconfirmed(before, T1)
+    validate(after)
+    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == ("PENDING", T1, None)
+    assert {key: record for key, record in after.items() if key != f"instrument/{A}"} == {
+        key: record for key, record in before.items() if key != f"instrument/{A}"
+    }
+
+
+def test_a_clean_stop_leaves_no_owner():
+    """The last records say IDLE without an owner and DISCONNECTED; waiting bonds and lists stay as they are."""
+    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    after = status.stopped(before, T1)
+    validate(after)
+    assert (after["slot/0"]["state"], after["slot/0"]["owner"], after["slot/0"]["registered"]) == ("IDLE", None, 0)
+    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["slot"]) == ("DISCONNECTED", 0)
+    assert after[f"instrument/{B}"] == before[f"instrument/{B}"]
+    assert after["list/desk"] == before["list/desk"]
+
+
+def test_foreign_text_is_encoded_whatever_it_is():
+    """Korean text stays readable, and half a surrogate pair comes back as it was."""
+    assert "국고".encode() in status.encode({"note": "국고"})
+    assert status.decode(status.encode({"note": "\ud800"})) == {"note": "\ud800"}
+
+
+@given(st.binary(max_size=50))
+def test_decoding_never_raises(value):
+    """Bytes that hold no record are None."""
+    record = status.decode(value)
+    assert record is None or isinstance(record, dict)
+
+
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"[]", b"5", b"\xff"])
+def test_what_is_no_record_is_none(value):
+    """Deep nesting, other JSON and other bytes hold no record."""
+    assert status.decode(value) is None
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["state", "since", "alive_at", "slot", "code"]), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([f"instrument/{A}", "slot/0", "list/desk", f"instrument/{B}"]),
+        st.dictionaries(st.sampled_from(["state", "since", "alive_at", "code"]), JSON),
+    )
+)
+def test_foreign_previous_records_do_no_harm(previous):
+    """Records somebody else wrote under our keys neither raise nor outlive the next ones."""
+    records = status.records(situation(), previous, T0)
+    assert set(records) == {f"instrument/{A}", "slot/0", "list/desk"}
+    assert records["slot/0"]["state"] == "CONNECTED"

@@ -1,0 +1,114 @@
+"""One Java server as a child process that does not outlive its parent."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STOP_SECONDS = 20
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of the loopback that were free a moment ago, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def wait_for_port(port: int, server: "Server", deadline: float) -> None:
+    """Return once the port accepts a connection, or raise `TimeoutError` with the server's last output. `deadline`: `time.monotonic()`."""
+    while True:
+        if not server.is_running:
+            raise TimeoutError(f"The server ended at its start:\n{server.last_output()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The server did not listen on port {port} in time:\n{server.last_output()}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Server:
+    """A command with its output in a file; it can be started, stopped, killed and frozen any number of times."""
+
+    command: Sequence[str]
+    log: Path
+    cwd: Path | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _guard: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the running server."""
+        if self._process is None:
+            raise RuntimeError("The server was not started")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process; one that runs is left alone."""
+        if self.is_running:
+            return
+        self.stop()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd, start_new_session=True
+            )
+        # The pipe closes however this process ends, and then the guard ends the server. PR_SET_PDEATHSIG would follow the calling thread.
+        self._guard = subprocess.Popen(
+            [shutil.which("sh") or "/bin/sh", "-c", f"read _; kill -KILL {self._process.pid}"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Ask the process to end (SIGTERM), then insist (SIGKILL) after 20 s."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process as a crash would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop the process where it stands (SIGSTOP); its sockets stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def last_output(self) -> str:
+        """Return the end of what the process printed."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:]) if self.log.exists() else ""
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
+        if self._process is None:
+            return
+        self._signal(number)
+        self._signal(signal.SIGCONT)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None

@@ -1,0 +1,213 @@
+"""Settings as a whole: defaults, sources, every mistake at once, redaction."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from connector.errors import ConfigurationError
+from connector.settings import KisSettings, load
+
+# Design of the contract, table of settings.
+DEFAULTS = {
+    "kis.approval_url": "https://openapi.koreainvestment.com:9443/oauth2/Approval",
+    "kis.websocket_url": "ws://ops.koreainvestment.com:21000",
+    "kis.customer_type": "P",
+    "kis.credentials_dir": None,
+    "kis.appkey": None,
+    "kis.appsecret": None,
+    "kis.session_capacity": 41,
+    "kis.register_interval_seconds": 0.2,
+    "kis.reply_timeout_seconds": 5,
+    "kis.silence_timeout_seconds": 45,
+    "kis.reconnect_min_seconds": 1,
+    "kis.reconnect_max_seconds": 60,
+    "kis.in_use_wait_seconds": 30,
+    "kis.in_use_wait_max_seconds": 600,
+    "kis.approval_reuse_hours": 12,
+    "kafka.bootstrap_servers": "localhost:9092",
+    "kafka.security_protocol": "PLAINTEXT",
+    "kafka.sasl_mechanism": None,
+    "kafka.sasl_username": None,
+    "kafka.sasl_password_file": None,
+    "kafka.ssl_ca_file": None,
+    "kafka.ssl_certificate_file": None,
+    "kafka.ssl_key_file": None,
+    "kafka.ssl_key_password_file": None,
+    "kafka.client_id": None,
+    "kafka.compression": "zstd",
+    "topics.ticks": "bond.ticks",
+    "topics.control": "bond.subscriptions",
+    "topics.status": "bond.subscriptions.status",
+    "topics.events": "bond.feed-events",
+    "topics.dead_letters": "bond.ticks.dead-letters",
+    "topics.slots": "bond.slots",
+    "registry.url": None,
+    "registry.username": None,
+    "registry.password_file": None,
+    "registry.ca_file": None,
+    "registry.schema_id": None,
+    "registry.auto_register": False,
+    "journal.path": Path("kis-bond-data/journal.db"),
+    "journal.max_bytes": 2**30,
+    "journal.retain_hours": 24,
+    "replicas.coordination": "standalone",
+    "replicas.group_id": "kis-bond",
+    "replicas.session_timeout_seconds": 10,
+    "replicas.blind_limit_seconds": None,
+    "delivery.stop_deadline_seconds": 20,
+    "http.host": "127.0.0.1",
+    "http.port": 8080,
+    "log.level": "info",
+    "log.format": "json",
+}
+
+
+def leaves(settings):
+    """Return every setting by its path."""
+    return {f"{section}.{name}": value for section, model in settings for name, value in model}
+
+
+def problems(environ, config=None):
+    """Return the problems the settings are refused with."""
+    with pytest.raises(ConfigurationError) as refused:
+        load(config, environ)
+    return list(refused.value.problems)
+
+
+def test_defaults():
+    """Without a file and without variables every setting has the default of the contract, and there are no others."""
+    assert leaves(load(None, {})) == DEFAULTS | {"replicas.name": socket.gethostname()}
+
+
+def test_client_id_is_the_replicas_name_unless_set():
+    """Brokers see the replica's name, or kafka.client_id where that is set."""
+    assert load(None, {"KIS_BOND_REPLICAS__NAME": "a"}).kafka_client_id == "a"
+    assert load(None, {"KIS_BOND_REPLICAS__NAME": "a", "KIS_BOND_KAFKA__CLIENT_ID": "b"}).kafka_client_id == "b"
+
+
+def test_environment_wins_over_the_file(tmp_path):
+    """A variable overrides the file's value, and leaves the section's other values."""
+    config = tmp_path / "c.yaml"
+    config.write_text("http: {port: 1, host: 0.0.0.0}\nlog:\n")
+    settings = load(config, {"KIS_BOND_HTTP__PORT": "2"})
+    assert (settings.http.port, settings.http.host) == (2, "0.0.0.0")
+
+
+def test_file_named_by_the_environment(tmp_path):
+    """KIS_BOND_CONFIG names the file, and --config wins over it."""
+    for name, port in (("a", 1), ("b", 2)):
+        (tmp_path / name).write_text(f"http: {{port: {port}}}")
+    environ = {"KIS_BOND_CONFIG": str(tmp_path / "a")}
+    assert load(None, environ).http.port == 1
+    assert load(tmp_path / "b", environ).http.port == 2
+
+
+def test_every_mistake_is_told_at_once(tmp_path):
+    """Mistakes of the file, of the environment and between settings come in one error, each once."""
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "kiss: {}\n"
+        "kafka: {bootstrap_server: 'a:1', security_protocol: SASL_PLAINTEXT, sasl_mechanism: PLAIN, sasl_username: u}\n"
+        "kis: {reconnect_min_seconds: 70, customer_type: C}\n"
+        "http: 5\n"
+        "log: {level: info, level: debug}\n"
+    )
+    told = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
+    for expected in (
+        "line 5, column 20: level stands twice",
+        "http: is a number, not a section: ",
+        "kiss: is not a setting: did you mean kis?",
+        "kafka.bootstrap_server: is not a setting: did you mean kafka.bootstrap_servers?",
+        "kis.customer_type: is none of its values: give 'P' or 'B'",
+        "http.port (KIS_BOND_HTTP__PORT): is out of range: give a number less than or equal to 65535",
+        "logs (KIS_BOND_LOGS__LEVEL): is not a setting: did you mean log?",
+        "kis.reconnect_min_seconds: 70 is more than kis.reconnect_max_seconds, 60: ",
+        "kafka.security_protocol: PLAIN would send the password in clear text: ",
+        "kafka.sasl_password_file: is needed with SASL_PLAINTEXT: ",
+    ):
+        assert sum(expected in each for each in told) == 1, (expected, told)
+    assert len(told) == 10
+
+
+def test_a_mistaken_value_brings_no_second_mistake():
+    """A rule between two settings is not judged while one of them is mistaken."""
+    told = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
+    assert told == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("KIS__SESSION_CAPACITY", "0", "greater than 0"),
+        ("KIS__SESSION_CAPACITY", "1.5", "is not a whole number"),
+        ("KIS__SILENCE_TIMEOUT_SECONDS", "-1", "greater than 0"),
+        ("KIS__SILENCE_TIMEOUT_SECONDS", "nan", "is not a number"),
+        ("KIS__REPLY_TIMEOUT_SECONDS", "inf", "is not a number"),
+        ("KIS__APPROVAL_REUSE_HOURS", "25", "less than or equal to 24"),
+        ("KIS__WEBSOCKET_URL", "http://x", "ws:// or wss://"),
+        ("KIS__APPROVAL_URL", "ws://x", "http:// or https://"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "", "is not a broker address"),
+        ("KAFKA__SECURITY_PROTOCOL", "TLS", "'SASL_PLAINTEXT'"),
+        ("KAFKA__COMPRESSION", "zip", "'zstd'"),
+        ("TOPICS__TICKS", "bond ticks", "is not a topic name"),
+        ("REGISTRY__SCHEMA_ID", "-1", "greater than or equal to 0"),
+        ("REGISTRY__AUTO_REGISTER", "maybe", "neither true nor false"),
+        ("JOURNAL__MAX_BYTES", "1GB", "is not a size"),
+        ("JOURNAL__MAX_BYTES", "0", "greater than 0"),
+        ("JOURNAL__RETAIN_HOURS", "-1", "greater than or equal to 0"),
+        ("REPLICAS__COORDINATION", "zookeeper", "'standalone' or 'group'"),
+        ("HTTP__PORT", "70000", "less than or equal to 65535"),
+        ("LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("LOG__FORMAT", "xml", "'json' or 'console'"),
+        ("KAFKA__BOOTSTRAP_SERVER", "a:1", "did you mean kafka.bootstrap_servers?"),
+        ("HTTP__PORT__NUMBER", "1", "is not a setting"),
+    ],
+)
+def test_each_mistake_says_what_to_do(variable, value, expected):
+    """One mistaken variable is one problem: path and variable, what is wrong, what to do."""
+    (problem,) = problems({f"KIS_BOND_{variable}": value})
+    path, wrong, remedy = problem.split(": ", 2)
+    assert f"(KIS_BOND_{variable})" in path
+    assert expected in problem
+    assert wrong
+    assert remedy
+
+
+def test_an_empty_optional_variable_counts_as_left_out():
+    """Compose files pass empty variables for what is not set."""
+    assert load(None, {"KIS_BOND_REGISTRY__URL": "", "KIS_BOND_KIS__APPKEY": ""}).registry.url is None
+
+
+def test_yes_is_no_number(tmp_path):
+    """YAML's yes where a number is wanted is refused instead of being taken as 1."""
+    config = tmp_path / "c.yaml"
+    config.write_text("kis: {session_capacity: yes}")
+    assert problems({}, config) == ["kis.session_capacity: is true: put quotes around a text, or give a number"]
+
+
+def test_secrets_do_not_show():
+    """Neither repr, nor the redacted settings, nor an error show an app key or secret."""
+    environ = {"KIS_BOND_KIS__APPKEY": "canary-key", "KIS_BOND_KIS__APPSECRET": "canary-secret"}
+    settings = load(None, environ)
+    told = problems(environ | {"KIS_BOND_KIS__APPKEYS": "canary-typo", "KIS_BOND_HTTP__PORT": "canary-port"})
+    shown = f"{settings!r} {settings} {json.dumps(settings.redacted())} {told}"
+    assert "canary" not in shown
+    assert settings.redacted()["kis"]["appkey"] == "********"
+    assert load(None, {}).redacted()["kis"]["appkey"] is None
+
+
+def test_settings_do_not_change():
+    """Settings are frozen."""
+    settings = load(None, {})
+    with pytest.raises(ValidationError):
+        settings.http.port = 1
+    with pytest.raises(ValidationError):
+        settings.http = None
+
+
+def test_sections_can_be_built_alone():
+    """A part of the program can be given one section."""
+    assert KisSettings(websocket_url="ws://127.0.0.1:1").session_capacity == 41

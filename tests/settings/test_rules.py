@@ -1,0 +1,85 @@
+"""Settings that contradict one another, and those that are unwise."""
+
+import pytest
+
+from connector.errors import ConfigurationError
+from connector.settings import load
+
+
+@pytest.fixture
+def secret_file(tmp_path):
+    """Give the path of a file that can be read."""
+    path = tmp_path / "password"
+    path.write_text("canary")
+    return str(path)
+
+
+def variables(secret_file, **given):
+    """Return environment variables, FILE standing for the file."""
+    return {f"KIS_BOND_{name}": secret_file if value == "FILE" else value for name, value in given.items()}
+
+
+def problems(environ):
+    """Return the problems the settings are refused with, none where they are taken."""
+    try:
+        load(None, environ)
+    except ConfigurationError as error:
+        return list(error.problems)
+    return []
+
+
+SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"KIS__IN_USE_WAIT_SECONDS": "700"}, ["kis.in_use_wait_seconds"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_file"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL}, ["kafka.security_protocol"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL}, []),
+        ({"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "SCRAM-SHA-512", **SASL}, []),
+        ({"KAFKA__SASL_USERNAME": "u"}, ["kafka.sasl_username"]),
+        ({"KAFKA__SSL_CA_FILE": "FILE"}, ["kafka.ssl_ca_file"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CA_FILE": "FILE"}, []),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CERTIFICATE_FILE": "FILE"}, ["kafka.ssl_key_file"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEY_FILE": "FILE"}, ["kafka.ssl_certificate_file"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEY_PASSWORD_FILE": "FILE"}, ["kafka.ssl_key_file"]),
+        ({"REGISTRY__URL": "http://h", "REGISTRY__USERNAME": "u"}, ["registry.password_file"]),
+        ({"REGISTRY__URL": "http://h", "REGISTRY__PASSWORD_FILE": "FILE"}, ["registry.username"]),
+        ({"TOPICS__STATUS": "bond.subscriptions"}, ["topics.status"]),
+    ],
+)
+def test_contradictions(secret_file, given, expected):
+    """Each contradiction is told at the setting to correct, and what fits together is taken."""
+    assert [problem.partition(":")[0].partition(" ")[0] for problem in problems(variables(secret_file, **given))] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["kis.websocket_url"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h"}, []),
+        ({"KIS__WEBSOCKET_URL": "ws://127.0.0.1:1"}, []),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h"}, ["kis.approval_url"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "localhost:1,h:1"}, ["kafka.security_protocol"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "[::1]:1,127.0.0.2:1"}, []),
+        (
+            {
+                "KIS__WEBSOCKET_URL": "wss://h",
+                "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "KAFKA__SASL_MECHANISM": "SCRAM-SHA-256",
+                **SASL,
+            },
+            ["kafka.security_protocol"],
+        ),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__URL": "http://h", "REGISTRY__USERNAME": "u", "REGISTRY__PASSWORD_FILE": "FILE"},
+            ["registry.url"],
+        ),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__AUTO_REGISTER": "true"}, ["registry.auto_register"]),
+    ],
+)
+def test_warnings(secret_file, given, expected):
+    """What is allowed and unwise is a warning: clear text to another host, and settings without effect."""
+    assert [warning.partition(":")[0] for warning in load(None, variables(secret_file, **given)).warnings()] == expected

@@ -1,0 +1,88 @@
+"""YAML and environment as trees."""
+
+import pytest
+
+from connector.settings.sources import merge, read_environment, read_file, variable_of
+
+SECTIONS = ("kafka", "http", "log", "kis")
+
+
+def read(tmp_path, content):
+    """Return the tree of a file and its problems without the path."""
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    tree, problems = read_file(path)
+    return tree, [problem.removeprefix(f"{path}: ") for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("content", "tree"),
+    [("", {}), ("# nothing\n", {}), ("kafka:\n", {"kafka": None}), ("\ufeffhttp: {port: 1}", {"http": {"port": 1}})],
+)
+def test_sound_files(tmp_path, content, tree):
+    """An empty file, an empty section and a byte order mark are no mistakes."""
+    assert read(tmp_path, content) == (tree, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("kafka: [1\nhttp: 2", "line 2, column 5: "),
+        ("kafka:\n\tx: 1", "line 2, column 1: "),
+        ("a: 1\na: 2", "line 2, column 1: a stands twice: remove one of the two"),
+        ("k: {b: 1,\n    b: 2}", "line 2, column 5: b stands twice"),
+        ("- kafka", "holds a list: begin with sections"),
+        ("text", "holds a text: begin with sections"),
+        ("x: !!python/object/apply:os.getcwd []", "line 1, column 4: "),
+        ("a: 1\n---\nb: 1", "line 2, column 1: "),
+        (b"\xff\xfe\x00", "is not UTF-8: save it as UTF-8"),
+        ("a: \x01", "correct the YAML there"),
+    ],
+)
+def test_broken_files(tmp_path, content, problem):
+    """A broken file is one problem that names line and column where there are any."""
+    _, (told,) = read(tmp_path, content)
+    assert problem in told
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is told by its path and where the path came from."""
+    tree, (problem,) = read_file(tmp_path / "no.yaml")
+    assert tree == {}
+    assert problem == f"{tmp_path}/no.yaml: the configuration file was not found: correct --config or KIS_BOND_CONFIG"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    """A path that cannot be read as a file is told with the system's reason."""
+    _, (problem,) = read_file(tmp_path)
+    assert "could not be read (Is a directory)" in problem
+
+
+def test_only_names_with_section_and_two_underscores_are_ours():
+    """Kubernetes' service variables and other programs' are passed over; near misses of a section are kept, to be refused."""
+    environ = {
+        "KIS_BOND_PORT": "tcp://10.0.0.1:80",
+        "KIS_BOND_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "KIS_BOND_KAFKA": "x",
+        "KIS_BOND_CONFIG": "c.yaml",
+        "KIS_BOND_SOMETHING__ELSE": "x",
+        "KIS_BOND___X": "x",
+        "KAFKA__X": "x",
+        "KIS_BOND_KAFKA__CLIENT_ID": "a",
+        "KIS_BOND_KAFKAS__CLIENT_ID": "b",
+    }
+    assert read_environment(environ, SECTIONS) == {"kafka": {"client_id": "a"}, "kafkas": {"client_id": "b"}}
+
+
+def test_merge():
+    """The environment wins value by value, an empty section is none, and a leaf in a section's place is a problem."""
+    tree, problems = merge(
+        {"kafka": {"a": 1, "b": 2}, "log": None, "http": 5, "other": 6}, {"kafka": {"b": "3"}, "kis": {"c": "4"}}, SECTIONS
+    )
+    assert tree == {"kafka": {"a": 1, "b": "3"}, "kis": {"c": "4"}, "other": 6}
+    assert problems == ["http: is a number, not a section: indent its settings below http:"]
+
+
+def test_variable_of():
+    """A path's variable has the prefix, capitals and two underscores."""
+    assert variable_of("kafka.client_id") == "KIS_BOND_KAFKA__CLIENT_ID"

@@ -1,0 +1,73 @@
+"""Kinds of values, each by what it takes and what it refuses."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from connector.settings.values import Brokers, HttpUrl, ReadableFile, Size, Text, TopicName, WebSocketUrl, without_slash
+
+
+def take(kind, value):
+    """Return the value as the kind takes it."""
+    return TypeAdapter(kind).validate_python(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "taken"),
+    [
+        (Size, "1GiB", 2**30),
+        (Size, "512 MiB", 2**29),
+        (Size, "64KiB", 2**16),
+        (Size, "7B", 7),
+        (Size, " 4096 ", 4096),
+        (Size, 4096, 4096),
+        (Brokers, "a:9092, b-1.example:9093", "a:9092,b-1.example:9093"),
+        (Brokers, "[::1]:9092", "[::1]:9092"),
+        (TopicName, "a.b_c-D9", "a.b_c-D9"),
+        (TopicName, "x" * 249, "x" * 249),
+        (HttpUrl, "https://h:9443/p", "https://h:9443/p"),
+        (WebSocketUrl, "wss://h", "wss://h"),
+        (Text, " x", " x"),
+    ],
+)
+def test_taken(kind, value, taken):
+    """What is sound is taken."""
+    assert take(kind, value) == taken
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((Size, value) for value in ("1GB", "1.5GiB", "-1", "0", "GiB", "", "1 gib", 1.5)),
+        *((Brokers, value) for value in ("", "a", "a:", "a:0", "a:65536", "a:1,", "http://a:1", "a b:1", ":9092")),
+        *((TopicName, value) for value in ("", ".", "..", "a b", "a/b", "x" * 250, "채권")),
+        *((HttpUrl, value) for value in ("", "h:1", "ws://h", "https://", "https://h:99999", "https://u@h", "https://u:p@h", "http://[x")),
+        *((WebSocketUrl, value) for value in ("http://h", "ws://", "ws://h:0")),
+        *((Text, value) for value in ("", "  ")),
+        (ReadableFile, "/nonexistent/file"),
+    ],
+)
+def test_refused(kind, value):
+    """What is not sound is refused."""
+    with pytest.raises(ValidationError):
+        take(kind, value)
+
+
+@pytest.mark.parametrize(("kind", "value"), [(HttpUrl, "https://u:canary@h"), (Brokers, "u:canary@h:1"), (WebSocketUrl, "ws://[canary")])
+def test_passwords_in_addresses_are_not_repeated(kind, value):
+    """A refusal does not quote an address that may hold a password."""
+    with pytest.raises(ValidationError) as refused:
+        take(kind, value)
+    assert "canary" not in str(refused.value.errors(include_input=False)[0]["msg"])
+
+
+def test_readable_file(tmp_path):
+    """A file that can be opened is taken, a folder is not."""
+    (tmp_path / "f").write_text("")
+    assert take(ReadableFile, str(tmp_path / "f")) == tmp_path / "f"
+    with pytest.raises(ValidationError, match="Is a directory"):
+        take(ReadableFile, tmp_path)
+
+
+def test_without_slash():
+    """A path can be added to the URL."""
+    assert without_slash("http://h/apis//") == "http://h/apis"

@@ -1,0 +1,260 @@
+"""Delivery takes journalled frames to Kafka in order, dead-letters what it cannot read, and waits out what is away."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from connector.core.avro import TickSchema, decode, registry_prefix
+from connector.core.frame import Received
+from connector.core.isin import with_check_digit
+from connector.core.partition import partition
+from connector.schema_files import bond_tick
+from connector.settings import JournalSettings, load
+from connector.shell import kafka_client
+from connector.shell.delivery import Delivery, Kafka
+from connector.shell.delivery import lane as lanes
+from connector.shell.journal import Journal
+from tests.kafka.reader import create_topics, read_all
+
+SCHEMA = TickSchema(bond_tick())
+SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
+ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(8)]
+
+
+def record(isin=ISINS[0], volume=1, accumulated=1, price="10575.00"):
+    """Return one record's text."""
+    columns = SAMPLE.split("^")
+    columns[0], columns[6], columns[7], columns[16] = isin, price, str(volume), str(accumulated)
+    return "^".join(columns)
+
+
+def frame(*records, raw=None, slot=0):
+    """Return a frame received just now."""
+    return Received(time.time_ns(), slot, 7, False, raw or (f"0|H0BJCNT0|{len(records):03d}|" + "^".join(records)).encode())
+
+
+class Rig:
+    """A journal and a delivery to topics of one's own."""
+
+    def __init__(self, journal, kafka, names, framing):
+        async def prefix():
+            return framing
+
+        self.journal = journal
+        self.names = names
+        self.bootstrap = kafka.bootstrap_servers
+        settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+        self.delivery = Delivery(
+            journal,
+            SCHEMA,
+            Kafka(
+                names.ticks,
+                names.dead_letters,
+                lambda: kafka_client.make_producer(settings.kafka, "test"),
+                kafka_client.start,
+                kafka_client.abandon,
+            ),
+            prefix,
+        )
+        self.task = asyncio.create_task(self.delivery.run())
+
+    async def deliver(self, *frames):
+        """Journal these frames and wait until all are finished."""
+        for one in frames:
+            self.journal.append(one)
+        async with asyncio.timeout(60):
+            await self.delivery.drained(self.journal.last_seq)
+
+    async def read(self, topic):
+        """Read a topic with the other client."""
+        return await asyncio.to_thread(read_all, self.bootstrap, topic)
+
+    async def end(self):
+        """End the delivery and close the journal."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.journal.close()
+
+
+@pytest.fixture
+async def start(kafka, topic_names, tmp_path):
+    """Return what starts a rig on the shared Kafka; the last one is ended."""
+    rigs = []
+
+    async def started(*, topics=True, framing=SCHEMA.single_object_prefix, cluster=kafka):
+        for rig in rigs:
+            await rig.end()
+        if topics and not rigs:
+            create_topics(cluster.bootstrap_servers, {topic_names.ticks: 6, topic_names.dead_letters: 1})
+        journal = await Journal.open(JournalSettings(path=tmp_path / "data/journal.db"), print)
+        rigs[:] = [Rig(journal, cluster, topic_names, framing)]
+        return rigs[0]
+
+    yield started
+    for rig in rigs:
+        await rig.end()
+
+
+async def test_each_tick_is_one_record_keyed_by_its_isin(start):
+    """Ticks arrive with key, partition, timestamp and headers as the contract says, in order for each key."""
+    rig = await start()
+    sent = [frame(record(ISINS[number % 8], 1, number)) for number in range(400)]
+    await rig.deliver(*sent)
+    records = await rig.read(rig.names.ticks)
+    values = [decode(one.value, SCHEMA) for one in records]
+    assert Counter(value["ACML_VOL"] for value in values) == Counter(range(400))
+    for one, value in zip(records, values, strict=True):
+        origin = sent[value["ACML_VOL"]]
+        assert one.key == value["STND_ISCD"].encode()
+        assert one.partition == partition(one.key, 6)
+        assert one.timestamp_ms == min(int(value["traded_at"].timestamp() * 1000), origin.received_ns // 1_000_000)
+        assert dict(one.headers) == {
+            "received-ns": str(origin.received_ns).encode(),
+            "slot": b"0",
+            "schema": SCHEMA.fingerprint.hex().encode(),
+        }
+    for isin in ISINS:
+        volumes = [value["ACML_VOL"] for value in values if value["STND_ISCD"] == isin]
+        assert volumes == sorted(volumes)
+    counts = rig.delivery.counts
+    assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.latencies.total) == (400, 400, 0, 400)
+
+
+async def test_bad_records_become_dead_letters_and_the_good_ones_of_the_frame_go_out(start):
+    """Of a frame of three with a bad second, two ticks and one dead letter arrive, and nothing stops."""
+    rig = await start()
+    bad = record(ISINS[1], price="1e9")
+    await rig.deliver(frame(record(accumulated=1), bad, record(accumulated=2)), frame(raw=b"9|nonsense"), frame(record(accumulated=3)))
+    ticks = [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)]
+    letters = await rig.read(rig.names.dead_letters)
+    assert ticks == [1, 2, 3]
+    assert [(one.key, one.value, one.header("reason"), one.header("field")) for one in letters] == [
+        (ISINS[1].encode(), bad.encode(), "FIELD_NUMBER", "STCK_PRPR"),
+        (None, b"9|nonsense", "FRAME_HEADER", None),
+    ]
+    counts = rig.delivery.counts
+    assert counts.dead_letters == {"FIELD_NUMBER": 1, "FRAME_HEADER": 1}
+    assert (counts.decoded, counts.acknowledged, counts.in_flight) == (4, 3, 0)
+
+
+async def test_a_restart_delivers_what_was_not_finished_and_only_that(start):
+    """Frames journalled while no delivery ran are delivered by the next one, once."""
+    rig = await start()
+    await rig.deliver(*[frame(record(accumulated=number)) for number in range(100)])
+    rig.task.cancel()
+    await asyncio.wait([rig.task])
+    for number in range(100, 200):
+        rig.journal.append(frame(record(accumulated=number)))
+    rig = await start()
+    await rig.deliver()
+    values = [decode(one.value, SCHEMA) for one in await rig.read(rig.names.ticks)]
+    assert [value["ACML_VOL"] for value in values] == list(range(200))
+    assert len({value["tick_id"] for value in values}) == 200
+
+
+async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start, monkeypatch):
+    """A failed batch ends the producer; a new one sends again from the first unacknowledged record, copies bear equal identities."""
+    rig = await start()
+    await rig.deliver(frame(record(accumulated=0)))
+    lane = next(lane for lane in rig.delivery._lanes.values() if lane.acknowledged)
+    create, failures = lane._create, iter(range(2))
+
+    def failing():
+        builder = create()
+        if next(failures, None) is not None:
+            monkeypatch.setattr(builder, "close", lambda: (_ for _ in ()).throw(OSError("cut")), raising=True)
+        return builder
+
+    monkeypatch.setattr(lane, "_create", failing)
+    await rig.deliver(*[frame(record(accumulated=number)) for number in range(1, 300)])
+    identities = {}
+    for one in await rig.read(rig.names.ticks):
+        value = decode(one.value, SCHEMA)
+        identities.setdefault(value["ACML_VOL"], set()).add(value["tick_id"])
+    assert sorted(identities) == list(range(300))
+    assert all(len(copies) == 1 for copies in identities.values())
+    counts = rig.delivery.counts
+    assert counts.rebuilds >= 1
+    assert (counts.decoded, counts.acknowledged) == (300, 300)
+
+
+async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start, monkeypatch):
+    """Without its topics delivery waits and says what to do; once they exist everything arrives."""
+    monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1000)
+    rig = await start(topics=False)
+    rig.journal.append(frame(record(accumulated=5)))
+    async with asyncio.timeout(30):
+        while rig.delivery.missing_topic is None:
+            await asyncio.sleep(0.05)
+    assert "kis-bond topics init" in rig.delivery.missing_topic
+    assert rig.names.ticks in rig.delivery.missing_topic
+    create_topics(rig.bootstrap, {rig.names.ticks: 6, rig.names.dead_letters: 1})
+    await rig.deliver()
+    assert [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)] == [5]
+    assert rig.delivery.missing_topic is None
+
+
+async def test_registry_framing_reaches_the_topic(start):
+    """With a registry's prefix each value begins with its id."""
+    rig = await start(framing=registry_prefix(42))
+    await rig.deliver(frame(record()))
+    (one,) = await rig.read(rig.names.ticks)
+    assert one.value[:5] == b"\x00\x00\x00\x00\x2a"
+
+
+async def test_ticks_nobody_asked_for_are_published_and_counted(start):
+    """A tick of a bond on no list goes out like any other."""
+    rig = await start()
+    rig.delivery.requested = frozenset(ISINS[:1])
+    await rig.deliver(frame(record(ISINS[0]), record(ISINS[1])))
+    assert rig.delivery.counts.unrequested == 1
+    assert rig.delivery.counts.acknowledged == 2
+
+
+async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeypatch):
+    """While the encoder raises, frames wait in the journal; once it works they arrive."""
+    rig = await start()
+    await rig.deliver(frame(record(accumulated=0)))
+    real = rig.delivery._place
+    monkeypatch.setattr(rig.delivery, "_place", lambda *_: 1 / 0)
+    rig.journal.append(frame(record(accumulated=1)))
+    async with asyncio.timeout(10):
+        while "ZeroDivisionError" not in (rig.delivery.waiting_for or ""):
+            await asyncio.sleep(0.02)
+    assert rig.journal.pending == 1
+    monkeypatch.setattr(rig.delivery, "_place", real)
+    await rig.deliver()
+    assert [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)] == [0, 1]
+
+
+@pytest.mark.timeout(240)
+async def test_kafka_away_for_thirty_seconds_costs_nothing(start, own_kafka, monkeypatch):
+    """Frames received while the brokers are down are delivered in order when they are back."""
+    monkeypatch.setattr(lanes, "ACK_SECONDS", 5.0)
+    rig = await start(cluster=own_kafka)
+    await rig.deliver(*[frame(record(ISINS[number % 8], accumulated=number)) for number in range(100)])
+    await asyncio.to_thread(own_kafka.stop)
+    stopped_at = time.monotonic()
+    number = 100
+    while time.monotonic() < stopped_at + 30:
+        rig.journal.append(frame(record(ISINS[number % 8], accumulated=number)))
+        number += 1
+        await asyncio.sleep(0.02)
+    assert rig.journal.pending >= number - 101
+    await asyncio.to_thread(own_kafka.start)
+    async with asyncio.timeout(90):
+        await rig.delivery.drained(rig.journal.last_seq)
+    values = [decode(one.value, SCHEMA) for one in await rig.read(rig.names.ticks)]
+    assert {value["ACML_VOL"] for value in values} == set(range(number))
+    for isin in ISINS:
+        first_seen = list(dict.fromkeys(value["ACML_VOL"] for value in values if value["STND_ISCD"] == isin))
+        assert first_seen == sorted(first_seen)
+
+
+def test_the_schema_is_json():
+    """The schema's text is what a registry is given."""
+    assert json.loads(SCHEMA.text)["name"] == "BondTick"

@@ -1,0 +1,219 @@
+"""The journal's file keeps what was committed, sets aside what is corrupt, and refuses what it must not touch."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connector.core.frame import CipherKey, Received
+from connector.errors import JournalUnusable
+from connector.shell.journal import JournalFile
+from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return a journal's place in a folder that does not exist yet."""
+    return tmp_path / "data" / "journal.db"
+
+
+@pytest.fixture
+def file(path):
+    """Open a journal file."""
+    opened = JournalFile.open(path)
+    yield opened
+    opened.close()
+
+
+def frames(count, start=0, size=10):
+    """Return frames that differ from each other."""
+    return [Received(1000 + number, number % 3, 7, number % 2 == 1, b"%0*d" % (size, number)) for number in range(start, start + count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100, ROWS_A_STATEMENT, 2 * ROWS_A_STATEMENT + 77])
+def test_what_was_inserted_is_read_in_order(file, count):
+    """However many frames one commit holds, they are read as they came, under consecutive numbers."""
+    file.insert(1, frames(count), (), {})
+    block, damaged = file.read(0, count + 1, count + 1)
+    assert (block.first_seq, block.frames, damaged) == (1, frames(count), [])
+    assert file.last_seq() == count
+
+
+def test_reading_is_bounded_on_both_sides(file):
+    """A read begins behind `after`, ends before `before` and holds at most `limit` frames."""
+    file.insert(1, frames(20), (), {})
+    assert file.read(4, 10, 3)[0].frames == frames(3, start=4)
+    assert file.read(4, 7, 100)[0].frames == frames(2, start=4)
+
+
+def test_numbers_go_on_after_everything_was_pruned(path):
+    """An empty file still knows the last number it gave."""
+    file = JournalFile.open(path)
+    file.insert(1, frames(5), (), {})
+    assert file.prune(5, None) == 5
+    file.close()
+    again = JournalFile.open(path)
+    assert again.last_seq() == 5
+    again.close()
+
+
+def test_pruning_takes_the_oldest_delivered_frames_first(file):
+    """Only frames up to the given number go, only those older than the given time, a bounded number at once."""
+    file.insert(1, frames(PRUNED_ROWS + 50), (), {})
+    assert file.prune(10, 1003) == 3
+    assert file.prune(10, None) == 7
+    assert file.prune(PRUNED_ROWS + 50, None) == PRUNED_ROWS
+    assert file.read(0, 10**9, 1)[0].first_seq == PRUNED_ROWS + 11
+
+
+def test_progress_and_small_texts_survive(path):
+    """Progress is committed with the frames; texts are kept by name."""
+    file = JournalFile.open(path)
+    file.insert(1, frames(2), (), {"watermark": 1})
+    file.insert(3, (), (), {"watermark": 2, "lost_disk": 4})
+    file.keep("lists", "first")
+    file.keep("lists", "국고")
+    file.close()
+    again = JournalFile.open(path)
+    assert again.progress() == {"watermark": 2, "lost_disk": 4}
+    assert (again.kept("lists"), again.kept("other")) == ("국고", None)
+    again.close()
+
+
+def test_cipher_keys_live_as_long_as_their_frames(path):
+    """Keys come back in the order they were kept; at a start those whose session has no frame left are gone."""
+    key, newer = CipherKey("k" * 32, "i" * 16), CipherKey("n" * 32, "j" * 16)
+    file = JournalFile.open(path)
+    file.insert(1, [Received(1, 0, 7, False, b"x")], [KeptKey(0, 7, key), KeptKey(0, 7, newer), KeptKey(0, 8, key)], {})
+    file.close()
+    again = JournalFile.open(path)
+    assert [kept.key for kept in again.cipher_keys()] == [key, newer]
+    again.close()
+
+
+def test_a_failed_commit_leaves_nothing_behind(file):
+    """Frames, keys and progress of one commit are there together or not at all."""
+    file.insert(5, frames(1), (), {})
+    with pytest.raises(sqlite3.IntegrityError):
+        file.insert(4, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {"watermark": 9})
+    assert file.progress() == {}
+    assert file.cipher_keys() == []
+    assert file.read(0, 100, 100)[0].frames == frames(1)
+
+
+def test_a_damaged_row_is_left_out_and_reported(file, path):
+    """A row whose bytes changed fails its checksum: the frames beside it are read, it is not."""
+    file.insert(1, frames(5), (), {})
+    with sqlite3.connect(path) as outside:
+        outside.execute("UPDATE frame SET raw = x'00' WHERE seq = 3")
+    outside.close()
+    first, none = file.read(0, 6, 10)
+    assert (first.frames, none) == (frames(2), [])
+    second, damaged = file.read(2, 6, 10)
+    assert (second.first_seq, second.frames) == (4, frames(2, start=3))
+    assert [frame.received_ns for frame in damaged] == [1002]
+
+
+def test_files_are_private(file, path):
+    """The database, its WAL and its lock are 0600; the folder made for them is 0700."""
+    file.insert(1, frames(1), (), {})
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {entry.name: entry.stat().st_mode & 0o777 for entry in path.parent.iterdir()} == dict.fromkeys(
+        ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"], 0o600
+    )
+
+
+def test_an_existing_folder_keeps_its_mode(tmp_path):
+    """A folder that was there is left as it is."""
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o755)
+    JournalFile.open(folder / "journal.db").close()
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.usefixtures("file")
+def test_a_journal_held_by_another_is_refused(path):
+    """A second instance is told to stop the first or to take another path."""
+    with pytest.raises(JournalUnusable, match="held by another instance"):
+        JournalFile.open(path)
+
+
+def test_a_newer_journal_is_refused_and_left_untouched(path):
+    """A file of a newer version is not opened, migrated or set aside."""
+    JournalFile.open(path).close()
+    with sqlite3.connect(path) as outside:
+        outside.execute("PRAGMA user_version = 99")
+    outside.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalUnusable, match="newer version"):
+        JournalFile.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    """A path below a file names the folder and what to do."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(JournalUnusable, match=r"not writable.*journal\.path"):
+        JournalFile.open(tmp_path / "file" / "journal.db")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "page", "truncated"])
+def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
+    """The corrupt file stays under a new name with its bytes; the new one takes frames."""
+    file = JournalFile.open(path)
+    file.insert(1, frames(2000, size=200), (), {})
+    file.close()
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "garbage":
+            content[:] = os.urandom(len(content))
+        case "page":
+            content[8192 : 8192 + 4096] = os.urandom(4096)
+        case "truncated":
+            del content[len(content) // 2 :]
+    path.write_bytes(content)
+    again = JournalFile.open(path)
+    assert again.set_aside is not None
+    assert again.set_aside.read_bytes() == bytes(content)
+    assert again.set_aside.stat().st_mode & 0o777 == 0o600
+    again.insert(1, frames(1), (), {})
+    assert again.read(0, 2, 1)[0].frames == frames(1)
+    again.close()
+
+
+def test_a_kill_loses_nothing_that_was_committed(path):
+    """A process killed while it commits leaves every frame whose commit had returned."""
+    script = (
+        "import sys; from pathlib import Path; from connector.core.frame import Received; from connector.shell.journal import JournalFile\n"
+        "file = JournalFile.open(Path(sys.argv[1]))\n"
+        "for seq in range(1, 10**6):\n"
+        "    file.insert(seq, [Received(seq, 0, 1, False, b'x' * 100)], (), {}); print(seq, flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+    for line in child.stdout:
+        if int(line) >= 300:
+            break
+    child.send_signal(signal.SIGKILL)
+    committed = int([line, *child.stdout.read().split()][-1])
+    child.stdout.close()
+    child.wait()
+    file = JournalFile.open(path)
+    assert file.last_seq() >= committed
+    assert len(file.read(0, committed + 1, committed)[0].frames) == committed
+    file.close()
+
+
+def test_used_bytes_shrink_when_frames_go(file):
+    """The measure counts pages in use: freed pages are used again, though the file does not shrink."""
+    file.insert(1, frames(5000, size=200), (), {})
+    file.truncate_wal()
+    full = file.used_bytes()
+    while file.prune(5000, None):
+        pass
+    file.checkpoint()
+    file.truncate_wal()
+    assert file.used_bytes() < full / 4

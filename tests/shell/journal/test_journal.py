@@ -1,0 +1,211 @@
+"""The journal takes frames without waiting and gives them out in order, once each, over restarts."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from connector.core.frame import CipherKey, Received
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, journal
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Return settings of a journal in a folder of its own."""
+    return JournalSettings(path=tmp_path / "data" / "journal.db")
+
+
+@pytest.fixture
+async def opened(settings):
+    """Return what opens a journal; the last one opened is closed at the end."""
+    current = []
+
+    async def open_journal(**changes):
+        for each in current:
+            await each.close()
+        current[:] = [await Journal.open(settings.model_copy(update=changes), losses.append)]
+        return current[0]
+
+    losses = open_journal.losses = []
+    yield open_journal
+    for each in current:
+        await each.close()
+
+
+def frame(number, *, slot=0, raw=None):
+    """Return a frame that differs from others."""
+    return Received(1000 + number, slot, 7, False, raw or b"frame %d" % number)
+
+
+async def collect(source, after, count):
+    """Read `count` frames behind number `after`."""
+    taken = []
+    while len(taken) < count:
+        block = await source.read(after, 100)
+        assert block.first_seq == after + 1
+        taken += block.frames
+        after = block.last_seq
+    return taken
+
+
+async def test_frames_come_out_in_the_order_they_went_in(opened):
+    """Frames appended in bursts and one by one are read in order, from memory or from the file."""
+    source = await opened()
+    sent = [frame(number) for number in range(1000)]
+    for one in sent[:600]:
+        source.append(one)
+    assert await collect(source, 0, 600) == sent[:600]
+    for one in sent[600:]:
+        source.append(one)
+        await asyncio.sleep(0)
+    assert await collect(source, 0, 1000) == sent
+
+
+async def test_a_reader_waits_for_the_commit(opened):
+    """A read with nothing committed behind it returns once something is."""
+    source = await opened()
+    reading = asyncio.create_task(source.read(0, 10))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    source.append(frame(1))
+    assert (await reading).frames == [frame(1)]
+
+
+async def test_the_file_is_read_where_memory_no_longer_reaches(opened, monkeypatch):
+    """A delivery far behind reads the file up to where memory begins, without a hole or a repetition."""
+    monkeypatch.setattr(journal, "TAIL_BYTES", 500)
+    source = await opened()
+    sent = [frame(number) for number in range(500)]
+    for one in sent:
+        source.append(one)
+        await asyncio.sleep(0)
+    assert await collect(source, 0, 500) == sent
+    assert await collect(source, 123, 377) == sent[123:]
+
+
+async def test_a_restart_goes_on_behind_the_watermark(opened):
+    """What was finished is remembered; the rest is pending and read again."""
+    source = await opened()
+    for number in range(10):
+        source.append(frame(number))
+    await collect(source, 0, 10)
+    source.advance(4)
+    source = await opened()
+    assert (source.watermark, source.last_seq, source.pending) == (4, 10, 6)
+    assert (source.received, source.finished) == (10, 4)
+    assert await collect(source, source.watermark, 6) == [frame(number) for number in range(4, 10)]
+
+
+async def test_the_watermark_never_goes_back(opened):
+    """An older watermark changes nothing."""
+    source = await opened()
+    source.append(frame(1))
+    source.advance(1)
+    source.advance(0)
+    assert source.watermark == 1
+
+
+async def test_progress_is_saved_without_new_frames(opened, settings):
+    """The watermark reaches the file within a moment though no frame is appended."""
+    source = await opened()
+    source.append(frame(1))
+    await source.read(0, 1)
+    source.advance(1)
+    async with asyncio.timeout(5):
+        while True:
+            with sqlite3.connect(settings.path) as outside:
+                saved = outside.execute("SELECT value FROM progress WHERE name = 'watermark'").fetchone()
+            outside.close()
+            if saved == (1,):
+                break
+            await asyncio.sleep(0.02)
+
+
+async def test_keys_are_there_before_the_frame_that_needs_them(opened):
+    """A session's keys come newest first, at once and after a restart."""
+    source = await opened()
+    source.keep_key(0, 7, "a" * 32, "b" * 16)
+    source.keep_key(0, 7, "c" * 32, "d" * 16)
+    source.append(frame(1))
+    expected = [CipherKey("c" * 32, "d" * 16), CipherKey("a" * 32, "b" * 16)]
+    assert list(source.keys(0, 7)) == expected
+    await source.read(0, 1)
+    source = await opened()
+    assert list(source.keys(0, 7)) == expected
+    assert list(source.keys(1, 7)) == []
+
+
+async def test_the_reader_waits_when_a_commit_is_overdue(opened, monkeypatch):
+    """With too many frames uncommitted the journal says so, and its room comes with the commit."""
+    monkeypatch.setattr(journal, "UNCOMMITTED_FRAMES", 3)
+    source = await opened()
+    for number in range(5):
+        source.append(frame(number))
+    assert source.is_behind
+    async with asyncio.timeout(5):
+        await source.room()
+    assert not source.is_behind
+
+
+async def test_a_full_journal_counts_what_it_cannot_take(opened):
+    """When undelivered frames fill it the newest are lost, counted by reason, and reported with their extent."""
+    source = await opened(max_bytes=200_000)
+    for number in range(400):
+        source.append(frame(number, slot=number % 2, raw=bytes(1000)))
+    lost = source.lost["journal_full"]
+    assert 0 < lost < 400
+    assert source.received == 400
+    assert source.received == source.finished + source.pending + lost
+    async with asyncio.timeout(10):
+        while not opened.losses:
+            await asyncio.sleep(0.02)
+    assert sum(loss.frames for loss in opened.losses) == lost
+    assert sum(loss.bytes for loss in opened.losses) == lost * 1000
+    assert {loss.slot for loss in opened.losses} == {0, 1}
+
+
+async def test_delivered_frames_give_way_before_anything_is_lost(opened):
+    """A journal that is full of delivered frames prunes them and takes new ones."""
+    source = await opened(max_bytes=400_000)
+    done = 0
+    async with asyncio.timeout(30):
+        for number in range(2000):
+            source.append(frame(number, raw=bytes(1000)))
+            while source.used_bytes + source._since_measured > 300_000:
+                done = (await source.read(done, 1000)).last_seq if source.committed_seq > done else done
+                source.advance(done)
+                await asyncio.sleep(0.02)
+    assert source.lost == {}
+    assert source.received == 2000
+
+
+async def test_a_failing_disk_delays_frames_and_loses_none(opened, monkeypatch):
+    """While commits fail frames wait in memory; once one succeeds they are all there, in order."""
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    source = await opened()
+    insert, failures = source._file.insert, iter(range(3))
+
+    def failing(*arguments):
+        if next(failures, None) is not None:
+            raise sqlite3.OperationalError("disk I/O error")
+        insert(*arguments)
+
+    monkeypatch.setattr(source._file, "insert", failing)
+    sent = [frame(number) for number in range(50)]
+    for one in sent:
+        source.append(one)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while source.write_error is None:
+            await asyncio.sleep(0.005)
+        assert await collect(source, 0, 50) == sent
+    assert source.write_error is None
+
+
+async def test_small_texts_are_kept(opened):
+    """What is remembered under a name is recalled after a restart."""
+    source = await opened()
+    await source.remember("lists", "{}")
+    source = await opened()
+    assert await source.recall("lists") == "{}"

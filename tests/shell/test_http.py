@@ -1,0 +1,94 @@
+"""The endpoints answer what they are told to show, and nothing else."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+
+from connector.errors import ConfigurationError
+from connector.settings import HttpSettings
+from connector.shell.http import HttpServer
+
+
+class Observed:
+    """A connector to look at."""
+
+    alive = True
+    reasons: tuple[str, ...] = ()
+    degraded = ("slot 1 is BLOCKED: OPSP8996 ALREADY IN USE appkey",)
+
+    def is_alive(self):
+        """Tell what the test says."""
+        return self.alive
+
+    def readiness(self):
+        """Return what the test says."""
+        return list(self.reasons), list(self.degraded)
+
+    def status(self):
+        """Return something."""
+        return {"name": "국고"}
+
+    def metrics(self):
+        """Return one metric."""
+        return b"kis_bond_build_info 1.0\n"
+
+
+@pytest.fixture
+async def server():
+    """Return a server on any free port."""
+    one = HttpServer(HttpSettings(port=0), Observed())
+    await one.start()
+    yield one
+    await one.stop()
+
+
+async def ask(server, path, method="GET"):
+    """Return status and body of one request."""
+    async with aiohttp.ClientSession() as client, client.request(method, f"http://127.0.0.1:{server.port}{path}") as answer:
+        return answer.status, await (answer.json() if answer.content_type == "application/json" else answer.text())
+
+
+async def test_liveness_and_readiness_are_apart(server):
+    """A connector that is alive and not ready is 200 and 503, the reasons in the body."""
+    server._observed.reasons = ("topic bond.ticks is missing",)
+    assert await ask(server, "/livez") == (200, {"alive": True})
+    expected = {"ready": False, "reasons": ["topic bond.ticks is missing"], "degraded": list(Observed.degraded)}
+    assert await ask(server, "/readyz") == (503, expected)
+    server._observed.reasons = ()
+    assert (await ask(server, "/readyz"))[0] == 200
+    server._observed.alive = False
+    assert await ask(server, "/livez") == (503, {"alive": False})
+
+
+async def test_metrics_and_status_are_served(server):
+    """Prometheus gets its text format, everybody else JSON."""
+    assert await ask(server, "/metrics") == (200, "kis_bond_build_info 1.0\n")
+    assert await ask(server, "/status") == (200, {"name": "국고"})
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/readyz"), ("GET", "/none"), ("DELETE", "/metrics"), ("GET", "/" + "x" * 5000)])
+async def test_anything_else_is_refused(server, method, path):
+    """Other methods, paths and very long lines are answered 4xx."""
+    assert 400 <= (await ask(server, path, method))[0] < 500
+
+
+async def test_a_slow_client_holds_up_nobody(server):
+    """A client that never ends its request does not keep others from being answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /metrics HT")
+    await writer.drain()
+    assert (await ask(server, "/metrics"))[0] == 200
+    writer.close()
+    del reader
+
+
+async def test_a_taken_port_is_a_configuration_error():
+    """The message names the setting and the address."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"http\.port: 127\.0\.0\.1:{port}"):
+            await HttpServer(HttpSettings(port=port), Observed()).start()

@@ -1,0 +1,85 @@
+"""aiokafka's clients get our settings, and end so that nothing of theirs goes on."""
+
+import asyncio
+import ssl
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from connector.errors import ConfigurationError
+from connector.settings import KafkaSettings
+from connector.shell import kafka_client
+from tests.conftest import started
+from tests.kafka.launcher import start_kafka
+from tests.kafka.reader import create_topics, read_all
+
+
+def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
+    """A rotated password is used by the next client; exactly one trailing newline is trimmed."""
+    password = tmp_path / "password"
+    password.write_text("first\n")
+    kafka = KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password)
+    arguments = kafka_client.client_arguments(kafka, "me")
+    assert (arguments["sasl_plain_password"], arguments["sasl_plain_username"], arguments["client_id"]) == ("first", "bond", "me")
+    password.write_text("second\n\n")
+    assert kafka_client.client_arguments(kafka, "me")["sasl_plain_password"] == "second\n"
+
+
+def test_brokers_are_verified_by_name_and_certificate():
+    """TLS checks host and certificate; there is no way to switch it off."""
+    context = kafka_client.client_arguments(KafkaSettings(security_protocol="SSL"), "me")["ssl_context"]
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_an_unusable_certificate_names_the_setting(tmp_path):
+    """A file that holds no certificate is a configuration error, not a connection that fails."""
+    broken = tmp_path / "ca.pem"
+    broken.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match=r"kafka\.ssl"):
+        kafka_client.client_arguments(KafkaSettings(security_protocol="SSL", ssl_ca_file=broken), "me")
+
+
+async def test_a_broker_that_is_away_is_an_error_in_time(monkeypatch):
+    """Starting against nobody raises, and leaves no client behind (a warning would fail this test)."""
+    monkeypatch.setattr(kafka_client, "START_SECONDS", 2.0)
+    producer = kafka_client.make_producer(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "me")
+    with pytest.raises((KafkaError, OSError, TimeoutError)):
+        await kafka_client.start(producer)
+
+
+async def test_an_abandoned_producer_sends_nothing_later(own_kafka, topic_names):
+    """What waited in a producer while the broker was away is not sent when the broker is back."""
+    create_topics(own_kafka.bootstrap_servers, {topic_names.ticks: 1})
+    producer = kafka_client.make_producer(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "me")
+    await kafka_client.start(producer)
+    await producer.send_and_wait(topic_names.ticks, b"before", partition=0)
+    await asyncio.to_thread(own_kafka.stop)
+    waiting = await producer.send(topic_names.ticks, b"zombie", partition=0)
+    async with asyncio.timeout(10):
+        await kafka_client.abandon(producer)
+    await asyncio.to_thread(own_kafka.start)
+    other = kafka_client.make_producer(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "me")
+    await kafka_client.start(other)
+    await other.send_and_wait(topic_names.ticks, b"after", partition=0)
+    await kafka_client.abandon(other)
+    values = [record.value for record in await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.ticks)]
+    assert values == [b"before", b"after"]
+    waiting.cancel()
+
+
+@pytest.mark.kafka
+async def test_naming_a_topic_does_not_create_it(topic_names):
+    """A client that asks for a missing topic on a broker that creates topics by itself leaves none behind."""
+    willing = started("a Kafka that creates topics by itself", lambda: start_kafka({"auto.create.topics.enable": "true"}))
+    try:
+        producer = kafka_client.make_producer(KafkaSettings(bootstrap_servers=willing.bootstrap_servers), "me")
+        await kafka_client.start(producer)
+        with pytest.raises(KafkaError):
+            async with asyncio.timeout(30):
+                await producer.partitions_for(topic_names.ticks)
+        topics = (await producer.client.fetch_all_metadata()).topics()
+        await kafka_client.abandon(producer)
+        assert topic_names.ticks not in topics
+    finally:
+        await asyncio.to_thread(willing.close)

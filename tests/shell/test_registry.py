@@ -1,0 +1,332 @@
+"""The schema registry client against a registry that answers anything, and against a real one."""
+
+import asyncio
+import base64
+import json
+import ssl
+import subprocess
+import uuid
+
+import pytest
+from aiohttp import ClientSession, web
+
+from connector.errors import ConfigurationError, NotInTime
+from connector.schema_files import bond_tick
+from connector.settings import RegistrySettings
+from connector.shell import registry
+from connector.shell.registry import RegistryFailed, register, schema_id
+from tests.kafka.process import free_ports
+
+SCHEMA = '{"type": "record", "name": "T", "fields": [{"name": "a", "type": "string", "doc": "why"}]}'
+SUBJECT = "bond.ticks-value"
+NOT_THERE = {"error_code": 40401, "message": "Subject not found"}
+
+
+class Memory(dict):
+    """What `remember` keeps and `recall` gives back."""
+
+    async def recall(self, name):
+        return self.get(name)
+
+    async def remember(self, name, value):
+        self[name] = value
+
+
+class FakeRegistry:
+    """Answers each "METHOD path" with what `answers` holds for it, and keeps the requests; what is not there is an error."""
+
+    def __init__(self):
+        self.answers = {}
+        self.requests = []
+
+    async def handle(self, request):
+        self.requests.append((f"{request.method} {request.raw_path}", request.headers, await request.text()))
+        answer = self.answers.get(f"{request.method} {request.raw_path}", web.Response(status=500))
+        if callable(answer):
+            return await answer(request)
+        return web.json_response(answer) if isinstance(answer, dict) else answer
+
+
+@pytest.fixture
+async def fake():
+    """Give a registry that answers what a test tells it to."""
+    server = FakeRegistry()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield server
+    await runner.cleanup()
+
+
+LOOK_UP = f"POST /subjects/{SUBJECT}"
+REGISTER = f"POST /subjects/{SUBJECT}/versions"
+
+
+def _error(status, code=None, message="no"):
+    return web.json_response({"error_code": code or status * 100, "message": message}, status=status)
+
+
+async def _ask(url, memory=None, **settings):
+    memory = Memory() if memory is None else memory
+    return await schema_id(RegistrySettings(url=url, **settings), SUBJECT, SCHEMA, memory.recall, memory.remember)
+
+
+async def test_the_id_is_the_one_of_exactly_our_schema(fake):
+    """The registry is asked for the id of the whole schema text under the subject, and nothing is registered."""
+    fake.answers[LOOK_UP] = {"id": 7, "version": 3, "schema": SCHEMA}
+    assert await _ask(fake.url) == 7
+    [(asked, headers, body)] = fake.requests
+    assert (asked, json.loads(body)) == (LOOK_UP, {"schema": SCHEMA})
+    assert "Authorization" not in headers
+
+
+@pytest.mark.parametrize("code", [40401, 40403])
+async def test_a_schema_that_is_not_there_is_not_registered_unasked(fake, code):
+    """Without `auto_register` an unknown subject or schema is reported with the command that registers it, and asking again may help."""
+    fake.answers[LOOK_UP] = _error(404, code)
+    with pytest.raises(RegistryFailed, match="topics init --register-schema") as caught:
+        await _ask(fake.url, Memory({"registry-id/" + SUBJECT: "{}"}))
+    assert caught.value.retryable
+    assert [asked for asked, _, _ in fake.requests] == [LOOK_UP]
+
+
+async def test_a_schema_that_is_not_there_is_registered_where_allowed(fake):
+    """With `auto_register` an unknown schema is registered once, and its id is kept."""
+    fake.answers |= {LOOK_UP: _error(404, 40401), REGISTER: {"id": 9}}
+    memory = Memory()
+    assert await _ask(fake.url, memory, auto_register=True) == 9
+    assert [asked for asked, _, _ in fake.requests] == [LOOK_UP, REGISTER]
+    fake.answers.clear()
+    assert await _ask(fake.url, memory) == 9
+
+
+async def test_a_registry_that_forgot_the_schema_overrides_the_kept_id(fake):
+    """An id kept from before is not used where the registry answers that it does not hold the schema."""
+    fake.answers[LOOK_UP] = {"id": 7}
+    memory = Memory()
+    await _ask(fake.url, memory)
+    fake.answers[LOOK_UP] = _error(404, 40403)
+    with pytest.raises(RegistryFailed):
+        await _ask(fake.url, memory)
+
+
+HTML = web.Response(text="<html>hello</html>", content_type="text/html")
+BAD_ANSWERS = {
+    "401": (_error(401, message="Unauthorized"), False, "401 Unauthorized.*registry.password_file"),
+    "403": (_error(403), False, "registry.username"),
+    "404 of a wrong path": (web.Response(status=404, text="<html>", content_type="text/html"), False, "404.*check registry.url"),
+    "405": (web.Response(status=405), False, "check registry.url"),
+    "409": (_error(409, message="incompatible: a"), False, "409 incompatible: a.*compatibility"),
+    "422": (_error(422, 42201), False, "422"),
+    "429": (_error(429), True, "429"),
+    "503": (web.Response(status=503, text="busy"), True, "503"),
+    "HTML": (HTML, False, "other than a JSON object"),
+    "a JSON list": (web.json_response([1]), False, "other than a JSON object"),
+    "deep JSON": (web.Response(text="[" * 100_000), False, "other than a JSON object"),
+    "no id": ({"version": 1}, False, "without a usable id"),
+    "true as id": ({"id": True}, False, "without a usable id"),
+    "text as id": ({"id": "7"}, False, "without a usable id"),
+    "negative id": ({"id": -1}, False, "without a usable id"),
+    "id of five bytes": ({"id": 1 << 32}, False, "without a usable id"),
+    "over a megabyte": (web.Response(body=b" " * (1 << 20) + b'{"id": 7}'), False, "over 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+async def test_a_bad_answer_says_what_to_do_and_leaves_the_kept_id(fake, name):
+    """A bad answer is an error that says what happened and what to check; with an id kept from before, that id is used."""
+    _, retryable, message = BAD_ANSWERS[name]
+
+    async def answer(_):
+        given, _, _ = BAD_ANSWERS[name]
+        return (
+            web.json_response(given)
+            if isinstance(given, dict)
+            else web.Response(status=given.status, body=given.body, headers={"Content-Type": given.content_type})
+        )
+
+    fake.answers[LOOK_UP] = answer
+    with pytest.raises(RegistryFailed, match=message) as caught:
+        await _ask(fake.url)
+    assert caught.value.retryable is retryable
+    assert caught.value.exit_code == NotInTime.exit_code
+    memory = Memory()
+    fake.answers[LOOK_UP] = {"id": 7}
+    await _ask(fake.url, memory)
+    fake.answers[LOOK_UP] = answer
+    assert await _ask(fake.url, memory) == 7
+
+
+async def test_a_redirect_is_not_followed(fake):
+    """A redirect is reported with the setting to change, and credentials do not follow it."""
+    fake.answers |= {LOOK_UP: web.Response(status=307, headers={"Location": "/elsewhere"}), "POST /elsewhere": {"id": 7}}
+    with pytest.raises(RegistryFailed, match=r"redirect.*registry\.url"):
+        await _ask(fake.url)
+    assert len(fake.requests) == 1
+
+
+async def test_a_slow_registry_is_given_up(fake, monkeypatch):
+    """A registry that does not answer in time is an error worth another try."""
+    monkeypatch.setattr(registry, "TIMEOUT_SECONDS", 0.2)
+
+    async def hang(_):
+        await asyncio.Event().wait()
+
+    fake.answers[LOOK_UP] = hang
+    with pytest.raises(RegistryFailed, match="did not answer in") as caught:
+        await _ask(fake.url)
+    assert caught.value.retryable
+
+
+async def test_a_registry_that_is_away_leaves_only_the_id_of_the_same_schema(fake):
+    """An id kept from before is used for the same schema, subject and URL only; after any change it is not."""
+    fake.answers[LOOK_UP] = {"id": 7}
+    memory = Memory()
+    await _ask(fake.url, memory)
+    fake.answers.clear()
+    assert await _ask(fake.url, memory) == 7
+    settings = RegistrySettings(url=fake.url)
+    with pytest.raises(RegistryFailed):
+        await schema_id(settings, SUBJECT, SCHEMA.replace("why", "since"), memory.recall, memory.remember)
+    away = f"http://127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(RegistryFailed, match="could not be reached") as caught:
+        await _ask(away, memory)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", "{}", '{"fingerprint": 1, "id": 7}'])
+async def test_a_spoilt_memory_is_no_memory(fake, spoilt):
+    """What was kept and cannot be read counts as nothing kept."""
+    with pytest.raises(RegistryFailed):
+        await _ask(fake.url, Memory({"registry-id/" + SUBJECT: spoilt}))
+
+
+async def test_the_password_is_read_anew_and_never_told(fake, tmp_path):
+    """Basic authentication uses the password that stands in the file now, without its last newline, and no error shows it."""
+    password = tmp_path / "password"
+    for word in ("canary-one", "canary-two"):
+        password.write_text(f"{word}\n")
+        fake.answers[LOOK_UP] = _error(401)
+        with pytest.raises(RegistryFailed) as caught:
+            await _ask(fake.url, username="kis", password_file=password)
+        sent = fake.requests[-1][1]["Authorization"].removeprefix("Basic ")
+        assert base64.b64decode(sent).decode() == f"kis:{word}"
+        assert word not in repr(caught.value)
+
+
+async def test_a_password_file_that_went_away_is_named(fake, tmp_path):
+    """A password file that cannot be read any more is an error that names the file, and nothing is sent."""
+    password = tmp_path / "password"
+    password.write_text("canary")
+    settings = RegistrySettings(url=fake.url, username="kis", password_file=password)
+    password.unlink()
+    with pytest.raises(RegistryFailed, match=r"password could not be read.*No such file"):
+        await register(settings, SUBJECT, SCHEMA)
+    assert fake.requests == []
+
+
+async def test_a_pinned_id_is_used_when_the_registry_holds_our_schema_under_it(fake):
+    """A pinned id is right when the registry's schema differs in docs and spelling only; nothing is looked up or registered."""
+    written = {"fields": [{"type": {"type": "string"}, "name": "a"}], "name": "T", "type": "record"}
+    fake.answers["GET /schemas/ids/5"] = {"schema": json.dumps(written)}
+    assert await _ask(fake.url, schema_id=5, auto_register=True) == 5
+    assert [asked for asked, _, _ in fake.requests] == ["GET /schemas/ids/5"]
+
+
+HELD = {"another schema": {"schema": SCHEMA.replace('"a"', '"b"')}, "no schema": _error(404, 40403)}
+
+
+@pytest.mark.parametrize(("found", "answer"), HELD.items(), ids=HELD)
+async def test_a_pinned_id_of_another_schema_is_refused(fake, found, answer):
+    """A pinned id that stands for another schema, or for none, is refused by the setting's name."""
+    fake.answers["GET /schemas/ids/5"] = answer
+    with pytest.raises(RegistryFailed, match=rf"holds {found} as id 5: correct registry.schema_id"):
+        await _ask(fake.url, schema_id=5)
+
+
+@pytest.mark.parametrize("answer", [web.Response(status=503), web.Response(text="<html>"), {"schema": "{"}, {"schema": 5}], ids=range(4))
+async def test_a_pinned_id_is_used_while_it_cannot_be_verified(fake, answer):
+    """A pinned id is used where the registry cannot say what it stands for."""
+    fake.answers["GET /schemas/ids/5"] = answer
+    assert await _ask(fake.url, schema_id=5) == 5
+
+
+async def test_the_subject_is_quoted(fake):
+    """A subject with characters that mean something in a URL is one path segment."""
+    fake.answers["POST /subjects/a%2Fb%3Fc/versions"] = {"id": 1}
+    assert await register(RegistrySettings(url=fake.url), "a/b?c", SCHEMA) == 1
+
+
+async def test_without_a_url_the_setting_is_named():
+    """Asking without a registry configured is a mistake in the settings."""
+    with pytest.raises(ConfigurationError, match=r"registry\.url"):
+        await register(RegistrySettings(), SUBJECT, SCHEMA)
+
+
+async def test_only_the_configured_authority_is_trusted(fake, tmp_path):
+    """Over TLS a registry is talked to when `ca_file` holds its authority, and refused otherwise."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    making = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        *subject,
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    await asyncio.to_thread(subprocess.run, making, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    fake.answers[LOOK_UP] = {"id": 7}
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", fake.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
+        url = f"https://localhost:{runner.addresses[0][1]}"
+        assert await _ask(url, ca_file=certificate) == 7
+        with pytest.raises(RegistryFailed, match="could not be reached"):
+            await _ask(url)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_real_registry_gives_one_id_for_one_schema(registry_url):
+    """A real registry does not know our schema until it is registered, then gives the same id for registering, looking up and pinning."""
+    subject, memory = f"{uuid.uuid4().hex}-value", Memory()
+    settings = RegistrySettings(url=registry_url)
+    with pytest.raises(RegistryFailed, match="does not hold this schema"):
+        await schema_id(settings, subject, bond_tick(), memory.recall, memory.remember)
+    registered = await register(settings, subject, bond_tick())
+    assert await register(settings, subject, bond_tick()) == registered
+    assert await schema_id(settings, subject, bond_tick(), memory.recall, memory.remember) == registered
+    pinned = RegistrySettings(url=registry_url, schema_id=registered)
+    assert await schema_id(pinned, subject, bond_tick(), memory.recall, memory.remember) == registered
+    async with ClientSession() as session, session.get(f"{registry_url}/schemas/ids/{registered}") as response:
+        assert json.loads((await response.json(content_type=None))["schema"]) == json.loads(bond_tick())
+
+
+async def test_a_real_registry_refuses_an_incompatible_schema(registry_url):
+    """A real registry that demands compatibility answers 409 to a schema with one more mandatory column."""
+    subject, settings = f"{uuid.uuid4().hex}-value", RegistrySettings(url=registry_url)
+    await register(settings, subject, bond_tick())
+    async with ClientSession() as session, session.put(f"{registry_url}/config/{subject}", json={"compatibility": "FULL"}) as response:
+        assert response.status == 200
+    changed = json.loads(bond_tick())
+    changed["fields"].append({"name": "more", "type": "string"})
+    with pytest.raises(RegistryFailed, match="409") as caught:
+        await register(settings, subject, json.dumps(changed))
+    assert not caught.value.retryable

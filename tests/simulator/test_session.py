@@ -1,0 +1,37 @@
+"""One client's session, on a clock of the test's own."""
+
+from simulator.session import Session
+
+
+def test_pingpong_comes_on_idle_ticks_only():
+    """An idle line gets a PINGPONG at the tick, one with traffic in the last ten seconds at a later one."""
+    session = Session(0, 100.0, 10.0, 1)
+    assert [session.wants_pingpong(now) for now in (105.0, 109.9, 110.0)] == [False, False, True]
+    session.pingpong_sent(b"x", 110.0)
+    session.pingpong_came(b"x", "text", 110.01)
+    assert [session.wants_pingpong(now) for now in (120.0, 129.9, 130.0)] == [False, False, True]
+    session.traffic(139.0)
+    assert [session.wants_pingpong(now) for now in (140.0, 150.0)] == [False, True]
+
+
+def test_unanswered_counts_from_the_first():
+    """Waiting is counted from the oldest unanswered PINGPONG, and an answer ends it."""
+    session = Session(0, 0.0, 10.0, 1)
+    session.pingpong_sent(b"a", 10.0)
+    session.pingpong_sent(b"b", 20.0)
+    assert session.unanswered_seconds(50.0) == 40.0
+    session.pingpong_came(b"b", "pong", 51.0)
+    session.pingpong_came(b"unasked", "text", 52.0)
+    assert session.unanswered_seconds(60.0) == 0.0
+    assert [(pong.identical, pong.opcode) for pong in session.pongs] == [(True, "pong")]
+
+
+def test_each_registration_has_its_own_keys():
+    """Keys look like the recorded ones and differ from registration to registration."""
+    session = Session(0, 0.0, 10.0, 1)
+    first, second = session.register("A"), session.register("B")
+    assert first != second
+    assert (len(first.key), len(first.iv), session.tr_keys) == (32, 16, ("A", "B"))
+    assert first.key.isalpha()
+    assert first.key.islower()
+    assert set(first.iv) <= set("0123456789abcdef")
