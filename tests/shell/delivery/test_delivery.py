@@ -16,7 +16,6 @@ from connector.schema_files import bond_tick
 from connector.settings import JournalSettings, load
 from connector.shell import kafka_client
 from connector.shell.delivery import Delivery, Kafka
-from connector.shell.delivery import lane as lanes
 from connector.shell.journal import Journal
 from tests.kafka.reader import create_topics, read_all
 
@@ -229,30 +228,6 @@ async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeyp
     monkeypatch.setattr(rig.delivery, "_place", real)
     await rig.deliver()
     assert [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)] == [0, 1]
-
-
-@pytest.mark.timeout(240)
-async def test_kafka_away_for_thirty_seconds_costs_nothing(start, own_kafka, monkeypatch):
-    """Frames received while the brokers are down are delivered in order when they are back."""
-    monkeypatch.setattr(lanes, "ACK_SECONDS", 5.0)
-    rig = await start(cluster=own_kafka)
-    await rig.deliver(*[frame(record(ISINS[number % 8], accumulated=number)) for number in range(100)])
-    await asyncio.to_thread(own_kafka.stop)
-    stopped_at = time.monotonic()
-    number = 100
-    while time.monotonic() < stopped_at + 30:
-        rig.journal.append(frame(record(ISINS[number % 8], accumulated=number)))
-        number += 1
-        await asyncio.sleep(0.02)
-    assert rig.journal.pending >= number - 101
-    await asyncio.to_thread(own_kafka.start)
-    async with asyncio.timeout(90):
-        await rig.delivery.drained(rig.journal.last_seq)
-    values = [decode(one.value, SCHEMA) for one in await rig.read(rig.names.ticks)]
-    assert {value["ACML_VOL"] for value in values} == set(range(number))
-    for isin in ISINS:
-        first_seen = list(dict.fromkeys(value["ACML_VOL"] for value in values if value["STND_ISCD"] == isin))
-        assert first_seen == sorted(first_seen)
 
 
 def test_the_schema_is_json():

@@ -1,0 +1,103 @@
+"""`kis-bond run` ends with the code its reason has, and a sentence that says what to do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connector.shell.journal import JournalFile
+from simulator import Simulator
+from tests.deployment import Deployment
+
+ROOT = Path(__file__).parents[2]
+NOBODY = "127.0.0.1:1"
+
+
+def run(tmp_path, **environment):
+    """Run the connector until it ends by itself and return how it ended."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")}
+    given = {
+        "KIS_BOND_KIS__APPKEY": "test-appkey",
+        "KIS_BOND_KIS__APPSECRET": "test-appsecret",
+        "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": NOBODY,
+        "KIS_BOND_JOURNAL__PATH": str(tmp_path / "data" / "journal.db"),
+        "KIS_BOND_HTTP__PORT": "0",
+    } | environment
+    kept = {name: value for name, value in given.items() if value is not None}
+    command = [sys.executable, "-m", "connector", "run"]
+    return subprocess.run(command, env=clean | kept, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_all_mistakes_are_told_at_once_before_connecting(tmp_path):
+    """Wrong settings end it with 2, each mistake on a line with its key."""
+    done = run(tmp_path, KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x", KIS_BOND_HTTP__PORT="http", KIS_BOND_JOURNAL__MAX_BYTES="1 parsec")
+    assert done.returncode == 2
+    for key in ("kafka.bootstrap_server", "http.port", "journal.max_bytes"):
+        assert key in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_missing_credentials_are_a_configuration_error(tmp_path):
+    """Without app key nothing is opened."""
+    done = run(tmp_path, KIS_BOND_KIS__APPKEY=None, KIS_BOND_KIS__APPSECRET=None)
+    assert done.returncode == 2
+    assert "kis.credentials_dir" in done.stderr
+
+
+def test_a_journal_held_by_another_ends_it_with_four(tmp_path):
+    """The message names the file."""
+    path = tmp_path / "data" / "journal.db"
+    held = JournalFile.open(path)
+    done = run(tmp_path)
+    held.close()
+    assert done.returncode == 4
+    assert str(path) in done.stderr
+    assert "another instance" in done.stderr
+
+
+def test_a_journal_that_cannot_be_written_ends_it_with_four(tmp_path):
+    """A path below a file names the folder."""
+    (tmp_path / "data").write_text("x")
+    done = run(tmp_path)
+    assert done.returncode == 4
+    assert "not writable" in done.stderr
+
+
+@pytest.fixture
+async def kis():
+    """Return an exchange that knows one app key."""
+    async with Simulator(app_keys=[("another-appkey", "another-secret")]) as exchange:
+        yield exchange
+
+
+async def test_an_app_key_refused_for_good_ends_it_with_three(kis, kafka, topic_names, tmp_path):
+    """KIS refusing the only app key at start ends it with 3 and KIS's own code."""
+    own = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
+    own.create_topics()
+    own.write("KR103502GD31", {})
+    await own.start()
+    assert await own.process.wait() == 3
+    assert "EGW00103" in own.log.read_text()
+    assert len(kis.approvals) == 1
+
+
+async def test_no_secret_reaches_the_log(kis, kafka, topic_names, tmp_path):
+    """Neither app key, secret nor approval key is in the log at DEBUG."""
+    own = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
+    own.environment |= {
+        "KIS_BOND_KIS__APPKEY": "another-appkey",
+        "KIS_BOND_KIS__APPSECRET": "another-secret",
+        "KIS_BOND_LOG__LEVEL": "debug",
+    }
+    own.create_topics()
+    own.write("KR103502GD31", {})
+    await own.start()
+    await own.until_state("ACTIVE", ["KR103502GD31"])
+    assert await own.end() == 0
+    log = own.log.read_text()
+    assert "session_opened" in log
+    approvals = kis._approvals
+    for secret in ("another-appkey", "another-secret", *approvals._issued):
+        assert secret not in log
