@@ -5,18 +5,16 @@ import gc
 import json
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.pipeline import Run, arguments
-from connector.app import SWITCH_SECONDS, Connector
+from connector.app import opened
 from connector.cli.run import COLLECT_AFTER
 from connector.core.histogram import Latencies
 from connector.settings import load
-from connector.shell.journal import Journal
 
 
 class EveryLatency(Latencies):
@@ -46,30 +44,28 @@ async def measure(run: Run) -> dict[str, float]:
                 "KIS_BOND_KIS__APPKEY": "k" * 36,
                 "KIS_BOND_KIS__APPSECRET": "s" * 180,
                 "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.01",
+                "KIS_BOND_HTTP__PORT": "0",
                 "KIS_BOND_JOURNAL__PATH": str(Path(folder) / "journal.db"),
                 **{f"KIS_BOND_TOPICS__{name.upper()}": topic for name, topic in run.topics.items()},
             },
         )
-        journal = await Journal.open(settings.journal, print)
-        connector = Connector(settings, journal)
-        latencies = connector.delivery.counts.latencies = EveryLatency(connector.delivery.counts.latencies.bounds)
-        task = asyncio.create_task(connector.run())
-        while not journal.received:
-            await asyncio.sleep(0.005)
-        cpu = time.process_time()
-        while connector.delivery.counts.acknowledged < run.ticks:
-            await asyncio.sleep(0.005)
-        ended_ns, cpu = time.time_ns(), time.process_time() - cpu
-        connector.stop()
-        await task
-        await journal.close()
+        async with opened(settings) as connector:
+            latencies = connector.delivery.counts.latencies = EveryLatency(connector.delivery.counts.latencies.bounds)
+            task = asyncio.create_task(connector.run())
+            while not connector.journal.received:
+                await asyncio.sleep(0.005)
+            cpu = time.process_time()
+            while connector.delivery.counts.acknowledged < run.ticks:
+                await asyncio.sleep(0.005)
+            ended_ns, cpu = time.time_ns(), time.process_time() - cpu
+            connector.stop()
+            await task
     return {"seconds": (ended_ns - latencies.first_ns) / 1e9, "cpu_seconds": cpu, "latencies": sorted(latencies.seconds)}
 
 
 def main() -> None:
     """Run once on core 0."""
     os.sched_setaffinity(0, {0})
-    sys.setswitchinterval(SWITCH_SECONDS)
     run = arguments()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

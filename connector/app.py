@@ -35,7 +35,7 @@ from connector.shell.record_writer import RecordWriter
 from connector.shell.status_topic import StatusTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from aiokafka import AIOKafkaProducer
 
@@ -55,33 +55,39 @@ RECENT_EVENTS: Final = 100
 SWITCH_SECONDS: Final = 0.001
 
 
-async def run(settings: Settings, on_ready: Callable[[int], None] | None = None) -> int:
+async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
     """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the HTTP port once it is bound.
 
     Raises ConfigurationError, JournalUnusable, and CredentialsRefused where KIS refused every app key at start.
     """
+    async with opened(settings) as connector:
+        on_ready(connector.port)
+        await connector.run()
+    if connector.refusal:
+        raise connector.refusal
+    return UNDELIVERED if connector.journal.pending else 0
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Connector]:
+    """Give a connector, not running yet, over an open journal and with its endpoints bound; what is opened here outlives its tasks.
+
+    Raises ConfigurationError and JournalUnusable.
+    """
     require_credentials(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
-    losses: list[Loss] = []
-    journal = await Journal.open(settings.journal, losses.append)
+    journal = await Journal.open(settings.journal, lambda loss: connector.tell_loss(loss))  # noqa: PLW0108 - it is made below
     try:
         connector = Connector(settings, journal)
-        journal.on_loss = connector.tell_loss
         http = HttpServer(settings.http, connector)
         await http.start()
-        if on_ready:
-            on_ready(http.port)
-        for loss in losses:
-            connector.tell_loss(loss)
+        connector.port = http.port
         try:
-            await connector.run()
+            yield connector
         finally:
             await http.stop()
     finally:
         await journal.close()
-    if connector.refusal:
-        raise connector.refusal
-    return UNDELIVERED if journal.pending else 0
 
 
 class Connector:
@@ -89,7 +95,8 @@ class Connector:
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings = settings
-        self._journal = journal
+        self.journal = journal
+        self.port = 0
         self._started_at = _now()
         self._stopping: str | None = None
         self.refusal: CredentialsRefused | None = None
@@ -140,7 +147,7 @@ class Connector:
                 }.items():
                     group.create_task(task, name=name)
         except* _Stopped:
-            log.info("stopped", pending=self._journal.pending)
+            log.info("stopped", pending=self.journal.pending)
 
     def _stop_on_signals(self) -> asyncio.Event:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -166,13 +173,13 @@ class Connector:
     async def _stop_when(self, stop: asyncio.Event) -> Never:
         """Wait for the word, then: leave KIS politely, deliver what is journalled within the deadline, say goodbye on the topics."""
         await stop.wait()
-        log.info("stopping", reason=self._stopping, pending=self._journal.pending)
+        log.info("stopping", reason=self._stopping, pending=self.journal.pending)
         await asyncio.gather(*(feed.stop() for feed in self.feeds))
         if self._records:
             self._status_topic.publish(status.stopped(self._records, _now()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.delivery.stop_deadline_seconds):
-                await self.delivery.drained(self._journal.last_seq)
+                await self.delivery.drained(self.journal.last_seq)
         await asyncio.gather(self._status_topic.settle(SETTLE_SECONDS), self._event_topic.settle(SETTLE_SECONDS))
         raise _Stopped
 
@@ -180,7 +187,7 @@ class Connector:
 
     async def _read_lists(self) -> None:
         """Read the status topic (what was in force), then the control topic; while neither can be had, use the saved lists."""
-        self._saved = remembered.from_text(await self._journal.recall(SAVED_LISTS))
+        self._saved = remembered.from_text(await self.journal.recall(SAVED_LISTS))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self._status_reader.run(), name="status-reader")
             if self._saved is not None and not await _within(self._status_reader.restored, SETTLE_SECONDS):
@@ -226,7 +233,7 @@ class Connector:
                 self._place()
             self._publish_status(self._control.lists)
             if kept is not (kept := self._control.lists):
-                await self._journal.remember(SAVED_LISTS, remembered.to_text(kept))
+                await self.journal.remember(SAVED_LISTS, remembered.to_text(kept))
             await asyncio.sleep(STATUS_PAUSE_SECONDS)
 
     def _publish_status(self, lists: subscription.Lists) -> None:
@@ -275,7 +282,7 @@ class Connector:
         if self._settings.registry.url is None:
             return schema.single_object_prefix
         subject = f"{self._settings.topics.ticks}-value"
-        found = await registry.schema_id(self._settings.registry, subject, schema.text, self._journal.recall, self._journal.remember)
+        found = await registry.schema_id(self._settings.registry, subject, schema.text, self.journal.recall, self.journal.remember)
         return registry_prefix(found)
 
     # -- what is told ------------------------------------------------------------------------------------------------------
@@ -301,7 +308,7 @@ class Connector:
 
     def is_alive(self) -> bool:
         """Tell whether the event loop turns (it answered) and the journal's thread lives."""
-        return self._journal.is_alive
+        return self.journal.is_alive
 
     def readiness(self) -> tuple[list[str], list[str]]:
         """Return the reasons not to be ready, and what KIS holds up; Kafka going away later is neither."""
@@ -311,8 +318,8 @@ class Connector:
             reasons.append(f"the wanted lists are not known: {why}")
         reasons += [reader.unusable for reader in (self._status_reader, self._control_reader) if reader.unusable]
         reasons += [problem for problem in (self.delivery.missing_topic, self._event_topic.missing) if problem]
-        if self._journal.write_error:
-            reasons.append(f"the journal is not writable: {self._journal.write_error}")
+        if self.journal.write_error:
+            reasons.append(f"the journal is not writable: {self.journal.write_error}")
         degraded: list[str] = []
         for feed in self.feeds:
             view = feed.view
@@ -329,7 +336,7 @@ class Connector:
     def status(self) -> dict[str, Any]:
         """Return what there is to see: slots, lists, instruments, frames, ticks, recent events."""
         reasons, degraded = self.readiness()
-        counts, journal = self.delivery.counts, self._journal
+        counts, journal = self.delivery.counts, self.journal
         return {
             "name": self._settings.replicas.name,
             "version": __version__,

@@ -1,10 +1,10 @@
 """Writes ticks as Avro, and reads them back: the schema, the two framings, the remembered bytes of column values."""
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from io import BytesIO
 from operator import getitem
 from typing import Any, NamedTuple
 
@@ -49,10 +49,10 @@ class BadTick(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where and when the frame of a record was received: ms since the epoch, and `ws`, `rest` or `replay`."""
+    """Where and when a frame was received: ms since the epoch, and the bytes that say so in each of its ticks."""
 
     received_ms: int
-    source: str = "ws"
+    encoded: bytes
 
 
 class TickSchema:
@@ -94,24 +94,23 @@ class Remembered(dict[str, bytes]):
         self._read = read
 
     def __missing__(self, text: str) -> bytes:
-        buffer = io.BytesIO()
-        schemaless_writer(buffer, self._type, self._value(text), strict=True)
+        if text:
+            try:
+                value = self._read(text)
+            except BadColumn as bad:
+                raise FieldRefused(self._name, bad.reason, bad.detail) from None
+        elif self._nullable:
+            value = None
+        else:
+            raise FieldRefused(self._name, "FIELD_EMPTY", "the column is empty")
+        buffer = BytesIO()
+        schemaless_writer(buffer, self._type, value, strict=True)
         encoded = buffer.getvalue()
         if len(text) <= REMEMBERED_LENGTH:
             if len(self) >= REMEMBERED_VALUES:
                 self.clear()
             self[text] = encoded
         return encoded
-
-    def _value(self, text: str) -> Any:
-        if not text:
-            if self._nullable:
-                return None
-            raise FieldRefused(self._name, "FIELD_EMPTY", "the column is empty")
-        try:
-            return self._read(text)
-        except BadColumn as bad:
-            raise FieldRefused(self._name, bad.reason, bad.detail) from None
 
 
 class FieldRefused(BadColumn):
@@ -138,36 +137,30 @@ class TickEncoder:
         self._extra_type = parse_schema(own["extra"]["type"])
         self._traded: dict[str, _Traded] = {}
 
+    def origin(self, received_ms: int, source: str = "ws") -> Origin:
+        """Return what the ticks of one frame have in common: `received_ms` since the epoch, and `ws`, `rest` or `replay`."""
+        return Origin(received_ms, self._milliseconds[str(received_ms)] + self._source[source])
+
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:
         """Return the tick a record stands for, or what is wrong with its first bad column in wire order. Never raises."""
-        columns = record.columns
+        columns, text = record
         try:
             head = b"".join(map(getitem, self._columns, columns))
         except FieldRefused as bad:
             isin = columns[self._isin]
             return BadTick(bad.reason, bad.detail, bad.field, isin if has_shape(isin) else None)
         received_ms = origin.received_ms
-        traded = self._traded_at(columns[self._time], received_ms)
-        value = b"".join(
-            (
-                self._prefix,
-                head,
-                _ID_LENGTH,
-                tick_id(traded.identity, record.text),
-                traded.encoded,
-                self._milliseconds[str(received_ms)],
-                self._source[origin.source],
-                _EMPTY_ARRAY if len(columns) == self._width else self._extra(columns[self._width :]),
-            )
-        )
-        return Tick(columns[self._isin], min(traded.at_ms, received_ms), value)
-
-    def _traded_at(self, text: str, received_ms: int) -> "_Traded":
-        traded = self._traded.get(text)
+        traded = self._traded.get(columns[self._time])
         if traded is None or not traded.since_ms <= received_ms < traded.until_ms:
-            if len(self._traded) >= REMEMBERED_VALUES:
-                self._traded.clear()
-            traded = self._traded[text] = self._encode_moment(moment(time_of_day_ms(text), received_ms))
+            traded = self._date_anew(columns[self._time], received_ms)
+        extra = _EMPTY_ARRAY if len(columns) == self._width else self._extra(columns[self._width :])
+        parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, text), traded.encoded, origin.encoded, extra)
+        return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
+
+    def _date_anew(self, text: str, received_ms: int) -> "_Traded":
+        if len(self._traded) >= REMEMBERED_VALUES:
+            self._traded.clear()
+        traded = self._traded[text] = self._encode_moment(moment(time_of_day_ms(text), received_ms))
         return traded
 
     def _encode_moment(self, when: Moment) -> "_Traded":
@@ -176,7 +169,7 @@ class TickEncoder:
         return _Traded(since, since + DAY_MS, when.traded_at_ms, identity(_EPOCH + timedelta(days=when.trade_date)), encoded)
 
     def _extra(self, texts: list[str]) -> bytes:
-        buffer = io.BytesIO()
+        buffer = BytesIO()
         schemaless_writer(buffer, self._extra_type, texts)
         return buffer.getvalue()
 
@@ -236,7 +229,7 @@ def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:
         body = payload[5:]
     else:
         raise ValueError("neither single-object encoding (0xC3 0x01) nor a registry's framing (0x00)")
-    buffer = io.BytesIO(body)
+    buffer = BytesIO(body)
     try:
         value = schemaless_reader(buffer, schema.parsed, None)
     except (EOFError, IndexError, StopIteration, UnicodeDecodeError, OverflowError) as error:

@@ -28,6 +28,9 @@ class Writer(Protocol):
     async def write(self, records: Sequence[Any]) -> list[Exception | None]:
         """Write the batch in order."""
 
+    async def close(self) -> None:
+        """Let go of Kafka."""
+
 
 class EventRecord(NamedTuple):
     """One event as it stands in the topic."""
@@ -70,6 +73,12 @@ class EventTopic:
 
     async def run(self) -> None:
         """Write until cancelled; a failed round is tried again after a pause that doubles up to 15 s."""
+        try:
+            await self._write_on()
+        finally:
+            await self._writer.close()
+
+    async def _write_on(self) -> None:
         pause: float = RETRY_MIN_SECONDS
         while True:
             await self._arrived.wait()

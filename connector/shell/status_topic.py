@@ -27,6 +27,9 @@ class Writer(Protocol):
     async def write(self, records: Sequence[Any]) -> list[Exception | None]:
         """Write the batch in order."""
 
+    async def close(self) -> None:
+        """Let go of Kafka."""
+
 
 class StatusRecord(NamedTuple):
     """Key and value as they stand in the topic; `value` None is a tombstone."""
@@ -80,6 +83,12 @@ class StatusTopic:
 
     async def run(self) -> None:
         """Write until cancelled; a failed round is tried again after a pause that doubles up to 15 s."""
+        try:
+            await self._write_on()
+        finally:
+            await self._writer.close()
+
+    async def _write_on(self) -> None:
         await self._known.wait()
         pause: float = RETRY_MIN_SECONDS
         while True:

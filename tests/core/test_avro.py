@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core import avro as codec
-from connector.core.avro import BadTick, Origin, Tick, TickEncoder, TickSchema, decode, plain, registry_prefix
+from connector.core.avro import BadTick, Tick, TickEncoder, TickSchema, decode, plain, registry_prefix
 from connector.core.frame import WireRecord
 from connector.schema_files import bond_tick
 
@@ -44,6 +44,11 @@ def encoder(prefix=SCHEMA.single_object_prefix):
     return TickEncoder(SCHEMA, prefix)
 
 
+def encode(with_encoder, wire, received_ms):
+    """Encode one record received then."""
+    return with_encoder.encode(wire, with_encoder.origin(received_ms))
+
+
 @st.composite
 def records(draw):
     """Any record the schema can hold."""
@@ -64,14 +69,14 @@ def records(draw):
 
 def test_the_portals_sample_has_these_bytes():
     """The portal's sample frame, received at a known instant, is encoded to exactly the bytes kept in tests/data."""
-    tick = encoder().encode(record(), Origin(RECEIVED_MS))
+    tick = encode(encoder(), record(), RECEIVED_MS)
     golden = json.loads((DATA / "golden/portal-tick.json").read_text(encoding="utf-8"))
     assert tick == Tick("KR103502GD31", golden["timestamp_ms"], bytes.fromhex(golden["value"]))
 
 
 def test_the_portals_sample_reads_as_it_says():
     """Every column of the portal's sample comes back under its own name with its own type."""
-    tick = encoder().encode(record(), Origin(RECEIVED_MS))
+    tick = encode(encoder(), record(), RECEIVED_MS)
     value = decode(tick.value, SCHEMA)
     assert list(value) == [field["name"] for field in json.loads(bond_tick())["fields"]]
     assert value["BOND_ISNM"] == "국고03250-5303(23-2)"
@@ -88,7 +93,7 @@ def test_the_portals_sample_reads_as_it_says():
 @given(wire=records())
 def test_two_independent_readers_agree_with_what_was_written(wire):
     """Apache's avro and fastavro read every datum to the values its columns hold."""
-    tick = encoder().encode(wire, Origin(RECEIVED_MS))
+    tick = encode(encoder(), wire, RECEIVED_MS)
     datum = tick.value[10:]
     apache = avro.io.DatumReader(avro.schema.parse(bond_tick())).read(avro.io.BinaryDecoder(io.BytesIO(datum)))
     fast = fastavro.schemaless_reader(io.BytesIO(datum), fastavro.parse_schema(json.loads(bond_tick())), None)
@@ -104,7 +109,7 @@ def test_remembered_values_give_the_same_bytes(wires):
     """An encoder that has met a value before writes what a fresh one writes."""
     used = encoder()
     for wire in [*wires, *wires]:
-        assert used.encode(wire, Origin(RECEIVED_MS)) == encoder().encode(wire, Origin(RECEIVED_MS))
+        assert encode(used, wire, RECEIVED_MS) == encode(encoder(), wire, RECEIVED_MS)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,7 @@ def test_remembered_values_give_the_same_bytes(wires):
 )
 def test_a_bad_record_names_its_first_bad_column(columns, field, reason, isin):
     """The first bad column in wire order gives the reason; the ISIN is the key where it can be read."""
-    bad = encoder().encode(record(**columns), Origin(RECEIVED_MS))
+    bad = encode(encoder(), record(**columns), RECEIVED_MS)
     assert isinstance(bad, BadTick)
     assert (bad.field, bad.reason, bad.isin) == (field, reason, isin)
     assert bad.detail.isascii()
@@ -132,36 +137,32 @@ def test_a_bad_record_names_its_first_bad_column(columns, field, reason, isin):
 def test_a_caret_in_a_name_is_caught_by_the_columns_it_shifts():
     """Width 20 passes for an appended column, but shifted columns do not pass their grammar."""
     columns = SAMPLE.replace("국고", "국^고").split("^")
-    assert encoder().encode(WireRecord(columns, "^".join(columns)), Origin(RECEIVED_MS)).reason == "FIELD_TIME"
+    assert encode(encoder(), WireRecord(columns, "^".join(columns)), RECEIVED_MS).reason == "FIELD_TIME"
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(" ", "Z"), ("7", "?"), ("", "")])
 def test_unknown_codes_refuse_nothing(sign, kind):
     """A sign of one space stays one space; codes never seen before pass."""
-    value = decode(encoder().encode(record(PRDY_VRSS_SIGN=sign, CNTG_TYPE_CLS_CODE=kind), Origin(RECEIVED_MS)).value, SCHEMA)
+    value = decode(encode(encoder(), record(PRDY_VRSS_SIGN=sign, CNTG_TYPE_CLS_CODE=kind), RECEIVED_MS).value, SCHEMA)
     assert (value["PRDY_VRSS_SIGN"], value["CNTG_TYPE_CLS_CODE"]) == (sign or None, kind or None)
 
 
 def test_the_timestamp_is_the_earlier_of_trade_and_receipt():
     """A trade that seems to come from the future is stamped with its receive time: brokers refuse batches ahead of their clock."""
-    tick = encoder().encode(record(STCK_CNTG_HOUR="135959"), Origin(RECEIVED_MS))
+    tick = encode(encoder(), record(STCK_CNTG_HOUR="135959"), RECEIVED_MS)
     assert tick.timestamp_ms == RECEIVED_MS
 
 
 def test_the_trade_date_follows_the_receive_time_over_days():
     """A remembered time of day is dated anew when its day is over."""
     used = encoder()
-    dates = [
-        decode(used.encode(record(), Origin(RECEIVED_MS + days * 86_400_000)).value, SCHEMA)["trade_date"] for days in (0, 1, 1, -3, 0)
-    ]
+    dates = [decode(encode(used, record(), RECEIVED_MS + days * 86_400_000).value, SCHEMA)["trade_date"] for days in (0, 1, 1, -3, 0)]
     assert dates == [date(2026, 11, day) for day in (20, 21, 21, 17, 20)]
 
 
 def test_registry_framing_is_confluents():
     """With a registry's id, a zero byte and four bytes of id stand before the same datum."""
-    own, framed = (
-        encoder(prefix).encode(record(), Origin(RECEIVED_MS)).value for prefix in (SCHEMA.single_object_prefix, registry_prefix(7))
-    )
+    own, framed = (encode(encoder(prefix), record(), RECEIVED_MS).value for prefix in (SCHEMA.single_object_prefix, registry_prefix(7)))
     assert framed == b"\x00\x00\x00\x00\x07" + own[10:]
     assert decode(framed, SCHEMA) == decode(own, SCHEMA)
 
@@ -182,14 +183,14 @@ def test_foreign_payloads_are_refused(payload):
 def test_bytes_behind_the_datum_are_refused():
     """A longer value was written with another schema."""
     with pytest.raises(ValueError, match="follow"):
-        decode(encoder().encode(record(), Origin(RECEIVED_MS)).value + b"x", SCHEMA)
+        decode(encode(encoder(), record(), RECEIVED_MS).value + b"x", SCHEMA)
 
 
 def test_memory_of_values_is_bounded():
     """However many values pass, each column remembers a bounded number, and no long text."""
     used = encoder()
     for number in range(codec.REMEMBERED_VALUES + 10):
-        used.encode(record(ACML_VOL=str(number), BOND_ISNM="x" * 1000 + str(number)), Origin(RECEIVED_MS))
+        encode(used, record(ACML_VOL=str(number), BOND_ISNM="x" * 1000 + str(number)), RECEIVED_MS)
     sizes = dict(zip(NAMES, map(len, used._columns), strict=True))
     assert sizes["ACML_VOL"] <= codec.REMEMBERED_VALUES
     assert sizes["BOND_ISNM"] == 0
@@ -203,7 +204,7 @@ def test_a_schema_whose_own_fields_differ_is_refused():
 
 def test_decoded_values_are_printable():
     """Decimals become exact text, dates and times ISO 8601."""
-    value = decode(encoder().encode(record(), Origin(RECEIVED_MS)).value, SCHEMA)
+    value = decode(encode(encoder(), record(), RECEIVED_MS).value, SCHEMA)
     printed = json.loads(json.dumps({name: plain(one) for name, one in value.items()}))
     assert printed["STCK_PRPR"] == "10575.0000"
     assert printed["traded_at"] == "2026-11-20T04:17:43+00:00"

@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from connector.core import dead_letter
-from connector.core.avro import BadTick, Origin, TickEncoder, TickSchema
+from connector.core.avro import BadTick, TickEncoder, TickSchema
 from connector.core.dead_letter import DeadLetter
 from connector.core.frame import ENCRYPTED_PREFIX, BadFrame, CipherKey, Received, split
 from connector.core.histogram import Latencies
 from connector.core.partition import partition
 from connector.errors import ConnectorError
-from connector.shell.delivery.lane import Batch, Lane, frame_of, position
+from connector.shell.delivery.lane import Batch, Departure, Lane, frame_of, position
 
 log = structlog.get_logger("connector.delivery")
 
@@ -105,6 +105,7 @@ class Delivery:
         self._schema = schema
         self._kafka = kafka
         self._framing = framing
+        self._departure = Departure()
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._routes: dict[str, tuple[bytes, Lane]] = {}
         self._read_through = source.watermark
@@ -166,7 +167,7 @@ class Delivery:
             except UnknownTopicOrPartitionError as error:
                 raise TopicMissing(f"Topic {topic} is missing. Create it with `kis-bond topics init`.") from error
             for number in partitions:
-                self._lanes.setdefault((topic, number), Lane(topic, number))
+                self._lanes.setdefault((topic, number), Lane(topic, number, self._departure))
         self._routes.clear()
         self._read_through = self._source.watermark
         for lane in self._lanes.values():
@@ -192,10 +193,11 @@ class Delivery:
             self._bury(position(seq, 0), frame.received_ns, dead_letter.of_frame(frame, records))
             return
         received_ns = frame.received_ns
-        origin = Origin(received_ns // 1_000_000)
+        origin = self._encoder.origin(received_ns // 1_000_000)
         headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
-        encode, routes = self._encoder.encode, self._routes
+        encode, routes, requested = self._encoder.encode, self._routes, self.requested
         at = position(seq, 0)
+        unrequested = 0
         for record in records:
             tick = encode(record, origin)
             if isinstance(tick, BadTick):
@@ -204,11 +206,13 @@ class Delivery:
                 isin, timestamp_ms, value = tick
                 key, lane = routes.get(isin) or self._route(isin)
                 lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                if isin not in requested:
+                    unrequested += 1
             at += 1
         if seq > self._decoded_through:
             self._decoded_through = seq
             self.counts.decoded += len(records)
-            self.counts.unrequested += sum(record.columns[0] not in self.requested for record in records)
+            self.counts.unrequested += unrequested
 
     def _route(self, isin: str) -> tuple[bytes, Lane]:
         key = isin.encode()

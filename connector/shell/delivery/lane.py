@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-LINGER_SECONDS = 0.004  # a batch that is not full waits so long for company
+LINGER_SECONDS = 0.005  # a batch that is not full waits for company, at most so long
 ACK_SECONDS = 12.0  # a batch not acknowledged by then ends the producer: aiokafka itself would try for ever
 SEALED_BATCHES = 6  # full batches that may wait; then the journal is not read on
 
@@ -24,6 +24,25 @@ class Batch:
     reasons: list[str] = field(default_factory=list)
 
 
+class Departure:
+    """Lets lanes whose batch is not full leave together, so that one request takes all their batches to a broker."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        """Wait for company: until LINGER_SECONDS after the first lane began to."""
+        if self._next is None:
+            loop = asyncio.get_running_loop()
+            self._next = loop.create_future()
+            loop.call_later(LINGER_SECONDS, self._leave, self._next)
+        await asyncio.shield(self._next)
+
+    def _leave(self, leaving: asyncio.Future[None]) -> None:
+        self._next = None
+        leaving.set_result(None)
+
+
 class Lane:
     """Records of one partition, in journal order.
 
@@ -31,7 +50,8 @@ class Lane:
     has, kept over producers, so that a record read from the journal again is sent again only if it was in doubt.
     """
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, departure: "Departure") -> None:
+        self._departure = departure
         self.topic = topic
         self.partition = partition
         self.acknowledged = 0
@@ -88,7 +108,7 @@ class Lane:
         while True:
             await self._filled.wait()
             if not self._sealed:
-                await asyncio.sleep(LINGER_SECONDS)
+                await self._departure.wait()
             batch = self._in_flight = self._take()
             async with asyncio.timeout(ACK_SECONDS):
                 await (await producer.send_batch(batch.builder, self.topic, partition=self.partition))

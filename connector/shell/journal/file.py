@@ -156,12 +156,10 @@ class JournalFile:
 
     def prune(self, through: int, older_than_ns: int | None) -> int:
         """Delete the oldest frames up to number `through`, received before a time or whenever; return how many, a bounded number."""
-        condition = "" if older_than_ns is None else " AND received_ns < ?"
+        oldest = f"SELECT seq, received_ns FROM frame WHERE seq <= ? ORDER BY seq LIMIT {PRUNED_ROWS}"
+        condition = "" if older_than_ns is None else " WHERE received_ns < ?"
         bound = (through,) if older_than_ns is None else (through, older_than_ns)
-        return self._writer.execute(
-            f"DELETE FROM frame WHERE seq IN (SELECT seq FROM frame WHERE seq <= ?{condition} ORDER BY seq LIMIT {PRUNED_ROWS})",
-            bound,
-        ).rowcount
+        return self._writer.execute(f"DELETE FROM frame WHERE seq IN (SELECT seq FROM ({oldest}){condition})", bound).rowcount
 
     def used_bytes(self) -> int:
         """Return the bytes in use: pages that are not free, and the WAL. The file itself does not shrink; freed pages are used again."""

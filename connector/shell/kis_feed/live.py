@@ -96,7 +96,7 @@ class LiveSession:
             if is_binary:
                 binary.discard(message)
             if not raw.startswith(b"0|"):
-                if is_control(raw):
+                if not is_binary and is_control(raw):
                     await self._read_control(raw, now)
                     continue
                 if self._keys_kept is None and raw.startswith(ENCRYPTED_PREFIX):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connector.shell.delivery.lane import SEALED_BATCHES, Lane, frame_of, position
+from connector.shell.delivery.lane import SEALED_BATCHES, Departure, Lane, frame_of, position
 
 
 class Builder:
@@ -45,7 +45,7 @@ class Producer:
 @pytest.fixture
 async def lane():
     """Return a lane over a producer, its acknowledged batches, and its task."""
-    one = Lane("ticks", 3)
+    one = Lane("ticks", 3, Departure())
     one.producer = Producer()
     one.restart(one.producer)
     one.seen = []

@@ -1,0 +1,5 @@
+"""`kis-bond demo`: everything there is, on one machine, with nothing to prepare."""
+
+from connector.cli.demo.command import EXAMPLES, demo
+
+__all__ = ["EXAMPLES", "demo"]

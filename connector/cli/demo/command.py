@@ -1,0 +1,83 @@
+"""The command: which run was asked for, where its files are, and what its end is worth."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from connector.cli.demo import kafka
+from connector.cli.demo.run import Outcome, Wanted, run
+from connector.cli.demo.view import summary
+from connector.errors import ConfigurationError, NotInTime
+
+EXAMPLES = """Examples:
+
+  kis-bond demo
+
+  kis-bond demo --seconds 30 --rate 200 --json
+
+  kis-bond demo --bootstrap-servers localhost:9092
+"""
+DIFFERENCE = 1
+INTERRUPTED = 130
+
+
+def demo(
+    *,
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT,...", help="Use this Kafka, with topics of the run's own, instead of the embedded broker."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself so long after the first tick. Default: at Ctrl-C.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second over all bonds.")] = 40.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
+    bonds: Annotated[int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, the rest on stderr.")] = False,
+) -> None:
+    """Show the connector at work beside a simulated KIS and an embedded broker: nothing to prepare, nothing left behind.
+
+    It ends with a summary, and with 1 unless an independent consumer read back every tick the simulator sent. A real Kafka is given by
+    --bootstrap-servers, and KIS_BOND_KAFKA__* where it asks for more; the topics of a run have names of its own and stay.
+    """
+    kafka.require_client()
+    console = Console(stderr=as_json, highlight=False)
+    folder = Path(tempfile.mkdtemp(prefix="kis-bond-demo-"))
+    keep = True
+    try:
+        outcome = asyncio.run(run(Wanted(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json), folder, console))
+        _report(outcome, console, as_json=as_json)
+        keep = bool(outcome.differences)
+    except (ConfigurationError, NotInTime):
+        keep = False
+        raise
+    except asyncio.CancelledError:
+        keep = False
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if keep:
+            typer.echo(f"The connector's log and journal are in {folder}.", err=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    raise typer.Exit(DIFFERENCE if outcome.differences else 0)
+
+
+def _report(outcome: Outcome, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
+        typer.echo(json.dumps(figures | {"differences": outcome.differences, "topics": outcome.topics}, ensure_ascii=False))
+    else:
+        console.print(summary(outcome.ledger))
+        if not outcome.differences:
+            console.print("Every tick sent was received, delivered and read back.", style="green")
+    for difference in outcome.differences:
+        typer.echo(difference, err=True)
+    for note in outcome.notes:
+        typer.echo(note, err=as_json)

@@ -1,0 +1,50 @@
+"""Sets what was sent against what arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One run in ticks, each figure from another observer; KIS, as simulated here, puts one tick into a frame.
+
+    `sent` is the simulator's own count, `received` the journal's, `delivered` what Kafka acknowledged to the connector; `read_back`
+    (distinct tick_ids), `duplicates` and `unreadable` are those of a reader built on another client. `pending` is still in the journal.
+    """
+
+    sent: int
+    received: int
+    delivered: int
+    dead_lettered: int
+    pending: int
+    read_back: int
+    duplicates: int
+    unreadable: int
+
+    @property
+    def lost(self) -> int:
+        """Ticks sent that are neither read back nor dead-lettered nor safe in the journal."""
+        return max(0, self.sent - self.read_back - self.dead_lettered - self.pending)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is under way any more."""
+        return self.pending == 0 and self.received == self.sent and self.read_back + self.unreadable >= self.delivered
+
+    def differences(self) -> list[str]:
+        """Return a sentence for each way in which sent = received = delivered = read back does not hold.
+
+        A duplicate is none: delivery is at least once, and its copies have one tick_id.
+        """
+        found = []
+        if self.received != self.sent:
+            found.append(f"The simulator sent {self.sent} ticks, and the connector received {self.received}.")
+        if self.delivered != self.received:
+            rest = f"{self.dead_lettered} were dead-lettered, {self.pending} are still in the journal"
+            found.append(f"The connector received {self.received} ticks, and Kafka acknowledged {self.delivered}: {rest}.")
+        if self.read_back != self.delivered:
+            found.append(f"Kafka acknowledged {self.delivered} ticks, and an independent consumer read back {self.read_back}.")
+        if self.unreadable:
+            found.append(f"The independent consumer could not decode {self.unreadable} records.")
+        return found

@@ -1,0 +1,121 @@
+"""What a demo shows: the live table with the figures below it, one plain line of figures, and the summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+    from rich.console import RenderableType
+
+    from connector.cli.demo.ledger import Ledger
+
+# KIS's PRDY_VRSS_SIGN: 1 upper limit, 2 up, 3 unchanged, 4 lower limit, 5 down. Korean screens show up in red and down in blue.
+UP, DOWN = ("1", "2"), ("4", "5")
+UP_STYLE, DOWN_STYLE = "bright_red", "bright_blue"
+STATE_STYLES = {"ACTIVE": "green", "PENDING": "yellow", "WAITING_CAPACITY": "yellow", "DISCONNECTED": "red", "REJECTED": "red"}
+HEADINGS = ("instrument", "name", "last price", "change", "yield %", "volume", "ticks", "state")
+LEFT_ALIGNED = ("instrument", "name", "state")
+# Heading, the line that says how many rows are left out, a blank line, figures, a blank line.
+LINES_BESIDE_ROWS = 5
+
+
+class Rows:
+    """The order of the table's rows: bonds asked for later stand above those before, where they are seen."""
+
+    def __init__(self) -> None:
+        self._order: list[str] = []
+
+    def order(self, isins: Sequence[str]) -> list[str]:
+        """Return the wanted bonds in the table's order."""
+        new = sorted(set(isins) - set(self._order))
+        self._order = new + [isin for isin in self._order if isin in set(isins)]
+        return self._order
+
+
+def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> list[Text]:
+    """Return the cells of one bond; `tick` has the fields of its latest tick, None before the first."""
+    status = Text(state, STATE_STYLES.get(state, ""))
+    if tick is None:
+        return [Text(isin), Text("-"), Text("-"), Text("-"), Text("-"), Text("-"), Text("0"), status]
+    sign = tick["PRDY_VRSS_SIGN"]
+    style = UP_STYLE if sign in UP else DOWN_STYLE if sign in DOWN else ""
+    arrow = "▲ " if sign in UP else "▼ " if sign in DOWN else ""
+    change = tick["PRDY_VRSS"]
+    return [
+        Text(isin),
+        Text(tick["BOND_ISNM"] or "-"),
+        Text(_number(tick["STCK_PRPR"], 2), style),
+        Text("-" if change is None else arrow + _number(abs(change), 2), style),
+        Text(_number(tick["BOND_CNTG_ERT"], 3)),
+        Text(f"{tick['ACML_VOL']:,}"),
+        Text(f"{ticks:,}"),
+        status,
+    ]
+
+
+def table(rows: Sequence[Sequence[Text]], most: int) -> Group:
+    """Return the table of at most so many rows, and a line on those left out."""
+    shown = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="left" if heading in LEFT_ALIGNED else "right", no_wrap=True)
+    for cells in rows[:most]:
+        shown.add_row(*cells)
+    return Group(shown, Text(f"and {len(rows) - most} more", "dim")) if len(rows) > most else Group(shown)
+
+
+def live(rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], height: int) -> RenderableType:
+    """Return everything the terminal shows, in `height` lines."""
+    trouble = [Text(problem, "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
+    most = max(1, height - LINES_BESIDE_ROWS - len(hints) - len(trouble))
+    return Group(table(rows, most), Text(), _figures(ledger), *trouble, Text(), *(_hint(line) for line in hints))
+
+
+def _hint(line: str) -> Text:
+    return Text(line, "bold" if line.startswith("  ") else "dim", overflow="fold")
+
+
+def _figures(ledger: Ledger) -> Text:
+    parts = (
+        ("received", ledger.received, ""),
+        ("delivered", ledger.delivered, ""),
+        ("dead-lettered", ledger.dead_lettered, "red" if ledger.dead_lettered else ""),
+        ("pending", ledger.pending, ""),
+        ("read back", ledger.read_back, ""),
+    )
+    return Text("   ").join(Text.assemble((f"{name} ", "dim"), (f"{value:,}", style or "bold")) for name, value, style in parts)
+
+
+def line(ledger: Ledger, bonds: int, active: int) -> str:
+    """Return one plain line for where no terminal is."""
+    return f"{active} of {bonds} bonds active; {_figures(ledger).plain}"
+
+
+def summary(ledger: Ledger) -> Table:
+    """Return the run's figures with what they were counted by."""
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column()
+    shown.add_column(justify="right")
+    shown.add_column(style="dim")
+    for name, value, source in (
+        ("sent", ledger.sent, "by the simulator"),
+        ("received", ledger.received, "in the connector's journal"),
+        ("delivered", ledger.delivered, "acknowledged by Kafka"),
+        ("dead-lettered", ledger.dead_lettered, "acknowledged by Kafka"),
+        ("pending", ledger.pending, "left in the journal"),
+        ("read back", ledger.read_back, "by an independent consumer, each tick_id once"),
+        ("duplicates", ledger.duplicates, "copies of a tick_id read before"),
+        ("lost", ledger.lost, "sent, and found nowhere"),
+    ):
+        shown.add_row(name, f"{value:,}", source)
+    return shown
+
+
+def _number(value: Decimal | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,79 @@
+"""The connector of a demo."""
+
+import asyncio
+
+import pytest
+
+from connector import settings as configuration
+from connector.cli.demo import kafka as demo_kafka
+from connector.cli.demo.pipeline import running
+from connector.cli.demo.reader import Reader
+from connector.core.avro import TickSchema
+from connector.schema_files import bond_tick
+from simulator import Simulator
+
+
+@pytest.fixture
+async def pipeline(tmp_path):
+    """Give a running pipeline over the embedded broker that sends nothing by itself, with one bond wanted."""
+    with demo_kafka.embedded() as address:
+        async with Simulator(rate=0) as kis:
+            variables = {
+                "KIS__APPROVAL_URL": kis.approval_url,
+                "KIS__WEBSOCKET_URL": kis.websocket_url,
+                "KIS__APPKEY": "an-appkey",
+                "KIS__APPSECRET": "an-appsecret",
+                "KAFKA__BOOTSTRAP_SERVERS": address,
+                "JOURNAL__PATH": tmp_path / "journal.db",
+                "HTTP__PORT": 0,
+            }
+            settings = configuration.load(None, {f"KIS_BOND_{name}": str(value) for name, value in variables.items()})
+            await demo_kafka.write_first_list(settings, demo_kafka.first_bonds(1))
+            with Reader(settings.kafka, settings.topics.ticks, TickSchema(bond_tick())) as reader:
+                async with running(settings, kis, reader) as made:
+                    yield made
+
+
+async def until(condition):
+    """Wait for a condition, with a deadline."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_registered_bond_trades_at_once_and_once(pipeline):
+    """A bond gets one trade when it is registered, and no second one for being looked at again."""
+    await until(lambda: [record["state"] for record in pipeline.instruments().values()] == ["ACTIVE"])
+    await pipeline.greet()
+    await pipeline.greet()
+    await until(lambda: pipeline.ledger().read_back == 1)
+    assert pipeline.ledger().sent == 1
+
+
+async def test_it_ends_in_order(pipeline):
+    """At the end everything is read back and the connector has ended by itself."""
+    await until(pipeline.instruments)
+    await pipeline.greet()
+    await pipeline.end(20)
+    assert pipeline.has_ended
+    assert pipeline.ledger().differences() == []
+    assert pipeline.trouble == ""
+
+
+async def test_what_keeps_it_from_ending_is_told(pipeline):
+    """Where something stays under way the wait has a deadline, and the connector's own word on it is kept."""
+    await until(pipeline.instruments)
+    pipeline._kis.stats.frames += 1
+    pipeline._reader.problem = "the broker went away"
+    await pipeline.end(0.2)
+    assert "the broker went away" in pipeline.trouble
+    assert pipeline.ledger().differences()
+
+
+async def test_http(pipeline):
+    """The connector's endpoints are served as in production."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", pipeline.port)
+    writer.write(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert b"200 OK" in await reader.readline()
+    writer.close()
+    await writer.wait_closed()

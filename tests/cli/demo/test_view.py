@@ -1,0 +1,103 @@
+"""What a demo shows."""
+
+import io
+from decimal import Decimal
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from connector.cli.demo import view
+from tests.cli.demo.test_ledger import EVEN
+
+TICK = {
+    "BOND_ISNM": "국고03250-5303(23-2)",
+    "STCK_PRPR": Decimal("10126.5000"),
+    "PRDY_VRSS_SIGN": "2",
+    "PRDY_VRSS": Decimal("12.5000"),
+    "BOND_CNTG_ERT": Decimal("3.2564"),
+    "ACML_VOL": 1_234_560,
+}
+
+
+def printed(renderable, width=100, **options):
+    """Return what is printed."""
+    console = Console(file=io.StringIO(), width=width, **options)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_a_row_shows_the_latest_tick():
+    """A bond's row has its name, price, change, yield, volume, number of ticks and state."""
+    cells = [cell.plain for cell in view.row("KR103502GD31", "ACTIVE", TICK, 1_000)]
+    assert cells == ["KR103502GD31", "국고03250-5303(23-2)", "10,126.50", "▲ 12.50", "3.256", "1,234,560", "1,000", "ACTIVE"]
+    assert len(cells) == len(view.HEADINGS)
+
+
+def test_a_row_before_the_first_tick():
+    """A bond that has not traded yet has dashes for figures."""
+    assert [cell.plain for cell in view.row("KR103502GD31", "PENDING", None, 0)] == ["KR103502GD31", *["-"] * 5, "0", "PENDING"]
+
+
+def test_empty_columns_are_dashes():
+    """A tick whose optional columns are empty has dashes in their place, and no colour."""
+    cells = view.row("KR103502GD31", "ACTIVE", TICK | dict.fromkeys(("BOND_ISNM", "PRDY_VRSS_SIGN", "PRDY_VRSS", "BOND_CNTG_ERT")), 1)
+    assert [cells[at].plain for at in (1, 3, 4)] == ["-", "-", "-"]
+    assert cells[2].style == ""
+
+
+@pytest.mark.parametrize(
+    ("sign", "change", "shown", "style"),
+    [
+        ("1", "9", "▲ 9.00", view.UP_STYLE),
+        ("2", "9", "▲ 9.00", view.UP_STYLE),
+        ("3", "0", "0.00", ""),
+        ("4", "-9", "▼ 9.00", view.DOWN_STYLE),
+        ("5", "-9", "▼ 9.00", view.DOWN_STYLE),
+    ],
+)
+def test_direction(sign, change, shown, style):
+    """A price above yesterday's is red with an arrow up, one below is blue with an arrow down, as on Korean screens."""
+    cells = view.row("KR103502GD31", "ACTIVE", TICK | {"PRDY_VRSS_SIGN": sign, "PRDY_VRSS": Decimal(change)}, 1)
+    assert (cells[3].plain, cells[3].style, cells[2].style) == (shown, style, style)
+    assert ("red" in style) == (sign in "12")
+
+
+def test_columns_stand_below_each_other():
+    """Korean names take two cells a letter, and the columns behind them still line up."""
+    rows = [view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": name}, 1) for name in ("국고", "마루에너지286-3", "A")]
+    lines = printed(view.table(rows, 10)).splitlines()[1:]
+    assert len({cell_len(line[: line.index("10,126.50")]) for line in lines}) == 1
+
+
+def test_colours_only_on_a_terminal():
+    """Without a terminal the same table has no control codes."""
+    table = view.table([view.row("KR103502GD31", "ACTIVE", TICK, 1)], 10)
+    assert "\x1b[" not in printed(table)
+    assert "\x1b[" in printed(table, force_terminal=True, color_system="standard")
+
+
+def test_what_does_not_fit_is_counted():
+    """Rows beyond the terminal's height are left out and counted, and everything stays within the height."""
+    rows = [view.row(f"KR{number:010}", "ACTIVE", None, 0) for number in range(50)]
+    lines = printed(view.live(rows, EVEN, ["slot 0 is BLOCKED"], ["Try:", "  tail"], 24)).splitlines()
+    assert len(lines) == 24
+    assert any(line.rstrip() == "and 34 more" for line in lines)
+    assert any("received 9   delivered 9   dead-lettered 0   pending 0" in line for line in lines)
+    assert [line.rstrip() for line in lines[-2:]] == ["Try:", "  tail"]
+
+
+def test_order():
+    """The first bonds stand in the order of their ISINs, later ones above them, and those withdrawn are gone."""
+    rows = view.Rows()
+    assert rows.order(["C", "A", "B"]) == ["A", "B", "C"]
+    assert rows.order(["A", "B", "C", "Z"]) == ["Z", "A", "B", "C"]
+    assert rows.order(["A", "C", "Z"]) == ["Z", "A", "C"]
+
+
+def test_line_and_summary():
+    """The plain line and the summary carry the ledger's figures."""
+    assert view.line(EVEN, 12, 11) == "11 of 12 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9"
+    rows = [line.split()[:2] for line in printed(view.summary(EVEN)).splitlines()]
+    assert rows[0] == ["sent", "9"]
+    assert rows[-1] == ["lost", "0"]
