@@ -70,7 +70,8 @@ class Journal:
         self._new_keys: list[KeptKey] = []
         self._committing: asyncio.Task[None] | None = None
         self._commit_scheduled = False
-        self._progress_due = 0.0
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self._progress_is_due = False
         self.committed_seq = self.last_seq
         self._tail: deque[Block] = deque()
         self._tail_bytes = 0
@@ -155,9 +156,8 @@ class Journal:
     def advance(self, watermark: int) -> None:
         """Note that every frame up to this number is finished."""
         self.watermark = max(self.watermark, watermark)
-        if not self._commit_scheduled and self._loop.time() >= self._progress_due:
-            self._commit_scheduled = True
-            self._loop.call_later(PROGRESS_SECONDS, self._commit)
+        if self._progress_timer is None:
+            self._progress_timer = self._loop.call_later(PROGRESS_SECONDS, self._save_progress)
 
     # -- small texts kept beside the frames ------------------------------------------------------------------------
 
@@ -194,6 +194,8 @@ class Journal:
     async def close(self) -> None:
         """Commit what is left, save the progress, close the file."""
         self._housekeeper.cancel()
+        if self._progress_timer:
+            self._progress_timer.cancel()
         await asyncio.wait([self._housekeeper])
         if self._committing:
             await asyncio.wait([self._committing], timeout=5)
@@ -215,12 +217,18 @@ class Journal:
             self._committing = self._loop.create_task(self._commit_all(), name="journal-commit")
 
     async def _commit_all(self) -> None:
-        while self._frames or self._new_keys or self._progress_is_due():
+        while self._frames or self._new_keys or self._progress_is_due:
             frames, keys = self._take()
-            progress = self._progress() if self._progress_is_due() else {}
-            await self._insert(frames, keys, progress)
+            progress, self._progress_is_due = (self._progress() if self._progress_is_due else {}), False
+            if frames or keys or progress != self._saved_progress:
+                await self._insert(frames, keys, progress)
         self._commit_scheduled = False
         self._committing = None
+
+    def _save_progress(self) -> None:
+        self._progress_timer = None
+        self._progress_is_due = True
+        self._commit()
 
     async def _insert(self, frames: list[Received], keys: list[KeptKey], progress: dict[str, int]) -> None:
         first = self.committed_seq + 1
@@ -238,8 +246,7 @@ class Journal:
             log.warning("journal_write_recovered")
             self.write_error = None
         if progress:
-            self._saved_progress.update(progress)
-            self._progress_due = self._loop.time() + PROGRESS_SECONDS
+            self._saved_progress = progress
         self._make_room()
         if frames:
             self.committed_seq += len(frames)
@@ -257,9 +264,6 @@ class Journal:
 
     def _progress(self) -> dict[str, int]:
         return {"watermark": self.watermark, **{f"lost_{reason}": count for reason, count in self.lost.items()}}
-
-    def _progress_is_due(self) -> bool:
-        return self._loop.time() >= self._progress_due and self._progress() != self._saved_progress
 
     def _extend_tail(self, block: Block) -> None:
         self._tail.append(block)
@@ -294,9 +298,8 @@ class Journal:
             if self.lost == lost_before:
                 self._report_losses()
             lost_before = dict(self.lost)
-            if not self._commit_scheduled and self._progress_is_due():
-                self._commit_scheduled = True
-                self._commit()
+            if self._progress() != self._saved_progress:
+                self._save_progress()
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     async def _prune_and_measure(self) -> None:
