@@ -23,6 +23,7 @@ from connector.shell.delivery.lane import Batch, Departure, Lane, frame_of, posi
 log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many holds the loop for a few milliseconds
+GATHER_SECONDS = 0.002  # frames that come one by one are taken a few at a time
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -183,7 +184,7 @@ class Delivery:
             self._settle()
             for lane in self._lanes.values():
                 await lane.room()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if len(block.frames) == FRAMES_A_TURN else GATHER_SECONDS)
 
     def _place(self, seq: int, frame: Received) -> None:
         """Put the records of one frame into their lanes."""

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 
 import structlog
@@ -136,7 +137,7 @@ class Journal:
             while self._tail and self._tail[0].last_seq <= after:
                 self._drop_tail()
             if self._tail and self._tail[0].first_seq <= after + 1:
-                return _cut(self._tail[0], after, limit)
+                return self._from_tail(after, limit)
             if self.committed_seq > after:
                 before = self._tail[0].first_seq if self._tail else self.committed_seq + 1
                 block, damaged = await self._loop.run_in_executor(self._reader, self._file.read, after, before, limit)
@@ -271,6 +272,16 @@ class Journal:
         while self._tail_bytes > TAIL_BYTES and len(self._tail) > 1:
             self._drop_tail()
 
+    def _from_tail(self, after: int, limit: int) -> Block:
+        """Return frames from memory, of several commits where one holds fewer than `limit`."""
+        first = self._tail[0]
+        frames = first.frames[after + 1 - first.first_seq :]
+        for block in islice(self._tail, 1, None):
+            if len(frames) >= limit:
+                break
+            frames = [*frames, *block.frames]
+        return Block(after + 1, frames[:limit])
+
     def _drop_tail(self) -> None:
         self._tail_bytes -= _bytes(self._tail.popleft())
 
@@ -321,13 +332,6 @@ class Journal:
             await self._loop.run_in_executor(self._reader, self._file.checkpoint)
         if size > min(WAL_BYTES, self._settings.max_bytes // 8):
             await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
-
-
-def _cut(block: Block, after: int, limit: int) -> Block:
-    start = after + 1 - block.first_seq
-    if start == 0 and len(block.frames) <= limit:
-        return block
-    return Block(after + 1, block.frames[start : start + limit])
 
 
 def _bytes(block: Block) -> int:
