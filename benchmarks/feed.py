@@ -61,6 +61,8 @@ class Feed:
         registered = set()
         async for message in socket:
             request = json.loads(message)
+            if request["header"]["tr_type"] != "1":
+                continue
             isin = request["body"]["input"]["tr_key"]
             registered.add(isin)
             output = {"iv": "0123456789abcdef", "key": "abcdefghijklmnopabcdefghijklmnop"}

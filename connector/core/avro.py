@@ -136,10 +136,14 @@ class TickEncoder:
         self._source = Remembered(own["source"], str)
         self._extra_type = parse_schema(own["extra"]["type"])
         self._traded: dict[str, _Traded] = {}
+        self._latest, self._latest_source = Origin(-1, b""), ""
 
     def origin(self, received_ms: int, source: str = "ws") -> Origin:
         """Return what the ticks of one frame have in common: `received_ms` since the epoch, and `ws`, `rest` or `replay`."""
-        return Origin(received_ms, self._milliseconds[str(received_ms)] + self._source[source])
+        if received_ms != self._latest.received_ms or source != self._latest_source:
+            self._latest = Origin(received_ms, self._milliseconds[str(received_ms)] + self._source[source])
+            self._latest_source = source
+        return self._latest
 
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:
         """Return the tick a record stands for, or what is wrong with its first bad column in wire order. Never raises."""

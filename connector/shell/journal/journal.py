@@ -20,7 +20,8 @@ log = structlog.get_logger("connector.journal")
 
 UNCOMMITTED_FRAMES = 4096  # the reader waits from here on: a commit is overdue
 UNCOMMITTED_BYTES = 64 * 2**20  # while the disk fails, frames are kept in memory up to here
-TAIL_BYTES = 8 * 2**20  # committed frames kept in memory for delivery, so that it seldom reads the disk
+WINDOW_BYTES = 16 * 2**20  # committed frames kept in memory for delivery
+FRAMES_A_READ = 4096  # a hand-over to the reading thread and back costs a millisecond when the loop is busy
 PROGRESS_SECONDS = 0.25  # how much of what Kafka acknowledged may be sent again after a kill
 HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
@@ -74,8 +75,9 @@ class Journal:
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_is_due = False
         self.committed_seq = self.last_seq
-        self._tail: deque[Block] = deque()
-        self._tail_bytes = 0
+        self._window: deque[Block] = deque()
+        self._window_bytes = 0
+        self._window_end = self.last_seq
         self._arrival = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -134,21 +136,16 @@ class Journal:
     async def read(self, after: int, limit: int) -> Block:
         """Return the next committed frames behind number `after`, at most `limit`, waiting until there are any."""
         while True:
-            while self._tail and self._tail[0].last_seq <= after:
-                self._drop_tail()
-            if self._tail and self._tail[0].first_seq <= after + 1:
-                return self._from_tail(after, limit)
-            if self.committed_seq > after:
-                before = self._tail[0].first_seq if self._tail else self.committed_seq + 1
-                block, damaged = await self._loop.run_in_executor(self._reader, self._file.read, after, before, limit)
-                for frame in damaged:
-                    self._lose(frame, "corrupt")
-                if block.frames:
-                    return block
-                after = max(after, block.first_seq - 1, before - 1)
-                continue
-            self._arrival.clear()
-            await self._arrival.wait()
+            while self._window and self._window[0].last_seq <= after:
+                self._window_bytes -= _bytes(self._window.popleft())
+            if self._window and self._window[0].first_seq <= after + 1:
+                return self._from_window(after, limit)
+            self._clear_window(after)
+            if self.committed_seq == after:
+                self._arrival.clear()
+                await self._arrival.wait()
+            elif not self._window:
+                after = await self._fill_window(after)
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
         """Return the session's cipher keys, newest first."""
@@ -251,7 +248,7 @@ class Journal:
         self._make_room()
         if frames:
             self.committed_seq += len(frames)
-            self._extend_tail(Block(first, frames))
+            self._extend_window(Block(first, frames))
             self._arrival.set()
 
     def _take(self) -> tuple[list[Received], list[KeptKey]]:
@@ -266,24 +263,41 @@ class Journal:
     def _progress(self) -> dict[str, int]:
         return {"watermark": self.watermark, **{f"lost_{reason}": count for reason, count in self.lost.items()}}
 
-    def _extend_tail(self, block: Block) -> None:
-        self._tail.append(block)
-        self._tail_bytes += _bytes(block)
-        while self._tail_bytes > TAIL_BYTES and len(self._tail) > 1:
-            self._drop_tail()
+    # The window: consecutive committed frames in memory, from the one delivery reads next, so that it seldom reads the file.
 
-    def _from_tail(self, after: int, limit: int) -> Block:
-        """Return frames from memory, of several commits where one holds fewer than `limit`."""
-        first = self._tail[0]
+    def _clear_window(self, after: int) -> None:
+        """Begin the window anew behind number `after`: delivery went back, or has read it all."""
+        self._window.clear()
+        self._window_bytes = 0
+        self._window_end = after
+
+    async def _fill_window(self, after: int) -> int:
+        """Read on in the file; return the number behind which the window begins, greater than `after` where rows were damaged."""
+        through = self.committed_seq
+        block, damaged = await self._loop.run_in_executor(self._reader, self._file.read, after, through + 1, FRAMES_A_READ)
+        for frame in damaged:
+            self._lose(frame, "corrupt")
+        begin = block.first_seq - 1 if block.frames else through
+        self._clear_window(begin)
+        self._extend_window(block)
+        return begin
+
+    def _extend_window(self, block: Block) -> None:
+        """Keep a block in memory if it goes on where the window ends and there is room; else it is read from the file later."""
+        if block.frames and block.first_seq == self._window_end + 1 and self._window_bytes < WINDOW_BYTES:
+            self._window.append(block)
+            self._window_bytes += _bytes(block)
+            self._window_end = block.last_seq
+
+    def _from_window(self, after: int, limit: int) -> Block:
+        """Return frames of several commits where one holds fewer than `limit`."""
+        first = self._window[0]
         frames = first.frames[after + 1 - first.first_seq :]
-        for block in islice(self._tail, 1, None):
+        for block in islice(self._window, 1, None):
             if len(frames) >= limit:
                 break
             frames = [*frames, *block.frames]
         return Block(after + 1, frames[:limit])
-
-    def _drop_tail(self) -> None:
-        self._tail_bytes -= _bytes(self._tail.popleft())
 
     def _lose(self, frame: Received, reason: str) -> None:
         loss = self._losing.get((frame.slot, reason))

@@ -73,8 +73,9 @@ async def test_a_reader_waits_for_the_commit(opened):
 
 
 async def test_the_file_is_read_where_memory_no_longer_reaches(opened, monkeypatch):
-    """A delivery far behind reads the file up to where memory begins, without a hole or a repetition."""
-    monkeypatch.setattr(journal, "TAIL_BYTES", 500)
+    """A delivery far behind, or gone back, reads the file and then memory, without a hole or a repetition."""
+    monkeypatch.setattr(journal, "WINDOW_BYTES", 500)
+    monkeypatch.setattr(journal, "FRAMES_A_READ", 37)
     source = await opened()
     sent = [frame(number) for number in range(500)]
     for one in sent:
@@ -82,6 +83,10 @@ async def test_the_file_is_read_where_memory_no_longer_reaches(opened, monkeypat
         await asyncio.sleep(0)
     assert await collect(source, 0, 500) == sent
     assert await collect(source, 123, 377) == sent[123:]
+    assert await collect(source, 499, 1) == sent[499:]
+    for one in sent:
+        source.append(one)
+    assert await collect(source, 400, 600) == [*sent[400:], *sent]
 
 
 async def test_a_restart_goes_on_behind_the_watermark(opened):
@@ -120,6 +125,24 @@ async def test_progress_is_saved_without_new_frames(opened, settings):
             if saved == (1,):
                 break
             await asyncio.sleep(0.02)
+
+
+async def test_a_damaged_row_is_passed_over_and_counted(opened, settings, monkeypatch):
+    """Of ten frames one is damaged on the disk: nine come out, one is a counted loss."""
+    monkeypatch.setattr(journal, "WINDOW_BYTES", 1)
+    source = await opened()
+    for number in range(10):
+        source.append(frame(number))
+    await source.remember("committed", "yes")
+    with sqlite3.connect(settings.path) as outside:
+        outside.execute("UPDATE frame SET raw = x'00' WHERE seq = 4")
+    outside.close()
+    first = await source.read(0, 100)
+    second = await source.read(first.last_seq, 100)
+    assert [*first.frames, *second.frames] == [frame(number) for number in range(10) if number != 3]
+    assert source.lost == {"corrupt": 1}
+    source.advance(10)
+    assert source.received == source.finished + source.pending + source.lost["corrupt"] == 10
 
 
 async def test_keys_are_there_before_the_frame_that_needs_them(opened):
