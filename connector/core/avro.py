@@ -23,7 +23,7 @@ TIME_COLUMN = "STCK_CNTG_HOUR"
 OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # the order in which _own_fields writes them
 
 # Prices, yields, names and times repeat all day; accumulated volumes never do. Past either bound nothing is kept for long.
-REMEMBERED_VALUES = 8192
+REMEMBERED_VALUES = 1024
 REMEMBERED_LENGTH = 128
 
 _EPOCH = date(1970, 1, 1)
