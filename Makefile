@@ -5,7 +5,8 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test check bench lock clean
+
+.PHONY: help demo test check lint quick bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -30,16 +31,22 @@ help:  ## this list
 demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (ARGS="--seconds 30")
 	@$(BIN)/kis-bond demo $(ARGS)
 
-test: .venv/dev.stamp check  ## everything: check, then all tests, against a real Kafka where one can be had
+test: .venv/dev.stamp lint  ## everything: lint, then all tests, against a real Kafka where one can be had
+	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-check: .venv/dev.stamp  ## formatting, lint, types, import contracts, and the tests that need nothing but Python
+check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint quick
+
+quick: .venv/dev.stamp
+	@$(BIN)/python -m pytest -q -m "not kafka and not registry and not slow" $(ARGS)
+
+lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -m "not kafka and not registry"
+	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || (cat .venv/lint-imports.log; false)
 
 bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
 	@$(BIN)/python -m benchmarks.bench $(ARGS)

@@ -84,6 +84,8 @@ def pytest_collection_modifyitems(items):
         for marker in {MARKERS[name] for name in item.fixturenames if name in MARKERS}:
             item.add_marker(marker)
             item.add_marker(pytest.mark.timeout(func_only=True))
+        if "tests/cli/demo/" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -127,7 +127,7 @@ def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
     blocked, written = threading.Event(), []
 
     def write(text):
-        blocked.wait(10)
+        blocked.wait()
         written.append(text)
 
     handler = logs.configure(LogSettings(), write)

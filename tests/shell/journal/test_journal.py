@@ -189,6 +189,7 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert {loss.slot for loss in opened.losses} == {0, 1}
 
 
+@pytest.mark.slow
 async def test_delivered_frames_give_way_before_anything_is_lost(opened):
     """A journal that is full of delivered frames prunes them and takes new ones."""
     source = await opened(max_bytes=400_000)
