@@ -5,8 +5,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
+QUICK := not kafka and not registry and not slow
 
-.PHONY: help demo test check lint quick bench lock clean
+.PHONY: help demo test check lint quick coverage bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,16 +32,19 @@ help:  ## this list
 demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (ARGS="--seconds 30")
 	@$(BIN)/kis-bond demo $(ARGS)
 
-test: .venv/dev.stamp lint  ## everything: lint, then all tests, against a real Kafka where one can be had
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
-	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
+	@$(BIN)/python -m pytest -m "kafka or registry or slow" $(ARGS)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint quick
 
 quick: .venv/dev.stamp
-	@$(BIN)/python -m pytest -q -m "not kafka and not registry and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "$(QUICK)" $(ARGS)
+
+coverage: .venv/dev.stamp  ## the quick tests with coverage of lines and branches
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -m "$(QUICK)" $(ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet .

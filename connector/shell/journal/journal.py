@@ -27,6 +27,7 @@ HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 WAL_BYTES = 64 * 2**20
 CHECKPOINT_BYTES = 4 * 2**20
+CHECKPOINT_SECONDS = 5.0  # a loss of power takes what was committed since the last checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Journal:
         self.is_behind = False
         self.used_bytes = file.used_bytes()
         self._since_measured = 0
+        self._checkpointed_seq = self.last_seq
+        self._checkpoint_due = 0.0
         self._losing: dict[tuple[int, str], Loss] = {}
         self.write_error: str | None = None
         self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
@@ -342,8 +345,11 @@ class Journal:
 
     async def _checkpoint(self) -> None:
         size = await self._loop.run_in_executor(self._reader, self._file.wal_bytes)
-        if size > CHECKPOINT_BYTES:
+        overdue = self.committed_seq != self._checkpointed_seq and self._loop.time() >= self._checkpoint_due
+        if size > CHECKPOINT_BYTES or overdue:
+            through = self.committed_seq
             await self._loop.run_in_executor(self._reader, self._file.checkpoint)
+            self._checkpointed_seq, self._checkpoint_due = through, self._loop.time() + CHECKPOINT_SECONDS
         if size > min(WAL_BYTES, self._settings.max_bytes // 8):
             await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
 

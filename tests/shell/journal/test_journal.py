@@ -228,6 +228,17 @@ async def test_a_failing_disk_delays_frames_and_loses_none(opened, monkeypatch):
     assert source.write_error is None
 
 
+async def test_a_checkpoint_follows_within_seconds_at_any_rate(opened, settings, monkeypatch):
+    """A single frame reaches the database file itself, not only SQLite's log, without more frames to push it."""
+    monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
+    source = await opened()
+    source.append(frame(1, raw=b"the only frame of the day"))
+    await source.read(0, 1)
+    async with asyncio.timeout(10):
+        while b"the only frame of the day" not in await asyncio.to_thread(settings.path.read_bytes):
+            await asyncio.sleep(0.02)
+
+
 async def test_small_texts_are_kept(opened):
     """What is remembered under a name is recalled after a restart."""
     source = await opened()
