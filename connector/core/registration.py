@@ -7,7 +7,7 @@ asking again: KIS answers OPSP0002 where it holds the bond and OPSP0003 where it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
 HELD_BACK_SECONDS: Final = 60.0
 HELD_BACK_MAX_SECONDS: Final = 3600.0
+# A reply that did not come for so many reply timeouts after its request does not come at all.
+LOST_AFTER_TIMEOUTS: Final = 3.0
 
 _NOBODY: Final = ("", "(null)")
 _ISIN: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
@@ -60,11 +62,12 @@ class Held(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request without its reply; `generation` counts the approval keys of the session."""
+    """A request without its reply; `before` is what was known when it was sent, `generation` counts the approval keys of the session."""
 
     tr_type: TrType
     at: float
     generation: int
+    before: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +81,16 @@ class _Refusal:
 class _Bond:
     """The actual state of one bond.
 
-    `unanswered` counts requests of the latest kind whose reply is overdue. When the other kind is sent they become `ghosts`: a reply of
-    their kind may be theirs, so it confirms nothing.
+    `asked` is the request whose reply is waited for. `open` are the requests of the latest kind whose reply may still come; when the other
+    kind is sent they become `ghosts`: a reply of their kind may be theirs, so it confirms nothing. Both are in the order of sending, and a
+    reply strikes off the oldest it may belong to, so that what stays is never fewer, nor older, than what is on its way.
     """
 
     held: Held = Held.NO
     asked: _Asked | None = None
     latest: TrType | None = None
-    unanswered: int = 0
-    ghosts: dict[TrType, int] = field(default_factory=lambda: {REGISTER: 0, RELEASE: 0})
+    open: list[_Asked] = field(default_factory=list)
+    ghosts: list[_Asked] = field(default_factory=list)
     refusal: _Refusal | None = None
     full: bool = False
     failures: int = 0
@@ -96,12 +100,40 @@ class _Bond:
 
     def new_session(self) -> None:
         """Forget everything but a refusal and its words: registrations end with their session."""
-        self.held, self.asked, self.latest, self.unanswered, self.failures = Held.NO, None, None, 0, 0
-        self.ghosts = {REGISTER: 0, RELEASE: 0}
+        self.held, self.asked, self.latest, self.failures = Held.NO, None, None, 0
+        self.open, self.ghosts = [], []
         self.not_before = float("-inf")
+
+    def send(self, request: _Asked) -> None:
+        """Take in that the request leaves."""
+        if self.latest != request.tr_type:
+            self.ghosts += self.open
+            self.open = []
+        self.latest, self.asked, self.held = request.tr_type, request, Held.MAYBE
+        self.open.append(request)
+
+    def give_up(self, now: float, seconds: float) -> None:
+        """Expect no more replies to requests as old as that."""
+        self.open = [request for request in self.open if now < request.at + seconds]
+        self.ghosts = [request for request in self.ghosts if now < request.at + seconds]
+
+    def is_ghostly(self, tr_type: TrType) -> bool:
+        """Strike off a ghost of this kind; return whether there was one."""
+        ghost = next((ghost for ghost in self.ghosts if ghost.tr_type == tr_type), None)
+        if ghost:
+            self.ghosts.remove(ghost)
+        return ghost is not None
+
+    def fail(self) -> Held:
+        """Strike off the request an error belongs to, unless it may be a ghost's; return what is known of the bond then."""
+        if self.ghosts or not self.open:
+            return Held.MAYBE
+        request = self.open.pop(0)
+        return Held.MAYBE if self.open else request.before
 
     def settle(self, held: Held) -> None:
         """Take over what KIS said for certain."""
+        del self.open[:1]
         self.held, self.asked, self.failures, self.not_before = held, None, 0, float("-inf")
         self.code = self.message = None
 
@@ -111,6 +143,7 @@ class Registrations:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
+        self._lost_after = LOST_AFTER_TIMEOUTS * pace.reply_timeout
         self._bonds: dict[str, _Bond] = {}
         self._wanted: dict[str, None] = {}
         self._strikes: dict[str, int] = {}
@@ -180,12 +213,9 @@ class Registrations:
             return None
         tr_type, isin = chosen
         bond = self._bonds.setdefault(isin, _Bond())
-        if bond.latest is not None and bond.latest != tr_type:
-            bond.ghosts[bond.latest] += bond.unanswered
-            bond.unanswered = 0
-        bond.latest = tr_type
-        bond.held = Held.MAYBE
-        bond.asked = _Asked(tr_type, now, self.generation)
+        bond.send(_Asked(tr_type, now, self.generation, bond.held))
+        if tr_type == REGISTER:
+            bond.full = False
         self._next_at = now + self._pace.register_interval
         return chosen
 
@@ -199,41 +229,47 @@ class Registrations:
         times = [bond.asked.at + self._pace.reply_timeout for bond in self._bonds.values() if bond.asked]
         if self._choose(now) is not None:
             times.append(self._next_at)
-        elif not (self._suspects and self._outstanding()):
+        else:
             times += [bond.not_before for bond in self._bonds.values() if not bond.asked and bond.not_before > now]
+            if self._suspects:
+                times += [request.at + self._lost_after for bond in self._bonds.values() for request in bond.ghosts + bond.open]
         return min(times, default=None)
 
     def _choose(self, now: float) -> tuple[TrType, str] | None:
-        if self._suspects and self._outstanding():
+        alone = self._unanswered() if self._suspects else []
+        if len(alone) > 1:
             return None
         for isin, bond in self._bonds.items():
-            if bond.held and not bond.asked and not self._should_hold(isin, bond) and bond.not_before <= now:
+            if bond.held and not self._should_hold(isin, bond) and self._may_ask(isin, alone, now):
                 return RELEASE, isin
         room = self.limit - self.held
         # A bond whose refusal cost a session comes last, so that the others have begun to flow.
         for isin in sorted(self._wanted, key=self._strikes.__contains__) if self._strikes else self._wanted:
-            candidate = self._bonds.get(isin)
-            if candidate is None:
-                if room > 0:
-                    return REGISTER, isin
-            elif self._may_register(isin, candidate, now) and (candidate.held or room > 0):
+            if self._may_ask(isin, alone, now) and self._may_register(isin, room):
                 return REGISTER, isin
         return None
 
-    def _may_register(self, isin: str, bond: _Bond, now: float) -> bool:
-        return not bond.asked and bond.held < Held.YES and bond.not_before <= now and self._should_hold(isin, bond)
+    def _may_ask(self, isin: str, alone: list[str], now: float) -> bool:
+        bond = self._bonds.get(isin)
+        return alone in ([], [isin]) and (bond is None or (not bond.asked and bond.not_before <= now))
+
+    def _may_register(self, isin: str, room: int) -> bool:
+        bond = self._bonds.get(isin)
+        if bond is None or bond.held is Held.NO:
+            return room > 0 and not (bond and bond.refusal)
+        return bond.held is Held.MAYBE and self._should_hold(isin, bond)
 
     def _should_hold(self, isin: str, bond: _Bond) -> bool:
         return isin in self._wanted and not bond.refusal and not (bond.full and bond.held is Held.MAYBE)
 
-    def _outstanding(self) -> list[str]:
-        return [isin for isin, bond in self._bonds.items() if bond.asked]
+    def _unanswered(self) -> list[str]:
+        return [isin for isin, bond in self._bonds.items() if bond.ghosts or bond.open]
 
     def _expire(self, now: float) -> None:
         for bond in self._bonds.values():
+            bond.give_up(now, self._lost_after)
             if bond.asked and now >= bond.asked.at + self._pace.reply_timeout:
                 bond.asked = None
-                bond.unanswered += 1
                 # The first repetition comes at once; a KIS that stays mute is asked less and less.
                 bond.not_before = now + (self._backoff(bond.failures - 1) if bond.failures else 0.0)
                 bond.failures += 1
@@ -246,9 +282,11 @@ class Registrations:
     def answered(self, reply: Reply, now: float) -> tuple[Reaction, str | None] | None:
         """Take in a reply; return what it called for and the bond it was about, or None when nothing hung on it.
 
-        Replies are matched by (tr_id, tr_key). An error that names nobody belongs to the only outstanding request; among several nobody is
-        blamed, and requests go one at a time until each of them is settled.
+        Replies are matched by (tr_id, tr_key). An error that names nobody belongs to the only bond whose reply may still come; among
+        several nobody is blamed, and bonds are asked one at a time until each of those that wait is settled.
         """
+        for bond in self._bonds.values():
+            bond.give_up(now, self._lost_after)
         what = reaction(reply)
         if what is Reaction.IN_USE:
             return what, None
@@ -277,13 +315,13 @@ class Registrations:
                     return None
                 self._bonds[isin] = _Bond()
             return isin
-        outstanding = self._outstanding()
-        if reply.rt_cd == SUCCESS or reply.tr_id not in (TR_ID, *_NOBODY) or not outstanding:
+        unanswered = self._unanswered()
+        if reply.rt_cd == SUCCESS or reply.tr_id not in (TR_ID, *_NOBODY) or not unanswered:
             self.unsolicited += 1
             return None
-        if len(outstanding) == 1:
-            return outstanding[0]
-        self._suspects.update(outstanding)
+        if len(unanswered) == 1:
+            return unanswered[0]
+        self._suspects.update(isin for isin in unanswered if self._bonds[isin].asked)
         return None
 
     def _refuses_this_key(self, reply: Reply, what: Reaction) -> bool:
@@ -296,39 +334,36 @@ class Registrations:
         )
 
     def _key_refused(self, bond: _Bond, reply: Reply) -> bool:
+        known = bond.fail()
         if bond.asked is None:
             return False
         current = bond.asked.generation == self.generation
         bond.asked = None
-        bond.held = Held.MAYBE if bond.unanswered else Held.NO
+        bond.held = known
         bond.code, bond.message = reply.msg_cd, reply.msg1
         return current
 
     def _registered(self, isin: str, bond: _Bond) -> None:
-        if bond.ghosts[REGISTER]:
-            bond.ghosts[REGISTER] -= 1
+        if bond.is_ghostly(REGISTER) or bond.latest != REGISTER:
             bond.held = max(bond.held, Held.MAYBE)
-        elif bond.latest == REGISTER:
-            if bond.asked is None:
-                bond.unanswered = max(0, bond.unanswered - 1)
-            self._settle(isin, bond, Held.YES)
-            bond.refusal = None
-            bond.full = False
-            self._strikes.pop(isin, None)
-            self._learn_more()
-        else:
-            bond.held = max(bond.held, Held.MAYBE)
+            # The ack may be that of any of these: an error to come does not say that the bond is not held.
+            bond.open = [replace(request, before=Held.MAYBE) for request in bond.open]
+            return
+        self._settle(isin, bond, Held.YES)
+        bond.refusal = None
+        bond.full = False
+        self._strikes.pop(isin, None)
+        self._learn_more()
 
     def _released(self, isin: str, bond: _Bond) -> None:
-        if bond.ghosts[RELEASE]:
-            bond.ghosts[RELEASE] -= 1
-        elif bond.latest == RELEASE:
-            if bond.asked is None:
-                bond.unanswered = max(0, bond.unanswered - 1)
-            words = (bond.code, bond.message)
+        if bond.is_ghostly(RELEASE):
+            return
+        if bond.latest == RELEASE:
+            kept = (bond.code, bond.message, bond.failures, bond.not_before)
             self._settle(isin, bond, Held.NO)
             if bond.refusal or bond.full:
-                bond.code, bond.message = words
+                # A bond KIS has no room for is not registered at once again: that would be a loop.
+                bond.code, bond.message, bond.failures, bond.not_before = kept
         elif bond.held is Held.YES:
             bond.held = Held.MAYBE
 
@@ -337,12 +372,12 @@ class Registrations:
         self._suspects.discard(isin)
 
     def _failed(self, isin: str, bond: _Bond, reply: Reply, what: Reaction, now: float) -> None:
+        explained, haunted = bool(bond.ghosts or bond.open), bool(bond.ghosts)
+        known = bond.fail()
         if bond.asked is None:
             self.unsolicited += 1
-            bond.unanswered = max(0, bond.unanswered - 1)
-            if bond.held is Held.YES:
-                bond.held = Held.MAYBE
-            if bond.held is Held.NO or bond.latest == RELEASE:
+            # The error of an earlier request says nothing about a bond confirmed since.
+            if bond.held is Held.NO or bond.latest == RELEASE or haunted or (explained and bond.held is Held.YES):
                 return
         self._suspects.discard(isin)
         bond.asked = None
@@ -350,11 +385,12 @@ class Registrations:
         bond.failures += 1
         if bond.latest == RELEASE:
             return
-        bond.held = Held.MAYBE if bond.unanswered or reply.rt_cd == SUCCESS else Held.NO
+        bond.held = Held.MAYBE if reply.rt_cd == SUCCESS else known
         bond.code, bond.message = reply.msg_cd, reply.msg1
         if what is Reaction.REFUSE:
             bond.refusal = _Refusal(reply.rt_cd, now)
-        elif what is Reaction.FULL:
+        # "No room" may be a ghost's, and old; a refusal is as true of any other request.
+        elif what is Reaction.FULL and not haunted:
             bond.full = True
             self._learn()
 

@@ -5,7 +5,7 @@ import pytest
 from connector.core.reaction import Reaction
 from connector.core.registration import Pace, Registrations
 from connector.core.reply import parse
-from tests.core.kis_model import A, B, C, reply
+from tests.core.kis_model import A, B, C, World, reply
 
 D = "KR6000000002"
 
@@ -366,6 +366,81 @@ def test_late_error_for_an_active_bond_is_questioned():
     talk.answer("OPSP0007", A)
     assert talk.states() == {A: "PENDING"}
     assert talk.ask(2) == [("1", A)]
+
+
+def test_lost_replies_are_not_expected_for_ever():
+    """A reply overdue for three timeouts is given up, so that a later ack confirms at once."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([])
+    assert talk.ask(5.2) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    assert talk.ask(10) == []
+    talk.subject.want([A])
+    assert talk.ask() == [("1", A)]
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "ACTIVE"}
+
+
+def test_late_error_of_an_earlier_request_changes_nothing():
+    """A bond confirmed by its second request stays active when the first one's error comes late."""
+    talk = Talk(A)
+    assert talk.ask(5.2) == [("1", A), ("1", A)]
+    talk.answer("OPSP0000", A)
+    talk.answer("OPSP0008", A)
+    assert (talk.states(), talk.ask(30)) == ({A: "ACTIVE"}, [])
+
+
+def test_late_error_for_nobody_is_not_the_next_bonds():
+    """An error for nobody that may answer an overdue request refuses no other bond."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([B])
+    assert talk.ask(5.2) == [("1", B), ("2", A), ("1", B)]
+    talk.answer("OPSP0003", A)
+    assert talk.nobody("OPSP8993") is None
+    assert talk.states() == {B: "PENDING"}
+
+
+def test_error_is_not_taken_for_a_ghosts_reply():
+    """After an error, the late ack of a request from before the release still confirms nothing."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([])
+    assert talk.ask(5.2) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    talk.subject.want([A])
+    talk.ask(0.5)
+    talk.answer("OPSP0007", A)
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "PENDING"}
+
+
+def test_refused_key_leaves_a_bond_held_that_was_to_be_released():
+    """Where KIS refuses the approval key of a release, the bond still counts as held."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.answer("OPSP0011", A)
+    assert talk.subject.held == 1
+
+
+@pytest.mark.parametrize("fates", [["lost"], ["lost", "lost"], [7.0], [12.0, "lost"], ["now", "lost", 7.0]])
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_no_room_at_all_makes_no_loop(fates, anonymous):
+    """Where KIS has room for nothing, a bond is registered less and less often and not released time and again."""
+    world = World(fates, limit=0, anonymous=anonymous)
+    world.session.want([A], world.now)
+    for _ in range(20):
+        world.advance(30.0)
+        world.session.data_received(world.now)
+    before = len(world.requests)
+    for _ in range(20):
+        world.advance(30.0)
+        world.session.data_received(world.now)
+    asked = [tr_type for _, tr_type, _ in world.requests[before:]]
+    assert "2" not in asked
+    assert len(asked) <= 11
 
 
 def test_session_starts_empty():

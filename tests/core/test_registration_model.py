@@ -1,7 +1,7 @@
 """Random histories of one session against a tiny KIS: room for one, a refused name, lost and slow replies, dropped sockets."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.kis_model import REFUSED, A, B, World
@@ -32,6 +32,9 @@ def invariant(world):
 
 @pytest.mark.parametrize("limit", [1, 2])
 @pytest.mark.parametrize("anonymous", [False, True])
+@example(fates=["now", "lost"], steps=[("want", [B, A]), ("pass", 6.0)], last=[A])  # a lost refusal must not become a loop
+@example(fates=[7.0], steps=[("want", [REFUSED, A]), ("pass", 4.0)], last=[A, B])  # a late refusal for nobody is not the next bond's
+@example(fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A])  # two late refusals after the room fell free
 @settings(max_examples=300, deadline=None)
 @given(fates=FATES, steps=STEPS, last=WISHES)
 def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
@@ -51,7 +54,10 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
         invariant(world)
     world.session.want(last, world.now)
     world.fates.clear()
-    world.advance(300.0, invariant)
+    world.advance(200.0, invariant)
+    settled = len(world.requests)
+    world.advance(100.0, invariant)
+    assert len(world.requests) == settled, "what is settled was asked again"
     states = world.states()
     good = [isin for isin in last if isin != REFUSED]
     assert len(world.held) == min(limit, len(good))
