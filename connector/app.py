@@ -17,7 +17,7 @@ from connector.core.approval import Granted
 from connector.core.avro import TickSchema, registry_prefix
 from connector.core.placement import placement
 from connector.core.status import Situation
-from connector.errors import CredentialsRefused
+from connector.errors import ConfigurationError, CredentialsRefused
 from connector.logs import hide
 from connector.metrics import Figures
 from connector.schema_files import bond_tick
@@ -75,6 +75,10 @@ async def opened(settings: Settings) -> AsyncIterator[Connector]:
     Raises ConfigurationError and JournalUnusable.
     """
     require_credentials(settings)
+    if settings.replicas.coordination == "group":
+        raise ConfigurationError(
+            ["replicas.coordination: group is not supported by this version: use standalone, with app keys of its own"]
+        )
     sys.setswitchinterval(SWITCH_SECONDS)
     journal = await Journal.open(settings.journal, lambda loss: connector.tell_loss(loss))  # noqa: PLW0108 - it is made below
     try:
@@ -316,7 +320,8 @@ class Connector:
         if self._control.lists is None:
             why = self._status_reader.problem or self._control_reader.problem or "not read to its end yet"
             reasons.append(f"the wanted lists are not known: {why}")
-        reasons += [reader.unusable for reader in (self._status_reader, self._control_reader) if reader.unusable]
+        else:
+            reasons += [reader.unusable for reader in (self._status_reader, self._control_reader) if reader.unusable]
         reasons += [problem for problem in (self.delivery.missing_topic, self._event_topic.missing) if problem]
         if self.journal.write_error:
             reasons.append(f"the journal is not writable: {self.journal.write_error}")

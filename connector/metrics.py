@@ -77,7 +77,11 @@ class Figures(Collector):
     def _sessions(self) -> Iterator[Metric]:
         up = {str(feed.slot): int(feed.view.state == "CONNECTED") for feed in self._feeds}
         yield _labelled(GaugeMetricFamily, "kis_bond_session_up", "1 while the slot's session is open", "slot", up)
-        connects = CounterMetricFamily("kis_bond_connects", "Connection attempts, by how they ended", labels=["slot", "cause"])
+        connects = CounterMetricFamily(
+            "kis_bond_connects",
+            "Connection attempts, by what led to them: start, or how the session or attempt before ended",
+            labels=["slot", "cause"],
+        )
         for feed in self._feeds:
             for cause, count in feed.connects.items():
                 connects.add_metric([str(feed.slot), cause], count)

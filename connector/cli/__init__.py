@@ -80,7 +80,6 @@ def kis_bond(
 
 
 app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("check", epilog=check.EXAMPLES)(check.check)

@@ -99,7 +99,7 @@ class Delivery:
 
     def __init__(self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]) -> None:
         self.counts = Counts()
-        self.requested: frozenset[str] = frozenset()
+        self.requested: frozenset[str] | None = None  # not known before the lists are
         self.waiting_for: str | None = "the first connection to Kafka"
         self.missing_topic: str | None = None
         self._source = source
@@ -207,7 +207,7 @@ class Delivery:
                 isin, timestamp_ms, value = tick
                 key, lane = routes.get(isin) or self._route(isin)
                 lane.append(at, received_ns, timestamp_ms, key, value, headers)
-                if isin not in requested:
+                if requested is not None and isin not in requested:
                     unrequested += 1
             at += 1
         if seq > self._decoded_through:
