@@ -6,8 +6,10 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hash
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
 QUICK := not kafka and not registry and not slow
+quick-parts := tests/shell tests/simulator tests/kafka
+quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick coverage bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -36,10 +38,10 @@ test: .venv/dev.stamp check  ## everything: check, then the tests on real parts,
 	@$(BIN)/python -m pytest -m "kafka or registry or slow" $(ARGS)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint quick
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
 
-quick: .venv/dev.stamp
-	@$(BIN)/python -m pytest -q -m "$(QUICK)" $(ARGS)
+quick-core quick-parts: .venv/dev.stamp
+	@$(BIN)/python -m pytest -q -m "$(QUICK)" $($@) $(ARGS)
 
 coverage: .venv/dev.stamp  ## the quick tests with coverage of lines and branches
 	@$(BIN)/coverage erase

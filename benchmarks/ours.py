@@ -60,7 +60,7 @@ async def measure(run: Run) -> dict[str, float]:
             ended_ns, cpu = time.time_ns(), time.process_time() - cpu
             connector.stop()
             await task
-    return {"seconds": (ended_ns - latencies.first_ns) / 1e9, "cpu_seconds": cpu, "latencies": sorted(latencies.seconds)}
+    return {"seconds": (ended_ns - latencies.first_ns) / 1e9, "cpu_seconds": cpu, "latencies": latencies.seconds}
 
 
 def main() -> None:

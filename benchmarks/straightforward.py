@@ -99,7 +99,7 @@ async def measure(run: Run) -> dict[str, Any]:
         await done.wait()
         seconds, cpu = time.time() - started, time.process_time() - cpu
     await producer.stop()
-    return {"seconds": seconds, "cpu_seconds": cpu, "latencies": sorted(latencies)}
+    return {"seconds": seconds, "cpu_seconds": cpu, "latencies": latencies}
 
 
 def main() -> None:
