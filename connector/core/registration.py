@@ -6,11 +6,11 @@ asking again: KIS answers OPSP0002 where it holds the bond and OPSP0003 where it
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal
 
+from connector.core.isin import has_shape
 from connector.core.reaction import SUCCESS, Reaction, reaction
 from connector.core.reply import REGISTER, RELEASE, TR_ID
 
@@ -27,7 +27,6 @@ HELD_BACK_MAX_SECONDS: Final = 3600.0
 LOST_AFTER_TIMEOUTS: Final = 3.0
 
 _NOBODY: Final = ("", "(null)")
-_ISIN: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 State = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
@@ -311,7 +310,7 @@ class Registrations:
         if reply.tr_id in (TR_ID, *_NOBODY) and isin not in _NOBODY:
             if isin not in self._bonds:
                 self.unsolicited += 1
-                if what is not Reaction.REGISTERED or not _ISIN.fullmatch(isin):
+                if what is not Reaction.REGISTERED or not has_shape(isin):
                     return None
                 self._bonds[isin] = _Bond()
             return isin
