@@ -35,7 +35,7 @@ from connector.shell.record_writer import RecordWriter
 from connector.shell.status_topic import StatusTopic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from aiokafka import AIOKafkaProducer
 
@@ -210,7 +210,7 @@ class Connector:
 
     def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
         self._desired = subscription.desired(lists)
-        self.delivery.requested = frozenset(bond.isin for bond in self._desired)
+        self.delivery.request(frozenset(bond.isin for bond in self._desired))
         if named:
             for feed in self.feeds:
                 feed.retry_rejected(named)
@@ -270,15 +270,18 @@ class Connector:
     def _client_arguments(self) -> dict[str, Any]:
         return kafka_client.client_arguments(self._settings.kafka, self._settings.kafka_client_id)
 
-    def _producer(self) -> AIOKafkaProducer:
-        return kafka_client.make_producer(self._settings.kafka, self._settings.kafka_client_id)
+    def _producer(self, first_broker: str | None = None) -> AIOKafkaProducer:
+        return kafka_client.make_producer(self._settings.kafka, self._settings.kafka_client_id, first_broker)
+
+    def _leaders(self) -> Awaitable[dict[str, dict[int, str | None]]]:
+        return kafka_client.leaders(self._settings.kafka, self._settings.kafka_client_id)
 
     def _writer(self, topic: str) -> RecordWriter:
         return RecordWriter(topic, self._producer, kafka_client.abandon)
 
     def _kafka(self) -> Kafka:
         topics = self._settings.topics
-        return Kafka(topics.ticks, topics.dead_letters, self._producer, kafka_client.start, kafka_client.abandon)
+        return Kafka(topics.ticks, topics.dead_letters, self._leaders, self._producer, kafka_client.start, kafka_client.abandon)
 
     async def _framing(self) -> bytes:
         """Return what stands before each datum: the registry's id, or the single-object mark and fingerprint."""
@@ -364,7 +367,7 @@ class Connector:
                 "dead_letters": dict(counts.dead_letters),
             },
             "journal": {"bytes": journal.used_bytes, "max_bytes": self._settings.journal.max_bytes, "error": journal.write_error},
-            "delivery": {"waiting_for": self.delivery.waiting_for, "producer_rebuilds": counts.rebuilds},
+            "delivery": self.delivery.view(),
             "slots": _by_name(self._records, status.SLOT),
             "lists": _by_name(self._records, status.LIST),
             "instruments": _by_name(self._records, status.INSTRUMENT),

@@ -71,6 +71,11 @@ class Figures(Collector):
         yield CounterMetricFamily(
             "kis_bond_ticks_unrequested", "Ticks of bonds no list wants; published all the same", value=counts.unrequested
         )
+        yield CounterMetricFamily(
+            "kis_bond_ticks_extended", "Records wider than documented; KIS added columns, which are in `extra`", value=counts.extended
+        )
+        behind = sum(lane.behind_from is not None for lane in self._delivery.lanes)
+        yield GaugeMetricFamily("kis_bond_partitions_behind", "Partitions that read the journal again on their own", value=behind)
         yield CounterMetricFamily("kis_bond_producer_rebuilds", "Producers abandoned and made anew", value=counts.rebuilds)
         yield _histogram("kis_bond_receive_to_ack_seconds", "From a frame's receipt to Kafka's acknowledgement of a tick", counts.latencies)
 
@@ -86,6 +91,11 @@ class Figures(Collector):
             for cause, count in feed.connects.items():
                 connects.add_metric([str(feed.slot), cause], count)
         yield connects
+        for name, text, attribute in (
+            ("kis_bond_replies_unreadable", "JSON of KIS that could not be read", "unreadable"),
+            ("kis_bond_replies_unsolicited", "Replies of KIS nothing was waiting for", "unsolicited"),
+        ):
+            yield _labelled(CounterMetricFamily, name, text, "slot", {str(feed.slot): getattr(feed, attribute) for feed in self._feeds})
         states = {state: self._instruments[state] for state in STATES}
         yield _labelled(GaugeMetricFamily, "kis_bond_instruments", "Desired bonds by state", "state", states)
 

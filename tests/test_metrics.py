@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.metrics import Figures
-from connector.shell.delivery.delivery import Counts
+from connector.shell.delivery.counts import Counts
 
 CONTRACT = {
     "kis_bond_frames_received_total": (),
@@ -26,6 +26,10 @@ CONTRACT = {
     "kis_bond_connects_total": ("cause", "slot"),
     "kis_bond_instruments": ("state",),
     "kis_bond_producer_rebuilds_total": (),
+    "kis_bond_partitions_behind": (),
+    "kis_bond_ticks_extended_total": (),
+    "kis_bond_replies_unreadable_total": ("slot",),
+    "kis_bond_replies_unsolicited_total": ("slot",),
     "kis_bond_feed_cleartext": (),
     "kis_bond_build_info": ("version",),
 }
@@ -36,8 +40,9 @@ def figures():
     journal = SimpleNamespace(received=12, finished=7, pending=3, lost={"journal_full": 2}, used_bytes=4096)
     counts = Counts(decoded=9, acknowledged=6, dead_letters=Counter(FIELD_NUMBER=2, FRAME_TR=4))
     counts.latencies.observe([10**9, 2 * 10**9], 2 * 10**9 + 1)
-    feed = SimpleNamespace(slot=0, view=SimpleNamespace(state="CONNECTED"), connects=Counter(start=1, reset=2))
-    made = Figures(journal, SimpleNamespace(counts=counts), [feed], cleartext=True)
+    feed = SimpleNamespace(slot=0, view=SimpleNamespace(state="CONNECTED"), connects=Counter(start=1, reset=2), unreadable=5, unsolicited=6)
+    lanes = [SimpleNamespace(behind_from=at) for at in (None, 7, None)]
+    made = Figures(journal, SimpleNamespace(counts=counts, lanes=lanes), [feed], cleartext=True)
     made.count_instruments({"instrument/KR103502GD31": {"state": "ACTIVE"}, "slot/0": {"state": "CONNECTED"}})
     return made
 

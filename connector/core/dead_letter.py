@@ -7,6 +7,8 @@ from connector.core.frame import BadFrame, Received, WireRecord
 
 Headers = list[tuple[str, bytes]]
 
+SHORTENED_BYTES = 16 * 1024  # of a dead letter that Kafka refused as it was
+
 
 class DeadLetter(NamedTuple):
     """One record of the dead-letter topic; key None for a bad frame, and for a record without a readable ISIN."""
@@ -28,6 +30,19 @@ def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:
     headers = [*_headers(frame, bad.reason, bad.detail), ("field", bad.field.encode())]
     key = bad.isin.encode() if bad.isin else None
     return DeadLetter(bad.reason, key, record.text.encode(), frame.received_ns // 1_000_000, headers)
+
+
+def of_refused(frame: Received, record: WireRecord, key: bytes, refused_as: str) -> DeadLetter:
+    """Return the dead letter of a good record that Kafka refused alone in its batch: too large, or against a check of the broker's."""
+    headers = _headers(frame, "KAFKA_REFUSED", f"Kafka refused the tick alone in its batch: {refused_as}")
+    return DeadLetter("KAFKA_REFUSED", key, record.text.encode(), frame.received_ns // 1_000_000, headers)
+
+
+def shortened(letter: DeadLetter, seq: int) -> DeadLetter:
+    """Return a dead letter that Kafka refused as it was with the beginning of its value; the journal keeps frame `seq` whole."""
+    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (min(SHORTENED_BYTES, len(letter.value)), len(letter.value), seq)
+    headers = [(name, detail if name == "detail" else value) for name, value in letter.headers]
+    return letter._replace(value=letter.value[:SHORTENED_BYTES], headers=headers)
 
 
 def _headers(frame: Received, reason: str, detail: str) -> Headers:

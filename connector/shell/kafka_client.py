@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import functools
 import ssl
+from collections.abc import Coroutine
 from typing import Any
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.metadata import MetadataRequest
@@ -20,7 +22,8 @@ aiokafka.client.MetadataRequest = functools.partial(MetadataRequest, allow_auto_
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's own bound; the topic's max.message.bytes decides
-REQUEST_TIMEOUT_MS = 8_000  # a frozen broker holds every new connection up for so long
+REQUEST_TIMEOUT_MS = 5_000  # a frozen broker holds every new connection of its client up for so long
+LOOK_UP_TIMEOUT_MS = 2_000  # who leads is asked of one broker after the other
 START_SECONDS = 20.0
 ABANDON_SECONDS = 2.0
 
@@ -47,10 +50,16 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     return arguments
 
 
-def make_producer(kafka: KafkaSettings, client_id: str) -> AIOKafkaProducer:
-    """Return a producer, not started, that is idempotent, waits for all in-sync replicas and sends a batch when it gets it."""
+def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None = None) -> AIOKafkaProducer:
+    """Return a producer, not started, that is idempotent, waits for all in-sync replicas and sends a batch when it gets it.
+
+    `first_broker`, as `host:port`, is the one it starts from; without it that is any of the bootstrap servers.
+    """
+    arguments = client_arguments(kafka, client_id)
+    if first_broker:
+        arguments["bootstrap_servers"] = first_broker
     return AIOKafkaProducer(
-        **client_arguments(kafka, client_id),
+        **arguments,
         acks="all",
         enable_idempotence=True,
         compression_type=None if kafka.compression == "none" else kafka.compression,
@@ -58,6 +67,34 @@ def make_producer(kafka: KafkaSettings, client_id: str) -> AIOKafkaProducer:
         max_request_size=REQUEST_BYTES,
         linger_ms=0,
     )
+
+
+async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, str | None]]:
+    """Return, for each topic this user may describe, each partition's leader as `host:port`, None while it has none.
+
+    Asked anew of the bootstrap servers each time: aiokafka's own clients never go back to them, so that a cluster whose brokers all
+    moved would not be found again. Raises KafkaError, OSError or TimeoutError.
+    """
+    client = AIOKafkaClient(**client_arguments(kafka, client_id) | {"request_timeout_ms": LOOK_UP_TIMEOUT_MS})
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+    finally:
+        await _within(ABANDON_SECONDS, client.close())
+    return {
+        topic: {
+            number: _address(cluster.broker_metadata(cluster.leader_for_partition(TopicPartition(topic, number))))
+            for number in cluster.partitions_for_topic(topic) or ()
+        }
+        for topic in cluster.topics()
+    }
+
+
+def _address(broker: Any) -> str | None:
+    if broker is None:
+        return None
+    return f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
 
 
 async def start(producer: AIOKafkaProducer) -> None:
@@ -80,9 +117,7 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     task = producer._sender.sender_task if producer._sender else None  # noqa: SLF001 - no public way; the version is pinned
     if task:
         task.cancel()
-    with contextlib.suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(ABANDON_SECONDS):
-            await producer.client.close()
+    await _within(ABANDON_SECONDS, producer.client.close())
     if task:
         # The cancelled sender waits for its requests, which ended with their connections; what still waits is cut off.
         await asyncio.wait([task], timeout=ABANDON_SECONDS)
@@ -92,9 +127,13 @@ async def abandon(producer: AIOKafkaProducer) -> None:
 
 async def stop(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer, within a deadline."""
+    await _within(ABANDON_SECONDS, consumer.stop())
+
+
+async def _within(seconds: float, ending: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(ABANDON_SECONDS):
-            await consumer.stop()
+        async with asyncio.timeout(seconds):
+            await ending
 
 
 def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:

@@ -1,31 +1,35 @@
-"""Reads the journal in order and keeps one lane for each partition until Kafka has acknowledged everything."""
+"""Between the journal and Kafka: one lane for each partition, one producer for each broker that leads some of them."""
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
-from connector.core import dead_letter
-from connector.core.avro import BadTick, TickEncoder, TickSchema
-from connector.core.dead_letter import DeadLetter
-from connector.core.frame import ENCRYPTED_PREFIX, BadFrame, CipherKey, Received, split
-from connector.core.histogram import Latencies
-from connector.core.partition import partition
+from connector.core.avro import TickSchema
+from connector.core.frame import CipherKey, Received
 from connector.errors import ConnectorError
-from connector.shell.delivery.lane import Batch, Departure, Lane, frame_of, position
+from connector.shell.delivery.counts import Counts
+from connector.shell.delivery.departure import Departure
+from connector.shell.delivery.lane import Batch, Lane, frame_of, position
+from connector.shell.delivery.producing import produce
+from connector.shell.delivery.sorter import Sorter
 
 log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many holds the loop for a few milliseconds
+FRAMES_AGAIN = 1024  # what is read again comes from the file, a hand-over to another thread each time
 GATHER_SECONDS = 0.002  # frames that come one by one are taken a few at a time
+PATIENCE_SECONDS = 0.5  # a full lane that gets rid of nothing for so long is left behind
+LEADER_SECONDS = 0.5  # how often a partition without a leader is looked up again
+KEY_WAIT_SECONDS = 5.0  # an encrypted frame waits so long after its receipt for its session's key
+KEY_POLL_SECONDS = 0.02
+CATCH_UP_POLL_SECONDS = 0.02
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
 class FrameSource(Protocol):
@@ -34,7 +38,11 @@ class FrameSource(Protocol):
     watermark: int
 
     async def read(self, after: int, limit: int) -> "FrameBlock":
-        """Return the next committed frames behind number `after`."""
+        """Return the next committed frames behind number `after`, waiting for them."""
+        ...
+
+    async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
+        """Return frames with `after` < number <= `through`; an empty block's `last_seq` is `through`."""
         ...
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
@@ -67,67 +75,73 @@ class FrameBlock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """How delivery reaches Kafka: topics, and what makes, starts and ends a producer."""
+    """How delivery reaches Kafka: its topics, who leads their partitions, and what makes, starts and ends a producer.
+
+    `leaders` returns, for each topic there is, each partition's leader as `host:port`, None while it has none.
+    """
 
     ticks: str
     dead_letters: str
-    make_producer: Callable[[], AIOKafkaProducer]
+    leaders: Callable[[], Awaitable[Mapping[str, Mapping[int, str | None]]]]
+    make_producer: Callable[[str], AIOKafkaProducer]
     start: Callable[[AIOKafkaProducer], Awaitable[None]]
     abandon: Callable[[AIOKafkaProducer], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of records in this run: decoded = acknowledged + dead letters (FIELD_*, KAFKA_REFUSED) + in flight."""
-
-    decoded: int = 0
-    acknowledged: int = 0
-    unrequested: int = 0
-    rebuilds: int = 0
-    dead_letters: Counter[str] = field(default_factory=Counter)
-    latencies: Latencies = field(default_factory=lambda: Latencies(LATENCY_BOUNDS))
-
-    @property
-    def in_flight(self) -> int:
-        """Records taken out of frames and not acknowledged yet."""
-        settled = sum(count for reason, count in self.dead_letters.items() if reason.startswith(("FIELD_", "KAFKA_")))
-        return self.decoded - self.acknowledged - settled
-
-
 class Delivery:
-    """The one task between the journal and Kafka; it waits out whatever is away, and begins again at the watermark."""
+    """Waits out whatever is away, and begins again where Kafka has not acknowledged.
+
+    The journal is read once for all lanes. A lane without a producer, or full and stuck, is left behind and reads on its own later,
+    so that no partition holds up another. Lanes share a producer with those their partition's leader leads, so that a broker that
+    hangs, or a batch that fails, costs the others nothing.
+    """
 
     def __init__(self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]) -> None:
         self.counts = Counts()
-        self.requested: frozenset[str] | None = None  # not known before the lists are
-        self.waiting_for: str | None = "the first connection to Kafka"
         self.missing_topic: str | None = None
+        self.lanes: list[Lane] = []
+        self._requested: frozenset[str] | None = None
+        self._waiting_for: str | None = "the first connection to Kafka"
         self._source = source
         self._schema = schema
         self._kafka = kafka
         self._framing = framing
         self._departure = Departure()
-        self._lanes: dict[tuple[str, int], Lane] = {}
-        self._routes: dict[str, tuple[bytes, Lane]] = {}
+        self._sorter: Sorter | None = None
         self._read_through = source.watermark
-        self._decoded_through = source.watermark
-        self._encoder = TickEncoder(schema, schema.single_object_prefix)
-        self._schema_header = ("schema", schema.fingerprint.hex().encode())
+        self._counted_through = source.watermark
+        self._served_at: dict[Lane, float] = {}
+        self._placing = asyncio.Lock()
         self._finished = asyncio.Event()
-        self._failures = 0
+        self._lane_changed = asyncio.Event()
+        self._lane_opened = asyncio.Event()
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What delivery, or the first lane in trouble, waits for; None while all is well."""
+        return self._waiting_for or next((lane.waiting_for for lane in self.lanes if lane.waiting_for), None)
+
+    def request(self, isins: frozenset[str]) -> None:
+        """Take note of the bonds that are wanted; ticks of others are counted as unrequested."""
+        self._requested = isins
+        if self._sorter:
+            self._sorter.requested = isins
 
     async def run(self) -> None:
-        """Deliver until cancelled. Every failure ends the producer; another one begins again at the first unacknowledged frame."""
+        """Deliver until cancelled."""
+        failures = 0
         while True:
+            started_at = time.monotonic()
             try:
                 await self._deliver()
             except* (KafkaError, OSError, TimeoutError, ConnectorError) as group:
-                self._note_failure(_first(group))
+                self._wait_for(_first(group))
             except* Exception as group:  # a bug here must delay ticks, not end the reader beside us
                 error = _first(group)
                 log.error("delivery_bug", exc_info=error)  # noqa: TRY400 - the group's first member is the cause
-                self._note_failure(error)
-            await asyncio.sleep(RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1])
+                self._wait_for(error)
+            failures = 0 if time.monotonic() - started_at > 60 else failures + 1
+            await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
 
     async def drained(self, through: int) -> None:
         """Wait until every frame up to number `through` is finished."""
@@ -135,119 +149,212 @@ class Delivery:
             self._finished.clear()
             await self._finished.wait()
 
-    def _note_failure(self, error: BaseException) -> None:
-        if self._failures == 0 and self.waiting_for is None:
-            self.counts.rebuilds += 1
-        self._failures += 1
-        reason = f"{type(error).__name__}: {error}".strip(": ")
-        if reason != self.waiting_for:
-            log.warning("delivery_interrupted", error=reason, pending_from=self._source.watermark + 1)
-        self.waiting_for = reason
-        self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
-
     async def _deliver(self) -> None:
         prefix = await self._framing()
-        self._encoder = TickEncoder(self._schema, prefix)
-        producer = self._kafka.make_producer()
-        await self._kafka.start(producer)
+        if not self.lanes:
+            self.lanes = await self._make_lanes()
+        self._sorter = Sorter(
+            self._schema,
+            prefix,
+            [lane for lane in self.lanes if lane.topic == self._kafka.ticks],
+            [lane for lane in self.lanes if lane.topic == self._kafka.dead_letters],
+            self._source.keys,
+            self.counts,
+        )
+        self._sorter.requested, self._sorter.counted_through = self._requested, self._counted_through
         try:
-            lanes = await self._open_lanes(producer)
-            self.waiting_for = self.missing_topic = None
             async with asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    group.create_task(lane.run(producer, self._acknowledged), name=f"lane-{lane.topic}-{lane.partition}")
-                group.create_task(self._pump(), name="delivery-pump")
+                group.create_task(self._assign(group), name="delivery-assign")
+                group.create_task(self._read_on(self._sorter), name="delivery-read")
+                group.create_task(self._read_again(self._sorter), name="delivery-read-again")
         finally:
-            await self._kafka.abandon(producer)
+            self._counted_through = self._sorter.counted_through
 
-    async def _open_lanes(self, producer: AIOKafkaProducer) -> list[Lane]:
-        """Set up a lane for each partition; what was read but not acknowledged is read again."""
-        for topic in (self._kafka.ticks, self._kafka.dead_letters):
-            try:
-                partitions = await producer.partitions_for(topic)
-            except UnknownTopicOrPartitionError as error:
-                raise TopicMissing(f"Topic {topic} is missing. Create it with `kis-bond topics init`.") from error
-            for number in partitions:
-                self._lanes.setdefault((topic, number), Lane(topic, number, self._departure))
-        self._routes.clear()
-        self._read_through = self._source.watermark
-        for lane in self._lanes.values():
-            lane.restart(producer)
-        return list(self._lanes.values())
+    # -- who produces what --------------------------------------------------------------------------------------------
 
-    async def _pump(self) -> None:
+    async def _make_lanes(self) -> list[Lane]:
+        """Wait for the topics, and set up a lane for each of their partitions."""
+        topics = (self._kafka.ticks, self._kafka.dead_letters)
         while True:
+            try:
+                leaders = await self._leaders()
+                return [Lane(topic, number, self._departure) for topic in topics for number in sorted(leaders[topic])]
+            except (KafkaError, OSError, TimeoutError, ConnectorError) as error:
+                self._wait_for(error)
+            await asyncio.sleep(LEADER_SECONDS)
+
+    async def _leaders(self) -> Mapping[str, Mapping[int, str | None]]:
+        """Return the leaders by topic and partition. Raises TopicMissing beside what Kafka's client raises."""
+        leaders = await self._kafka.leaders()
+        for topic in (self._kafka.ticks, self._kafka.dead_letters):
+            if not leaders.get(topic):
+                raise TopicMissing(f"Topic {topic} is missing, or this user may not describe it. Create it with `kis-bond topics init`.")
+        self._waiting_for = self.missing_topic = None
+        return leaders
+
+    async def _assign(self, group: asyncio.TaskGroup) -> None:
+        """Give every lane that has no producer one, shared with those of the same leader."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._lane_changed.clear()
+            due = [lane for lane in self.lanes if not lane.is_assigned and lane.retry_at <= clock()]
+            if due:
+                try:
+                    leaders = await self._leaders()
+                except (KafkaError, OSError, TimeoutError, ConnectorError) as error:
+                    self._wait_for(error)
+                    leaders = {}
+                for leader, lanes in _by_leader(due, leaders):
+                    for lane in lanes:
+                        lane.is_assigned, lane.leader = True, leader
+                    group.create_task(self._carry(leader, lanes), name=f"delivery-to-{leader}")
+            if all(lane.is_assigned for lane in self.lanes):
+                await self._lane_changed.wait()
+            else:
+                await asyncio.sleep(LEADER_SECONDS / 5 if not due else LEADER_SECONDS)
+
+    async def _carry(self, leader: str, lanes: Sequence[Lane]) -> None:
+        """Produce for these lanes until something fails; they are assigned anew then."""
+        loop = asyncio.get_running_loop()
+        failed: Mapping[Lane, BaseException]
+        try:
+            producer = self._kafka.make_producer(leader)
+            await self._kafka.start(producer)
+            for lane in lanes:
+                lane.open(producer)
+            self._lane_opened.set()
+            failed = await produce(lanes, producer, self._kafka.abandon, self._acknowledged)
+            self.counts.rebuilds += 1
+        except (KafkaError, OSError, TimeoutError, ConnectorError) as error:
+            failed = dict.fromkeys(lanes, error)
+        finally:
+            for lane in lanes:
+                lane.is_assigned, lane.leader = False, None
+            self._lane_changed.set()
+        for lane, reason in failed.items():
+            if not lane.failures:
+                log.warning("delivery_interrupted", topic=lane.topic, partition=lane.partition, leader=leader, error=repr(reason))
+            lane.failed(reason, loop.time(), is_alone=len(failed) < len(lanes))
+
+    # -- from the journal into the lanes ------------------------------------------------------------------------------
+
+    async def _read_on(self, sorter: Sorter) -> None:
+        """Read the journal once for all lanes that keep up."""
+        while True:
+            while not any(lane.is_open for lane in self.lanes):
+                self._lane_opened.clear()
+                await self._lane_opened.wait()
             block = await self._source.read(self._read_through, FRAMES_A_TURN)
-            for seq, frame in enumerate(block.frames, block.first_seq):
-                self._place(seq, frame)
-            self._read_through = block.last_seq
+            async with self._placing:
+                await self._keys_for(block, sorter)
+                for lane in self.lanes:
+                    if not lane.is_open:
+                        lane.fall_behind(position(block.first_seq, 0))
+                for seq, frame in enumerate(block.frames, block.first_seq):
+                    sorter.place(seq, frame)
+                self._read_through = block.last_seq
             self._settle()
-            for lane in self._lanes.values():
-                await lane.room()
+            await self._leave_stuck_behind()
             await asyncio.sleep(0 if len(block.frames) == FRAMES_A_TURN else GATHER_SECONDS)
 
-    def _place(self, seq: int, frame: Received) -> None:
-        """Put the records of one frame into their lanes."""
-        encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
-        records = split(frame, self._schema.width, self._source.keys(frame.slot, frame.session) if encrypted else ())
-        if isinstance(records, BadFrame):
-            self._bury(position(seq, 0), frame.received_ns, dead_letter.of_frame(frame, records))
-            return
-        received_ns = frame.received_ns
-        origin = self._encoder.origin(received_ns // 1_000_000)
-        headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
-        encode, routes, requested = self._encoder.encode, self._routes, self.requested
-        at = position(seq, 0)
-        unrequested = 0
-        for record in records:
-            tick = encode(record, origin)
-            if isinstance(tick, BadTick):
-                self._bury(at, received_ns, dead_letter.of_record(frame, record, tick))
-            else:
-                isin, timestamp_ms, value = tick
-                key, lane = routes.get(isin) or self._route(isin)
-                lane.append(at, received_ns, timestamp_ms, key, value, headers)
-                if requested is not None and isin not in requested:
-                    unrequested += 1
-            at += 1
-        if seq > self._decoded_through:
-            self._decoded_through = seq
-            self.counts.decoded += len(records)
-            self.counts.unrequested += unrequested
+    async def _leave_stuck_behind(self) -> None:
+        """Wait until full lanes have room again; one that gets rid of nothing reads on its own later."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        for lane in self.lanes:
+            if lane.is_full and lane.behind_from is None and not await lane.room(until - time.monotonic()):
+                lane.fall_behind(position(self._read_through + 1, 0))
 
-    def _route(self, isin: str) -> tuple[bytes, Lane]:
-        key = isin.encode()
-        route = self._routes[isin] = key, self._lane(self._kafka.ticks, key)
-        return route
+    async def _keys_for(self, block: FrameBlock, sorter: Sorter) -> None:
+        """Wait for the keys of encrypted frames that came in just now; older ones have to do without."""
+        for frame in block.frames:
+            while sorter.lacks_key(frame) and time.time_ns() - frame.received_ns < KEY_WAIT_SECONDS * 1e9:  # noqa: ASYNC110 - as rare as it is short
+                await asyncio.sleep(KEY_POLL_SECONDS)
 
-    def _lane(self, topic: str, key: bytes | None) -> Lane:
-        count = sum(1 for name, _ in self._lanes if name == topic)
-        return self._lanes[topic, partition(key, count) if key else 0]
+    async def _read_again(self, sorter: Sorter) -> None:
+        """Read for lanes that are behind, the longest unserved first, until they have caught up with the others."""
+        while True:
+            waiting = [lane for lane in self.lanes if _can_catch_up(lane)]
+            if not waiting:
+                await asyncio.sleep(CATCH_UP_POLL_SECONDS)
+                continue
+            lane = min(waiting, key=lambda each: self._served_at.get(each, 0.0))
+            self._served_at[lane] = time.monotonic()
+            after = frame_of(lane.behind_from or 0) - 1
+            if self._read_through - after > FRAMES_AGAIN:
+                self._catch_up(sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False)
+            else:  # the other reader has to wait a moment, or it would be just ahead for ever
+                async with self._placing:
+                    block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
+                    self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
+            self._settle()
+            await asyncio.sleep(0)
 
-    def _bury(self, at: int, received_ns: int, letter: DeadLetter) -> None:
-        lane = self._lane(self._kafka.dead_letters, letter.key)
-        batch = lane.append(at, received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
-        if batch is not None:
-            batch.reasons.append(letter.reason)
+    def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
+        """Place the frames behind number `after` into every lane that is behind, but had all records before them."""
+        serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
+        for seq, frame in enumerate(block.frames, block.first_seq):
+            sorter.place(seq, frame, serving)
+        for lane in serving:
+            lane.behind_from = None if is_last else max(lane.behind_from or 0, position(block.last_seq + 1, 0))
+
+    # -- what Kafka has -----------------------------------------------------------------------------------------------
 
     def _acknowledged(self, batch: Batch) -> None:
-        self._failures = 0
-        if batch.reasons:
-            self.counts.dead_letters.update(batch.reasons)
-        else:
-            self.counts.acknowledged += len(batch.received_ns)
-            self.counts.latencies.observe(batch.received_ns, time.time_ns())
+        self.counts.settle(batch.received_ns, batch.reasons, time.time_ns())
         self._settle()
 
     def _settle(self) -> None:
         """Move the watermark to the frame before the first that has an unacknowledged record."""
-        oldest = [at for lane in self._lanes.values() if (at := lane.first_unacknowledged()) is not None]
-        self._source.advance(frame_of(min(oldest)) - 1 if oldest else self._read_through)
+        oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
+        self._source.advance(min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through)
         self._finished.set()
+
+    def _wait_for(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}".strip(": ")
+        if reason != self._waiting_for:
+            log.warning("delivery_waits", error=reason, pending_from=self._source.watermark + 1)
+        self._waiting_for = reason
+        self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
+
+    def view(self) -> dict[str, Any]:
+        """Return how delivery stands, as /status shows it."""
+        return {
+            "waiting_for": self.waiting_for,
+            "producer_rebuilds": self.counts.rebuilds,
+            "lanes": [
+                {
+                    "topic": lane.topic,
+                    "partition": lane.partition,
+                    "leader": lane.leader,
+                    "acknowledged": lane.acknowledged_records,
+                    "behind": lane.behind_from is not None,
+                    "waiting_for": lane.waiting_for,
+                }
+                for lane in self.lanes
+            ],
+        }
 
 
 class TopicMissing(ConnectorError):
     """A topic the connector writes does not exist; the running connector creates none."""
+
+
+def _can_catch_up(lane: Lane) -> bool:
+    return lane.behind_from is not None and lane.is_open and not lane.is_full
+
+
+def _by_leader(lanes: Sequence[Lane], leaders: Mapping[str, Mapping[int, str | None]]) -> Iterator[tuple[str, list[Lane]]]:
+    """Group lanes whose partition has a leader; one that failed while others did not stands alone, so that it costs them nothing."""
+    together: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        leader = leaders.get(lane.topic, {}).get(lane.partition)
+        if leader is None:
+            lane.waiting_for = "a leader of the partition" if leaders else lane.waiting_for
+        elif lane.is_suspect:
+            yield leader, [lane]
+        else:
+            together.setdefault(leader, []).append(lane)
+    yield from together.items()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -150,6 +150,14 @@ class Journal:
             elif not self._window:
                 after = await self._fill_window(after)
 
+    async def read_again(self, after: int, through: int, limit: int) -> Block:
+        """Return committed frames with `after` < number <= `through`, at most `limit`, from the file; behind damaged or pruned rows.
+
+        A block without frames has `last_seq` == `through`.
+        """
+        block, _ = await self._loop.run_in_executor(self._reader, self._file.read, after, through + 1, limit)
+        return block if block.frames else Block(through + 1, [])
+
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
         """Return the session's cipher keys, newest first."""
         return self._keys.get((slot, session), ())

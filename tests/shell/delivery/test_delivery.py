@@ -1,39 +1,25 @@
 """Delivery takes journalled frames to Kafka in order, dead-letters what it cannot read, and waits out what is away."""
 
 import asyncio
+import dataclasses
 import json
-import time
+import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from connector.core.avro import TickSchema, decode, registry_prefix
-from connector.core.frame import Received
-from connector.core.isin import with_check_digit
 from connector.core.partition import partition
 from connector.schema_files import bond_tick
 from connector.settings import JournalSettings, load
 from connector.shell import kafka_client
 from connector.shell.delivery import Delivery, Kafka
+from connector.shell.delivery.sorter import Sorter
 from connector.shell.journal import Journal
 from tests.kafka.reader import create_topics, read_all
+from tests.shell.delivery.frames import ISINS, frame, record
 
 SCHEMA = TickSchema(bond_tick())
-SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
-ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(8)]
-
-
-def record(isin=ISINS[0], volume=1, accumulated=1, price="10575.00"):
-    """Return one record's text."""
-    columns = SAMPLE.split("^")
-    columns[0], columns[6], columns[7], columns[16] = isin, price, str(volume), str(accumulated)
-    return "^".join(columns)
-
-
-def frame(*records, raw=None, slot=0):
-    """Return a frame received just now."""
-    return Received(time.time_ns(), slot, 7, False, raw or (f"0|H0BJCNT0|{len(records):03d}|" + "^".join(records)).encode())
 
 
 class Rig:
@@ -53,7 +39,8 @@ class Rig:
             Kafka(
                 names.ticks,
                 names.dead_letters,
-                lambda: kafka_client.make_producer(settings.kafka, "test"),
+                lambda: kafka_client.leaders(settings.kafka, "test"),
+                lambda broker: kafka_client.make_producer(settings.kafka, "test", broker),
                 kafka_client.start,
                 kafka_client.abandon,
             ),
@@ -155,21 +142,20 @@ async def test_a_restart_delivers_what_was_not_finished_and_only_that(start):
     assert len({value["tick_id"] for value in values}) == 200
 
 
-async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start, monkeypatch):
-    """A failed batch ends the producer; a new one sends again from the first unacknowledged record, copies bear equal identities."""
+async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
+    """A dead sender ends the producer; a new one sends again from the first unacknowledged record, copies bear equal identities."""
     rig = await start()
+    producers = []
+    make = rig.delivery._kafka.make_producer
+    rig.delivery._kafka = dataclasses.replace(
+        rig.delivery._kafka, make_producer=lambda broker: producers.append(make(broker)) or producers[-1]
+    )
     await rig.deliver(frame(record(accumulated=0)))
-    lane = next(lane for lane in rig.delivery._lanes.values() if lane.acknowledged)
-    create, failures = lane._create, iter(range(2))
-
-    def failing():
-        builder = create()
-        if next(failures, None) is not None:
-            monkeypatch.setattr(builder, "close", lambda: (_ for _ in ()).throw(OSError("cut")), raising=True)
-        return builder
-
-    monkeypatch.setattr(lane, "_create", failing)
-    await rig.deliver(*[frame(record(accumulated=number)) for number in range(1, 300)])
+    for _ in range(3):
+        for number in range(1, 300):
+            rig.journal.append(frame(record(accumulated=number)))
+        producers[-1]._sender.sender_task.cancel()
+        await rig.deliver()
     identities = {}
     for one in await rig.read(rig.names.ticks):
         value = decode(one.value, SCHEMA)
@@ -177,8 +163,25 @@ async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start, mo
     assert sorted(identities) == list(range(300))
     assert all(len(copies) == 1 for copies in identities.values())
     counts = rig.delivery.counts
-    assert counts.rebuilds >= 1
-    assert (counts.decoded, counts.acknowledged) == (300, 300)
+    assert counts.rebuilds == len(producers) - 1 == 3
+    assert (counts.decoded, counts.acknowledged) == (898, 898)
+
+
+async def test_a_record_too_large_for_the_topic_becomes_a_dead_letter(start):
+    """The topic taking at most 4 KiB a batch, one tick alone is larger: it is a dead letter, everything else arrives in order."""
+    rig = await start(topics=False)
+    create_topics(rig.bootstrap, {rig.names.ticks: 6}, max_message_bytes="4096")
+    create_topics(rig.bootstrap, {rig.names.dead_letters: 1})
+    rng = random.Random(4)
+    large = record(ISINS[3], accumulated=50) + "".join(f"^{rng.randbytes(400).hex()}" for _ in range(10))
+    frames = [frame(record(ISINS[3], accumulated=number)) for number in range(200)]
+    await rig.deliver(*frames[:50], frame(large), *frames[51:])
+    (letter,) = await rig.read(rig.names.dead_letters)
+    assert (letter.key, letter.value, letter.header("reason")) == (ISINS[3].encode(), large.encode(), "KAFKA_REFUSED")
+    values = [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)]
+    assert list(dict.fromkeys(values)) == [number for number in range(200) if number != 50]
+    counts = rig.delivery.counts
+    assert (counts.decoded, counts.acknowledged, counts.in_flight) == (200, 199, 0)
 
 
 async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start, monkeypatch):
@@ -210,7 +213,7 @@ async def test_ticks_nobody_asked_for_are_published_and_counted(start):
     rig = await start()
     await rig.deliver(frame(record(ISINS[2])))
     assert rig.delivery.counts.unrequested == 0, "before the lists are known nothing is unrequested"
-    rig.delivery.requested = frozenset(ISINS[:1])
+    rig.delivery.request(frozenset(ISINS[:1]))
     await rig.deliver(frame(record(ISINS[0]), record(ISINS[1])))
     assert rig.delivery.counts.unrequested == 1
     assert rig.delivery.counts.acknowledged == 3
@@ -220,14 +223,14 @@ async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeyp
     """While the encoder raises, frames wait in the journal; once it works they arrive."""
     rig = await start()
     await rig.deliver(frame(record(accumulated=0)))
-    real = rig.delivery._place
-    monkeypatch.setattr(rig.delivery, "_place", lambda *_: 1 / 0)
+    real = Sorter.place
+    monkeypatch.setattr(Sorter, "place", lambda *_: 1 / 0)
     rig.journal.append(frame(record(accumulated=1)))
     async with asyncio.timeout(10):
         while "ZeroDivisionError" not in (rig.delivery.waiting_for or ""):
             await asyncio.sleep(0.02)
     assert rig.journal.pending == 1
-    monkeypatch.setattr(rig.delivery, "_place", real)
+    monkeypatch.setattr(Sorter, "place", real)
     await rig.deliver()
     assert [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)] == [0, 1]
 

@@ -1,129 +1,176 @@
-"""A lane sends one batch after the other, in order, and knows what Kafka has."""
+"""A lane sends one batch after the other, in order, knows what Kafka has, and finds the record Kafka refuses."""
 
 import asyncio
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
-from connector.shell.delivery.lane import SEALED_BATCHES, Departure, Lane, frame_of, position
-
-
-class Builder:
-    """Holds up to three records, as aiokafka's builder holds up to so many bytes."""
-
-    def __init__(self):
-        self.values = []
-        self.closed = False
-
-    def append(self, *, timestamp, key, value, headers):
-        """Take a record, or return None when full."""
-        if len(self.values) == 3:
-            return None
-        self.values.append(value)
-        return timestamp
-
-    def close(self):
-        """Take no more."""
-        self.closed = True
+from connector.core.dead_letter import DeadLetter
+from connector.shell.delivery.departure import Departure
+from connector.shell.delivery.lane import SEALED_BATCHES, Lane, frame_of, position
+from connector.shell.delivery.refusals import InvalidRecordError
+from tests.shell.delivery.fake_kafka import Builder
 
 
 class Producer:
-    """Takes batches; the test answers them."""
+    """Takes batches of three records; the test answers them."""
 
     def __init__(self):
         self.batches = asyncio.Queue()
 
-    create_batch = staticmethod(Builder)
+    @staticmethod
+    def create_batch():
+        """Return a builder for three records of one byte."""
+        return Builder(3)
 
     async def send_batch(self, builder, topic, *, partition):
         """Return the future of the batch's acknowledgement."""
         assert builder.closed
         answer = asyncio.get_running_loop().create_future()
-        await self.batches.put((builder.values, answer))
+        await self.batches.put(([record.value for record in builder.records], answer, topic))
         return answer
 
 
 @pytest.fixture
 async def lane():
-    """Return a lane over a producer, its acknowledged batches, and its task."""
+    """Return an open lane over a producer, its acknowledged batches, and its task."""
     one = Lane("ticks", 3, Departure())
-    one.producer = Producer()
-    one.restart(one.producer)
-    one.seen = []
-    one.task = asyncio.create_task(one.run(one.producer, one.seen.append))
+    one.producer, one.seen = Producer(), []
+    run(one)
     yield one
     one.task.cancel()
     await asyncio.wait([one.task])
 
 
+def run(lane):
+    """Open the lane and let it run."""
+    lane.open(lane.producer)
+    lane.task = asyncio.create_task(lane.run(lane.producer, lane.seen.append))
+
+
 def fill(lane, *numbers):
     """Append one record for each frame number."""
-    return [lane.append(position(number, 0), number, number, b"k", b"%d" % number, ()) for number in numbers]
+    return [lane.append(position(number, 0), number, number, b"k", b"%d" % (number % 10), ()) for number in numbers]
+
+
+async def answered(lane, error=None):
+    """Answer the next batch and return its values."""
+    async with asyncio.timeout(5):
+        values, answer, _ = await lane.producer.batches.get()
+        if error is None:
+            seen = len(lane.seen)
+            answer.set_result(None)
+            while len(lane.seen) == seen:
+                await asyncio.sleep(0)
+        else:
+            answer.set_exception(error)
+            with pytest.raises(type(error)):
+                await lane.task
+            lane.close()
+            run(lane)
+    return values
 
 
 async def test_one_batch_is_in_flight_and_the_rest_follows_in_order(lane):
-    """The next batch is sent when the one before is acknowledged, whatever came in meanwhile."""
-    fill(lane, 1, 2)
-    values, answer = await lane.producer.batches.get()
-    fill(lane, 3, 4, 5, 6)
-    await asyncio.sleep(0)
-    assert values == [b"1", b"2"]
+    """The second batch is sent after the first was acknowledged, records keep their order."""
+    fill(lane, 1, 2, 3, 4, 5)
+    values, answer, _ = await lane.producer.batches.get()
+    assert values == [b"1", b"2", b"3"]
+    await asyncio.sleep(0.02)
     assert lane.producer.batches.empty()
     answer.set_result(None)
-    values, answer = await lane.producer.batches.get()
-    assert values == [b"3", b"4", b"5"]
-    assert frame_of(lane.acknowledged) == 2
-    assert [batch.received_ns for batch in lane.seen] == [[1, 2]]
+    assert await answered(lane) == [b"4", b"5"]
+    assert [batch.received_ns for batch in lane.seen] == [[1, 2, 3], [4, 5]]
+    assert lane.acknowledged_records == 5
 
 
 async def test_the_oldest_unacknowledged_record_is_known(lane):
-    """It is the first record in flight, else the first that waits, else none."""
+    """It is the first of the batch in flight, then of those that wait, then none."""
     assert lane.first_unacknowledged() is None
-    fill(lane, 1, 2)
-    assert lane.first_unacknowledged() == position(1, 0)
-    _, answer = await lane.producer.batches.get()
-    fill(lane, 7)
-    assert lane.first_unacknowledged() == position(1, 0)
-    answer.set_result(None)
-    _, answer = await lane.producer.batches.get()
-    assert lane.first_unacknowledged() == position(7, 0)
-    answer.set_result(None)
-    while lane.first_unacknowledged() is not None:
-        await asyncio.sleep(0)
+    fill(lane, 1, 2, 3, 4)
+    assert await answered(lane) == [b"1", b"2", b"3"]
+    assert lane.first_unacknowledged() == position(4, 0)
+    await answered(lane)
+    assert lane.first_unacknowledged() is None
 
 
-async def test_a_record_kafka_has_is_not_sent_again(lane):
-    """After a restart records up to the acknowledged position are passed over, those behind it are sent."""
+async def test_what_kafka_has_is_not_sent_again_and_the_rest_is_read_again(lane):
+    """A lane that lost its producer is behind from its first unacknowledged record on; earlier ones are passed over."""
     fill(lane, 1, 2)
-    _, answer = await lane.producer.batches.get()
-    answer.set_result(None)
-    while lane.first_unacknowledged() is not None:
-        await asyncio.sleep(0)
+    await answered(lane)
+    fill(lane, 3)
     lane.task.cancel()
-    lane.restart(lane.producer)
+    lane.close()
+    assert lane.behind_from == position(3, 0)
+    run(lane)
     assert [batch is None for batch in fill(lane, 1, 2, 3)] == [True, True, False]
 
 
-async def test_a_refused_batch_ends_the_lane(lane):
-    """What Kafka refused a batch with is raised."""
-    fill(lane, 1)
-    _, answer = await lane.producer.batches.get()
-    answer.set_exception(ValueError("refused"))
-    with pytest.raises(ValueError, match="refused"):
-        await lane.task
+async def test_a_record_taken_is_not_taken_twice(lane):
+    """Offered again while it waits, a record is passed over."""
+    assert [batch is None for batch in fill(lane, 1, 2, 1, 2, 3)] == [False, False, True, True, False]
+    assert await answered(lane) == [b"1", b"2", b"3"]
 
 
 async def test_a_full_lane_makes_its_reader_wait(lane):
-    """With too many full batches waiting there is no room until one is sent."""
+    """With too many full batches waiting there is no room until one is sent, and a deadline ends the wait."""
     fill(lane, *range(1, 3 * (SEALED_BATCHES + 1) + 2))
     assert lane.is_full
-    waiting = asyncio.create_task(lane.room())
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    assert not await lane.room(0.01)
+    waiting = asyncio.create_task(lane.room(5))
     for _ in range(3):
-        _, answer = await lane.producer.batches.get()
-        answer.set_result(None)
+        await answered(lane)
+    assert await waiting
+
+
+async def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(lane):
+    """Of three records the second is refused: the others arrive, and it is known as the one to be a dead letter."""
+    fill(lane, 1, 2, 3)
+    assert await answered(lane, InvalidRecordError()) == [b"1", b"2", b"3"]
+    fill(lane, 1, 2, 3)
+    assert await answered(lane) == [b"1"]
+    assert await answered(lane, InvalidRecordError()) == [b"2"]
+    assert lane.refusals == {position(2, 0): ["InvalidRecordError"]}
+    lane.divert(position(2, 0), 2, DeadLetter("KAFKA_REFUSED", b"k", b"L", 2, []), "letters", 0)
+    fill(lane, 3, 4, 5)
+    values, answer, topic = await lane.producer.batches.get()
+    assert (values, topic) == ([b"L"], "letters")
+    answer.set_result(None)
+    assert await answered(lane) == [b"3", b"4", b"5"], "behind the guilty record batches are whole again"
+    assert [batch.reasons for batch in lane.seen] == [[], ["KAFKA_REFUSED"], []]
+    assert lane.refusals == {}
+
+
+async def test_a_batch_too_large_as_a_whole_is_remembered(lane):
+    """Where all records of a refused batch pass in halves, later batches are as small."""
+    fill(lane, 1, 2, 3)
+    await answered(lane, MessageSizeTooLargeError())
+    fill(lane, 1, 2, 3, 4, 5)
+    assert [await answered(lane) for _ in range(5)] == [[b"1"], [b"2"], [b"3"], [b"4"], [b"5"]]
+    assert lane.refusals == {}
+
+
+async def test_a_lane_that_leaves_takes_no_further_batch(lane):
+    """What is in flight is finished, what waits stays."""
+    fill(lane, 1, 2, 3, 4)
+    _, answer, _ = await lane.producer.batches.get()
+    assert lane.leave()
+    answer.set_result(None)
     async with asyncio.timeout(5):
-        await waiting
+        await lane.task
+    assert lane.first_unacknowledged() == position(4, 0)
+
+
+def test_failures_wait_longer_each_time():
+    """The pause before the next producer grows up to a bound, and an unanswered batch is said in words."""
+    lane = Lane("ticks", 0, Departure())
+    pauses = []
+    for _ in range(7):
+        lane.failed(TimeoutError(), 100.0, is_alone=True)
+        pauses.append(lane.retry_at - 100.0)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pauses[-2] == 5.0
+    assert lane.waiting_for == "no acknowledgement within 12 s"
 
 
 def test_a_position_orders_records_by_frame_and_place():

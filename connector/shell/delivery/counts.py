@@ -1,0 +1,37 @@
+"""What became of records in this run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.core.histogram import Latencies
+
+LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+OF_RECORDS = ("FIELD_", "KAFKA_")  # reasons of dead letters that were decoded records; the others are whole frames
+
+
+@dataclass(slots=True)
+class Counts:
+    """Decoded = acknowledged + dead letters (FIELD_*, KAFKA_REFUSED) + in flight."""
+
+    decoded: int = 0
+    acknowledged: int = 0
+    unrequested: int = 0
+    extended: int = 0
+    rebuilds: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    latencies: Latencies = field(default_factory=lambda: Latencies(LATENCY_BOUNDS))
+
+    @property
+    def in_flight(self) -> int:
+        """Records taken out of frames and not acknowledged yet."""
+        settled = sum(count for reason, count in self.dead_letters.items() if reason.startswith(OF_RECORDS))
+        return self.decoded - self.acknowledged - settled
+
+    def settle(self, received_ns: Sequence[int], reasons: Sequence[str], now_ns: int) -> None:
+        """Count one acknowledged batch: `received_ns` of its records, `reasons` where they are dead letters."""
+        if reasons:
+            self.dead_letters.update(reasons)
+        else:
+            self.acknowledged += len(received_ns)
+            self.latencies.observe(received_ns, now_ns)

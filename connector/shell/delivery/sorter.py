@@ -1,0 +1,116 @@
+"""Takes the records out of frames and puts each, encoded, into the lane of its partition."""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from connector.core import dead_letter
+from connector.core.avro import BadTick, TickEncoder, TickSchema
+from connector.core.dead_letter import DeadLetter
+from connector.core.frame import ENCRYPTED_PREFIX, BadFrame, CipherKey, Received, WireRecord, split
+from connector.core.partition import partition
+from connector.shell.delivery.counts import Counts
+from connector.shell.delivery.lane import Lane, frame_of, position
+
+log = structlog.get_logger("connector.delivery")
+
+
+class Sorter:
+    """Puts frames into lanes; what a lane has taken already it does not take again.
+
+    `ticks` and `dead_letters` are the lanes of both topics by partition; `keys(slot, session)` gives a session's cipher keys.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each argument is one neighbour
+        self,
+        schema: TickSchema,
+        prefix: bytes,
+        ticks: Sequence[Lane],
+        dead_letters: Sequence[Lane],
+        keys: Callable[[int, int], Sequence[CipherKey]],
+        counts: Counts,
+    ) -> None:
+        self.requested: frozenset[str] | None = None  # not known before the lists are
+        self.counted_through = 0  # frames up to this number are in `counts` already
+        self._width = schema.width
+        self._encoder = TickEncoder(schema, prefix)
+        self._schema_header = ("schema", schema.fingerprint.hex().encode())
+        self._ticks = ticks
+        self._dead_letters = dead_letters
+        self._keys = keys
+        self._counts = counts
+        self._routes: dict[str, tuple[bytes, Lane]] = {}
+
+    def lacks_key(self, frame: Received) -> bool:
+        """Return whether a frame is encrypted and no key of its session is there yet."""
+        return frame.raw.startswith(ENCRYPTED_PREFIX) and not self._keys(frame.slot, frame.session)
+
+    def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
+        """Put one frame's records into the lanes that are not behind, or, where they are named, into those only."""
+        encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
+        records = split(frame, self._width, self._keys(frame.slot, frame.session) if encrypted else ())
+        if isinstance(records, BadFrame):
+            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
+            return
+        received_ns = frame.received_ns
+        origin = self._encoder.origin(received_ns // 1_000_000)
+        headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
+        encode, routes, requested = self._encoder.encode, self._routes, self.requested
+        at = position(seq, 0)
+        unrequested = 0
+        for record in records:
+            tick = encode(record, origin)
+            if isinstance(tick, BadTick):
+                self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
+            else:
+                isin, timestamp_ms, value = tick
+                key, lane = routes.get(isin) or self._route(isin)
+                if lane.behind_from is None if serving is None else lane in serving:
+                    if lane.refusals and at in lane.refusals:
+                        self._divert(at, frame, record, key, lane)
+                    else:
+                        lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                if requested is not None and isin not in requested:
+                    unrequested += 1
+            at += 1
+        if seq > self.counted_through:
+            self.counted_through = seq
+            self._counts.decoded += len(records)
+            self._counts.unrequested += unrequested
+            self._note_extension(records)
+
+    def _note_extension(self, records: Sequence[WireRecord]) -> None:
+        """Count records with columns that KIS does not document, and warn of the first."""
+        width = self._width
+        for record in records:
+            if len(record.columns) > width:
+                if not self._counts.extended:
+                    log.warning("columns_added", columns=len(record.columns), documented=width, kept_in="extra")
+                self._counts.extended += 1
+
+    def _route(self, isin: str) -> tuple[bytes, Lane]:
+        key = isin.encode()
+        route = self._routes[isin] = key, self._ticks[partition(key, len(self._ticks))]
+        return route
+
+    def _letter_lane(self, key: bytes | None) -> Lane:
+        return self._dead_letters[partition(key, len(self._dead_letters)) if key else 0]
+
+    def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
+        lane = self._letter_lane(letter.key)
+        if lane.behind_from is not None if serving is None else lane not in serving:
+            return
+        if lane.refusals and at in lane.refusals:
+            letter = dead_letter.shortened(letter, frame_of(at))
+        batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
+        if batch is not None:
+            batch.reasons.append(letter.reason)
+
+    def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
+        """Send a tick Kafka refused as a dead letter, shortened where that was refused, too."""
+        refused_as, *further = lane.refusals[at]
+        letter = dead_letter.of_refused(frame, record, key, refused_as)
+        if further:
+            letter = dead_letter.shortened(letter, frame_of(at))
+        to = self._letter_lane(key)
+        lane.divert(at, frame.received_ns, letter, to.topic, to.partition)

@@ -1,0 +1,113 @@
+"""Brokers in memory, as delivery sees them through aiokafka: they refuse, hang, lose their leader, keep what they accepted."""
+
+import asyncio
+from types import SimpleNamespace
+
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+
+from connector.shell.delivery import Kafka
+
+TICKS, DEAD_LETTERS = "ticks", "letters"
+
+
+class Builder:
+    """Holds records up to a number of bytes; the first always fits."""
+
+    def __init__(self, most_bytes=600):
+        self.records = []
+        self.bytes = 0
+        self.closed = False
+        self._most_bytes = most_bytes
+
+    def append(self, *, timestamp, key, value, headers):
+        """Take a record, or return None when full."""
+        if self.records and self.bytes + len(value) > self._most_bytes:
+            return None
+        self.records.append(SimpleNamespace(timestamp=timestamp, key=key, value=value, headers=dict(headers)))
+        self.bytes += len(value)
+        return timestamp
+
+    def size(self):
+        """Return the bytes of all values."""
+        return self.bytes
+
+    def record_count(self):
+        """Return how many records there are."""
+        return len(self.records)
+
+    def close(self):
+        """Take no more."""
+        self.closed = True
+
+
+class Brokers:
+    """Two brokers that lead the partitions by turns, and everything they accepted, in order."""
+
+    def __init__(self, partitions=4):
+        self.leads = {(TICKS, number): f"broker-{number % 2}" for number in range(partitions)} | {(DEAD_LETTERS, 0): "broker-0"}
+        self.logs = {place: [] for place in self.leads}
+        self.most_batch_bytes = {TICKS: 10**6, DEAD_LETTERS: 10**6}
+        self.hanging = set()
+        self.refuses = lambda topic, records: None
+        self.producers = []
+        self.abandoned = []
+
+    def kafka(self):
+        """Return what a delivery reaches them by."""
+        return Kafka(TICKS, DEAD_LETTERS, self.leaders, self.producer, self.start, self.abandon)
+
+    async def leaders(self):
+        """Return who leads each partition."""
+        found = {}
+        for (topic, number), leader in self.leads.items():
+            found.setdefault(topic, {})[number] = leader
+        return found
+
+    def producer(self, leader):
+        """Return a producer that begins at a broker."""
+        self.producers.append(Producer(self, leader))
+        return self.producers[-1]
+
+    async def start(self, producer):
+        """Start a producer's sender."""
+        if producer.leader in self.hanging:
+            raise KafkaConnectionError("no broker answers")
+        producer._sender = SimpleNamespace(sender_task=asyncio.create_task(asyncio.Event().wait()))
+
+    async def abandon(self, producer):
+        """End a producer: what it has not answered is never written."""
+        self.abandoned.append(producer)
+        if producer._sender:
+            producer._sender.sender_task.cancel()
+            await asyncio.wait([producer._sender.sender_task])
+
+
+class Producer:
+    """Answers each batch a moment later, unless its broker hangs."""
+
+    create_batch = staticmethod(Builder)
+
+    def __init__(self, brokers, leader):
+        self.leader = leader
+        self._brokers = brokers
+        self._sender = None
+
+    async def send_batch(self, builder, topic, *, partition):
+        """Return the future of the batch's acknowledgement."""
+        assert builder.closed
+        answer = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(self._answer, builder, topic, partition, answer)
+        return answer
+
+    def _answer(self, builder, topic, partition, answer):
+        brokers = self._brokers
+        if brokers.leads[topic, partition] in {None, *brokers.hanging} or answer.done():
+            return
+        error = brokers.refuses(topic, builder.records)
+        if error is None and builder.bytes > brokers.most_batch_bytes[topic]:
+            error = MessageSizeTooLargeError()
+        if error:
+            answer.set_exception(error)
+        else:
+            brokers.logs[topic, partition] += builder.records
+            answer.set_result(None)

@@ -1,0 +1,216 @@
+"""Partitions do not hold each other up, and nothing is lost or reordered whatever one of them does."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from connector.core.avro import TickSchema, decode
+from connector.core.partition import partition
+from connector.schema_files import bond_tick
+from connector.shell.delivery import Delivery, delivery, lane
+from connector.shell.delivery.refusals import InvalidRecordError
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
+from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
+
+SCHEMA = TickSchema(bond_tick())
+
+
+async def plain():
+    """Return the framing of single objects."""
+    return SCHEMA.single_object_prefix
+
+
+@pytest.fixture
+async def work(monkeypatch):
+    """Return brokers, a journal, and a running delivery between them; pauses are short."""
+    monkeypatch.setattr(delivery, "LEADER_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and nothing is acknowledged during a turn
+    monkeypatch.setattr(delivery, "FRAMES_AGAIN", 32)
+    monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(lane, "ACK_SECONDS", 0.4)
+    monkeypatch.setattr(lane, "RETRY_SECONDS", (0.02,))
+    brokers, journal = Brokers(), MemoryJournal()
+    running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
+    task = asyncio.create_task(running.run())
+    yield brokers, journal, running
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def volumes(brokers):
+    """Return, for each bond, the accumulated volumes in the order its partition has them."""
+    found = defaultdict(list)
+    for (topic, _), held in brokers.logs.items():
+        for one in held if topic == TICKS else ():
+            found[one.key.decode()].append(decode(one.value, SCHEMA)["ACML_VOL"])
+    return found
+
+
+def has(brokers, isin):
+    """Return how many ticks of a bond its partition has."""
+    held = brokers.logs[TICKS, partition(isin.encode(), 4)]
+    return sum(one.key == isin.encode() for one in held)
+
+
+def assert_complete(brokers, count):
+    """Each bond's first copies are all there, in order."""
+    for isin in ISINS:
+        assert list(dict.fromkeys(volumes(brokers)[isin])) == list(range(count)), isin
+
+
+def trade(journal, first, last):
+    """Journal one tick of every bond for each accumulated volume."""
+    journal.append(*[frame(*[record(isin, accumulated=number) for isin in ISINS]) for number in range(first, last)])
+
+
+async def until(condition, seconds=10):
+    """Wait for a condition."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
+    """The others get everything meanwhile, one producer is given up for it, not more; then the partition gets all it missed, in order."""
+    brokers, journal, running = work
+    stuck = partition(ISINS[0].encode(), 4)
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    brokers.leads[TICKS, stuck] = None
+    trade(journal, 1, 600)
+    flowing = [isin for isin in ISINS if partition(isin.encode(), 4) != stuck]
+    assert flowing
+    await until(lambda: all(has(brokers, isin) == 600 for isin in flowing), 60)
+    assert journal.watermark == 1, "the watermark is the lowest"
+    await until(lambda: running.waiting_for == "a leader of the partition")
+    assert running.counts.rebuilds == 1
+    brokers.leads[TICKS, stuck] = "broker-0"
+    await until(lambda: journal.watermark == 600, 60)
+    assert_complete(brokers, 600)
+    assert (running.counts.decoded, running.counts.acknowledged, running.counts.in_flight) == (4800, 4800, 0)
+
+
+async def test_a_broker_that_hangs_costs_the_other_broker_nothing(work):
+    """Partitions of the healthy broker keep their producer; those of the other one go on once it answers."""
+    brokers, journal, _ = work
+    trade(journal, 0, 10)
+    await until(lambda: journal.watermark == 10)
+    healthy = [producer for producer in brokers.producers if producer.leader == "broker-1"]
+    brokers.hanging.add("broker-0")
+    trade(journal, 10, 500)
+    flowing = [isin for isin in ISINS if partition(isin.encode(), 4) % 2 == 1]
+    await until(lambda: all(has(brokers, isin) == 500 for isin in flowing))
+    await until(lambda: any(producer.leader == "broker-0" for producer in brokers.abandoned))
+    assert not set(healthy) & set(brokers.abandoned)
+    brokers.hanging.clear()
+    await until(lambda: journal.watermark == 500)
+    assert_complete(brokers, 500)
+
+
+async def test_a_full_lane_is_left_behind_and_catches_up_while_ticks_go_on(work, monkeypatch):
+    """A stuck lane holds a bounded number of batches; once it moves again it reads the rest itself, also what comes meanwhile."""
+    monkeypatch.setattr(lane, "ACK_SECONDS", 30)
+    brokers, journal, running = work
+    brokers.hanging.add("broker-1")
+    trade(journal, 0, 600)
+    flowing = [isin for isin in ISINS if partition(isin.encode(), 4) % 2 == 0]
+    await until(lambda: all(has(brokers, isin) == 600 for isin in flowing), 60)
+    stuck = [each for each in running.lanes if each.leader == "broker-1" or each.behind_from is not None]
+    assert stuck
+    assert all(len(each._sealed) < 600 for each in stuck)
+    brokers.hanging.clear()
+    for number in range(600, 700):
+        trade(journal, number, number + 1)
+        await asyncio.sleep(0.001)
+    await until(lambda: journal.watermark == 700, 60)
+    assert_complete(brokers, 700)
+    assert not any(each.behind_from for each in running.lanes)
+
+
+async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(work):
+    """The guilty tick is in the dead-letter topic with its text and reason, every other one is in its partition, in order."""
+    brokers, journal, running = work
+    brokers.refuses = lambda topic, records: (
+        InvalidRecordError() if topic == TICKS and any(_volume(one) == 123 and one.key == ISINS[0].encode() for one in records) else None
+    )
+    trade(journal, 0, 400)
+    await until(lambda: journal.watermark == 400, 30)
+    (letter,) = brokers.logs[DEAD_LETTERS, 0]
+    assert (letter.key, letter.value) == (ISINS[0].encode(), record(ISINS[0], accumulated=123).encode())
+    assert letter.headers["reason"] == b"KAFKA_REFUSED"
+    found = {isin: list(dict.fromkeys(held)) for isin, held in volumes(brokers).items()}
+    assert found.pop(ISINS[0]) == [number for number in range(400) if number != 123]
+    assert all(held == list(range(400)) for held in found.values())
+    counts = running.counts
+    assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.dead_letters) == (3200, 3199, 0, {"KAFKA_REFUSED": 1})
+
+
+def _volume(one):
+    return decode(one.value, SCHEMA)["ACML_VOL"]
+
+
+async def test_batches_too_large_as_a_whole_cost_no_record(work):
+    """A topic that takes less than our batches gets smaller ones; nothing becomes a dead letter."""
+    brokers, journal, running = work
+    trade(journal, 0, 5)
+    await until(lambda: journal.watermark == 5)
+    brokers.most_batch_bytes[TICKS] = 400
+    trade(journal, 5, 300)
+    await until(lambda: journal.watermark == 300, 30)
+    assert_complete(brokers, 300)
+    assert brokers.logs[DEAD_LETTERS, 0] == []
+    rebuilds = running.counts.rebuilds
+    trade(journal, 300, 600)
+    await until(lambda: journal.watermark == 600, 30)
+    assert running.counts.rebuilds == rebuilds, "the lower limit is known"
+
+
+async def test_a_producer_that_cannot_start_is_tried_again(work):
+    """While no broker answers, everything waits and says so."""
+    brokers, journal, running = work
+    brokers.hanging.update({"broker-0", "broker-1"})
+    trade(journal, 0, 10)
+    await until(lambda: "KafkaConnectionError" in (running.waiting_for or ""))
+    assert running.counts.rebuilds == 0, "what never ran is not rebuilt"
+    brokers.hanging.clear()
+    await until(lambda: journal.watermark == 10)
+    assert_complete(brokers, 10)
+    assert running.waiting_for is None
+
+
+async def test_a_cluster_out_of_reach_is_waited_out(work, monkeypatch):
+    """As long as nobody says who leads, failed lanes wait for it."""
+    brokers, journal, running = work
+    trade(journal, 0, 10)
+    await until(lambda: journal.watermark == 10)
+    leaders = brokers.leaders
+
+    async def unreachable():
+        raise KafkaConnectionError("nobody there")
+
+    monkeypatch.setattr(running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, unreachable, *_rest(running._kafka)))
+    brokers.hanging.update({"broker-0", "broker-1"})
+    trade(journal, 10, 20)
+    await until(lambda: "nobody there" in (running.waiting_for or ""))
+    monkeypatch.setattr(running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, leaders, *_rest(running._kafka)))
+    brokers.hanging.clear()
+    await until(lambda: journal.watermark == 20)
+    assert_complete(brokers, 20)
+
+
+def _rest(kafka):
+    return kafka.make_producer, kafka.start, kafka.abandon
+
+
+async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
+    """Received just now it waits for the key of its session, for a bounded time; then it is a dead letter."""
+    monkeypatch.setattr(delivery, "KEY_WAIT_SECONDS", 0.3)
+    brokers, journal, _ = work
+    journal.append(frame(raw=b"1|H0BJCNT0|001|abc"))
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 2)
+    (letter,) = brokers.logs[DEAD_LETTERS, 0]
+    assert letter.headers["reason"] == b"DECRYPT_NO_KEY"
+    assert_complete(brokers, 1)

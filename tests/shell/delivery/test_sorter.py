@@ -1,0 +1,114 @@
+"""Records go to the lane of their key; a lane that is behind takes them only when it is served."""
+
+import pytest
+
+from connector.core.avro import TickSchema
+from connector.core.frame import CipherKey
+from connector.core.partition import partition
+from connector.schema_files import bond_tick
+from connector.shell.delivery.counts import Counts
+from connector.shell.delivery.departure import Departure
+from connector.shell.delivery.lane import Lane, position
+from connector.shell.delivery.sorter import Sorter
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Builder
+from tests.shell.delivery.frames import ISINS, frame, record
+
+SCHEMA = TickSchema(bond_tick())
+
+
+class Sink(Lane):
+    """An open lane that only collects."""
+
+    def __init__(self, topic, number):
+        super().__init__(topic, number, Departure())
+        self._create = lambda: Builder(10**6)
+        self.is_open = True
+
+    def records(self):
+        """Return what it holds, as topic of the batch and record."""
+        batches = [*self._sealed, *([self._open] if self._open else [])]
+        return [(batch.topic, record) for batch in batches for record in batch.builder.records]
+
+
+@pytest.fixture
+def sorter():
+    """Return a sorter over four tick lanes and one of dead letters."""
+    counts, keys = Counts(), {}
+    ticks, letters = [Sink(TICKS, number) for number in range(4)], [Sink(DEAD_LETTERS, 0)]
+    one = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, letters, lambda *session: keys.get(session, ()), counts)
+    one.ticks, one.letters, one.cipher_keys, one.counts = ticks, letters, keys, counts
+    return one
+
+
+def lane_of(sorter, isin):
+    """Return the lane a bond's ticks go to."""
+    return sorter.ticks[partition(isin.encode(), 4)]
+
+
+def test_each_record_goes_to_the_partition_of_its_key(sorter):
+    """The records of one frame are spread over the lanes."""
+    sorter.place(1, frame(*[record(isin) for isin in ISINS]))
+    for isin in ISINS:
+        assert isin.encode() in {held.key for _, held in lane_of(sorter, isin).records()}
+    assert sorter.counts.decoded == len(ISINS)
+
+
+def test_a_lane_behind_is_passed_over_until_it_is_served(sorter):
+    """What the common reader passes over comes with the lane's own reading, and is counted once."""
+    lane = lane_of(sorter, ISINS[0])
+    lane.fall_behind(position(1, 0))
+    sorter.place(1, frame(record(ISINS[0])))
+    assert lane.records() == []
+    sorter.place(1, frame(record(ISINS[0])), [lane])
+    assert len(lane.records()) == 1
+    assert sorter.counts.decoded == 1
+
+
+def test_serving_one_lane_leaves_the_others_alone(sorter):
+    """Records of lanes that are not served are passed over, and dead letters with them."""
+    lane = lane_of(sorter, ISINS[0])
+    other = next(isin for isin in ISINS if lane_of(sorter, isin) is not lane)
+    sorter.place(1, frame(record(ISINS[0]), record(other), record(ISINS[0], price="x")), [lane])
+    assert [len(each.records()) for each in (lane, lane_of(sorter, other), sorter.letters[0])] == [1, 0, 0]
+
+
+def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
+    """In its own lane, to the dead-letter topic, with the record's text, the reason, and what Kafka said."""
+    lane = lane_of(sorter, ISINS[0])
+    lane.refusals[position(1, 1)] = ["MessageSizeTooLargeError"]
+    texts = [record(ISINS[0], accumulated=number) for number in range(3)]
+    sorter.place(1, frame(*texts))
+    topics, held = zip(*lane.records(), strict=True)
+    assert topics == (TICKS, DEAD_LETTERS, TICKS)
+    assert (held[1].key, held[1].value, held[1].headers["reason"]) == (ISINS[0].encode(), texts[1].encode(), b"KAFKA_REFUSED")
+    assert b"MessageSizeTooLargeError" in held[1].headers["detail"]
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_dead_letter_that_is_refused_is_shortened(sorter, bad):
+    """Only its beginning goes out, and says where the whole is."""
+    text = record(ISINS[0], price="x" if bad else "1.00") + "^" + "z" * 20_000
+    lane = sorter.letters[0] if bad else lane_of(sorter, ISINS[0])
+    lane.refusals[position(9, 0)] = ["MessageSizeTooLargeError"] if bad else ["MessageSizeTooLargeError"] * 2
+    sorter.place(9, frame(text))
+    ((_, held),) = lane.records()
+    assert held.value == text.encode()[: 16 * 1024]
+    assert b"frame 9" in held.headers["detail"]
+
+
+def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
+    """Plain frames lack nothing."""
+    encrypted = frame(raw=b"1|H0BJCNT0|001|abc")
+    assert sorter.lacks_key(encrypted)
+    assert not sorter.lacks_key(frame(record()))
+    sorter.cipher_keys[encrypted.slot, encrypted.session] = [CipherKey("k" * 32, "i" * 16)]
+    assert not sorter.lacks_key(encrypted)
+
+
+def test_records_wider_than_documented_are_counted(sorter):
+    """Columns KIS added are in the tick, and raise a counter once, however often the frame is read."""
+    wide = frame(record() + "^new", record(ISINS[1]) + "^new")
+    sorter.place(1, wide)
+    sorter.place(1, wide)
+    sorter.place(2, frame(record()))
+    assert sorter.counts.extended == 2
