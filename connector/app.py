@@ -194,12 +194,17 @@ class Connector:
         self._saved = remembered.from_text(await self.journal.recall(SAVED_LISTS))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self._status_reader.run(), name="status-reader")
-            if self._saved is not None and not await _within(self._status_reader.restored, SETTLE_SECONDS):
-                log.warning("saved_lists_used", lists=len(self._saved.entries), reason=self._status_reader.problem)
-                self._control.use_saved(self._saved)
+            await self._use_saved_unless_read(self._status_reader)
             await self._status_reader.restored.wait()
             known.cancel()
-            await self._control_reader.run()
+            group.create_task(self._control_reader.run(), name="control-reader")
+            await self._use_saved_unless_read(self._control_reader)
+
+    async def _use_saved_unless_read(self, reader: CompactedTopic) -> None:
+        """Put the lists kept from before in use where a topic cannot be read in time, be it out of reach or of a wrong shape."""
+        if self._saved is not None and not await _within(reader.restored, SETTLE_SECONDS):
+            log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
+            self._control.use_saved(self._previous_lists())
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
         known = self._status_topic.known(records)

@@ -33,6 +33,7 @@ class Deployment:
         self.names = names
         self.folder = folder
         self.log = folder / "connector.log"
+        self.journal = folder / "data" / "journal.db"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -44,7 +45,7 @@ class Deployment:
             "KIS_BOND_KIS__APPKEY": "test-appkey-0-0123456789012345678901",
             "KIS_BOND_KIS__APPSECRET": "test-appsecret-0",
             "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.02",
-            "KIS_BOND_JOURNAL__PATH": str(folder / "data" / "journal.db"),
+            "KIS_BOND_JOURNAL__PATH": str(self.journal),
             "KIS_BOND_HTTP__PORT": str(self.port),
             "KIS_BOND_REPLICAS__NAME": "test",
             **{f"KIS_BOND_TOPICS__{part.upper()}": getattr(names, part) for part in names.__slots__},
@@ -67,11 +68,16 @@ class Deployment:
         create_topics(self.bootstrap_servers, {names.ticks: 6, names.dead_letters: 1, names.events: 6})
         create_topics(self.bootstrap_servers, {names.control: 1, names.status: 1}, **{"cleanup.policy": "compact"})
 
-    async def start(self) -> None:
-        """Start the connector; its log goes on where an earlier one ended."""
+    async def start(self, *wrapper: str, stdout: int | None = None) -> None:
+        """Start the connector, under another command where one is given; its log goes on where an earlier one ended, or to a descriptor."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "connector", "run", env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                *wrapper,
+                *(sys.executable, "-m", "connector", "run"),
+                env=self.environment,
+                cwd=ROOT,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
             )
 
     async def end(self, number: int = signal.SIGTERM) -> int:
@@ -95,6 +101,14 @@ class Deployment:
                 return answer.status, await answer.json()
         except aiohttp.ClientError:
             return 0, {}
+
+    async def text(self, path: str) -> str:
+        """Return the body of one of the connector's endpoints; empty while it does not listen."""
+        try:
+            async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{self.port}{path}") as answer:
+                return await answer.text()
+        except aiohttp.ClientError:
+            return ""
 
     async def until_ready(self) -> None:
         """Wait until /readyz says 200."""
@@ -139,6 +153,11 @@ class Deployment:
     async def ticks(self) -> list[dict[str, Any]]:
         """Read and decode the tick topic."""
         return [decode(record.value or b"", SCHEMA) for record in await self.records(self.names.ticks)]
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Read the event topic, in the order of the events' times."""
+        found = [json.loads(record.value or b"null") for record in await self.records(self.names.events)]
+        return sorted(found, key=lambda event: str(event["at"]))
 
     async def latest(self, topic: str) -> dict[str, Any]:
         """Return the latest JSON value of each key, without tombstoned ones."""

@@ -1,0 +1,116 @@
+"""Plays the fault matrix against three real brokers and says, row by row, what came out.
+
+Examples:
+  python -m tests.faults                 all rows, shortened where the fault takes minutes
+  python -m tests.faults A2 A3 --full    two rows at their full length
+  python -m tests.faults --list          what there is
+  python -m tests.faults --table         write the results so far into docs/guarantee.md
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+
+from tests.faults import results
+from tests.faults.worker import ROWS
+
+ROW_SECONDS = 1500
+console = Console(highlight=False, soft_wrap=True)
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for; ends with 2 and a sentence where that is malformed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows of the matrix, such as A2 B1 C3; without any, all")
+    parser.add_argument("--full", action="store_true", help="let each fault last as long as the matrix says")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="clusters at work side by side (default 2)")
+    parser.add_argument("--seed", type=int, default=4, help="of the market and of every random fault (default 4)")
+    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
+    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--table", action="store_true", help="write the kept results into docs/guarantee.md and end")
+    given = parser.parse_args()
+    unknown = [name for name in given.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no row {', '.join(unknown)}; the rows are {', '.join(in_order())}")
+    return given
+
+
+def in_order() -> list[str]:
+    """Return the rows' numbers as the matrix has them."""
+    return sorted(ROWS, key=lambda name: (name[0], int(re.sub(r"\D", "", name))))
+
+
+def show(result: dict[str, Any], place: str) -> None:
+    """Print one row's outcome: what was not met, or its figures."""
+    verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
+    console.print(f"{place:>7} [bold]{result['row']:<4}[/]{verdict}  {result['seconds']:.0f} s  {result['fault']}")
+    for check in result["checks"]:
+        if not result["met"] or check["name"] not in results.COMMON:
+            console.print(f"{'':13}{'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}", markup=True)
+    if result["error"]:
+        console.print(result["error"], style="red", markup=False)
+
+
+async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[dict[str, Any]], total: int) -> None:
+    """Let one worker process play rows until none is left."""
+    command = [sys.executable, "-m", "tests.faults.worker", "--seed", str(given.seed), *(["--full"] if given.full else [])]
+    worker = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**24, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    while not names.empty():
+        name = names.get_nowait()
+        worker.stdin.write(f"{name}\n".encode())
+        line = await asyncio.wait_for(worker.stdout.readline(), ROW_SECONDS)
+        if not line:
+            raise RuntimeError(f"The worker that played {name} ended with {await worker.wait()}")
+        result = json.loads(line)
+        done.append(result)
+        results.keep(result)
+        if given.json:
+            print(json.dumps(result), flush=True)  # noqa: T201 - for scripts
+        else:
+            show(result, f"{len(done)}/{total}")
+    worker.stdin.close()
+    await worker.wait()
+
+
+async def main(given: argparse.Namespace) -> int:
+    """Play the rows and return the exit code: 0 all met, 5 some not."""
+    names: asyncio.Queue[str] = asyncio.Queue()
+    wanted = given.rows or in_order()
+    for name in wanted:
+        names.put_nowait(name)
+    done: list[dict[str, Any]] = []
+    started_at = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(given.jobs, len(wanted))):
+            group.create_task(work(names, given, done, len(wanted)))
+    failed = [result["row"] for result in done if not result["met"]]
+    if not given.json:
+        console.print(
+            f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s"
+            + ("" if not failed else f"; not met: {', '.join(failed)}")
+        )
+    return 5 if failed else 0
+
+
+if __name__ == "__main__":
+    asked = arguments()
+    if asked.list:
+        for name in in_order():
+            console.print(f"{name:<4} {ROWS[name].fault}: {ROWS[name].expected}")
+    elif asked.table:
+        results.write_table()
+    else:
+        sys.exit(asyncio.run(main(asked)))

@@ -1,0 +1,144 @@
+"""A TCP proxy that makes a link slow, cut, half-open or corrupt, in toxiproxy's words (Shopify/toxiproxy, README)."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+
+CHUNK_BYTES = 64 * 1024
+
+
+@dataclass
+class Toxics:
+    """What happens to the bytes of one direction.
+
+    `latency` in seconds for each chunk, `bandwidth` in bytes per second, `timeout`: swallowed, the connection stays (half-open).
+    `reset_peer`: chance for each chunk that it is dropped and the connection reset; `slicer`: bytes per slice; `limit_data`: bytes after
+    which the connection closes; `corrupt`: chance for each chunk that one bit of it flips.
+    """
+
+    latency: float = 0
+    bandwidth: float = 0
+    timeout: bool = False
+    reset_peer: float = 0
+    slicer: int = 0
+    limit_data: int | None = None
+    corrupt: float = 0
+
+
+class Reset(Exception):
+    """Ends a connection with RST."""
+
+
+@dataclass
+class Proxy:
+    """One port in front of one broker: `up` is what clients send, `down` what the broker answers."""
+
+    port: int
+    target_port: int
+    seed: int = 1
+    up: Toxics = field(default_factory=Toxics)
+    down: Toxics = field(default_factory=Toxics)
+
+    def __post_init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._links: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._random = Random(self.seed)
+        self.connections = 0
+        self.resets = 0
+        self.corrupted = 0
+
+    async def start(self) -> None:
+        """Listen, again on the same port after `stop`."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=CHUNK_BYTES)
+
+    async def stop(self) -> None:
+        """Refuse connections and reset those there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Reset every connection."""
+        for task, writer in list(self._links.items()):
+            _reset(writer)
+            task.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    def heal(self) -> None:
+        """Take all toxics away."""
+        self.up, self.down = Toxics(), Toxics()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links[task] = writer
+        self.connections += 1
+        try:
+            await self._link(reader, writer)
+        except (OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            pass  # a proxy's connections end in every way there is
+        finally:
+            self._links.pop(task)
+            writer.close()
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self.target_port, limit=CHUNK_BYTES)
+        pumps = [
+            asyncio.create_task(self._pump(reader, broker_writer, "up")),
+            asyncio.create_task(self._pump(broker_reader, writer, "down")),
+        ]
+        try:
+            done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if any(isinstance(pump.exception(), Reset) for pump in done):
+                self.resets += 1
+                _reset(writer)
+                _reset(broker_writer)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            broker_writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
+        passed = 0
+        while chunk := await reader.read(CHUNK_BYTES):
+            async for part in self._poisoned(chunk, self.up if direction == "up" else self.down):
+                writer.write(part)
+                with contextlib.suppress(ConnectionError):
+                    await writer.drain()
+                passed += len(part)
+            limit = (self.up if direction == "up" else self.down).limit_data
+            if limit is not None and passed >= limit:
+                return
+
+    async def _poisoned(self, chunk: bytes, toxics: Toxics) -> AsyncIterator[bytes]:
+        if toxics.timeout:
+            return
+        if toxics.reset_peer and self._random.random() < toxics.reset_peer:
+            raise Reset
+        if toxics.latency:
+            await asyncio.sleep(toxics.latency)
+        if toxics.corrupt and self._random.random() < toxics.corrupt:
+            self.corrupted += 1
+            place = self._random.randrange(len(chunk))
+            chunk = chunk[:place] + bytes([chunk[place] ^ 1 << self._random.randrange(8)]) + chunk[place + 1 :]
+        size = toxics.slicer or len(chunk)
+        for start in range(0, len(chunk), size):
+            part = chunk[start : start + size]
+            if toxics.bandwidth:
+                await asyncio.sleep(len(part) / toxics.bandwidth)
+            yield part
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST instead of FIN."""
+    made = writer.get_extra_info("socket")
+    if made is not None and made.fileno() >= 0:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -1,0 +1,210 @@
+"""One run: exchange, connector, cluster behind proxies, someone who watches, and the ledger at its end."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import signal
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from connector.core.avro import decode
+from connector.core.isin import with_check_digit
+from connector.core.partition import partition
+from simulator import Simulator
+from tests.conftest import TopicNames
+from tests.deployment import Deployment
+from tests.faults.cluster import ProxiedKafka
+from tests.faults.ledger import LEAST_TICKS, SCHEMA, Ledger, balance
+from tests.faults.row import Check, at_least, at_most, equal
+from tests.faults.watch import Watch
+from tests.kafka.reader import read_all
+
+PARTITIONS = 6
+DELIVERED_SECONDS = 240
+
+
+def bonds(count: int = PARTITIONS) -> list[str]:
+    """Return bonds whose ticks go to all partitions in turn."""
+    found: list[str] = []
+    number = 0
+    while len(found) < count:
+        isin = with_check_digit(f"KR10350{number:04d}")
+        if partition(isin.encode(), PARTITIONS) == len(found) % PARTITIONS:
+            found.append(isin)
+        number += 1
+    return found
+
+
+class Run:
+    """One connector under load; `ledger` is there once the block of `Rig.run` has ended."""
+
+    def __init__(self, cluster: ProxiedKafka, kis: Simulator, connector: Deployment, rate: float, isins: list[str]) -> None:
+        self.cluster = cluster
+        self.kis = kis
+        self.connector = connector
+        self.rate = rate
+        self.isins = isins
+        self.watch = Watch(connector)
+        self.ledger: Ledger
+        self.events: list[dict[str, Any]] = []
+        self.dates: Counter[str] = Counter()
+        self.connects_expected = 1
+        self._ticks: Counter[str] = Counter()
+        self._counted = 0
+
+    def market(self, rate: float | None = None) -> None:
+        """Let the market trade at the run's rate, or at another; 0 closes it."""
+        self.kis.rate = self.rate if rate is None else rate
+        self.watch.market(self.kis.rate)
+
+    async def passed(self, seconds: float) -> None:
+        """Let the market trade for so long: the fault's own time, nothing is waited for."""
+        await asyncio.sleep(seconds)
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait until a plain condition holds; AssertionError with the log's end where it does not in time."""
+
+        async def holds() -> bool:
+            return bool(condition())
+
+        await self.connector.until(holds, seconds)
+
+    def least_ticks(self) -> int:
+        """Return how many ticks were sent of the bond that had fewest."""
+        sent = self.kis.sent
+        for frame in itertools.islice(sent, self._counted, None):
+            self._ticks.update(record.tr_key for record in frame.records)
+        self._counted = len(sent)
+        return min(self._ticks[isin] for isin in self.isins)
+
+    def leader(self, number: int) -> int:
+        """Return the place, in `cluster.brokers`, of the broker that leads a partition of the tick topic."""
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - rows ask for it, a worker's start does not
+
+        admin = AdminClient({"bootstrap.servers": self.cluster.direct_servers, "log_level": 0})
+        found = admin.list_topics(self.connector.names.ticks, timeout=10).topics[self.connector.names.ticks]
+        return int(found.partitions[number].leader) - 1
+
+    def checks(self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None) -> list[Check]:
+        """Return what holds in every row; `missed` None where frames are missed at the edge by the fault itself."""
+        ledger = self.ledger
+        found = [
+            at_least("ticks of each bond", ledger.least_ticks, LEAST_TICKS),
+            equal("L", ledger.lost, lost),
+            equal("R", ledger.inversions, 0),
+            equal("unknown ticks", ledger.unknown, 0),
+            equal("law broken", len(ledger.watched.law_broken), 0),
+            equal("exchange held up, s", ledger.stall_seconds, 0),
+            at_most("connects", ledger.connects, self.connects_expected if connects is None else connects),
+            equal("exit code", ledger.exit_code, 0),
+        ]
+        return found if missed is None else [*found, equal("M", ledger.missed, missed)]
+
+
+class Rig:
+    """What a row is played on. `full`: the fault lasts as long as the matrix says, else shorter where that takes minutes."""
+
+    def __init__(self, cluster: ProxiedKafka, seed: int, *, full: bool) -> None:
+        self.cluster = cluster
+        self.seed = seed
+        self.full = full
+
+    @staticmethod
+    async def off_loop(act: Callable[[], Any]) -> Any:
+        """Do something that blocks, such as stopping a broker, beside the exchange and the proxies."""
+        return await asyncio.to_thread(act)
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self,
+        *,
+        rate: float = 600,
+        isins: list[str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        exchange: Mapping[str, Any] | None = None,
+        create_topics: Callable[[Deployment], None] = Deployment.create_topics,
+        prepare: Callable[["Run"], None] = lambda _: None,
+        least_ticks: int = LEAST_TICKS,
+    ) -> AsyncIterator[Run]:
+        """Begin a run with all bonds active and the market open; at the block's end heal, let it catch up, stop, and read everything back.
+
+        `settings` go to the connector's environment (`KAFKA__COMPRESSION`), `exchange` to the simulator; `prepare` sees the run before
+        the connector starts.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="kis-bond-fault-"))
+        names = TopicNames(**{name: f"f{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__})
+        async with Simulator(seed=self.seed, **(exchange or {})) as kis:
+            connector = Deployment(kis, self.cluster.direct_servers, names, folder)
+            connector.environment["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"] = self.cluster.bootstrap_servers
+            connector.environment |= {f"KIS_BOND_{name}": value for name, value in (settings or {}).items()}
+            await asyncio.to_thread(create_topics, connector)
+            run = Run(self.cluster, kis, connector, rate, isins or bonds())
+            prepare(run)
+            watching = asyncio.create_task(run.watch.run())
+            try:
+                await asyncio.to_thread(connector.write, "desk", {"instruments": run.isins})
+                await connector.start()
+                await connector.until_state("ACTIVE", run.isins, 60)
+                run.market()
+                yield run
+                await self._finish(run, watching, least_ticks)
+            except BaseException:
+                watching.cancel()
+                await self.cluster.heal()
+                raise
+            finally:
+                if connector.process and connector.process.returncode is None:
+                    await connector.end(signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    async def _finish(self, run: Run, watching: asyncio.Task[None], least_ticks: int) -> None:
+        await self.cluster.heal()
+        run.watch.healed()
+        connector = run.connector
+        await run.until(lambda: run.least_ticks() >= least_ticks, 300)
+        run.market(0)
+        await connector.until(lambda: _settled(connector), DELIVERED_SECONDS)
+        _, status = await connector.ask("/status")
+        watching.cancel()
+        exit_code = await connector.end()
+        servers = self.cluster.direct_servers
+        ticks, letters, events = await asyncio.gather(
+            *(asyncio.to_thread(read_all, servers, topic, seconds=60) for topic in (connector.names.ticks, connector.names.dead_letters)),
+            connector.events(),
+        )
+        run.events = events
+        run.dates = Counter(str(decode(record.value or b"", SCHEMA)["trade_date"]) for record in ticks)
+        run.ledger = await asyncio.to_thread(
+            balance,
+            run.kis.sent,
+            ticks,
+            letters,
+            status,
+            run.watch.figures(),
+            connects=len(run.kis.connects),
+            stall_seconds=round(run.kis.stats.max_stall_seconds, 2),
+            exit_code=exit_code,
+        )
+
+
+async def _settled(connector: Deployment) -> bool:
+    """Tell whether nothing is pending any more, twice in a row: the last frames may still be on their way from the exchange."""
+    counts = []
+    for _ in range(2):
+        _, status = await connector.ask("/status")
+        if not status or status["frames"]["pending"]:
+            return False
+        counts.append(status["frames"]["received"])
+        await asyncio.sleep(0.3)
+    return counts[0] == counts[1]
+
+
+def elapsed(since: float) -> float:
+    """Return the seconds since a `time.monotonic()`."""
+    return time.monotonic() - since

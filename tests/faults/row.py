@@ -1,0 +1,67 @@
+"""One row of the fault matrix: a fault, what is expected, and the checks of what came out."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure held against its bound."""
+
+    name: str
+    figure: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row by the number it has in the fault matrix."""
+
+    number: str
+    fault: str
+    expected: str
+    play: Callable[[Any], Awaitable[list[Check]]]
+
+
+ROWS: dict[str, Row] = {}
+
+
+def row(number: str, *, fault: str, expected: str) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
+    """Register a coroutine function of a `Rig` as a row."""
+
+    def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:
+        assert number not in ROWS, f"row {number} is there twice"
+        ROWS[number] = Row(number, fault, expected, play)
+        return play
+
+    return register
+
+
+def equal(name: str, figure: float, expected: float) -> Check:
+    """Hold a figure against the one it has to be."""
+    return Check(name, _text(figure), figure == expected)
+
+
+def at_most(name: str, figure: float, bound: float) -> Check:
+    """Hold a figure against an upper bound."""
+    return Check(name, f"{_text(figure)} (at most {_text(bound)})", figure <= bound)
+
+
+def at_least(name: str, figure: float, bound: float) -> Check:
+    """Hold a figure against a lower bound."""
+    return Check(name, f"{_text(figure)} (at least {_text(bound)})", figure >= bound)
+
+
+def told(name: str, figure: float | str) -> Check:
+    """Report a figure that has no bound."""
+    return Check(name, figure if isinstance(figure, str) else _text(figure), met=True)
+
+
+def true(name: str, met: bool) -> Check:
+    """Report whether something is so."""
+    return Check(name, "yes" if met else "no", met)
+
+
+def _text(figure: float) -> str:
+    return f"{figure:,.2f}".rstrip("0").rstrip(".") if isinstance(figure, float) else f"{figure:,}"

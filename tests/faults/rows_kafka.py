@@ -1,0 +1,407 @@
+"""Rows A: what Kafka's side may do."""
+
+import asyncio
+import os
+import time
+from functools import partial
+from random import Random
+
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from tests.deployment import Deployment
+from tests.faults.rig import Rig, Run
+from tests.faults.row import Check, at_least, at_most, equal, row, told
+from tests.kafka.process import free_ports
+from tests.kafka.reader import create_topics
+
+SESSION_SECONDS = 6  # of a broker, at these clusters
+ACK_SECONDS = 12  # after which the connector gives a producer up
+REQUEST_SECONDS = 5
+BATCH_TICKS = 700  # of 128 KiB at most: how many ticks one batch in doubt may repeat
+
+
+def figures(run: Run) -> list[Check]:
+    """Return what the matrix asks to be told of every row."""
+    watched = run.ledger.watched
+    return [
+        told("T, s", watched.catch_up_seconds),
+        told("memory, MiB", watched.peak_rss_mb),
+        told("journal, MiB", watched.peak_journal_mb),
+        told("rebuilds", run.ledger.rebuilds),
+    ]
+
+
+def admin(rig: Rig) -> AdminClient:
+    """Return the independent client's administration, past the proxies."""
+    return AdminClient({"bootstrap.servers": rig.cluster.direct_servers, "log_level": 0})
+
+
+async def alter(rig: Rig, topic: str, **configuration: str) -> None:
+    """Change a topic's configuration, with `_` for `.`."""
+    entries = [
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET) for name, value in configuration.items()
+    ]
+    await configure(rig, ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries))
+
+
+async def configure(rig: Rig, resource: ConfigResource) -> None:
+    """Change a configuration, and wait until it is so."""
+    client = admin(rig)  # it gives up what it was asked for when it is collected
+    (future,) = client.incremental_alter_configs([resource]).values()
+    await asyncio.wrap_future(future)
+
+
+@row("A1", fault="leader stopped cleanly, and back", expected="D = 0, U < 5 s")
+async def leader_stopped(rig: Rig) -> list[Check]:
+    """Leadership moves before the broker goes."""
+    async with rig.run() as run:
+        await run.passed(3)
+        await rig.off_loop(rig.cluster.brokers[run.leader(0)].server.stop)
+        await run.passed(5)
+    return [*run.checks(), equal("D", run.ledger.duplicates, 0), at_most("U, s", run.ledger.longest_gap_seconds, 5), *figures(run)]
+
+
+@row("A2", fault="leader killed, chased five times (three in the quick run)", expected="D = 0, U ≤ 8 s (session timeout 6 s + 2 s)")
+async def leader_killed(rig: Rig) -> list[Check]:
+    """The election is waited for, and the same sequence sent again."""
+    async with rig.run() as run:
+        for _ in range(5 if rig.full else 3):
+            await run.passed(2)
+            broker = rig.cluster.brokers[run.leader(0)]
+            await rig.off_loop(broker.server.kill)
+            await run.passed(SESSION_SECONDS + 1)
+            await rig.cluster.open()
+            await in_sync(rig, run)
+    return [
+        *run.checks(),
+        equal("D", run.ledger.duplicates, 0),
+        at_most("U, s", run.ledger.longest_gap_seconds, SESSION_SECONDS + 2),
+        *figures(run),
+    ]
+
+
+async def in_sync(rig: Rig, run: Run) -> None:
+    """Wait until every partition of the tick topic has all its replicas again: the next kill would leave fewer than two."""
+    topic = run.connector.names.ticks
+    found = await rig.off_loop(partial(_wait_in_sync, admin(rig), topic))
+    assert found, "the replicas did not come back in sync"
+
+
+def _wait_in_sync(client: AdminClient, topic: str) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        partitions = client.list_topics(topic, timeout=10).topics[topic].partitions.values()
+        if all(len(one.isrs) == len(one.replicas) for one in partitions):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@row("A3", fault="leader frozen for 60 s (25 s in the quick run), then thawed", expected="D ≤ a batch for each of its partitions; U told")
+async def leader_frozen(rig: Rig) -> list[Check]:
+    """Nothing is reset: requests time out, the old leader refuses when it is back; the other brokers' partitions go on."""
+    async with rig.run() as run:
+        await run.passed(3)
+        frozen = run.leader(0)
+        healthy = [number for number in range(6) if run.leader(number) != frozen]
+        rig.cluster.brokers[frozen].server.freeze()
+        await run.passed(60 if rig.full else 25)
+        rig.cluster.brokers[frozen].server.thaw()
+    gaps = run.ledger.watched.gaps
+    return [
+        *run.checks(),
+        at_most("D", run.ledger.duplicates, BATCH_TICKS * (6 - len(healthy))),
+        told("U of the frozen leader's partitions, s", max(gap for number, gap in gaps.items() if number not in healthy)),
+        at_most("U of the others, s", max(gaps[number] for number in healthy), 8),
+        *figures(run),
+    ]
+
+
+@row("A4", fault="follower frozen for 20 s", expected="U ≤ min(session timeout, replica lag) + 2 s = 7 s")
+async def follower_frozen(rig: Rig) -> list[Check]:
+    """Acknowledgements stall until the follower is out of the in-sync set: one topic partition, led by another broker."""
+
+    def one_led_by_the_first(connector: Deployment) -> None:
+        _create(connector, {number: [1, 2, 3] for number in range(6)}, rig)
+
+    async with rig.run(create_topics=one_led_by_the_first) as run:
+        await run.passed(3)
+        rig.cluster.brokers[2].server.freeze()
+        await run.passed(20)
+        rig.cluster.brokers[2].server.thaw()
+    return [*run.checks(), at_most("U, s", run.ledger.longest_gap_seconds, 7), told("D", run.ledger.duplicates), *figures(run)]
+
+
+def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig) -> None:
+    """Create the topics, those of ticks on the brokers given for each partition."""
+    names = connector.names
+    placed = NewTopic(names.ticks, len(replicas), replica_assignment=[replicas[number] for number in range(len(replicas))])
+    client = admin(rig)  # it gives up what it was asked for when it is collected
+    for future in client.create_topics([placed], operation_timeout=20).values():
+        future.result(timeout=30)
+    create_topics(connector.bootstrap_servers, {names.dead_letters: 1, names.events: 6})
+    create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, **{"cleanup.policy": "compact"})
+
+
+@row("A5", fault="two of three brokers killed for 5 min (20 s in the quick run)", expected="the journal takes all; D, T told")
+async def two_down(rig: Rig) -> list[Check]:
+    """Too few replicas: nothing is acknowledged, nothing is lost."""
+    async with rig.run() as run:
+        await run.passed(2)
+        for broker in rig.cluster.brokers[:2]:
+            await rig.off_loop(broker.server.kill)
+        await run.passed(300 if rig.full else 20)
+        await rig.cluster.heal()
+        run.watch.healed()
+    return [*run.checks(), told("D", run.ledger.duplicates), told("most frames pending", run.watch.max_pending), *figures(run)]
+
+
+@row(
+    "A6",
+    fault="all brokers killed for 10 min at 3,000 frames/s (25 s at 1,000 in the quick run)",
+    expected="the journal takes all and drains in order; memory flat: grows by at most 64 MiB",
+)
+async def all_down(rig: Rig) -> list[Check]:
+    """The journal grows, memory does not."""
+    async with rig.run(rate=3000 if rig.full else 1000) as run:
+        await run.passed(3)
+        before = rss_mb(run)
+        for broker in rig.cluster.brokers:
+            await rig.off_loop(broker.server.kill)
+        await run.passed(600 if rig.full else 25)
+        pending = run.watch.max_pending
+        await rig.cluster.heal()
+        run.watch.healed()
+    watched = run.ledger.watched
+    return [
+        *run.checks(),
+        told("D", run.ledger.duplicates),
+        at_most("growth of memory, MiB", watched.peak_rss_mb - before, 64),
+        told("frames pending at the outage's end", pending),
+        told("drained, frames/s beside the market's", round(pending / max(watched.catch_up_seconds, 0.1))),
+        *figures(run),
+    ]
+
+
+def rss_mb(run: Run) -> float:
+    """Return the connector's memory at this moment, in MiB."""
+    assert run.connector.process is not None
+    with open(f"/proc/{run.connector.process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123 - one line of the kernel's
+        return round(int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
+@row("A7", fault="outage longer than the journal (4 MiB)", expected="L = the counted losses exactly; loss events tell the same number")
+async def journal_too_small(rig: Rig) -> list[Check]:
+    """The newest frames are dropped, counted, and published once Kafka is back."""
+    async with rig.run(rate=2000, settings={"JOURNAL__MAX_BYTES": "4MiB"}) as run:
+        await run.passed(2)
+        for broker in rig.cluster.brokers:
+            await rig.off_loop(broker.server.kill)
+        await run.passed(15)
+        await rig.cluster.heal()
+        run.watch.healed()
+    ledger = run.ledger
+    events = [event["detail"] for event in run.events if event["event"] == "loss"]
+    return [
+        *run.checks(),
+        at_least("counted losses", ledger.counted_losses, 1),
+        equal("received - read back", ledger.received - ledger.delivered, ledger.counted_losses),
+        equal("losses in loss events", sum(detail["frames"] for detail in events), ledger.counted_losses),
+        *figures(run),
+    ]
+
+
+@row("A8", fault="rolling restart, five rounds (two in the quick run)", expected="D = 0; U told")
+async def rolling_restart(rig: Rig) -> list[Check]:
+    """Each broker in turn, stopped cleanly and started again once all replicas are in sync."""
+    async with rig.run() as run:
+        await run.passed(2)
+        for _ in range(5 if rig.full else 2):
+            for broker in rig.cluster.brokers:
+                await rig.off_loop(broker.server.stop)
+                await rig.cluster.open()
+                await in_sync(rig, run)
+    return [*run.checks(), equal("D", run.ledger.duplicates, 0), told("U, s", run.ledger.longest_gap_seconds), *figures(run)]
+
+
+@row(
+    "A9",
+    fault="one partition, on one broker alone, without its leader for 25 s",
+    expected="one rebuild, D ≤ a batch, U of the other partitions ≤ 2 s",
+)
+async def leaderless(rig: Rig) -> list[Check]:
+    """The others flow, and no producer is given up for the one again and again."""
+
+    def sixth_on_the_third(connector: Deployment) -> None:
+        _create(connector, {number: [3] if number == 5 else [1, 2] for number in range(6)}, rig)
+
+    async with rig.run(create_topics=sixth_on_the_third) as run:
+        await run.passed(3)
+        await rig.off_loop(rig.cluster.brokers[2].server.kill)
+        await run.passed(25)
+        await rig.cluster.open()
+    gaps = run.ledger.watched.gaps
+    return [
+        *run.checks(),
+        at_most("rebuilds of producers", run.ledger.rebuilds, 2),
+        at_most("D", run.ledger.duplicates, BATCH_TICKS),
+        at_most("U of the other partitions, s", max(gaps[number] for number in range(5)), 2),
+        told("U of the partition, s", gaps[5]),
+        *figures(run),
+    ]
+
+
+@row(
+    "A10",
+    fault="max.message.bytes below one record; then below a batch, above every record",
+    expected="dead letters = 1, then none; L = 0",
+)
+async def refused(rig: Rig) -> list[Check]:
+    """A refused batch is halved until the guilty record stands alone."""
+    async with rig.run(rate=1500) as run:
+        topic = run.connector.names.ticks
+        await alter(rig, topic, max_message_bytes="3000")
+        await run.passed(1)
+        await run.kis.emit(f"0|H0BJCNT0|001|{large(run)}")
+        await run.passed(3)
+        run.market(20_000)  # full batches
+        await run.passed(1.5)
+        run.market()
+        await alter(rig, topic, max_message_bytes="1048588")
+    ledger = run.ledger
+    return [
+        # The large record was sent past the market, so that it is received and dead-lettered beyond what the market counts as sent.
+        *run.checks(missed=-1),
+        equal("dead letters", ledger.dead_letters, 1),
+        told("D", ledger.duplicates),
+        told("U, s", ledger.longest_gap_seconds),
+        *figures(run),
+    ]
+
+
+def large(run: Run) -> str:
+    """Return a tick of the first bond that no compression makes small: eighteen columns KIS never had."""
+    sample = next(record.raw for frame in run.kis.sent for record in frame.records if record.tr_key == run.isins[0])
+    return "^".join([sample, *(Random(number).randbytes(300).hex() for number in range(18))])
+
+
+@row("A11", fault="the broker forgets the producer: records deleted, producer id expired", expected="L = 0, D ≤ a batch for each partition")
+async def forgotten_producer(rig: Rig) -> list[Check]:
+    """UNKNOWN_PRODUCER_ID or OUT_OF_ORDER_SEQUENCE: the producer is given up, what is in doubt is sent again."""
+    await configure(rig, producer_ids_expire_after("1500", AlterConfigOpType.SET))
+    try:
+        async with rig.run() as run:
+            await run.passed(2)
+            run.market(0)
+            await run.connector.until(partial(_nothing_pending, run))
+            await run.passed(5)
+            run.market()
+            await run.passed(2)
+    finally:
+        await configure(rig, producer_ids_expire_after(None, AlterConfigOpType.DELETE))
+    return [*run.checks(), at_most("D", run.ledger.duplicates, BATCH_TICKS * 6), *figures(run)]
+
+
+def producer_ids_expire_after(ms: str | None, how: AlterConfigOpType) -> ConfigResource:
+    """Return the change of the brokers' common configuration."""
+    return ConfigResource(
+        ResourceType.BROKER, "1", incremental_configs=[ConfigEntry("producer.id.expiration.ms", ms, incremental_operation=how)]
+    )
+
+
+async def _nothing_pending(run: Run) -> bool:
+    _, status = await run.connector.ask("/status")
+    return bool(status) and status["frames"]["pending"] == 0
+
+
+@row("A20", fault="connection cut after the request, before the response: 1,000 times (200 in the quick run)", expected="D = 0")
+async def acks_lost(rig: Rig) -> list[Check]:
+    """The same sequence is sent again, and the broker knows it."""
+    cuts = 1000 if rig.full else 200
+    async with rig.run() as run:
+        for proxy in rig.cluster.proxies:
+            proxy.resets, proxy.down.reset_peer = 0, 0.1
+        await run.until(lambda: sum(proxy.resets for proxy in rig.cluster.proxies) >= cuts, 600)
+        done = sum(proxy.resets for proxy in rig.cluster.proxies)
+    return [
+        *run.checks(),
+        at_least("cuts", done, cuts),
+        equal("D", run.ledger.duplicates, 0),
+        told("U, s", run.ledger.longest_gap_seconds),
+        *figures(run),
+    ]
+
+
+@row("A21", fault="half-open connections: a broker's bytes swallowed both ways for 20 s", expected=f"U ≤ 2·{REQUEST_SECONDS} s + 2 s")
+async def half_open(rig: Rig) -> list[Check]:
+    """No RST, no FIN: the request timeout bounds it, whatever the cluster itself thinks of the broker."""
+    async with rig.run() as run:
+        await run.passed(3)
+        cut = run.leader(0)
+        behind = [number for number in range(6) if run.leader(number) == cut]
+        proxy = rig.cluster.proxies[cut]
+        proxy.up.timeout = proxy.down.timeout = True
+        await run.passed(8)
+        proxy.heal()
+        await proxy.cut()
+        await run.passed(3)
+    gaps = run.ledger.watched.gaps
+    return [
+        *run.checks(),
+        told("D", run.ledger.duplicates),
+        at_most("U, s", max(gaps[number] for number in behind), 2 * REQUEST_SECONDS + 2),
+        at_most("U of the other brokers' partitions, s", max(gap for number, gap in gaps.items() if number not in behind), 2),
+        *figures(run),
+    ]
+
+
+@row("A22", fault="every broker moves to another address; the bootstrap name leads to the new ones", expected=f"T ≤ {ACK_SECONDS} s + 6 s")
+async def moved(rig: Rig) -> list[Check]:
+    """aiokafka never asks the bootstrap servers again: a producer without acknowledgement is given up, the next one asks them."""
+    old = [proxy.port for proxy in rig.cluster.proxies]
+    new = free_ports(3)
+    async with rig.run() as run:
+        await run.passed(3)
+        rig.cluster.advertise(new)
+        for proxy in rig.cluster.proxies:
+            await proxy.stop()
+        await rig.off_loop(rig.cluster.stop)
+        # The first new address is also what the bootstrap name leads to: the old first port forwards there.
+        await rig.cluster.open()
+        name = rig.cluster.forward(old[0], 0)
+        await name.start()
+        run.watch.healed()
+        await run.passed(25)
+    await name.stop()
+    rig.cluster.bootstrap_servers = ",".join(f"127.0.0.1:{port}" for port in new)
+    return [
+        *run.checks(),
+        told("D", run.ledger.duplicates),
+        at_most("T, s", run.ledger.watched.catch_up_seconds, ACK_SECONDS + 6),
+        *figures(run)[1:],
+    ]
+
+
+@row(
+    "A23",
+    fault="bits of broker responses and client requests flip, one chunk in 50, for 15 s",
+    expected="L = 0, a rebuild at most costs repeats",
+)
+async def corrupted(rig: Rig) -> list[Check]:
+    """Whatever the client makes of garbage, its sender's death included, the next producer goes on."""
+    async with rig.run() as run:
+        await run.passed(2)
+        for proxy in rig.cluster.proxies:
+            proxy.corrupted, proxy.down.corrupt = 0, 0.02
+        await run.passed(15)
+        flipped = sum(proxy.corrupted for proxy in rig.cluster.proxies)
+        for proxy in rig.cluster.proxies:
+            proxy.heal()
+            await proxy.cut()
+    return [
+        *run.checks(),
+        at_least("bits flipped", flipped, 10),
+        told("D", run.ledger.duplicates),
+        told("U, s", run.ledger.longest_gap_seconds),
+        *figures(run),
+    ]

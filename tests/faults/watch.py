@@ -1,0 +1,120 @@
+"""Looks at a running connector several times a second: acknowledgements, memory, journal, and whether nothing went missing in between."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.deployment import Deployment
+from tests.faults.ledger import Watched
+
+EVERY_SECONDS = 0.15
+METRICS_EVERY = 5  # of that many samples one reads /metrics, too
+MIB = 2**20
+
+
+class Watch:
+    """Samples of one connector while the market is on; `market_on` and `healed` say what the figures count from."""
+
+    def __init__(self, connector: Deployment) -> None:
+        self._connector = connector
+        self._acknowledged: dict[int, tuple[int, float]] = {}
+        self._gaps: dict[int, float] = {}
+        self._market_on = False
+        self._healed_at: float | None = None
+        self._caught_up_at: float | None = None
+        self._slack = 50
+        self._peak_rss = 0
+        self._peak_journal = 0
+        self._law_broken: list[str] = []
+        self._samples = 0
+        self.max_pending = 0
+
+    def market(self, rate: float) -> None:
+        """Count gaps from now on while ticks come, and no longer once they stop."""
+        self._market_on = rate > 0
+        self._slack = max(50, int(rate / 2))
+        now = time.monotonic()
+        self._acknowledged = {number: (count, now) for number, (count, _) in self._acknowledged.items()}
+
+    def healed(self) -> None:
+        """Begin to count the time until pending frames are half a second's worth."""
+        self._healed_at, self._caught_up_at = time.monotonic(), None
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self._sizes()
+            _, status = await self._connector.ask("/status")
+            if status:
+                self._samples += 1
+                self._look(status)
+                if self._samples % METRICS_EVERY == 0:
+                    self._check_metrics(await self._connector.text("/metrics"))
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def figures(self) -> Watched:
+        """Return what was seen."""
+        catch_up = (self._caught_up_at or time.monotonic()) - self._healed_at if self._healed_at else 0.0
+        return Watched(
+            {number: round(gap, 2) for number, gap in sorted(self._gaps.items())},
+            round(catch_up, 2),
+            round(self._peak_rss / MIB, 1),
+            round(self._peak_journal / MIB, 2),
+            self._law_broken[:5],
+            self._samples,
+        )
+
+    def _look(self, status: dict[str, Any]) -> None:
+        now = time.monotonic()
+        frames, ticks = status["frames"], status["ticks"]
+        lost = sum(frames["lost"].values())
+        if frames["received"] != frames["finished"] + frames["pending"] + lost:
+            self._law_broken.append(f"frames {frames}")
+        letters = sum(count for reason, count in ticks["dead_letters"].items() if reason.startswith(("FIELD_", "KAFKA_")))
+        if ticks["decoded"] != ticks["acknowledged"] + letters + ticks["in_flight"] or ticks["in_flight"] < 0:
+            self._law_broken.append(f"ticks {ticks}")
+        self.max_pending = max(self.max_pending, frames["pending"])
+        if self._healed_at and self._caught_up_at is None and frames["pending"] <= self._slack:
+            self._caught_up_at = now
+        for lane in status["delivery"]["lanes"]:
+            if lane["topic"] == self._connector.names.ticks:
+                self._note(lane["partition"], lane["acknowledged"], now)
+
+    def _note(self, partition: int, count: int, now: float) -> None:
+        before, since = self._acknowledged.get(partition, (-1, now))
+        if self._market_on:
+            self._gaps[partition] = max(self._gaps.get(partition, 0.0), now - since)
+        if count != before or not self._market_on:
+            self._acknowledged[partition] = (count, now)
+
+    def _check_metrics(self, text: str) -> None:
+        value: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name.startswith("kis_bond_frames"):
+                    value[sample.name] = value.get(sample.name, 0) + sample.value
+        settled = value.get("kis_bond_frames_finished_total", 0) + value.get("kis_bond_frames_lost_total", 0)
+        if value and value["kis_bond_frames_received_total"] != settled + value["kis_bond_frames_pending"]:
+            self._law_broken.append(f"/metrics {value}")
+
+    def _sizes(self) -> None:
+        process = self._connector.process
+        if process is not None and process.returncode is None:
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+            except OSError:
+                return
+            self._peak_rss = max(
+                self._peak_rss, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0
+            )
+        self._peak_journal = max(self._peak_journal, sum(_size(path) for path in self._connector.journal.parent.glob("*")))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

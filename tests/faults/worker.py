@@ -1,0 +1,60 @@
+"""Plays rows, one for each line on stdin, on one cluster; says on stdout what came out, as lines of JSON."""
+
+import argparse
+import asyncio
+import json
+import platform
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.faults import rows_feed, rows_kafka, rows_process  # noqa: F401 - they register their rows
+from tests.faults.cluster import ProxiedKafka
+from tests.faults.rig import Rig
+from tests.faults.row import ROWS, Row
+
+
+async def play(row: Row, rig: Rig) -> dict[str, Any]:
+    """Play one row and return its result as JSON holds it."""
+    started_at = time.monotonic()
+    try:
+        checks = await row.play(rig)
+        error = None
+    except Exception:  # noqa: BLE001 - a row that broke is a row not met; the others go on
+        checks, error = [], traceback.format_exc()
+    return {
+        "row": row.number,
+        "variant": "full" if rig.full else "quick",
+        "fault": row.fault,
+        "expected": row.expected,
+        "met": error is None and all(check.met for check in checks),
+        "checks": [{"name": check.name, "figure": check.figure, "met": check.met} for check in checks],
+        "error": error,
+        "seconds": round(time.monotonic() - started_at, 1),
+        "seed": rig.seed,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+async def serve(seed: int, *, full: bool) -> None:
+    """Play the rows named on stdin until it closes."""
+    cluster = await asyncio.to_thread(ProxiedKafka, seed=seed)
+    try:
+        await cluster.open()
+        rig = Rig(cluster, seed, full=full)
+        while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
+            await cluster.heal()
+            print(json.dumps(await play(ROWS[name], rig)), flush=True)  # noqa: T201 - the pipe to the parent
+    finally:
+        await cluster.shut()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--full", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(serve(given.seed, full=given.full))
