@@ -2,8 +2,25 @@
 
 import asyncio
 import contextlib
+import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from tests.faults.proxy import Proxy
 from tests.kafka.launcher import START_SECONDS, Broker, JavaKafka, wait_for_brokers
@@ -94,3 +111,101 @@ class ProxiedKafka(JavaKafka):
                 "inter.broker.listener.name": "DIRECT",
             }
         )
+
+
+USER, PASSWORD = "bond", "bond-password"
+
+
+@dataclass
+class GuardedKafka(ProxiedKafka):
+    """Asks the connector for a password (SCRAM) and has its rights in ACLs; everybody else may do everything."""
+
+    def introduce(self, run: Any) -> None:
+        """Give a run's connector its password."""
+        file = run.connector.folder / "password"
+        file.write_text(PASSWORD)
+        run.connector.environment |= {
+            "KIS_BOND_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KIS_BOND_KAFKA__SASL_MECHANISM": "SCRAM-SHA-256",
+            "KIS_BOND_KAFKA__SASL_USERNAME": USER,
+            "KIS_BOND_KAFKA__SASL_PASSWORD_FILE": str(file),
+        }
+
+    async def admit(self) -> None:
+        """Make the connector's user."""
+        scram = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), PASSWORD.encode())
+        await self._ask(lambda client: client.alter_user_scram_credentials([scram]))
+
+    async def revoke(self, topic: str) -> None:
+        """Take the right to write a topic away; it may still be described."""
+        await self._ask(lambda client: client.create_acls(_rights(topic)))
+
+    async def restore(self, topic: str) -> None:
+        """Take the topic's ACLs away, and so the refusal."""
+        anything = AclBindingFilter(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        await self._ask(lambda client: client.delete_acls([anything]))
+
+    async def _ask(self, ask: Callable[[AdminClient], dict[Any, Any]]) -> None:
+        client = AdminClient({"bootstrap.servers": self.direct_servers, "log_level": 0})
+        for future in ask(client).values():
+            await asyncio.wrap_future(future)
+
+    def _of(self, broker: Broker, voters: str) -> dict[str, str]:
+        return super()._of(broker, voters) | {
+            "listener.security.protocol.map": "PROXIED:SASL_PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+            "listener.name.proxied.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "true",
+            "super.users": "User:ANONYMOUS",
+        }
+
+
+def _rights(topic: str) -> list[AclBinding]:
+    return [
+        AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{USER}", "*", operation, permission)
+        for operation, permission in (
+            (AclOperation.WRITE, AclPermissionType.DENY),
+            (AclOperation.DESCRIBE, AclPermissionType.ALLOW),
+        )
+    ]
+
+
+@dataclass
+class TwoDiskKafka(ProxiedKafka):
+    """The last broker has a second log directory, on a small volume of its own. Needs root."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        second = self._second
+        identity = (second / "meta.properties").read_bytes()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", second], check=True)
+        (second / "meta.properties").write_bytes(identity)
+
+    @property
+    def _second(self) -> Path:
+        return self.brokers[-1].folder / "data-2"
+
+    def fill(self) -> None:
+        """Take the rest of the small volume."""
+        with (self._second / "filler").open("ab", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"\0" * 4096)
+
+    def offline(self) -> bool:
+        """Tell whether the broker has given the directory up."""
+        log = self.brokers[-1].server.log.read_text(errors="replace")
+        return "data-2" in log and "offline" in log.lower()
+
+    def close(self) -> None:
+        """Kill all brokers, and delete their data."""
+        for broker in self.brokers:
+            broker.server.kill()
+        subprocess.run(["umount", "-l", self._second], check=False)
+        super().close()
+
+    def _of(self, broker: Broker, voters: str) -> dict[str, str]:
+        of_broker = super()._of(broker, voters)
+        return of_broker | ({"log.dirs": f"{broker.folder / 'data'},{broker.folder / 'data-2'}"} if broker.node == self.size else {})

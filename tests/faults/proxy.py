@@ -34,6 +34,14 @@ class Reset(Exception):
 
 
 @dataclass
+class Link:
+    """One connection through the proxy; a deaf one swallows everything and stays open."""
+
+    writer: asyncio.StreamWriter
+    is_deaf: bool = False
+
+
+@dataclass
 class Proxy:
     """One port in front of one broker: `up` is what clients send, `down` what the broker answers."""
 
@@ -45,7 +53,7 @@ class Proxy:
 
     def __post_init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._links: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._links: dict[asyncio.Task[None], Link] = {}
         self._random = Random(self.seed)
         self.connections = 0
         self.resets = 0
@@ -65,10 +73,15 @@ class Proxy:
 
     async def cut(self) -> None:
         """Reset every connection."""
-        for task, writer in list(self._links.items()):
-            _reset(writer)
+        for task, link in list(self._links.items()):
+            _reset(link.writer)
             task.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
+
+    def deafen(self) -> None:
+        """Make the connections there are half-open: nothing passes, nobody is told; new ones work."""
+        for link in self._links.values():
+            link.is_deaf = True
 
     def heal(self) -> None:
         """Take all toxics away."""
@@ -77,27 +90,27 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._links[task] = writer
+        link = self._links[task] = Link(writer)
         self.connections += 1
         try:
-            await self._link(reader, writer)
+            await self._join(reader, link)
         except (OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass  # a proxy's connections end in every way there is
         finally:
             self._links.pop(task)
             writer.close()
 
-    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _join(self, reader: asyncio.StreamReader, link: Link) -> None:
         broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self.target_port, limit=CHUNK_BYTES)
         pumps = [
-            asyncio.create_task(self._pump(reader, broker_writer, "up")),
-            asyncio.create_task(self._pump(broker_reader, writer, "down")),
+            asyncio.create_task(self._pump(reader, broker_writer, link, "up")),
+            asyncio.create_task(self._pump(broker_reader, link.writer, link, "down")),
         ]
         try:
             done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             if any(isinstance(pump.exception(), Reset) for pump in done):
                 self.resets += 1
-                _reset(writer)
+                _reset(link.writer)
                 _reset(broker_writer)
         finally:
             for pump in pumps:
@@ -105,9 +118,11 @@ class Proxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             broker_writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link, direction: str) -> None:
         passed = 0
         while chunk := await reader.read(CHUNK_BYTES):
+            if link.is_deaf:
+                continue
             async for part in self._poisoned(chunk, self.up if direction == "up" else self.down):
                 writer.write(part)
                 with contextlib.suppress(ConnectionError):

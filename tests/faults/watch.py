@@ -40,8 +40,8 @@ class Watch:
         self._acknowledged = {number: (count, now) for number, (count, _) in self._acknowledged.items()}
 
     def healed(self) -> None:
-        """Begin to count the time until pending frames are half a second's worth."""
-        self._healed_at, self._caught_up_at = time.monotonic(), None
+        """Begin to count the time until pending frames are half a second's worth, unless that began already."""
+        self._healed_at = self._healed_at or time.monotonic()
 
     async def run(self) -> None:
         """Sample until cancelled."""
