@@ -37,7 +37,9 @@ async def produce(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for lane in lanes:
-            lane.close()
-        await abandon(producer)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:  # a stop that comes just now must not leave a producer behind that still sends
+            for lane in lanes:
+                lane.close()
+            await abandon(producer)
