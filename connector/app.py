@@ -371,7 +371,12 @@ class Connector:
                 "unrequested": counts.unrequested,
                 "dead_letters": dict(counts.dead_letters),
             },
-            "journal": {"bytes": journal.used_bytes, "max_bytes": self._settings.journal.max_bytes, "error": journal.write_error},
+            "journal": {
+                "bytes": journal.used_bytes,
+                "max_bytes": self._settings.journal.max_bytes,
+                "error": journal.write_error,
+                "set_aside": journal.set_aside,
+            },
             "delivery": self.delivery.view(),
             "slots": _by_name(self._records, status.SLOT),
             "lists": _by_name(self._records, status.LIST),

@@ -60,6 +60,7 @@ class Figures(Collector):
         yield CounterMetricFamily("kis_bond_frames_finished", "Frames acknowledged by Kafka or dead-lettered", value=journal.finished)
         yield _labelled(CounterMetricFamily, "kis_bond_frames_lost", "Frames received but given up", "reason", journal.lost)
         yield GaugeMetricFamily("kis_bond_frames_pending", "Frames received and not finished", value=journal.pending)
+        yield CounterMetricFamily("kis_bond_journals_set_aside", "Journal files given up as damaged or failing", value=journal.set_aside)
         yield GaugeMetricFamily("kis_bond_journal_bytes", "Bytes the journal uses of journal.max_bytes", value=journal.used_bytes)
 
     def _ticks(self) -> Iterator[Metric]:

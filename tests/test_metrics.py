@@ -19,6 +19,7 @@ CONTRACT = {
     "kis_bond_dead_letters_total": ("reason",),
     "kis_bond_ticks_unrequested_total": (),
     "kis_bond_journal_bytes": (),
+    "kis_bond_journals_set_aside_total": (),
     "kis_bond_receive_to_ack_seconds_bucket": ("le",),
     "kis_bond_receive_to_ack_seconds_sum": (),
     "kis_bond_receive_to_ack_seconds_count": (),
@@ -37,7 +38,7 @@ CONTRACT = {
 
 def figures():
     """Return the figures of a connector that has seen something of everything."""
-    journal = SimpleNamespace(received=12, finished=7, pending=3, lost={"journal_full": 2}, used_bytes=4096)
+    journal = SimpleNamespace(received=12, finished=7, pending=3, lost={"journal_full": 2}, used_bytes=4096, set_aside=1)
     counts = Counts(decoded=9, acknowledged=6, dead_letters=Counter(FIELD_NUMBER=2, FRAME_TR=4))
     counts.latencies.observe([10**9, 2 * 10**9], 2 * 10**9 + 1)
     feed = SimpleNamespace(slot=0, view=SimpleNamespace(state="CONNECTED"), connects=Counter(start=1, reset=2), unreadable=5, unsolicited=6)

@@ -6,12 +6,13 @@ import itertools
 import shutil
 import signal
 import tempfile
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from connector.core.avro import decode
 from connector.core.isin import with_check_digit
@@ -54,6 +55,7 @@ class Run:
         self.ledger: Ledger
         self.events: list[dict[str, Any]] = []
         self.dates: Counter[str] = Counter()
+        self.late = 0
         self.connects_expected = 1
         self._ticks: Counter[str] = Counter()
         self._counted = 0
@@ -171,6 +173,7 @@ class Rig:
         run.market(0)
         await connector.until(lambda: _settled(connector), DELIVERED_SECONDS)
         _, status = await connector.ask("/status")
+        run.late = _late(await connector.text("/metrics"))
         watching.cancel()
         exit_code = await connector.end()
         servers = self.cluster.direct_servers
@@ -205,6 +208,13 @@ async def _settled(connector: Deployment) -> bool:
     return counts[0] == counts[1]
 
 
-def elapsed(since: float) -> float:
-    """Return the seconds since a `time.monotonic()`."""
-    return time.monotonic() - since
+def _late(metrics: str) -> int:
+    """Return how many ticks of the last process were acknowledged later than 2.5 s after their receipt."""
+    name = "kis_bond_receive_to_ack_seconds"
+    found = {
+        (sample.name, sample.labels.get("le")): sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name.startswith(name)
+    }
+    return int(found[f"{name}_count", None] - found[f"{name}_bucket", "2.5"])

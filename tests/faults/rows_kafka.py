@@ -62,14 +62,23 @@ async def leader_stopped(rig: Rig) -> list[Check]:
     return [*run.checks(), equal("D", run.ledger.duplicates, 0), at_most("U, s", run.ledger.longest_gap_seconds, 5), *figures(run)]
 
 
-@row("A2", fault="leader killed, chased five times (three in the quick run)", expected="D = 0, U ≤ 8 s (session timeout 6 s + 2 s)")
+@row(
+    "A2",
+    fault="leader killed, chased five times (three in the quick run); the active controller lives on",
+    expected="D = 0, U ≤ 8 s (session timeout 6 s + 2 s)",
+)
 async def leader_killed(rig: Rig) -> list[Check]:
-    """The election is waited for, and the same sequence sent again."""
+    """The election is waited for, and the same sequence sent again.
+
+    Brokers and controllers being the same processes here, a kill may take the active controller along: its successor is found first,
+    and counts every broker's session from anew. That time is the cluster's, so that another broker is killed.
+    """
     async with rig.run() as run:
         for _ in range(5 if rig.full else 3):
             await run.passed(2)
-            broker = rig.cluster.brokers[run.leader(0)]
-            await rig.off_loop(broker.server.kill)
+            controller = await rig.off_loop(rig.cluster.controller)
+            leaders = {run.leader(number) for number in range(6)} - {controller}
+            await rig.off_loop(rig.cluster.brokers[min(leaders)].server.kill)
             await run.passed(SESSION_SECONDS + 1)
             await rig.cluster.open()
             await in_sync(rig, run)
@@ -133,10 +142,11 @@ async def follower_frozen(rig: Rig) -> list[Check]:
     return [*run.checks(), at_most("U, s", run.ledger.longest_gap_seconds, 7), told("D", run.ledger.duplicates), *figures(run)]
 
 
-def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig) -> None:
+def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **configuration: str) -> None:
     """Create the topics, those of ticks on the brokers given for each partition."""
     names = connector.names
-    placed = NewTopic(names.ticks, len(replicas), replica_assignment=[replicas[number] for number in range(len(replicas))])
+    config = {name.replace("_", "."): value for name, value in configuration.items()}
+    placed = NewTopic(names.ticks, len(replicas), replica_assignment=[replicas[number] for number in range(len(replicas))], config=config)
     client = admin(rig)  # it gives up what it was asked for when it is collected
     for future in client.create_topics([placed], operation_timeout=20).values():
         future.result(timeout=30)
@@ -234,7 +244,7 @@ async def leaderless(rig: Rig) -> list[Check]:
     """The others flow, and no producer is given up for the one again and again."""
 
     def sixth_on_the_third(connector: Deployment) -> None:
-        _create(connector, {number: [3] if number == 5 else [1, 2] for number in range(6)}, rig)
+        _create(connector, {number: [3] if number == 5 else [1 + number % 2] for number in range(6)}, rig, min_insync_replicas="1")
 
     async with rig.run(create_topics=sixth_on_the_third) as run:
         await run.passed(3)
@@ -356,13 +366,11 @@ async def log_directory_full(rig: Rig) -> list[Check]:
             await rig.off_loop(cluster.fill)
             await run.passed(10)
             after = [run.leader(number) for number in range(6)]
-            offline = cluster.offline()
     finally:
         await cluster.shut()
     return [
         *run.checks(),
-        true("the broker says its directory is offline", offline),
-        told("partitions that moved", sum(one != other for one, other in zip(before, after, strict=True))),
+        at_least("partitions that moved", sum(one != other for one, other in zip(before, after, strict=True)), 1),
         equal("D", run.ledger.duplicates, 0),
         told("U, s", run.ledger.longest_gap_seconds),
         *figures(run),

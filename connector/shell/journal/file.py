@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 from connector.core.frame import CipherKey, Received
 from connector.errors import JournalUnusable
+from connector.shell.journal.salvage import Salvage, salvage
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
 SCHEMA = """
@@ -36,7 +37,10 @@ CREATE TABLE cipher_key (
 CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-CHECKED_AT_OPEN_BYTES = 64 * 2**20  # quick_check reads the whole file, about a second for this much
+CHECKED_AT_OPEN_BYTES = 4 * 2**20  # the check reads the whole file; a larger one is checked beside the capturing
+CLEAN = "closed_cleanly"
+KNOWN_DAMAGED = -1  # in place of a CRC-32, which is never negative: the row was counted as lost
+UNFIT = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 ROWS_A_STATEMENT = 512  # one statement is one hand-over of the interpreter lock; a row binds six values
 PRUNED_ROWS = 2000  # a delete of this many rows holds the writer for some milliseconds
 
@@ -63,16 +67,31 @@ class KeptKey(NamedTuple):
     key: CipherKey
 
 
-class JournalFile:
-    """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode."""
+def is_unfit(error: Exception) -> bool:
+    """Return whether the file must not be written again: its content is damaged, or writing and syncing it failed."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in UNFIT
 
-    def __init__(self, path: Path, lock: int, *, set_aside: Path | None) -> None:
+
+class JournalFile:
+    """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode.
+
+    `set_aside` is the new name of the unfit file it took the place of, `salvage` what was taken over from that one; `was_clean` whether
+    the last process that had it closed it.
+    """
+
+    def __init__(self, path: Path, lock: int, set_aside: Path | None = None, watermark: int = 0, last_seq: int = 0) -> None:
         self.path = path
         self.set_aside = set_aside
+        self.salvage: Salvage | None = None
         self._lock = lock
         self._writer = _connect(path)
         self._reader = _connect(path)
+        if set_aside:
+            self.salvage = salvage(set_aside, self._writer, watermark, last_seq)
         self._writer.execute("DELETE FROM cipher_key WHERE (slot, session) NOT IN (SELECT slot, session FROM frame)")
+        self._highest = self.last_seq()
+        self.was_clean = self.kept(CLEAN) == "yes" or self.last_seq() == 0
+        self.keep(CLEAN, "no")
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -82,8 +101,7 @@ class JournalFile:
         """
         lock = _take_lock(path)
         try:
-            set_aside = _ensure_sound(path)
-            return cls(path, lock, set_aside=set_aside)
+            return cls(path, lock, _ensure_sound(path))
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
             raise JournalUnusable(f"The journal {path} could not be opened: {error}. Check journal.path and its volume.") from error
@@ -91,9 +109,39 @@ class JournalFile:
             os.close(lock)
             raise
 
+    def replaced(self, watermark: int, last_seq: int) -> Self:
+        """Set this file aside, and return a fresh one in its place with what could be taken over; this one is written no more.
+
+        Its frames go up to `last_seq`, and Kafka has those up to `watermark`. Raises OSError or sqlite3.Error where that fails; the old
+        file may be under its new name then.
+        """
+        aside = _set_aside(self.path) if self.path.exists() else None
+        _create(self.path)
+        _check(self.path)
+        fresh = type(self)(self.path, self._lock, aside, watermark, last_seq)
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.close()
+        return fresh
+
+    def end_reading(self) -> None:
+        """Close what reads, in the thread that does: closing it under a reader would crash the process."""
+        with contextlib.suppress(sqlite3.Error):
+            self._reader.close()
+
+    def is_sound(self) -> bool:
+        """Check every page and row on a connection of its own, for as long as that takes."""
+        with contextlib.closing(_connect(self.path)) as own:
+            try:
+                return bool(own.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+            except sqlite3.DatabaseError:
+                return False
+
     def insert(self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]) -> None:
         """Commit frames under the numbers from `first_seq` on, the keys they may need, and progress, all or nothing."""
         statements = [*_key_statements(keys), *_frame_statements(first_seq, frames), *_progress_statements(progress)]
+        if first_seq - 1 > self._highest:  # the frames before were shipped from memory; their numbers are given all the same
+            statements = [*_number_statements(first_seq - 1), *statements]
+        self._highest = max(self._highest, first_seq + len(frames) - 1)
         execute = self._writer.execute
         if len(statements) == 1:  # autocommit: the whole transaction in one hand-over of the interpreter lock
             execute(*statements[0])
@@ -108,16 +156,16 @@ class JournalFile:
                 execute("ROLLBACK")
             raise
 
-    def read(self, after: int, before: int, limit: int) -> tuple[Block, list[Received]]:
-        """Return up to `limit` consecutive frames with `after` < number < `before`, and the damaged rows met on the way.
+    def read(self, after: int, before: int, limit: int) -> tuple[Block, dict[int, Received]]:
+        """Return up to `limit` consecutive frames with `after` < number < `before`, and the damaged rows met on the way, by number.
 
-        A damaged row (its checksum does not match) is left out: the block ends before it, or begins behind it.
+        A damaged row (its checksum does not match) is left out: the block ends before it, or begins behind it. So is one known as such.
         """
         rows = self._reader.execute(
             "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
             (after, before, limit),
         ).fetchall()
-        first, frames, damaged = after + 1, list[Received](), list[Received]()
+        first, frames, damaged = after + 1, list[Received](), dict[int, Received]()
         for seq, received_ns, slot, session, binary, raw, crc in rows:
             frame = Received(received_ns, slot, session, bool(binary), raw)
             sound = zlib.crc32(raw) == crc
@@ -127,9 +175,20 @@ class JournalFile:
                 first = first if frames else seq
                 frames.append(frame)
             else:
-                damaged.append(frame)
+                if crc != KNOWN_DAMAGED:
+                    damaged[seq] = frame
                 first = seq + 1
         return Block(first, frames), damaged
+
+    def condemn(self, seqs: Sequence[int], progress: Mapping[str, int]) -> None:
+        """Mark rows as known to be damaged, together with the progress that counts them, so that nobody counts them again."""
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        for seq in seqs:
+            execute("UPDATE frame SET crc = ? WHERE seq = ?", (KNOWN_DAMAGED, seq))
+        for sql, values in _progress_statements(progress):
+            execute(sql, values)
+        execute("COMMIT")
 
     def last_seq(self) -> int:
         """Return the highest number ever given to a frame, 0 in a new file."""
@@ -182,6 +241,8 @@ class JournalFile:
 
     def close(self) -> None:
         """Close both connections, which empties the WAL, and give the lock back."""
+        with contextlib.suppress(sqlite3.Error):
+            self.keep(CLEAN, "yes")
         self._reader.close()
         self._writer.close()
         os.close(self._lock)
@@ -219,17 +280,21 @@ def _take_lock(path: Path) -> int:
 def _ensure_sound(path: Path) -> Path | None:
     """Make the file where it is missing, check it where it is there; return the new name of a corrupt one."""
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _create(path)
     try:
         _check(path)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):  # I/O, locking, space: not the content's fault
             raise
         aside = _set_aside(path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _create(path)
         _check(path)
         return aside
     return None
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _check(path: Path) -> None:
@@ -247,12 +312,29 @@ def _check(path: Path) -> None:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-        for table in ("frame", "cipher_key", "progress", "kept"):
-            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+        if _tables(connection) != _TABLES:
+            raise sqlite3.DatabaseError("the tables are not the journal's")
+        last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
+        progress = dict(connection.execute("SELECT name, value FROM progress"))
+        if progress.get("watermark", 0) > (last[0] if last else 0) or min(progress.values(), default=0) < 0:
+            raise sqlite3.DatabaseError("the progress is beyond the last frame")
+
+
+def _tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").fetchall()
+
+
+def _made() -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        return _tables(connection)
+
+
+_TABLES = _made()
 
 
 def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}")
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{time.monotonic_ns() % 10**6:06d}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
@@ -285,6 +367,11 @@ _INSERT_FRAMES = {1 << power: _insert_frames(1 << power) for power in range(ROWS
 def _key_statements(keys: Sequence[KeptKey]) -> Iterator[_Statement]:
     for slot, session, (key, iv) in keys:
         yield "INSERT INTO cipher_key (slot, session, key, iv) VALUES (?, ?, ?, ?)", (slot, session, key, iv)
+
+
+def _number_statements(highest: int) -> Iterator[_Statement]:
+    yield "DELETE FROM sqlite_sequence WHERE name = 'frame'", ()
+    yield "INSERT INTO sqlite_sequence VALUES ('frame', ?)", (highest,)
 
 
 def _progress_statements(progress: Mapping[str, int]) -> Iterator[_Statement]:

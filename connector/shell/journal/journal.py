@@ -14,7 +14,8 @@ import structlog
 
 from connector.core.frame import CipherKey, Received
 from connector.settings import JournalSettings
-from connector.shell.journal.file import Block, JournalFile, KeptKey
+from connector.shell.journal.file import Block, JournalFile, KeptKey, is_unfit
+from connector.shell.journal.salvage import Salvage
 
 log = structlog.get_logger("connector.journal")
 
@@ -61,8 +62,9 @@ class Journal:
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
         progress = file.progress()
-        self.last_seq = file.last_seq()
         self.watermark = progress.get("watermark", 0)
+        # Frames that were shipped from memory while the disk failed left their number in the watermark alone.
+        self.last_seq = max(file.last_seq(), self.watermark)
         self.lost = {name.removeprefix("lost_"): count for name, count in progress.items() if name.startswith("lost_")}
         self._saved_progress = progress
         self._keys: defaultdict[tuple[int, int], list[CipherKey]] = defaultdict(list)
@@ -71,11 +73,14 @@ class Journal:
         self._frames: list[Received] = []
         self._frames_bytes = 0
         self._new_keys: list[KeptKey] = []
+        self._frames_from = self.last_seq + 1
         self._committing: asyncio.Task[None] | None = None
         self._commit_scheduled = False
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_is_due = False
-        self.committed_seq = self.last_seq
+        self._condemned: set[int] = set()
+        self._replacing = asyncio.Lock()
+        self.set_aside = 0
         self._window: deque[Block] = deque()
         self._window_bytes = 0
         self._window_end = self.last_seq
@@ -88,15 +93,17 @@ class Journal:
         self._checkpointed_seq = self.last_seq
         self._checkpoint_due = 0.0
         self._losing: dict[tuple[int, str], Loss] = {}
+        self._unsaved_texts: dict[str, str] = {}
         self.write_error: str | None = None
+        if file.set_aside:
+            self._note_set_aside(file, "its content is damaged")  # what could not be read is in its progress
         self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
+        self._check = self._loop.create_task(self._check_after_unclean_end(), name="journal-check")
 
     @classmethod
     async def open(cls, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> Self:
         """Open the journal. Raises JournalUnusable."""
         file = await asyncio.to_thread(JournalFile.open, settings.path)
-        if file.set_aside:
-            log.error("journal_set_aside", path=str(settings.path), now=str(file.set_aside), reason="the file was corrupt")
         mode = settings.path.parent.stat().st_mode
         if mode & 0o077:
             log.warning("journal_folder_open", path=str(settings.path.parent), mode=f"{mode & 0o777:o}", fix="chmod 700")
@@ -120,6 +127,8 @@ class Journal:
         if not self._commit_scheduled:
             self._commit_scheduled = True
             self._loop.call_soon(self._commit)
+        elif self.write_error is not None:
+            self._arrival.set()  # while the disk fails, frames are shipped from memory
         elif len(self._frames) >= UNCOMMITTED_FRAMES and not self.is_behind:
             self.is_behind = True
             self._room.clear()
@@ -137,26 +146,42 @@ class Journal:
     # -- what delivery calls ---------------------------------------------------------------------------------------
 
     async def read(self, after: int, limit: int) -> Block:
-        """Return the next committed frames behind number `after`, at most `limit`, waiting until there are any."""
+        """Return the next frames behind number `after`, at most `limit`, waiting until there are any.
+
+        They are committed ones, or, while the disk fails, those it cannot take.
+        """
         while True:
             while self._window and self._window[0].last_seq <= after:
                 self._window_bytes -= _bytes(self._window.popleft())
             if self._window and self._window[0].first_seq <= after + 1:
                 return self._from_window(after, limit)
             self._clear_window(after)
-            if self.committed_seq == after:
+            if after < self.committed_seq:
+                if not self._window:
+                    after = await self._fill_window(after)
+            elif self.write_error is not None and after < self.last_seq:
+                return self._from_memory(after, self.last_seq, limit)
+            else:
                 self._arrival.clear()
                 await self._arrival.wait()
-            elif not self._window:
-                after = await self._fill_window(after)
 
     async def read_again(self, after: int, through: int, limit: int) -> Block:
-        """Return committed frames with `after` < number <= `through`, at most `limit`, from the file; behind damaged or pruned rows.
+        """Return frames with `after` < number <= `through`, at most `limit`; behind damaged or pruned rows where these come first.
 
         A block without frames has `last_seq` == `through`.
         """
-        block, _ = await self._loop.run_in_executor(self._reader, self._file.read, after, through + 1, limit)
-        return block if block.frames else Block(through + 1, [])
+        if after >= self.committed_seq:
+            return self._from_memory(after, through, limit)
+        before = min(through, self.committed_seq) + 1
+        block = await self._read_file(after, before, limit)
+        return block if block.frames else Block(before, [])
+
+    def _from_memory(self, after: int, through: int, limit: int) -> Block:
+        """Return frames that are not in the file; those that Kafka has are no longer kept."""
+        start = max(after + 1, self._frames_from)
+        return Block(
+            start, self._frames[start - self._frames_from : min(through + 1 - self._frames_from, start - self._frames_from + limit)]
+        )
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
         """Return the session's cipher keys, newest first."""
@@ -172,13 +197,29 @@ class Journal:
 
     async def remember(self, name: str, value: str) -> None:
         """Keep a small text under a name for the next start."""
-        await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
+        self._unsaved_texts[name] = value
+        await self._save_texts()
+
+    async def _save_texts(self) -> None:
+        for name, value in list(self._unsaved_texts.items()):
+            try:
+                await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
+            except sqlite3.Error as error:
+                log.warning("journal_text_not_kept", name=name, error=str(error))  # tried again with the housekeeping
+                return
+            if self._unsaved_texts.get(name) is value:
+                del self._unsaved_texts[name]
 
     async def recall(self, name: str) -> str | None:
         """Return the text kept under a name."""
         return await self._loop.run_in_executor(self._reader, self._file.kept, name)
 
     # -- figures ---------------------------------------------------------------------------------------------------
+
+    @property
+    def committed_seq(self) -> int:
+        """The number up to which frames are in the file, or were acknowledged before they could be."""
+        return self._frames_from - 1
 
     @property
     def received(self) -> int:
@@ -202,18 +243,19 @@ class Journal:
 
     async def close(self) -> None:
         """Commit what is left, save the progress, close the file."""
-        self._housekeeper.cancel()
+        for task in (self._housekeeper, self._check):
+            task.cancel()
         if self._progress_timer:
             self._progress_timer.cancel()
-        await asyncio.wait([self._housekeeper])
+        await asyncio.wait([self._housekeeper, self._check])
         if self._committing:
             await asyncio.wait([self._committing], timeout=5)
         try:
-            frames, keys = self._take()
-            first = self.last_seq - len(frames) + 1
-            await self._loop.run_in_executor(self._writer, self._file.insert, first, frames, keys, self._progress())
+            await self._loop.run_in_executor(
+                self._writer, self._file.insert, self._frames_from, self._frames, self._new_keys, self._progress()
+            )
         except sqlite3.Error as error:
-            log.error("journal_close_failed", error=str(error), frames=len(frames))  # noqa: TRY400 - SQLite's text says it all
+            log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
         await self._loop.run_in_executor(self._writer, self._file.close)
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
@@ -227,10 +269,9 @@ class Journal:
 
     async def _commit_all(self) -> None:
         while self._frames or self._new_keys or self._progress_is_due:
-            frames, keys = self._take()
             progress, self._progress_is_due = (self._progress() if self._progress_is_due else {}), False
-            if frames or keys or progress != self._saved_progress:
-                await self._insert(frames, keys, progress)
+            if self._frames or self._new_keys or progress != self._saved_progress:
+                await self._insert(progress)
         self._commit_scheduled = False
         self._committing = None
 
@@ -239,33 +280,80 @@ class Journal:
         self._progress_is_due = True
         self._commit()
 
-    async def _insert(self, frames: list[Received], keys: list[KeptKey], progress: dict[str, int]) -> None:
-        first = self.committed_seq + 1
+    async def _insert(self, progress: dict[str, int]) -> None:
+        """Commit what there is, however often that takes; while the disk fails, frames are read from memory."""
         while True:
+            file, first, frames, keys = self._file, self._frames_from, self._frames[:], self._new_keys[:]
             try:
-                await self._loop.run_in_executor(self._writer, self._file.insert, first, frames, keys, progress)
+                await self._loop.run_in_executor(self._writer, file.insert, first, frames, keys, progress)
                 break
             except sqlite3.Error as error:
-                if self.write_error is None:
-                    log.error("journal_write_failed", error=str(error), frames=len(frames))  # noqa: TRY400 - SQLite's text says it all
-                self.write_error = str(error)
-                self._make_room()
-                await asyncio.sleep(RETRY_SECONDS)
+                self._note_write_error(error)
+                if is_unfit(error):
+                    await self._replace(file, error)
+                else:
+                    await asyncio.sleep(RETRY_SECONDS)
+                self._drop_finished()
+                progress = self._progress()
         if self.write_error:
             log.warning("journal_write_recovered")
             self.write_error = None
         if progress:
             self._saved_progress = progress
-        self._make_room()
+        del self._new_keys[: len(keys)]
         if frames:
-            self.committed_seq += len(frames)
+            self._forget(len(frames))
             self._extend_window(Block(first, frames))
             self._arrival.set()
+        self._make_room()
 
-    def _take(self) -> tuple[list[Received], list[KeptKey]]:
-        taken = self._frames, self._new_keys
-        self._frames, self._new_keys, self._frames_bytes = [], [], 0
-        return taken
+    def _note_write_error(self, error: sqlite3.Error) -> None:
+        if self.write_error is None:
+            log.error("journal_write_failed", error=str(error), frames=len(self._frames), kept_in="memory")
+        self.write_error = str(error)
+        self._make_room()
+        self._arrival.set()
+
+    def _drop_finished(self) -> None:
+        """Let go of frames that were shipped from memory: Kafka has them, so that the file need not."""
+        self._forget(min(max(self.watermark - self.committed_seq, 0), len(self._frames)))
+
+    def _forget(self, count: int) -> None:
+        self._frames_bytes -= sum(len(frame.raw) for frame in self._frames[:count])
+        del self._frames[:count]
+        self._frames_from += count
+
+    # A file that is unfit is set aside, and another one begins with what could be read of it.
+
+    async def _replace(self, unfit: JournalFile, error: Exception) -> None:
+        async with self._replacing:
+            if self._file is not unfit:
+                return
+            try:
+                self._file = await self._loop.run_in_executor(self._writer, unfit.replaced, self.watermark, self.committed_seq)
+            except (OSError, sqlite3.Error) as failure:
+                log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - its text says it all
+                await asyncio.sleep(RETRY_SECONDS)
+                return
+            await self._loop.run_in_executor(self._reader, unfit.end_reading)
+            self._new_keys = [KeptKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)]
+            if unreadable := self._note_set_aside(self._file, str(error)):
+                self.lost["corrupt"] = self.lost.get("corrupt", 0) + unreadable
+
+    def _note_set_aside(self, file: JournalFile, reason: str) -> int:
+        """Tell of a file that was set aside, and return how many frames could not be read of it."""
+        self.set_aside += 1
+        found = file.salvage or Salvage(0, 0, 0, 0)
+        log.error("journal_set_aside", now=str(file.set_aside), reason=reason, taken_over=found.frames, unreadable=found.unreadable)
+        if found.unreadable:
+            self._losing[0, "corrupt"] = Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns)
+        return found.unreadable
+
+    async def _check_after_unclean_end(self) -> None:
+        """Read the whole file once if the last process did not close it; capturing does not wait for that."""
+        file = self._file
+        if not file.was_clean and not await asyncio.to_thread(file.is_sound):
+            await self._replace(file, sqlite3.DatabaseError("the integrity check after an unclean end failed"))
 
     def _make_room(self) -> None:
         self.is_behind = False
@@ -285,13 +373,30 @@ class Journal:
     async def _fill_window(self, after: int) -> int:
         """Read on in the file; return the number behind which the window begins, greater than `after` where rows were damaged."""
         through = self.committed_seq
-        block, damaged = await self._loop.run_in_executor(self._reader, self._file.read, after, through + 1, FRAMES_A_READ)
-        for frame in damaged:
-            self._lose(frame, "corrupt")
+        block = await self._read_file(after, through + 1, FRAMES_A_READ)
         begin = block.first_seq - 1 if block.frames else through
         self._clear_window(begin)
         self._extend_window(block)
         return begin
+
+    async def _read_file(self, after: int, before: int, limit: int) -> Block:
+        """Read the file; damaged rows are counted, once, and a file that cannot be read is replaced."""
+        while True:
+            file = self._file
+            try:
+                block, damaged = await self._loop.run_in_executor(self._reader, file.read, after, before, limit)
+                break
+            except sqlite3.Error as error:
+                if is_unfit(error):
+                    await self._replace(file, error)
+                elif file is self._file:  # a file that was replaced meanwhile is closed
+                    raise
+        if fresh := damaged.keys() - self._condemned:
+            self._condemned |= fresh
+            for seq in sorted(fresh):
+                self._lose(damaged[seq], "corrupt")
+            await self._loop.run_in_executor(self._writer, file.condemn, sorted(fresh), self._progress())
+        return block
 
     def _extend_window(self, block: Block) -> None:
         """Keep a block in memory if it goes on where the window ends and there is room; else it is read from the file later."""
@@ -327,10 +432,14 @@ class Journal:
         lost_before = dict(self.lost)
         while True:
             try:
+                await self._save_texts()
                 await self._prune_and_measure()
                 await self._checkpoint()
             except sqlite3.Error as error:
-                log.warning("journal_housekeeping_failed", error=str(error))
+                if is_unfit(error):
+                    await self._replace(self._file, error)
+                else:
+                    log.warning("journal_housekeeping_failed", error=str(error))
             if self.lost == lost_before:
                 self._report_losses()
             lost_before = dict(self.lost)

@@ -39,7 +39,7 @@ def test_what_was_inserted_is_read_in_order(file, count):
     """However many frames one commit holds, they are read as they came, under consecutive numbers."""
     file.insert(1, frames(count), (), {})
     block, damaged = file.read(0, count + 1, count + 1)
-    assert (block.first_seq, block.frames, damaged) == (1, frames(count), [])
+    assert (block.first_seq, block.frames, damaged) == (1, frames(count), {})
     assert file.last_seq() == count
 
 
@@ -112,10 +112,13 @@ def test_a_damaged_row_is_left_out_and_reported(file, path):
         outside.execute("UPDATE frame SET raw = x'00' WHERE seq = 3")
     outside.close()
     first, none = file.read(0, 6, 10)
-    assert (first.frames, none) == (frames(2), [])
+    assert (first.frames, none) == (frames(2), {})
     second, damaged = file.read(2, 6, 10)
     assert (second.first_seq, second.frames) == (4, frames(2, start=3))
-    assert [frame.received_ns for frame in damaged] == [1002]
+    assert {seq: frame.received_ns for seq, frame in damaged.items()} == {3: 1002}
+    file.condemn([3], {"lost_corrupt": 1})
+    assert file.read(2, 6, 10)[1] == {}, "a row known to be damaged is met only once"
+    assert file.progress() == {"lost_corrupt": 1}
 
 
 def test_files_are_private(file, path):
@@ -180,8 +183,11 @@ def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
     assert again.set_aside is not None
     assert again.set_aside.read_bytes() == bytes(content)
     assert again.set_aside.stat().st_mode & 0o777 == 0o600
-    again.insert(1, frames(1), (), {})
-    assert again.read(0, 2, 1)[0].frames == frames(1)
+    last = again.last_seq()
+    again.insert(last + 1, frames(1), (), {})
+    assert again.read(last, last + 2, 1)[0].frames == frames(1)
+    assert again.salvage.frames + again.salvage.unreadable == last
+    assert again.progress().get("lost_corrupt", 0) == again.salvage.unreadable
     again.close()
 
 
