@@ -132,12 +132,13 @@ class Rig:
         exchange: Mapping[str, Any] | None = None,
         create_topics: Callable[[Deployment], None] = Deployment.create_topics,
         prepare: Callable[["Run"], None] = lambda _: None,
+        active: int | None = None,
         least_ticks: int = LEAST_TICKS,
     ) -> AsyncIterator[Run]:
         """Begin a run with all bonds active and the market open; at the block's end heal, let it catch up, stop, and read everything back.
 
         `settings` go to the connector's environment (`KAFKA__COMPRESSION`), `exchange` to the simulator; `prepare` sees the run before
-        the connector starts.
+        the connector starts. `active`: so many of the bonds become active, and the run counts those.
         """
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-fault-"))
         names = TopicNames(**{name: f"f{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__})
@@ -152,6 +153,9 @@ class Rig:
             try:
                 await asyncio.to_thread(connector.write, "desk", {"instruments": run.isins})
                 await connector.start()
+                if active is not None:
+                    await run.until(lambda: sum(len(session.tr_keys) for session in kis.sessions) == active, 60)
+                    run.isins = [isin for session in kis.sessions for isin in session.tr_keys]
                 await connector.until_state("ACTIVE", run.isins, 60)
                 run.market()
                 yield run

@@ -451,13 +451,15 @@ class Journal:
         """Delete delivered frames that are too old, and as many more, oldest first, as the bound on the file asks for."""
         run = self._loop.run_in_executor
         oldest_ns = time.time_ns() - int(self._settings.retain_hours * 3600e9)
-        while await run(self._writer, self._file.prune, self.watermark, oldest_ns):
+        # Only as far as the file itself says: after a kill a frame that is missing behind its watermark is one that was lost.
+        finished = self._saved_progress.get("watermark", 0)
+        while await run(self._writer, self._file.prune, finished, oldest_ns):
             pass
         while True:
             measured = self._since_measured
             self.used_bytes = await run(self._reader, self._file.used_bytes)
             self._since_measured -= measured
-            if self.used_bytes < 0.9 * self._settings.max_bytes or not await run(self._writer, self._file.prune, self.watermark, None):
+            if self.used_bytes < 0.9 * self._settings.max_bytes or not await run(self._writer, self._file.prune, finished, None):
                 return
 
     async def _checkpoint(self) -> None:

@@ -1,0 +1,41 @@
+"""A journal under steady writing, pruning and checkpointing, to be killed; says what it found at its start, then what is committed."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from connector.core.frame import Received
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, journal
+
+
+async def main(path: Path) -> None:
+    """Write until killed."""
+    journal.HOUSEKEEPING_SECONDS = journal.PROGRESS_SECONDS = 0.001
+    journal.CHECKPOINT_BYTES, journal.CHECKPOINT_SECONDS, journal.WAL_BYTES = 0, 0.0, 256 * 1024
+    source = await Journal.open(JournalSettings(path=path, retain_hours=0), print)
+    holes, after = 0, source.watermark
+    while after < source.committed_seq:
+        block = await source.read(after, 4096)
+        holes += block.first_seq - after - 1
+        after = block.last_seq
+    found = {name: getattr(source, name) for name in ("last_seq", "received", "finished", "pending")}
+    tell(json.dumps({**found, "holes": holes, "lost": sum(source.lost.values())}))
+    while True:
+        for _ in range(50):
+            source.append(Received(time.time_ns(), 0, 1, False, b"x" * 300))
+        after = (await source.read(after, 4096)).last_seq
+        source.advance(after - 20)
+        tell(str(source.committed_seq))
+
+
+def tell(line: str) -> None:
+    """Say one line to whoever kills."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
