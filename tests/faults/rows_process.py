@@ -18,9 +18,11 @@ from random import Random
 
 import aiohttp
 
+from tests.deployment import Deployment
 from tests.faults.rig import Rig, Run
 from tests.faults.row import Check, at_least, at_most, equal, row, told, true
 from tests.faults.rows_kafka import figures
+from tests.kafka.reader import create_topics
 
 PROGRESS_SECONDS = 0.25  # how much of what Kafka acknowledged a kill may repeat, beside what was in flight
 SEOUL_HOURS = 9
@@ -255,7 +257,7 @@ async def sync_fails(rig: Rig) -> list[Check]:
         tracer.send_signal(signal.SIGINT)
         await tracer.wait()
         await run.passed(3)
-        aside = sorted(path.name for path in run.connector.journal.parent.glob("journal.db.*-*"))
+        _, status = await run.connector.ask("/status")
         log = run.connector.log.read_text()
     return [
         *run.checks(),
@@ -301,7 +303,16 @@ async def clock(rig: Rig) -> list[Check]:
         (run.connector.folder / "sitecustomize.py").write_text(CLOCK)
         run.connector.environment |= {"SHIFT_FILE": str(shift), "PYTHONPATH": str(run.connector.folder)}
 
-    async with rig.run(prepare=with_a_clock_of_its_own, exchange={"clock": lambda: time.time() + to_midnight}, rate=400) as run:
+    def topics_of_the_future(connector: Deployment) -> None:
+        """Create the topics so that the brokers, whose clock is not moved, take ticks of a later day."""
+        names = connector.names
+        create_topics(connector.bootstrap_servers, {names.ticks: 6}, message_timestamp_after_max_ms=str(2**60))
+        create_topics(connector.bootstrap_servers, {names.dead_letters: 1, names.events: 6})
+        create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, cleanup_policy="compact")
+
+    async with rig.run(
+        prepare=with_a_clock_of_its_own, create_topics=topics_of_the_future, exchange={"clock": lambda: time.time() + to_midnight}, rate=400
+    ) as run:
         await run.passed(2)
         for broker in rig.cluster.brokers:
             await rig.off_loop(broker.server.kill)

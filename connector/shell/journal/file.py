@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import NamedTuple, Self
 
 from connector.core.frame import CipherKey, Received
 from connector.errors import JournalUnusable
+from connector.shell.journal import place
 from connector.shell.journal.salvage import Salvage, salvage
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
@@ -75,19 +75,16 @@ def is_unfit(error: Exception) -> bool:
 class JournalFile:
     """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode.
 
-    `set_aside` is the new name of the unfit file it took the place of, `salvage` what was taken over from that one; `was_clean` whether
-    the last process that had it closed it.
+    `salvage` says what was taken over from an unfit file in whose place it is, and `was_clean` whether the last process closed it.
     """
 
-    def __init__(self, path: Path, lock: int, set_aside: Path | None = None, watermark: int = 0, last_seq: int = 0) -> None:
+    def __init__(self, path: Path, lock: int, salvaged: Salvage | None = None, predecessors: Sequence["JournalFile"] = ()) -> None:
         self.path = path
-        self.set_aside = set_aside
-        self.salvage: Salvage | None = None
+        self.salvage = salvaged
         self._lock = lock
+        self._predecessors = predecessors
         self._writer = _connect(path)
         self._reader = _connect(path)
-        if set_aside:
-            self.salvage = salvage(set_aside, self._writer, watermark, last_seq)
         self._writer.execute("DELETE FROM cipher_key WHERE (slot, session) NOT IN (SELECT slot, session FROM frame)")
         self._highest = self.last_seq()
         self.was_clean = self.kept(CLEAN) == "yes" or self.last_seq() == 0
@@ -101,6 +98,7 @@ class JournalFile:
         """
         lock = _take_lock(path)
         try:
+            place.settle(path)
             return cls(path, lock, _ensure_sound(path))
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
@@ -110,23 +108,15 @@ class JournalFile:
             raise
 
     def replaced(self, watermark: int, last_seq: int) -> Self:
-        """Set this file aside, and return a fresh one in its place with what could be taken over; this one is written no more.
+        """Return a successor with what can be taken over; this file is written no more, and set aside at the next stop or start.
 
-        Its frames go up to `last_seq`, and Kafka has those up to `watermark`. Raises OSError or sqlite3.Error where that fails; the old
-        file may be under its new name then.
+        Its frames go up to `last_seq`, and Kafka has those up to `watermark`. Raises OSError or sqlite3.Error where that fails.
         """
-        aside = _set_aside(self.path) if self.path.exists() else None
-        _create(self.path)
-        _check(self.path)
-        fresh = type(self)(self.path, self._lock, aside, watermark, last_seq)
-        with contextlib.suppress(sqlite3.Error):
-            self._writer.close()
-        return fresh
-
-    def end_reading(self) -> None:
-        """Close what reads, in the thread that does: closing it under a reader would crash the process."""
-        with contextlib.suppress(sqlite3.Error):
-            self._reader.close()
+        original = self._predecessors[0].path if self._predecessors else self.path
+        making, fresh = place.partial(original), place.successor(original)
+        found = _build(making, self.path, watermark, last_seq)
+        making.rename(fresh)
+        return type(self)(fresh, self._lock, found, (*self._predecessors, self))
 
     def is_sound(self) -> bool:
         """Check every page and row on a connection of its own, for as long as that takes."""
@@ -239,12 +229,21 @@ class JournalFile:
         """Copy the rest of the WAL and empty it; the writer's own job, because under steady writing no other moment comes."""
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def disconnect(self) -> None:
+        """Close both connections."""
+        self._reader.close()
+        self._writer.close()
+
     def close(self) -> None:
         """Close both connections, which empties the WAL, and give the lock back."""
         with contextlib.suppress(sqlite3.Error):
             self.keep(CLEAN, "yes")
-        self._reader.close()
-        self._writer.close()
+        self.disconnect()
+        for file in self._predecessors:
+            with contextlib.suppress(sqlite3.Error):
+                file.disconnect()
+        if self._predecessors:
+            place.settle(self._predecessors[0].path)
         os.close(self._lock)
 
 
@@ -277,24 +276,31 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _ensure_sound(path: Path) -> Path | None:
-    """Make the file where it is missing, check it where it is there; return the new name of a corrupt one."""
+def _ensure_sound(path: Path) -> Salvage | None:
+    """Make the file where it is missing; where it is corrupt, set it aside and put one in its place with what can be taken over."""
+    making = Path(f"{path}.partial")
+    if making.exists() and not path.exists():  # it was complete when the corrupt one was set aside
+        making.rename(path)
     with contextlib.suppress(FileExistsError):
-        _create(path)
+        place.create(path)
     try:
         _check(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):  # I/O, locking, space: not the content's fault
             raise
-        aside = _set_aside(path)
-        _create(path)
-        _check(path)
-        return aside
+        found = _build(place.partial(path), path, 0, 0)
+        found = found._replace(aside=place.set_aside(path))
+        making.rename(path)
+        return found
     return None
 
 
-def _create(path: Path) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
+    """Make a journal with what can be read of an old one, and leave it closed."""
+    place.create(making)
+    _check(making)
+    with contextlib.closing(_connect(making)) as new:
+        return salvage(old, new, watermark, last_seq)
 
 
 def _check(path: Path) -> None:
@@ -331,15 +337,6 @@ def _made() -> list[tuple[str, str]]:
 
 
 _TABLES = _made()
-
-
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{time.monotonic_ns() % 10**6:06d}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    return aside
 
 
 def _frame_statements(first_seq: int, frames: Sequence[Received]) -> Iterator[_Statement]:

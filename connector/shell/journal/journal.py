@@ -95,8 +95,8 @@ class Journal:
         self._losing: dict[tuple[int, str], Loss] = {}
         self._unsaved_texts: dict[str, str] = {}
         self.write_error: str | None = None
-        if file.set_aside:
-            self._note_set_aside(file, "its content is damaged")  # what could not be read is in its progress
+        if file.salvage:
+            self._note_set_aside(file.salvage, "its content is damaged")  # what could not be read is in its progress
         self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
         self._check = self._loop.create_task(self._check_after_unclean_end(), name="journal-check")
 
@@ -335,19 +335,24 @@ class Journal:
                 log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - its text says it all
                 await asyncio.sleep(RETRY_SECONDS)
                 return
-            await self._loop.run_in_executor(self._reader, unfit.end_reading)
             self._new_keys = [KeptKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)]
-            if unreadable := self._note_set_aside(self._file, str(error)):
-                self.lost["corrupt"] = self.lost.get("corrupt", 0) + unreadable
+            if found := self._file.salvage:
+                self._note_set_aside(found, str(error))
+                if found.unreadable:
+                    self.lost["corrupt"] = self.lost.get("corrupt", 0) + found.unreadable
 
-    def _note_set_aside(self, file: JournalFile, reason: str) -> int:
-        """Tell of a file that was set aside, and return how many frames could not be read of it."""
+    def _note_set_aside(self, found: Salvage, reason: str) -> None:
+        """Tell of a file that is written no more, and of what could not be read of it."""
         self.set_aside += 1
-        found = file.salvage or Salvage(0, 0, 0, 0)
-        log.error("journal_set_aside", now=str(file.set_aside), reason=reason, taken_over=found.frames, unreadable=found.unreadable)
+        log.error(
+            "journal_set_aside",
+            reason=reason,
+            now=str(found.aside or "renamed at the next stop or start"),
+            taken_over=found.frames,
+            unreadable=found.unreadable,
+        )
         if found.unreadable:
             self._losing[0, "corrupt"] = Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns)
-        return found.unreadable
 
     async def _check_after_unclean_end(self) -> None:
         """Read the whole file once if the last process did not close it; capturing does not wait for that."""

@@ -13,12 +13,16 @@ UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # damaged text, be it SQLite's
 
 
 class Salvage(NamedTuple):
-    """Frames taken over, and how many of those not delivered could not be read, received between two times (ns) as far as known."""
+    """Frames taken over, and how many of those not delivered could not be read, received between two times (ns) as far as known.
+
+    `aside` is the new name of the old file where it has one already.
+    """
 
     frames: int
     unreadable: int
     from_ns: int
     to_ns: int
+    aside: Path | None = None
 
 
 def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> Salvage:

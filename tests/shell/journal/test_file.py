@@ -180,9 +180,9 @@ def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
             del content[len(content) // 2 :]
     path.write_bytes(content)
     again = JournalFile.open(path)
-    assert again.set_aside is not None
-    assert again.set_aside.read_bytes() == bytes(content)
-    assert again.set_aside.stat().st_mode & 0o777 == 0o600
+    assert again.salvage is not None
+    assert again.salvage.aside.read_bytes() == bytes(content)
+    assert again.salvage.aside.stat().st_mode & 0o777 == 0o600
     last = again.last_seq()
     again.insert(last + 1, frames(1), (), {})
     assert again.read(last, last + 2, 1)[0].frames == frames(1)
@@ -223,3 +223,42 @@ def test_used_bytes_shrink_when_frames_go(file):
     file.checkpoint()
     file.truncate_wal()
     assert file.used_bytes() < full / 4
+
+
+def test_a_file_given_up_while_it_is_open_stays_until_the_stop(path):
+    """Its successor takes what it had; at the close the successor lies in its place, with all it got, and the old one beside it."""
+    first = JournalFile.open(path)
+    first.insert(1, frames(10), (), {"watermark": 4})
+    second = first.replaced(5, 10)
+    assert path.exists()
+    second.insert(11, frames(5, start=10), (), {})
+    third = second.replaced(5, 15)
+    third.insert(16, frames(1, start=15), (), {})
+    third.close()
+    names = sorted(entry.name for entry in path.parent.iterdir() if ".corrupt-" in entry.name)
+    assert len(names) == 2
+    again = JournalFile.open(path)
+    assert again.read(0, 100, 100)[0] == (6, frames(11, start=5))
+    assert again.salvage is None
+    again.close()
+
+
+def test_a_kill_with_a_successor_loses_nothing(path):
+    """The next start finds the latest successor, with the commits that are only in its log."""
+    script = """
+import os, sys
+from pathlib import Path
+from connector.core.frame import Received
+from connector.shell.journal import JournalFile
+file = JournalFile.open(Path(sys.argv[1]))
+file.insert(1, [Received(1, 0, 7, False, b"one")], (), {})
+successor = file.replaced(0, 1)
+successor.insert(2, [Received(2, 0, 7, False, b"two")], (), {})
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    file = JournalFile.open(path)
+    assert [frame.raw for frame in file.read(0, 10, 10)[0].frames] == [b"one", b"two"]
+    assert len([entry for entry in path.parent.iterdir() if ".corrupt-" in entry.name and not entry.name.endswith(("-wal", "-shm"))]) == 1
+    file.close()

@@ -359,13 +359,13 @@ async def test_an_unfit_file_is_set_aside_and_the_frames_are_in_the_new_one(open
         while source._file is first or source.write_error:
             await asyncio.sleep(0.01)
     assert source.set_aside == 1
-    (aside,) = [path for path in settings.path.parent.glob("journal.db.corrupt-*") if not path.name.endswith(("-wal", "-shm"))]
-    assert aside.stat().st_mode & 0o777 == 0o600
     assert source.lost == {}
     assert_law(source)
     again = await opened()
     assert await collect(again, 10, 50) == [frame(number) for number in range(10, 60)]
     assert_law(again)
+    (aside,) = [path for path in settings.path.parent.glob("journal.db.corrupt-*") if not path.name.endswith(("-wal", "-shm"))]
+    assert aside.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_damaged_row_is_counted_once_over_rereading_and_restarts(opened, settings):
