@@ -1,19 +1,23 @@
 # Each target sets up what it needs: a virtual environment in .venv with the hash-locked packages of requirements/.
 PYTHON ?= python3.11
 ARGS ?=
+SECONDS ?= 60
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+# Row C6 makes the kernel refuse to sync, which takes strace; C5 and A17 mount small volumes, so all of it runs as root.
+PREPARE := command -v strace > /dev/null || (apt-get update -qq && apt-get install -y -qq strace > /dev/null)
 
 QUICK := not kafka and not registry and not slow
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .venv/bin/python:
 	@echo "Creating .venv"
@@ -53,6 +57,17 @@ lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || (cat .venv/lint-imports.log; false)
+
+faults: .venv/dev.stamp  ## the fault matrix on three real brokers, each fault as short as it shows (ARGS="A2 A3" for some rows)
+	@$(PREPARE)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+faults-full: .venv/dev.stamp  ## the same, each fault as long as the matrix says; an hour and a half for all rows
+	@$(PREPARE)
+	@$(BIN)/python -m tests.faults --full $(ARGS)
+
+fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
+	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
 
 bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
 	@$(BIN)/python -m benchmarks.bench $(ARGS)

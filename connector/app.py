@@ -273,7 +273,9 @@ class Connector:
         return answer
 
     def _client_arguments(self) -> dict[str, Any]:
-        return kafka_client.client_arguments(self._settings.kafka, self._settings.kafka_client_id)
+        arguments = kafka_client.client_arguments(self._settings.kafka, self._settings.kafka_client_id)
+        hide(arguments.get("sasl_plain_password") or "")
+        return arguments
 
     def _producer(self, first_broker: str | None = None) -> AIOKafkaProducer:
         return kafka_client.make_producer(self._settings.kafka, self._settings.kafka_client_id, first_broker)

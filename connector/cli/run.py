@@ -10,6 +10,7 @@ import typer
 
 from connector import app, logs
 from connector.cli.options import Config, load_settings
+from connector.memory_protection import forbid_dumps
 
 EXAMPLES = """Examples:
 
@@ -33,6 +34,7 @@ def run(context: typer.Context, *, config: Config = None) -> None:
     log = structlog.get_logger("connector.run")
     for warning in settings.warnings():
         log.warning("setting_unwise", warning=warning)
+    forbid_dumps()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     try:

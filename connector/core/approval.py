@@ -76,14 +76,14 @@ def read_answer(status: int, body: bytes) -> Answer:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        return Unavailable(None, f"The approval service answered HTTP {status} without a JSON object")
+        return Unavailable(None, f"CRED_APPROVAL: the approval service answered HTTP {status} without a JSON object")
     key = fields.get("approval_key")
     if status == 200 and isinstance(key, str) and _KEY.fullmatch(key):
         return Granted(key)
     code = _text(fields, "error_code") or _text(fields, "msg_cd")
     message = _text(fields, "error_description") or _text(fields, "msg1")
     if not _CODE.fullmatch(code):
-        return Unavailable(None, f"The approval service answered HTTP {status} without a key or a code")
+        return Unavailable(None, f"CRED_APPROVAL: the approval service answered HTTP {status} without a key or a code")
     return Refused(code, message) if code in REFUSED_FOR_GOOD else Unavailable(code, message)
 
 

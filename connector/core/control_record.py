@@ -212,4 +212,5 @@ def _shown(content: object) -> str:
     """Return foreign content cut short, so that a mistake of a megabyte does not make a reason of a megabyte."""
     text = content if isinstance(content, str) else str(content)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    return json.dumps(cut, ensure_ascii=False) if isinstance(content, str) else cut
+    # JSON escapes can spell lone surrogates, which no UTF-8 topic or log can hold.
+    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() if isinstance(content, str) else cut

@@ -19,6 +19,8 @@ TrType = Literal["1", "2"]
 
 LONGEST_TEXT = 64 * 1024
 LONGEST_MESSAGE = 200
+# KIS's largest reply opens four objects. Counted, because how deep json.loads can go depends on how deep our own stack is.
+MOST_BRACKETS = 64
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
 
@@ -45,7 +47,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """JSON that is neither; `why` never quotes it, because it may hold key material."""
+    """JSON that is neither; `why` is CTRL_SHAPE and a few words, and never quotes it, because it may hold key material."""
 
     why: str
 
@@ -58,13 +60,15 @@ def is_control(raw: bytes) -> bool:
 def parse(text: str) -> Ping | Reply | Unreadable:
     """Read one control message. Never raises."""
     if len(text) > LONGEST_TEXT:
-        return Unreadable("longer than 64 KiB")
+        return Unreadable("CTRL_SHAPE: longer than 64 KiB")
+    if text.count("{") + text.count("[") > MOST_BRACKETS:
+        return Unreadable("CTRL_SHAPE: nested too deeply")
     try:
         message = json.loads(text, object_pairs_hook=_without_duplicates)
-    except RecursionError:
-        return Unreadable("nested too deeply")
-    except ValueError as error:
-        return Unreadable("a key appears twice" if isinstance(error, _DuplicateKeyError) else "not JSON")
+    except _DuplicateKeyError:
+        return Unreadable("CTRL_SHAPE: a key appears twice")
+    except ValueError:
+        return Unreadable("CTRL_SHAPE: not JSON")
     header = _part(message, "header")
     if _text(header, "tr_id").upper() == "PINGPONG":
         return Ping(text)
@@ -96,7 +100,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _reply(header: dict[str, Any], body: dict[str, Any]) -> Reply | Unreadable:
     rt_cd, msg_cd = _text(body, "rt_cd"), _text(body, "msg_cd")
     if not _RT_CD.fullmatch(rt_cd) or not _CODE.fullmatch(msg_cd):
-        return Unreadable("without usable rt_cd and msg_cd")
+        return Unreadable("CTRL_SHAPE: without usable rt_cd and msg_cd")
     output = _part(body, "output")
     key, iv = _text(output, "key"), _text(output, "iv")
     # AES-256-CBC takes the 32 and 16 characters as they stand.

@@ -42,11 +42,11 @@ class ApprovalService:
         try:
             status, body = await self._post(request_body(app_key))
         except TimeoutError:
-            return Unavailable(None, f"The approval service did not answer within {self._timeout.total:g} s")
+            return Unavailable(None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Unavailable(None, f"The approval service was out of reach: {type(error).__name__}")
+            return Unavailable(None, f"CRED_APPROVAL: the approval service was out of reach: {type(error).__name__}")
         if body is None:
-            return Unavailable(None, f"The approval service answered HTTP {status} with more than {LONGEST_BODY} bytes")
+            return Unavailable(None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes")
         return _without_secrets(read_answer(status, body), app_key)
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:

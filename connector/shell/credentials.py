@@ -91,7 +91,7 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(("appkey", "appsecret")))
     except OSError as error:
-        yield f"kis.credentials_dir: {folder} could not be read ({error.strerror}): correct the path or its permissions"
+        yield f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): correct the path or its permissions"
         return []
     slots = {int(match[2]) for match in map(_FILE.fullmatch, names) if match}
     for name in names:
@@ -123,11 +123,11 @@ def _read(path: Path) -> tuple[str, str | None]:
     try:
         return _judge(str(path), _trim(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return "", f"{path}: was not found: an app key needs its appkey and its appsecret file"
+        return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
     except OSError as error:
-        return "", f"{path}: could not be read ({error.strerror}): correct its permissions"
+        return "", f"{path}: CRED_UNREADABLE: could not be read ({error.strerror}): correct its permissions"
     except UnicodeDecodeError:
-        return "", f"{path}: is not text: write the value as plain ASCII text"
+        return "", f"{path}: CRED_NOT_TEXT: is not text: write the value as plain ASCII text"
 
 
 def _trim(text: str) -> str:
@@ -136,7 +136,7 @@ def _trim(text: str) -> str:
 
 def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
-        return "", f"{name}: is empty: write the value KIS issued into it"
+        return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return "", f"{name}: holds blanks, line breaks or other characters KIS never issues: write nothing but the value"
+        return "", f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value"
     return text, None

@@ -70,8 +70,8 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, recal
     if found is None:
         if not settings.auto_register:
             raise RegistryFailed(
-                f"Subject {subject} of the schema registry does not hold this schema: run `kis-bond topics init --register-schema`, "
-                "or set registry.auto_register",
+                f"REG_SUBJECT: subject {subject} of the schema registry does not hold this schema: "
+                "run `kis-bond topics init --register-schema`, or set registry.auto_register",
                 retryable=True,
             )
         found = await register(settings, subject, schema)
@@ -101,7 +101,7 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
         return pinned
     if not holds_ours:
         found = "no schema" if held is None else "another schema"
-        raise RegistryFailed(f"The schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False)
+        raise RegistryFailed(f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False)
     return pinned
 
 
@@ -115,7 +115,7 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
     except (OSError, ValueError) as error:  # a file that is being replaced; its content is not for messages
         cause = getattr(error, "strerror", None) or type(error).__name__
         named = " or ".join(str(path) for path in (settings.password_file, settings.ca_file) if path)
-        raise RegistryFailed(f"{named} could not be read for the schema registry: {cause}", retryable=True) from None
+        raise RegistryFailed(f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True) from None
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
@@ -123,9 +123,13 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         ):
             return Answer(response.status, _object(await _limited(response)))
     except TimeoutError:
-        raise RegistryFailed(f"The schema registry at {settings.url} did not answer in {TIMEOUT_SECONDS} s", retryable=True) from None
+        raise RegistryFailed(
+            f"REG_TIMEOUT: the schema registry at {settings.url} did not answer in {TIMEOUT_SECONDS} s", retryable=True
+        ) from None
     except (aiohttp.ClientError, OSError) as error:
-        raise RegistryFailed(f"The schema registry at {settings.url} could not be reached: {error}", retryable=True) from error
+        raise RegistryFailed(
+            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {error}", retryable=True
+        ) from error
 
 
 def _authorization(settings: RegistrySettings) -> dict[str, str]:
@@ -140,7 +144,9 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise RegistryFailed(f"The schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url", retryable=False)
+            raise RegistryFailed(
+                f"REG_ANSWER: the schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url", retryable=False
+            )
     return bytes(body)
 
 
@@ -159,20 +165,35 @@ def _accepted(answer: Answer, subject: str) -> dict[str, Any]:
         case 200 if answer.content is not None:
             return answer.content
         case 401 | 403:
-            problem = f"refused us: {said}: check registry.username, registry.password_file and what that user may do with {subject}"
+            code, problem = (
+                "REG_REFUSED",
+                f"refused us: {said}: check registry.username, registry.password_file and what that user may do with {subject}",
+            )
         case 409:
-            problem = f"refused the schema as incompatible with {subject}: {said}: use another topic, or change the subject's compatibility"
+            code, problem = (
+                "REG_INCOMPATIBLE",
+                f"refused the schema as incompatible with {subject}: {said}: use another topic, or change the subject's compatibility",
+            )
         case 422:
-            problem = f"did not take the schema of {subject}: {said}: it does not speak this Avro, or its version is too old"
+            code, problem = (
+                "REG_SCHEMA",
+                f"did not take the schema of {subject}: {said}: it does not speak this Avro, or its version is too old",
+            )
         case 429 | 500 | 501 | 502 | 503 | 504:
-            raise RegistryFailed(f"The schema registry failed at {subject}: {said}", retryable=True)
+            raise RegistryFailed(f"REG_FAILED: the schema registry failed at {subject}: {said}", retryable=True)
         case status if 300 <= status < 400:
-            problem = f"answered {said} with a redirect, which is not followed: set registry.url to the address it leads to"
+            code, problem = (
+                "REG_REDIRECT",
+                f"answered {said} with a redirect, which is not followed: set registry.url to the address it leads to",
+            )
         case 200:
-            problem = "answered with something other than a JSON object: check registry.url, a path such as /apis/ccompat/v7 may be missing"
+            code, problem = (
+                "REG_ANSWER",
+                "answered with something other than a JSON object: check registry.url, a path such as /apis/ccompat/v7 may be missing",
+            )
         case _:
-            problem = f"answered {said} to {subject}: check registry.url, a path such as /apis/ccompat/v7 may be missing"
-    raise RegistryFailed(f"The schema registry {problem}", retryable=False)
+            code, problem = "REG_PATH", f"answered {said} to {subject}: check registry.url, a path such as /apis/ccompat/v7 may be missing"
+    raise RegistryFailed(f"{code}: the schema registry {problem}", retryable=False)
 
 
 def _message(content: dict[str, Any] | None) -> str:
@@ -183,7 +204,7 @@ def _message(content: dict[str, Any] | None) -> str:
 def _id_in(content: dict[str, Any]) -> int:
     found = content.get("id")
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_ID:
-        raise RegistryFailed("The schema registry answered without a usable id: check registry.url", retryable=False)
+        raise RegistryFailed("REG_ID: the schema registry answered without a usable id: check registry.url", retryable=False)
     return found
 
 

@@ -54,7 +54,7 @@ def test_strange_bodies_are_survived_and_not_quoted(body):
     """A body that is not an answer is unavailability whose message quotes nothing of it."""
     answer = read_answer(200, body)
     assert isinstance(answer, Unavailable)
-    assert answer.message.startswith("The approval service answered HTTP 200 without")
+    assert answer.message.startswith("CRED_APPROVAL: the approval service answered HTTP 200 without")
 
 
 def test_key_with_an_error_status_is_not_taken():

@@ -62,8 +62,9 @@ def test_pingpong_keeps_its_text(text):
         '{"a":' + "[" * 20_000 + "]" * 20_000 + "}",
         SUCCESS.replace("SUBSCRIBE SUCCESS", "x" * 1024 * 1024),
         '{"a":' + "1" * 5000 + "}",
+        '{"a":' + "[" * 64 + "]" * 64 + "}",
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_unusable_json_is_unreadable(text):
     """Whatever lacks a usable rt_cd and msg_cd is unreadable."""

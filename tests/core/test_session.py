@@ -47,7 +47,7 @@ def test_pingpong_is_echoed(session):
 
 def test_unreadable_is_counted(session):
     """JSON that cannot be read is counted, and the session goes on."""
-    assert session.receive_control("{", 1.0) == [Strange("not JSON")]
+    assert session.receive_control("{", 1.0) == [Strange("CTRL_SHAPE: not JSON")]
     assert session.unreadable == 1
 
 

@@ -45,7 +45,7 @@ async def test_slow_answers_are_given_up(fault):
     async with Simulator(faults=[fault]) as kis:
         async with asyncio.timeout(5):
             answer = await ApprovalService(kis.approval_url, timeout_seconds=0.4).request(PAIR)
-        assert answer == Unavailable(None, "The approval service did not answer within 0.4 s")
+        assert answer == Unavailable(None, "CRED_APPROVAL: the approval service did not answer within 0.4 s")
 
 
 async def test_nobody_listening_is_survived():

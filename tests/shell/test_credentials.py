@@ -59,15 +59,15 @@ def test_none_counted_without_credentials():
     ("files", "expected"),
     [
         ({}, ["holds no app key"]),
-        ({"appkey-0": "k"}, ["appsecret-0: was not found"]),
-        (pair(0) | {"appsecret-1": "s"}, ["appkey-1: was not found"]),
+        ({"appkey-0": "k"}, ["appsecret-0: CRED_MISSING: was not found"]),
+        (pair(0) | {"appsecret-1": "s"}, ["appkey-1: CRED_MISSING: was not found"]),
         (pair(0) | pair(2), ["pair 1 is missing while later ones exist"]),
         (pair(1), ["pair 0 is missing"]),
         (pair(0) | {"appkey": "k"}, ["appkey: names no slot"]),
         (pair(0) | {"appkey-01": "k"}, ["appkey-01: names no slot"]),
-        ({"appkey-0": "", "appsecret-0": "\n"}, ["appkey-0: is empty", "appsecret-0: is empty"]),
-        ({"appkey-0": "can ary", "appsecret-0": "canary\n\n"}, ["appkey-0: holds blanks", "appsecret-0: holds blanks"]),
-        ({"appkey-0": "\ufeffcanary", "appsecret-0": b"\xff\xfe"}, ["appkey-0: holds blanks", "appsecret-0: is not text"]),
+        ({"appkey-0": "", "appsecret-0": "\n"}, ["appkey-0: CRED_EMPTY: is empty", "appsecret-0: CRED_EMPTY: is empty"]),
+        ({"appkey-0": "can ary", "appsecret-0": "canary\n\n"}, ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_CHARACTERS: holds blanks"]),
+        ({"appkey-0": "\ufeffcanary", "appsecret-0": b"\xff\xfe"}, ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_NOT_TEXT: is not text"]),
         ({"appkey-99999": "k", "appsecret-99999": "s"}, ["pair 0 is missing", "pair 1 is missing", "pair 2 is missing"]),
     ],
 )
@@ -92,7 +92,7 @@ def test_missing_folder(tmp_path):
         ({}, "no KIS credentials were given"),
         ({"APPKEY": "canary"}, "kis.appsecret: is missing beside kis.appkey"),
         ({"APPSECRET": "canary"}, "kis.appkey: is missing beside kis.appsecret"),
-        ({"APPKEY": "can ary", "APPSECRET": "s"}, "kis.appkey: holds blanks"),
+        ({"APPKEY": "can ary", "APPSECRET": "s"}, "kis.appkey: CRED_CHARACTERS: holds blanks"),
     ],
 )
 def test_environment_refusals(given, expected):

@@ -286,7 +286,8 @@ def _ensure_sound(path: Path) -> Salvage | None:
     try:
         _check(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):  # I/O, locking, space: not the content's fault
+        told = str(error)
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in told and "decode" not in told:  # I/O, locking, space
             raise
         found = _build(place.partial(path), path, 0, 0)
         found = found._replace(aside=place.set_aside(path))
@@ -321,6 +322,8 @@ def _check(path: Path) -> None:
         if _tables(connection) != _TABLES:
             raise sqlite3.DatabaseError("the tables are not the journal's")
         last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
+        for texts in ("SELECT key, iv FROM cipher_key", "SELECT name, value FROM kept"):
+            connection.execute(texts).fetchall()  # raises where they are not UTF-8
         progress = dict(connection.execute("SELECT name, value FROM progress"))
         if progress.get("watermark", 0) > (last[0] if last else 0) or min(progress.values(), default=0) < 0:
             raise sqlite3.DatabaseError("the progress is beyond the last frame")

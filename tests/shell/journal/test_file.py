@@ -262,3 +262,17 @@ os.kill(os.getpid(), 9)
     assert [frame.raw for frame in file.read(0, 10, 10)[0].frames] == [b"one", b"two"]
     assert len([entry for entry in path.parent.iterdir() if ".corrupt-" in entry.name and not entry.name.endswith(("-wal", "-shm"))]) == 1
     file.close()
+
+
+def test_text_that_is_no_text_is_corruption(path):
+    """A key whose bytes are not UTF-8 sets the file aside; the frames are taken over."""
+    file = JournalFile.open(path)
+    file.insert(1, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {})
+    file.close()
+    with sqlite3.connect(path) as outside:
+        outside.execute("UPDATE cipher_key SET iv = CAST(x'fffe80' AS TEXT)")
+    outside.close()
+    again = JournalFile.open(path)
+    assert again.salvage[:2] == (3, 0)
+    assert again.cipher_keys() == []
+    again.close()

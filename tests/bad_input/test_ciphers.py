@@ -1,0 +1,74 @@
+"""Bad-input matrix, encrypted frames: without a key one reason, with one another, and no word on why it does not fit."""
+
+import asyncio
+
+import pytest
+
+from connector.core.frame import BadFrame, CipherKey, split
+from connector.shell.delivery import Delivery
+from tests.bad_input.inputs import CIPHERS, IV, KEY, RECORD, encrypted, sealed
+from tests.bad_input.test_frames import KEYS, SCHEMA, received
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
+from tests.shell.delivery.frames import MemoryJournal, frame
+
+
+@pytest.mark.parametrize("name", CIPHERS)
+def test_a_bad_encrypted_frame_has_one_reason(name):
+    """An encrypted frame that gives no record has its reason, with the session's key alone or among others."""
+    for keys in (KEYS, (CipherKey("z" * 31 + "y", "f" * 16), *KEYS)):
+        bad = split(received(CIPHERS[name].raw), SCHEMA.width, keys)
+        assert isinstance(bad, BadFrame)
+        assert bad.reason == CIPHERS[name].reason
+
+
+@pytest.mark.parametrize("name", [name for name, bad in CIPHERS.items() if bad.reason != "FRAME_COUNT"])
+def test_without_a_key_nothing_is_tried(name):
+    """As long as no reply brought a key, every encrypted frame is DECRYPT_NO_KEY."""
+    assert split(received(CIPHERS[name].raw), SCHEMA.width, ()).reason == "DECRYPT_NO_KEY"
+
+
+def test_nothing_tells_why_a_key_does_not_fit():
+    """Base64, block size, padding and text fail with the same words, which hold nothing of the plaintext."""
+    failed = {name: split(received(bad.raw), SCHEMA.width, KEYS) for name, bad in CIPHERS.items() if bad.reason == "DECRYPT_FAILED"}
+    assert len(set(failed.values())) == 1
+    short = split(received(CIPHERS["opened, and short"].raw), SCHEMA.width, KEYS)
+    assert RECORD[:12] not in f"{short} {set(failed.values())}"
+
+
+@pytest.mark.parametrize(("key", "iv"), [("", ""), (KEY, IV[:-1]), (KEY[:-1], IV), ("가" * 32, IV), (KEY, "가" * 16), ("\ud800" * 32, IV)])
+def test_a_key_that_is_none_opens_nothing(key, iv):
+    """A key or IV of another size than AES takes fails like one that does not fit."""
+    assert split(received(encrypted(sealed(RECORD)).encode()), SCHEMA.width, [CipherKey(key, iv)]).reason == "DECRYPT_FAILED"
+
+
+@pytest.mark.parametrize(
+    ("comes", "expected"), [("at once", (TICKS, None)), ("in time", (TICKS, None)), ("never", (DEAD_LETTERS, b"DECRYPT_NO_KEY"))]
+)
+async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeypatch):
+    """An encrypted frame is held until its session's key arrives; after the bound it is a dead letter, and what follows goes on."""
+    monkeypatch.setattr("connector.shell.delivery.delivery.KEY_WAIT_SECONDS", 0.5 if comes == "never" else 30)
+    brokers, journal = Brokers(), MemoryJournal()
+    if comes == "at once":
+        journal.cipher_keys[0, 7] = KEYS
+    delivery = Delivery(journal, SCHEMA, brokers.kafka(), _framing)
+    task = asyncio.create_task(delivery.run())
+    secret = frame(raw=encrypted(sealed(RECORD)).encode())
+    journal.append(secret, frame(RECORD))
+    if comes == "in time":
+        await asyncio.sleep(0.1)  # the span in which it must not be given up
+        assert journal.watermark == 0
+        journal.cipher_keys[0, 7] = KEYS
+    async with asyncio.timeout(10):
+        await delivery.drained(2)
+    task.cancel()
+    await asyncio.wait([task])
+    topic, reason = expected
+    written = [(at[0], record) for at, log in brokers.logs.items() for record in log]
+    assert sorted(at for at, _ in written) == sorted([topic, TICKS])
+    if reason:
+        (letter,) = [record for at, record in written if at == DEAD_LETTERS]
+        assert (letter.headers["reason"], letter.value) == (reason, secret.raw)
+
+
+async def _framing():
+    return SCHEMA.single_object_prefix

@@ -1,0 +1,84 @@
+"""The whole matrix of frames over a real socket, through a real journal and delivery: nothing stops, nothing is dropped."""
+
+import asyncio
+
+from connector.settings import JournalSettings
+from connector.shell.delivery import Delivery
+from connector.shell.journal import Journal
+from connector.shell.kis_feed.socket import MAX_FRAME_BYTES
+from simulator import Simulator
+from tests.bad_input.inputs import ACCEPTED, CIPHERS, FIELDS, FRAMES, RECORD, frame, record
+from tests.bad_input.test_frames import SCHEMA
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
+from tests.shell.kis_feed.bench import A, Bench, until
+
+# The simulator's session has keys of its own, so that nothing the tables sealed can be opened.
+SEALED = {name: "DECRYPT_FAILED" if bad.reason == "FRAME_ARITY" else bad.reason for name, bad in CIPHERS.items()}
+
+
+async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
+    """Every row, sent on one connection between good ticks, is a dead letter with its bytes, in order; every good tick is published."""
+    async with Simulator() as kis:
+        journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
+        bench, brokers = Bench(kis), Brokers()
+        bench.feed._journal = journal
+        brokers.most_batch_bytes[DEAD_LETTERS] = 2 * MAX_FRAME_BYTES
+        delivery = Delivery(journal, SCHEMA, brokers.kafka(), _framing)
+        delivery.request(frozenset({A}))
+        task = asyncio.create_task(delivery.run())
+        expected = []
+        async with bench.running(A):
+            await bench.active(A)
+            for bad, reason in [(bad, bad.reason) for bad in FRAMES.values()] + [(CIPHERS[name], SEALED[name]) for name in CIPHERS]:
+                await kis.emit(bad.raw, binary=bad.binary)
+                await kis.emit_ticks(A)
+                expected.append((reason, bad.raw))
+            for bad in FIELDS.values():
+                spoilt = record(**{bad.field: bad.text})
+                await kis.emit(frame(RECORD, spoilt, RECORD))
+                expected.append((bad.reason, spoilt.encode()))
+            for text, _ in ACCEPTED.values():
+                await kis.emit(text)
+            frames = 2 * (len(FRAMES) + len(CIPHERS)) + len(FIELDS) + len(ACCEPTED)
+            await until(lambda: journal.last_seq == frames, lambda: (journal.last_seq, frames, bench.events), 60)
+            async with asyncio.timeout(60):
+                await delivery.drained(frames)
+        task.cancel()
+        await asyncio.wait([task])
+        await journal.close()
+    assert len(kis.connects) == 1
+    letters = brokers.logs[DEAD_LETTERS, 0]
+    assert [(letter.headers["reason"].decode(), letter.value) for letter in letters] == expected
+    good = len(FRAMES) + len(CIPHERS) + 2 * len(FIELDS) + sum(len(extras) for _, extras in ACCEPTED.values())
+    assert sum(len(log) for (topic, _), log in brokers.logs.items() if topic == TICKS) == good
+    counts = delivery.counts
+    assert (journal.received, journal.finished, journal.pending, journal.lost) == (frames, frames, 0, {})
+    assert (counts.decoded, counts.acknowledged, counts.in_flight) == (good + len(FIELDS), good, 0)
+    assert counts.extended == sum(bool(extra) for _, extras in ACCEPTED.values() for extra in extras)
+    assert counts.unrequested == good - len(FRAMES) - len(CIPHERS)
+    assert sum(counts.dead_letters.values()) == len(expected)
+
+
+async def test_a_frame_beyond_the_size_limit_ends_the_connection_and_no_more():
+    """The largest frame passes; one byte more ends the connection with 1009, the event says so, and the next session brings ticks."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        await kis.emit(b"x" * MAX_FRAME_BYTES)
+        await kis.emit_ticks(A)
+        await until(lambda: len(bench.journal.raw) == 2)
+        await kis.emit(b"x" * (MAX_FRAME_BYTES + 1))
+        await until(lambda: len(kis.connects) == 2 and bench.state(A) == "ACTIVE", lambda: bench.events)
+        await kis.emit_ticks(A)
+        await until(lambda: len(bench.journal.raw) == 3)
+        (down,) = [event["detail"] for event in bench.events if event["event"] == "session_down"]
+        assert down["code"] == "1009"
+        assert bench.feed.unreadable == 0
+
+
+def test_the_largest_frame_kis_can_send_is_far_below_the_limit():
+    """999 ticks are a quarter of what the socket takes."""
+    assert len(frame(*[RECORD] * 999).encode()) < MAX_FRAME_BYTES / 4
+
+
+async def _framing():
+    return SCHEMA.single_object_prefix

@@ -1,0 +1,48 @@
+"""Bad-input matrix, frames: each has one reason, and what is odd but good is published."""
+
+import pytest
+
+from connector.core.avro import TickEncoder, TickSchema, decode
+from connector.core.dead_letter import of_frame
+from connector.core.frame import BadFrame, CipherKey, Received, split
+from connector.schema_files import bond_tick
+from tests.bad_input.inputs import ACCEPTED, FRAMES, IV, KEY
+
+SCHEMA = TickSchema(bond_tick())
+KEYS = (CipherKey(KEY, IV),)
+RECEIVED_NS = 1_795_148_264_123_000_000  # 2026-11-20 13:17:44.123 in Seoul
+
+
+def received(raw, *, binary=False):
+    """Return a message as the journal holds it."""
+    return Received(RECEIVED_NS, 3, 7, binary, raw)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_bad_frame_is_one_dead_letter(name):
+    """A bad frame has its reason, whatever keys there are, and its dead letter holds the frame's bytes and no key."""
+    message = received(FRAMES[name].raw, binary=FRAMES[name].binary)
+    for keys in ((), KEYS):
+        bad = split(message, SCHEMA.width, keys)
+        assert isinstance(bad, BadFrame)
+        assert bad.reason == FRAMES[name].reason
+    letter = of_frame(message, bad)
+    assert (letter.key, letter.value) == (None, FRAMES[name].raw)
+    assert dict(letter.headers) == {
+        "reason": bad.reason.encode(),
+        "detail": bad.detail.encode("ascii"),
+        "received-ns": b"%d" % RECEIVED_NS,
+        "slot": b"3",
+    }
+    assert len(bad.detail) < 200
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_an_odd_frame_is_published(name):
+    """What KIS may change without notice costs no tick: the first nineteen columns are the tick, the others its `extra`."""
+    text, extras = ACCEPTED[name]
+    records = split(received(text.encode()), SCHEMA.width, ())
+    encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
+    ticks = [decode(encoder.encode(record, encoder.origin(RECEIVED_NS // 1_000_000)).value, SCHEMA) for record in records]
+    assert [tick["extra"] for tick in ticks] == extras
+    assert [tick["STND_ISCD"] for tick in ticks] == [record.text[:12] for record in records]

@@ -1,0 +1,72 @@
+"""Bad-input matrix, the HTTP endpoint: 4xx or a closed connection, and nobody else waits."""
+
+import asyncio
+
+import pytest
+
+from connector.settings import HttpSettings
+from connector.shell.http import HttpServer
+from tests.shell.test_http import Observed, ask
+
+REQUESTS = {
+    "POST": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    "DELETE": b"DELETE /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "TRACE": b"TRACE /status HTTP/1.1\r\nHost: a\r\n\r\n",
+    "method never seen": b"BREW /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+    "path never seen": b"GET /metric HTTP/1.1\r\nHost: a\r\n\r\n",
+    "path of parents": b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
+    "encoded path of parents": b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
+    "path of 100 kilobytes": b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
+    "header of 100 kilobytes": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
+    "NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "line break in a header": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX\r\n: y\r\n\r\n",
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64 + b"\r\n\r\n",
+    "another protocol's version": b"GET /metrics HTTP/9.9\r\nHost: a\r\n\r\n",
+    "two lengths": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "negative length": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    "length without an end": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\nx",
+}
+
+
+@pytest.fixture
+async def server():
+    """Give the endpoints on any free port."""
+    one = HttpServer(HttpSettings(port=0), Observed())
+    await one.start()
+    yield one
+    await one.stop()
+
+
+async def talk(server, raw):
+    """Send bytes and return the status of the answer, None where the connection was closed without one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(raw)
+    try:
+        async with asyncio.timeout(5):
+            line = await reader.readline()
+    except ConnectionError:
+        line = b""
+    writer.close()
+    return int(line.split(b" ")[1]) if line.startswith(b"HTTP/") else None
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_bad_request_is_the_clients_fault(server, name):
+    """A bad request is answered 4xx, and the next good one is answered as ever."""
+    status = await talk(server, REQUESTS[name])
+    assert status is not None
+    assert 400 <= status < 500
+    assert (await ask(server, "/metrics"))[0] == 200
+
+
+async def test_clients_that_say_nothing_hold_up_nobody(server):
+    """Two hundred clients that send half a request, or read no answer, keep no other from being answered at once."""
+    writers = []
+    for number in range(200):
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /metrics HT" if number % 2 else b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        writers.append(writer)
+    async with asyncio.timeout(2):
+        assert (await ask(server, "/livez"))[0] == 200
+    for writer in writers:
+        writer.close()

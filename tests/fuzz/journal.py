@@ -1,0 +1,117 @@
+"""Opens journal files damaged in any way bytes can say: it goes on or says that it cannot, and no frame is invented.
+
+An input is a list of edits, six bytes each: what to do and to which file (the database or its `-wal`), where, and a byte to write.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+from connector.core.frame import Received
+from connector.errors import JournalUnusable
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal
+from tests.fuzz.virtual_loop import VirtualLoop
+
+FRAMES = 40
+MOST_EDITS = 40
+EDIT_BYTES = 6
+SUFFIXES = ("", "-wal")
+
+
+@cache
+def sound():
+    """Return the bytes of a journal's two files as a kill leaves them: half of the frames checkpointed, half in the `-wal`."""
+    with _folder() as folder, _loop() as loop:
+        path = folder / "journal.db"
+        journal = loop.run_until_complete(Journal.open(JournalSettings(path=path), lambda _: None))
+        journal.keep_key(0, 7, "k" * 32, "i" * 16)
+        for number in range(FRAMES):
+            journal.append(_frame(number))
+            loop.run_until_complete(asyncio.sleep(6.0 if number == FRAMES // 2 else 0.01))  # long enough for a checkpoint, once
+        journal.advance(FRAMES // 4)
+        loop.run_until_complete(asyncio.sleep(1.0))
+        files = tuple(Path(f"{path}{suffix}").read_bytes() for suffix in SUFFIXES)
+        loop.run_until_complete(journal.close())
+    assert all(files)
+    return files
+
+
+def damaged(edits):
+    """Check a journal damaged so: only JournalUnusable is raised, what is read was written, and new frames are kept."""
+    with _folder() as folder, _loop() as loop:
+        path = folder / "journal.db"
+        for suffix, content in zip(SUFFIXES, _edited(edits), strict=True):
+            Path(f"{path}{suffix}").write_bytes(content)
+        for _ in range(2):
+            with contextlib.suppress(JournalUnusable):
+                loop.run_until_complete(_use(path))
+
+
+async def _use(path):
+    journal = await Journal.open(JournalSettings(path=path), lambda _: None)
+    try:
+        written = {_frame(number).raw for number in range(FRAMES)} | {b"new"}
+        journal.append(Received(time.time_ns(), 0, 7, False, b"new"))
+        last = journal.last_seq
+        after = journal.watermark
+        assert after < last, "a new frame counts as delivered already"
+        async with asyncio.timeout(120):
+            while after < last:
+                block = await journal.read(after, 7)
+                assert block.first_seq > after
+                assert written.issuperset(frame.raw for frame in block.frames)
+                after = block.last_seq
+        assert block.frames[-1].raw == b"new"
+        assert journal.received == journal.finished + journal.pending + sum(journal.lost.values())
+        assert journal.pending >= 1
+        journal.advance(after)
+        assert isinstance(await journal.recall("lists"), str | None)
+        await journal.remember("lists", "{}")
+    finally:
+        await journal.close()
+
+
+def _edited(edits):
+    files = [bytearray(content) for content in sound()]
+    for start in range(0, min(len(edits), MOST_EDITS * EDIT_BYTES) - EDIT_BYTES + 1, EDIT_BYTES):
+        what, *place, value = edits[start : start + EDIT_BYTES]
+        content = files[what & 1]
+        at = int.from_bytes(place) % (len(content) + 1)
+        match what >> 1 & 3:
+            case 0 if at < len(content):
+                content[at] = value
+            case 1 if at < len(content):
+                content[at] ^= 1 << (value & 7)
+            case 2:
+                content[at : at + 16 * value] = bytes(len(content[at : at + 16 * value]))
+            case 3:
+                del content[at:]
+    return [bytes(content) for content in files]
+
+
+def _frame(number):
+    return Received(time.time_ns(), 0, 7, False, b"0|H0BJCNT0|001|%d^" % number + b"x" * 150)
+
+
+@contextlib.contextmanager
+def _folder():
+    memory = Path("/dev/shm")  # a disk would make this ten times slower
+    folder = Path(tempfile.mkdtemp(prefix="kis-bond-fuzz-", dir=memory if memory.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _loop():
+    loop = VirtualLoop()
+    try:
+        yield loop
+    finally:
+        loop.close()

@@ -1,0 +1,131 @@
+"""A second reading of frames and records, written from the contract alone: slow, naive, and sharing no line with the connector."""
+
+from decimal import Decimal
+
+DIGITS = "0123456789"
+CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DOCUMENTED, MOST = 19, 37
+
+# Wire order, as KIS's portal lists it: text, an ISIN, a time, a decimal or a volume; `?` where a column may be empty.
+KINDS = {
+    "STND_ISCD": "isin",
+    "BOND_ISNM": "text?",
+    "STCK_CNTG_HOUR": "time",
+    "PRDY_VRSS_SIGN": "text?",
+    "PRDY_VRSS": "decimal?",
+    "PRDY_CTRT": "decimal?",
+    "STCK_PRPR": "decimal",
+    "CNTG_VOL": "volume",
+    "STCK_OPRC": "decimal?",
+    "STCK_HGPR": "decimal?",
+    "STCK_LWPR": "decimal?",
+    "STCK_PRDY_CLPR": "decimal?",
+    "BOND_CNTG_ERT": "decimal?",
+    "OPRC_ERT": "decimal?",
+    "HGPR_ERT": "decimal?",
+    "LWPR_ERT": "decimal?",
+    "ACML_VOL": "volume",
+    "PRDY_VOL": "volume?",
+    "CNTG_TYPE_CLS_CODE": "text?",
+}
+
+
+def frame(raw, *, binary=False):  # noqa: PLR0911 - a return for each reason
+    """Return a plain frame's records, each a list of columns, or the reason that it has none."""
+    if binary:
+        return "FRAME_KIND"
+    text = raw.decode("utf-8", "surrogateescape")
+    if any("\udc80" <= character <= "\udcff" for character in text):
+        return "FRAME_NOT_UTF8"
+    if text.count("|") < 3:
+        return "FRAME_HEADER"
+    flag, _, rest = text.partition("|")
+    tr_id, _, rest = rest.partition("|")
+    count, _, payload = rest.partition("|")
+    if flag != "0" and flag != "1":  # noqa: PLR1714 - as the contract says it
+        return "FRAME_FLAG"
+    if tr_id != "H0BJCNT0":
+        return "FRAME_TR"
+    number = _counted(count)
+    if not 1 <= number <= 999:
+        return "FRAME_COUNT"
+    return "DECRYPT" if flag == "1" else records(payload, number)
+
+
+def records(payload, number):
+    """Return the records of a payload, or FRAME_ARITY."""
+    columns = payload.split("^")
+    fewer = len(columns) - 1
+    if columns[-1] == "" and fewer % number == 0 and DOCUMENTED <= fewer // number <= MOST:
+        columns = columns[:-1]
+    if len(columns) % number != 0 or not DOCUMENTED <= len(columns) // number <= MOST:
+        return "FRAME_ARITY"
+    each = len(columns) // number
+    found = []
+    while columns:
+        record, columns = columns[:each], columns[each:]
+        while len(record) > DOCUMENTED and record[-1] == "":
+            record = record[:-1]
+        found.append(record)
+    return found
+
+
+def record(columns):
+    """Return the values of a record's documented columns by name, or (reason, column) of the first that is bad."""
+    values = {}
+    for (name, kind), text in zip(KINDS.items(), columns, strict=False):
+        if text == "":
+            if not kind.endswith("?"):
+                return "FIELD_EMPTY", name
+            values[name] = None
+            continue
+        value = {"isin": _isin, "time": _time, "text": str, "decimal": _decimal, "volume": _volume}[kind.rstrip("?")](text)
+        if isinstance(value, str) and value.startswith("FIELD_") and kind.rstrip("?") != "text":
+            return value, name
+        values[name] = value
+    return values
+
+
+def _counted(text):
+    if text == "":
+        return 0
+    number = 0
+    for character in text:
+        if character not in DIGITS:
+            return 0
+        number = min(number * 10 + DIGITS.index(character), 1000)
+    return number
+
+
+def _only(text, allowed):
+    return all(character in allowed for character in text)
+
+
+def is_isin(text):
+    """Return whether a text has the shape of an ISIN."""
+    return len(text) == 12 and _only(text[:2], CAPITALS) and _only(text[2:11], CAPITALS + DIGITS) and _only(text[11], DIGITS)
+
+
+def _isin(text):
+    return text if is_isin(text) else "FIELD_ISIN"
+
+
+def _time(text):
+    fits = len(text) == 6 and _only(text, DIGITS) and int(text[:2]) < 24 and int(text[2:4]) < 60 and int(text[4:]) < 60
+    return text if fits else "FIELD_TIME"
+
+
+def _decimal(text):
+    whole, point, fraction = text.removeprefix("-").partition(".")
+    if not whole or not _only(whole + fraction, DIGITS) or (point and not fraction):
+        return "FIELD_NUMBER"
+    while fraction.endswith("0"):
+        fraction = fraction[:-1]
+    return "FIELD_RANGE" if len(whole) > 14 or len(fraction) > 4 else Decimal(text)
+
+
+def _volume(text):
+    digits = text.removeprefix("-")
+    if not digits or not _only(digits, DIGITS):
+        return "FIELD_NUMBER"
+    return "FIELD_RANGE" if digits != text or len(digits) > 18 else int(text)

@@ -1,0 +1,39 @@
+"""Control records, good and then spoilt, are wishes the published schema allows, or refusals that can be published."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fuzz import checks
+
+NAMES = st.sampled_from(["desk", checks.BOND, "x" * 201, ""]) | st.text(
+    st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=8
+)
+LEAVES = st.none() | st.booleans() | st.integers(-1, 10) | st.floats() | st.text(st.characters(), max_size=6)
+ISINS = st.sampled_from([checks.BOND, checks.OTHER_BOND, "KR103502GA35", "kr103502ga34", "KR103502GA3"])
+TIMES = st.datetimes().map(lambda time: f"{time.isoformat()}+09:00") | st.text(max_size=8)
+FIELDS = {
+    "instruments": st.lists(ISINS | LEAVES, max_size=4) | LEAVES,
+    "priority": st.integers(-1, 10) | LEAVES,
+    "paused": st.booleans() | LEAVES,
+    "requested_by": LEAVES,
+    "requested_at": TIMES | LEAVES,
+    "note": LEAVES,
+    "confirm_removal": st.booleans() | LEAVES,
+    "other": LEAVES,
+}
+
+
+@given(NAMES, st.fixed_dictionaries({}, optional=FIELDS) | LEAVES | st.lists(LEAVES, max_size=3))
+def test_a_value_of_any_content_passes_every_check(name, value):
+    """Whatever stands in the places of a control record, it is a wish or a refusal, and both can be published."""
+    checks.control_value(name.encode() + b"\n" + json.dumps(value).encode())
+
+
+@given(NAMES, st.fixed_dictionaries({}, optional=FIELDS), st.data())
+def test_a_torn_value_passes_every_check(name, value, data):
+    """A value cut short or with foreign bytes in it is judged in the same way."""
+    raw = json.dumps(value).encode()
+    at = data.draw(st.integers(0, len(raw)))
+    checks.control_value(name.encode() + b"\n" + raw[:at] + data.draw(st.binary(max_size=4)) + raw[at + data.draw(st.integers(0, 8)) :])

@@ -1,0 +1,29 @@
+"""What fuzzing found once is tried at every run of the tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import checks, journal
+
+CORPUS = Path(__file__).parent / "corpus"
+TARGETS = {
+    "frame": checks.frame,
+    "sealed_frame": checks.sealed_frame,
+    "control_message": checks.control_message,
+    "control_value": checks.control_value,
+    "journal": journal.damaged,
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_corpus_passes(target):
+    """Every kept input of a target passes its check."""
+    check, kept = TARGETS[target], sorted((CORPUS / target).iterdir())
+    assert kept
+    for path in kept:
+        try:
+            check(path.read_bytes())
+        except BaseException as error:
+            error.add_note(f"with {path}")
+            raise

@@ -1,0 +1,315 @@
+"""A journal and a delivery under any history of frames, faults and kills, against a model: the guarantee, as invariants.
+
+G1: what was committed is in Kafka, in the dead letters, or still to be read in the journal. G2: per partition the first copies are in
+receive order. G3: a second copy is only ever made by a lost acknowledgement or a kill, and says the same.
+"""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from unittest.mock import patch
+
+from aiokafka.errors import KafkaConnectionError
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from connector.core.avro import decode
+from connector.settings import JournalSettings
+from connector.shell.delivery import Delivery, delivery, lane
+from connector.shell.delivery.refusals import InvalidRecordError
+from connector.shell.journal import Journal
+from tests.bad_input.test_frames import SCHEMA
+from tests.fuzz.virtual_loop import VirtualLoop
+from tests.shell.delivery import fake_kafka
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS
+from tests.shell.delivery.frames import ISINS, frame, record
+
+POISON = 666  # the volume of a record that every broker refuses
+PARTITIONS = 4
+HEALED_SECONDS = 600
+
+
+class Brokers(fake_kafka.Brokers):
+    """Brokers that can also lose the answer to a batch they wrote, and answer one with an error that may pass."""
+
+    def __init__(self):
+        super().__init__(PARTITIONS)
+        self.silent_answers = 0
+        self.passing_errors = 0
+        self.written_unanswered = 0
+        self.refuses = lambda topic, records: InvalidRecordError() if topic == TICKS and any(map(_is_poison, records)) else None
+
+    def producer(self, leader):
+        """Return a producer that begins at a broker."""
+        self.producers.append(Producer(self, leader))
+        return self.producers[-1]
+
+
+class Producer(fake_kafka.Producer):
+    """Answers as its brokers are told to."""
+
+    @property
+    def is_sending(self):
+        """Whether its sender runs."""
+        return self._sender is not None and not self._sender.sender_task.done()
+
+    def _answer(self, builder, topic, partition, answer):
+        brokers = self._brokers
+        if answer.done() or brokers.leads[topic, partition] in {None, *brokers.hanging}:
+            return
+        if brokers.passing_errors:
+            brokers.passing_errors -= 1
+            answer.set_exception(KafkaConnectionError("the connection broke"))
+        elif brokers.silent_answers and brokers.refuses(topic, builder.records) is None:
+            brokers.silent_answers -= 1
+            brokers.written_unanswered += len(builder.records)
+            brokers.logs[topic, partition] += builder.records
+        else:
+            super()._answer(builder, topic, partition, answer)
+
+
+def _is_poison(written):
+    return decode(written.value, SCHEMA)["CNTG_VOL"] == POISON
+
+
+class Machine(RuleBasedStateMachine):
+    """The model: what was received, in order; every record by a volume no other has."""
+
+    @initialize()
+    def begin(self):
+        """Start a connector on an empty folder."""
+        self.small = [patch.multiple(delivery, FRAMES_A_TURN=4, FRAMES_AGAIN=5), patch.multiple(lane, SEALED_BATCHES=2)]
+        for bounds in self.small:  # a tiny world: what takes thousands of frames takes a dozen
+            bounds.start()
+        self.folder = Path(tempfile.mkdtemp(prefix="kis-bond-model-", dir=_memory_folder()))
+        self.loop = VirtualLoop()
+        asyncio.set_event_loop(self.loop)
+        self.brokers = Brokers()
+        self.volumes = 0
+        # Of each frame the identities of its records, in order: volumes of ticks, texts of dead letters.
+        self.frames = []
+        self.letters = {}
+        self.allowed_copies = 0
+        self.path = self.folder / "0.db"
+        self.generation = 0
+        self.run(self._start())
+
+    def run(self, work):
+        """Run a coroutine to its end."""
+        return self.loop.run_until_complete(work)
+
+    async def _start(self):
+        self.journal = await Journal.open(JournalSettings(path=self.path), self._lost)
+        self.delivery = Delivery(self.journal, SCHEMA, self.brokers.kafka(), _framing)
+        self.task = self.loop.create_task(self.delivery.run())
+
+    def _lost(self, loss):
+        raise AssertionError(f"frames were given up: {loss}")
+
+    async def _stop(self):
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.journal.close()
+        assert not [producer for producer in self.brokers.producers if producer.is_sending], (
+            "a producer was left behind that could still send"
+        )
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    @rule(kinds=st.lists(st.lists(st.sampled_from(["good"] * 8 + ["bad", "poison"]), min_size=1, max_size=3), min_size=1, max_size=30))
+    def receive(self, kinds):
+        """Receive frames; some hold a record that is bad, some one that Kafka refuses."""
+        for of_frame in kinds:
+            texts, identities = [], []
+            for kind in of_frame:
+                self.volumes += 1
+                isin = ISINS[self.volumes * 7 % len(ISINS)]
+                text = record(isin, POISON if kind == "poison" else 1, self.volumes, "1e9" if kind == "bad" else "1.00")
+                texts.append(text)
+                identities.append((isin, self.volumes))
+                if kind != "good":
+                    self.letters[isin, self.volumes] = text
+            self.journal.append(frame(*texts))
+            self.frames.append(identities)
+
+    @rule(raw=st.sampled_from([b"", b"||||", b"\xff", b"1|H0BJCNT0|001|AAAA"]))
+    def receive_nonsense(self, raw):
+        """Receive a frame that gives no record."""
+        self.volumes += 1
+        text = raw + str(self.volumes).encode() if raw else str(self.volumes).encode()
+        old = frame(raw=text)
+        self.journal.append(old._replace(received_ns=old.received_ns - 60_000_000_000))  # long enough ago that no key is waited for
+        self.frames.append([(None, self.volumes)])
+        self.letters[None, self.volumes] = text
+
+    @rule(seconds=st.sampled_from([0.001, 0.003, 0.05, 1.0, 20.0]))
+    def time_passes(self, seconds):
+        """Let happen whatever is due."""
+        self.run(asyncio.sleep(seconds))
+
+    @rule(broker=st.sampled_from(["broker-0", "broker-1"]))
+    def broker_hangs(self, broker):
+        """Let a broker accept and answer nothing more."""
+        self.brokers.hanging.add(broker)
+
+    @rule()
+    def brokers_recover(self):
+        """Let every broker answer again."""
+        self.brokers.hanging.clear()
+
+    @rule(number=st.integers(0, PARTITIONS - 1), leader=st.sampled_from(["broker-0", "broker-1", None]))
+    def leader_moves(self, number, leader):
+        """Give a partition another leader, or none."""
+        self.brokers.leads[TICKS, number] = leader
+
+    @rule(count=st.integers(1, 3))
+    def answers_get_lost(self, count):
+        """Write the next batches, and tell nobody."""
+        self.brokers.silent_answers += count
+
+    @rule(count=st.integers(1, 3))
+    def connections_break(self, count):
+        """Fail the next batches with an error that may pass."""
+        self.brokers.passing_errors += count
+
+    @rule()
+    def stop_and_start(self):
+        """Stop the connector in order and start it again."""
+        self.run(self._stop())
+        self._begin_again(self.journal.last_seq)
+
+    @rule()
+    def kill_and_start(self):
+        """Kill the connector: of its files stays what was written, of its memory nothing."""
+        committed = self.journal.committed_seq
+        self.generation += 1
+        new = self.folder / f"{self.generation}.db"
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(f"{self.path}{suffix}", f"{new}{suffix}")
+        self.run(self._stop())
+        self.path = new
+        self._begin_again(committed)
+
+    def _begin_again(self, committed):
+        """Start over what the file knows; what Kafka has and the file's watermark does not cover is sent once more."""
+        del self.frames[committed:]
+        self.run(self._start())
+        known = {identity for identities in self.frames[: self.journal.watermark] for identity in identities}
+        self.allowed_copies += len(set(self._written()) - known)
+
+    # -- what must hold -----------------------------------------------------------------------------------------------
+
+    def _identity(self, topic, written):
+        if topic == TICKS:
+            value = decode(written.value, SCHEMA)
+            return value["STND_ISCD"], value["ACML_VOL"]
+        if written.key is None:
+            return None, int(re.search(rb"[0-9]+\Z", written.value)[0])
+        return written.key.decode(), int(written.value.decode().split("^")[16])
+
+    def _written(self):
+        return [self._identity(topic, written) for (topic, _), log in self.brokers.logs.items() for written in log]
+
+    @invariant()
+    def nothing_finished_is_missing(self):
+        """G1: every record of a frame up to the watermark is in Kafka."""
+        written = set(self._written())
+        for identities in self.frames[: self.journal.watermark]:
+            assert written.issuperset(identities)
+
+    @invariant()
+    def nothing_committed_is_gone(self):
+        """G1: every committed frame behind the watermark can be read."""
+        watermark, committed = self.journal.watermark, self.journal.committed_seq
+        block = self.run(self.journal.read_again(watermark, committed, 10_000))
+        assert len(block.frames) == committed - watermark
+
+    @invariant()
+    def books_balance(self):
+        """Received = finished + pending + lost; nothing in flight is negative."""
+        journal = self.journal
+        assert (journal.received, journal.lost) == (len(self.frames), {})
+        assert journal.received == journal.finished + journal.pending
+        assert self.delivery.counts.in_flight >= 0
+
+    @invariant()
+    def first_copies_are_in_order(self):
+        """G2: per partition, the first copy of each tick stands in receive order."""
+        for (topic, number), log in self.brokers.logs.items():
+            if topic == TICKS:
+                volumes = list(dict.fromkeys(self._identity(topic, written)[1] for written in log))
+                assert volumes == sorted(volumes), number
+
+    @invariant()
+    def copies_are_explained(self):
+        """G3: there are no more second copies than lost answers and kills can make, and a copy says the same."""
+        written = self._written()
+        copies = len(written) - len(set(written))
+        assert copies <= self.allowed_copies + self.brokers.written_unanswered
+        said = {}
+        for (topic, _), log in self.brokers.logs.items():
+            for each in log:
+                assert said.setdefault((topic, self._identity(topic, each)), each.value) == each.value
+
+    @invariant()
+    def letters_keep_their_text(self):
+        """Look whether a dead letter holds what was received, and only what is bad became one."""
+        for written in self.brokers.logs[DEAD_LETTERS, 0]:
+            text = self.letters[self._identity(DEAD_LETTERS, written)]
+            assert written.value == (text.encode() if isinstance(text, str) else text)
+
+    def teardown(self):
+        """Heal everything: all that was received is delivered or a dead letter, once the faults are over."""
+        if not hasattr(self, "frames"):
+            return
+        brokers = self.brokers
+        brokers.hanging.clear()
+        brokers.silent_answers = brokers.passing_errors = 0
+        brokers.leads.update({(TICKS, number): f"broker-{number % 2}" for number in range(PARTITIONS)})
+
+        async def finish():
+            async with asyncio.timeout(HEALED_SECONDS):
+                await self.delivery.drained(self.journal.last_seq)
+
+        try:
+            self.run(finish())
+            for check in (self.nothing_finished_is_missing, self.books_balance, self.first_copies_are_in_order, self.copies_are_explained):
+                check()
+            assert self.delivery.counts.in_flight == 0
+            assert self.journal.pending == 0
+            ticks = Counter(identity for identities in self.frames for identity in identities)
+            assert max(ticks.values(), default=1) == 1
+            buried = {self._identity(DEAD_LETTERS, written) for written in brokers.logs[DEAD_LETTERS, 0]}
+            assert buried == {identity for identity in ticks if identity in self.letters} | (buried - set(ticks))
+        finally:
+            self.run(self._stop())
+            for bounds in self.small:
+                bounds.stop()
+            self.loop.close()
+            asyncio.set_event_loop(None)
+            shutil.rmtree(self.folder)
+
+
+async def _framing():
+    return SCHEMA.single_object_prefix
+
+
+def _memory_folder():
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+TestDelivery = Machine.TestCase
+TestDelivery.settings = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)

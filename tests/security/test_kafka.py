@@ -1,0 +1,215 @@
+"""Kafka over TLS and SASL, with the least rights, on a real broker; and no secret anywhere."""
+
+import logging
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import KafkaError
+from confluent_kafka.admin import AclOperation
+
+from connector.settings import load
+from connector.shell import kafka_client
+from simulator import Simulator
+from tests.conftest import started
+from tests.deployment import Deployment
+from tests.faults.rig import bonds
+from tests.kafka.reader import create_topics, read_all
+from tests.kafka.secured import SecuredKafka
+from tests.security.certificates import Authority
+
+pytestmark = pytest.mark.kafka
+
+USER, PASSWORD, PASSPHRASE = "bond", "canary-sasl-password", "canary-key-passphrase"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """Give one broker with all guarded listeners, and the files its clients need."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder)
+
+    def launch():
+        return SecuredKafka(
+            server=authority.issue("broker"), expired=authority.issue("expired", days=-1), ca=authority.ca, user=USER, password=PASSWORD
+        )
+
+    made = started("a broker with TLS, SASL and ACLs", launch)
+    made.start()
+    made.folder, made.authority = folder, authority
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    (folder / "passphrase").write_text(f"{PASSPHRASE}\n")
+    authority.issue("bond-connector", password=PASSPHRASE.encode())
+    yield made
+    made.close()
+
+
+def settings(broker, listener, host="127.0.0.1", **changes):
+    """Return Kafka settings for one listener."""
+    given = {"BOOTSTRAP_SERVERS": broker.address(listener, host), "SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": str(broker.authority.ca)}
+    if listener == "MTLS":
+        client = str(broker.folder / "bond-connector.pem")
+        given |= {"SSL_CERTIFICATE_FILE": client, "SSL_KEY_FILE": client, "SSL_KEY_PASSWORD_FILE": str(broker.folder / "passphrase")}
+    if listener == "LOGIN":
+        given |= {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": USER, "SASL_PASSWORD_FILE": str(broker.folder / "password")}
+    return load(None, {f"KIS_BOND_KAFKA__{name}": value for name, value in (given | changes).items()}).kafka
+
+
+async def send(kafka, topic):
+    """Send one record with the connector's own producer."""
+    producer = kafka_client.make_producer(kafka, "test")
+    await kafka_client.start(producer)
+    try:
+        await producer.send_and_wait(topic, b"tick", partition=0)
+    finally:
+        await kafka_client.abandon(producer)
+
+
+WAYS = [("TLS", {}), ("MTLS", {}), *(("LOGIN", {"SASL_MECHANISM": name}) for name in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))]
+
+
+@pytest.mark.parametrize(("listener", "changes"), WAYS, ids=[f"{name} {list(more.values())}" for name, more in WAYS])
+async def test_a_record_arrives_over(broker, topic_names, listener, changes):
+    """Each way in that is offered works."""
+    create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
+    broker.allow(topic_names.ticks, AclOperation.WRITE, AclOperation.DESCRIBE)
+    await send(settings(broker, listener, **changes), topic_names.ticks)
+    assert [record.value for record in read_all(broker.bootstrap_servers, topic_names.ticks)] == [b"tick"]
+
+
+@pytest.mark.parametrize(
+    ("listener", "host", "wrong_ca", "said"),
+    [
+        ("TLS", "127.0.0.1", True, "self-signed certificate in certificate chain|unable to get local issuer"),
+        ("TLS", "localhost", False, "Hostname mismatch"),
+        ("EXPIRED", "127.0.0.1", False, "certificate has expired"),
+    ],
+)
+async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fixtures and columns
+    broker, topic_names, tmp_path, caplog, listener, host, wrong_ca, said
+):
+    """Another authority, another host, an expired one: no connection, and the log names the address and what is wrong."""
+    ca = Authority(tmp_path, "another authority").ca if wrong_ca else broker.authority.ca
+    with caplog.at_level(logging.INFO), pytest.raises(KafkaError):
+        await send(settings(broker, listener, host, SSL_CA_FILE=str(ca)), topic_names.ticks)
+    lines = [record.getMessage() for record in caplog.records if "CERTIFICATE_VERIFY_FAILED" in record.getMessage()]
+    assert lines
+    assert all(broker.address(listener, host) in line for line in lines)
+    assert any(part in line for line in lines for part in said.split("|"))
+
+
+async def test_tls_is_1_2_at_least(broker):
+    """Older versions are not offered."""
+    assert kafka_client.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names, tmp_path):
+    """A wrong password fails; the right one, written into the same file, works without a restart."""
+    create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
+    broker.allow(topic_names.ticks, AclOperation.WRITE, AclOperation.DESCRIBE)
+    password = tmp_path / "password"
+    password.write_text("wrong")
+    kafka = settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512", SASL_PASSWORD_FILE=str(password))
+    with pytest.raises(KafkaError):
+        await send(kafka, topic_names.ticks)
+    password.write_text(PASSWORD)
+    await send(kafka, topic_names.ticks)
+
+
+async def test_a_certificate_that_is_renewed_is_used_by_the_next_client(broker, topic_names, tmp_path):
+    """A client certificate of nobody fails; the renewed file works without a restart."""
+    create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
+    certificate = tmp_path / "client.pem"
+    certificate.write_bytes(Authority(tmp_path, "nobody").issue("nobody").read_bytes())
+    files = {"SSL_CERTIFICATE_FILE": str(certificate), "SSL_KEY_FILE": str(certificate)}
+    kafka = settings(broker, "MTLS", **files)
+    with pytest.raises((KafkaError, OSError)):
+        await send(kafka, topic_names.ticks)
+    certificate.write_bytes((broker.folder / "bond-connector.pem").read_bytes())
+    await send(kafka, topic_names.ticks)
+
+
+async def test_without_the_right_to_write_nothing_is_written(broker, topic_names):
+    """The rights are what lets it write, so that the tests with least rights show something."""
+    create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
+    broker.allow(topic_names.ticks, AclOperation.DESCRIBE)
+    with pytest.raises(KafkaError):
+        await send(settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512"), topic_names.ticks)
+
+
+@pytest.mark.timeout(240)
+async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, topic_names, tmp_path):
+    """With exactly the documented ACLs ticks arrive; at DEBUG, through every kind of trouble, no secret is in any output."""
+    appkey, appsecret = "PScanaryappkey00000000000000000000000", "canary-appsecret-" + "x" * 160
+    rights = {
+        "ticks": (AclOperation.WRITE, AclOperation.DESCRIBE),
+        "events": (AclOperation.WRITE, AclOperation.DESCRIBE),
+        "dead_letters": (AclOperation.WRITE, AclOperation.DESCRIBE),
+        "status": (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE),
+        "control": (AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS),
+    }
+    async with Simulator(app_keys=[(appkey, appsecret)], rate=50, faults=("malformed=5", "encrypted", "approval-body=html")) as kis:
+        own = Deployment(kis, broker.bootstrap_servers, topic_names, tmp_path)
+        own.create_topics()
+        for name, operations in rights.items():
+            broker.allow(getattr(topic_names, name), *operations)
+        credentials = tmp_path / "credentials"
+        credentials.mkdir()
+        (credentials / "appkey-0").write_text(appkey)
+        (credentials / "appsecret-0").write_text(appsecret)
+        for part in ("APPKEY", "APPSECRET"):
+            del own.environment[f"KIS_BOND_KIS__{part}"]
+        own.environment |= {
+            "KIS_BOND_KIS__CREDENTIALS_DIR": str(credentials),
+            "KIS_BOND_LOG__LEVEL": "debug",
+            "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": broker.address("LOGIN"),
+            "KIS_BOND_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+            "KIS_BOND_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
+            "KIS_BOND_KAFKA__SASL_USERNAME": USER,
+            "KIS_BOND_KAFKA__SASL_PASSWORD_FILE": str(broker.folder / "password"),
+            "KIS_BOND_KAFKA__SSL_CA_FILE": str(broker.authority.ca),
+        }
+        isins = bonds(4)
+        own.write("desk", {"instruments": isins})
+        await own.start()
+        try:
+            await own.until(lambda: _asked(kis))
+            kis.faults.clear("approval-body")
+            await own.until_state("ACTIVE", isins, 60)
+            for how in ("abrupt", "close=1011"):
+                connects = len(kis.connects)
+                await kis.drop(0, how)
+                await own.until(lambda connects=connects: _more(kis, connects))
+                await own.until_state("ACTIVE", isins)
+            kis.rate = 0
+            shown = [await own.text(path) for path in ("/metrics", "/status", "/readyz", "/livez", "/nothing")]
+            shown += _of_process(own.process.pid)
+            keys = [pair for session in kis.sessions for pair in session.registered.values()]
+        finally:
+            await own.end(signal.SIGTERM)
+        assert len(await own.records(topic_names.ticks)) > 50
+        assert len(await own.records(topic_names.dead_letters)) > 5
+        for name in ("dead_letters", "status", "events", "ticks"):
+            for record in await own.records(getattr(topic_names, name)):
+                shown.append(repr((record.key, record.value, record.headers)))
+        shown.append(own.log.read_text())
+        approvals = [*kis._approvals._issued]
+    secrets = [appkey, appsecret, PASSWORD, *(text for pair in keys for text in pair), *approvals]
+    assert approvals
+    assert len(secrets) > 10
+    for text in shown:
+        for secret in secrets:
+            assert secret not in text
+
+
+async def _more(kis, connects):
+    return len(kis.connects) > connects
+
+
+async def _asked(kis):
+    return bool(kis.approvals)
+
+
+def _of_process(pid):
+    return [Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ")]
