@@ -182,6 +182,7 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
                 await kis.drop(0, how)
                 await own.until(lambda connects=connects: _more(kis, connects))
                 await own.until_state("ACTIVE", isins)
+            await own.until(lambda: _sent(kis, 300))
             kis.rate = 0
             shown = [await own.text(path) for path in ("/metrics", "/status", "/readyz", "/livez", "/nothing")]
             shown += _of_process(own.process.pid)
@@ -205,6 +206,10 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
 
 async def _more(kis, connects):
     return len(kis.connects) > connects
+
+
+async def _sent(kis, count):
+    return len(kis.sent) >= count
 
 
 async def _asked(kis):
