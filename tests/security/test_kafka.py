@@ -196,7 +196,7 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
                 shown.append(repr((record.key, record.value, record.headers)))
         shown.append(own.log.read_text())
         approvals = [*kis._approvals._issued]
-    secrets = [appkey, appsecret, PASSWORD, *(text for pair in keys for text in pair), *approvals]
+    secrets = [appkey, appsecret, PASSWORD, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
     assert approvals
     assert len(secrets) > 10
     for text in shown:
