@@ -103,6 +103,7 @@ class Connector:
         self.port = 0
         self._started_at = _now()
         self._stopping: str | None = None
+        self._at_once = asyncio.Event()
         self.refusal: CredentialsRefused | None = None
         self._changed = asyncio.Event()
         self._recent_events: list[dict[str, Any]] = []
@@ -155,11 +156,10 @@ class Connector:
 
     def _stop_on_signals(self) -> asyncio.Event:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        task = asyncio.current_task()
 
         def told(name: str) -> None:
-            if stop.is_set() and task:  # a second signal stops at once; what is undelivered is safe in the journal
-                task.cancel()
+            if stop.is_set():
+                self._at_once.set()
             self._stopping = name
             stop.set()
 
@@ -175,9 +175,21 @@ class Connector:
         self._stop_event.set()
 
     async def _stop_when(self, stop: asyncio.Event) -> Never:
-        """Wait for the word, then: leave KIS politely, deliver what is journalled within the deadline, say goodbye on the topics."""
+        """Wait for the word, then leave in order; a second word ends that, too: what is undelivered is safe in the journal."""
         await stop.wait()
         log.info("stopping", reason=self._stopping, pending=self.journal.pending)
+        ending = [asyncio.create_task(self._leave(), name="leave"), asyncio.create_task(self._at_once.wait(), name="at-once")]
+        try:
+            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ending:
+                task.cancel()
+        for task in done:
+            task.result()  # a bug in leaving is told as one
+        raise _Stopped
+
+    async def _leave(self) -> None:
+        """Leave KIS politely, deliver what is journalled within the deadline, say goodbye on the topics."""
         await asyncio.gather(*(feed.stop() for feed in self.feeds))
         if self._records:
             self._status_topic.publish(status.stopped(self._records, _now()))
@@ -185,7 +197,6 @@ class Connector:
             async with asyncio.timeout(self._settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
         await asyncio.gather(self._status_topic.settle(SETTLE_SECONDS), self._event_topic.settle(SETTLE_SECONDS))
-        raise _Stopped
 
     # -- the lists' way ------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from tests.faults import results
 from tests.faults.worker import ROWS
 
-ROW_SECONDS = 1500
+ROW_SECONDS = 3600
 console = Console(highlight=False, soft_wrap=True)
 
 

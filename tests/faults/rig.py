@@ -27,7 +27,7 @@ from tests.faults.watch import Watch
 from tests.kafka.reader import read_all
 
 PARTITIONS = 6
-DELIVERED_SECONDS = 240
+DELIVERED_SECONDS = 900
 
 
 def bonds(count: int = PARTITIONS) -> list[str]:
@@ -182,7 +182,7 @@ class Rig:
         exit_code = await connector.end()
         servers = self.cluster.direct_servers
         ticks, letters, events = await asyncio.gather(
-            *(asyncio.to_thread(read_all, servers, topic, seconds=60) for topic in (connector.names.ticks, connector.names.dead_letters)),
+            *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in (connector.names.ticks, connector.names.dead_letters)),
             connector.events(),
         )
         run.events = events

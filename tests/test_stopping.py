@@ -1,0 +1,72 @@
+"""A stop is announced, polite, bounded, and can be cut short; the exit code says whether anything is left."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from simulator import Simulator
+from tests.deployment import Deployment
+from tests.faults.rig import bonds
+
+
+@pytest.fixture
+async def own(own_kafka, topic_names, tmp_path):
+    """Give a connector with six active bonds, on a Kafka that can be stopped, and the exchange it talks to."""
+    async with Simulator() as kis:
+        made = Deployment(kis, own_kafka.bootstrap_servers, topic_names, tmp_path)
+        made.cluster = own_kafka
+        made.environment["KIS_BOND_DELIVERY__STOP_DEADLINE_SECONDS"] = "60"
+        made.create_topics()
+        made.write("desk", {"instruments": bonds()})
+        await made.start()
+        await made.until_state("ACTIVE", bonds())
+        yield made
+        if made.process.returncode is None:
+            await made.end(signal.SIGKILL)
+
+
+async def pending(own, count):
+    """Tell whether so many frames wait for Kafka."""
+    _, status = await own.ask("/status")
+    return bool(status) and status["frames"]["pending"] >= count
+
+
+async def stopping(own):
+    """Tell whether /readyz says that it is stopping."""
+    status, body = await own.ask("/readyz")
+    return status == 503 and "stopping" in str(body)
+
+
+async def left(own):
+    """Tell whether KIS has no session of it any more."""
+    return own.kis.sessions == []
+
+
+async def test_a_stop_releases_every_bond_and_delivers_what_came(own):
+    """KIS sees six releases and a close, Kafka gets every tick, the exit code is 0."""
+    for isin in bonds():
+        await own.kis.emit_ticks(isin, 20)
+    assert await own.end() == 0
+    assert [answer.tr_key for answer in own.kis.replies if answer.tr_type == "2"] == bonds()
+    assert own.kis.sessions == []
+    assert len(await own.ticks()) == 120
+
+
+async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
+    """Not ready from the first signal on, with the endpoints still there; the second ends it at once, with 6 for what is left."""
+    await asyncio.to_thread(own.cluster.stop)
+    await own.kis.emit_ticks(bonds()[0], 50)
+    await own.until(lambda: pending(own, 50))
+    own.process.send_signal(signal.SIGTERM)
+    await own.until(lambda: stopping(own))
+    await own.until(lambda: left(own))
+    since = time.monotonic()
+    assert await own.end(signal.SIGTERM) == 6
+    assert time.monotonic() - since < 15, "the deadline of delivery is a minute"
+    await asyncio.to_thread(own.cluster.start)
+    await own.start()
+    await own.until_delivered()
+    assert await own.end() == 0
+    assert len(await own.ticks()) == 50
