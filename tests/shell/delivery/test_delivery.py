@@ -163,7 +163,7 @@ async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
     assert sorted(identities) == list(range(300))
     assert all(len(copies) == 1 for copies in identities.values())
     counts = rig.delivery.counts
-    assert counts.rebuilds == len(producers) - 1 == 3
+    assert counts.rebuilds >= 3, "a sender that dies may fail the batch of one lane first, which then gets a producer of its own"
     assert (counts.decoded, counts.acknowledged) == (898, 898)
 
 
