@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from confluent_kafka import Producer
 from connector.core.avro import TickSchema, decode
 from connector.schema_files import bond_tick
 from simulator import Simulator
+from tests.kafka.process import free_ports
 from tests.kafka.reader import Record, create_topics, read_all
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +34,7 @@ class Deployment:
         self.folder = folder
         self.log = folder / "connector.log"
         self.journal = folder / "data" / "journal.db"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")},
             "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,

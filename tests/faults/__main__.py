@@ -87,15 +87,19 @@ async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[
 
 async def main(given: argparse.Namespace) -> int:
     """Play the rows and return the exit code: 0 all met, 5 some not."""
-    names: asyncio.Queue[str] = asyncio.Queue()
     wanted = given.rows or in_order()
-    for name in wanted:
-        names.put_nowait(name)
     done: list[dict[str, Any]] = []
     started_at = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(given.jobs, len(wanted))):
-            group.create_task(work(names, given, done, len(wanted)))
+    for rows, jobs in (
+        ([name for name in wanted if ROWS[name].is_timed], 1),
+        ([name for name in wanted if not ROWS[name].is_timed], given.jobs),
+    ):
+        names: asyncio.Queue[str] = asyncio.Queue()
+        for name in rows:
+            names.put_nowait(name)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(jobs, len(rows))):
+                group.create_task(work(names, given, done, len(wanted)))
     failed = [result["row"] for result in done if not result["met"]]
     if not given.json:
         console.print(

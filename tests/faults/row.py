@@ -22,17 +22,18 @@ class Row:
     fault: str
     expected: str
     play: Callable[[Any], Awaitable[list[Check]]]
+    is_timed: bool
 
 
 ROWS: dict[str, Row] = {}
 
 
-def row(number: str, *, fault: str, expected: str) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
-    """Register a coroutine function of a `Rig` as a row."""
+def row(number: str, *, fault: str, expected: str, is_timed: bool = False) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
+    """Register a coroutine function of a `Rig` as a row; one that bounds times is played while no other is."""
 
     def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:
         assert number not in ROWS, f"row {number} is there twice"
-        ROWS[number] = Row(number, fault, expected, play)
+        ROWS[number] = Row(number, fault, expected, play, is_timed)
         return play
 
     return register

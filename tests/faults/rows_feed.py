@@ -90,7 +90,12 @@ async def no_knocking(rig: Rig) -> list[Check]:
     ]
 
 
-@row("B3", fault="a session that dies silently", expected="given up within kis.silence_timeout_seconds + 1 s: 46 s (6 s in the quick run)")
+@row(
+    "B3",
+    fault="a session that dies silently",
+    expected="given up within kis.silence_timeout_seconds + 1 s: 46 s (6 s in the quick run)",
+    is_timed=True,
+)
 async def silent(rig: Rig) -> list[Check]:
     """No frame of any kind for so long ends the session."""
     timeout = 45 if rig.full else 5
@@ -123,7 +128,12 @@ async def kafka_down(rig: Rig) -> list[Check]:
     return [*run.checks(), told("D", run.ledger.duplicates), *figures(run)]
 
 
-@row("B5", fault="PINGPONG 100 times at 3,000 ticks/s with Kafka down", expected="answered with the same text, p99 < 1 s, no session ends")
+@row(
+    "B5",
+    fault="PINGPONG 100 times at 3,000 ticks/s with Kafka down",
+    expected="answered with the same text, p99 < 1 s, no session ends",
+    is_timed=True,
+)
 async def pingpong_under_load(rig: Rig) -> list[Check]:
     """The reader itself answers."""
     waits = []

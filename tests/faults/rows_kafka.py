@@ -52,7 +52,7 @@ async def configure(rig: Rig, resource: ConfigResource) -> None:
     await asyncio.wrap_future(future)
 
 
-@row("A1", fault="leader stopped cleanly, and back", expected="D = 0, U < 5 s")
+@row("A1", fault="leader stopped cleanly, and back", expected="D = 0, U < 5 s", is_timed=True)
 async def leader_stopped(rig: Rig) -> list[Check]:
     """Leadership moves before the broker goes."""
     async with rig.run() as run:
@@ -66,6 +66,7 @@ async def leader_stopped(rig: Rig) -> list[Check]:
     "A2",
     fault="leader killed, chased five times (three in the quick run); the active controller lives on",
     expected="D = 0, U ≤ 8 s (session timeout 6 s + 2 s)",
+    is_timed=True,
 )
 async def leader_killed(rig: Rig) -> list[Check]:
     """The election is waited for, and the same sequence sent again.
@@ -107,12 +108,18 @@ def _wait_in_sync(client: AdminClient, topic: str) -> bool:
     return False
 
 
-@row("A3", fault="leader frozen for 60 s (25 s in the quick run), then thawed", expected="D ≤ a batch for each of its partitions; U told")
+@row(
+    "A3",
+    fault="leader frozen for 60 s (25 s in the quick run), then thawed",
+    expected="D ≤ a batch for each of its partitions; U told",
+    is_timed=True,
+)
 async def leader_frozen(rig: Rig) -> list[Check]:
     """Nothing is reset: requests time out, the old leader refuses when it is back; the other brokers' partitions go on."""
     async with rig.run() as run:
         await run.passed(3)
-        frozen = run.leader(0)
+        controller = await rig.off_loop(rig.cluster.controller)
+        frozen = min({run.leader(number) for number in range(6)} - {controller})
         healthy = [number for number in range(6) if run.leader(number) != frozen]
         rig.cluster.brokers[frozen].server.freeze()
         await run.passed(60 if rig.full else 25)
@@ -127,7 +134,7 @@ async def leader_frozen(rig: Rig) -> list[Check]:
     ]
 
 
-@row("A4", fault="follower frozen for 20 s", expected="U ≤ min(session timeout, replica lag) + 2 s = 7 s")
+@row("A4", fault="follower frozen for 20 s", expected="U ≤ min(session timeout, replica lag) + 2 s = 7 s", is_timed=True)
 async def follower_frozen(rig: Rig) -> list[Check]:
     """Acknowledgements stall until the follower is out of the in-sync set: one topic partition, led by another broker."""
 
@@ -136,9 +143,10 @@ async def follower_frozen(rig: Rig) -> list[Check]:
 
     async with rig.run(create_topics=one_led_by_the_first) as run:
         await run.passed(3)
-        rig.cluster.brokers[2].server.freeze()
+        follower = rig.cluster.brokers[1 if await rig.off_loop(rig.cluster.controller) == 2 else 2].server
+        follower.freeze()
         await run.passed(20)
-        rig.cluster.brokers[2].server.thaw()
+        follower.thaw()
     return [*run.checks(), at_most("U, s", run.ledger.longest_gap_seconds, 7), told("D", run.ledger.duplicates), *figures(run)]
 
 
@@ -399,6 +407,7 @@ async def acks_lost(rig: Rig) -> list[Check]:
     "A21",
     fault="every connection to one broker half-open: swallowed both ways, nobody told; new ones work",
     expected=f"U ≤ 2·{REQUEST_SECONDS} s + 2 s",
+    is_timed=True,
 )
 async def half_open(rig: Rig) -> list[Check]:
     """No RST, no FIN: the request timeout bounds it."""
@@ -418,7 +427,12 @@ async def half_open(rig: Rig) -> list[Check]:
     ]
 
 
-@row("A22", fault="every broker moves to another address; the bootstrap name leads to the new ones", expected=f"T ≤ {ACK_SECONDS} s + 6 s")
+@row(
+    "A22",
+    fault="every broker moves to another address; the bootstrap name leads to the new ones",
+    expected=f"T ≤ {ACK_SECONDS} s + 6 s",
+    is_timed=True,
+)
 async def moved(rig: Rig) -> list[Check]:
     """aiokafka never asks the bootstrap servers again: a producer without acknowledgement is given up, the next one asks them."""
     old = [proxy.port for proxy in rig.cluster.proxies]

@@ -378,7 +378,12 @@ def _publish(folder: Path, appkey: str, appsecret: str, *, first: bool) -> None:
             (folder / name).symlink_to(f"..data/{name}")
 
 
-@row("C14", fault="stdout blocked from the start, for the whole run, at level debug", expected="event loop answers: p99 of /livez ≤ 50 ms")
+@row(
+    "C14",
+    fault="stdout blocked from the start, for the whole run, at level debug",
+    expected="event loop answers: p99 of /livez ≤ 50 ms",
+    is_timed=True,
+)
 async def stdout_blocked(rig: Rig) -> list[Check]:
     """Logging never waits: the queue fills, lines are dropped and counted."""
     reading, writing = os.pipe()

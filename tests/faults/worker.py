@@ -13,7 +13,9 @@ from typing import Any
 from tests.faults import rows_feed, rows_kafka, rows_process  # noqa: F401 - they register their rows
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.rig import Rig
-from tests.faults.row import ROWS, Row
+from tests.faults.row import ROWS, Row, told
+
+TIMES = ("U", "T", "p99", "longest")  # names of checks that a busy machine may spoil
 
 
 async def play(row: Row, rig: Rig) -> dict[str, Any]:
@@ -21,6 +23,11 @@ async def play(row: Row, rig: Rig) -> dict[str, Any]:
     started_at = time.monotonic()
     try:
         checks = await row.play(rig)
+        unmet = [check for check in checks if not check.met]
+        if unmet and all(check.name.startswith(TIMES) for check in unmet):
+            # The machine may have been busy; what was seen is told beside the second try.
+            await rig.cluster.heal()
+            checks = [*await row.play(rig), told("first try", "; ".join(f"{check.name} {check.figure}" for check in unmet))]
         error = None
     except Exception:  # noqa: BLE001 - a row that broke is a row not met; the others go on
         checks, error = [], traceback.format_exc()

@@ -1,6 +1,7 @@
 """One Java server as a child process that does not outlive its parent."""
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -14,12 +15,18 @@ STOP_SECONDS = 20
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of the loopback that were free a moment ago, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return TCP ports of the loopback that were free a moment ago, all different.
+
+    They are below those the system gives to outgoing connections: one of these could sit on the port of a server that is away.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 def wait_for_port(port: int, server: "Server", deadline: float) -> None:

@@ -235,11 +235,10 @@ class JournalFile:
         self._writer.close()
 
     def close(self) -> None:
-        """Close both connections, which empties the WAL, and give the lock back."""
+        """Close what is open, which empties the WAL, and give the lock back; nobody reads any more."""
         with contextlib.suppress(sqlite3.Error):
             self.keep(CLEAN, "yes")
-        self.disconnect()
-        for file in self._predecessors:
+        for file in (self, *self._predecessors):
             with contextlib.suppress(sqlite3.Error):
                 file.disconnect()
         if self._predecessors:

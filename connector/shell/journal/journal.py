@@ -256,6 +256,8 @@ class Journal:
             )
         except sqlite3.Error as error:
             log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
+        # A read that was given up goes on in its thread; closing the connection under it would crash the process.
+        await self._loop.run_in_executor(self._reader, _nothing)
         await self._loop.run_in_executor(self._writer, self._file.close)
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
@@ -476,6 +478,10 @@ class Journal:
             self._checkpointed_seq, self._checkpoint_due = through, self._loop.time() + CHECKPOINT_SECONDS
         if size > min(WAL_BYTES, self._settings.max_bytes // 8):
             await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
+
+
+def _nothing() -> None:
+    """Tell, by ending, that everything the thread had to do before is done."""
 
 
 def _bytes(block: Block) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 
@@ -433,3 +434,17 @@ async def test_small_texts_are_kept(opened):
     await source.remember("lists", "{}")
     source = await opened()
     assert await source.recall("lists") == "{}"
+
+
+async def test_a_close_waits_for_a_read_under_way(opened):
+    """A connection closed under a reading thread would crash the process."""
+    source = await opened()
+    under_way = threading.Event()
+    source._reader.submit(under_way.wait, 10)
+    closing = asyncio.create_task(source.close())
+    await asyncio.sleep(0.2)
+    assert not closing.done()
+    under_way.set()
+    async with asyncio.timeout(5):
+        await closing
+    await opened()
