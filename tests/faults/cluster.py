@@ -32,6 +32,7 @@ TIMES = {
     "broker.session.timeout.ms": "6000",
     "broker.heartbeat.interval.ms": "1000",
     "replica.lag.time.max.ms": "5000",
+    "replica.fetch.backoff.ms": "200",  # else a follower is up to a second late at its new leader
     "controller.quorum.fetch.timeout.ms": "1000",
     "controller.quorum.election.timeout.ms": "500",
     "controller.quorum.election.backoff.max.ms": "200",
