@@ -277,9 +277,15 @@ async def leaderless(rig: Rig) -> list[Check]:
 )
 async def refused(rig: Rig) -> list[Check]:
     """A refused batch is halved until the guilty record stands alone."""
-    async with rig.run(rate=1500) as run:
+
+    def taking_little(connector: Deployment) -> None:
+        names = connector.names
+        create_topics(connector.bootstrap_servers, {names.ticks: 6}, max_message_bytes="3000")
+        create_topics(connector.bootstrap_servers, {names.dead_letters: 1, names.events: 6})
+        create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, cleanup_policy="compact")
+
+    async with rig.run(rate=1500, create_topics=taking_little) as run:
         topic = run.connector.names.ticks
-        await alter(rig, topic, max_message_bytes="3000")
         await run.passed(1)
         await run.kis.emit(f"0|H0BJCNT0|001|{large(run)}")
         await run.passed(3)
@@ -368,7 +374,11 @@ async def log_directory_full(rig: Rig) -> list[Check]:
     try:
         await cluster.open()
         own = Rig(cluster, rig.seed, full=rig.full)
-        async with own.run() as run:
+
+        def all_led_by_the_third(connector: Deployment) -> None:
+            _create(connector, {number: [3, 1, 2] for number in range(6)}, own)
+
+        async with own.run(create_topics=all_led_by_the_third) as run:
             await run.passed(4)
             before = [run.leader(number) for number in range(6)]
             await rig.off_loop(cluster.fill)
