@@ -13,11 +13,11 @@ QUICK := not kafka and not registry and not slow
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv/bin/python:
 	@echo "Creating .venv"
@@ -65,6 +65,9 @@ faults: .venv/dev.stamp  ## the fault matrix on three real brokers, each fault a
 faults-full: .venv/dev.stamp  ## the same, each fault as long as the matrix says; an hour and a half for all rows
 	@$(PREPARE)
 	@$(BIN)/python -m tests.faults --full $(ARGS)
+
+replicas-test: .venv/dev.stamp  ## replicas that share app keys: stopped, killed, frozen, cut off (ARGS="polite killed" for some rows)
+	@$(BIN)/python -m tests.replicas $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
+import uuid
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import structlog
@@ -15,9 +18,11 @@ from connector import __version__
 from connector.core import remembered, status, subscription
 from connector.core.approval import Granted
 from connector.core.avro import TickSchema, registry_prefix
+from connector.core.handover import carried
+from connector.core.lease import Lease
 from connector.core.placement import placement
 from connector.core.status import Situation
-from connector.errors import ConfigurationError, CredentialsRefused
+from connector.errors import CredentialsRefused
 from connector.logs import hide
 from connector.metrics import Figures
 from connector.schema_files import bond_tick
@@ -32,7 +37,8 @@ from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Loss
 from connector.shell.kis_feed import KisFeed
 from connector.shell.record_writer import RecordWriter
-from connector.shell.status_topic import StatusTopic
+from connector.shell.slot_group import SlotGroup
+from connector.shell.status_topic import WRITER, StatusTopic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,6 +53,7 @@ log = structlog.get_logger("connector.app")
 
 UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
 SAVED_LISTS: Final = "lists"
+SAVED_SLOTS: Final = "slots"
 STATUS_PAUSE_SECONDS: Final = 0.05  # changes within this time are one round of status records
 ALIVE_SECONDS: Final = 10.0  # how often status records are made without a change, for the slots' alive_at
 SETTLE_SECONDS: Final = 2.0
@@ -75,10 +82,6 @@ async def opened(settings: Settings) -> AsyncIterator[Connector]:
     Raises ConfigurationError and JournalUnusable.
     """
     require_credentials(settings)
-    if settings.replicas.coordination == "group":
-        raise ConfigurationError(
-            ["replicas.coordination: group is not supported by this version: use standalone, with app keys of its own"]
-        )
     sys.setswitchinterval(SWITCH_SECONDS)
     journal = await Journal.open(settings.journal, lambda loss: connector.tell_loss(loss))  # noqa: PLW0108 - it is made below
     try:
@@ -110,28 +113,29 @@ class Connector:
         self._records: dict[str, Record] = {}
         self._saved: subscription.Lists | None = None
         self._placement: dict[str, int] = {}
+        self._capacities: dict[int, int] = {}
+        self._wishes: dict[int, list[str]] = {}
+        self._situation: Situation | None = None
         self._desired: list[subscription.Desired] = []
         self._credentials = Credentials(settings.kis)
         self._approval = ApprovalService(settings.kis.approval_url)
-        self.feeds = [
-            KisFeed(
-                slot,
-                settings.kis,
-                self._read_app_key,
-                journal,
-                self._changed.set,
-                self._tell,
-                request_approval_key=self._request_approval_key,
-            )
-            for slot in range(self._credentials.count())
-        ]
+        self._lease: Lease | None = None
+        self._slot_group: SlotGroup | None = None
+        self._lease_changed = asyncio.Event()
+        self.feeds: dict[int, KisFeed] = {}
+        self._ending: dict[int, asyncio.Task[None]] = {}
+        if settings.replicas.coordination == "group":
+            self._lease, self._slot_group = self._share_slots(settings)
+        else:
+            self.feeds = {slot: self._feed(slot) for slot in range(self._credentials.count())}
         self.delivery = Delivery(journal, TickSchema(bond_tick()), self._kafka(), self._framing)
         self._control = ControlTopic(self._previous_lists, self._on_lists)
         self._control_reader = CompactedTopic(settings.topics.control, self._client_arguments, self._control.snapshot, self._control.follow)
-        self._status_topic = StatusTopic(self._writer(settings.topics.status))
-        self._status_reader = CompactedTopic(settings.topics.status, self._client_arguments, self._on_known_status, _ignore)
+        name = uuid.uuid4().hex.encode()
+        self._status_topic = StatusTopic(self._writer(settings.topics.status, [(WRITER, name)]), name)
+        self._status_reader = CompactedTopic(settings.topics.status, self._client_arguments, self._on_known_status, self._on_others_status)
         self._event_topic = EventTopic(self._writer(settings.topics.events))
-        self._figures = Figures(journal, self.delivery, self.feeds, cleartext=settings.kis.websocket_url.startswith("ws://"))
+        self._figures = Figures(journal, self.delivery, self.feeds.values(), cleartext=settings.kis.websocket_url.startswith("ws://"))
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -140,8 +144,11 @@ class Connector:
         stop = self._stop_on_signals()
         try:
             async with asyncio.TaskGroup() as group:
-                for feed in self.feeds:
+                for feed in self.feeds.values():
                     group.create_task(feed.run(), name=f"feed-{feed.slot}")
+                if self._lease is not None and self._slot_group is not None:
+                    group.create_task(self._hold_slots(group, self._lease), name="slots")
+                    group.create_task(self._slot_group.run(), name="slot-group")
                 for name, task in {
                     "delivery": self.delivery.run(),
                     "lists": self._read_lists(),
@@ -189,14 +196,88 @@ class Connector:
         raise _Stopped
 
     async def _leave(self) -> None:
-        """Leave KIS politely, deliver what is journalled within the deadline, say goodbye on the topics."""
-        await asyncio.gather(*(feed.stop() for feed in self.feeds))
+        """Leave KIS politely, hand the slots over, deliver what is journalled within the deadline, say goodbye on the topics."""
+        await asyncio.gather(*(feed.stop() for feed in self.feeds.values()), *self._ending.values())
         if self._records:
-            self._status_topic.publish(status.stopped(self._records, _now()))
+            self._status_topic.publish(status.stopped(self._records, _now()), self._is_ours)
+        if self._slot_group is not None:
+            # The next owner's records are to be the later ones.
+            await self._status_topic.settle(SETTLE_SECONDS)
+            await self._slot_group.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
         await asyncio.gather(self._status_topic.settle(SETTLE_SECONDS), self._event_topic.settle(SETTLE_SECONDS))
+
+    # -- the slots' way ------------------------------------------------------------------------------------------------
+
+    def _share_slots(self, settings: Settings) -> tuple[Lease, SlotGroup]:
+        """Make the membership in the group, and the lease it gives."""
+        replicas = settings.replicas
+        lease = Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic())
+
+        def claim() -> tuple[frozenset[int], frozenset[int]]:
+            return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.session_up)
+
+        def assigned(slots: frozenset[int]) -> None:
+            lease.assigned(slots, monotonic())
+            self._lease_changed.set()
+
+        def heard() -> None:
+            was_blind = not lease.in_contact(monotonic())
+            lease.heard(monotonic())
+            if was_blind:
+                self._lease_changed.set()
+
+        group = SlotGroup(
+            settings.topics.slots,
+            replicas.group_id,
+            replicas.session_timeout_seconds,
+            self._client_arguments,
+            claim=claim,
+            on_assigned=assigned,
+            on_heard=heard,
+        )
+        return lease, group
+
+    async def _hold_slots(self, group: asyncio.TaskGroup, lease: Lease) -> None:
+        """Run a feed for each slot this replica holds, and for no other."""
+        lease.remembered(_slots_from(await self.journal.recall(SAVED_SLOTS)), monotonic())
+        while not self._stopping:
+            held = {slot for slot in lease.held(monotonic()) if slot < self._credentials.count()}
+            for slot in self.feeds.keys() - held:
+                self._ending[slot] = group.create_task(self._let_go(slot, self.feeds.pop(slot)), name=f"end-feed-{slot}")
+            for slot in sorted(held - self.feeds.keys()):
+                self.feeds[slot] = feed = self._feed(slot, status.capacity(self._records, slot))
+                self._wishes.pop(slot, None)
+                group.create_task(self._run_feed(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
+            for feed in self.feeds.values():
+                feed.permission_changed()
+            self._place()
+            self._changed.set()
+            if lease.is_member:
+                await self.journal.remember(SAVED_SLOTS, json.dumps(sorted(held)))
+            surrenders_at = lease.surrenders_at(monotonic())
+            await _within(self._lease_changed, None if surrenders_at is None else surrenders_at - monotonic())
+            self._lease_changed.clear()
+
+    async def _let_go(self, slot: int, feed: KisFeed) -> None:
+        """Close a lost slot's session at once; what it brought is still delivered."""
+        log.warning("slot_lost", slot=slot)
+        await feed.stop("lease", release_seconds=0)
+
+    @staticmethod
+    async def _run_feed(feed: KisFeed, ending: asyncio.Task[None] | None) -> None:
+        if ending is not None:
+            await ending
+        log.info("slot_taken", slot=feed.slot)
+        await feed.run()
+
+    @property
+    def _slot_count(self) -> int:
+        """The number of slots there are: of app keys, as far as the slot topic has partitions for them."""
+        shared = self._slot_group.slots if self._slot_group is not None else None
+        return self._credentials.count() if shared is None else min(shared, self._credentials.count())
 
     # -- the lists' way ------------------------------------------------------------------------------------------------
 
@@ -207,7 +288,8 @@ class Connector:
             known = group.create_task(self._status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self._status_reader)
             await self._status_reader.restored.wait()
-            known.cancel()
+            if self._lease is None:
+                known.cancel()
             group.create_task(self._control_reader.run(), name="control-reader")
             await self._use_saved_unless_read(self._control_reader)
 
@@ -219,7 +301,22 @@ class Connector:
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
         known = self._status_topic.known(records)
-        self._records = status.unconfirmed(known, _now()) | self._records
+        ours = {key: record for key, record in self._records.items() if self._is_ours(key)}
+        self._records = (status.unconfirmed(known, _now()) if self._lease is None else known) | ours
+
+    def _on_others_status(self, records: Sequence[Any]) -> None:
+        """Take in what other replicas wrote: how their slots are, and which bonds they carry."""
+        for key, record in self._status_topic.follow(records).items():
+            if self._is_ours(key):
+                continue
+            if record is None:
+                self._records.pop(key, None)
+            else:
+                self._records[key] = record
+        self._changed.set()
+
+    def _is_ours(self, key: str) -> bool:
+        return self._situation is not None and status.is_ours(self._situation, key, self._records.get(key, {}))
 
     def _previous_lists(self) -> subscription.Lists:
         return remembered.from_status(self._records, self._saved)
@@ -228,49 +325,86 @@ class Connector:
         self._desired = subscription.desired(lists)
         self.delivery.request(frozenset(bond.isin for bond in self._desired))
         if named:
-            for feed in self.feeds:
+            for feed in self.feeds.values():
                 feed.retry_rejected(named)
         self._place()
         self._changed.set()
 
     def _place(self) -> None:
-        """Say to each slot what it carries; an unchanged wish changes nothing there."""
-        isins = [bond.isin for bond in self._desired]
-        self._placement = placement(isins, {feed.slot: feed.capacity for feed in self.feeds})
-        for feed in self.feeds:
-            feed.want([isin for isin in isins if self._placement.get(isin) == feed.slot])
+        """Compute which slot carries which bond, over all slots, so that every replica gets the same answer."""
+        self._capacities = self._present_capacities()
+        self._placement = placement([bond.isin for bond in self._desired], self._capacities)
+        self._carry()
+
+    def _present_capacities(self) -> dict[int, int]:
+        most = self._settings.kis.session_capacity
+        told = {slot: status.capacity(self._records, slot) for slot in range(self._slot_count)}
+        others = {slot: most if capacity is None else min(most, capacity) for slot, capacity in told.items()}
+        return others | {slot: feed.capacity for slot, feed in self.feeds.items()}
+
+    def _carry(self) -> None:
+        """Say to each of our slots what it carries, bonds that are on their way to another slot included."""
+        views, now = {slot: feed.view for slot, feed in self.feeds.items()}, _now()
+
+        def is_active(isin: str, slot: int) -> bool:
+            if slot not in views:
+                return status.is_active(self._records, isin, slot, now)
+            registration = views[slot].registrations.get(isin)
+            return registration is not None and registration.state == "ACTIVE"
+
+        wishes = carried([bond.isin for bond in self._desired], self._placement, views, is_active)
+        for slot, wish in wishes.items():
+            if wish != self._wishes.get(slot):
+                self.feeds[slot].want(wish)
+        self._wishes = wishes
 
     async def _plan(self) -> None:
         """After each change: place anew (a session may have learnt its limit), publish the status, keep the lists for the next start."""
-        capacities, kept = {feed.slot: feed.capacity for feed in self.feeds}, None
+        kept = None
         while True:
             await _within(self._changed, ALIVE_SECONDS)
             self._changed.clear()
             self._look_for_refusal()
             if self._control.lists is None or self._stopping:
                 continue
-            if capacities != (capacities := {feed.slot: feed.capacity for feed in self.feeds}):
+            if self._capacities != self._present_capacities():
                 self._place()
+            else:
+                self._carry()
             self._publish_status(self._control.lists)
             if kept is not (kept := self._control.lists):
                 await self.journal.remember(SAVED_LISTS, remembered.to_text(kept))
             await asyncio.sleep(STATUS_PAUSE_SECONDS)
 
     def _publish_status(self, lists: subscription.Lists) -> None:
-        slots = {feed.slot: feed.view for feed in self.feeds}
-        situation = Situation(self._desired, self._placement, slots, lists, self._settings.replicas.name)
-        self._records = status.records(situation, self._records, _now())
+        slots = {slot: feed.view for slot, feed in self.feeds.items()}
+        others = frozenset() if self._lease is None else frozenset(range(self._credentials.count())) - slots.keys()
+        self._situation = Situation(self._desired, self._placement, slots, lists, self._settings.replicas.name, others)
+        self._records = status.records(self._situation, self._records, _now())
         self._figures.count_instruments(self._records)
-        self._status_topic.publish(self._records)
+        self._status_topic.publish(self._records, self._is_ours if others else None)
 
     def _look_for_refusal(self) -> None:
         """Stop where KIS refused every app key for good before any session came up (exit 3)."""
-        refusals = [feed.refused for feed in self.feeds]
-        if all(refusals) and not self._ever_connected and self._settings.replicas.coordination == "standalone" and not self._stopping:
+        refusals = [feed.refused for feed in self.feeds.values()]
+        if all(refusals) and not self._ever_connected and self._lease is None and not self._stopping:
             self.refusal = CredentialsRefused("\n".join(str(refusal) for refusal in refusals))
             self.stop()
 
     # -- what the parts are built with -----------------------------------------------------------------------------------
+
+    def _feed(self, slot: int, learnt: int | None = None) -> KisFeed:
+        return KisFeed(
+            slot,
+            self._settings.kis,
+            self._read_app_key,
+            self.journal,
+            self._changed.set,
+            self._tell,
+            request_approval_key=self._request_approval_key,
+            permission=self._lease,
+            learnt=learnt,
+        )
 
     def _read_app_key(self, slot: int) -> AppKey:
         app_key = self._credentials.read(slot)
@@ -294,8 +428,8 @@ class Connector:
     def _leaders(self) -> Awaitable[dict[str, dict[int, str | None]]]:
         return kafka_client.leaders(self._settings.kafka, self._settings.kafka_client_id)
 
-    def _writer(self, topic: str) -> RecordWriter:
-        return RecordWriter(topic, self._producer, kafka_client.abandon)
+    def _writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
+        return RecordWriter(topic, self._producer, kafka_client.abandon, headers)
 
     def _kafka(self) -> Kafka:
         topics = self._settings.topics
@@ -346,8 +480,13 @@ class Connector:
         reasons += [problem for problem in (self.delivery.missing_topic, self._event_topic.missing) if problem]
         if self.journal.write_error:
             reasons.append(f"the journal is not writable: {self.journal.write_error}")
+        if self._lease is not None and self._slot_group is not None:
+            if self._slot_group.unusable:
+                reasons.append(self._slot_group.unusable)
+            elif not self._lease.is_member and not self.feeds:
+                reasons.append(self._slot_group.problem or f"not a member of the group {self._settings.replicas.group_id} yet")
         degraded: list[str] = []
-        for feed in self.feeds:
+        for feed in self.feeds.values():
             view = feed.view
             if view.state in ("CONNECTED", "IDLE"):
                 continue
@@ -371,6 +510,12 @@ class Connector:
             "reasons": reasons,
             "degraded": degraded,
             "topics": self._settings.topics.model_dump(),
+            "replica": {
+                "coordination": self._settings.replicas.coordination,
+                "slots": sorted(self.feeds),
+                "in_contact": self._lease is None or self._lease.in_contact(monotonic()),
+                "problem": None if self._slot_group is None else self._slot_group.problem,
+            },
             "frames": {
                 "received": journal.received,
                 "finished": journal.finished,
@@ -402,7 +547,7 @@ class _Stopped(Exception):
     """Ends the task group after an orderly stop."""
 
 
-async def _within(event: asyncio.Event, seconds: float) -> bool:
+async def _within(event: asyncio.Event, seconds: float | None) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()
@@ -413,8 +558,13 @@ def _by_name(records: dict[str, Record], kind: str) -> dict[str, Record]:
     return {key.removeprefix(kind): record for key, record in records.items() if key.startswith(kind)}
 
 
-def _ignore(_: object) -> None:
-    """Leave records that follow the first reading of our own status topic: we wrote them."""
+def _slots_from(text: str | None) -> list[int]:
+    """Return the slots kept from an earlier run; none where nothing readable was kept."""
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return [slot for slot in found if type(slot) is int] if isinstance(found, list) else []
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from connector import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -27,7 +27,7 @@ STATES = ("PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED")
 class Figures(Collector):
     """The metrics `kis_bond_*` of one connector."""
 
-    def __init__(self, journal: Journal, delivery: Delivery, feeds: Sequence[KisFeed], *, cleartext: bool) -> None:
+    def __init__(self, journal: Journal, delivery: Delivery, feeds: Collection[KisFeed], *, cleartext: bool) -> None:
         self._journal = journal
         self._delivery = delivery
         self._feeds = feeds

@@ -48,7 +48,7 @@ class Feed:
             now = loop.time()
             owed = min(owed + rate * (now - before), max(rate * CATCH_UP_SECONDS, batch))
             before = now
-            if not self._exchange.holders:
+            if not self._exchange.holders and not self._settings.bonds:
                 owed = 0.0
             elif owed >= batch:
                 frames = min(int(owed), max(BURST_TICKS, batch)) // batch
@@ -60,11 +60,11 @@ class Feed:
         return min(self._faults.number("batch", 1), MOST_RECORDS)
 
     def _burst(self, frames: int, batch: int) -> None:
-        isins = sorted(self._exchange.holders)
+        isins = sorted({*self._settings.bonds, *self._exchange.holders})
         for _ in range(frames):
             first = self._one_of(isins)
             rest: list[str] = []
-            if batch > 1:
+            if batch > 1 and first in self._exchange.holders:
                 # A frame goes to one session, so its ticks are of bonds that session holds.
                 neighbours = self._exchange.by_number[self._exchange.holders[first][0]][0].tr_keys
                 rest = [self._one_of(neighbours) for _ in range(batch - 1)]
@@ -82,8 +82,11 @@ class Feed:
         for isin in isins:
             record = self._market.tick(isin, now)
             made.append(record)
-            for number in self._exchange.holders.get(isin, ()):
+            holders = self._exchange.holders.get(isin, ())
+            for number in holders:
                 frames.setdefault(number, []).append(SentRecord(isin, record))
+            if not holders:
+                self._log.add(Sent(time.time_ns(), None, -1, "unheard", (SentRecord(isin, record),)))
         for number, records in frames.items():
             self._send(number, records)
         return made

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-Kind = Literal["ticks", "malformed", "raw", "withheld"]
+Kind = Literal["ticks", "malformed", "raw", "withheld", "unheard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Sent:
     """One frame: when (ns since 1970), on which session of which app key, and what.
 
     `ticks` frames list their records and leave `raw` None. `malformed` and `raw` frames keep their bytes; `withheld` ones were never sent.
+    `unheard` is a trade of a bond no session had registered: no app key, session -1.
     """
 
     at: int

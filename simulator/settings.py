@@ -18,6 +18,8 @@ class SimulatorSettings:
     rate: float = 0.0
     """Ticks per second over all sessions; 0 sends nothing by itself."""
     seed: int = 1
+    bonds: Sequence[str] = ()
+    """Bonds that trade whether a session registered them or not; those not registered are logged as `unheard`."""
     capacity: int = 41
     """Registrations a session may hold: 41 by KIS's notices, though accounts were seen refused at the fourth."""
     in_use: Literal["refuse", "kick"] = "refuse"

@@ -140,7 +140,7 @@ class _Bond:
 class Registrations:
     """All bonds of one session; lives as long as its slot, and `begin` starts it over."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, learnt: int | None = None) -> None:
         self._pace = pace
         self._lost_after = LOST_AFTER_TIMEOUTS * pace.reply_timeout
         self._bonds: dict[str, _Bond] = {}
@@ -148,8 +148,8 @@ class Registrations:
         self._strikes: dict[str, int] = {}
         self._suspects: set[str] = set()
         self._next_at = float("-inf")
-        self._learnt: int | None = None
-        self.limit = pace.session_capacity
+        self._learnt = learnt if learnt is not None and 0 < learnt < pace.session_capacity else None
+        self.limit = self._learnt or pace.session_capacity
         self.generation = 0
         self.unsolicited = 0
 

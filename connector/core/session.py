@@ -88,11 +88,11 @@ Effect = Send | Close | ReissueKey | Refused | Strange
 class Session:
     """Decides; whoever owns the socket obeys."""
 
-    def __init__(self, slot: int, customer_type: str, pace: Pace, governor: Governor) -> None:
+    def __init__(self, slot: int, customer_type: str, pace: Pace, governor: Governor, learnt: int | None = None) -> None:
         self.slot = slot
         self._customer_type = customer_type
         self._governor = governor
-        self._registrations = Registrations(pace)
+        self._registrations = Registrations(pace, learnt)
         self._approval_key: str | None = None
         self._opened_at: float | None = None
         self._heard_at = 0.0

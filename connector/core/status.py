@@ -20,24 +20,44 @@ INSTRUMENT: Final = "instrument/"
 LIST: Final = "list/"
 SLOT: Final = "slot/"
 ALIVE_EVERY: Final = timedelta(seconds=30)
+SILENT_AFTER: Final = timedelta(seconds=90)
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that status records are made of; `slots` are the slots this replica owns, `placement` is ISIN to slot, `owner` its name."""
+    """All that status records are made of; `slots` are the slots this replica owns, `placement` is ISIN to slot, `owner` its name.
+
+    `others` are the slots this replica does not own: their owners write what concerns them, and the owner of slot 0 what concerns none.
+    """
 
     desired: Sequence[Desired]
     placement: Mapping[str, int]
     slots: Mapping[int, SlotView]
     lists: Lists
     owner: str
+    others: frozenset[int] = frozenset()
+
+
+def is_ours(situation: Situation, key: str, before: Record) -> bool:
+    """Return whether this replica is the one to write the record of `key`; `before` is that record as it was, empty without one."""
+    if key.startswith(SLOT):
+        number = key.removeprefix(SLOT)
+        slot = int(number) if number.isdecimal() else None
+    elif key.startswith(INSTRUMENT):
+        slot = situation.placement.get(key.removeprefix(INSTRUMENT), before.get("slot"))
+    else:
+        slot = None
+    if type(slot) is not int:
+        slot = None
+    return slot in situation.slots or (slot not in situation.others and 0 not in situation.others)
 
 
 def records(situation: Situation, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
     """Return every record there should be, by key; a key of `previous` that is left out is to be tombstoned.
 
+    What others write is repeated as `previous` has it.
     `since` stays as `previous` has it while state, slot and code stay; `alive_at` moves on by itself after 30 s, else with the record.
     """
     made: dict[str, Record] = {}
@@ -53,7 +73,24 @@ def records(situation: Situation, previous: Mapping[str, Record], now: str) -> d
         made[LIST + name] = _list(entry)
     for slot, view in situation.slots.items():
         made[f"{SLOT}{slot}"] = _slot(view, situation.owner, previous.get(f"{SLOT}{slot}"), now)
-    return made
+    if not situation.others:
+        return made
+    kept = {key: record for key, record in previous.items() if not is_ours(situation, key, record)}
+    return {key: record for key, record in made.items() if is_ours(situation, key, previous.get(key, {}))} | kept
+
+
+def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
+    """Return whether the records say that this slot's owner, alive, has the bond registered."""
+    bond, owner = records.get(INSTRUMENT + isin, {}), records.get(f"{SLOT}{slot}", {})
+    if bond.get("state") != "ACTIVE" or bond.get("slot") != slot:
+        return False
+    return not _is_due(owner.get("alive_at"), now, SILENT_AFTER)
+
+
+def capacity(records: Mapping[str, Record], slot: int) -> int | None:
+    """Return how many registrations the slot's record says it carries; None where it says nothing usable."""
+    found = records.get(f"{SLOT}{slot}", {}).get("capacity")
+    return found if type(found) is int and found >= 0 else None
 
 
 def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
@@ -176,9 +213,9 @@ def _slot(view: SlotView, owner: str, before: Record | None, now: str) -> Record
     return record
 
 
-def _is_due(told: object, now: str) -> bool:
+def _is_due(told: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
     try:
-        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(told))) >= ALIVE_EVERY
+        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(told))) >= after
     except (ValueError, TypeError):
         return True
 

@@ -37,6 +37,7 @@ class TopicRecord(NamedTuple):
     partition: int
     offset: int
     timestamp_ms: int
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class _NotReadyError(Exception):
@@ -189,7 +190,7 @@ class CompactedTopic:
         if answered.silent_seconds > SILENCE_SECONDS:
             raise _SilentError(f"{self._topic.topic}: Kafka answered no fetch for {SILENCE_SECONDS} s")
         return [
-            TopicRecord(record.key, record.value, record.partition, record.offset, record.timestamp)
+            TopicRecord(record.key, record.value, record.partition, record.offset, record.timestamp, record.headers)
             for batch in batches.values()
             for record in batch
         ]

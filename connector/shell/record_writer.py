@@ -31,10 +31,18 @@ class RecordWriter:
     """Writer of one topic. One task uses it: concurrent writes could overtake each other.
 
     `new_producer` makes an AIOKafkaProducer not started yet; `abandon` ends one for good, whatever its state, within a deadline of its own.
+    `headers` go with each record.
     """
 
-    def __init__(self, topic: str, new_producer: Callable[[], Any], abandon: Callable[[Any], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        new_producer: Callable[[], Any],
+        abandon: Callable[[Any], Awaitable[None]],
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         self._topic = topic
+        self._headers = list(headers)
         self._new_producer = new_producer
         self._abandon = abandon
         self._producer: Any = None
@@ -80,7 +88,9 @@ class RecordWriter:
                 for place, record in enumerate(records):
                     where = partition(record.key, self._partitions)
                     try:
-                        future = await self._producer.send(self._topic, key=record.key, value=record.value, partition=where)
+                        future = await self._producer.send(
+                            self._topic, key=record.key, value=record.value, partition=where, headers=self._headers
+                        )
                     except KafkaError as error:
                         outcomes[place] = error
                     else:

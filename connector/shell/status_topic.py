@@ -11,12 +11,13 @@ from aiokafka.errors import MessageSizeTooLargeError
 from connector.core import status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROUND: Final = 500
 RETRY_MIN_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 15
-OURS: Final = (status.INSTRUMENT, status.LIST, status.SLOT)
+KINDS: Final = (status.INSTRUMENT, status.LIST, status.SLOT)
+WRITER: Final = "writer"  # the header that tells our own records from those of other replicas
 
 log = structlog.get_logger("connector.status_topic")
 
@@ -39,10 +40,15 @@ class StatusRecord(NamedTuple):
 
 
 class StatusTopic:
-    """The status topic's one writer; `problem` is why nothing is written at present. It begins once `known` said what the topic holds."""
+    """Writes this replica's part of the topic; `problem` is why nothing is written at present.
 
-    def __init__(self, writer: Writer) -> None:
+    It begins once `known` said what the topic holds. `name` is what our records carry in their header `writer`.
+    """
+
+    def __init__(self, writer: Writer, name: bytes = b"") -> None:
         self._writer = writer
+        self._name = name
+        self._is_ours: Callable[[str], bool] = _every
         self._wish: dict[str, bytes] | None = None
         # None: a write that failed may have been done or not, so the key has to be written again.
         self._written: dict[str, bytes | None] = {}
@@ -60,15 +66,35 @@ class StatusTopic:
             held.pop(key, None)
             if record.value is not None:
                 held[key] = record.value
-        self._written = {key: value for key, value in held.items() if key.startswith(OURS)}
+        self._written = {key: value for key, value in held.items() if key.startswith(KINDS)}
         self._known.set()
         self._changed.set()
-        readable = {key: status.decode(value) for key, value in held.items() if key.startswith(OURS)}
+        readable = {key: status.decode(value) for key, value in held.items() if key.startswith(KINDS)}
         return {key: record for key, record in readable.items() if record is not None}
 
-    def publish(self, records: Mapping[str, status.Record]) -> None:
-        """Wish for the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits."""
-        self._wish = {key: status.encode(record) for key, record in records.items()}
+    def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
+        """Take in what other replicas wrote since, and return it by key, None for a tombstone.
+
+        What of it is ours, from before they knew, is written over.
+        """
+        theirs: dict[str, status.Record | None] = {}
+        for record in records:
+            key = (record.key or b"").decode(errors="replace")
+            if not key.startswith(KINDS) or (WRITER, self._name) in map(tuple, record.headers):
+                continue
+            if record.value is None:
+                self._written.pop(key, None)
+            else:
+                self._written[key] = record.value
+            theirs[key] = None if record.value is None else status.decode(record.value)
+        if theirs:
+            self._changed.set()
+        return theirs
+
+    def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
+        """Wish for our part of the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits."""
+        self._is_ours = is_ours or _every
+        self._wish = {key: status.encode(record) for key, record in records.items() if self._is_ours(key)}
         self._is_settled.clear()
         self._changed.set()
 
@@ -116,7 +142,8 @@ class StatusTopic:
             for key, value in self._wish.items()
             if self._written.get(key) != value and self._refused.get(key) != value
         ]
-        return new + [StatusRecord(key.encode(errors="replace"), None) for key in self._written if key not in self._wish]
+        gone = [key for key in self._written if key not in self._wish and self._is_ours(key)]
+        return new + [StatusRecord(key.encode(errors="replace"), None) for key in gone]
 
     async def _round(self, batch: Sequence[StatusRecord]) -> Exception | None:
         try:
@@ -144,3 +171,7 @@ class StatusTopic:
         else:
             self._written[key] = record.value
         return None
+
+
+def _every(_: str) -> bool:
+    return True

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -231,3 +232,76 @@ def test_foreign_previous_records_do_no_harm(previous):
     records = status.records(situation(), previous, T0)
     assert set(records) == {f"instrument/{A}", "slot/0", "list/desk"}
     assert records["slot/0"]["state"] == "CONNECTED"
+
+
+def shared(owned, others, placed, before=None):
+    """Make the situation of one replica that owns some slots, and its records after those of before."""
+    slots = {number: SlotView(number, "CONNECTED", 41, 1, None, None, {A: ACTIVE}) for number in owned}
+    made = replace(situation(placement=placed, slots=slots), others=frozenset(others))
+    return made, status.records(made, before or {}, T0)
+
+
+def test_the_owner_of_a_slot_writes_it_and_its_bonds():
+    """The owner of slot 1 leaves the lists to the owner of slot 0."""
+    made, records = shared([1], [0], {A: 1})
+    assert set(records) == {f"instrument/{A}", "slot/1"}
+    assert all(status.is_ours(made, key, record) for key, record in records.items())
+
+
+def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
+    """A bond without a place and every list are its own; a bond of another's slot is not."""
+    _, records = shared([0], [1], {})
+    assert set(records) == {f"instrument/{A}", "list/desk", "slot/0"}
+    assert records[f"instrument/{A}"]["state"] == "WAITING_CAPACITY"
+    _, records = shared([0], [1], {A: 1})
+    assert set(records) == {"list/desk", "slot/0"}
+
+
+def test_what_others_write_is_repeated_as_it_was():
+    """Their records stay in view and are not tombstoned."""
+    theirs = {f"instrument/{A}": {"state": "ACTIVE", "slot": 1}, "slot/1": {"owner": "other"}, f"instrument/{B}": {"slot": 1}}
+    made, records = shared([0], [1], {A: 1}, theirs)
+    assert {key: records[key] for key in theirs} == theirs
+    assert not any(status.is_ours(made, key, record) for key, record in theirs.items())
+
+
+def test_a_standby_writes_nothing():
+    """Without a slot nothing is its own, whatever the records say."""
+    made, records = shared([], [0, 1], {A: 1})
+    assert records == {}
+    assert not any(status.is_ours(made, key, {"slot": []}) for key in (f"instrument/{B}", "list/desk", "slot/0", "slot/x", "slot/9"))
+
+
+def test_leftovers_are_the_owner_of_slot_0s():
+    """A slot there is no app key for any more, and a bond whose record names no usable slot."""
+    made, _ = shared([0], [1], {})
+    for key, before in (
+        ("slot/7", {}),
+        ("slot/x", {}),
+        (f"instrument/{B}", {"slot": 7}),
+        (f"instrument/{B}", {"slot": True}),
+        ("list/x", {}),
+    ):
+        assert status.is_ours(made, key, before)
+
+
+@pytest.mark.parametrize(
+    ("bond", "owner", "expected"),
+    [
+        ({"state": "ACTIVE", "slot": 1}, {"alive_at": T0}, True),
+        ({"state": "PENDING", "slot": 1}, {"alive_at": T0}, False),
+        ({"state": "ACTIVE", "slot": 2}, {"alive_at": T0}, False),
+        ({"state": "ACTIVE", "slot": 1}, {"alive_at": "2026-01-01T00:00:00Z"}, False),
+        ({"state": "ACTIVE", "slot": 1}, {}, False),
+    ],
+)
+def test_a_bond_is_active_elsewhere_only_while_its_owner_is_alive(bond, owner, expected):
+    """A slot silent for 90 s is taken as gone."""
+    assert status.is_active({f"instrument/{A}": bond, "slot/1": owner}, A, 1, T0) is expected
+
+
+@pytest.mark.parametrize(("found", "expected"), [(3, 3), (0, 0), (-1, None), (True, None), ("3", None), (None, None)])
+def test_a_slots_capacity_is_read_from_its_record(found, expected):
+    """Foreign records give no capacity."""
+    assert status.capacity({"slot/1": {"capacity": found}}, 1) == expected
+    assert status.capacity({}, 1) is None

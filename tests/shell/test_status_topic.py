@@ -5,6 +5,7 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.shell import status_topic
+from connector.shell.compacted_topic import TopicRecord
 from connector.shell.status_topic import StatusRecord, StatusTopic
 
 
@@ -153,3 +154,31 @@ async def test_many_records_go_in_rounds():
         assert await status.settle(10)
     assert len(topic.log) == 10_000
     assert topic.batches == 20
+
+
+async def test_only_our_part_is_written_and_tombstoned():
+    """What others write is neither repeated nor removed."""
+    topic = Topic()
+    async with running(topic) as status:
+        status.known([StatusRecord(b"slot/1", b"{}"), StatusRecord(b"list/gone", b"{}")])
+        status.publish({"slot/0": {"x": 1}, "slot/1": {"x": 2}}, lambda key: key != "slot/1")
+        assert await status.settle(5)
+    assert topic.log == [("slot/0", b'{"x":1}'), ("list/gone", None)]
+
+
+async def test_what_another_replica_wrote_over_ours_is_written_again():
+    """Our own records come back with our name in their header and change nothing; those of others are handed on."""
+    topic = Topic()
+    async with running(topic) as status:
+        status._name = b"me"
+        status.known([])
+        status.publish({"slot/0": {"x": 1}})
+        assert await status.settle(5)
+        ours = TopicRecord(b"slot/0", b'{"x":0}', 0, 0, 0, (("writer", b"me"),))
+        assert status.follow([ours]) == {}
+        assert status.differing() == []
+        theirs = [TopicRecord(b"slot/0", b'{"x":9}', 0, 1, 0), TopicRecord(b"list/a", None, 0, 2, 0), TopicRecord(b"x", b"{}", 0, 3, 0)]
+        assert status.follow(theirs) == {"slot/0": {"x": 9}, "list/a": None}
+        status.publish({"slot/0": {"x": 1}})
+        assert await status.settle(5)
+    assert topic.log == [("slot/0", b'{"x":1}')] * 2

@@ -145,3 +145,12 @@ async def test_rate_zero_sends_nothing_and_can_be_raised(join):
                 await client.socket.recv()
         kis.rate = 50
         await client.receive()
+
+
+async def test_a_bond_named_in_the_settings_trades_unheard(join, until):
+    """Its trades are logged although no session registered it, and those of a registered bond reach its session."""
+    async with Simulator(rate=500, bonds=[A, B]) as kis:
+        client = await join(kis, A)
+        await until(lambda: sum(sent.kind == "unheard" for sent in kis.sent) >= 20)
+        assert {sent.records[0].tr_key for sent in kis.sent if sent.kind == "unheard" and sent.at > kis.replies[0].at} == {B}
+        assert parts(await client.receive())[3][0] == A

@@ -14,6 +14,7 @@ from websockets.exceptions import WebSocketException
 
 from connector.core.approval import Granted, Refused, Unavailable
 from connector.core.governor import ApprovalKeys, Governor, Waits
+from connector.core.lease import Unshared
 from connector.core.registration import Pace
 from connector.core.session import Close, Session
 from connector.errors import ConfigurationError, CredentialsRefused
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from connector.core.approval import Answer, AppKey
     from connector.core.governor import Cause
+    from connector.core.lease import Permission
     from connector.core.session import SlotView
     from connector.settings import KisSettings
     from connector.shell.kis_feed.live import FrameJournal
@@ -39,7 +41,10 @@ HOUR_SECONDS: Final = 3600.0
 
 
 class KisFeed:
-    """Runs slot `slot`. `on_change` is called whenever `view` may have changed, `on_event` with each event of the feed-events topic."""
+    """Runs slot `slot`. `on_change` is called whenever `view` may have changed, `on_event` with each event of the feed-events topic.
+
+    `permission` is asked before each connection. `learnt` is the limit of registrations an earlier owner of the slot learnt, if any.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each argument is one neighbour, handed in because shell modules do not know one another
         self,
@@ -51,6 +56,8 @@ class KisFeed:
         on_event: Callable[[dict[str, Any]], None],
         *,
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
+        permission: Permission | None = None,
+        learnt: int | None = None,
     ) -> None:
         self.slot = slot
         self._kis = kis
@@ -59,7 +66,8 @@ class KisFeed:
         self._on_change = on_change
         self._on_event = on_event
         self._request_approval_key = request_approval_key
-        self._session = Session(slot, kis.customer_type, _pace(kis), Governor(_waits(kis), random.random))
+        self._permission = permission or Unshared()
+        self._session = Session(slot, kis.customer_type, _pace(kis), Governor(_waits(kis), random.random), learnt)
         self._keys = ApprovalKeys(kis.approval_reuse_hours * HOUR_SECONDS)
         self._app_key: AppKey | None = None
         self._live: LiveSession | None = None
@@ -114,9 +122,13 @@ class KisFeed:
         """Replies that nothing was waiting for."""
         return self._session.unsolicited
 
-    async def stop(self, cause: Cause = "stop") -> None:
-        """End `run` politely: release what can be released in 3 s at the usual pace, close, and journal what still comes in."""
-        self._session.leave(cause, monotonic() + RELEASE_SECONDS)
+    def permission_changed(self) -> None:
+        """Ask for permission anew."""
+        self._nudge()
+
+    async def stop(self, cause: Cause = "stop", *, release_seconds: float = RELEASE_SECONDS) -> None:
+        """End `run` politely: release what can be released in that time at the usual pace, close, and journal what still comes in."""
+        self._session.leave(cause, monotonic() + release_seconds)
         self._stopping.set()
         self._nudge()
         if self._finished is not None:
@@ -149,19 +161,22 @@ class KisFeed:
         return False
 
     def _due_at(self) -> float | None:
+        now = monotonic()
+        permitted_at = self._permission.may_connect_at(self.slot, now)
         # An app key that was refused carries nothing, so nothing is wanted of it until it is tried again.
-        if not self._session.is_needed and not self._session.is_barred:
+        if permitted_at is None or (not self._session.is_needed and not self._session.is_barred):
             return None
-        if self._keys.usable(monotonic()) is not None:
-            return self._session.may_connect_at
-        return max(self._session.may_connect_at, self._keys.next_issue_at)
+        if self._keys.usable(now) is not None:
+            return max(permitted_at, self._session.may_connect_at)
+        return max(permitted_at, self._session.may_connect_at, self._keys.next_issue_at)
 
     async def _attempt(self) -> None:
         approval_key = await self._unless_stopped(self._approval_key())
         if approval_key is None:
             return
         self._on_change()
-        if not self._session.is_needed:
+        # The approval service may have taken its time.
+        if not self._session.is_needed or (due_at := self._due_at()) is None or due_at > monotonic():
             return
         if (socket := await self._unless_stopped(self._open())) is not None:
             await self._live_on(socket, approval_key)
@@ -196,6 +211,7 @@ class KisFeed:
         """Take in a session that ended (or never was); a row of like failures is one event."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
+        self._permission.ended(self.slot, end.cause, connected_seconds, now)
         if connected_seconds is not None or self._last_end != (end.cause, end.code):
             detail = {"cause": end.cause, "code": end.code, "message": end.message, "connected_seconds": round(connected_seconds or 0, 3)}
             self._tell("session_down", detail)

@@ -1,0 +1,54 @@
+"""Which replica gets which slot: what a member of the group claims, and how its leader settles all claims."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The slots a replica holds since `generation` of the group; of these, `open` have a session at KIS."""
+
+    generation: int = -1
+    held: frozenset[int] = frozenset()
+    open: frozenset[int] = frozenset()
+
+
+def encode(claim: Claim) -> bytes:
+    """Return the claim as the user data of a member's metadata: JSON, `{"generation": 3, "held": [0, 2], "open": [0]}`."""
+    return json.dumps({"generation": claim.generation, "held": sorted(claim.held), "open": sorted(claim.open)}).encode()
+
+
+def decode(user_data: bytes) -> Claim:
+    """Return the claim in a member's user data; where that is no claim of ours, it claims nothing. Never raises."""
+    try:
+        match json.loads(user_data or b"{}"):
+            case {"generation": int(generation), "held": [*held], "open": [*is_open]}:
+                return Claim(generation, frozenset(map(int, held)), frozenset(map(int, is_open)))
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return Claim()
+
+
+def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
+    """Return each member's slots, sorted. What is held stays where it is; only slots without a holder go to the member with the fewest.
+
+    Of several holders the one with an open session wins, since closing it would cost ticks, and then the one assigned last: the others
+    were out of contact when the group gave their slot away. Balance is no goal, and no slot moves for it.
+    """
+    given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
+    free = []
+    for slot in sorted(set(slots)):
+        holders = [member for member in given if slot in claims[member].held]
+        if holders:
+            given[max(holders, key=lambda member: (slot in claims[member].open, claims[member].generation, member))].append(slot)
+        else:
+            free.append(slot)
+    for slot in free if given else ():
+        given[min(given, key=lambda member: (len(given[member]), member))].append(slot)
+    return {member: sorted(own) for member, own in given.items()}

@@ -1,0 +1,113 @@
+"""Plays what may happen to replicas that share app keys, against a real broker, and says row by row what came out.
+
+Examples:
+  python -m tests.replicas                     all rows
+  python -m tests.replicas polite killed       two rows
+  python -m tests.replicas --table             write the figures of this run into docs/hand-over.md, too
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests.faults.cluster import ProxiedKafka
+from tests.replicas.rig import Rig
+from tests.replicas.rows import ROWS
+
+PAGE = Path(__file__).parents[2] / "docs" / "hand-over.md"
+BEGIN, END = "<!-- table: make replicas-test -->", "<!-- end of table -->"
+console = Console(highlight=False, soft_wrap=True)
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for; ends with 2 and a sentence where that is malformed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.replicas", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows by name: {', '.join(ROWS)}; without any, all")
+    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
+    parser.add_argument("--table", action="store_true", help="write the figures into docs/hand-over.md")
+    given = parser.parse_args()
+    if unknown := [name for name in given.rows if name not in ROWS]:
+        parser.error(f"there is no row {', '.join(unknown)}; the rows are {', '.join(ROWS)}")
+    return given
+
+
+async def play(name: str, rig: Rig) -> dict[str, Any]:
+    """Play one row and return its result; a row that breaks off is one not met, and the others go on."""
+    what, expected, played = ROWS[name]
+    started_at = time.monotonic()
+    try:
+        checks, error = await played(rig), None
+    except Exception:  # noqa: BLE001 - whatever broke it is told
+        checks, error = [], traceback.format_exc()
+    return {
+        "row": name,
+        "what": what,
+        "expected": expected,
+        "met": error is None and all(check.met for check in checks),
+        "checks": [{"name": check.name, "figure": check.figure, "met": check.met} for check in checks],
+        "error": error,
+        "seconds": round(time.monotonic() - started_at, 1),
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print one row's outcome and its figures."""
+    verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
+    console.print(f"[bold]{result['row']}[/] {verdict}  {result['seconds']:.0f} s  {result['what']}")
+    for check in result["checks"]:
+        console.print(f"    {'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}")
+    if result["error"]:
+        console.print(result["error"], style="red", markup=False)
+
+
+def write_table(results: list[dict[str, Any]]) -> None:
+    """Replace the table between the markers of the page."""
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    lines = ["| what happens | expected | measured | met | date | command |", "|---|---|---|---|---|---|"]
+    for result in results:
+        figures = "; ".join(f"{check['name']} {check['figure']}" for check in result["checks"]) or "the row broke off"
+        met = "yes" if result["met"] else "**no**"
+        command = f'`make replicas-test ARGS="{result["row"]!r}"`'.replace("'\"", "'\"")
+        lines.append(f"| {result['what']} | {result['expected']} | {figures} | {met} | {today} | {command} |")
+    page = PAGE.read_text(encoding="utf-8")
+    begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    PAGE.write_text(f"{page[:begin]}\n{chr(10).join(lines)}\n{page[end:]}", encoding="utf-8")
+
+
+async def main(given: argparse.Namespace) -> int:
+    """Play the rows and return the exit code: 0 all met, 5 some not."""
+    cluster = await asyncio.to_thread(ProxiedKafka, size=1)
+    results = []
+    started_at = time.monotonic()
+    try:
+        await cluster.open()
+        for name in given.rows or ROWS:
+            result = await play(name, Rig(cluster))
+            results.append(result)
+            if given.json:
+                print(json.dumps(result), flush=True)  # noqa: T201 - for scripts
+            else:
+                show(result)
+    finally:
+        await cluster.shut()
+    failed = [result["row"] for result in results if not result["met"]]
+    if not given.json:
+        said = "" if not failed else f"; not met: {', '.join(failed)}"
+        console.print(f"{len(results) - len(failed)} of {len(results)} rows met in {time.monotonic() - started_at:.0f} s{said}")
+    if given.table:
+        write_table(results)
+    return 5 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(arguments())))

@@ -1,0 +1,230 @@
+"""What may happen to replicas that share app keys, and what must hold then."""
+
+import signal
+from collections.abc import Awaitable, Callable
+
+from tests.faults.row import Check, equal, told, true
+from tests.replicas.rig import IN_USE_WAIT_SECONDS, PACE_SECONDS, SESSION_TIMEOUT_SECONDS, Ledger, Replicas, Rig
+
+RATE = 200
+KEYS, BONDS = 2, 40
+# All bonds of a slot, registered one after the other, then the next tick of the last one: 5 a second for each bond.
+REGISTER_SECONDS = PACE_SECONDS * BONDS / KEYS
+# Approval key, connect, the first replies; two processes on two cores.
+CONNECT_SECONDS = 3.0
+# A rebalance: a heartbeat until it is noticed, and the join.
+REBALANCE_SECONDS = 2.0
+
+Play = Callable[[Rig], Awaitable[list[Check]]]
+ROWS: dict[str, tuple[str, str, Play]] = {}
+
+
+def row(name: str, what: str, expected: str) -> Callable[[Play], Play]:
+    """Register a coroutine function as a row."""
+
+    def register(play: Play) -> Play:
+        ROWS[name] = (what, expected, play)
+        return play
+
+    return register
+
+
+def figures(ledger: Ledger) -> list[Check]:
+    """Return what is told of each row."""
+    return [
+        told("traded", ledger.traded),
+        told("missed", ledger.missed),
+        told("gap of a bond, s", round(ledger.gap_seconds, 2)),
+        told("repeats", ledger.duplicates),
+        told("sessions opened", ledger.connects),
+    ]
+
+
+async def both(run: Replicas) -> None:
+    """Start an owner of all slots that can be cut off, then a standby, and open the market."""
+    await run.start("one", fenced=True)
+    await run.until_active(60)
+    await run.start("two")
+    run.market(RATE)
+    await traded(run, 5)
+
+
+async def traded(run: Replicas, seconds: float) -> None:
+    """Wait until so many seconds' worth of trades happened."""
+    goal = len(run.kis.sent) + RATE * seconds
+    await run.until(lambda: len(run.kis.sent) >= goal, seconds * 3 + 10)
+
+
+@row("join", "a second replica joins the owner of all slots", "no session moves: nothing is missed")
+async def join(rig: Rig) -> list[Check]:
+    """Nothing of the owner's is touched."""
+    async with rig.run() as run:
+        await run.start("one")
+        await run.until_active(60)
+        run.market(RATE)
+        await traded(run, 2)
+        await run.start("two")
+        await traded(run, 8)
+        slots = await run.slots_of("one"), await run.slots_of("two")
+        ledger = await run.settle()
+    return [
+        *ledger.checks(missed=0),
+        equal("slots of the owner", len(slots[0]), KEYS),
+        equal("of the other", len(slots[1]), 0),
+        *figures(ledger),
+    ]
+
+
+@row("polite", "the owner is stopped by SIGTERM", "released, closed, handed over: gap ≤ 3 s + rebalance + connect + registrations")
+async def polite(rig: Rig) -> list[Check]:
+    """Have the standby connect only after the owner closed, and meet no refusal."""
+    async with rig.run() as run:
+        await both(run)
+        await run.end("one")
+        took = await run.until_active(60)
+        await traded(run, 3)
+        ledger = await run.settle()
+    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    return [*ledger.checks(gap=bound), told("all active after the exit, s", round(took, 2)), *figures(ledger)]
+
+
+@row("killed", "the owner is killed", f"gap ≤ session timeout ({SESSION_TIMEOUT_SECONDS} s) + rebalance + connect + registrations")
+async def killed(rig: Rig) -> list[Check]:
+    """Have the standby wait for the group to forget the owner."""
+    async with rig.run() as run:
+        await both(run)
+        await run.end("one", signal.SIGKILL)
+        took = await run.until_active(60)
+        await traded(run, 3)
+        ledger = await run.settle()
+    bound = SESSION_TIMEOUT_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    return [*ledger.checks(gap=bound), told("all active after the kill, s", round(took, 2)), *figures(ledger)]
+
+
+@row(
+    "frozen",
+    "the owner is frozen (SIGSTOP) for 20 s, then thawed",
+    "KIS refuses the new owner; nothing is missed",
+)
+async def frozen(rig: Rig) -> list[Check]:
+    """Its sockets fill meanwhile; thawed, it reads them, and the group gives it its slots back."""
+    async with rig.run() as run:
+        await both(run)
+        run.signal("one", signal.SIGSTOP)
+        await traded(run, 20)
+        run.signal("one", signal.SIGCONT)
+        await traded(run, 12)
+        slots = await run.slots_of("one")
+        ledger = await run.settle()
+    return [*ledger.checks(missed=0, in_use=KEYS * 6), equal("slots of the thawed owner", len(slots), KEYS), *figures(ledger)]
+
+
+@row("cut off", "the owner loses Kafka for 20 s, not KIS", "it keeps its sessions and delivers late: nothing is missed, it stays the owner")
+async def cut_off(rig: Rig) -> list[Check]:
+    """Late is better than lost."""
+    async with rig.run() as run:
+        await both(run)
+        await rig.cluster.proxies[0].stop()
+        await traded(run, 20)
+        await rig.cluster.proxies[0].start()
+        await traded(run, 12)
+        slots = await run.slots_of("one")
+        ledger = await run.settle()
+    return [*ledger.checks(missed=0, in_use=KEYS * 6), equal("slots of the owner", len(slots), KEYS), *figures(ledger)]
+
+
+@row(
+    "cut off, dropped",
+    "the owner loses Kafka for 30 s, and 10 s later KIS drops its sessions",
+    f"the new owner gets in at its next attempt: gap ≤ in-use wait ({IN_USE_WAIT_SECONDS} s) + connect + registrations",
+)
+async def dropped(rig: Rig) -> list[Check]:
+    """Let the new owner in while the blind one does not race it, and lets go when contact is back."""
+    async with rig.run() as run:
+        await both(run)
+        await rig.cluster.proxies[0].stop()
+        await traded(run, 10)
+        for key in range(KEYS):
+            await run.kis.drop(key)
+        await traded(run, 20)
+        await rig.cluster.proxies[0].start()
+        await traded(run, 8)
+        slots = await run.slots_of("two")
+        ledger = await run.settle()
+    bound = IN_USE_WAIT_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    return [*ledger.checks(gap=bound, in_use=KEYS * 8), equal("slots of the new owner", len(slots), KEYS), *figures(ledger)]
+
+
+@row(
+    "blind limit",
+    "the owner loses Kafka for 30 s with replicas.blind_limit_seconds 10",
+    "it closes politely then; the new owner follows",
+)
+async def blind_limit(rig: Rig) -> list[Check]:
+    """Give an operator who prefers a quick hand-over one."""
+    async with rig.run() as run:
+        await run.start("one", fenced=True, REPLICAS__BLIND_LIMIT_SECONDS="10")
+        await run.until_active(60)
+        await run.start("two")
+        run.market(RATE)
+        await traded(run, 5)
+        await rig.cluster.proxies[0].stop()
+        await traded(run, 30)
+        await rig.cluster.proxies[0].start()
+        await traded(run, 5)
+        slots = await run.slots_of("two")
+        ledger = await run.settle()
+    bound = IN_USE_WAIT_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    return [*ledger.checks(gap=bound, in_use=KEYS * 8), equal("slots of the new owner", len(slots), KEYS), *figures(ledger)]
+
+
+@row("rolling", "three replicas, four slots, each stopped and started in turn", "all bonds active again after each; a slot has one owner")
+async def rolling(rig: Rig) -> list[Check]:
+    """Deploy at eleven in the morning."""
+    async with rig.run(keys=4) as run:
+        names = ["one", "two", "three"]
+        for name in names:
+            await run.start(name)
+        await run.until_active(60)
+        run.market(RATE)
+        await traded(run, 3)
+        took = []
+        for name in names:
+            await run.end(name)
+            took.append(round(await run.until_active(60), 2))
+            await run.start(name)
+            await traded(run, 2)
+        slots = sorted(slot for name in names for slot in await run.slots_of(name))
+        ledger = await run.settle()
+    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + PACE_SECONDS * BONDS / 4 * 2
+    return [
+        *ledger.checks(gap=bound),
+        true("each slot has one owner", slots == [0, 1, 2, 3]),
+        told("all active after each exit, s", ", ".join(map(str, took))),
+        *figures(ledger),
+    ]
+
+
+@row("move", "two replicas with a slot each; lists change so that bonds move between the slots", "a bond that stays wanted misses nothing")
+async def move(rig: Rig) -> list[Check]:
+    """Register a bond on the new slot before the old one lets it go."""
+    async with rig.run(count=12, exchange={"capacity": 9}) as run:
+        await run.start("one", KIS__SESSION_CAPACITY="9")
+        await run.start("two", KIS__SESSION_CAPACITY="9")
+        await run.until_active(60)
+        run.market(RATE)
+        await traded(run, 2)
+        stay, go = run.isins[:8], run.isins[8:]
+        for wanted in (stay, stay + go[:2], stay + go, stay + go[2:]):
+            await run.by_name["one"].until(lambda wanted=wanted: _write(run, wanted), 10)
+            await run.until(lambda wanted=wanted: run.registered() == set(wanted), 30)
+            await traded(run, 2)
+        moved = sum(reply.tr_type == "2" and reply.tr_key in stay for reply in run.kis.replies)
+        run.isins = stay
+        ledger = await run.settle()
+    return [*ledger.checks(missed=0), told("releases of bonds that stayed", moved), *figures(ledger)]
+
+
+async def _write(run: Replicas, wanted: list[str]) -> bool:
+    run.by_name["one"].write("desk", {"instruments": wanted})
+    return True

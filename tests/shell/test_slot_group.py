@@ -1,0 +1,118 @@
+"""Membership in the group that shares the slots, on a real Kafka."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from connector.shell.slot_group import SlotGroup
+from tests.kafka.reader import create_topics
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
+SESSION_TIMEOUT = 6.0
+
+
+class Member:
+    """One member and what it was told; `held` is what it claims, as a connector does, and `is_open` what of it has a session."""
+
+    def __init__(self, kafka, topic, *, is_open=False):
+        self.held, self.assignments, self.heard = frozenset(), [], 0
+        self.is_open = is_open
+        self.group = SlotGroup(
+            topic,
+            f"{topic}-group",
+            SESSION_TIMEOUT,
+            lambda: {"bootstrap_servers": kafka.bootstrap_servers},
+            claim=lambda: (self.held, self.held if self.is_open else frozenset()),
+            on_assigned=self.take,
+            on_heard=self.hear,
+        )
+
+    def take(self, slots):
+        self.held = slots
+        self.assignments.append(set(slots))
+
+    def hear(self):
+        self.heard += 1
+
+
+@contextlib.asynccontextmanager
+async def running(member):
+    """Run a member for as long as the block lasts; it is cut down at the end, without a word to the group."""
+    task = asyncio.create_task(member.group.run())
+    try:
+        yield member
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(condition, seconds=30):
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_member_gets_all_slots_and_hears_of_the_group(kafka, topic_names):
+    """Alone it owns every partition, knows how many there are, and is heard at each heartbeat."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 3})
+    async with running(Member(kafka, topic_names.slots)) as one:
+        await until(lambda: one.assignments)
+        assert one.assignments == [{0, 1, 2}]
+        assert one.group.slots == 3
+        heard = one.heard
+        await until(lambda: one.heard > heard + 1)
+        assert one.group.problem is None
+
+
+async def test_a_member_that_joins_takes_nothing_and_one_that_leaves_hands_over(kafka, topic_names):
+    """The second member waits with empty hands until the first one left, and then needs no session timeout."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
+    async with running(Member(kafka, topic_names.slots)) as one:
+        await until(lambda: one.held == {0, 1})
+        async with running(Member(kafka, topic_names.slots)) as two:
+            await until(lambda: two.assignments)
+            assert two.held == frozenset()
+            assert one.held == {0, 1}
+            since = time.monotonic()
+            await one.group.leave()
+            await until(lambda: two.held == {0, 1})
+            assert time.monotonic() - since < SESSION_TIMEOUT - 1
+
+
+async def test_a_member_that_vanishes_is_followed_after_the_session_timeout(kafka, topic_names):
+    """Cut down, it says nothing to the group: whoever merely makes its client anew must not lose its slots."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
+    async with contextlib.AsyncExitStack() as later:
+        async with running(Member(kafka, topic_names.slots)) as one:
+            await until(lambda: one.held == {0, 1})
+            two = await later.enter_async_context(running(Member(kafka, topic_names.slots)))
+            await until(lambda: two.assignments)
+        since = time.monotonic()
+        await until(lambda: two.held == {0, 1})
+        assert SESSION_TIMEOUT - 1 < time.monotonic() - since < SESSION_TIMEOUT + 5
+
+
+async def test_a_missing_topic_is_said_and_waited_for(kafka, topic_names):
+    """The member says what to do, and joins once it was done."""
+    async with running(Member(kafka, topic_names.slots)) as one:
+        await until(lambda: one.group.unusable)
+        assert one.group.unusable == (
+            f"topic {topic_names.slots} does not exist or may not be described: run kis-bond topics init --slots N"
+        )
+        create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
+        await until(lambda: one.held == {0})
+        assert one.group.unusable is None
+
+
+async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
+    """A member that never got in has nothing to leave."""
+    nowhere = type("Nowhere", (), {"bootstrap_servers": "127.0.0.1:1"})
+    async with running(Member(nowhere, topic_names.slots)) as one:
+        await until(lambda: one.group.problem)
+        since = time.monotonic()
+        await one.group.leave()
+        assert time.monotonic() - since < 5
