@@ -46,13 +46,6 @@ def test_missing_credentials_are_a_configuration_error(tmp_path):
     assert "kis.credentials_dir" in done.stderr
 
 
-def test_coordination_that_is_not_there_is_refused(tmp_path):
-    """Asked to share app keys with other replicas, it says that it cannot rather than running alone."""
-    done = run(tmp_path, KIS_BOND_REPLICAS__COORDINATION="group")
-    assert done.returncode == 2
-    assert "replicas.coordination" in done.stderr
-
-
 def test_a_journal_held_by_another_ends_it_with_four(tmp_path):
     """The message names the file."""
     path = tmp_path / "data" / "journal.db"

@@ -52,10 +52,10 @@ class SecuredKafka(JavaKafka):
             scram = UserScramCredentialUpsertion(self.user, ScramCredentialInfo(mechanism, 4096), self.password.encode())
             self._ask(lambda client, scram=scram: client.alter_user_scram_credentials([scram]))
 
-    def allow(self, topic: str, *operations: AclOperation) -> None:
-        """Give the user rights on a topic."""
+    def allow(self, name: str, *operations: AclOperation, of: ResourceType = ResourceType.TOPIC) -> None:
+        """Give the user rights on a topic, or on a group."""
         rights = [
-            AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{self.user}", "*", operation, AclPermissionType.ALLOW)
+            AclBinding(of, name, ResourcePatternType.LITERAL, f"User:{self.user}", "*", operation, AclPermissionType.ALLOW)
             for operation in operations
         ]
         self._ask(lambda client: client.create_acls(rights))

@@ -1,5 +1,6 @@
 """What may happen to replicas that share app keys, and what must hold then."""
 
+import itertools
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -134,6 +135,25 @@ async def cut_off(rig: Rig) -> list[Check]:
 
 
 @row(
+    "cut off, thrown out",
+    "the owner loses Kafka for 20 s, and KIS lets the newer session win",
+    "the new owner throws it out once, and neither fights: gap ≤ connect + registrations",
+)
+async def thrown_out(rig: Rig) -> list[Check]:
+    """Have the old owner take being thrown out as the word it is."""
+    async with rig.run(exchange={"in_use": "kick"}) as run:
+        await both(run)
+        await rig.cluster.proxies[0].stop()
+        await traded(run, 20)
+        await rig.cluster.proxies[0].start()
+        await traded(run, 8)
+        slots = await run.slots_of("two")
+        ledger = await run.settle()
+    held = [equal("slots of the new owner", len(slots), KEYS), equal("sessions opened", ledger.connects, 2 * KEYS)]
+    return [*ledger.checks(gap=CONNECT_SECONDS + REGISTER_SECONDS), *held, *figures(ledger)]
+
+
+@row(
     "cut off, dropped",
     "the owner loses Kafka for 30 s, and 10 s later KIS drops its sessions",
     f"the new owner gets in at its next attempt: gap ≤ in-use wait ({IN_USE_WAIT_SECONDS} s) + connect + registrations",
@@ -194,7 +214,7 @@ async def rolling(rig: Rig) -> list[Check]:
             took.append(round(await run.until_active(60), 2))
             await run.start(name)
             await traded(run, 2)
-        slots = sorted(slot for name in names for slot in await run.slots_of(name))
+        slots = sorted(itertools.chain.from_iterable([await run.slots_of(name) for name in names]))
         ledger = await run.settle()
     bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + PACE_SECONDS * BONDS / 4 * 2
     return [

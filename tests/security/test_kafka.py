@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
-from confluent_kafka.admin import AclOperation
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from connector.settings import load
 from connector.shell import kafka_client
@@ -148,12 +148,15 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
         "dead_letters": (AclOperation.WRITE, AclOperation.DESCRIBE),
         "status": (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE),
         "control": (AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS),
+        "slots": (AclOperation.READ, AclOperation.DESCRIBE),
     }
     async with Simulator(app_keys=[(appkey, appsecret)], rate=50, faults=("malformed=5", "encrypted", "approval-body=html")) as kis:
         own = Deployment(kis, broker.bootstrap_servers, topic_names, tmp_path)
         own.create_topics()
+        create_topics(broker.bootstrap_servers, {topic_names.slots: 1})
         for name, operations in rights.items():
             broker.allow(getattr(topic_names, name), *operations)
+        broker.allow("test-replicas", AclOperation.READ, of=ResourceType.GROUP)
         credentials = tmp_path / "credentials"
         credentials.mkdir()
         (credentials / "appkey-0").write_text(appkey)
@@ -163,6 +166,8 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
         own.environment |= {
             "KIS_BOND_KIS__CREDENTIALS_DIR": str(credentials),
             "KIS_BOND_LOG__LEVEL": "debug",
+            "KIS_BOND_REPLICAS__COORDINATION": "group",
+            "KIS_BOND_REPLICAS__GROUP_ID": "test-replicas",
             "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": broker.address("LOGIN"),
             "KIS_BOND_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
             "KIS_BOND_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",

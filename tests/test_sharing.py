@@ -1,0 +1,83 @@
+"""Two connectors share their app keys: a short hand-over and what the status topic says of it; `make replicas-test` has the long ones."""
+
+import asyncio
+import signal
+
+import pytest
+
+from simulator import Simulator
+from tests.deployment import Deployment
+from tests.faults.rig import bonds
+from tests.kafka.reader import create_topics
+
+
+@pytest.fixture
+async def pair(kafka, topic_names, tmp_path):
+    """Give two connectors, not started, with two app keys and six bonds, and the exchange they talk to."""
+    async with Simulator() as kis:
+        made = []
+        for name in ("one", "two"):
+            (folder := tmp_path / name).mkdir()
+            replica = Deployment(kis, kafka.bootstrap_servers, topic_names, folder)
+            replica.use_app_keys(2)
+            replica.environment |= {
+                "KIS_BOND_REPLICAS__COORDINATION": "group",
+                "KIS_BOND_REPLICAS__GROUP_ID": topic_names.slots,
+                "KIS_BOND_REPLICAS__NAME": name,
+                "KIS_BOND_REPLICAS__SESSION_TIMEOUT_SECONDS": "6",
+            }
+            made.append(replica)
+        made[0].create_topics()
+        create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
+        made[0].write("desk", {"instruments": bonds()})
+        yield kis, *made
+        for replica in made:
+            if replica.process and replica.process.returncode is None:
+                await replica.end(signal.SIGKILL)
+
+
+def held(kis):
+    """Return the bonds that KIS holds, by app key."""
+    return {session.app_key: set(session.tr_keys) for session in kis.sessions}
+
+
+async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
+    """Both slots go over, every bond is active again, and the status topic names the new owner of what it read before."""
+    kis, one, two = pair
+    await one.start()
+    await one.until_state("ACTIVE", bonds())
+    before = held(kis)
+    assert set().union(*before.values()) == set(bonds())
+    await two.start()
+    await two.until_ready()
+    # The standby sees what the owner wrote, and writes nothing itself.
+    await two.until_state("ACTIVE", bonds())
+    assert (await two.ask("/status"))[1]["replica"] == {"coordination": "group", "slots": [], "in_contact": True, "problem": None}
+    assert await one.end() == 0
+    await two.until_state("ACTIVE", bonds(), 60)
+    assert held(kis) == before
+    await kis.emit_ticks(bonds()[0], 5)
+    await two.until_delivered()
+    assert await two.end() == 0
+    latest = await two.latest(two.names.status)
+    assert {latest[f"slot/{slot}"]["owner"] for slot in range(2)} == {None}
+    assert {latest[f"instrument/{isin}"]["state"] for isin in bonds()} == {"DISCONNECTED"}
+    owners = [record.value for record in await two.records(two.names.status) if record.key == b"slot/1"]
+    assert b'"owner":"one"' in owners[0]
+    assert any(b'"owner":"two"' in value for value in owners)
+    assert len(await two.ticks()) == 5
+    assert not [reply for reply in kis.replies if reply.code == "OPSP8996"]
+
+
+async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
+    """It says which topic is missing and what to do."""
+    _, one, _ = pair
+    one.environment["KIS_BOND_TOPICS__SLOTS"] = "no.such.topic"
+    await one.start()
+
+    async def told():
+        status, body = await one.ask("/readyz")
+        return status == 503 and "no.such.topic does not exist" in str(body)
+
+    await one.until(told)
+    assert await asyncio.wait_for(one.end(), 20) == 0
