@@ -176,6 +176,31 @@ async def dropped(rig: Rig) -> list[Check]:
 
 
 @row(
+    "blind start",
+    "the only replica is killed and started again while Kafka is away, for 40 s",
+    "it opens the slots it held last after twice the session timeout, and loses nothing of what it hears",
+)
+async def blind_start(rig: Rig) -> list[Check]:
+    """Capture from saved lists and remembered slots."""
+    async with rig.run() as run:
+        await run.start("one", fenced=True)
+        await run.until_active(60)
+        run.market(RATE)
+        await traded(run, 5)
+        await rig.cluster.proxies[0].stop()
+        await run.end("one", signal.SIGKILL)
+        await run.start("one")
+        took = await run.until_active(60)
+        await traded(run, 15)
+        await rig.cluster.proxies[0].start()
+        await traded(run, 5)
+        ledger = await run.settle()
+    bound = 2 * SESSION_TIMEOUT_SECONDS + 2 * CONNECT_SECONDS + REGISTER_SECONDS
+    lost = equal("sent and not delivered", ledger.undelivered, 0)
+    return [*ledger.checks(gap=bound), lost, told("all active after the start, s", round(took, 2)), *figures(ledger)]
+
+
+@row(
     "blind limit",
     "the owner loses Kafka for 30 s with replicas.blind_limit_seconds 10",
     "it closes politely then; the new owner follows",
