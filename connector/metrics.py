@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from connector import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -25,22 +25,26 @@ STATES = ("PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED")
 
 
 class Figures(Collector):
-    """The metrics `kis_bond_*` of one connector."""
+    """The metrics `kis_bond_*` of one connector; `records` gives its latest status records by key."""
 
-    def __init__(self, journal: Journal, delivery: Delivery, feeds: Collection[KisFeed], *, cleartext: bool) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        delivery: Delivery,
+        feeds: Collection[KisFeed],
+        records: Callable[[], Mapping[str, Mapping[str, Any]]],
+        *,
+        cleartext: bool,
+    ) -> None:
         self._journal = journal
         self._delivery = delivery
         self._feeds = feeds
         self._cleartext = cleartext
-        self._instruments: Counter[str] = Counter()
+        self._records = records
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for of_process in (ProcessCollector, PlatformCollector, GCCollector):
             of_process(registry=self._registry)
-
-    def count_instruments(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take in the status records that were published last."""
-        self._instruments = Counter(str(record["state"]) for key, record in records.items() if key.startswith("instrument/"))
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
@@ -97,7 +101,8 @@ class Figures(Collector):
             ("kis_bond_replies_unsolicited", "Replies of KIS nothing was waiting for", "unsolicited"),
         ):
             yield _labelled(CounterMetricFamily, name, text, "slot", {str(feed.slot): getattr(feed, attribute) for feed in self._feeds})
-        states = {state: self._instruments[state] for state in STATES}
+        found = Counter(str(record.get("state")) for key, record in self._records().items() if key.startswith("instrument/"))
+        states = {state: found[state] for state in STATES}
         yield _labelled(GaugeMetricFamily, "kis_bond_instruments", "Desired bonds by state", "state", states)
 
 

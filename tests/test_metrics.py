@@ -43,9 +43,8 @@ def figures():
     counts.latencies.observe([10**9, 2 * 10**9], 2 * 10**9 + 1)
     feed = SimpleNamespace(slot=0, view=SimpleNamespace(state="CONNECTED"), connects=Counter(start=1, reset=2), unreadable=5, unsolicited=6)
     lanes = [SimpleNamespace(behind_from=at) for at in (None, 7, None)]
-    made = Figures(journal, SimpleNamespace(counts=counts, lanes=lanes), [feed], cleartext=True)
-    made.count_instruments({"instrument/KR103502GD31": {"state": "ACTIVE"}, "slot/0": {"state": "CONNECTED"}})
-    return made
+    records = {"instrument/KR103502GD31": {"state": "ACTIVE"}, "slot/0": {"state": "CONNECTED"}}
+    return Figures(journal, SimpleNamespace(counts=counts, lanes=lanes), [feed], lambda: records, cleartext=True)
 
 
 def samples():

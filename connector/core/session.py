@@ -15,7 +15,7 @@ from connector.core.registration import Pace, Registrations, RegistrationView
 from connector.core.reply import Ping, Reply, Unreadable, parse, request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from connector.core.governor import Cause, Governor
 
@@ -130,6 +130,11 @@ class Session:
         """Release what can be released until then, and close."""
         self._registrations.want(())
         self._leaving = (cause, until)
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The bonds this slot should carry, the most important first."""
+        return self._registrations.wanted
 
     @property
     def is_needed(self) -> bool:

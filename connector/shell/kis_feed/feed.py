@@ -93,6 +93,11 @@ class KisFeed:
         self._nudge()
 
     @property
+    def wanted(self) -> Sequence[str]:
+        """The bonds it should carry, the most important first."""
+        return self._session.wanted
+
+    @property
     def view(self) -> SlotView:
         """The slot as the status topic shows it."""
         return self._session.view

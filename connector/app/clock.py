@@ -1,0 +1,29 @@
+"""Times as records and pages show them: RFC 3339 in UTC, with milliseconds; and waiting with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """Return the present time."""
+    return _text(datetime.now(UTC))
+
+
+def rfc3339(ns: int) -> str:
+    """Return the time given as nanoseconds since 1970."""
+    return _text(datetime.fromtimestamp(ns / 1e9, UTC))
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for the event, for so long at most, and return whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

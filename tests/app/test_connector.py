@@ -1,0 +1,195 @@
+"""The connector from KIS to Kafka, on real parts: ticks, outages, kills, stops."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import defaultdict
+
+import pytest
+
+from connector.core.isin import with_check_digit
+from tests.app.arrival import assert_all_arrived, identities
+
+ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
+A, B, C = ISINS[:3]
+WRONG = f"{A[:-1]}{9 - int(A[-1])}"  # a check digit is never its own complement to nine
+
+
+async def _sent_at_least(own, count):
+    return len(own.kis.sent) >= count
+
+
+async def _nothing_pending(own):
+    _, status = await own.ask("/status")
+    return bool(status) and status["frames"]["pending"] == 0 and status["frames"]["received"] > 0
+
+
+async def _true_from(at):
+    return time.monotonic() >= at
+
+
+async def _pending(own, count):
+    _, status = await own.ask("/status")
+    return bool(status) and status["frames"]["pending"] == count
+
+
+async def _registered(own, isins):
+    return [set(session.tr_keys) for session in own.kis.sessions] == [isins]
+
+
+async def _connected(own, times):
+    return len(own.kis.connects) == times and await _registered(own, {A, B})
+
+
+async def test_every_tick_sent_is_in_the_topic_once(deploy):
+    """What the exchange sent is what another client reads: same records, once each, in order for each bond."""
+    async with deploy(rate=400) as own:
+        own.write("desk", {"instruments": ISINS[:12]})
+        await own.start()
+        await own.until_ready()
+        await own.until_state("ACTIVE", ISINS[:12])
+        await asyncio.sleep(3)  # the market's time, nothing is waited for
+        own.kis.rate = 0
+        await own.until_delivered()
+        assert await own.end() == 0
+        ticks = await own.ticks()
+        assert len(ticks) > 500
+        assert len({tick["tick_id"] for tick in ticks}) == len(ticks)
+        assert_all_arrived(own.kis, ticks)
+
+
+async def test_malformed_frames_become_dead_letters_with_the_reason_the_exchange_expects(deploy):
+    """Among good frames every kind of bad one, and encrypted ones: the good arrive, the bad are dead letters with their raw bytes."""
+    async with deploy(rate=200, faults=("malformed=4",)) as own:
+        own.write("desk", {"instruments": ISINS[:4]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:4])
+        await asyncio.sleep(2)  # the market's time
+        own.kis.rate = 0
+        own.kis.faults.clear()
+        own.kis.faults.set("encrypted")
+        await own.kis.emit_ticks(A, 5, per_frame=5)
+        await own.until_delivered()
+        _, status = await own.ask("/status")
+        assert await own.end() == 0
+        expected = defaultdict(int)
+        for frame in own.kis.sent:
+            for reason in [frame.reason, *(record.reason for record in frame.records)]:
+                if reason:
+                    expected[reason] += 1
+        letters = await own.records(own.names.dead_letters)
+        found = defaultdict(int)
+        for letter in letters:
+            found[letter.header("reason")] += 1
+        assert found == expected
+        assert len(expected) > 5
+        assert status["ticks"]["dead_letters"] == found
+        assert_all_arrived(own.kis, await own.ticks())
+        raws = {frame.raw for frame in own.kis.sent if (frame.reason or "").startswith(("FRAME_", "DECRYPT_"))}
+        assert raws <= {letter.value for letter in letters}
+
+
+async def test_a_kill_in_mid_stream_loses_nothing_journalled(deploy):
+    """Killed five times under load and restarted, everything received arrives; repetitions bear equal identities."""
+    async with deploy(rate=500, linger_seconds=0) as own:
+        own.write("desk", {"instruments": ISINS[:8]})
+        received = 0
+        for _ in range(5):
+            await own.start()
+            await own.until_state("ACTIVE", ISINS[:8])
+            before = len(own.kis.sent)
+            await own.until(lambda before=before: _sent_at_least(own, before + 200))
+            await own.end(signal.SIGKILL)
+        own.kis.rate = 0
+        await own.start()
+        await own.until_ready()
+        await own.until(lambda: _nothing_pending(own))
+        _, status = await own.ask("/status")
+        received = status["frames"]["received"]
+        assert await own.end() == 0
+        ticks = await own.ticks()
+        by_identity = defaultdict(set)
+        for tick in ticks:
+            by_identity[tick["tick_id"]].add((tick["STND_ISCD"], tick["ACML_VOL"], tick["received_at"]))
+        assert len(by_identity) == received
+        assert all(len(copies) == 1 for copies in by_identity.values())
+        assert set(by_identity) <= set().union(*identities(own.kis))
+        first_copies = defaultdict(dict)
+        for tick in ticks:
+            first_copies[tick["STND_ISCD"]].setdefault(tick["ACML_VOL"], None)
+        assert all(list(volumes) == sorted(volumes) for volumes in first_copies.values())
+
+
+@pytest.mark.timeout(240)
+async def test_kafka_away_for_thirty_seconds_costs_nothing(deploy, own_kafka):
+    """The feed goes on while the brokers are down: no reconnect, and afterwards every tick is there in order."""
+    async with deploy(cluster=own_kafka, rate=100) as own:
+        own.write("desk", {"instruments": ISINS[:8]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:8])
+        await asyncio.to_thread(own_kafka.stop)
+        back_at = time.monotonic() + 30
+        await own.until(lambda: _true_from(back_at), 40)
+        assert (await own.ask("/livez"))[0] == 200
+        assert (await own.ask("/readyz"))[0] == 200
+        _, status = await own.ask("/status")
+        assert status["frames"]["pending"] > 2000
+        await asyncio.to_thread(own_kafka.start)
+        own.kis.rate = 0
+        await own.until_delivered(90)
+        assert len(own.kis.connects) == 1
+        assert own.kis.stats.max_stall_seconds == 0
+        assert await own.end() == 0
+        assert_all_arrived(own.kis, await own.ticks())
+
+
+async def test_a_stop_with_kafka_away_ends_with_six_and_keeps_the_frames(deploy, own_kafka):
+    """What cannot be delivered within the deadline stays in the journal, and the exit code says so."""
+    async with deploy(cluster=own_kafka) as own:
+        own.environment["KIS_BOND_DELIVERY__STOP_DEADLINE_SECONDS"] = "1"
+        own.write("desk", {"instruments": [A]})
+        await own.start()
+        await own.until_state("ACTIVE", [A])
+        await asyncio.to_thread(own_kafka.stop)
+        await own.kis.emit_ticks(A, 5)
+        await own.until(lambda: _pending(own, 5))
+        assert await own.end() == 6
+        await asyncio.to_thread(own_kafka.start)
+        await own.start()
+        await own.until(lambda: _nothing_pending(own))
+        assert await own.end() == 0
+        assert_all_arrived(own.kis, await own.ticks())
+
+
+async def test_a_corrupt_journal_is_set_aside_and_capturing_goes_on(deploy):
+    """A journal of garbage is renamed and reported; a fresh one takes the ticks."""
+    async with deploy() as own:
+        journal = own.folder / "data" / "journal.db"
+        journal.parent.mkdir(mode=0o700)
+        journal.write_bytes(os.urandom(65536))
+        own.write(A, {})
+        await own.start()
+        await own.until_state("ACTIVE", [A])
+        await own.kis.emit_ticks(A, 3)
+        await own.until_delivered()
+        assert await own.end() == 0
+        assert [path.name for path in journal.parent.glob("journal.db.corrupt-*")] != []
+        assert "journal_set_aside" in own.log.read_text()
+
+
+async def test_a_dropped_session_is_told_and_rebuilt(deploy):
+    """After an abrupt end the connector reconnects by itself, registers everything again, and both events are on the topic."""
+    async with deploy() as own:
+        own.environment["KIS_BOND_KIS__RECONNECT_MIN_SECONDS"] = "0.1"
+        own.write("desk", {"instruments": [A, B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        await own.kis.drop(how="abrupt")
+        await own.until(lambda: _connected(own, 2))
+        await own.until_state("ACTIVE", [A, B])
+        assert await own.end() == 0
+        events = [json.loads(record.value) for record in await own.records(own.names.events)]
+        told = [(event["event"], event["detail"].get("cause")) for event in events]
+        assert told == [("session_up", None), ("session_down", "reset"), ("session_up", None), ("session_down", "stop")]

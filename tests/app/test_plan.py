@@ -1,0 +1,146 @@
+"""From the lists to KIS and back to the status topic, on real parts."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+
+from connector.core.isin import with_check_digit
+from tests.app.arrival import assert_all_arrived
+
+ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
+A, B, C = ISINS[:3]
+WRONG = f"{A[:-1]}{9 - int(A[-1])}"  # a check digit is never its own complement to nine
+
+
+async def _registered(own, isins):
+    return [set(session.tr_keys) for session in own.kis.sessions] == [isins]
+
+
+async def _states(own, expected):
+    _, status = await own.ask("/status")
+    found = defaultdict(int)
+    for one in status.get("instruments", {}).values():
+        found[one["state"]] += 1
+    return found == expected
+
+
+async def test_lists_are_changed_while_it_runs(deploy):
+    """A bond that is added ticks, one that is removed does not, and one that is added again does, without a reconnect."""
+    async with deploy() as own:
+        await own.start()
+        await own.until_ready()
+        own.write(A, {})
+        own.write("desk", {"instruments": [B]})
+        await own.until_state("ACTIVE", [A, B])
+        own.write(A, None)
+        await own.until(lambda: _registered(own, {B}))
+        own.write("desk", {"instruments": [A, B, C]})
+        await own.until_state("ACTIVE", [A, B, C])
+        for isin in (A, B, C):
+            await own.kis.emit_ticks(isin, 3)
+        await own.until_delivered()
+        assert len(own.kis.connects) == 1
+        assert await own.end() == 0
+        assert_all_arrived(own.kis, await own.ticks())
+        status = await own.latest(own.names.status)
+        assert {status[f"instrument/{isin}"]["state"] for isin in (A, B, C)} == {"DISCONNECTED"}
+        assert (status["slot/0"]["state"], status["slot/0"]["owner"]) == ("IDLE", None)
+
+
+async def test_an_added_bond_ticks_within_a_second_of_kis_reply(deploy):
+    """From KIS's reply to a new bond's first tick in the topic less than a second passes while others tick."""
+    async with deploy(rate=200) as own:
+        own.write("desk", {"instruments": ISINS[:5]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:5])
+        own.write(ISINS[20], {})
+        await own.until_state("ACTIVE", [ISINS[20]])
+        replied_at = next(answer.at for answer in own.kis.replies if answer.tr_key == ISINS[20])
+        await own.kis.emit_ticks(ISINS[20], 1)
+        own.kis.rate = 0
+        await own.until_delivered()
+        first = next(record for record in await own.records(own.names.ticks) if record.key == ISINS[20].encode())
+        assert int(first.header("received-ns")) / 1e9 - replied_at < 1.0
+        assert await own.end() == 0
+
+
+async def test_bad_control_records_keep_the_last_good_list(deploy):
+    """A refused record changes nothing but the list's status, which says where and why."""
+    async with deploy() as own:
+        own.write("desk", {"instruments": [A]})
+        await own.start()
+        await own.until_state("ACTIVE", [A])
+        own.write("desk", b'{"instruments": [')
+        own.write("other", {"instruments": [WRONG]})
+        own.write(B, {})
+        await own.until_state("ACTIVE", [A, B])
+        _, status = await own.ask("/status")
+        assert status["lists"]["desk"]["state"] == "REFUSED"
+        assert status["lists"]["desk"]["in_force"]["value"] == {"instruments": [A]}
+        assert WRONG in status["lists"]["other"]["reason"]
+        assert await own.end() == 0
+
+
+async def test_a_compacted_control_topic_with_a_deleted_last_key_makes_it_ready(deploy):
+    """The last offset being a tombstone, the connector is ready after a restart and wants what is left."""
+    async with deploy() as own:
+        own.write(A, {})
+        own.write(B, {})
+        own.write(B, None)
+        await own.start()
+        await own.until_ready()
+        await own.until_state("ACTIVE", [A])
+        assert await own.end() == 0
+        await own.start()
+        await own.until_ready()
+        await own.until_state("ACTIVE", [A])
+        _, status = await own.ask("/status")
+        assert list(status["instruments"]) == [A]
+        assert await own.end() == 0
+
+
+async def test_bonds_are_placed_over_several_app_keys_and_the_rest_waits(deploy):
+    """Three app keys with room for five each carry fifteen of eighteen bonds; three wait, visibly, and step in when there is room."""
+    async with deploy(capacity=5, app_keys=3) as own:
+        own.environment["KIS_BOND_KIS__SESSION_CAPACITY"] = "5"
+        own.write("desk", {"instruments": ISINS[:18]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:15], 60)
+        await own.until_state("WAITING_CAPACITY", ISINS[15:18])
+        assert sorted(len(session.tr_keys) for session in own.kis.sessions) == [5, 5, 5]
+        own.write("desk", {"instruments": ISINS[3:18]})
+        await own.until_state("ACTIVE", ISINS[3:18], 60)
+        assert await own.end() == 0
+
+
+async def test_a_learnt_limit_makes_the_rest_wait_with_kis_code(deploy):
+    """KIS having room for three, three bonds are active and the others wait with OPSP0008."""
+    async with deploy(capacity=3) as own:
+        own.write("desk", {"instruments": ISINS[:5]})
+        await own.start()
+        await own.until(lambda: _states(own, {"ACTIVE": 3, "WAITING_CAPACITY": 2}))
+        _, status = await own.ask("/status")
+        waiting = [one for one in status["instruments"].values() if one["state"] == "WAITING_CAPACITY"]
+        assert {(one["code"], one["slot"]) for one in waiting} >= {("OPSP0008", None)}
+        assert status["slots"]["0"]["capacity"] == 3
+        assert await own.end() == 0
+
+
+@pytest.mark.timeout(240)
+async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_kafka):
+    """With the brokers down at its start the connector registers what it wanted last, and delivers when they are back."""
+    async with deploy(cluster=own_kafka) as own:
+        own.write("desk", {"instruments": [A, B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        assert await own.end() == 0
+        await asyncio.to_thread(own_kafka.stop)
+        await own.start()
+        await own.until(lambda: _registered(own, {A, B}))
+        await own.kis.emit_ticks(A, 5)
+        await own.until_ready()
+        await asyncio.to_thread(own_kafka.start)
+        await own.until_delivered(60)
+        assert await own.end() == 0
+        assert_all_arrived(own.kis, await own.ticks())
