@@ -2,8 +2,11 @@
 
 import asyncio
 import ssl
+from types import SimpleNamespace
 
+import aiokafka.client
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from connector.errors import ConfigurationError
@@ -83,3 +86,32 @@ async def test_naming_a_topic_does_not_create_it(topic_names):
         assert topic_names.ticks not in topics
     finally:
         await asyncio.to_thread(willing.close)
+
+
+async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkeypatch):
+    """A connection that is being made when the client closes is closed as well, and no further one is opened."""
+    made, may_finish, closed = asyncio.Event(), asyncio.Event(), []
+
+    class Connection:
+        def connected(self):
+            return True
+
+        async def close(self, reason):
+            closed.append(reason)
+
+    async def create(*_, **__):
+        made.set()
+        await may_finish.wait()
+        return Connection()
+
+    monkeypatch.setattr(aiokafka.client, "create_conn", create)
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    client.cluster.broker_metadata = lambda node: SimpleNamespace(host="127.0.0.1", port=1)
+    opening = asyncio.create_task(client.ready(0))
+    await made.wait()
+    closing = asyncio.create_task(client.close())
+    asyncio.get_running_loop().call_soon(may_finish.set)
+    await asyncio.wait_for(closing, 5)
+    await opening
+    assert closed
+    assert not await client.ready(0)
