@@ -19,15 +19,16 @@ def carried(
     (`is_active(isin, slot)`), as far as the slot has room; without room a bond is released first.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
-    leaving: dict[int, list[str]] = {slot: [] for slot in slots}
-    active = {slot: {isin for isin, view in slots[slot].registrations.items() if view.state == "ACTIVE"} for slot in slots}
     for isin in desired:
-        goes_to = placement.get(isin)
-        if goes_to is None:
-            continue
-        if goes_to in wishes:
-            wishes[goes_to].append(isin)
-        for slot in slots:
-            if slot != goes_to and isin in active[slot] and not is_active(isin, goes_to):
-                leaving[slot].append(isin)
-    return {slot: wishes[slot] + leaving[slot][: max(0, slots[slot].capacity - len(wishes[slot]))] for slot in slots}
+        if (own := wishes.get(placement.get(isin, -1))) is not None:
+            own.append(isin)
+    for slot, view in slots.items():
+        leaving = {
+            isin
+            for isin, registration in view.registrations.items()
+            if registration.state == "ACTIVE" and placement.get(isin, slot) != slot and not is_active(isin, placement[isin])
+        }
+        if leaving:
+            room = max(0, view.capacity - len(wishes[slot]))
+            wishes[slot] += [isin for isin in desired if isin in leaving][:room]
+    return wishes

@@ -50,6 +50,7 @@ class StatusTopic:
         self._name = name
         self._is_ours: Callable[[str], bool] = _every
         self._wish: dict[str, bytes] | None = None
+        self._encoded: dict[str, tuple[status.Record, bytes]] = {}
         # None: a write that failed may have been done or not, so the key has to be written again.
         self._written: dict[str, bytes | None] = {}
         self._refused: dict[str, bytes] = {}
@@ -94,7 +95,14 @@ class StatusTopic:
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
         """Wish for our part of the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits."""
         self._is_ours = is_ours or _every
-        self._wish = {key: status.encode(record) for key, record in records.items() if self._is_ours(key)}
+        before = self._encoded
+        # Of thousands of records few differ from one round to the next, and encoding is what takes time.
+        self._encoded = {
+            key: known if (known := before.get(key)) is not None and known[0] == record else (record, status.encode(record))
+            for key, record in records.items()
+            if self._is_ours(key)
+        }
+        self._wish = {key: value for key, (_, value) in self._encoded.items()}
         self._is_settled.clear()
         self._changed.set()
 
