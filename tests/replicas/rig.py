@@ -107,6 +107,17 @@ class Replicas:
         found: list[int] = status.get("replica", {}).get("slots", [])
         return found
 
+    async def all_received(self, name: str) -> None:
+        """Close the market, and wait until this replica, the only one so far, has journalled everything that was sent."""
+        self.kis.rate = 0
+        replica = self.by_name[name]
+
+        async def received() -> bool:
+            _, status = await replica.ask("/status")
+            return bool(status) and status["frames"]["received"] == sum(sent.kind == "ticks" for sent in self.kis.sent)
+
+        await replica.until(received)
+
     async def _is_member(self, replica: Deployment) -> bool:
         return (await replica.ask("/readyz"))[0] == 200 or bool((await replica.ask("/status"))[1].get("replica", {}).get("slots"))
 

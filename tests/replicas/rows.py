@@ -188,7 +188,10 @@ async def blind_start(rig: Rig) -> list[Check]:
         run.market(RATE)
         await traded(run, 5)
         await rig.cluster.proxies[0].stop()
+        # What is between socket and journal at the instant of a kill is nobody's promise; here everything is journalled first.
+        await run.all_received("one")
         await run.end("one", signal.SIGKILL)
+        run.market(RATE)
         await run.start("one")
         took = await run.until_active(60)
         await traded(run, 15)
