@@ -68,8 +68,7 @@ class Lists:
     wanted_by: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
+class Desired(NamedTuple):
     """One desired bond; `lists` (sorted) want it, `control` is the latest accepted record that names it, paused lists included."""
 
     isin: str
@@ -146,7 +145,7 @@ def desired(lists: Lists) -> list[Desired]:
         if (content := entry.in_force) is not None and content.wish.paused:
             for isin in content.wish.instruments:
                 if (so_far := wanted.get(isin)) is not None and so_far.control < content.control:
-                    wanted[isin] = replace(so_far, control=content.control)
+                    wanted[isin] = so_far._replace(control=content.control)
     return sorted(wanted.values(), key=lambda bond: (-bond.priority, bond.requested_at, bond.isin))
 
 
