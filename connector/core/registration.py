@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal
 
+from connector.core.damping import Damping
 from connector.core.isin import has_shape
 from connector.core.reaction import SUCCESS, Reaction, reaction
 from connector.core.reply import REGISTER, RELEASE, TR_ID
@@ -92,6 +93,7 @@ class _Bond:
     ghosts: list[_Asked] = field(default_factory=list)
     refusal: _Refusal | None = None
     full: bool = False
+    unwanted_since: float | None = None
     failures: int = 0
     not_before: float = float("-inf")
     code: str | None = None
@@ -101,6 +103,7 @@ class _Bond:
         """Forget everything but a refusal and its words: registrations end with their session."""
         self.held, self.asked, self.latest, self.failures = Held.NO, None, None, 0
         self.open, self.ghosts = [], []
+        self.unwanted_since = None
         self.not_before = float("-inf")
 
     def send(self, request: _Asked) -> None:
@@ -146,6 +149,7 @@ class Registrations:
         self._bonds: dict[str, _Bond] = {}
         self._wanted: dict[str, None] = {}
         self._strikes: dict[str, int] = {}
+        self._damping = Damping()
         self._suspects: set[str] = set()
         self._next_at = float("-inf")
         self._learnt = learnt if learnt is not None and 0 < learnt < pace.session_capacity else None
@@ -158,6 +162,9 @@ class Registrations:
     def want(self, isins: Iterable[str]) -> None:
         """Say which bonds this session should hold, the most important first."""
         self._wanted = dict.fromkeys(isins)
+        for isin in self._wanted:
+            if isin in self._bonds:
+                self._bonds[isin].unwanted_since = None
         self._suspects = {isin for isin in self._suspects if isin in self._wanted or isin in self._bonds}
 
     def retry_rejected(self, isins: Iterable[str]) -> None:
@@ -207,11 +214,13 @@ class Registrations:
 
     def next_request(self, now: float) -> tuple[TrType, str] | None:
         """Return the one request that is due and count it as sent, or None. Releases go before registrations."""
-        self._expire(now)
+        self._take_in(now)
         if now < self._next_at or (chosen := self._choose(now)) is None:
             return None
         tr_type, isin = chosen
         bond = self._bonds.setdefault(isin, _Bond())
+        if tr_type == RELEASE and bond.latest != RELEASE and isin not in self._wanted:
+            self._damping.released(isin, now, self._rested_at(isin, bond, now))
         bond.send(_Asked(tr_type, now, self.generation, bond.held))
         if tr_type == REGISTER:
             bond.full = False
@@ -220,7 +229,7 @@ class Registrations:
 
     def is_due(self, now: float) -> bool:
         """Return whether `next_request` would return one."""
-        self._expire(now)
+        self._take_in(now)
         return now >= self._next_at and self._choose(now) is not None
 
     def next_deadline(self, now: float) -> float | None:
@@ -230,6 +239,8 @@ class Registrations:
             times.append(self._next_at)
         else:
             times += [bond.not_before for bond in self._bonds.values() if not bond.asked and bond.not_before > now]
+            times += [self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._lingers(isin, bond, now)]
+            times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
             if self._suspects:
                 times += [request.at + self._lost_after for bond in self._bonds.values() for request in bond.ghosts + bond.open]
         return min(times, default=None)
@@ -239,13 +250,23 @@ class Registrations:
         if len(alone) > 1:
             return None
         for isin, bond in self._bonds.items():
-            if bond.held and not self._should_hold(isin, bond) and self._may_ask(isin, alone, now):
+            if bond.held and not self._should_hold(isin, bond) and self._may_ask(isin, alone, now) and not self._lingers(isin, bond, now):
                 return RELEASE, isin
+        return self._choose_wanted(alone, now)
+
+    def _choose_wanted(self, alone: list[str], now: float) -> tuple[TrType, str] | None:
         room = self.limit - self.held
+        promised = sum(bond.asked is not None and bond.asked.tr_type == RELEASE for bond in self._bonds.values())
         # A bond whose refusal cost a session comes last, so that the others have begun to flow.
         for isin in sorted(self._wanted, key=self._strikes.__contains__) if self._strikes else self._wanted:
-            if self._may_ask(isin, alone, now) and self._may_register(isin, room):
+            if not self._may_ask(isin, alone, now) or self._damping.quiet_until(isin) > now:
+                continue
+            if self._may_register(isin, room):
                 return REGISTER, isin
+            if self._may_register(isin, 1):
+                promised -= 1
+                if promised < 0 and (leaving := self._most_rested(alone, now)) is not None:
+                    return RELEASE, leaving
         return None
 
     def _may_ask(self, isin: str, alone: list[str], now: float) -> bool:
@@ -263,6 +284,32 @@ class Registrations:
 
     def _unanswered(self) -> list[str]:
         return [isin for isin, bond in self._bonds.items() if bond.ghosts or bond.open]
+
+    # A bond that is wanted and unwanted in turns.
+
+    def _lingers(self, isin: str, bond: _Bond, now: float) -> bool:
+        """Tell whether the release of a bond waits, which it does while nobody needs its place."""
+        return bool(bond.held) and isin not in self._wanted and self._rested_at(isin, bond, now) > now
+
+    def _rested_at(self, isin: str, bond: _Bond, now: float) -> float:
+        return (now if bond.unwanted_since is None else bond.unwanted_since) + self._damping.rest(isin, now)
+
+    def _most_rested(self, alone: list[str], now: float) -> str | None:
+        """Return the bond that gives its place to another one, the most rested first; None where none lingers."""
+        lingering = [isin for isin, bond in self._bonds.items() if self._lingers(isin, bond, now) and self._may_ask(isin, alone, now)]
+        return min(lingering, key=lambda isin: self._rested_at(isin, self._bonds[isin], now), default=None)
+
+    def _note_unwanted(self, now: float) -> None:
+        for isin, bond in self._bonds.items():
+            if bond.held and isin not in self._wanted:
+                bond.unwanted_since = now if bond.unwanted_since is None else bond.unwanted_since
+                self._damping.unwanted(isin, now)
+
+    # What time does.
+
+    def _take_in(self, now: float) -> None:
+        self._expire(now)
+        self._note_unwanted(now)
 
     def _expire(self, now: float) -> None:
         for bond in self._bonds.values():
@@ -419,7 +466,7 @@ class Registrations:
         return sum(isin in self._wanted and bond.held is Held.YES for isin, bond in self._bonds.items())
 
     def view(self) -> Mapping[str, RegistrationView]:
-        """Return every wanted bond, and those KIS had no room for in this session, wherever they are placed since."""
+        """Return every wanted bond, those KIS still holds though nobody wants them, and those it had no room for in this session."""
         seen: dict[str, RegistrationView] = {}
         wanted = {isin: self._bonds.get(isin) or _Bond() for isin in self._wanted}
         # What is held beyond the wish is about to be released.
@@ -428,7 +475,7 @@ class Registrations:
             seen[isin] = _view(bond, beyond=places <= 0)
             places -= bond.held is Held.NO and bond.refusal is None
         for isin, bond in self._bonds.items():
-            if isin not in seen and bond.full:
+            if isin not in seen and (bond.full or bond.held):
                 seen[isin] = _view(bond, beyond=True)
         return seen
 

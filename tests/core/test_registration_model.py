@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.core.kis_model import REFUSED, A, B, World
+from tests.core.kis_model import REFUSED, A, B, C, World
 
 FATES = st.lists(st.sampled_from(["now", "lost", "trouble", 0.3, 3.0, 7.0, 12.0]), max_size=12)
 WISHES = st.sampled_from([[], [A], [A], [B], [A, B], [B, A], [REFUSED, A], [A, REFUSED, B]])
@@ -66,3 +66,27 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     assert all(states[isin] == "WAITING_CAPACITY" for isin in good if isin not in world.held)
     assert REFUSED not in last or states[REFUSED] == ("REJECTED" if len(last) <= limit else states[REFUSED])
     assert "PENDING" not in states.values()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    limit=st.integers(1, 3),
+    turns=st.lists(st.tuples(st.lists(st.sampled_from([A, B, C]), unique=True), st.floats(0.1, 20.0)), min_size=2, max_size=5),
+    fates=FATES,
+)
+@example(limit=1, turns=[([A], 1.0), ([B], 1.0)], fates=[])  # two bonds take the only place from one another
+@example(limit=1, turns=[([A, B], 5.0), ([B, C], 5.0), ([C, A], 5.0)], fates=[])
+@example(limit=3, turns=[([A], 2.0), ([], 2.0)], fates=[])
+def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
+    """Wishes that go round and round for an hour cost KIS few requests, and once they rest what fits is held again."""
+    world = World(fates, limit)
+    while world.now < 3600.0:
+        for wish, seconds in turns:
+            world.session.want(wish[:limit], world.now)
+            world.advance(seconds, invariant)
+    assert len(world.requests) <= 110, "KIS was asked over and over"
+    late = [request for request in world.requests if request[0] >= 1800.0]
+    assert len(late) <= 24, "it did not become less"
+    last = turns[-1][0][:limit]
+    world.advance(1300.0, invariant)
+    assert {isin for isin, state in world.states().items() if state == "ACTIVE"} == world.held == set(last)
