@@ -126,6 +126,12 @@ class _Bond:
             self.ghosts.remove(ghost)
         return ghost is not None
 
+    def may_have_been_held(self, before: float) -> bool:
+        """Tell whether KIS may have held the bond when it came to a request of that time: it takes requests in their order."""
+        if self.held is Held.MAYBE and self.open and self.open[0].at >= before:
+            return self.open[0].before > Held.NO
+        return self.held > Held.NO
+
     def fail(self) -> Held:
         """Strike off the request an error belongs to, unless it may be a ghost's; return what is known of the bond then."""
         if self.ghosts or not self.open:
@@ -419,6 +425,7 @@ class Registrations:
 
     def _failed(self, isin: str, bond: _Bond, reply: Reply, what: Reaction, now: float) -> None:
         explained, haunted = bool(bond.ghosts or bond.open), bool(bond.ghosts)
+        asked_at = bond.open[0].at if bond.open else now
         known = bond.fail()
         if bond.asked is None:
             self.unsolicited += 1
@@ -438,12 +445,14 @@ class Registrations:
         # "No room" may be a ghost's, and old; a refusal is as true of any other request.
         elif what is Reaction.FULL and not haunted:
             bond.full = True
-            self._learn()
+            self._learn(isin, asked_at)
 
-    def _learn(self) -> None:
+    def _learn(self, refused: str, asked_at: float) -> None:
+        """Learn what KIS held at most when it refused; where that is too much, the next try in the room left will tell."""
         # With nothing confirmed the number says nothing; the bond is tried again with back-off.
-        if confirmed := self._confirmed():
-            self.limit = self._learnt = confirmed
+        if self._confirmed():
+            holding = (bond.may_have_been_held(asked_at) for isin, bond in self._bonds.items() if isin != refused)
+            self.limit = self._learnt = sum(holding)
 
     def _learn_more(self) -> None:
         confirmed = self._confirmed()

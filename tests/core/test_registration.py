@@ -349,15 +349,58 @@ def test_full_in_doubt_is_released():
     assert (talk.ask(60), talk.subject.view()[B].code) == ([], "OPSP0008")
 
 
+def test_limit_counts_what_kis_may_hold():
+    """A bond asked for before the refused one may be held, and counts, one asked for after it does not."""
+    talk = Talk().active(A)
+    talk.subject.want([A, B, C, D])
+    talk.ask(0.55)
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+    talk.answer("OPSP0000", B)
+    talk.answer("OPSP0008", D)
+    assert talk.subject.limit == 2
+    assert talk.states() == {A: "ACTIVE", B: "ACTIVE", C: "WAITING_CAPACITY", D: "WAITING_CAPACITY"}
+
+
+def test_limit_counts_what_was_released_since():
+    """A bond whose release was asked for after the refused one was still held when KIS refused."""
+    talk = Talk().active(A, B)
+    talk.subject.want([A, B, C])
+    talk.ask(0.15)
+    talk.subject.want([A, C])
+    assert talk.ask(0.3) == [("2", B)]
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+
+
+def test_limit_learnt_in_doubt_is_put_right():
+    """Where a release failed the bond counts for the limit; once it is released the room is tried, and a second refusal settles it."""
+    talk = Talk().active(A, B)
+    talk.subject.want([A, C])
+    assert talk.ask(0.1) == [("2", B)]
+    talk.answer("OPSP0007", B)
+    assert talk.ask(0.25) == [("1", C)]
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+    assert talk.ask(1) == [("2", B)]
+    talk.answer("OPSP0001", B)
+    assert talk.ask(1) == [("1", C)]
+    talk.answer("OPSP0008", C)
+    assert (talk.subject.limit, talk.ask(600)) == (1, [])
+
+
 def test_limit_learnt_too_low_is_corrected():
     """A bond confirmed after the limit was learnt raises it: its reply was only late."""
     talk = Talk().active(A)
     talk.subject.want([A, B, C])
-    talk.ask(0.35)
+    talk.ask(0.15)
+    talk.subject.want([A, C])
+    assert talk.ask(5.2) == [("1", C), ("2", B), ("1", C)]
+    talk.answer("OPSP0003", B)
     talk.answer("OPSP0008", C)
     assert talk.subject.limit == 1
-    talk.answer("OPSP0000", B)
-    assert (talk.subject.limit, talk.states()) == (2, {A: "ACTIVE", B: "ACTIVE", C: "WAITING_CAPACITY"})
+    talk.answer("OPSP0000", C)
+    assert talk.subject.limit == 2
 
 
 def test_late_error_for_an_active_bond_is_questioned():
