@@ -69,9 +69,10 @@ class Approvals:
             if secret != self._secrets[appkey]:
                 return self._index[appkey], "EGW00105"
         number = self._index.setdefault(appkey, len(self._index))
-        if now - self._last.get(number, float("-inf")) < self._settings.approval_interval_seconds:
+        counted = 0 if self._settings.approvals_counted == "together" else number
+        if now - self._last.get(counted, float("-inf")) < self._settings.approval_interval_seconds:
             return number, "EGW00201"
-        self._last[number] = now
+        self._last[counted] = now
         key = str(uuid.uuid4())
         self._issued[key] = _Issued(number, now + self._settings.approval_hours * 3600)
         return number, key

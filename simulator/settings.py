@@ -31,7 +31,9 @@ class SimulatorSettings:
     pingpong_seconds: float = 10.0
     pingpong_timeout_seconds: float = 100.0
     approval_interval_seconds: float = 1.0
-    """Least time between two approval keys for one app key."""
+    """Least time between two approval keys."""
+    approvals_counted: Literal["for each app key", "together"] = "for each app key"
+    """Between which approval keys that time lies: KIS's notice does not say."""
     approval_hours: float = 24.0
     error_shape: Literal["gateway", "rt_cd"] = "gateway"
     """Error body of the approval call: `error_code` and `error_description`, or `rt_cd`, `msg_cd` and `msg1`."""

@@ -1,9 +1,11 @@
-"""Asks KIS's approval service for WebSocket approval keys."""
+"""Asks KIS's approval service for WebSocket approval keys, one call after another."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -15,15 +17,31 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
+# KIS issues one key a second (notice of 2026-04-20), and does not say whether for each app key; a tenth is for the way there.
+SPACING_SECONDS: Final = 1.1
+TOO_FAST: Final = "EGW00201"
+
+
+@dataclass(slots=True)
+class _Call:
+    at: float
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ApprovalService:
-    """One `kis.approval_url`. Neither requests nor answers are logged."""
+    """One `kis.approval_url`. Neither requests nor answers are logged.
+
+    A call waits until the one before it is answered, for a second at most. Once KIS found that too fast, every call waits the second, so
+    that many app keys at once cost one refusal where KIS counts them together, and no time where it does not.
+    """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = url
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._flights: dict[str, asyncio.Future[Answer]] = {}
+        self._turn = asyncio.Lock()
+        self._latest: _Call | None = None
+        self._too_fast = False
 
     async def request(self, app_key: AppKey) -> Answer:
         """Return KIS's answer. Whoever asks for an app key while a request for it is on its way shares that request. Never raises."""
@@ -32,11 +50,31 @@ class ApprovalService:
         flight = self._flights[app_key.appkey] = asyncio.get_running_loop().create_future()
         answer: Answer = Unavailable(None, "The request for an approval key was interrupted")
         try:
-            answer = await self._request(app_key)
+            answer = await self._request_in_turn(app_key)
             return answer
         finally:
             del self._flights[app_key.appkey]
             flight.set_result(answer)
+
+    async def _request_in_turn(self, app_key: AppKey) -> Answer:
+        async with self._turn:
+            if self._latest is not None:
+                await self._wait_for(self._latest)
+            call = self._latest = _Call(monotonic())
+        try:
+            answer = await self._request(app_key)
+            self._too_fast |= isinstance(answer, Unavailable) and answer.code == TOO_FAST
+            return answer
+        finally:
+            call.answered.set()
+
+    async def _wait_for(self, before: _Call) -> None:
+        due_at = before.at + SPACING_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(due_at - monotonic()):
+                await before.answered.wait()
+        if self._too_fast:
+            await asyncio.sleep(due_at - monotonic())
 
     async def _request(self, app_key: AppKey) -> Answer:
         try:

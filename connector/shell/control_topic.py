@@ -12,6 +12,8 @@ from connector.core.subscription import ControlRecord, Lists, Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from connector.core.subscription import Entry
+
 log = structlog.get_logger("connector.control_topic")
 
 
@@ -62,8 +64,14 @@ class ControlTopic:
             if entry is before.entries.get(name) and not everything:
                 continue
             if entry.refusal is not None:
-                log.warning("control_record_refused", list=name, reason=entry.refusal, **entry.control._asdict())
+                log.warning("control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict())
             elif entry.in_force is not None and entry != before.entries.get(name):
                 named.update(entry.in_force.wish.instruments)
         self.lists = after
         self._on_change(after, frozenset(named))
+
+
+def _kept(entry: Entry) -> str:
+    if entry.in_force is None:
+        return "nothing: the list has no good content"
+    return f"the {len(entry.in_force.wish.instruments)} instruments of offset {entry.in_force.control.offset}"

@@ -1,4 +1,6 @@
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -61,6 +63,59 @@ async def test_one_request_at_a_time():
         assert first == second
         assert len(kis.approvals) == 1
         assert await service.request(PAIR) != first
+
+
+PAIRS = [AppKey(f"appkey-{number}", "secret") for number in range(8)]
+
+
+async def ask_until_granted(service, pair):
+    """Ask as a feed does, which comes again after a while."""
+    while not isinstance(await service.request(pair), Granted):
+        await asyncio.sleep(0.3)
+
+
+async def test_many_app_keys_are_not_held_up_where_kis_counts_each():
+    """Eight app keys at once are asked for one after another, without a refusal and without a pause."""
+    async with Simulator() as kis:
+        service = ApprovalService(kis.approval_url)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(service.request(pair) for pair in PAIRS))
+        assert all(isinstance(answer, Granted) for answer in answers)
+        assert time.monotonic() - started < 1.0
+
+
+async def test_many_app_keys_cost_one_refusal_where_kis_counts_them_together():
+    """The first refusal for speed is the only one: from then on a call is made a second after the one before it."""
+    async with Simulator(approvals_counted="together") as kis:
+        service = ApprovalService(kis.approval_url)
+        await asyncio.gather(*(ask_until_granted(service, pair) for pair in PAIRS[:4]))
+        assert [asked.code for asked in kis.approvals].count("EGW00201") == 1
+        times = [asked.at for asked in kis.approvals]
+        assert all(later - earlier >= 1e9 for earlier, later in pairwise(times[1:]))
+
+
+async def test_a_call_without_an_answer_holds_up_the_next_for_a_second():
+    """Where the service does not answer, every app key has its try soon all the same."""
+    async with Simulator(faults=["approval-slow=30"]) as kis:
+        service = ApprovalService(kis.approval_url, timeout_seconds=1.5)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(service.request(pair) for pair in PAIRS[:3]))
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        assert 3.5 <= time.monotonic() - started < 4.4
+
+
+async def test_a_call_that_is_given_up_lets_the_next_go():
+    """A caller that is cancelled, waiting or calling, holds nobody up."""
+    async with Simulator(faults=["approval-slow=30"]) as kis:
+        service = ApprovalService(kis.approval_url)
+        calling, waiting = (asyncio.create_task(service.request(pair)) for pair in PAIRS[:2])
+        await asyncio.sleep(0.05)
+        for task in (waiting, calling):
+            task.cancel()
+        kis.faults.clear()
+        started = time.monotonic()
+        assert isinstance(await service.request(PAIRS[2]), Granted)
+        assert time.monotonic() - started < 0.5
 
 
 async def test_interrupted_request_frees_those_who_share_it():

@@ -79,14 +79,26 @@ def test_a_second_reading_is_judged_against_the_first():
 
 
 def test_a_refusal_is_logged_with_its_place():
-    """A refused record is reported with list, partition, offset and reason, and names no bonds."""
+    """A refused record is reported with list, partition, offset, reason and what was kept, and names no bonds."""
     control = Control()
     with capture_logs() as logs:
-        control.topic.snapshot([record(0, b"a", [A]), record(7, b"a", b"bad")])
-    assert control.changes == [([A], set())]
-    (line,) = [line for line in logs if line["event"] == "control_record_refused"]
-    assert (line["list"], line["partition"], line["offset"]) == ("a", 0, 7)
-    assert "not JSON" in line["reason"]
+        control.topic.snapshot([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
+    assert control.changes == [([A, B], set())]
+    refused, hopeless = [line for line in logs if line["event"] == "control_record_refused"]
+    assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
+    assert "not JSON" in refused["reason"]
+    assert refused["kept"] == "the 2 instruments of offset 0"
+    assert (hopeless["list"], hopeless["offset"], hopeless["kept"]) == ("new", 8, "nothing: the list has no good content")
+
+
+def test_a_refusal_is_logged_once():
+    """A list that stays refused is not told again with every record that follows."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", b"bad")])
+    with capture_logs() as logs:
+        control.topic.follow([record(1, b"b", [B])])
+        control.topic.follow([record(2, b"a", b"worse")])
+    assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
 
 
 @pytest.mark.parametrize("key", [None, b"\xff"])
