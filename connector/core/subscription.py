@@ -101,10 +101,15 @@ def apply(lists: Lists, record: ControlRecord) -> Lists:
 
 def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
     """Return the lists after `records`, judged one by one in the order given; one copy for all of them. Never raises."""
+    return judge_all(lists, records)[0]
+
+
+def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
+    """Return what `apply_all` does, and each refusal on the way: the list's name, and its entry just after it. Never raises."""
     draft = _Draft(lists)
     for record in records:
         draft.judge(record)
-    return draft.frozen()
+    return draft.frozen(), draft.refused
 
 
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
@@ -214,6 +219,7 @@ class _Draft:
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
         self._wanted_by = dict(lists.wanted_by)
+        self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Lists:
         return Lists(MappingProxyType(self._entries), MappingProxyType(self._wanted_by))
@@ -233,21 +239,24 @@ class _Draft:
     def judge(self, record: ControlRecord) -> None:
         if (name := list_name(record.key)) is None:
             return
+        self.put(name, entry := self._judged(name, record))
+        if entry is not None and entry.refusal is not None:
+            self.refused.append((name, entry))
+
+    def _judged(self, name: str, record: ControlRecord) -> Entry | None:
         before = self._entries.get(name)
         in_force = before.in_force if before else None
         wish = None if record.value is None else control_record.parse(name, record.value)
         match wish:
             case Refusal():
-                self.put(name, Entry(in_force, record.position, wish.reason))
+                return Entry(in_force, record.position, wish.reason)
             case Wish():
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
                 held = None if wish.confirm_removal else self._held_back(in_force, wish, "this record", _TO_RELEASE)
-                self.put(
-                    name, Entry(in_force, record.position, held) if held else Entry(InForce(wish, at, record.position), record.position)
-                )
+                return Entry(in_force, record.position, held) if held else Entry(InForce(wish, at, record.position), record.position)
             case None:
                 held = self._held_back(in_force, None, "this tombstone", _TO_REMOVE)
-                self.put(name, Entry(in_force, record.position, held) if held else None)
+                return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
         """Remove lists the topic holds no record of, unless the guard holds all of them back."""

@@ -10,7 +10,7 @@ from connector.core import subscription
 from connector.core.subscription import ControlRecord, Lists, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from connector.core.subscription import Entry
 
@@ -40,13 +40,15 @@ class ControlTopic:
     def snapshot(self, records: Sequence[Any]) -> None:
         """Take a complete reading of the topic, the first or a repeated one, judged against what was in force before it."""
         before = self.lists if self.is_read and self.lists is not None else self._previous()
-        self._settle(before, subscription.restore(before, self._read(records)), everything=not self.is_read)
+        after = subscription.restore(before, self._read(records))
+        new = [(name, entry) for name, entry in after.entries.items() if not self.is_read or entry is not before.entries.get(name)]
+        self._settle(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
         self.is_read = True
 
     def follow(self, records: Sequence[Any]) -> None:
         """Take the records that came after the reading, in their order."""
         before = self.lists or Lists()
-        self._settle(before, subscription.apply_all(before, self._read(records)), everything=False)
+        self._settle(before, *subscription.judge_all(before, self._read(records)))
 
     def _read(self, records: Sequence[Any]) -> list[ControlRecord]:
         read = []
@@ -58,14 +60,12 @@ class ControlTopic:
             read.append(ControlRecord(record.key, record.value, position, record.timestamp_ms))
         return read
 
-    def _settle(self, before: Lists, after: Lists, *, everything: bool) -> None:
+    def _settle(self, before: Lists, after: Lists, refused: Iterable[tuple[str, Entry]]) -> None:
+        for name, entry in refused:
+            log.warning("control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict())
         named: set[str] = set()
         for name, entry in after.entries.items():
-            if entry is before.entries.get(name) and not everything:
-                continue
-            if entry.refusal is not None:
-                log.warning("control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict())
-            elif entry.in_force is not None and entry != before.entries.get(name):
+            if entry.refusal is None and entry.in_force is not None and entry != before.entries.get(name):
                 named.update(entry.in_force.wish.instruments)
         self.lists = after
         self._on_change(after, frozenset(named))

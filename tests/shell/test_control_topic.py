@@ -91,6 +91,17 @@ def test_a_refusal_is_logged_with_its_place():
     assert (hopeless["list"], hopeless["offset"], hopeless["kept"]) == ("new", 8, "nothing: the list has no good content")
 
 
+def test_every_refusal_is_logged():
+    """Of several bad records that come together each is reported, also where a good one follows them."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", [A])])
+    with capture_logs() as logs:
+        control.topic.follow([record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])])
+    told = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
+    assert told == [(1, "the 1 instruments of offset 0"), (3, "the 2 instruments of offset 2")]
+    assert control.changes[-1] == ([C], {C})
+
+
 def test_a_refusal_is_logged_once():
     """A list that stays refused is not told again with every record that follows."""
     control = Control()
