@@ -13,7 +13,7 @@ QUICK := not kafka and not registry and not slow
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,6 +68,9 @@ faults-full: .venv/dev.stamp  ## the same, each fault as long as the matrix says
 
 replicas-test: .venv/dev.stamp  ## replicas that share app keys: stopped, killed, frozen, cut off (ARGS="polite killed" for some rows)
 	@$(BIN)/python -m tests.replicas $(ARGS)
+
+capacity-test: .venv/dev.stamp  ## 1,000 bonds over 25 app keys, and bursts of edits, measured (ARGS=--write for docs/capacity.md)
+	@$(BIN)/python -m tests.capacity $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

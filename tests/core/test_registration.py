@@ -198,6 +198,36 @@ def test_new_session_tries_one_more_than_the_learnt_limit():
         talk.active(*(A, B, C)[:expected])
 
 
+def test_a_refused_bond_takes_no_place():
+    """For each bond KIS refused the session can be given another one, until the bond is tried again."""
+    talk = Talk(session_capacity=2).active(A)
+    talk.subject.want([A, B])
+    talk.ask()
+    talk.answer("OPSP8992", B)
+    assert talk.subject.limit == 3
+    talk.subject.want([A, B, C])
+    assert talk.ask() == [("1", C)]
+    talk.answer("OPSP0000", C)
+    assert talk.states() == {A: "ACTIVE", B: "REJECTED", C: "ACTIVE"}
+    talk.subject.want([A, C])
+    assert talk.subject.limit == 2
+    talk.subject.want([A, B, C])
+    talk.subject.retry_rejected([B])
+    assert talk.subject.limit == 2
+    assert talk.states() == {A: "ACTIVE", B: "WAITING_CAPACITY", C: "ACTIVE"}
+
+
+def test_a_list_of_nonsense_is_not_tried_to_its_end():
+    """However many bonds KIS refuses, a session is given twice what it has room for at most."""
+    talk = Talk(session_capacity=2)
+    wrong = [f"KR{number:09}0" for number in range(10)]
+    for _ in wrong:
+        talk.subject.want(wrong[: talk.subject.limit])
+        for _, isin in talk.ask(0.5):
+            talk.answer("OPSP8992", isin)
+    assert [isin for isin, state in talk.states().items() if state == "REJECTED"] == wrong[:4]
+
+
 def test_full_with_nothing_confirmed_teaches_nothing():
     """OPSP0008 on an empty session teaches no limit and is retried with back-off."""
     talk = Talk(A)

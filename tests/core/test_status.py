@@ -1,4 +1,5 @@
 import json
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -305,3 +306,41 @@ def test_a_slots_capacity_is_read_from_its_record(found, expected):
     """Foreign records give no capacity."""
     assert status.capacity({"slot/1": {"capacity": found}}, 1) == expected
     assert status.capacity({}, 1) is None
+
+
+def every_record():
+    """Yield records of every kind in every state: as they change, of good and bad lists, and of a clean stop."""
+    for placement, view, *_ in STATES:
+        made = status.records(situation(placement=placement, slots={0: view}), {}, T0)
+        yield from made.items()
+        yield from status.stopped(made, T1).items()
+    yield from status.records(situation(raw=b"bad"), {}, T0).items()
+    lists = apply_all(situation().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    yield from status.records(status.Situation(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0).items()
+
+
+def test_every_state_and_every_null_of_the_schema_occurs():
+    """The published schema allows no state and no null that the connector does not write, and the records that have them fit it."""
+    seen = {"instrument": defaultdict(set), "list": defaultdict(set), "slot": defaultdict(set)}
+    for key, record in every_record():
+        validate({key: record})
+        for field, content in record.items():
+            seen[key.partition("/")[0]][field].add(content if field == "state" else content is None)
+    for kind, fields in seen.items():
+        published = SCHEMA["$defs"][kind]["properties"]
+        assert fields["state"] == set(published["state"]["enum"])
+        nullable = {name for name, rule in published.items() if "null" in rule.get("type", ()) or {"type": "null"} in rule.get("anyOf", ())}
+        # An instrument's control may be null for readers' sake; each wish has a record so far.
+        assert {name for name, nulls in fields.items() if nulls == {True, False}} == nullable - (
+            {"control"} if kind == "instrument" else set()
+        )
+
+
+@pytest.mark.parametrize("key", [f"instrument/{A}", "list/desk", "slot/0"])
+def test_the_schema_refuses_what_the_contract_does(key):
+    """A record without one of its fields, with one more, or in another state does not fit."""
+    record = status.records(situation(), {}, T0)[key]
+    wrong = [{name: content for name, content in record.items() if name != left_out} for left_out in record]
+    for each in [*wrong, record | {"more": 1}, record | {"state": "active"}]:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(each, SCHEMA)

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import time
+from itertools import pairwise
 
 import pytest
 from confluent_kafka import Producer
@@ -111,6 +112,30 @@ async def test_a_topic_is_read_to_its_end_and_followed(broker, topic_names):
         assert [(record.key, record.value, record.partition, record.offset) for record in reading.followed] == [(b"c", b"3", 0, 2)]
         assert abs(reading.followed[0].timestamp_ms / 1000 - time.time()) < 60
         await until(lambda: reading.topic.lag == 0)
+
+
+async def test_a_burst_comes_in_pieces_between_which_the_loop_turns(broker, topic_names):
+    """Ten thousand records at once are handed over in pieces, in order, and others have their turn between any two."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    turns, pieces = 0, []
+
+    async def turning():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    reading = Reading(broker, topic_names.control)
+    reading.topic._on_records = lambda records: pieces.append((turns, [int(record.key) for record in records]))
+    async with running(reading):
+        await until(reading.topic.restored.is_set)
+        other = asyncio.create_task(turning())
+        await asyncio.to_thread(write, broker, topic_names.control, *((b"%d" % number, b"{}") for number in range(10_000)))
+        await until(lambda: sum(len(keys) for _, keys in pieces) == 10_000)
+        other.cancel()
+    assert [key for _, keys in pieces for key in keys] == list(range(10_000))
+    assert max(len(keys) for _, keys in pieces) == 500
+    assert all(later > earlier for (earlier, _), (later, _) in pairwise(pieces))
 
 
 @pytest.mark.parametrize("end", ["commit", "abort"])
