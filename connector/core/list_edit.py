@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from connector.core import control_record, isin
+from connector.core import control_record, isin, subscription
 from connector.core.control_record import Refusal, Wish
+from connector.core.subscription import GUARD_REASON, ControlRecord, Lists, Position
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -79,6 +80,23 @@ def removed_from(name: str, isins: Sequence[str], present: bytes | None, request
 def tombstone(name: str, *, confirm: bool) -> Records:
     """Return what removes list `name`. A tombstone cannot carry a confirmation, so a confirmed empty list goes before it."""
     return [*([(name, CONFIRMED_EMPTY)] if confirm else []), (name, None)]
+
+
+def held_back(control: Sequence[ControlRecord], records: Records) -> str | None:
+    """Return why the connector's guard against mass removal would hold one of these records back, None where it would not.
+
+    `control` is what the topic holds, compacted or not; a list whose removal is held back already is not seen there.
+    """
+    lists = subscription.restore(Lists(), control)
+    last = max((record.position.offset for record in control), default=-1)
+    coming = [ControlRecord(name.encode(), value, Position(0, last + 1 + place), 0) for place, (name, value) in enumerate(records)]
+    after = subscription.apply_all(lists, coming)
+    for name in dict(records):
+        entry = after.entries.get(name)
+        if entry is not None and (entry.refusal or "").startswith(GUARD_REASON):
+            # What the guard suggests to any client is what --confirm does.
+            return f"List {name}: {(entry.refusal or '').partition(';')[0]}."
+    return None
 
 
 def wanting(each: str, records: Mapping[str, bytes]) -> list[str]:

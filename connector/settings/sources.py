@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from connector import strict_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 PREFIX = "KIS_BOND_"
@@ -24,47 +24,9 @@ _KINDS = {
 }
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that remembers keys which stand twice in one mapping, where YAML would silently let the last one win."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.twice: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                self.twice.append(
-                    f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}: {key.value} stands twice: remove one of the two"
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of a YAML file and every problem met on the way; with a problem, the tree is what could still be read."""
-    try:
-        return _parse(path, path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        problem = "the configuration file was not found: correct --config or KIS_BOND_CONFIG"
-    except OSError as error:
-        problem = f"the configuration file could not be read ({error.strerror}): correct its path or permissions"
-    except UnicodeDecodeError:
-        problem = "the configuration file is not UTF-8: save it as UTF-8"
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = f"{where}{error.problem or error.context or 'broken YAML'}: correct the YAML there"
-    except yaml.YAMLError as error:
-        problem = f"{str(error).splitlines()[0]}: correct the YAML there"
-    return {}, [f"{path}: {problem}"]
-
-
-def _parse(path: Path, text: str) -> tuple[dict[str, Any], list[str]]:
-    loader = _StrictLoader(text)
-    tree = loader.get_single_data()
-    problems = [f"{path}: {problem}" for problem in loader.twice]
+    tree, problems = strict_yaml.read(path, "the configuration file", "correct --config or KIS_BOND_CONFIG")
     if tree is None or isinstance(tree, dict):
         return tree or {}, problems
     return {}, [*problems, f"{path}: the configuration file holds {_kind(tree)}: begin with sections such as kafka: or kis:"]

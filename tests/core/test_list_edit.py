@@ -5,7 +5,9 @@ import json
 import pytest
 
 from connector.core import list_edit
+from connector.core.isin import with_check_digit
 from connector.core.list_edit import CONFIRMED_EMPTY, Request
+from connector.core.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
 
 A, B, C = "KR103502GA34", "KR103502GD31", "KR7005930003"
@@ -109,3 +111,13 @@ def test_wanting():
     """The lists that name a bond are told sorted, unreadable ones left out."""
     records = {"z": value(instruments=[A]), A: b"{}", "b": value(instruments=[B]), "bad": b"{"}
     assert list_edit.wanting(A, records) == [A, "z"]
+
+
+def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
+    """Twelve of twelve bonds are; eleven lists of one bond are not, nor is a confirmed value."""
+    many = [with_check_digit(f"KR{number:09}") for number in range(12)]
+    topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
+    assert "would have dropped 12 of 12" in list_edit.held_back(topic, [("desk", None)])
+    assert list_edit.held_back(topic, list_edit.tombstone("desk", confirm=True)) is None
+    assert list_edit.held_back(topic, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
+    assert list_edit.held_back([], [("desk", None)]) is None

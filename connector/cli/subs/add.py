@@ -1,0 +1,54 @@
+"""`kis-bond subs add`: ask for bonds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.subs import lists
+from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.ls import as_object
+from connector.core import list_edit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.settings import Settings
+
+EXAMPLES = "Examples: kis-bond subs add KR103502GA34 --wait 30 | kis-bond subs add KR103502GA34 KR103502GD31 --list desk"
+
+
+def add(
+    context: typer.Context,
+    isins: Annotated[list[str], typer.Argument(metavar="ISIN...", help="The bonds, such as KR103502GA34.")],
+    *,
+    name: Annotated[
+        str | None, typer.Option("--list", metavar="NAME", help="Add to this list. Default: a list of its own for each bond.")
+    ] = None,
+    wait: Wait = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Ask for bonds."""
+    wanted = list_edit.check(isins)
+    asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
+
+
+async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, as_json: bool) -> None:
+    present = (await lists.read(settings)).values.get(name) if name is not None else None
+    records = list_edit.added(isins, name, present, lists.request())
+    offset = await lists.write(settings, records)
+    if not as_json:
+        typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
+    rows = None
+    if wait is not None:
+        rows = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
+    if as_json:
+        shown = {"written": [key for key, _ in records], "offset": offset}
+        typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
+    elif rows is not None:
+        typer.echo(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")

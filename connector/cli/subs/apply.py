@@ -1,0 +1,133 @@
+"""`kis-bond subs apply`: make the control topic hold the lists of a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path  # noqa: TC003 - the library reads annotations as it runs
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector import strict_yaml
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.subs import lists
+from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.ls import as_object
+from connector.core import list_file
+from connector.errors import RequestMalformed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.core.control_record import Wish
+    from connector.core.list_file import Change
+    from connector.settings import Settings
+
+EXAMPLES = """Examples:
+
+  kis-bond subs apply -f lists.yaml --wait 60
+
+  kis-bond subs apply -f lists.yaml --prune --dry-run
+
+The file maps names to lists:
+
+  desk: {instruments: [KR103502GA34, KR103502GD31], priority: 7}
+"""
+SHOWN = 5
+
+
+def apply(
+    context: typer.Context,
+    *,
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the lists of the topic that the file does not name.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Let removals pass the guard against mass removal.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, and write nothing.")] = False,
+    wait: Wait = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show how a file of lists differs from the topic, and write what differs."""
+    document, problems = strict_yaml.read(file, "the file of lists", "correct -f")
+    if problems:
+        raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
+    wanted = list_file.parse(document)
+    settings = load_settings(context, config)
+    asyncio.run(_apply(settings, wanted, wait, prune=prune, confirm=confirm, dry_run=dry_run, as_json=as_json))
+
+
+async def _apply(
+    settings: Settings, wanted: dict[str, Wish], wait: float | None, *, prune: bool, confirm: bool, dry_run: bool, as_json: bool
+) -> None:
+    topics = await lists.read(settings)
+    changes = list_file.compare(wanted, topics.present, prune=prune)
+    records = list_file.records(changes, topics.present, lists.request(), confirm=confirm)
+    if not as_json:
+        for line in described(changes):
+            typer.echo(line)
+    topics.refuse_if_held_back(records)
+    offset = await lists.write(settings, records) if records and not dry_run else -1
+    written = [] if dry_run else list(dict.fromkeys(name for name, _ in records))
+    if not as_json:
+        typer.echo(said(written, dry_run=dry_run))
+    rows = None
+    if wait is not None and not dry_run:
+        # What was not written needs no newer word than the one there is.
+        asked = {isin: -1 for wish in wanted.values() if not wish.paused for isin in wish.instruments}
+        asked |= {isin: offset for name in written if name in wanted and not wanted[name].paused for isin in wanted[name].instruments}
+        rows = await until_active(settings, asked, dict.fromkeys(written, offset), wait)
+        if not as_json:
+            typer.echo(f"{len(rows)} of {len(rows)} bonds are ACTIVE.")
+    if as_json:
+        shown = {"changes": [_as_object(change) for change in changes], "written": written, "offset": offset}
+        typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
+
+
+def said(written: Sequence[str], *, dry_run: bool) -> str:
+    """Return the sentence behind the difference."""
+    if dry_run:
+        return "Nothing was written: --dry-run."
+    match len(written):
+        case 0:
+            return "Nothing differs."
+        case 1:
+            return "1 list was written."
+        case count:
+            return f"{count} lists were written."
+
+
+def described(changes: Sequence[Change]) -> list[str]:
+    """Return a line for each list that differs, and one that counts the others."""
+    lines = []
+    for change in changes:
+        match change.kind:
+            case "new":
+                lines.append(f"+ {change.name}: {_counted(change.added)}")
+            case "removed":
+                lines.append(f"- {change.name}: {_counted(change.removed)}")
+            case "changed":
+                parts = [f"{sign} {_shortened(isins)}" for sign, isins in (("+", change.added), ("-", change.removed)) if isins]
+                parts += [f"{name} {before!r} -> {after!r}" for name, (before, after) in change.fields.items()]
+                parts += [f"its present value was refused: {change.misread}"] if change.misread else []
+                lines.append(f"~ {change.name}: {'; '.join(parts)}")
+    same = sum(change.kind == "unchanged" for change in changes)
+    return [*lines, *([f"= {same} unchanged"] if same else [])]
+
+
+def _counted(isins: Sequence[str]) -> str:
+    return f"{len(isins)} bond{'' if len(isins) == 1 else 's'}" + (f" ({_shortened(isins)})" if isins else "")
+
+
+def _shortened(isins: Sequence[str]) -> str:
+    return ", ".join(isins[:SHOWN]) + (f" and {len(isins) - SHOWN} more" if len(isins) > SHOWN else "")
+
+
+def _as_object(change: Change) -> dict[str, object]:
+    return {
+        "list": change.name,
+        "change": change.kind,
+        "added": change.added,
+        "removed": change.removed,
+        "fields": {name: {"before": before, "after": after} for name, (before, after) in change.fields.items()},
+    }

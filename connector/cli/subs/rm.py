@@ -1,0 +1,71 @@
+"""`kis-bond subs rm`: withdraw bonds, or a whole list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.subs import lists
+from connector.core import list_edit
+from connector.errors import RequestMalformed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.cli.subs.lists import Topics
+    from connector.settings import Settings
+
+EXAMPLES = "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502GA34 --list desk | kis-bond subs rm --list desk --confirm"
+
+
+def rm(
+    context: typer.Context,
+    isins: Annotated[list[str] | None, typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, --list is removed whole.")] = None,
+    *,
+    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to take them from.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Withdraw bonds, or a whole list."""
+    if not isins and name is None:
+        raise RequestMalformed("Name at least one ISIN, or a list with --list.")
+    wanted = list_edit.check(isins or [])
+    asyncio.run(_remove(load_settings(context, config), wanted, name, confirm=confirm, as_json=as_json))
+
+
+async def _remove(settings: Settings, isins: Sequence[str], name: str | None, *, confirm: bool, as_json: bool) -> None:
+    topics = await lists.read(settings)
+    records = _records(topics, isins, name, confirm=confirm)
+    topics.refuse_if_held_back(records)
+    offset = await lists.write(settings, records)
+    after = {key: value for key, value in (topics.values | dict(records)).items() if value is not None}
+    wanted_by = {each: list_edit.wanting(each, after) for each in isins}
+    if as_json:
+        typer.echo(json.dumps({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False))
+        return
+    for each, others in wanted_by.items():
+        typer.echo(f"{each} was withdrawn{f' from list {name}' if name else ''}.")
+        typer.echo(f"{each} is still wanted by {', '.join(others)}." if others else f"No list wants {each} any more.")
+    if not isins:
+        typer.echo(f"List {name} was removed.")
+
+
+def _records(topics: Topics, isins: Sequence[str], name: str | None, *, confirm: bool) -> list_edit.Records:
+    control = topics.values
+    if name is None:
+        return list_edit.removed(isins, control, confirm=confirm)
+    if isins:
+        return list_edit.removed_from(name, isins, control.get(name), lists.request(), confirm=confirm)
+    if name in control:
+        return list_edit.tombstone(name, confirm=confirm)
+    if (topics.status.get(f"list/{name}") or {}).get("in_force") is None:
+        raise RequestMalformed(f"There is no list {name}. Nothing was written.")
+    # The topic holds no record of it, but the connector held its removal back.
+    if not confirm:
+        raise RequestMalformed(f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass.")
+    return list_edit.tombstone(name, confirm=True)

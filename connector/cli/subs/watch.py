@@ -1,0 +1,98 @@
+"""`kis-bond subs watch`: what becomes of the wanted bonds, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.subs import lists
+from connector.cli.subs.ls import as_object
+from connector.core import status_view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connector.core.status_view import Row
+    from connector.settings import Settings
+
+EXAMPLES = "Examples: kis-bond subs watch | kis-bond subs watch --list desk --json"
+# A slot that falls silent writes nothing, so its bonds are looked at again without a record.
+LOOK_AGAIN_SECONDS = 5.0
+
+
+def watch(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only the bonds of this list.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the bonds, then each change of a state, until Ctrl-C."""
+    asyncio.run(_watch(load_settings(context, config), name, as_json=as_json))
+
+
+async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None:
+    # Kafka's client is imported by the commands that need it, so that `--help` is quick.
+    from connector.cli import kafka_access
+
+    shown: dict[str, Row] = {}
+    refused: dict[str, str] = {}
+    async with (
+        kafka_access.following(settings, settings.topics.control) as control,
+        kafka_access.following(settings, settings.topics.status) as status,
+    ):
+        while True:
+            control.changed.clear()
+            status.changed.clear()
+            now = datetime.now(UTC)
+            found = lists.statuses(status.records)
+            rows = {row.instrument: row for row in status_view.rows(found, lists.values(control.records), now)}
+            rows = {isin: row for isin, row in rows.items() if name is None or name in row.lists}
+            for line in changes(shown, rows, now, as_json=as_json):
+                typer.echo(line)
+            present = {key: reason for key, reason in status_view.refused_lists(found).items() if name in (None, key)}
+            for key, reason in present.items():
+                if refused.get(key) != reason:
+                    typer.echo(
+                        json.dumps({"list": key, "refused": reason}, ensure_ascii=False)
+                        if as_json
+                        else f"{_clock(now)}  list {key} was refused: {reason}"
+                    )
+            shown, refused = rows, present
+            await _either(control.changed, status.changed)
+
+
+def changes(before: Mapping[str, Row], after: Mapping[str, Row], now: datetime, *, as_json: bool) -> list[str]:
+    """Return a line for each bond whose row differs, is new, or is gone (state null in JSON)."""
+    lines = []
+    for isin in sorted(before.keys() | after.keys()):
+        was, row = before.get(isin), after.get(isin)
+        if row == was:
+            continue
+        if as_json:
+            lines.append(json.dumps({"instrument": isin, "state": None} if row is None else as_object(row), ensure_ascii=False))
+        elif row is None:
+            lines.append(f"{_clock(now)}  {isin}  is not wanted any more")
+        elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):
+            came_from = f"{was.state} -> " if was is not None and was.state != row.state else ""
+            slot = "" if row.slot is None else f"  slot {row.slot}"
+            lines.append(f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{f'  {row.why}' if row.why else ''}")
+    return lines
+
+
+def _clock(now: datetime) -> str:
+    return now.astimezone().strftime("%H:%M:%S")
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

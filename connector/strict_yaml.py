@@ -1,0 +1,59 @@
+"""Reads a YAML file as JSON's values: keys that stand twice are told, and a time stays the text it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that remembers keys which stand twice in one mapping, where YAML would silently let the last one win."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.twice.append(
+                    f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}: {key.value} stands twice: remove one of the two"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path, name: str, cure: str) -> tuple[Any, list[str]]:
+    """Return the document of a YAML file and every problem met on the way; with a problem, the document is what could still be read.
+
+    `name` is what the file is called in a problem, `cure` what to do where it is not there.
+    """
+    try:
+        loader = _StrictLoader(path.read_text(encoding="utf-8-sig"))
+        return loader.get_single_data(), [f"{path}: {problem}" for problem in loader.twice]
+    except FileNotFoundError:
+        problem = f"{name} was not found: {cure}"
+    except OSError as error:
+        problem = f"{name} could not be read ({error.strerror}): correct its path or permissions"
+    except UnicodeDecodeError:
+        problem = f"{name} is not UTF-8: save it as UTF-8"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = f"{where}{error.problem or error.context or 'broken YAML'}: correct the YAML there"
+    except yaml.YAMLError as error:
+        problem = f"{str(error).splitlines()[0]}: correct the YAML there"
+    return None, [f"{path}: {problem}"]

@@ -1,0 +1,25 @@
+"""Topics of a test's own, and another client that reads what was written."""
+
+import json
+
+import pytest
+
+from tests.kafka.reader import create_topics, read_all
+
+
+@pytest.fixture
+def topics(kafka, topic_names):
+    """Create the control and the status topic."""
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
+    return topic_names
+
+
+@pytest.fixture
+def written(kafka, topics):
+    """Return what reads the control topic through another client, as (key, value)."""
+
+    def read():
+        records = read_all(kafka.bootstrap_servers, topics.control)
+        return [(record.key.decode(), None if record.value is None else json.loads(record.value)) for record in records]
+
+    return read

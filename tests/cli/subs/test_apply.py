@@ -1,0 +1,157 @@
+"""`kis-bond subs apply` against a real Kafka."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from connector.cli.subs.apply import described, said
+from connector.core.isin import with_check_digit
+from connector.core.list_file import compare, parse
+from tests.cli.subs.status_records import active, alive
+
+A, B, C = "KR103502GA34", "KR103502GD31", "KR6000011D12"
+MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
+
+
+@pytest.fixture
+def apply(cli, variables, tmp_path):
+    """Return what applies a file of this text, with options."""
+
+    def run(text, *options, **changed):
+        (path := tmp_path / "lists.yaml").write_text(text)
+        return cli("subs", "apply", "-f", str(path), *options, **(variables | changed))
+
+    return run
+
+
+def test_what_differs_is_shown_and_written(apply, written, produce, topics):
+    """New, changed and unchanged lists are told apart; only the first two are written, the changed one with its first request's time."""
+    first = {"instruments": [A], "requested_at": "2026-01-02T03:04:05Z", "requested_by": "me"}
+    produce(topics.control, "desk", json.dumps(first))
+    produce(topics.control, "fund", json.dumps({"instruments": [A, B]}))
+    path = f"desk: {{instruments: [{A}, {B}], priority: 7}}\nfund: [{B}, {A}]\n{C}:\n"
+    result = apply(path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"+ {C}: 1 bond ({C})",
+        f"~ desk: + {B}; priority 5 -> 7",
+        "= 1 unchanged",
+        "2 lists were written.",
+    ]
+    new = dict(written()[2:])
+    assert set(new) == {C, "desk"}
+    assert new["desk"] | {"requested_by": "me"} == first | {"instruments": [A, B], "priority": 7}
+    assert new["desk"]["requested_by"] != "me"
+    again = apply(path)
+    assert again.stdout.splitlines() == ["= 3 unchanged", "Nothing differs."]
+    assert len(written()) == 4
+
+
+def test_a_list_without_a_time_keeps_that_of_its_record(apply, written, produce, topics):
+    """Its place among the waiting is not lost by an edit."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    before = time.time()
+    apply(f"desk: [{A}, {B}]")
+    at = written()[-1][1]["requested_at"]
+    assert at <= time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime(before))
+
+
+def test_prune_removes_what_the_file_lacks(apply, written, produce, topics):
+    """Without --prune other lists stay; with it they get tombstones."""
+    produce(topics.control, "old", json.dumps({"instruments": [A]}))
+    path = f"lists:\n- name: desk\n  instruments: [{B}]\n"
+    assert "old" not in apply(path).stdout
+    result = apply(path, "--prune")
+    assert f"- old: 1 bond ({A})" in result.stdout
+    assert written()[-1] == ("old", None)
+
+
+def test_dry_run_writes_nothing(apply, written):
+    """The difference is shown all the same."""
+    result = apply(f"desk: [{A}]", "--dry-run")
+    assert result.stdout.splitlines() == [f"+ desk: 1 bond ({A})", "Nothing was written: --dry-run."]
+    assert written() == []
+
+
+def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
+    """The guard is told before anything is written; with --confirm the value carries it."""
+    produce(topics.control, "desk", json.dumps({"instruments": MANY}))
+    path = f"desk: [{A}]\nnew: [{B}]"
+    result = apply(path)
+    assert result.exit_code == 2
+    assert "List desk: removal guard: this record would have dropped 12 of 1" in result.stderr
+    assert len(written()) == 1
+    assert apply(path, "--confirm").exit_code == 0
+    assert dict(written()[1:])["desk"]["confirm_removal"] is True
+    assert "confirm_removal" not in dict(written()[1:])["new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"desk: [{A}]\ndesk: [{B}]", "line 2, column 1: desk stands twice"),
+        (f"- {{name: desk, instruments: [{A}]}}\n- {{name: desk, instruments: [{B}]}}", "List desk stands twice"),
+        ("desk: {instrument: []}", 'List desk: "instrument" is unknown'),
+        ("desk: [KR103502GA35]", "KR103502GA35"),
+        ("desk: {instruments: [], confirm_removal: true}", "use --confirm"),
+        ("desk:", "List desk: instruments is missing"),
+        ("7", "no mapping of list names"),
+        ("- 7", "Entry 1 is no list"),
+        ("", "no mapping of list names"),
+        ("{}", "The file holds no list."),
+        ("desk: [", "correct the YAML there"),
+    ],
+)
+def test_a_file_with_a_mistake_writes_nothing(apply, text, said):
+    """It ends with 2 and a sentence, before Kafka is asked."""
+    result = apply(text, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Nothing was written." in result.stderr
+
+
+def test_a_file_that_is_not_there(cli, tmp_path):
+    """It is named."""
+    result = cli("subs", "apply", "-f", str(tmp_path / "no.yaml"))
+    assert result.exit_code == 2
+    assert "no.yaml: the file of lists was not found" in result.stderr
+
+
+def test_wait_counts_the_bonds_of_the_whole_file(apply, written, produce, topics):
+    """A written list's bonds need a record that reflects it, those of an unchanged list are taken as they stand; --json tells all."""
+    produce(topics.control, "same", json.dumps({"instruments": [A]}))
+    produce(topics.status, f"instrument/{A}", active(0))
+    produce(topics.status, f"instrument/{B}", active(0))
+    produce(topics.status, "slot/0", alive())
+
+    def connector():
+        deadline = time.monotonic() + 30
+        while len(written()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        produce(topics.status, f"instrument/{B}", active(1))
+
+    thread = threading.Thread(target=connector)
+    thread.start()
+    result = apply(f"same: [{A}]\nnew: [{B}]", "--wait", "30", "--json")
+    thread.join()
+    assert (result.exit_code, result.stderr) == (0, "")
+    report = json.loads(result.stdout)
+    assert (report["written"], report["offset"]) == (["new"], 1)
+    assert [change["change"] for change in report["changes"]] == ["new", "unchanged"]
+    assert {row["instrument"]: row["state"] for row in report["instruments"]} == {A: "ACTIVE", B: "ACTIVE"}
+
+
+def test_wait_in_vain_says_which_and_why(apply, produce, topics):
+    """It ends with 5."""
+    produce(topics.status, f"instrument/{A}", active(9, state="WAITING_CAPACITY", slot=None, code="OPSP0008", message="MAX SUBSCRIBE OVER"))
+    result = apply(f"desk: [{A}]", "--wait", "2")
+    assert result.exit_code == 5
+    assert f"{A} is WAITING_CAPACITY: OPSP0008 MAX SUBSCRIBE OVER" in result.stderr
+
+
+def test_long_lists_are_shortened_and_words_agree():
+    """Five bonds are named, the rest is counted."""
+    assert described(compare(parse({"desk": MANY}), {}, prune=False)) == [f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"]
+    assert [said(["a"] * n, dry_run=False) for n in (0, 1, 2)] == ["Nothing differs.", "1 list was written.", "2 lists were written."]

@@ -1,0 +1,43 @@
+"""`kis-bond subs ls` against a real Kafka."""
+
+import json
+
+from connector.cli.subs.ls import show
+from connector.core.status_view import Row
+from tests.cli.subs.status_records import active, alive
+
+A, B = "KR103502GA34", "KR103502GD31"
+
+
+def test_ls(cli, variables, produce, topics):
+    """Ls shows state, slot, lists and reason of each wanted bond, as a table or JSON; refused lists are told beside it."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
+    produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+    produce(topics.status, "slot/0", alive())
+    produce(topics.status, "list/bad", json.dumps({"state": "REFUSED", "reason": "the value is not JSON"}))
+    table = cli("subs", "ls", **variables)
+    assert table.exit_code == 0
+    lines = [line.split() for line in table.stdout.splitlines()]
+    assert lines[0] == ["instrument", "state", "slot", "since", "lists", "why"]
+    assert lines[1][:5] == [A, "ACTIVE", "0", "s", "desk"]
+    assert lines[2][:5] == [B, "PENDING", "-", "-", "desk"]
+    assert table.stderr.strip() == "List bad was refused: the value is not JSON"
+    report = json.loads(cli("subs", "ls", "--json", **variables).stdout)
+    assert [(row["instrument"], row["state"]) for row in report["instruments"]] == [(A, "ACTIVE"), (B, "PENDING")]
+    assert report["refused_lists"] == {"bad": "the value is not JSON"}
+
+
+def test_ls_of_one_list(cli, variables, produce, topics):
+    """--list shows the bonds of that list alone."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    produce(topics.control, B, "{}")
+    report = json.loads(cli("subs", "ls", "--list", "desk", "--json", **variables).stdout)
+    assert [row["instrument"] for row in report["instruments"]] == [A]
+
+
+def test_names_are_shown_where_they_are_known(capsys):
+    """With names a column of them stands beside the ISIN, - where one is missing."""
+    rows = [Row(isin, "PENDING", None, None, (), "", -1) for isin in (A, B)]
+    show(rows, {A: "국고04875-2811(23-9)"})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines] == ["name", "국고04875-2811(23-9)", "-"]

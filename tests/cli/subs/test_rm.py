@@ -1,0 +1,85 @@
+"""`kis-bond subs rm` against a real Kafka."""
+
+import json
+
+import pytest
+
+from connector.core.isin import with_check_digit
+
+A, B = "KR103502GA34", "KR103502GD31"
+
+
+def test_rm_says_who_still_wants_the_bond(cli, variables, written, produce, topics):
+    """Rm tombstones the bond's own record and names the lists that still want it."""
+    produce(topics.control, A, "{}")
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    result = cli("subs", "rm", A, **variables)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"{A} is still wanted by desk." in result.stdout
+    assert written()[-1] == (A, None)
+
+
+def test_rm_from_a_list(cli, variables, written, produce, topics):
+    """Rm with a list takes the bond out of that list."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
+    result = cli("subs", "rm", A, "--list", "desk", **variables)
+    assert f"No list wants {A} any more." in result.stdout
+    assert written()[-1][1]["instruments"] == [B]
+
+
+def test_rm_of_a_list_confirmed(cli, variables, written, produce, topics):
+    """Rm of a whole list with --confirm writes a confirmed empty list before the tombstone."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    assert cli("subs", "rm", "--list", "desk", "--confirm", **variables).exit_code == 0
+    assert written()[1:] == [("desk", {"instruments": [], "confirm_removal": True}), ("desk", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rm", A], f"{A} has no record of its own, and no list names it."),
+        (["rm", "--list", "nope"], "There is no list nope."),
+        (["rm", A, "--list", "nope"], "There is no list nope."),
+        (["rm"], "Name at least one ISIN"),
+    ],
+)
+def test_rm_of_what_is_not_there(cli, variables, written, arguments, said):
+    """Unknown bonds and lists end with 2 and write nothing."""
+    result = cli("subs", *arguments, **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert written() == []
+
+
+MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
+
+
+def test_rm_that_the_guard_would_hold_back_writes_nothing(cli, variables, written, produce, topics):
+    """Dropping twelve of twelve bonds needs --confirm, and that is said before anything is written."""
+    produce(topics.control, "desk", json.dumps({"instruments": MANY}))
+    result = cli("subs", "rm", "--list", "desk", **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "would have dropped 12 of 12 desired bonds" in result.stderr
+    assert "--confirm" in result.stderr
+    assert len(written()) == 1
+    assert cli("subs", "rm", "--list", "desk", "--confirm", **variables).exit_code == 0
+    assert written()[-1] == ("desk", None)
+
+
+def test_rm_confirms_a_removal_that_is_held_back(cli, variables, written, produce, topics):
+    """After somebody's tombstone was held back the topic holds no record, and --confirm still releases it."""
+    held = {"state": "REFUSED", "instruments": 12, "reason": "removal guard: x", "in_force": {"value": {}, "control": {}}}
+    produce(topics.status, "list/desk", json.dumps(held))
+    result = cli("subs", "rm", "--list", "desk", **variables)
+    assert result.exit_code == 2
+    assert "is held back already" in result.stderr
+    assert cli("subs", "rm", "--list", "desk", "--confirm", **variables).exit_code == 0
+    assert written() == [("desk", {"instruments": [], "confirm_removal": True}), ("desk", None)]
+
+
+def test_rm_as_json(cli, variables, produce, topics):
+    """--json tells who still wants each bond."""
+    produce(topics.control, A, "{}")
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    result = json.loads(cli("subs", "rm", A, "--json", **variables).stdout)
+    assert result == {"written": [A], "offset": 2, "still_wanted_by": {A: ["desk"]}}

@@ -1,0 +1,60 @@
+"""`kis-bond subs watch`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+from connector.cli.subs.watch import changes
+from connector.core.status_view import Row
+from tests.cli.subs.status_records import active, alive
+
+A, B = "KR103502GA34", "KR103502GD31"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def row(state, slot=0, why=""):
+    """Make a row of bond A."""
+    return Row(A, state, slot, "2026-01-02T00:00:00Z", ("desk",), why, 7)
+
+
+def test_a_line_says_what_became_of_a_bond():
+    """From which state to which, on which slot, for which lists, and why."""
+    assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, NOW, as_json=False)[0].split()[1:] == [
+        *(A, "PENDING", "->", "ACTIVE", "slot", "0", "desk"),
+    ]
+    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, NOW, as_json=False)[0].split()[1:] == [A, "REJECTED", "desk", "OPSP8992"]
+    assert changes({A: row("ACTIVE")}, {}, NOW, as_json=False)[0].endswith("is not wanted any more")
+    assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, NOW, as_json=False) == []
+
+
+def test_json_lines_hold_the_row_or_null():
+    """One object a line."""
+    assert json.loads(changes({}, {A: row("ACTIVE")}, NOW, as_json=True)[0])["state"] == "ACTIVE"
+    assert json.loads(changes({A: row("ACTIVE")}, {}, NOW, as_json=True)[0]) == {"instrument": A, "state": None}
+
+
+def test_changes_appear_as_they_happen(variables, produce, topics):
+    """A running watch prints the present states, then a change, then a refusal; Ctrl-C ends it with 130."""
+    environ = os.environ | {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    command = [sys.executable, "-m", "connector", "subs", "watch", "--json"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            first = json.loads(process.stdout.readline())
+            assert (first["instrument"], first["state"]) == (A, "PENDING")
+            produce(topics.status, "slot/0", alive())
+            produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+            assert json.loads(process.stdout.readline())["state"] == "ACTIVE"
+            produce(topics.status, "list/bad", json.dumps({"state": "REFUSED", "reason": "not JSON"}))
+            assert json.loads(process.stdout.readline()) == {"list": "bad", "refused": "not JSON"}
+            process.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 20
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert process.returncode == 130
+        finally:
+            process.kill()
