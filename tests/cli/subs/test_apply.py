@@ -11,7 +11,8 @@ from connector.core.isin import with_check_digit
 from connector.core.list_file import compare, parse
 from tests.cli.subs.status_records import active, alive
 
-A, B, C = "KR103502GA34", "KR103502GD31", "KR6000011D12"
+A, B = "KR103502GA34", "KR103502GD31"
+C = with_check_digit("KR6000011D1")
 MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
 
 
