@@ -13,7 +13,7 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from connector.cli import check, demo, run, simulate, subs, tail, topics
+from connector.cli import bonds, check, demo, run, simulate, subs, tail, topics
 from connector.cli.options import Config  # noqa: TC001 - the library reads annotations as it runs
 from connector.errors import ConnectorError
 from connector.logs import clean
@@ -86,6 +86,7 @@ app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
 app.add_typer(topics.app, name="topics")
 app.add_typer(subs.app, name="subs")
+app.add_typer(bonds.app, name="bonds")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,8 +14,9 @@ from tests.kafka.reader import QUIET
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch):
-    """Keep this machine's settings out, and log settings in."""
+def _clean(monkeypatch, tmp_path):
+    """Keep this machine's settings and bond master out, and log settings in."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in [name for name in os.environ if name.startswith("KIS_BOND_")]:
         monkeypatch.delenv(name)
     yield

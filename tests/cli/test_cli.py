@@ -9,7 +9,7 @@ import pytest
 from connector.cli import main
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 
-COMMANDS = ["check", "run", "simulate", "subs", "tail", "topics"]
+COMMANDS = ["bonds", "check", "run", "simulate", "subs", "tail", "topics"]
 
 
 def test_help_lists_the_commands(cli):
@@ -29,6 +29,7 @@ def test_help_lists_the_commands(cli):
         ["simulate"],
         *(["topics", each] for each in ("init", "verify")),
         *(["subs", each] for each in ("ls", "add", "rm")),
+        *(["bonds", each] for each in ("update", "search")),
     ],
 )
 def test_each_command_has_an_example(cli, command):
