@@ -105,17 +105,15 @@ def _unzip(raw: bytes) -> tuple[int, bytes]:
 def read(raw: bytes) -> Master:
     """Return what the lines of an unpacked file say. Never raises."""
     master = Master()
-    first_lines: dict[str, int] = {}
     for number, line in enumerate(_lines(raw), start=1):
         master.lines = number
         try:
             row = _bond(line)
-            bond = _merged(master.bonds[row.isin], row, first_lines[row.isin]) if row.isin in master.bonds else row
+            bond = _merged(master.bonds[row.isin], row) if row.isin in master.bonds else row
         except ValueError as problem:
             master.bad_rows.append(BadRow(number, str(problem)))
         else:
             master.bonds[bond.isin] = bond
-            first_lines.setdefault(bond.isin, number)
     return master
 
 
@@ -167,7 +165,7 @@ def _bond(row: bytes) -> Bond:
 
 def _code(what: str, raw: bytes) -> str:
     code = raw.rstrip(_PADDING).decode("ascii", "replace")
-    if code and not (code.isascii() and code.isalnum()):
+    if code and not code.isalnum():
         raise ValueError(f"{what} {code!r} is not letters and digits")
     return code
 
@@ -196,10 +194,10 @@ def _date(what: str, raw: bytes) -> date | None:
     raise ValueError(f"{what} {digits.decode('ascii', 'replace')!r} is not a date such as 20251231")
 
 
-def _merged(bond: Bond, row: Bond, first_line: int) -> Bond:
+def _merged(bond: Bond, row: Bond) -> Bond:
     """Return a bond with the listing of one more row. Raises ValueError where that contradicts it."""
     if bond.redeemed and row.redeemed and bond.redeemed != row.redeemed:
-        raise ValueError(f"redemption date {row.redeemed} of {bond.isin} contradicts {bond.redeemed} of line {first_line}, which counts")
+        raise ValueError(f"redemption date {row.redeemed} of {bond.isin} contradicts {bond.redeemed} of an earlier line, which counts")
     return replace(
         bond,
         name=bond.name or row.name,

@@ -1,6 +1,7 @@
 """`kis-bond bonds`, with files and with a server on the loopback."""
 
 import json
+import re
 import threading
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -157,8 +158,8 @@ def test_search(cli, source):
     rows = [line.rstrip() for line in result.stdout.splitlines()]
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.split()[0] for line in rows] == ["isin", OTHER, ISIN, "KR6000001D33", "KR310101GC38"]
-    for text in (NAME, "treasury market (국고채권), retail (장내소매채권)", "government (국고채)", "2023-03-10", "2053-03-10"):
-        assert text in rows[2]
+    types, classes = "treasury market (국고채권), retail (장내소매채권)", "government (국고채)"
+    assert re.split(" {2,}", rows[2]) == [ISIN, NAME, types, classes, "2023-03-10", "2053-03-10"]
     assert rows[3].endswith("  -")
     assert [line.endswith("2025-03-02 matured") for line in rows] == [False, False, False, False, True]
 
@@ -207,6 +208,7 @@ def test_search_limit(cli, source):
     result = cli("bonds", "search", "KR", "--file", str(source / "bond_code.mst"), "--limit", "2")
     assert len(result.stdout.splitlines()) == 3
     assert result.stderr == "2 of 4 are shown: give a longer text, or a higher --limit.\n"
+    assert cli("bonds", "search", "KR", "--file", str(source / "bond_code.mst"), "--limit", "4").stderr == ""
 
 
 def test_search_without_a_hit(cli, source):

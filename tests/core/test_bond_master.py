@@ -59,7 +59,7 @@ def test_each_line_of_the_sample():
         "line 7: standard code 'KR6000003D33' is not an ISIN: its check digit is wrong",
         "line 8: name '마��' is not cp949 at its byte 3",
         "line 9: is 66 bytes long instead of 82 or 106",
-        f"line 10: redemption date 2028-11-11 of {OTHER} contradicts 2028-11-10 of line 3, which counts",
+        f"line 10: redemption date 2028-11-11 of {OTHER} contradicts 2028-11-10 of an earlier line, which counts",
     ]
     assert master.lines == 10
 
@@ -133,6 +133,11 @@ def test_codes_of_other_characters(column, code):
 def test_other_lengths(length):
     """A line of any other length is refused, an empty one too."""
     assert fault((row(long=True) + b" ")[:length] + b"\n") == f"is {length} bytes long instead of 82 or 106"
+
+
+def test_only_one_carriage_return_ends_a_line():
+    """A second carriage return is part of the line."""
+    assert fault(row() + b"\r\r\n") == "is 83 bytes long instead of 82 or 106"
 
 
 def test_one_isin_under_several_types():

@@ -92,9 +92,9 @@ def test_what_cannot_be_read(tmp_path):
 
 
 def test_a_file_that_is_too_large(tmp_path):
-    """A file of the greatest size is read, a larger one refused."""
+    """A file of the greatest size is read, a larger one refused, and not taken into memory first."""
     path = tmp_path / "master"
-    for size, fits in ((MAX_BYTES, True), (MAX_BYTES + 1, False)):
+    for size, fits in ((MAX_BYTES, True), (MAX_BYTES + 1, False), (1 << 40, False)):
         with path.open("wb") as file:
             file.truncate(size)
         if fits:

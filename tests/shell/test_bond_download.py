@@ -138,7 +138,7 @@ async def test_the_size_is_bounded(monkeypatch, compressed):
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"])
 async def test_a_server_that_hangs(reply):
     """A server that says nothing, or not all of it, is given up in time."""
-    async with raw_server(reply, hangs=True) as url:
+    async with asyncio.timeout(20), raw_server(reply, hangs=True) as url:
         with pytest.raises(NotInTime, match=r"did not answer whole within 0[.]2 s"):
             await download(url, 0.2)
 
