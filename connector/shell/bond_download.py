@@ -40,15 +40,27 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
                 if len(content) > MAX_BYTES:
                     raise RequestMalformed(f"{shown} is larger than {MAX_BYTES >> 20} MiB.")
             return bytes(content)
+    except UnicodeError:
+        raise RequestMalformed(f"{shown} does not name a host: a part of its name is empty or longer than 63 characters.") from None
     except TimeoutError:
         raise NotInTime(f"{shown} did not answer whole within {timeout_seconds:g} s.") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise NotInTime(f"{shown} could not be read: {error}") from error
+        raise NotInTime(f"{shown} could not be read: {_cause(error)}") from error
 
 
 def without_secrets(url: str) -> str:
     """Return a URL as messages may show it: without user, password and query."""
     return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
+
+
+def _cause(error: aiohttp.ClientError | OSError) -> str:
+    # What aiohttp says itself about a connection holds addresses of objects.
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or str(error.os_error)
+    return str(error)
 
 
 def _led_to(response: aiohttp.ClientResponse) -> str:

@@ -77,6 +77,13 @@ async def test_other_urls(text):
         await download(text)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+async def test_hosts_that_cannot_be(host):
+    """A host that no name server could be asked for is refused."""
+    with pytest.raises(RequestMalformed, match="does not name a host"):
+        await download(f"http://{host}/f")
+
+
 @pytest.mark.parametrize("status", [204, 206, 401, 404, 500])
 async def test_other_answers(status):
     """Any answer but 200 is told with its code."""
@@ -163,8 +170,15 @@ async def test_a_server_that_speaks_badly(reply):
 async def test_nobody_listens():
     """A refused connection is told with the URL."""
     [port] = free_ports(1)
-    with pytest.raises(NotInTime, match=f"http://127.0.0.1:{port}/ could not be read"):
+    with pytest.raises(NotInTime, match=f"^http://127.0.0.1:{port}/ could not be read: Connect call failed [(]'127.0.0.1', {port}[)]$"):
         await download(f"http://127.0.0.1:{port}/")
+
+
+async def test_a_server_without_tls():
+    """A server that does not speak TLS is not read with an https URL."""
+    async with serving(saying(b"plain")) as url:
+        with pytest.raises(NotInTime, match=r"could not be read: [^<]*$"):
+            await download(url.replace("http://", "https://"))
 
 
 async def test_the_certificate_is_verified(tmp_path, monkeypatch):
@@ -183,5 +197,7 @@ async def test_the_certificate_is_verified(tmp_path, monkeypatch):
             if name == "good":
                 assert await download(url) == b"good"
             else:
-                with pytest.raises(NotInTime, match="certificate verify failed"):
+                with pytest.raises(
+                    NotInTime, match=r"could not be read: .SSL: CERTIFICATE_VERIFY_FAILED. certificate verify failed: [^<]*$"
+                ):
                     await download(url)
