@@ -9,7 +9,7 @@ EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --n
 # Row C6 makes the kernel refuse to sync, which takes strace; C5 and A17 mount small volumes, so all of it runs as root.
 PREPARE := command -v strace > /dev/null || (apt-get update -qq && apt-get install -y -qq strace > /dev/null)
 
-QUICK := not kafka and not registry and not slow
+QUICK := not kafka and not registry and not slow and not helm
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
@@ -77,6 +77,13 @@ fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pyte
 
 bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+.PHONY: helm-test chart-readme
+helm-test: .venv/dev.stamp  ## the Helm chart under a real Helm, which is built with Go the first time
+	@$(BIN)/python -m pytest tests/helm $(ARGS)
+
+chart-readme: .venv/dev.stamp  ## renew the chart's README from the comments of its values
+	@$(BIN)/python -m tests.helm.values_readme
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "runtime:" "demo:--extra demo --group build" "dev:--all-extras --group build"; do \

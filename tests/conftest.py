@@ -11,9 +11,9 @@ from tests.kafka.jars import Unavailable
 from tests.kafka.launcher import KafkaCluster, find_kafka, start_kafka
 from tests.kafka.registry import Registry
 
-MARKERS = {"kafka": "kafka", "own_kafka": "kafka", "registry_url": "registry"}
+MARKERS = {"kafka": "kafka", "own_kafka": "kafka", "registry_url": "registry", "chart": "helm", "crds": "helm"}
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
-left_out: dict[str, str] = {}
+left_out: dict[str, tuple[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ def topic_names() -> TopicNames:
     return TopicNames(**names)
 
 
-def started(what, launch):
-    """Return what `launch` starts; where it cannot be had the test is left out loudly, or fails where it is required."""
+def started(what, launch, required=REQUIRED):
+    """Return what `launch` starts; where it cannot be had the test is left out loudly, or fails where the variable `required` is 1."""
     try:
         return launch()
     except Unavailable as reason:
-        left_out[what] = str(reason)
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{what} could not be had, and {REQUIRED} is 1: {reason}", pytrace=False)
+        left_out[what] = str(reason), required
+        if os.environ.get(required) == "1":
+            pytest.fail(f"{what} could not be had, and {required} is 1: {reason}", pytrace=False)
         pytest.skip(f"{what} could not be had: {reason}")
 
 
@@ -92,6 +92,5 @@ def pytest_terminal_summary(terminalreporter):
     """Say loudly which servers, and so which tests, were left out."""
     if left_out:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
-        for what, reason in left_out.items():
-            terminalreporter.line(f"Tests that need {what} did not run: {reason}", red=True)
-        terminalreporter.line(f"Set {REQUIRED}=1 to make this a failure.", red=True)
+        for what, (reason, required) in left_out.items():
+            terminalreporter.line(f"Tests that need {what} did not run: {reason}. Set {required}=1 to make this a failure.", red=True)

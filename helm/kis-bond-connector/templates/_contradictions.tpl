@@ -1,0 +1,56 @@
+{{/* Values that are sound each and wrong together. All of them are told at once. */}}
+{{- define "kis-bond.refuseContradictions" -}}
+{{- $wrong := list -}}
+{{- $v := .Values -}}
+{{- $grace := include "kis-bond.grace" . | int64 -}}
+{{- $deadline := ceil $v.config.delivery.stop_deadline_seconds | int64 -}}
+{{- $bound := include "kis-bond.bytes" $v.config.journal.max_bytes | int64 -}}
+{{- $onClaim := eq $v.journal.volume "claim" -}}
+{{- $sizeName := $onClaim | ternary "journal.claim.size" "journal.emptyDir.sizeLimit" -}}
+{{- $size := $onClaim | ternary $v.journal.claim.size $v.journal.emptyDir.sizeLimit -}}
+
+{{- if and (gt (int64 $v.replicas) 1) (ne $v.config.replicas.coordination "group") -}}
+{{- $wrong = append $wrong (printf "replicas: %d pods would open the same app keys, and KIS allows one session for each: set config.replicas.coordination to group, or replicas to 1" (int64 $v.replicas)) -}}
+{{- end -}}
+
+{{- if not (dig "kafka" "bootstrap_servers" "" $v.config) -}}
+{{- $wrong = append $wrong "config.kafka.bootstrap_servers: is needed: give host:port, several joined by commas" -}}
+{{- end -}}
+
+{{- if and $v.appKeys.existingSecret $v.appKeys.inline -}}
+{{- $wrong = append $wrong "appKeys: existingSecret and inline were both given: keep one of the two" -}}
+{{- else if not (or $v.appKeys.existingSecret $v.appKeys.inline) -}}
+{{- $wrong = append $wrong "appKeys: no app key was given: set existingSecret to the name of a Secret with appkey-0 and appsecret-0, or give a pair in inline for a first try" -}}
+{{- end -}}
+
+{{- if not $size -}}
+{{- $wrong = append $wrong (printf "%s: is needed with journal.volume: %s: give at least 1.5 times config.journal.max_bytes" $sizeName $v.journal.volume) -}}
+{{- else if lt (mul 2 (include "kis-bond.bytes" $size | int64)) (mul 3 $bound) -}}
+{{- $wrong = append $wrong (printf "%s: %s is less than 1.5 times config.journal.max_bytes (%s), and on a full volume the journal cannot free anything: raise it, or lower config.journal.max_bytes" $sizeName $size (kindIs "string" $v.config.journal.max_bytes | ternary $v.config.journal.max_bytes (printf "%d bytes" $bound))) -}}
+{{- end -}}
+
+{{- if lt $grace (add $deadline 10) -}}
+{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: %d is too short for config.delivery.stop_deadline_seconds, %d: give at least %d, or leave it empty" $grace $deadline (add $deadline 10)) -}}
+{{- end -}}
+
+{{- if or (has $v.config.http.host (list "localhost" "::1")) (hasPrefix "127." $v.config.http.host) -}}
+{{- $wrong = append $wrong (printf "config.http.host: probes come from outside the pod and cannot reach %s: set 0.0.0.0 or ::" $v.config.http.host) -}}
+{{- end -}}
+
+{{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled -}}
+{{- $wrong = append $wrong "serviceMonitor and podMonitor: both are enabled, and every sample would be scraped twice: keep one of the two" -}}
+{{- end -}}
+{{- if and $v.serviceMonitor.enabled (not $v.service.enabled) -}}
+{{- $wrong = append $wrong "serviceMonitor: finds its targets through the Service, which is off: set service.enabled, or use podMonitor" -}}
+{{- end -}}
+
+{{- range $v.extraEnv -}}
+{{- if hasPrefix "KIS_BOND_" .name -}}
+{{- $wrong = append $wrong (printf "extraEnv: %s is a setting of the connector, and the environment would win over config: set it under config" .name) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if $wrong -}}
+{{- fail (printf "\n\nThese values cannot be used:\n%s\n" (join "\n" $wrong)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,43 @@
+{{- define "kis-bond.name" -}}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* At most 40 characters, so that job names and the pods' controller-revision labels stay below Kubernetes' 63. */}}
+{{- define "kis-bond.fullname" -}}
+{{- $name := include "kis-bond.name" . -}}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{ .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* What selects the release's pods, whatever their component. */}}
+{{- define "kis-bond.selector" -}}
+app.kubernetes.io/name: {{ include "kis-bond.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels of an object. Takes a list: the root context and the object's own labels. No key stands twice, whatever the values say. */}}
+{{- define "kis-bond.labels" -}}
+{{- $root := index . 0 -}}
+{{- $standard := dict
+      "app.kubernetes.io/version" $root.Chart.AppVersion
+      "app.kubernetes.io/managed-by" $root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $standard (deepCopy (index . 1)) $root.Values.commonLabels) }}
+{{- end -}}
+
+{{/* Labels of a pod. Takes the root context, the component and more labels. No versions: a new chart alone rolls no pod and drops no feed. */}}
+{{- define "kis-bond.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- $component := dict "app.kubernetes.io/component" (index . 1) -}}
+{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $component (deepCopy (index . 2)) $root.Values.commonLabels) }}
+{{- end -}}
+
+{{- define "kis-bond.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "kis-bond.appKeysSecret" -}}
+{{ .Values.appKeys.existingSecret | default (printf "%s-app-keys" (include "kis-bond.fullname" .)) }}
+{{- end -}}

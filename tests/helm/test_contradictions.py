@@ -1,0 +1,85 @@
+"""Values that contradict each other fail at `helm template`, with a sentence for each."""
+
+import pytest
+
+from tests.helm.chart import Refused
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"replicas": 2}, "replicas: 2 pods would open the same app keys"),
+        ({"appKeys": {"existingSecret": ""}}, "appKeys: no app key was given"),
+        ({"appKeys": {"inline": [{"appkey": "PS", "appsecret": "s"}]}}, "appKeys: existingSecret and inline were both given"),
+        ({"journal": {"volume": "emptyDir"}}, "journal.emptyDir.sizeLimit: is needed with journal.volume: emptyDir"),
+        (
+            {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1535Mi"}}},
+            "journal.emptyDir.sizeLimit: 1535Mi is less than 1.5 times config.journal.max_bytes (1GiB)",
+        ),
+        ({"journal": {"claim": {"size": "1G"}}}, "journal.claim.size: 1G is less than 1.5 times config.journal.max_bytes (1GiB)"),
+        (
+            {"config": {"journal": {"max_bytes": 2 * GIB}}},
+            f"journal.claim.size: 2Gi is less than 1.5 times config.journal.max_bytes ({2 * GIB} bytes)",
+        ),
+        ({"terminationGracePeriodSeconds": 29}, "terminationGracePeriodSeconds: 29 is too short"),
+        (
+            {"terminationGracePeriodSeconds": 60, "config": {"delivery": {"stop_deadline_seconds": 50.5}}},
+            "terminationGracePeriodSeconds: 60 is too short for config.delivery.stop_deadline_seconds, 51: give at least 61",
+        ),
+        ({"config": {"http": {"host": "127.0.0.1"}}}, "config.http.host: probes come from outside the pod and cannot reach 127.0.0.1"),
+        ({"config": {"http": {"host": "localhost"}}}, "config.http.host: probes come from outside the pod and cannot reach localhost"),
+        ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "serviceMonitor and podMonitor: both are enabled"),
+        ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "serviceMonitor: finds its targets through the Service"),
+        ({"extraEnv": [{"name": "KIS_BOND_HTTP__PORT", "value": "1"}]}, "extraEnv: KIS_BOND_HTTP__PORT is a setting of the connector"),
+    ],
+    ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
+)
+def test_a_contradiction_is_refused_with_a_sentence(chart, values, sentence):
+    """Values that are sound each and wrong together are refused, naming what to change."""
+    with pytest.raises(Refused) as refused:
+        chart.render("smallest", values)
+    told = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
+    assert sentence in told[0]
+    assert told[1] == "", "something else is wrong, too"
+
+
+def test_without_values_it_is_said_what_is_needed(chart):
+    """The chart's own values alone are refused, naming the two things nobody but the operator can know."""
+    with pytest.raises(Refused) as refused:
+        chart.render(None)
+    told = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
+    assert [line.split(": ")[:2] for line in told[:3]] == [
+        ["config.kafka.bootstrap_servers", "is needed"],
+        ["appKeys", "no app key was given"],
+        [""],
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicas": 2, "config": {"replicas": {"coordination": "group"}}},
+        {"replicas": 0},
+        {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1536Mi"}}},
+        {"journal": {"claim": {"size": "1611M"}}},
+        {"config": {"journal": {"max_bytes": str(GIB)}}},
+        {"config": {"journal": {"max_bytes": "1 TiB"}}, "journal": {"claim": {"size": "2Ti"}}},
+        {"terminationGracePeriodSeconds": 30},
+        {"extraEnv": [{"name": "TZ", "value": "Asia/Seoul"}]},
+    ],
+    ids=str,
+)
+def test_what_goes_together_is_taken(chart, values):
+    """Values just on the right side of a contradiction are rendered."""
+    assert chart.one("StatefulSet", "smallest", values)
+
+
+def test_all_contradictions_are_told_at_once(chart):
+    """One refusal names everything that is wrong."""
+    values = {"replicas": 2, "appKeys": {"existingSecret": ""}, "journal": {"volume": "emptyDir"}, "terminationGracePeriodSeconds": 1}
+    with pytest.raises(Refused) as refused:
+        chart.render("smallest", values)
+    for start in ("replicas: ", "appKeys: ", "journal.emptyDir.sizeLimit: ", "terminationGracePeriodSeconds: "):
+        assert f"\n{start}" in str(refused.value)

@@ -1,0 +1,87 @@
+"""The jobs around an install, and what `helm test` runs."""
+
+import yaml
+from typer.main import get_command
+
+from connector.cli import app
+from tests.helm.chart import settings_of
+
+NAME = "bond-kis-bond-connector"
+GROUP = {"config": {"replicas": {"coordination": "group"}}}
+
+
+def container(each):
+    """Return the only container of a pod, or of what makes one."""
+    spec = each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"]
+    (found,) = spec["containers"]
+    return found
+
+
+def test_there_is_no_job_unless_asked_for(chart):
+    """By default nothing but the connector and the test's pod is made."""
+    assert "Job" not in chart.kinds("smallest")
+
+
+def test_topics_are_made_before_the_pods(chart):
+    """The topics' job is a hook before install and upgrade, with settings of its own, since the release's are not there yet."""
+    job = chart.one("Job", "first-try", name=f"{NAME}-topics")
+    settings = chart.one("ConfigMap", "first-try", name=f"{NAME}-topics")
+    hooks = [each["metadata"]["annotations"] for each in (settings, job)]
+    assert [each["helm.sh/hook"] for each in hooks] == ["pre-install,pre-upgrade"] * 2
+    assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1].get("helm.sh/hook-weight", 0))
+    assert settings["data"]["kis-bond.yaml"] == settings_of(chart.render("first-try"))
+    assert {"name": "config", "configMap": {"name": f"{NAME}-topics"}} in job["spec"]["template"]["spec"]["volumes"]
+
+
+def test_the_topics_job_runs_topics_init(chart):
+    """The job's arguments are those of `kis-bond topics init`, the values' own behind them."""
+    assert container(chart.one("Job", "first-try", name=f"{NAME}-topics"))["args"] == ["topics", "init"]
+    args = container(chart.one("Job", "production"))["args"]
+    assert args == ["topics", "init", "--partitions", "12", "--register-schema"]
+    init = get_command(app).commands["topics"].commands["init"]
+    assert init.make_context("init", args[2:]).params["partitions"] == 12
+
+
+def test_the_topics_job_counts_the_app_keys(chart):
+    """With group coordination the slot topic gets a partition for each app key: counted in the Secret, or told where they are inline."""
+    assert container(chart.one("Job", "first-try", GROUP, f"{NAME}-topics"))["args"] == ["topics", "init", "--slots", "1"]
+    mounts = [mount["name"] for mount in container(chart.one("Job", "production"))["volumeMounts"]]
+    assert "app-keys" in mounts
+
+
+def test_lists_are_applied_after_the_install(chart):
+    """The lists of the values are a file, applied by a hook after install and upgrade."""
+    job = chart.one("Job", "simulator", name=f"{NAME}-subscriptions")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert container(job)["args"] == ["subs", "apply", "-f", "/etc/kis-bond/subscriptions/lists.yaml"]
+    (mount,) = [each for each in container(job)["volumeMounts"] if each["name"] == "subscriptions"]
+    assert mount["mountPath"] == "/etc/kis-bond/subscriptions"
+    lists = chart.one("ConfigMap", "simulator", name=f"{NAME}-subscriptions")["data"]["lists.yaml"]
+    assert yaml.safe_load(lists) == {"demo": {"instruments": ["KR103502GA34", "KR103502GD31"]}}
+
+
+def test_lists_that_are_not_named_can_be_removed(chart):
+    """`subscriptions.prune` removes the other lists."""
+    args = container(chart.one("Job", "simulator", {"subscriptions": {"prune": True}}, f"{NAME}-subscriptions"))["args"]
+    assert args[-1] == "--prune"
+
+
+def test_jobs_end(chart):
+    """A job gives up after a few tries and five minutes, and the next try of Helm's replaces it."""
+    for name in ("topics", "subscriptions"):
+        job = chart.one("Job", "first-try", name=f"{NAME}-{name}")
+        assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (3, 300)
+        assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+        assert "before-hook-creation" in job["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+
+
+def test_helm_test_checks_every_peer(chart):
+    """`helm test` runs `kis-bond check --connect` with the connector's settings and app keys, and a place where a journal could be."""
+    pod = chart.one("Pod", "smallest")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container(pod)["args"] == ["check", "--connect"]
+    assert pod["spec"]["restartPolicy"] == "Never"
+    workload = container(chart.one("StatefulSet", "smallest"))
+    places = {mount["name"]: mount["mountPath"] for mount in container(pod)["volumeMounts"]}
+    assert places == {mount["name"]: mount["mountPath"] for mount in workload["volumeMounts"]}
+    assert container(pod)["env"] == workload["env"]

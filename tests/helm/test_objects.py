@@ -1,0 +1,115 @@
+"""Every rendered object is one that Kubernetes and the Prometheus operator take."""
+
+import copy
+import json
+from functools import cache
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+from tests.helm.chart import CI, KUBERNETES_VERSIONS, NAMESPACE, RELEASE
+
+EVERY_KIND = {
+    "ConfigMap",
+    "Deployment",
+    "Job",
+    "NetworkPolicy",
+    "Pod",
+    "PodDisruptionBudget",
+    "PodMonitor",
+    "Secret",
+    "Service",
+    "ServiceMonitor",
+    "StatefulSet",
+}
+
+
+@cache
+def _validate(text, kubernetes):
+    kubernetes_validate.validate(json.loads(text), kubernetes, strict=True)
+
+
+def test_there_are_enough_values_files():
+    """The values files of `ci/` are at least eight."""
+    assert len(CI) >= 8
+
+
+@pytest.mark.parametrize("file", CI)
+def test_lint_is_content(chart, file):
+    """`helm lint --strict` is content with each values file."""
+    chart.lint(file)
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES_VERSIONS)
+@pytest.mark.parametrize("file", CI)
+def test_objects_are_valid(chart, crds, file, kubernetes):
+    """Each object fits the schema of its kind, without an unknown field, in the oldest and the newest version of Kubernetes."""
+    for each in chart.render(file, kubernetes=kubernetes):
+        if each["kind"] in crds:
+            jsonschema.validate(each, crds[each["kind"]])
+        else:
+            _validate(json.dumps(each), kubernetes)
+
+
+def test_validation_bites(chart, crds):
+    """A misspelt field is refused in an object of Kubernetes as in one of the operator."""
+    workload = copy.deepcopy(chart.one("StatefulSet", "smallest"))
+    workload["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(jsonschema.ValidationError, match="livenesProbe"):
+        kubernetes_validate.validate(workload, KUBERNETES_VERSIONS[0], strict=True)
+    monitor = copy.deepcopy(chart.one("PodMonitor", "bare"))
+    monitor["spec"]["podMetricsEndpoints"][0]["intervall"] = "1s"
+    with pytest.raises(jsonschema.ValidationError, match="intervall"):
+        jsonschema.validate(monitor, crds["PodMonitor"])
+
+
+def test_every_kind_is_rendered_somewhere(chart):
+    """Together the values files render every kind the chart knows, so that none goes unchecked."""
+    assert {kind for file in CI for kind in chart.kinds(file)} == EVERY_KIND
+
+
+@pytest.mark.parametrize("file", CI)
+def test_names_are_unique_and_labelled(chart, file):
+    """No two objects share kind and name, and all but the extra ones carry release and version as labels."""
+    objects = [each for each in chart.render(file) if each["metadata"]["name"] not in {"kis-simulator", f"{RELEASE}-more"}]
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(set(names)) == len(names)
+    for each in objects:
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert each["kind"] == "Pod" or labels["helm.sh/chart"].startswith("kis-bond-connector-")
+        assert each["metadata"].get("namespace", NAMESPACE) == NAMESPACE
+
+
+def test_long_names_stay_within_kubernetes_limits(chart):
+    """A release name of 53 characters, the most Helm takes, leads to names of at most 63 for every object and label."""
+    for each in chart.render("first-try", {"fullnameOverride": "x" * 63, "nameOverride": "y" * 80}):
+        assert len(each["metadata"]["name"]) <= 63
+        assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "name"),
+    [
+        ("podDisruptionBudget", "PodDisruptionBudget", "bond-kis-bond-connector"),
+        ("networkPolicy", "NetworkPolicy", "bond-kis-bond-connector"),
+        ("service", "Service", "bond-kis-bond-connector"),
+        ("serviceMonitor", "ServiceMonitor", "bond-kis-bond-connector"),
+        ("podMonitor", "PodMonitor", "bond-kis-bond-connector"),
+        ("prometheusRule", "PrometheusRule", "bond-kis-bond-connector"),
+        ("dashboard", "ConfigMap", "bond-kis-bond-connector-dashboard"),
+    ],
+)
+def test_each_extra_is_on_or_off_by_value(chart_with_files, section, kind, name):
+    """An extra object is there with `enabled: true` and gone with `enabled: false`."""
+    for enabled in (True, False):
+        objects = chart_with_files.render("smallest", {section: {"enabled": enabled}})
+        found = {(each["kind"], each["metadata"]["name"]) for each in objects}
+        assert ((kind, name) in found) is enabled
+
+
+def test_extra_objects_are_templates(chart):
+    """Texts of extra objects may use what templates know, and any object can be added."""
+    more = chart.one("ConfigMap", "placement", name=f"{RELEASE}-more")
+    assert more["data"] == {"pods": "3"}

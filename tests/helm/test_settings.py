@@ -1,0 +1,90 @@
+"""What the chart writes into the settings file is what `kis-bond check` takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, CI, ROOT, settings_of
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["properties"]
+MOUNTED = "/etc/kis-bond"
+
+
+def check(settings, folder):
+    """Run `kis-bond check --json` on a settings file as a pod would have it: its files and dummy app keys below `folder`."""
+    text = settings.replace(MOUNTED, str(folder / "etc"))
+    for section in yaml.safe_load(text).values():
+        for name, value in section.items():
+            if name.endswith("_file"):
+                Path(value).parent.mkdir(parents=True, exist_ok=True)
+                Path(value).write_text("dummy\n")
+    keys = folder / "etc" / "app-keys"
+    keys.mkdir(parents=True, exist_ok=True)
+    for part in ("appkey", "appsecret"):
+        (keys / f"{part}-0").write_text("dummy\n")
+    config = folder / "kis-bond.yaml"
+    config.write_text(text)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")}
+    environment |= {"KIS_BOND_CONFIG": str(config), "KIS_BOND_REPLICAS__NAME": "bond-kis-bond-connector-0"}
+    command = [sys.executable, "-m", "connector", "check", "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, env=environment)
+
+
+@pytest.mark.parametrize("file", CI)
+def test_check_takes_the_settings(chart, file, tmp_path):
+    """The settings of each values file are taken by `kis-bond check`, and are in force as the values say."""
+    text = settings_of(chart.render(file))
+    result = check(text, tmp_path)
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["app_keys"] == 1
+    assert shown["settings"]["replicas"]["name"] == "bond-kis-bond-connector-0"
+    for section, values in yaml.safe_load(text).items():
+        for name, value in values.items():
+            if isinstance(value, bool | float) or (isinstance(value, int) and name != "max_bytes"):
+                assert shown["settings"][section][name] == value
+
+
+def test_every_setting_is_in_one_values_file(chart):
+    """One values file sets every key that `config` takes, so that each is known to be taken."""
+    values = yaml.safe_load((CHART / "ci" / "every-setting.yaml").read_text())["config"]
+    assert {section: set(names) for section, names in values.items()} == {
+        section: set(schema["properties"]) for section, schema in SCHEMA.items()
+    }
+
+
+def test_every_choice_is_taken(chart, tmp_path):
+    """Each word the schema offers for a setting is one that `kis-bond check` takes."""
+    for section, schema in SCHEMA.items():
+        for name, part in schema["properties"].items():
+            for word in part.get("enum", []):
+                settings = yaml.safe_load(settings_of(chart.render("every-setting")))
+                settings[section][name] = word
+                if word in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT"}:
+                    settings["kafka"] = {"security_protocol": word}
+                if word == "SASL_PLAINTEXT":
+                    settings["kafka"] |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "u", "sasl_password_file": f"{MOUNTED}/p"}
+                result = check(yaml.safe_dump(settings), tmp_path)
+                assert result.returncode == 0, (section, name, word, result.stderr)
+
+
+def test_check_would_refuse(chart, tmp_path):
+    """A key the connector does not know would be refused here."""
+    result = check(settings_of(chart.render("smallest")).replace("bootstrap_servers", "bootstrap_server"), tmp_path)
+    assert result.returncode == 2
+    assert "did you mean kafka.bootstrap_servers?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "effective"), [("256MiB", 256 * 2**20), (137438953472, 2**37), ("1073741824", 2**30), ("  512 MiB ", 512 * 2**20)]
+)
+def test_sizes_arrive(chart, tmp_path, given, effective):
+    """A size reaches the connector as it was meant, whichever way it is written."""
+    values = {"config": {"journal": {"max_bytes": given}}, "journal": {"claim": {"size": "1Ti"}}}
+    result = check(settings_of(chart.render("smallest", values)), tmp_path)
+    assert json.loads(result.stdout)["settings"]["journal"]["max_bytes"] == effective

@@ -1,0 +1,141 @@
+"""The values: their schema, their defaults, their README."""
+
+import json
+from typing import get_args
+
+import pytest
+import yaml
+
+import connector
+from connector.settings import Settings
+from tests.helm import values_readme
+from tests.helm.chart import CHART, Refused
+
+# What the chart itself sets, so that no values file can.
+OURS = {"kis.credentials_dir", "kis.appkey", "kis.appsecret", "journal.path", "replicas.name"}
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "word"),
+    [
+        ({"replica": 2}, "", "replica"),
+        ({"replicas": "two"}, "/replicas", "want integer"),
+        ({"image": {"tga": "1"}}, "/image", "tga"),
+        ({"image": {"digest": "0123"}}, "/image/digest", "does not match pattern"),
+        ({"config": {"kafka": {"bootstrap_server": "kafka:9092"}}}, "/config/kafka", "bootstrap_server"),
+        ({"config": {"kis": {"appkey": "PS"}}}, "/config/kis", "appkey"),
+        ({"config": {"kis": {"customer_type": "C"}}}, "/config/kis/customer_type", "'P', 'B'"),
+        ({"config": {"journal": {"path": "/tmp/j"}}}, "/config/journal", "path"),
+        ({"config": {"journal": {"max_bytes": "1 gig"}}}, "/config/journal/max_bytes", "does not match pattern"),
+        ({"config": {"replicas": {"name": "me"}}}, "/config/replicas", "name"),
+        ({"config": {"http": {"port": 0}}}, "/config/http/port", "minimum"),
+        ({"config": {"http": None}}, "/config", "http"),
+        ({"journal": {"volume": "emptydir"}}, "/journal/volume", "'claim', 'emptyDir'"),
+        ({"journal": {"claim": {"size": "2GiB"}}}, "/journal/claim/size", "does not match pattern"),
+        ({"appKeys": {"inline": [{"appkey": "PS"}]}}, "/appKeys/inline/0", "appsecret"),
+        (
+            {"subscriptions": {"lists": {"desk": {"instruments": ["KR1"]}}}},
+            "/subscriptions/lists/desk/instruments/0",
+            "does not match pattern",
+        ),
+        ({"subscriptions": {"lists": {"desk": {"priority": 10}}}}, "/subscriptions/lists/desk/priority", "maximum"),
+        ({"podLabels": {"cost": 1}}, "/podLabels/cost", "want string"),
+        ({"probes": {"liveness": {"path": "/readyz"}}}, "/probes/liveness", "path"),
+        ({"networkPolicy": {"kafka": {"ports": [0]}}}, "/networkPolicy/kafka/ports/0", "minimum"),
+        ({"extraEnv": [{"nam": "A"}]}, "/extraEnv/0", "nam"),
+        ({"extraVolumeMounts": [{"name": "a"}]}, "/extraVolumeMounts/0", "mountPath"),
+        ({"topologySpread": {"constraints": [{"topologyKey": "zone"}]}}, "/topologySpread/constraints/0", "maxSkew"),
+        ({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval", "does not match pattern"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_typo_is_refused_with_its_path(chart, values, path, word):
+    """A value that does not exist or is of the wrong kind is refused, naming where it stands and what is wrong."""
+    with pytest.raises(Refused) as refused:
+        chart.render("smallest", values)
+    assert any(f"at '{path}'" in line and word in line for line in str(refused.value).splitlines()), refused.value
+
+
+def test_the_schema_is_closed():
+    """Each mapping of the schema either lists its keys and refuses others, or is of a kind that is Kubernetes' or free by nature."""
+    free = {
+        ("global",),
+        ("podSecurityContext",),
+        ("securityContext",),
+        ("affinity",),
+    }
+
+    def check(schema, path):
+        for key, part in schema.get("properties", {}).items():
+            if part.get("type") == "object" and (*path, key) not in free:
+                assert "additionalProperties" in part, (*path, key)
+            check(part, (*path, key))
+
+    assert SCHEMA["additionalProperties"] is False
+    check(SCHEMA, ())
+
+
+def test_values_and_schema_name_the_same(chart):
+    """Each value of values.yaml is in the schema, and the schema has no more outside `config`."""
+
+    def names(values, schema, path=""):
+        for key, part in schema.get("properties", {}).items():
+            if key not in {"global", "config"} and not path.startswith((".probes", ".resources")):
+                assert key in values, f"{path}.{key}"
+                if isinstance(values[key], dict):
+                    names(values[key], part, f"{path}.{key}")
+        assert values.keys() <= schema.get("properties", values).keys(), path
+
+    names(VALUES, SCHEMA)
+
+
+def test_config_takes_every_setting():
+    """`config` takes every setting of the connector except those the chart sets itself, and no other."""
+    sections = SCHEMA["properties"]["config"]["properties"]
+    allowed = {f"{section}.{name}" for section, schema in sections.items() for name in schema["properties"]}
+    known = {f"{section}.{name}" for section, field in Settings.model_fields.items() for name in field.annotation.model_fields}
+    assert allowed == known - OURS
+
+
+def test_config_offers_the_choices_of_the_settings():
+    """Where a setting is one of several words, the schema lists exactly those."""
+    for section, field in Settings.model_fields.items():
+        for name, setting in field.annotation.model_fields.items():
+            words = [word for word in _words(setting.annotation) if f"{section}.{name}" not in OURS]
+            if words:
+                assert SCHEMA["properties"]["config"]["properties"][section]["properties"][name]["enum"] == words
+
+
+def _words(annotation):
+    """Return the words of a Literal, also of one that is optional."""
+    found = get_args(annotation)
+    if found and all(isinstance(word, str) for word in found):
+        return list(found)
+    return [word for each in found for word in _words(each)]
+
+
+def test_defaults_are_those_of_the_settings():
+    """What values.yaml says under `config` is the connector's own default, but for the address, which a pod needs open."""
+    own = Settings().model_dump(mode="json")
+    for section, values in VALUES["config"].items():
+        for name, value in values.items():
+            expected = {"http.host": "0.0.0.0", "journal.max_bytes": "1GiB"}.get(f"{section}.{name}", own[section][name])
+            assert value == expected, f"{section}.{name}"
+    assert own["journal"]["max_bytes"] == 2**30
+
+
+def test_the_chart_is_of_the_connectors_version():
+    """Chart.yaml names the connector's version as appVersion, which is the image's tag by default."""
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == connector.__version__
+
+
+def test_the_readme_is_that_of_the_values():
+    """README.md is what `make chart-readme` writes from values.yaml."""
+    assert values_readme.README.read_text() == values_readme.readme(), "run `make chart-readme`"
+
+
+def test_every_value_is_described():
+    """Each value has a comment of its own, or lies in a mapping that has one."""
+    assert values_readme.undescribed() == []

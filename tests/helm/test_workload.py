@@ -1,0 +1,238 @@
+"""The StatefulSet: pods, probes, journal, placement."""
+
+import pytest
+
+from tests.helm.chart import pods, settings_of
+
+
+def workload(chart, file="smallest", values=None):
+    """Return what the StatefulSet is to be."""
+    return chart.one("StatefulSet", file, values)["spec"]
+
+
+def pod(chart, file="smallest", values=None):
+    """Return what its pods are to be."""
+    return workload(chart, file, values)["template"]["spec"]
+
+
+def connector(chart, file="smallest", values=None):
+    """Return the pod's only container."""
+    (container,) = pod(chart, file, values)["containers"]
+    return container
+
+
+def test_pods_do_not_wait_for_one_another(chart):
+    """Pods start and end in parallel, as many as are asked for."""
+    assert workload(chart)["podManagementPolicy"] == "Parallel"
+    assert [workload(chart, file)["replicas"] for file in ("smallest", "production", "placement")] == [1, 2, 3]
+
+
+def test_the_process_is_the_connector_itself(chart):
+    """The container runs `kis-bond run` without a shell, so that SIGTERM reaches it."""
+    container = connector(chart)
+    assert (container["command"], container["args"]) == (["kis-bond"], ["run"])
+    assert "lifecycle" not in container
+
+
+def test_the_replica_is_named_after_its_pod(chart):
+    """The owner in slot records is the pod's name, and settings come from the mounted file; nothing else is in the environment."""
+    assert connector(chart)["env"] == [
+        {"name": "KIS_BOND_CONFIG", "value": "/etc/kis-bond/config/kis-bond.yaml"},
+        {"name": "KIS_BOND_REPLICAS__NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]
+
+
+def test_settings_are_mounted_as_a_folder(chart):
+    """The ConfigMap's folder is mounted where KIS_BOND_CONFIG looks."""
+    (volume,) = [each for each in pod(chart)["volumes"] if each["name"] == "config"]
+    assert volume["configMap"] == {"name": chart.one("ConfigMap", "smallest")["metadata"]["name"]}
+    (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "config"]
+    assert mount == {"name": "config", "mountPath": "/etc/kis-bond/config", "readOnly": True}
+
+
+def test_a_changed_setting_rolls_the_pods(chart):
+    """The checksum of the settings changes with any of them, and with nothing else; app keys roll nothing."""
+
+    def checksum(values=None):
+        return workload(chart, "first-try", values)["template"]["metadata"]["annotations"]["checksum/config"]
+
+    assert len(checksum()) == 64
+    assert checksum({"config": {"log": {"level": "debug"}}}) != checksum()
+    assert checksum({"appKeys": {"inline": [{"appkey": "other", "appsecret": "other"}]}}) == checksum()
+    assert checksum({"replicas": 0}) == checksum()
+
+
+def test_a_new_chart_alone_rolls_no_pod(chart):
+    """No version is among the pods' labels: an upgrade that changes nothing drops no feed."""
+    assert workload(chart)["template"]["metadata"]["labels"].keys() == {
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/component",
+    }
+
+
+def test_the_selector_finds_the_connectors_pods_alone(chart):
+    """The StatefulSet's selector fits its own pods and none of the jobs' or the test's."""
+    objects = chart.render("first-try")
+    wanted = workload(chart, "first-try")["selector"]["matchLabels"]
+    fitting = []
+    for each in objects:
+        template = each if each["kind"] == "Pod" else each.get("spec", {}).get("template")
+        if template and wanted.items() <= template["metadata"]["labels"].items():
+            fitting.append(each["kind"])
+    assert fitting == ["StatefulSet"]
+    assert len(list(pods(objects))) == 4
+
+
+@pytest.mark.parametrize(("probe", "path"), [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")])
+def test_probes_ask_the_right_endpoint(chart, probe, path):
+    """Start and life ask /livez, which depends on neither Kafka nor KIS; readiness asks /readyz; all on the port the settings name."""
+    container = connector(chart, values={"config": {"http": {"port": 9100}}})
+    assert container[probe]["httpGet"] == {"path": path, "port": "http"}
+    assert container["ports"] == [{"name": "http", "containerPort": 9100}]
+    assert "port: 9100" in settings_of(chart.render("smallest", {"config": {"http": {"port": 9100}}}))
+
+
+def test_probes_are_patient(chart):
+    """A start may take three minutes and a stall one before a restart, which would drop the feed; readiness is told in 15 s."""
+    container = connector(chart)
+    patience = {
+        name: container[name]["periodSeconds"] * container[name]["failureThreshold"]
+        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert patience == {"startupProbe": 180, "livenessProbe": 60, "readinessProbe": 15}
+    assert all(container[name]["timeoutSeconds"] == 5 for name in patience)
+
+
+def test_probe_times_are_values(chart):
+    """Each probe's times can be set; what is left out keeps its default."""
+    container = connector(chart, "placement")
+    assert container["startupProbe"] | {"httpGet": 0} == {"httpGet": 0, "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 30}
+    assert container["livenessProbe"]["initialDelaySeconds"] == 5
+    assert container["readinessProbe"]["timeoutSeconds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({}, 35),
+        ({"config": {"delivery": {"stop_deadline_seconds": 60}}}, 75),
+        ({"config": {"delivery": {"stop_deadline_seconds": 0.5}}}, 16),
+        ({"terminationGracePeriodSeconds": 120}, 120),
+    ],
+)
+def test_the_grace_is_longer_than_the_drain_deadline(chart, values, seconds):
+    """Between SIGTERM and the kill lie the drain deadline and 15 s, or the seconds that are given."""
+    assert pod(chart, values=values)["terminationGracePeriodSeconds"] == seconds
+
+
+def test_the_journal_is_on_a_claim_of_the_pods_own(chart):
+    """By default each pod has a claim, kept when the pod or the StatefulSet goes."""
+    spec = workload(chart)
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "journal"
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert "journal" not in [volume["name"] for volume in pod(chart)["volumes"]]
+
+
+def test_claims_follow_the_values(chart):
+    """Storage class, access modes, annotations and retention are values."""
+    (claim,) = workload(chart, "production")["volumeClaimTemplates"]
+    assert claim["spec"]["storageClassName"] == "fast-ssd"
+    assert claim["spec"]["resources"] == {"requests": {"storage": "20Gi"}}
+    spec = workload(chart, "placement")
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    assert claim["metadata"]["annotations"] == {"example.com/backup": "never"}
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Delete"}
+
+
+def test_the_journal_may_be_on_an_emptydir(chart):
+    """By choice the journal is on an emptyDir with a size limit, without a claim."""
+    spec = workload(chart, "first-try")
+    assert "volumeClaimTemplates" not in spec
+    assert "persistentVolumeClaimRetentionPolicy" not in spec
+    (volume,) = [each for each in spec["template"]["spec"]["volumes"] if each["name"] == "journal"]
+    assert volume["emptyDir"] == {"sizeLimit": "384Mi"}
+
+
+@pytest.mark.parametrize("file", ["smallest", "first-try"])
+def test_the_journal_lies_in_a_folder_of_its_own(chart, file):
+    """The journal's folder is one below the volume's root, so that the connector makes it, private."""
+    (mount,) = [each for each in connector(chart, file)["volumeMounts"] if each["name"] == "journal"]
+    assert mount == {"name": "journal", "mountPath": "/var/lib/kis-bond"}
+    assert "path: /var/lib/kis-bond/journal/journal.db\n" in settings_of(chart.render(file))
+
+
+def test_a_lost_node_is_given_up_soon(chart):
+    """Pods leave a node that is out of reach or not ready after 30 s, or as many as are given; other tolerations are added."""
+
+    def tolerated(spec):
+        return {each["key"].split("/")[-1]: each.get("tolerationSeconds") for each in spec["tolerations"]}
+
+    assert tolerated(pod(chart)) == {"not-ready": 30, "unreachable": 30}
+    assert tolerated(pod(chart, "placement")) == {"not-ready": 20, "unreachable": 20, "dedicated": None}
+    assert all(each["effect"] == "NoExecute" for each in pod(chart)["tolerations"])
+
+
+def test_pods_are_spread(chart):
+    """Pods are spread over zones and nodes, by the labels of the connector's pods; off by value."""
+    spec = workload(chart)
+    constraints = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert [(each["topologyKey"], each["whenUnsatisfiable"], each["maxSkew"]) for each in constraints] == [
+        ("topology.kubernetes.io/zone", "ScheduleAnyway", 1),
+        ("kubernetes.io/hostname", "ScheduleAnyway", 1),
+    ]
+    assert all(each["labelSelector"] == spec["selector"] for each in constraints)
+    assert "topologySpreadConstraints" not in pod(chart, "bare")
+
+
+def test_placement_follows_the_values(chart):
+    """Node selector, affinity, priority class, service account, labels, annotations and pull secrets are values."""
+    spec = pod(chart, "placement")
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert "podAntiAffinity" in spec["affinity"]
+    assert spec["priorityClassName"] == "system-cluster-critical"
+    assert spec["serviceAccountName"] == "connectors"
+    metadata = workload(chart, "placement")["template"]["metadata"]
+    assert metadata["labels"].items() >= {"cost-centre": "4711", "team": "markets"}.items()
+    assert metadata["annotations"]["example.com/owner"] == "markets"
+    assert pod(chart, "production")["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_labels_of_the_values_do_not_break_the_selector(chart):
+    """A label of the values under a name the chart uses itself is passed over."""
+    values = {"podLabels": {"app.kubernetes.io/component": "mine"}, "commonLabels": {"app.kubernetes.io/name": "mine"}}
+    spec = workload(chart, values=values)
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_environment_and_volumes_can_be_added(chart):
+    """Extra variables, volumes and mounts reach every pod: jobs need Kafka's password as the connector does."""
+    for name, spec in pods(chart.render("production")):
+        assert "kafka" in [volume["name"] for volume in spec["volumes"]], name
+        assert "/etc/kis-bond/kafka" in [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]], name
+    for name, spec in pods(chart.render("placement")):
+        assert {"TZ", "NODE"} <= {variable["name"] for variable in spec["containers"][0]["env"]}, name
+
+
+@pytest.mark.parametrize("file", ["first-try", "production", "placement"])
+def test_every_mount_has_its_volume(chart, file):
+    """Each mount of each pod names a volume of that pod or a claim."""
+    for name, spec in pods(chart.render(file)):
+        volumes = {volume["name"] for volume in spec["volumes"]}
+        if name.startswith("StatefulSet"):
+            volumes |= {claim["metadata"]["name"] for claim in workload(chart, file).get("volumeClaimTemplates", [])}
+        assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == volumes, name
+
+
+def test_drains_take_one_pod_at_a_time(chart):
+    """The disruption budget covers the connector's pods, and one that is not ready does not block a drain."""
+    budget = chart.one("PodDisruptionBudget", "production")["spec"]
+    assert budget == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": workload(chart, "production")["selector"],
+    }
+    assert chart.one("PodDisruptionBudget", "placement")["spec"]["maxUnavailable"] == "34%"
