@@ -57,7 +57,7 @@ def test_a_changed_setting_rolls_the_pods(chart):
         return workload(chart, "first-try", values)["template"]["metadata"]["annotations"]["checksum/config"]
 
     assert len(checksum()) == 64
-    assert checksum({"config": {"log": {"level": "debug"}}}) != checksum()
+    assert checksum({"config": {"log": {"level": "debug"}}}) != checksum({"config": {"log": {"level": "error"}}})
     assert checksum({"appKeys": {"inline": [{"appkey": "other", "appsecret": "other"}]}}) == checksum()
     assert checksum({"replicas": 0}) == checksum()
 
