@@ -12,9 +12,9 @@ from tests.kafka.process import free_ports
 BONDS = ["KR103502GA34", "KR103502GD31"]
 
 
-@pytest.fixture
-async def deployed(chart, kafka, topic_names, tmp_path):
-    """Give the objects for a try with the simulator, and a deployment whose connector is the rendered one."""
+@pytest.fixture(params=["standalone", "group"])
+async def deployed(request, chart, kafka, topic_names, tmp_path):
+    """Give the objects for a try with the simulator, and a deployment whose connector is the rendered one, alone or one of two."""
     # The connector and the check ask for an approval key within one second, which KIS would refuse.
     async with Simulator(SimulatorSettings(approval_interval_seconds=0)) as kis:
         (port,) = free_ports(1)
@@ -23,8 +23,9 @@ async def deployed(chart, kafka, topic_names, tmp_path):
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
             "topics": {name: getattr(topic_names, name) for name in topic_names.__slots__},
             "http": {"port": port},
+            "replicas": {"coordination": request.param, "group_id": topic_names.slots},
         }
-        objects = chart.render("simulator", {"config": config})
+        objects = chart.render("simulator", {"config": config, "replicas": 2 if request.param == "group" else 1})
         made = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
         connector = LocalPod(objects, "StatefulSet", "connector", tmp_path)
         made.environment = connector.environment | {"KIS_BOND_HTTP__HOST": "127.0.0.1"}
