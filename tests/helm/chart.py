@@ -59,11 +59,10 @@ class Chart:
         """Return the kinds that are rendered."""
         return {each["kind"] for each in self.render(file, values)}
 
-    def lint(self, file: str) -> None:
-        """Raise `Refused` unless `helm lint --strict` is content."""
-        self._run(
-            "lint", "--strict", str(self._folder), "--kube-version", KUBERNETES_VERSIONS[0], "--values", str(CHART / "ci" / f"{file}.yaml")
-        )
+    def lint(self, file: str | None) -> None:
+        """Raise `Refused` unless `helm lint --strict` is content with the chart and a file of `ci/`."""
+        values = ("--values", str(CHART / "ci" / f"{file}.yaml")) if file else ()
+        self._run("lint", "--strict", str(self._folder), "--kube-version", KUBERNETES_VERSIONS[0], *values)
 
     def _template(self, file: str | None, values: str, kubernetes: str) -> str:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as over:

@@ -7,8 +7,9 @@ from functools import cache
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
-from tests.helm.chart import CI, KUBERNETES_VERSIONS, NAMESPACE, RELEASE
+from tests.helm.chart import CHART, CI, KUBERNETES_VERSIONS, NAMESPACE, RELEASE
 
 EVERY_KIND = {
     "ConfigMap",
@@ -35,9 +36,9 @@ def test_there_are_enough_values_files():
     assert len(CI) >= 8
 
 
-@pytest.mark.parametrize("file", CI)
+@pytest.mark.parametrize("file", [None, *CI])
 def test_lint_is_content(chart, file):
-    """`helm lint --strict` is content with each values file."""
+    """`helm lint --strict` is content with the chart as it is and with each values file."""
     chart.lint(file)
 
 
@@ -50,6 +51,16 @@ def test_objects_are_valid(chart, crds, file, kubernetes):
             jsonschema.validate(each, crds[each["kind"]])
         else:
             _validate(json.dumps(each), kubernetes)
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES_VERSIONS)
+def test_the_broker_for_a_try_is_valid(kubernetes):
+    """The manifest of one broker, which the installation's first try uses, fits Kubernetes' schemas."""
+    kinds = []
+    for each in yaml.safe_load_all((CHART.parent / "kafka-for-a-try.yaml").read_text()):
+        _validate(json.dumps(each), kubernetes)
+        kinds.append(each["kind"])
+    assert kinds == ["Namespace", "Service", "Deployment"]
 
 
 def test_validation_bites(chart, crds):

@@ -44,6 +44,16 @@
 {{- $wrong = append $wrong "serviceMonitor: finds its targets through the Service, which is off: set service.enabled, or use podMonitor" -}}
 {{- end -}}
 
+{{- range $name, $list := $v.subscriptions.lists -}}
+{{- if not (or (hasKey $list "instruments") (regexMatch "^[A-Z]{2}[A-Z0-9]{9}[0-9]$" $name)) -}}
+{{- $wrong = append $wrong (printf "subscriptions.lists.%s: names no instruments: add them, or call the list by the ISIN of its one bond" $name) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and $v.topics.init (has "--register-schema" $v.topics.args) (not (dig "registry" "url" "" $v.config)) -}}
+{{- $wrong = append $wrong "topics.args: --register-schema needs a registry: set config.registry.url, or take it out" -}}
+{{- end -}}
+
 {{- range $v.extraEnv -}}
 {{- if hasPrefix "KIS_BOND_" .name -}}
 {{- $wrong = append $wrong (printf "extraEnv: %s is a setting of the connector, and the environment would win over config: set it under config" .name) -}}
