@@ -1,8 +1,13 @@
 """The StatefulSet: pods, probes, journal, placement."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.helm.chart import pods, settings_of
+
+JOURNAL = "/var/lib/kis-bond/journal/journal.db"
 
 
 def workload(chart, file="smallest", values=None):
@@ -35,11 +40,23 @@ def test_the_process_is_the_connector_itself(chart):
 
 
 def test_the_replica_is_named_after_its_pod(chart):
-    """The owner in slot records is the pod's name, and settings come from the mounted file; nothing else is in the environment."""
-    assert connector(chart)["env"] == [
-        {"name": "KIS_BOND_CONFIG", "value": "/etc/kis-bond/config/kis-bond.yaml"},
-        {"name": "KIS_BOND_REPLICAS__NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-    ]
+    """The owner in slot records is the pod's name."""
+    (name,) = [each for each in connector(chart)["env"] if each["name"] == "KIS_BOND_REPLICAS__NAME"]
+    assert name["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_the_environment_agrees_with_the_settings(chart):
+    """Settings come from the mounted file; of the environment, which wins, are the replica's name, the journal, and the file's address."""
+    for file in ("smallest", "placement"):
+        given = {each["name"]: each.get("value") for each in connector(chart, file)["env"] if each["name"].startswith("KIS_BOND_")}
+        settings = yaml.safe_load(settings_of(chart.render(file)))
+        assert "path" not in settings["journal"]
+        assert given == {
+            "KIS_BOND_CONFIG": "/etc/kis-bond/config/kis-bond.yaml",
+            "KIS_BOND_REPLICAS__NAME": None,
+            "KIS_BOND_HTTP__HOST": settings["http"]["host"],
+            "KIS_BOND_JOURNAL__PATH": JOURNAL,
+        }
 
 
 def test_settings_are_mounted_as_a_folder(chart):
@@ -161,8 +178,8 @@ def test_the_journal_may_be_on_an_emptydir(chart):
 def test_the_journal_lies_in_a_folder_of_its_own(chart, file):
     """The journal's folder is one below the volume's root, so that the connector makes it, private."""
     (mount,) = [each for each in connector(chart, file)["volumeMounts"] if each["name"] == "journal"]
-    assert mount == {"name": "journal", "mountPath": "/var/lib/kis-bond"}
-    assert "path: /var/lib/kis-bond/journal/journal.db\n" in settings_of(chart.render(file))
+    assert mount == {"name": "journal", "mountPath": str(Path(JOURNAL).parents[1])}
+    assert {"name": "KIS_BOND_JOURNAL__PATH", "value": JOURNAL} in connector(chart, file)["env"]
 
 
 def test_a_lost_node_is_given_up_soon(chart):

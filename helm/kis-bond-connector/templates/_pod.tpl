@@ -44,6 +44,12 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
+  # The image's environment has an address and a journal of its own, and would win over the settings file. The journal's folder is made by
+  # the connector, private, inside the volume, whose root the group may enter.
+  - name: KIS_BOND_HTTP__HOST
+    value: {{ .Values.config.http.host | quote }}
+  - name: KIS_BOND_JOURNAL__PATH
+    value: /var/lib/kis-bond/journal/journal.db
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

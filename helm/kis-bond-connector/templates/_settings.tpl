@@ -1,7 +1,4 @@
-{{/* The folder of the journal, made by the connector itself with 0700 inside the volume, whose own root the group may enter. */}}
+{{/* The settings file. The journal's path is in the environment (_pod.tpl). */}}
 {{- define "kis-bond.settings" -}}
-{{- $ours := dict
-      "kis" (dict "credentials_dir" "/etc/kis-bond/app-keys")
-      "journal" (dict "path" "/var/lib/kis-bond/journal/journal.db") -}}
-{{ toYaml (mergeOverwrite (deepCopy .Values.config) $ours) }}
+{{ toYaml (mergeOverwrite (deepCopy .Values.config) (dict "kis" (dict "credentials_dir" "/etc/kis-bond/app-keys"))) }}
 {{- end -}}
