@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -41,14 +43,17 @@ def lines():
 
 
 def test_a_line_is_json_with_time_level_and_logger(lines):
-    """Each event is one JSON object with its fields."""
+    """Each event is one JSON object with its fields, and with its time in UTC and in Seoul."""
     configure, read = lines
     configure()
     structlog.get_logger("connector.feed").warning("session_closed", slot=0, cause="재설정")
     (line,) = read()
     assert "재설정" in line
     event = json.loads(line)
-    assert event.pop("timestamp").endswith("Z")
+    utc, seoul = event.pop("timestamp"), event.pop("kst")
+    assert utc.endswith("Z")
+    assert seoul.endswith("+09:00")
+    assert abs(datetime.fromisoformat(utc) - datetime.fromisoformat(seoul)) < timedelta(milliseconds=1)
     assert event == {"event": "session_closed", "slot": 0, "cause": "재설정", "level": "warning", "logger": "connector.feed"}
 
 
@@ -133,7 +138,7 @@ def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
     handler = logs.configure(LogSettings(), write)
     log = structlog.get_logger("connector.x")
     for number in range(50):
-        log.info("event", number=number)
+        log.info("event", number=str(number))
     assert handler.dropped >= 44
     blocked.set()
     configure, _ = lines
@@ -147,7 +152,7 @@ def test_a_process_ends_though_stdout_is_blocked():
     program = (
         "import structlog; from connector import logs; from connector.settings import LogSettings;"
         "logs.configure(LogSettings()); log = structlog.get_logger('connector.x');"
-        "[log.info('event', filler='x' * 1000) for _ in range(500)]"
+        "[log.info('event', number=str(number), filler='x' * 1000) for number in range(500)]"
     )
     reader, writer = os.pipe()
     try:
@@ -157,6 +162,47 @@ def test_a_process_ends_though_stdout_is_blocked():
         os.close(reader)
         os.close(writer)
     assert (process.returncode, errors) == (0, b"")
+
+
+def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
+    """Of ours and of a library's lines that say the same, whatever numbers they give, one a minute is written; then the rest is told."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: clock.now)
+    configure, read = lines
+    handler = configure()
+    library, ours = logging.getLogger("aiokafka.cluster"), structlog.get_logger("connector.x")
+    for node in range(5):
+        library.error("Unable to connect to node with id %s", node)
+        ours.warning("session_closed", slot=0, cause="handshake", wait_seconds=node / 7)
+    ours.warning("session_closed", slot=1, cause="handshake", wait_seconds=1.0)
+    ours.warning("session_closed", slot=0, cause="reset", wait_seconds=1.0)
+    assert handler.repeated == 8
+    assert logs.lines_left_out() == {"dropped": 0, "repeated": 8}
+    clock.now += 60
+    library.error("Unable to connect to node with id %s", 9)
+    told = [json.loads(line) for line in read()]
+    assert [(line["event"], line.get("slot"), line.get("cause")) for line in told if line["event"] != "repeats_left_out"] == [
+        ("Unable to connect to node with id 0", None, None),
+        ("session_closed", 0, "handshake"),
+        ("session_closed", 1, "handshake"),
+        ("session_closed", 0, "reset"),
+        ("Unable to connect to node with id 9", None, None),
+    ]
+    left_out = {line["of"]: line for line in told if line["event"] == "repeats_left_out"}
+    assert {of: (line["repeated"], line["level"]) for of, line in left_out.items()} == {
+        "Unable to connect to node with id %s": (4, "error"),
+        "session_closed": (4, "warning"),
+    }
+    assert (left_out["session_closed"]["slot"], left_out["session_closed"]["cause"]) == ("0", "handshake")
+
+
+def test_repeats_left_out_are_told_of_at_the_end(lines):
+    """What was left out in the last minute of a run is told of before it ends."""
+    configure, read = lines
+    configure()
+    for _ in range(3):
+        structlog.get_logger("connector.x").info("said")
+    assert [json.loads(line)["event"] for line in read()] == ["said", "repeats_left_out"]
 
 
 def test_stdout_gets_the_lines(capfd):

@@ -18,7 +18,7 @@ from connector.core.approval import Granted
 from connector.core.avro import TickSchema, registry_prefix
 from connector.errors import CredentialsRefused
 from connector.logs import hide
-from connector.metrics import Figures
+from connector.metrics import Figures, Sources
 from connector.schema_files import bond_tick
 from connector.shell import kafka_client, registry
 from connector.shell.approval import ApprovalService
@@ -28,10 +28,13 @@ from connector.shell.event_topic import EventTopic
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Loss
 from connector.shell.kis_feed import KisFeed
+from connector.shell.loop_lag import LoopLag
 from connector.shell.record_writer import RecordWriter
+from connector.shell.secret_watch import SecretWatch, look_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from aiokafka import AIOKafkaProducer
 
@@ -109,8 +112,9 @@ class Connector:
             on_desired=self.delivery.request,
             on_round=self._look_for_refusal,
         )
-        cleartext = settings.kis.websocket_url.startswith("ws://")
-        self._figures = Figures(journal, self.delivery, self.slots.feeds.values(), lambda: self.plan.records, cleartext=cleartext)
+        self._secrets = SecretWatch(self._look_at_secrets)
+        self._loop_lag = LoopLag()
+        self._figures = Figures(self._sources())
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -126,6 +130,8 @@ class Connector:
                     "plan": self.plan.run(),
                     "status": self.plan.status_topic.run(),
                     "events": self.event_topic.run(),
+                    "secrets": self._secrets.run(),
+                    "loop-lag": self._loop_lag.run(),
                     "stop": self._stop_when(stop),
                 }.items():
                     group.create_task(task, name=name)
@@ -207,6 +213,17 @@ class Connector:
         hide(app_key.appkey, app_key.appsecret)
         return app_key
 
+    def _look_at_secrets(self) -> dict[Path, str | None]:
+        kafka, of_registry = self.settings.kafka, self.settings.registry
+        of_kafka = (
+            kafka.sasl_password_file,
+            kafka.ssl_ca_file,
+            kafka.ssl_certificate_file,
+            kafka.ssl_key_file,
+            kafka.ssl_key_password_file,
+        )
+        return self._credentials.look() | look_at((*of_kafka, of_registry.password_file, of_registry.ca_file))
+
     async def _request_approval_key(self, app_key: AppKey) -> Answer:
         answer = await self._approval.request(app_key)
         if isinstance(answer, Granted):
@@ -239,6 +256,21 @@ class Connector:
         subject = f"{self.settings.topics.ticks}-value"
         found = await registry.schema_id(self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember)
         return registry_prefix(found)
+
+    def _sources(self) -> Sources:
+        return Sources(
+            journal=self.journal,
+            journal_max_bytes=self.settings.journal.max_bytes,
+            delivery=self.delivery,
+            feeds=self.slots.feeds.values(),
+            slot_count=lambda: self.slots.count,
+            control=self.plan.control,
+            control_reader=self.plan.control_reader,
+            secrets=self._secrets,
+            loop_lag=self._loop_lag,
+            records=lambda: self.plan.records,
+            cleartext=self.settings.kis.websocket_url.startswith("ws://"),
+        )
 
     # -- what is told ------------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,11 @@ class Governor:
         self._proved = True
 
     @property
+    def failures(self) -> int:
+        """Attempts and sessions that ended without a proof of life since the last one; the waits grow with them."""
+        return self._failures + self._refusals
+
+    @property
     def silence_timeout(self) -> float:
         """Seconds without any inbound frame after which the session counts as dead."""
         base = self._waits.silence_timeout
@@ -104,6 +109,10 @@ class ApprovalKeys:
     def usable(self, now: float) -> str | None:
         """Return the key while it is young enough for a new connection."""
         return self._key if now < self.expires_at else None
+
+    def age(self, now: float) -> float | None:
+        """Return the seconds since KIS gave the key in use, None without one."""
+        return None if self._key is None or self._issued_at is None else now - self._issued_at
 
     @property
     def expires_at(self) -> float:

@@ -298,6 +298,11 @@ class Session:
         return 0 if self._barred else self._registrations.limit
 
     @property
+    def failures(self) -> int:
+        """Attempts and sessions in a row that KIS did not prove alive."""
+        return self._governor.failures
+
+    @property
     def unsolicited(self) -> int:
         """Replies that nothing was waiting for."""
         return self._registrations.unsolicited

@@ -34,16 +34,21 @@ class Credentials:
 
     def __init__(self, kis: KisSettings) -> None:
         self._kis = kis
+        self._most = 0
 
     def count(self) -> int:
-        """Return how many pairs there are, counted from 0 up to the first gap."""
+        """Return how many pairs there are, counted from 0 up to the first gap; a file that vanishes takes no slot away."""
         folder = self._kis.credentials_dir
         if folder is None:
             return int(self._kis.appkey is not None and self._kis.appsecret is not None)
-        slot = 0
-        while all((folder / f"{part}-{slot}").exists() for part in ("appkey", "appsecret")):
-            slot += 1
-        return slot
+        while all(path.exists() for path in _files(folder, self._most)):
+            self._most += 1
+        return self._most
+
+    def look(self) -> dict[Path, str | None]:
+        """Return what is wrong with each file of the pairs, None where nothing is."""
+        folder = self._kis.credentials_dir
+        return {} if folder is None else {path: _read(path)[1] for slot in range(self._most) for path in _files(folder, slot)}
 
     def read(self, slot: int) -> AppKey:
         """Return the pair of `slot`, its files read anew so that a rotated pair is used at the next connect.
@@ -51,7 +56,7 @@ class Credentials:
         Raises ConfigurationError naming each file that cannot be used, never what it holds.
         """
         if self._kis.credentials_dir is not None:
-            return _pair([_read(self._kis.credentials_dir / f"{part}-{slot}") for part in ("appkey", "appsecret")])
+            return _pair([_read(path) for path in _files(self._kis.credentials_dir, slot)])
         if slot == 0 and self._kis.appkey and self._kis.appsecret:
             given = {"kis.appkey": self._kis.appkey, "kis.appsecret": self._kis.appsecret}
             return _pair([_judge(name, _trim(value.get_secret_value())) for name, value in given.items()])
@@ -111,6 +116,10 @@ def _pair_problems(kis: KisSettings, slot: int) -> Iterator[str]:
         Credentials(kis).read(slot)
     except ConfigurationError as error:
         yield from error.problems
+
+
+def _files(folder: Path, slot: int) -> list[Path]:
+    return [folder / f"{part}-{slot}" for part in ("appkey", "appsecret")]
 
 
 def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import functools
 import ssl
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Hashable
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import aiokafka.client
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
@@ -44,11 +46,18 @@ LOOK_UP_TIMEOUT_MS = 2_000  # who leads is asked of one broker after the other
 START_SECONDS = 20.0
 ABANDON_SECONDS = 2.0
 
+T = TypeVar("T")
+
+log = structlog.get_logger("connector.kafka_client")
+
+_read_before: dict[Hashable, Any] = {}
+
 
 def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Return what every aiokafka client needs to reach the cluster; password and certificate files are read anew.
 
-    Raises ConfigurationError naming a file that cannot be read.
+    A file that was spoilt since it was read is told of in the log, and what it gave before is used. Raises ConfigurationError naming a
+    file that never could be read.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
@@ -154,21 +163,45 @@ async def _within(seconds: float, ending: Coroutine[Any, Any, None]) -> None:
 
 
 def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
-    try:
-        return create_ssl_context(
-            cafile=kafka.ssl_ca_file,
-            certfile=kafka.ssl_certificate_file,
-            keyfile=kafka.ssl_key_file,
-            password=_secret("kafka.ssl_key_password_file", kafka.ssl_key_password_file),
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError([f"kafka.ssl_*: the certificate files could not be loaded: {error}"]) from error
+    files = (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file)
+
+    def load() -> ssl.SSLContext:
+        try:
+            return create_ssl_context(
+                cafile=kafka.ssl_ca_file,
+                certfile=kafka.ssl_certificate_file,
+                keyfile=kafka.ssl_key_file,
+                password=_secret("kafka.ssl_key_password_file", kafka.ssl_key_password_file),
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError([f"kafka.ssl_*: the certificate files could not be loaded: {error}"]) from error
+
+    return _else_as_before(("kafka.ssl_*", *files), load)
 
 
-def _secret(name: str, path: Any) -> str | None:
+def _secret(name: str, path: Path | None) -> str | None:
     if path is None:
         return None
+
+    def read() -> str:
+        try:
+            text = path.read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
+        if not text:
+            raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])
+        return text
+
+    return _else_as_before((name, path), read)
+
+
+def _else_as_before(what: Hashable, read: Callable[[], T]) -> T:
+    """Return what `read` gives; where files were spoilt meanwhile, what they gave before. Raises ConfigurationError if that is nothing."""
     try:
-        return str(path.read_text(encoding="utf-8")).removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
+        _read_before[what] = value = read()
+    except ConfigurationError as error:
+        if what not in _read_before:
+            raise
+        log.warning("credentials_unreadable", problems=error.problems, used="what was read before")
+        return cast("T", _read_before[what])
+    return value

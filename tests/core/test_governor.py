@@ -42,6 +42,17 @@ def test_only_proof_of_life_resets_the_delay():
     assert subject.ended("closed") == first
 
 
+def test_failures_are_counted_since_the_last_proof_of_life():
+    """Ended sessions and refusals add up until data or a PINGPONG comes."""
+    subject = governor()
+    assert subject.failures == 0
+    subject.ended("handshake")
+    subject.ended("in_use", in_use=True)
+    assert subject.failures == 2
+    subject.proved()
+    assert subject.failures == 0
+
+
 def test_in_use_waits_three_times_then_doubles():
     """Three waits have the first length, then they double up to the maximum; proof of life begins anew."""
     subject = governor(in_use_wait=30, in_use_wait_max=600)
@@ -98,6 +109,16 @@ def test_approval_key_is_reused_for_its_time():
     keys.issued("a", 100)
     assert keys.usable(100 + 12 * 3600 - 1) == "a"
     assert keys.usable(100 + 12 * 3600) is None
+
+
+def test_the_age_of_a_key_is_that_of_the_one_in_use():
+    """There is none before the first key, nor after it was discarded."""
+    keys = ApprovalKeys(3600)
+    assert keys.age(50) is None
+    keys.issued("a", 100)
+    assert keys.age(130) == 30
+    keys.discard()
+    assert keys.age(131) is None
 
 
 def test_two_keys_are_a_minute_apart():

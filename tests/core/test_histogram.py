@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.histogram import Latencies
+from connector.core.histogram import Latencies, WholeSeconds
 
 SECOND = 10**9
 
@@ -17,3 +17,14 @@ def test_buckets_are_cumulative_counts(latencies):
     assert histogram.counts == [sum(latency <= bound * SECOND for latency in latencies) for bound in histogram.bounds]
     assert histogram.total == len(latencies)
     assert abs(histogram.sum_seconds - sum(latencies) / SECOND) < 1e-6
+
+
+@given(latencies=st.lists(st.integers(0, 100), max_size=50))
+def test_whole_seconds_fall_into_the_same_buckets(latencies):
+    """Counting by second first gives the buckets that counting one by one gives."""
+    seen = WholeSeconds()
+    for seconds in latencies:
+        seen[seconds] += 1
+    histogram = seen.latencies((0, 5, 60))
+    assert histogram.counts == [sum(latency <= bound for latency in latencies) for bound in (0, 5, 60)]
+    assert (histogram.total, histogram.sum_seconds) == (len(latencies), sum(latencies))

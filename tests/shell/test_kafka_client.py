@@ -2,12 +2,14 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 from types import SimpleNamespace
 
 import aiokafka.client
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from structlog.testing import capture_logs
 
 from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
@@ -15,6 +17,7 @@ from connector.shell import kafka_client
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.kafka.reader import create_topics, read_all
+from tests.security.certificates import Authority
 
 
 def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
@@ -26,6 +29,33 @@ def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
     assert (arguments["sasl_plain_password"], arguments["sasl_plain_username"], arguments["client_id"]) == ("first", "bond", "me")
     password.write_text("second\n\n")
     assert kafka_client.client_arguments(kafka, "me")["sasl_plain_password"] == "second\n"
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("")], ids=["vanished", "empty"])
+def test_a_password_file_spoilt_while_running_leaves_the_password_read_before(tmp_path, spoil):
+    """The next client uses the password read before, and the log names the file; where nothing was read before, that is an error."""
+    password = tmp_path / "password"
+    password.write_text("canary\n")
+    kafka = KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password)
+    kafka_client.client_arguments(kafka, "me")
+    spoil(password)
+    with capture_logs() as logs:
+        assert kafka_client.client_arguments(kafka, "me")["sasl_plain_password"] == "canary"
+    (alarm,) = logs
+    assert str(password) in str(alarm["problems"])
+    assert "canary" not in str(alarm)
+    kafka_client._read_before.clear()
+    with pytest.raises(ConfigurationError, match="password"):
+        kafka_client.client_arguments(kafka, "me")
+
+
+def test_a_certificate_spoilt_while_running_leaves_the_one_read_before(tmp_path):
+    """The context made from good files serves on while they are garbage."""
+    authority = Authority(tmp_path).ca
+    kafka = KafkaSettings(security_protocol="SSL", ssl_ca_file=authority)
+    before = kafka_client.client_arguments(kafka, "me")["ssl_context"]
+    authority.write_text("garbage")
+    assert kafka_client.client_arguments(kafka, "me")["ssl_context"] is before
 
 
 def test_brokers_are_verified_by_name_and_certificate():

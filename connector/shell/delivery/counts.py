@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from connector.core.histogram import Latencies
+from connector.core.histogram import Latencies, WholeSeconds
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 OF_RECORDS = ("FIELD_", "KAFKA_")  # reasons of dead letters that were decoded records; the others are whole frames
@@ -20,6 +20,7 @@ class Counts:
     extended: int = 0
     rebuilds: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
+    event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # how long before its receipt each tick was traded
     latencies: Latencies = field(default_factory=lambda: Latencies(LATENCY_BOUNDS))
 
     @property

@@ -58,6 +58,7 @@ class Sorter:
         encode, routes, requested = self._encoder.encode, self._routes, self.requested
         at = position(seq, 0)
         unrequested = 0
+        is_first_time, received_ms, ages = seq > self.counted_through, origin.received_ms, self._counts.event_ages
         for record in records:
             tick = encode(record, origin)
             if isinstance(tick, BadTick):
@@ -72,8 +73,10 @@ class Sorter:
                         lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
+                if is_first_time:
+                    ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
-        if seq > self.counted_through:
+        if is_first_time:
             self.counted_through = seq
             self._counts.decoded += len(records)
             self._counts.unrequested += unrequested

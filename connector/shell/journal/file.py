@@ -185,6 +185,10 @@ class JournalFile:
         row = self._reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         return int(row[0]) if row else 0
 
+    def first_seq(self) -> int:
+        """Return the number of the oldest frame in the file, 0 in an empty one."""
+        return int(self._reader.execute("SELECT min(seq) FROM frame").fetchone()[0] or 0)
+
     def progress(self) -> dict[str, int]:
         """Return what was last committed as progress: the watermark and the counts of lost frames."""
         return dict(self._reader.execute("SELECT name, value FROM progress"))

@@ -89,6 +89,7 @@ class Journal:
         self._room.set()
         self.is_behind = False
         self.used_bytes = file.used_bytes()
+        self.first_seq = 0  # of the oldest frame in the file; 0 in an empty one, and before the first housekeeping
         self._since_measured = 0
         self._checkpointed_seq = self.last_seq
         self._checkpoint_due = 0.0
@@ -235,6 +236,11 @@ class Journal:
     def pending(self) -> int:
         """Frames received and not finished."""
         return self.last_seq - self.watermark
+
+    @property
+    def kept(self) -> int:
+        """Frames in the file, delivered ones included, as of the last housekeeping."""
+        return max(0, self.committed_seq - self.first_seq + 1) if self.first_seq else 0
 
     @property
     def is_alive(self) -> bool:
@@ -465,6 +471,7 @@ class Journal:
         while True:
             measured = self._since_measured
             self.used_bytes = await run(self._reader, self._file.used_bytes)
+            self.first_seq = await run(self._reader, self._file.first_seq)
             self._since_measured -= measured
             if self.used_bytes < 0.9 * self._settings.max_bytes or not await run(self._writer, self._file.prune, finished, None):
                 return

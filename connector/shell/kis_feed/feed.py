@@ -127,6 +127,22 @@ class KisFeed:
         """Replies that nothing was waiting for."""
         return self._session.unsolicited
 
+    @property
+    def connect_failures(self) -> int:
+        """Attempts and sessions in a row that KIS did not prove alive by data or PINGPONG; the waits grow with them."""
+        return self._session.failures
+
+    @property
+    def connect_wait_seconds(self) -> float:
+        """Seconds until the next connection is permitted; 0 while one is open, or none is wanted."""
+        due_at = None if self.session_up else self._due_at()
+        return 0.0 if due_at is None else max(0.0, due_at - monotonic())
+
+    @property
+    def approval_key_age_seconds(self) -> float | None:
+        """Seconds since KIS gave the approval key in use, None without one."""
+        return self._keys.age(monotonic())
+
     def permission_changed(self) -> None:
         """Ask for permission anew."""
         self._nudge()

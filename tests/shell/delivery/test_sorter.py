@@ -112,3 +112,12 @@ def test_records_wider_than_documented_are_counted(sorter):
     sorter.place(1, wide)
     sorter.place(2, frame(record()))
     assert sorter.counts.extended == 2
+
+
+def test_the_age_of_a_trade_is_counted_once(sorter):
+    """A trade's age is what lies between its second and its receipt; a frame read again counts no more, a bad record not at all."""
+    sent = frame(record(ISINS[0]), record(ISINS[1]), record(price="x"))
+    sorter.place(1, sent)
+    sorter.place(1, sent)
+    traded_ms = next(each.timestamp for lane in sorter.ticks for _, each in lane.records())
+    assert sorter.counts.event_ages == {(sent.received_ns // 1_000_000 - traded_ms) // 1000: 2}

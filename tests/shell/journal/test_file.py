@@ -276,3 +276,12 @@ def test_text_that_is_no_text_is_corruption(path):
     assert again.salvage[:2] == (3, 0)
     assert again.cipher_keys() == []
     again.close()
+
+
+def test_the_oldest_frame_is_known(file):
+    """Its number is 0 in an empty file, and moves on when frames are deleted."""
+    assert file.first_seq() == 0
+    file.insert(1, frames(10), (), {})
+    assert file.first_seq() == 1
+    file.prune(4, None)
+    assert file.first_seq() == 5

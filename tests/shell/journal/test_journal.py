@@ -173,6 +173,22 @@ async def test_the_reader_waits_when_a_commit_is_overdue(opened, monkeypatch):
     assert not source.is_behind
 
 
+async def test_frames_in_the_file_are_counted_delivered_ones_included(opened, monkeypatch):
+    """What is kept is what was committed and not pruned; these frames are old enough to go once they are delivered."""
+    monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.01)
+    source = await opened()
+    assert source.kept == 0
+    for number in range(5):
+        source.append(frame(number))
+    await collect(source, 0, 5)
+    async with asyncio.timeout(10):
+        while source.kept != 5:
+            await asyncio.sleep(0.01)
+        source.advance(3)
+        while source.kept != 2:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_full_journal_counts_what_it_cannot_take(opened):
     """When undelivered frames fill it the newest are lost, counted by reason, and reported with their extent."""
     source = await opened(max_bytes=200_000)

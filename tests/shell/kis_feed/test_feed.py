@@ -115,9 +115,13 @@ async def test_refused_handshake_is_retried(status):
     async with Simulator(faults=[f"handshake={status}"]) as kis, Bench(kis).running(A) as bench:
         await until(lambda: len(kis.connects) >= 3)
         assert (bench.feed.view.state, bench.feed.view.code) == ("CONNECTING", str(status))
+        assert bench.feed.connect_failures >= 2
+        await until(lambda: bench.feed.connect_wait_seconds > 0)
         assert bench.downs() == ["handshake"]
         kis.faults.clear()
         await bench.active(A)
+        assert bench.feed.connect_wait_seconds == 0
+        assert 0 <= bench.feed.approval_key_age_seconds < 60
 
 
 async def test_registration_limit_is_learnt():

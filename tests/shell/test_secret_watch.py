@@ -1,0 +1,69 @@
+"""A secret's file that vanishes or is spoilt is told of while it is not needed yet."""
+
+import asyncio
+import contextlib
+import os
+
+from structlog.testing import capture_logs
+
+from connector.shell.secret_watch import SecretWatch, look_at
+
+
+@contextlib.asynccontextmanager
+async def watching(*paths):
+    """Run a watch over files, looking all the time; give it, and what waits for a problem to come or go."""
+    watch = SecretWatch(lambda: look_at(paths), 0.005)
+    task = asyncio.create_task(watch.run())
+
+    async def until(is_unreadable):
+        async with asyncio.timeout(10):
+            while paths[0] not in watch.problems or bool(watch.problems[paths[0]]) != is_unreadable:
+                await asyncio.sleep(0.005)
+
+    try:
+        yield watch, until
+    finally:
+        task.cancel()
+
+
+async def test_a_file_that_vanishes_is_told_of_once_and_when_it_is_back(tmp_path):
+    """The alarm names the file; it is raised once and taken back once."""
+    file = tmp_path / "password"
+    file.write_text("canary")
+    with capture_logs() as logs:
+        async with watching(file) as (watch, until):
+            await until(is_unreadable=False)
+            file.unlink()
+            await until(is_unreadable=True)
+            assert str(file) in watch.problems[file]
+            file.write_text("canary again")
+            await until(is_unreadable=False)
+    assert [(line["event"], line["file"], line["log_level"]) for line in logs] == [
+        ("secret_unreadable", str(file), "error"),
+        ("secret_readable_again", str(file), "warning"),
+    ]
+    assert "canary" not in str(logs)
+
+
+async def test_the_age_of_a_file_outlives_it(tmp_path):
+    """When a file was last written is known while it is there, and stays known when it vanishes."""
+    file = tmp_path / "password"
+    file.write_text("x")
+    os.utime(file, (1_000, 2_000))
+    async with watching(file) as (watch, until):
+        await until(is_unreadable=False)
+        file.unlink()
+        await until(is_unreadable=True)
+        assert watch.changed_at == {file: 2_000}
+
+
+def test_an_empty_file_is_as_good_as_none(tmp_path):
+    """Blanks alone are no secret; files that are not named are not looked at."""
+    (tmp_path / "blank").write_text(" \n")
+    (tmp_path / "good").write_text("x")
+    found = look_at([tmp_path / "blank", None, tmp_path / "good", tmp_path / "none"])
+    assert [problem and problem.split(": ", 1)[1].split(" (")[0] for problem in found.values()] == [
+        "is empty: write the value into it",
+        None,
+        "could not be read",
+    ]
