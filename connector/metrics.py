@@ -65,7 +65,7 @@ class Sources:
 class Definition:
     """One metric; `read` gives its value, by label where there are labels, or None while there is nothing to tell.
 
-    A value's key is the label's value, or a tuple of them. `known` values of the first label are there from the start, as 0: what appears
+    A value's key is the label's value, or a tuple of them. `known` values of the last label are there from the start, as 0: what appears
     with its first event has no increase in Prometheus.
     """
 

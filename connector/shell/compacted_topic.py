@@ -98,7 +98,7 @@ class CompactedTopic:
     def _failed(self, error: Exception) -> None:
         said = str(error) if isinstance(error, _NotReadyError | _SilentError) else f"{self._topic.topic} could not be read: {error!r}"
         if said != self.problem:
-            log.warning("topic_not_read", topic=self._topic.topic, problem=said)
+            log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=said)
         self.problem = said
         self.unusable = said if isinstance(error, _NotReadyError) else self.unusable
 
@@ -234,6 +234,16 @@ class _Answers:
         """
         stable = self._consumer.last_stable_offset(self._topic)
         return self._empty >= 2 and stable is not None and stable >= end
+
+
+def _cause(error: Exception) -> str:
+    match error:
+        case _NotReadyError():
+            return "unusable"
+        case _SilentError():
+            return "silent"
+        case _:
+            return type(error).__name__
 
 
 async def _closed(*closings: Callable[[], Awaitable[None]]) -> None:

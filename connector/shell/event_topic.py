@@ -88,7 +88,7 @@ class EventTopic:
                     pause, self.problem, self.missing = RETRY_MIN_SECONDS, None, None
                     continue
                 if self.problem is None:
-                    log.warning("events_not_written", error=repr(failure), waiting=len(self._waiting))
+                    log.warning("events_not_written", cause=type(failure).__name__, error=str(failure), waiting=len(self._waiting))
                 self.problem = f"the event topic could not be written: {failure!r}"
                 if isinstance(failure, UnknownTopicOrPartitionError):
                     self.missing = "the event topic is missing. Create it with `kis-bond topics init`."

@@ -65,7 +65,7 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, recal
         kept = _kept_id(await recall(name), fingerprint)
         if kept is None:
             raise
-        log.warning("registry_id_kept", subject=subject, schema_id=kept, cause=str(failure))
+        log.warning("registry_id_kept", subject=subject, schema_id=kept, cause=type(failure).__name__, error=str(failure))
         return kept
     if found is None:
         if not settings.auto_register:
@@ -97,7 +97,7 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
         held = None if answer.is_not_there else _accepted(answer, f"id {pinned}").get("schema")
         holds_ours = held is not None and _essence(json.loads(held)) == _essence(json.loads(schema))
     except (RegistryFailed, TypeError, ValueError, RecursionError) as failure:
-        log.warning("registry_id_unverified", schema_id=pinned, cause=str(failure))
+        log.warning("registry_id_unverified", schema_id=pinned, cause=type(failure).__name__, error=str(failure))
         return pinned
     if not holds_ours:
         found = "no schema" if held is None else "another schema"

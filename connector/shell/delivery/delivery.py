@@ -233,7 +233,10 @@ class Delivery:
             self._lane_changed.set()
         for lane, reason in failed.items():
             if not lane.failures:
-                log.warning("delivery_interrupted", topic=lane.topic, partition=lane.partition, leader=leader, error=repr(reason))
+                cause = type(reason).__name__
+                log.warning(
+                    "delivery_interrupted", topic=lane.topic, partition=lane.partition, leader=leader, cause=cause, error=str(reason)
+                )
             lane.failed(reason, loop.time(), is_alone=len(failed) < len(lanes))
 
     # -- from the journal into the lanes ------------------------------------------------------------------------------
@@ -312,7 +315,7 @@ class Delivery:
     def _wait_for(self, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}".strip(": ")
         if reason != self._waiting_for:
-            log.warning("delivery_waits", error=reason, pending_from=self._source.watermark + 1)
+            log.warning("delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1)
         self._waiting_for = reason
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
 

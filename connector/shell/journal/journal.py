@@ -317,7 +317,7 @@ class Journal:
 
     def _note_write_error(self, error: sqlite3.Error) -> None:
         if self.write_error is None:
-            log.error("journal_write_failed", error=str(error), frames=len(self._frames), kept_in="memory")
+            log.error("journal_write_failed", cause=_sqlite_code(error), error=str(error), frames=len(self._frames), kept_in="memory")
         self.write_error = str(error)
         self._make_room()
         self._arrival.set()
@@ -485,6 +485,10 @@ class Journal:
             self._checkpointed_seq, self._checkpoint_due = through, self._loop.time() + CHECKPOINT_SECONDS
         if size > min(WAL_BYTES, self._settings.max_bytes // 8):
             await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
+
+
+def _sqlite_code(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
 def _nothing() -> None:
