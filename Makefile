@@ -9,15 +9,20 @@ EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --n
 # Row C6 makes the kernel refuse to sync, which takes strace; C5 and A17 mount small volumes, so all of it runs as root.
 PREPARE := command -v strace > /dev/null || (apt-get update -qq && apt-get install -y -qq strace > /dev/null)
 
-QUICK := not kafka and not registry and not slow and not helm
+# Prometheus and promtool, unpacked from Debian's package, so that no service of it runs. Where it cannot be had the tests say so.
+FETCH := apt-get download -qq -o APT::Sandbox::User=root prometheus
+PROMETHEUS := command -v promtool > /dev/null || test -x .cache/prometheus/usr/bin/promtool || (mkdir -p .cache/prometheus && cd .cache/prometheus \
+  && ($(FETCH) || (apt-get update -qq && $(FETCH))) && dpkg -x prometheus_*.deb .) || true
+
+QUICK := not kafka and not registry and not slow and not helm and not prometheus
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test operations-test metrics-page fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .venv/bin/python:
 	@echo "Creating .venv"
@@ -71,6 +76,13 @@ replicas-test: .venv/dev.stamp  ## replicas that share app keys: stopped, killed
 
 capacity-test: .venv/dev.stamp  ## 1,000 bonds over 25 app keys, and bursts of edits, measured (ARGS=--write for docs/capacity.md)
 	@$(BIN)/python -m tests.capacity $(ARGS)
+
+operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook and pages of metrics and logs, against a real Prometheus
+	@$(PROMETHEUS)
+	@$(BIN)/python -m pytest tests/operations $(ARGS)
+
+metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' definitions
+	@$(BIN)/python -m tests.operations.metrics_page
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

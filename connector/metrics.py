@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -18,7 +19,7 @@ from connector.core.registration import State as RegistrationState
 from connector.core.session import SlotState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from prometheus_client import Metric
 
@@ -41,7 +42,7 @@ DEAD_LETTER_REASONS: Final = (
 # KIS gives a trade's time in whole seconds, so an age of 0 is one of less than a second.
 AGE_BOUNDS: Final = (0, 1, 2, 5, 10, 30, 60, 300, 1800, 3600)
 
-Values = float | Latencies | dict[Any, float] | None
+Values = float | Latencies | Mapping[Any, float] | None
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Definition:
             case Latencies():
                 buckets = [(str(bound), float(count)) for bound, count in zip(found.bounds, found.counts, strict=True)]
                 return HistogramMetricFamily(self.name, self.text, [*buckets, ("+Inf", found.total)], sum_value=found.sum_seconds)
-            case dict():
-                values = found if len(self.labels) > 1 else dict.fromkeys(self.known, 0.0) | found
+            case Mapping():
+                values = dict(found) if len(self.labels) > 1 else dict.fromkeys(self.known, 0.0) | dict(found)
             case _:
                 values = {(): found}
         family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(self.name, self.text, labels=self.labels)

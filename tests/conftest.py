@@ -11,7 +11,15 @@ from tests.kafka.jars import Unavailable
 from tests.kafka.launcher import KafkaCluster, find_kafka, start_kafka
 from tests.kafka.registry import Registry
 
-MARKERS = {"kafka": "kafka", "own_kafka": "kafka", "registry_url": "registry", "chart": "helm", "crds": "helm"}
+MARKERS = {
+    "kafka": "kafka",
+    "own_kafka": "kafka",
+    "registry_url": "registry",
+    "chart": "helm",
+    "crds": "helm",
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+}
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
 left_out: dict[str, tuple[str, str]] = {}
 

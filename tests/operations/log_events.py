@@ -17,7 +17,9 @@ def events() -> dict[str, tuple[set[str], set[str], set[str]]]:
         names = [_text(call) for call in _calls(tree) if isinstance(call.func, ast.Attribute) and call.func.attr == "get_logger"]
         for call in _calls(tree):
             if (event := _text(call)) and (levels := _levels(call)):
-                for kept, seen in zip(found[event], (levels, set(names), {str(word.arg) for word in call.keywords if word.arg}), strict=True):
+                for kept, seen in zip(
+                    found[event], (levels, set(names), {str(word.arg) for word in call.keywords if word.arg}), strict=True
+                ):
                     kept.update(seen)
     return dict(found)
 

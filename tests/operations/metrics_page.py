@@ -10,15 +10,16 @@ HEAD = """# Metrics
 
 Made from the code by `make metrics-page`; a test fails where the two differ.
 
-`GET /metrics` gives them in Prometheus's text format, beside those of the process and of Python (`process_…`, `python_…`). Units are seconds and
-bytes. Labels are bounded: `slot` by the app keys, `file` by the files the settings name, all others by the values given here, which are there
-from the start as 0.
+`GET /metrics` gives them in Prometheus's text format, beside those of the process and of Python (`process_…`, `python_…`). Units are
+seconds and bytes. Labels are bounded: `slot` by the app keys, `file` by the files the settings name, all others by the values given here,
+which are there from the start as 0.
 
 Two sums hold, over the life of the journal and over one run:
 
 ```
 kis_bond_frames_received_total = kis_bond_frames_finished_total + kis_bond_frames_pending + sum(kis_bond_frames_lost_total)
-kis_bond_ticks_decoded_total   = kis_bond_ticks_acknowledged_total + kis_bond_ticks_in_flight + sum(kis_bond_dead_letters_total{reason=~"FIELD_.*|KAFKA_REFUSED"})
+kis_bond_ticks_decoded_total   = kis_bond_ticks_acknowledged_total + kis_bond_ticks_in_flight
+                                 + sum(kis_bond_dead_letters_total{reason=~"FIELD_.*|KAFKA_REFUSED"})
 ```
 
 Alerts on them: [runbook.md](runbook.md). A Grafana dashboard: `helm/kis-bond-connector/dashboards/kis-bond-connector.json`.

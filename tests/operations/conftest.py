@@ -1,0 +1,22 @@
+"""Prometheus and promtool, as Debian packages them."""
+
+import pytest
+
+from tests.conftest import started
+from tests.operations.server import PrometheusServer, binary
+
+REQUIRED = "KIS_BOND_REQUIRE_PROMETHEUS"
+
+
+@pytest.fixture(scope="session")
+def promtool():
+    """Give the path of promtool."""
+    return started("promtool", lambda: binary("promtool"), REQUIRED)
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """Give a Prometheus that is started with what it is to scrape, and stopped at the end."""
+    server = PrometheusServer(started("Prometheus", lambda: binary("prometheus"), REQUIRED), tmp_path / "prometheus")
+    yield server
+    server.stop()
