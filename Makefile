@@ -44,7 +44,7 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 	@$(BIN)/kis-bond demo $(ARGS)
 
 test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
-	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and not helm" $(ARGS)
+	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and not helm and not prometheus" $(ARGS)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint

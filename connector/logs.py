@@ -30,6 +30,7 @@ _LINES_WAITING = 10_000
 _LAST_LINES_SECONDS = 1.0
 _KST = timezone(timedelta(hours=9))  # Korea keeps no summer time
 # Numbers are measures, which differ from line to line; these tell of whom a line speaks.
+_TELLING_KINDS = (str, list, BaseException)
 _TELLING_NUMBERS = ("slot", "partition")
 # At DEBUG these print the approval key, the AES key and SASL bytes, so no setting opens them further.
 _PINNED = ("websockets", "aiokafka", "aiohttp")
@@ -108,9 +109,10 @@ class _Saying(NamedTuple):
 
 def _saying(record: logging.LogRecord) -> _Saying:
     if not isinstance(record.msg, dict):
-        return _Saying(record.name, record.levelno, str(record.msg))
+        raised = record.exc_info[1] if record.exc_info else None
+        return _Saying(record.name, record.levelno, str(record.msg), (("exception", repr(raised)),) if raised else ())
     told = sorted(record.msg.items())
-    fields = tuple((name, str(value)) for name, value in told if isinstance(value, str | list) or name in _TELLING_NUMBERS)
+    fields = tuple((name, str(value)) for name, value in told if isinstance(value, _TELLING_KINDS) or name in _TELLING_NUMBERS)
     without_time = tuple(pair for pair in fields if pair[0] not in {"event", "timestamp", "kst"})
     return _Saying(record.name, record.levelno, str(record.msg.get("event")), without_time)
 

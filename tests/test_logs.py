@@ -196,6 +196,20 @@ def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
     assert (left_out["session_closed"]["slot"], left_out["session_closed"]["cause"]) == ("0", "handshake")
 
 
+def test_different_errors_are_no_repeats(lines):
+    """Two exceptions under one message are both written, the same one once."""
+    configure, read = lines
+    configure()
+    for text in ("one", "two", "one"):
+        try:
+            int(text)
+        except ValueError as error:
+            logging.getLogger("library").exception("failed")
+            structlog.get_logger("connector.x").error("bug", exc_info=error)
+    events = [json.loads(line)["event"] for line in read()]
+    assert events == ["failed", "bug", "failed", "bug", "repeats_left_out", "repeats_left_out"]
+
+
 def test_repeats_left_out_are_told_of_at_the_end(lines):
     """What was left out in the last minute of a run is told of before it ends."""
     configure, read = lines
