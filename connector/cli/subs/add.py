@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists
+from connector.cli.subs import lists, master
 from connector.cli.subs.active import Wait, until_active
 from connector.cli.subs.ls import as_object
 from connector.core import list_edit
@@ -35,20 +35,21 @@ def add(
 ) -> None:
     """Ask for bonds."""
     wanted = list_edit.check(isins)
-    asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
+    warnings = master.warn(wanted)
+    asyncio.run(_add(load_settings(context, config), wanted, name, wait, warnings if as_json else None))
 
 
-async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, as_json: bool) -> None:
+async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, warnings: dict[str, str] | None) -> None:
     present = (await lists.read(settings)).values.get(name) if name is not None else None
     records = list_edit.added(isins, name, present, lists.request())
     offset = await lists.write(settings, records)
-    if not as_json:
+    if warnings is None:
         typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
     rows = None
     if wait is not None:
         rows = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
-    if as_json:
-        shown = {"written": [key for key, _ in records], "offset": offset}
+    if warnings is not None:
+        shown = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
         typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
     elif rows is not None:
         typer.echo(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")

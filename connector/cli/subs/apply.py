@@ -11,7 +11,7 @@ import typer
 
 from connector import strict_yaml
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists
+from connector.cli.subs import lists, master
 from connector.cli.subs.active import Wait, until_active
 from connector.cli.subs.ls import as_object
 from connector.core import list_file
@@ -53,13 +53,22 @@ def apply(
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
     wanted = list_file.parse(document)
+    warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
     settings = load_settings(context, config)
-    asyncio.run(_apply(settings, wanted, wait, prune=prune, confirm=confirm, dry_run=dry_run, as_json=as_json))
+    asyncio.run(_apply(settings, wanted, wait, warnings if as_json else None, prune=prune, confirm=confirm, dry_run=dry_run))
 
 
 async def _apply(
-    settings: Settings, wanted: dict[str, Wish], wait: float | None, *, prune: bool, confirm: bool, dry_run: bool, as_json: bool
+    settings: Settings,
+    wanted: dict[str, Wish],
+    wait: float | None,
+    warnings: dict[str, str] | None,
+    *,
+    prune: bool,
+    confirm: bool,
+    dry_run: bool,
 ) -> None:
+    as_json = warnings is not None
     topics = await lists.read(settings)
     changes = list_file.compare(wanted, topics.present, prune=prune)
     records = list_file.records(changes, topics.present, lists.request(), confirm=confirm)
@@ -80,7 +89,7 @@ async def _apply(
         if not as_json:
             typer.echo(f"{len(rows)} of {len(rows)} bonds are ACTIVE.")
     if as_json:
-        shown = {"changes": [_as_object(change) for change in changes], "written": written, "offset": offset}
+        shown = {"changes": [_as_object(change) for change in changes], "written": written, "offset": offset, "warnings": warnings}
         typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists
+from connector.cli.subs import lists, master
 from connector.cli.table import print_table
 from connector.core import status_view
 
@@ -33,9 +33,11 @@ def ls(
     rows = [row for row in status_view.rows(topics.status, topics.values, datetime.now(UTC)) if name is None or name in row.lists]
     refused = {key: reason for key, reason in status_view.refused_lists(topics.status).items() if name in (None, key)}
     if as_json:
-        typer.echo(json.dumps({"instruments": [as_object(row) for row in rows], "refused_lists": refused}, ensure_ascii=False))
+        known = master.names()
+        instruments = [as_object(row) | {"name": known.get(row.instrument)} for row in rows]
+        typer.echo(json.dumps({"instruments": instruments, "refused_lists": refused}, ensure_ascii=False))
         return
-    show(rows, {})
+    show(rows, master.names())
     for key, reason in refused.items():
         typer.echo(f"List {key} was refused: {reason}", err=True)
 

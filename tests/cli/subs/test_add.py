@@ -33,5 +33,5 @@ def test_a_malformed_isin_writes_nothing(cli, variables, written):
 def test_add_as_json(cli, variables, written):
     """--json tells the lists written and the offset, and nothing else."""
     result = cli("subs", "add", A, B, "--json", **variables)
-    assert json.loads(result.stdout) == {"written": [A, B], "offset": 0}
+    assert json.loads(result.stdout) == {"written": [A, B], "offset": 0, "warnings": {}}
     assert len(written()) == 2
