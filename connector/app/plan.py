@@ -60,7 +60,7 @@ class Plan:
         self._on_round = on_round
         self._saved: subscription.Lists | None = None
         self._desired: list[subscription.Desired] = []
-        self._capacities: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self._placement: dict[str, int] = {}
         self._situation: Situation | None = None
         self._is_paused = False
@@ -136,15 +136,14 @@ class Plan:
 
     def _place(self) -> None:
         """Compute which slot carries which bond, over all slots, so that every replica gets the same answer."""
-        self._capacities = self._present_capacities()
-        self._placement = placement([bond.isin for bond in self._desired], self._capacities)
+        self._places = self._present_places()
+        self._placement = placement([bond.isin for bond in self._desired], self._places)
         self._carry()
 
-    def _present_capacities(self) -> dict[int, int]:
-        told = {slot: self.learnt(slot) for slot in range(self._slots.count)}
-        most = self._session_capacity
-        others = {slot: most if capacity is None else min(most, capacity) for slot, capacity in told.items()}
-        return others | {slot: feed.capacity for slot, feed in self._slots.feeds.items()}
+    def _present_places(self) -> dict[int, int]:
+        """Return how many bonds each slot can be given: by our own feeds' word, and for other slots by the status records."""
+        told = status.places(self.records, range(self._slots.count), self._session_capacity)
+        return told | {slot: feed.places for slot, feed in self._slots.feeds.items()}
 
     def _carry(self) -> None:
         """Say to each of our slots what it carries, bonds that are on their way to another slot included."""
@@ -172,7 +171,7 @@ class Plan:
             self._on_round()
             if self.control.lists is None or self._is_paused:
                 continue
-            if self._capacities != self._present_capacities():
+            if self._places != self._present_places():
                 self._place()
             else:
                 self._carry()

@@ -159,7 +159,7 @@ class Registrations:
         self._suspects: set[str] = set()
         self._next_at = float("-inf")
         self._learnt = learnt if learnt is not None and 0 < learnt < pace.session_capacity else None
-        self._limit = self._learnt or pace.session_capacity
+        self.limit = self._learnt or pace.session_capacity
         self.generation = 0
         self.unsolicited = 0
 
@@ -199,7 +199,7 @@ class Registrations:
         self._next_at = now
         self.generation = 0
         if self._learnt is not None:
-            self._limit = min(self._learnt + 1, self._pace.session_capacity)
+            self.limit = min(self._learnt + 1, self._pace.session_capacity)
 
     def end(self, now: float, *, dropped: bool = False) -> None:
         """Take in that the session ended; KIS dropped it, or we closed it. Suspects stay suspects."""
@@ -261,7 +261,7 @@ class Registrations:
         return self._choose_wanted(alone, now)
 
     def _choose_wanted(self, alone: list[str], now: float) -> tuple[TrType, str] | None:
-        room = self._limit - self.held
+        room = self.limit - self.held
         promised = sum(bond.asked is not None and bond.asked.tr_type == RELEASE for bond in self._bonds.values())
         # A bond whose refusal cost a session comes last, so that the others have begun to flow.
         for isin in sorted(self._wanted, key=self._strikes.__contains__) if self._strikes else self._wanted:
@@ -452,24 +452,24 @@ class Registrations:
         # With nothing confirmed the number says nothing; the bond is tried again with back-off.
         if self._confirmed():
             holding = (bond.may_have_been_held(asked_at) for isin, bond in self._bonds.items() if isin != refused)
-            self._limit = self._learnt = sum(holding)
+            self.limit = self._learnt = sum(holding)
 
     def _learn_more(self) -> None:
         confirmed = self._confirmed()
-        self._limit = max(self._limit, confirmed)
+        self.limit = max(self.limit, confirmed)
         if self._learnt is not None:
             self._learnt = max(self._learnt, confirmed)
 
     # What others read.
 
     @property
-    def limit(self) -> int:
+    def places(self) -> int:
         """The number of bonds the session can be given: those KIS has room for, and wanted ones that it refused, for they take none.
 
         At most every place is given twice, so that a long list of nonsense is not tried to its end.
         """
         refused = sum(1 for isin in self._wanted if (bond := self._bonds.get(isin)) and bond.refusal and bond.held is Held.NO)
-        return self._limit + min(refused, self._limit)
+        return self.limit + min(refused, self.limit)
 
     @property
     def held(self) -> int:
@@ -488,7 +488,7 @@ class Registrations:
         seen: dict[str, RegistrationView] = {}
         wanted = {isin: self._bonds.get(isin) or _Bond() for isin in self._wanted}
         # What is held beyond the wish is about to be released.
-        places = self._limit - sum(bond.held > Held.NO for bond in wanted.values())
+        places = self.limit - sum(bond.held > Held.NO for bond in wanted.values())
         for isin, bond in wanted.items():
             seen[isin] = _view(bond, beyond=places <= 0)
             places -= bond.held is Held.NO and bond.refusal is None

@@ -298,6 +298,11 @@ class Session:
         return 0 if self._barred else self._registrations.limit
 
     @property
+    def places(self) -> int:
+        """Bonds this slot can be given: its capacity, and the refused ones, which take no room."""
+        return 0 if self._barred else self._registrations.places
+
+    @property
     def failures(self) -> int:
         """Attempts and sessions in a row that KIS did not prove alive."""
         return self._governor.failures

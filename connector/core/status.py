@@ -6,12 +6,13 @@ The formats are a contract: schemas/status_record.schema.json. Times are RFC 333
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from connector.core.session import RegistrationView, SlotView
     from connector.core.subscription import Desired, Entry, Lists, Position
@@ -115,6 +116,21 @@ def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
         else:
             last[key] = record
     return last
+
+
+def places(records: Mapping[str, Record], slots: Iterable[int], most: int) -> dict[int, int]:
+    """Return how many bonds each slot can be given by its owner's records: its capacity, `most` where none is told, and what KIS refused.
+
+    A refused bond takes no room, so as many others can be placed beside it; the owner counts alike (`Registrations.places`).
+    """
+    rejected = (record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED")
+    refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
+    found: dict[int, int] = {}
+    for slot in slots:
+        told = capacity(records, slot)
+        limit = most if told is None else min(most, told)
+        found[slot] = limit + min(refused[slot], limit)
+    return found
 
 
 def encode(record: Record) -> bytes:

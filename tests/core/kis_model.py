@@ -114,7 +114,7 @@ class World:
         registrations = self.session._registrations
         before = registrations.held
         effects = self.session.converge(self.now)
-        assert registrations.held <= max(before, registrations._limit), "a bond was registered beyond the limit"
+        assert registrations.held <= max(before, registrations.limit), "a bond was registered beyond the limit"
         return effects
 
     def states(self):

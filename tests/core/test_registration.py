@@ -204,16 +204,16 @@ def test_a_refused_bond_takes_no_place():
     talk.subject.want([A, B])
     talk.ask()
     talk.answer("OPSP8992", B)
-    assert talk.subject.limit == 3
+    assert talk.subject.places == 3
     talk.subject.want([A, B, C])
     assert talk.ask() == [("1", C)]
     talk.answer("OPSP0000", C)
     assert talk.states() == {A: "ACTIVE", B: "REJECTED", C: "ACTIVE"}
     talk.subject.want([A, C])
-    assert talk.subject.limit == 2
+    assert talk.subject.places == 2
     talk.subject.want([A, B, C])
     talk.subject.retry_rejected([B])
-    assert talk.subject.limit == 2
+    assert talk.subject.places == 2
     assert talk.states() == {A: "ACTIVE", B: "WAITING_CAPACITY", C: "ACTIVE"}
 
 
@@ -222,7 +222,7 @@ def test_a_list_of_nonsense_is_not_tried_to_its_end():
     talk = Talk(session_capacity=2)
     wrong = [f"KR{number:09}0" for number in range(10)]
     for _ in wrong:
-        talk.subject.want(wrong[: talk.subject.limit])
+        talk.subject.want(wrong[: talk.subject.places])
         for _, isin in talk.ask(0.5):
             talk.answer("OPSP8992", isin)
     assert [isin for isin, state in talk.states().items() if state == "REJECTED"] == wrong[:4]
@@ -233,7 +233,7 @@ def test_full_with_nothing_confirmed_teaches_nothing():
     talk = Talk(A)
     talk.ask()
     talk.answer("OPSP0008", A)
-    assert (talk.subject.limit, talk.states()) == (41, {A: "WAITING_CAPACITY"})
+    assert (talk.subject.places, talk.states()) == (41, {A: "WAITING_CAPACITY"})
     assert talk.ask(2) == [("1", A)]
 
 

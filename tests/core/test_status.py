@@ -344,3 +344,17 @@ def test_the_schema_refuses_what_the_contract_does(key):
     for each in [*wrong, record | {"more": 1}, record | {"state": "active"}]:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(each, SCHEMA)
+
+
+def test_places_count_what_kis_refused():
+    """A refused bond takes no room; without a word of its owner a slot has the most there can be, and foreign slots do no harm."""
+    records = {
+        "slot/0": {"capacity": 3},
+        "slot/1": {"capacity": 0},
+        "slot/3": {"capacity": 99},
+        **{f"instrument/{number}": {"state": "REJECTED", "slot": 0} for number in range(2)},
+        "instrument/x": {"state": "REJECTED", "slot": 1},
+        "instrument/y": {"state": "REJECTED", "slot": [0]},
+        "instrument/z": {"state": "ACTIVE", "slot": 0},
+    }
+    assert status.places(records, range(4), 41) == {0: 5, 1: 0, 2: 41, 3: 41}

@@ -16,7 +16,8 @@ from rich.console import Console
 from connector.cli.demo import kafka
 from connector.cli.demo.run import Outcome, Wanted, run
 from connector.cli.demo.view import summary
-from connector.errors import ConfigurationError, NotInTime
+from connector.errors import ConfigurationError, NotInTime, RequestMalformed
+from simulator.faults import FaultUnknownError
 
 EXAMPLES = """Examples:
 
@@ -25,6 +26,8 @@ EXAMPLES = """Examples:
   kis-bond demo --seconds 30 --rate 200 --json
 
   kis-bond demo --bootstrap-servers localhost:9092
+
+  kis-bond demo --fault reply:KR103502GA34=OPSP8992
 """
 DIFFERENCE = 1
 INTERRUPTED = 130
@@ -40,6 +43,10 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second over all bonds.")] = 40.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
     bonds: Annotated[int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")] = 12,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault of the simulated KIS; kis-bond simulate --list-faults names them."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, the rest on stderr.")] = False,
 ) -> None:
     """Show the connector at work beside a simulated KIS and an embedded broker: nothing to prepare, nothing left behind.
@@ -52,12 +59,16 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="kis-bond-demo-"))
     keep = True
     try:
-        outcome = asyncio.run(run(Wanted(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json), folder, console))
+        wanted = Wanted(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json, faults=tuple(fault or ()))
+        outcome = asyncio.run(run(wanted, folder, console))
         _report(outcome, console, as_json=as_json)
         keep = bool(outcome.differences)
     except (ConfigurationError, NotInTime):
         keep = False
         raise
+    except FaultUnknownError as error:
+        keep = False
+        raise RequestMalformed(str(error)) from error
     except asyncio.CancelledError:
         keep = False
         raise typer.Exit(INTERRUPTED) from None

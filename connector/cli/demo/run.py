@@ -47,6 +47,7 @@ class Wanted:
     seed: int
     bonds: int
     live: bool
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def run(wanted: Wanted, folder: Path, console: Console) -> Outcome:
     _end_on_signals(end)
     with contextlib.ExitStack() as stack:
         address = wanted.bootstrap_servers or stack.enter_context(kafka.embedded())
-        async with Simulator(rate=wanted.rate, seed=wanted.seed, keep_sent=False) as kis:
+        async with Simulator(rate=wanted.rate, seed=wanted.seed, faults=wanted.faults, keep_sent=False) as kis:
             settings = configuration.load(None, _environment(wanted, address, folder, kis))
             stack.enter_context(_logging(settings.log, folder))
             if wanted.bootstrap_servers:

@@ -108,6 +108,11 @@ class KisFeed:
         return self._session.capacity
 
     @property
+    def places(self) -> int:
+        """Bonds the slot can be given: its capacity, and the refused ones, which take no room."""
+        return self._session.places
+
+    @property
     def session_up(self) -> bool:
         """Whether a connection is open."""
         return self._session.is_open

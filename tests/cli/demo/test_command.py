@@ -127,3 +127,10 @@ def test_kafka_out_of_reach(start, tmp_path):
     assert process.returncode == 5
     assert "127.0.0.1:1" in errors
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_fault_nobody_knows(cli):
+    """It ends with 2 and the names there are, before anything is started."""
+    result = cli("demo", "--fault", "rain")
+    assert result.exit_code == 2
+    assert "rain" in result.stderr
