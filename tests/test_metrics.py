@@ -197,6 +197,13 @@ def test_the_lag_is_absent_while_it_is_not_known():
     assert ("kis_bond_control_lag", ()) not in samples(control_reader=SimpleNamespace(problem=None, lag=None))
 
 
+def test_a_journal_that_cannot_be_written_shows():
+    """0 stands for trouble, as in `up`."""
+    assert samples()["kis_bond_journal_writable", ()] == 1
+    broken = SimpleNamespace(received=0, finished=0, pending=0, lost={}, used_bytes=0, set_aside=0, kept=0, write_error="disk full")
+    assert samples(journal=broken)["kis_bond_journal_writable", ()] == 0
+
+
 def test_a_standby_shows_what_it_has():
     """Without any slot of its own there are no slot figures, and all the others."""
     value = samples(feeds=[])

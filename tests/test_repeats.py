@@ -22,6 +22,17 @@ def test_what_was_left_out_is_counted_when_its_minute_is_over():
     assert repeats.is_repeat("often", 64) is False
 
 
+def test_a_saying_written_again_begins_another_minute():
+    """What is said again after its minute is remembered from then on, behind what was said since."""
+    repeats = Repeats()
+    repeats.is_repeat("a", 0)
+    repeats.is_repeat("b", 30)
+    repeats.is_repeat("b", 31)
+    assert repeats.is_repeat("a", 70) is False
+    assert repeats.ended(91) == [("b", 1)]
+    assert repeats.is_repeat("a", 92) is True
+
+
 def test_memory_is_bounded():
     """Of too many different sayings the oldest are forgotten."""
     repeats = Repeats()

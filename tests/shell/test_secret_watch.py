@@ -36,6 +36,10 @@ async def test_a_file_that_vanishes_is_told_of_once_and_when_it_is_back(tmp_path
             file.unlink()
             await until(is_unreadable=True)
             assert str(file) in watch.problems[file]
+            before = watch.problems
+            async with asyncio.timeout(10):
+                while watch.problems is before:
+                    await asyncio.sleep(0.005)
             file.write_text("canary again")
             await until(is_unreadable=False)
     assert [(line["event"], line["file"], line["log_level"]) for line in logs] == [
