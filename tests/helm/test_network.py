@@ -5,7 +5,7 @@ import json
 import jsonschema
 import yaml
 
-from tests.helm.chart import pods
+from tests.helm.chart import RELEASE, pods
 from tests.helm.conftest import ALERTS, DASHBOARD
 
 NAME = "bond-kis-bond-connector"
@@ -108,9 +108,10 @@ def test_metrics_can_be_read_when_a_pod_is_not_ready(chart):
 
 
 def test_the_service_monitor_finds_the_service(chart):
-    """The ServiceMonitor's selector fits the Service's labels and its endpoint the Service's port; Prometheus finds it by its labels."""
+    """The ServiceMonitor's selector fits the Service's labels, which name the release as job, and its endpoint the Service's port."""
     monitor, service = chart.one("ServiceMonitor", "production"), chart.one("Service", "production")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == RELEASE
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint == {"port": service["spec"]["ports"][0]["name"], "path": "/metrics", "interval": "15s", "scrapeTimeout": "10s"}
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
@@ -120,6 +121,7 @@ def test_the_pod_monitor_finds_the_pods(chart):
     """The PodMonitor's selector fits the connector's pods and its endpoint their port, relabelings included."""
     monitor, workload = chart.one("PodMonitor", "bare"), chart.one("StatefulSet", "bare")["spec"]["template"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= workload["metadata"]["labels"].items()
+    assert workload["metadata"]["labels"][monitor["spec"]["jobLabel"]] == RELEASE
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["port"] == workload["spec"]["containers"][0]["ports"][0]["name"]
     assert (endpoint["interval"], endpoint["relabelings"][0]["targetLabel"]) == ("30s", "node")
