@@ -60,10 +60,13 @@ def test_lists_are_applied_after_the_install(chart):
     assert yaml.safe_load(lists) == {"demo": {"instruments": ["KR103502GA34", "KR103502GD31"]}}
 
 
-def test_lists_that_are_not_named_can_be_removed(chart):
-    """`subscriptions.prune` removes the other lists."""
-    args = container(chart.one("Job", "simulator", {"subscriptions": {"prune": True}}, f"{NAME}-subscriptions"))["args"]
-    assert args[-1] == "--prune"
+def test_the_lists_job_runs_subs_apply(chart):
+    """The job's arguments are those of `kis-bond subs apply`, the values' own behind them."""
+    more = {"subscriptions": {"args": ["--prune", "--wait", "60"]}}
+    args = container(chart.one("Job", "simulator", more, f"{NAME}-subscriptions"))["args"]
+    apply = get_command(app).commands["subs"].commands["apply"]
+    taken = apply.make_context("apply", args[2:]).params
+    assert (str(taken["file"]), taken["prune"], taken["wait"]) == ("/etc/kis-bond/subscriptions/lists.yaml", True, 60)
 
 
 def test_jobs_end(chart):

@@ -37,13 +37,14 @@ async def deployed(request, chart, kafka, topic_names, tmp_path):
 
 
 async def test_a_try_with_the_simulator_brings_ticks(deployed, tmp_path):
-    """Topics' job, connector and the test's pod, each with the command, settings and files it was given, bring ticks into the topic."""
+    """Both jobs, the connector and the test's pod, each with the command, settings and files it was given, bring ticks into the topic."""
     made, objects = deployed
     topics = await asyncio.to_thread(LocalPod(objects, "Job", "topics", tmp_path / "topics").run)
     assert topics.returncode == 0, topics.stdout + topics.stderr
     await made.start()
     await made.until_ready()
-    made.write("demo", {"instruments": BONDS})
+    lists = await asyncio.to_thread(LocalPod(objects, "Job", "subscriptions", tmp_path / "subscriptions").run)
+    assert lists.returncode == 0, lists.stdout + lists.stderr
     await made.until_state("ACTIVE", BONDS)
     await made.kis.emit_ticks(BONDS[0], 20)
     await made.until_delivered()
