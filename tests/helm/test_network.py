@@ -5,7 +5,7 @@ import json
 import jsonschema
 import yaml
 
-from tests.helm.chart import RELEASE, pods
+from tests.helm.chart import CHART, RELEASE, pods
 from tests.helm.conftest import ALERTS, DASHBOARD
 
 NAME = "bond-kis-bond-connector"
@@ -144,3 +144,11 @@ def test_the_dashboard_is_the_file(chart_with_files):
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert dashboard["metadata"]["annotations"] == {"grafana_folder": "Markets"}
     assert json.loads(dashboard["data"]["kis-bond-connector.json"]) == json.loads(DASHBOARD)
+
+
+def test_the_charts_own_alerts_and_dashboard(chart):
+    """The chart carries the alerts and the dashboard that are held against a real Prometheus elsewhere."""
+    rule = chart.one("PrometheusRule", "observed")
+    assert rule["spec"] == yaml.safe_load((CHART / "rules" / "kis-bond-connector.yaml").read_text())
+    dashboard = chart.one("ConfigMap", "observed", name=f"{NAME}-dashboard")["data"]["kis-bond-connector.json"]
+    assert json.loads(dashboard) == json.loads((CHART / "dashboards" / "kis-bond-connector.json").read_text())

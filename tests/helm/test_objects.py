@@ -19,6 +19,7 @@ EVERY_KIND = {
     "Pod",
     "PodDisruptionBudget",
     "PodMonitor",
+    "PrometheusRule",
     "Secret",
     "Service",
     "ServiceMonitor",
