@@ -23,7 +23,6 @@ async def own(kafka, topic_names, tmp_path):
     """Give a connector, not started yet, beside an exchange that has room for two."""
     async with Simulator(capacity=2) as kis:
         deployed = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
-        deployed.environment["KIS_BOND_KIS__RECONNECT_MIN_SECONDS"] = "0.1"
         deployed.create_topics()
         yield deployed
         if deployed.process:
@@ -53,7 +52,8 @@ async def until_told(own, key, **expected):
 
 async def test_a_plain_client_says_what_is_wanted_and_reads_what_became_of_it(own):
     """Lists, a bond under its own name and tombstones of any client count, and every state is told by records that fit the schema."""
-    own.kis.faults.set(f"reply={C}:OPSP8992")
+    for fault in (f"reply:{C}=OPSP8992", "keep-after-error", "slow-replies=0.3"):
+        own.kis.faults.set(fault)
     wishes = [("desk", {"instruments": [A, C], "priority": 7, "requested_at": "2026-01-02T09:00:00+09:00"}), (B, {})]
     for name, wish in wishes:
         jsonschema.validate(wish, CONTROL)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 POLL_MS: Final = 500
-# A burst is handed over in pieces, and the event loop turns between them: whoever takes a piece computes on it.
+# A burst is handed over in pieces: whoever takes a piece computes on it, and holds up the event loop meanwhile.
 PIECE_RECORDS: Final = 500
 SILENCE_SECONDS: Final = 30
 CLOSE_SECONDS: Final = 5
@@ -170,13 +170,14 @@ class CompactedTopic:
                 log.info("topic_read_to_end", topic=self._topic.topic, end=end)
             if not reading:
                 self._settled(await consumer.position(self._topic), consumer)
-            # What is already fetched is returned without a pause.
-            await asyncio.sleep(0)
             batch = await self._polled(consumer, answered)
             if reading:
                 snapshot += batch
             elif batch:
+                begun = time.monotonic()
                 self._on_records(batch)
+                # What is fetched already comes without a pause; everybody else gets as much of the loop as this piece took.
+                await asyncio.sleep(time.monotonic() - begun)
 
     def _settled(self, position: int, consumer: AIOKafkaConsumer) -> None:
         self._position = position
