@@ -14,7 +14,7 @@ FETCH := apt-get download -qq -o APT::Sandbox::User=root prometheus
 PROMETHEUS := command -v promtool > /dev/null || test -x .cache/prometheus/usr/bin/promtool || (mkdir -p .cache/prometheus && cd .cache/prometheus \
   && ($(FETCH) || (apt-get update -qq && $(FETCH))) && dpkg -x prometheus_*.deb .) || true
 
-QUICK := not kafka and not registry and not slow and not helm and not prometheus
+QUICK := not kafka and not registry and not slow and not helm and not prometheus and not browser
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
@@ -44,7 +44,7 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 	@$(BIN)/kis-bond demo $(ARGS)
 
 test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
-	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and not helm and not prometheus" $(ARGS)
+	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and not helm and not prometheus and not browser" $(ARGS)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
@@ -96,6 +96,19 @@ helm-test: .venv/dev.stamp  ## the Helm chart under a real Helm, which is built 
 
 chart-readme: .venv/dev.stamp  ## renew the chart's README from the comments of its values
 	@$(BIN)/python -m tests.helm.values_readme
+
+# Chromium drives the tests; the bonds' names and the pictures need a Korean font. Without them the tests say what they left out.
+PAGE_NEEDS := chromium fontconfig fonts-nanum
+.PHONY: page-test page-pictures page-needs
+page-needs: .venv/dev.stamp
+	@(command -v chromium && fc-list :lang=ko | grep .) > /dev/null || \
+	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends $(PAGE_NEEDS) > /dev/null) || echo "$(PAGE_NEEDS) could not be installed"
+
+page-test: page-needs  ## the page at / in a real Chromium
+	@$(BIN)/python -m pytest tests/page $(ARGS)
+
+page-pictures: page-needs  ## renew docs/page-*.png
+	@$(BIN)/python -m tests.page.pictures
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "runtime:" "demo:--extra demo --group build" "dev:--all-extras --group build"; do \

@@ -19,6 +19,7 @@ MARKERS = {
     "crds": "helm",
     "promtool": "prometheus",
     "prometheus": "prometheus",
+    "chromium": "browser",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
 left_out: dict[str, tuple[str, str]] = {}

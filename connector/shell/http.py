@@ -1,4 +1,4 @@
-"""Answers `/livez`, `/readyz`, `/metrics` and `/status`."""
+"""Answers `/livez`, `/readyz`, `/metrics`, `/status` and, with the page that shows it, `/`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiohttp import web
 
 from connector.errors import ConfigurationError
+from connector.page_files import CONTENT_TYPES, INDEX, page_file
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from connector.settings import HttpSettings
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 LONGEST_LINE: Final = 2048
+# The page loads its own files and asks /status, nothing else; its icon is part of it.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PROTECTION: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Observed(Protocol):
@@ -64,6 +79,9 @@ class HttpServer:
 
     def _application(self) -> web.Application:
         application = web.Application()
+        application.on_response_prepare.append(_protect)
+        for name, content_type in CONTENT_TYPES.items():
+            application.router.add_get("/" if name == INDEX else f"/{name}", _page(page_file(name), content_type))
         application.add_routes(
             [
                 web.get("/livez", self._livez),
@@ -87,3 +105,14 @@ class HttpServer:
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._observed.status())
+
+
+def _page(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=content_type, charset="utf-8")
+
+    return answer
+
+
+async def _protect(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(PROTECTION)

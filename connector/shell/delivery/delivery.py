@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from connector.core.avro import TickSchema
-from connector.core.frame import CipherKey, Received
+from connector.core.frame import CipherKey, Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.departure import Departure
@@ -102,6 +102,7 @@ class Delivery:
         self.lanes: list[Lane] = []
         self._requested: frozenset[str] | None = None
         self._waiting_for: str | None = "the first connection to Kafka"
+        self._latest: dict[str, tuple[int, WireRecord]] = {}
         self._source = source
         self._schema = schema
         self._kafka = kafka
@@ -162,6 +163,7 @@ class Delivery:
             self.counts,
         )
         self._sorter.requested, self._sorter.counted_through = self._requested, self._counted_through
+        self._sorter.latest = self._latest
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._assign(group), name="delivery-assign")
@@ -318,6 +320,13 @@ class Delivery:
             log.warning("delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1)
         self._waiting_for = reason
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
+
+    def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
+        """Return when a bond's latest tick of this run was received, in ns, and its columns as KIS sent them; None before the first."""
+        if isin not in self._latest:
+            return None
+        received_ns, record = self._latest[isin]
+        return received_ns, {column["name"]: text for column, text in zip(self._schema.columns, record.columns, strict=False)}
 
     def view(self) -> dict[str, Any]:
         """Return how delivery stands, as /status shows it."""

@@ -32,6 +32,7 @@ class Sorter:
     ) -> None:
         self.requested: frozenset[str] | None = None  # not known before the lists are
         self.counted_through = 0  # frames up to this number are in `counts` already
+        self.latest: dict[str, tuple[int, WireRecord]] = {}  # receive time in ns and record of each bond's latest good tick
         self._width = schema.width
         self._encoder = TickEncoder(schema, prefix)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
@@ -59,12 +60,14 @@ class Sorter:
         at = position(seq, 0)
         unrequested = 0
         is_first_time, received_ms, ages = seq > self.counted_through, origin.received_ms, self._counts.event_ages
+        latest = self.latest if is_first_time else {}  # what is read again is older than what is there
         for record in records:
             tick = encode(record, origin)
             if isinstance(tick, BadTick):
                 self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
             else:
                 isin, timestamp_ms, value = tick
+                latest[isin] = received_ns, record
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
                     if lane.refusals and at in lane.refusals:

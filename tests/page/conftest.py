@@ -1,0 +1,47 @@
+"""A page in a real browser, showing a running connector."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.conftest import started
+from tests.page.chromium import Complaints, browsing, find_chromium
+from tests.page.scene import address, running_connector
+
+REQUIRED = "KIS_BOND_REQUIRE_BROWSER"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Give the path of a Chromium."""
+    return started("Chromium", find_chromium, REQUIRED)
+
+
+@pytest.fixture
+async def browser(chromium):
+    """Give a running browser."""
+    async with browsing(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def connector(browser, tmp_path):
+    """Give a connector that trades forty times a second once something is wanted."""
+    async with running_connector(tmp_path, rate=40) as connector:
+        yield connector
+
+
+@pytest.fixture
+def opened(browser, connector):
+    """Return what opens the page; at the block's end nothing may have been complained of."""
+
+    @asynccontextmanager
+    async def opening(**context):
+        page = await (await browser.new_context(**context)).new_page()
+        page.complaints = Complaints(page)
+        page.set_default_timeout(20_000)
+        await page.goto(address(connector))
+        yield page
+        assert page.complaints == []
+
+    return opening

@@ -1,0 +1,60 @@
+"""Takes the pictures of the page that the documentation shows.
+
+Example:
+  python -m tests.page.pictures
+"""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from connector.cli.demo.kafka import first_bonds
+from tests.kafka.jars import Unavailable
+from tests.page.chromium import browsing, find_chromium
+from tests.page.scene import address, running_connector
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMES = ("light", "dark")
+WINDOW = {"width": 1280, "height": 1180}
+POINTS = 40  # so many prices make a line worth looking at
+SECONDS = 180
+
+
+async def take(folder: Path, points: int = POINTS) -> list[Path]:
+    """Take a picture in light and one in dark and return their paths. Raises Unavailable without a browser."""
+    bonds = first_bonds(9)
+    with tempfile.TemporaryDirectory() as scratch:
+        async with (
+            browsing(find_chromium()) as browser,
+            running_connector(Path(scratch), app_keys=2, environment={"KIS_BOND_KIS__SESSION_CAPACITY": "4"}, rate=30) as connector,
+        ):
+            pages = {scheme: await browser.new_page(color_scheme=scheme, viewport=WINDOW) for scheme in SCHEMES}
+            for page in pages.values():
+                await page.goto(address(connector))
+            connector.write("treasury-desk", {"instruments": bonds[:6], "priority": 7})
+            connector.write("research", {"instruments": bonds[3:]})
+            connector.write("typo", {"instruments": ["KR103502GD32"]})
+            return [await _take(page, folder / f"page-{scheme}.png", points) for scheme, page in pages.items()]
+
+
+async def _take(page: Page, path: Path, points: int) -> Path:
+    """Wait until the first bond has a line of so many prices, and take the picture."""
+    await page.wait_for_function(
+        "points => (document.querySelector('polyline')?.getAttribute('points') ?? '').split(' ').length >= points",
+        arg=points,
+        timeout=SECONDS * 1000,
+    )
+    await expect(page.locator("#list-rows")).to_contain_text("Refused")
+    await page.screenshot(path=path)
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        for taken in asyncio.run(take(DOCS)):
+            sys.stdout.write(f"{taken}\n")
+    except Unavailable as reason:
+        sys.exit(f"No pictures were taken: {reason}.")

@@ -1,0 +1,216 @@
+"""The page at `/` in a real browser, beside a running connector."""
+
+import re
+import signal
+
+import pytest
+from playwright.async_api import expect
+
+from connector.cli.demo.kafka import first_bonds
+from tests.page.chromium import violations
+
+BONDS = first_bonds(5)
+SAMPLE, SAMPLE_NAME = BONDS[0], "국고03250-5303(23-2)"
+HIDE = (
+    "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s}); document.dispatchEvent(new Event('visibilitychange'))"
+)
+PRICE = re.compile(r"^\d{1,2},\d{3}(\.\d+)?$")
+MOVED = re.compile(r"\S+ \S+ \S+")  # three points
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+def row(page, section, text):
+    """Return the rows of a section that hold a text."""
+    return page.locator(f"#{section} tbody tr").filter(has_text=text)
+
+
+async def test_what_status_says_is_shown(connector, opened):
+    """Session, bond, prices, both sums, list and event are on the page within seconds of happening."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened() as page:
+        await expect(page.locator("#readiness")).to_have_text("Ready")
+        await expect(row(page, "sessions", "Connected")).to_contain_text("5 of 41")
+        bond = row(page, "instruments", SAMPLE)
+        await expect(bond).to_contain_text("Active")
+        await expect(bond.locator("td").nth(2)).to_have_text(PRICE)
+        await expect(bond.locator("polyline")).to_have_attribute("points", MOVED)
+        await expect(row(page, "lists", "desk")).to_contain_text("Accepted")
+        await expect(row(page, "events", "Session up")).to_contain_text("slot 0")
+        await expect(page.locator("#frames-verdict")).to_contain_text("holds")
+        await expect(page.locator("#ticks-verdict")).to_contain_text("holds")
+        await expect(page.locator("#frames dd").first).not_to_have_text("0")
+
+
+async def test_a_price_is_shown_as_kis_sent_it(connector, opened):
+    """Price, change, yield and volume are the digits of the last record, grouped and nothing else."""
+    connector.kis.rate = 0
+    connector.write("desk", {"instruments": [SAMPLE]})
+    await connector.until_state("ACTIVE", [SAMPLE])
+    (record,) = await connector.kis.emit_ticks(SAMPLE)
+    columns = record.split("^")
+    async with opened() as page:
+        cells = row(page, "instruments", SAMPLE).locator("td")
+        await expect(cells.nth(2)).to_have_text(re.compile(r"\d"))
+        shown = [text.replace(",", "") for text in await cells.all_text_contents()]
+    assert shown[2] == columns[6]
+    assert columns[4].lstrip("-") in shown[3]
+    assert shown[4:7] == [columns[12], columns[7], columns[16]]
+    assert shown[7].replace(":", "") == columns[2]
+
+
+async def test_korean_names_are_marked_as_korean(connector, opened):
+    """A bond's name arrives whole and is told to screen readers as Korean, within an English page."""
+    connector.write("desk", {"instruments": [SAMPLE]})
+    async with opened() as page:
+        name = page.get_by_text(SAMPLE_NAME, exact=True)
+        await expect(name).to_have_attribute("lang", "ko")
+        await expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+async def test_a_subscription_change_appears_without_a_reload(connector, opened):
+    """A bond comes and goes with its control record, a refused record shows why, and the page is the one that was opened."""
+    async with opened() as page:
+        await expect(page.locator("#instruments tbody")).to_contain_text("No bond is wanted")
+        await page.evaluate("window.isTheSame = true")
+        connector.write(SAMPLE, {})
+        await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
+        await expect(page.locator("#announcements")).to_contain_text("is active")
+        connector.write("desk", {"instruments": ["KR0000000000"]})
+        await expect(row(page, "lists", "desk")).to_contain_text("Refused")
+        await expect(row(page, "lists", "desk")).to_contain_text("KR0000000000")
+        connector.write(SAMPLE, None)
+        await expect(row(page, "instruments", SAMPLE)).to_have_count(0)
+        assert await page.evaluate("window.isTheSame")
+
+
+async def test_a_connector_that_stopped_is_told_until_it_answers_again(connector, opened):
+    """A connector that does not answer is told in words, on the page and to screen readers, and so is its return."""
+    async with opened() as page:
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await connector.end()
+        await expect(page.locator("#silence")).to_contain_text("The connector does not answer (no connection). What is shown is from")
+        await expect(page.locator("#announcements")).to_contain_text("does not answer")
+        await expect(page.locator("#connection")).to_have_text("Not answering")
+        await expect(page.locator("#readiness")).to_have_text("Unknown")
+        await connector.start()
+        await expect(page.locator("#silence")).to_be_hidden()
+        await expect(page.locator("#announcements")).to_contain_text("answers again")
+        await expect(page.locator("#connection")).to_have_text("Live")
+        page.complaints.expect_silence()
+
+
+async def test_a_connector_that_hangs_is_told(connector, opened):
+    """A connector that takes the request and says nothing counts as not answering after three seconds."""
+    async with opened() as page:
+        await expect(page.locator("#connection")).to_have_text("Live")
+        connector.process.send_signal(signal.SIGSTOP)
+        try:
+            await expect(page.locator("#silence")).to_contain_text("no answer within 3 s")
+        finally:
+            connector.process.send_signal(signal.SIGCONT)
+        await expect(page.locator("#silence")).to_be_hidden()
+
+
+async def test_a_hidden_tab_asks_nothing(connector, opened):
+    """In ten seconds a hidden tab asks for nothing; shown again, it asks at once and once a second."""
+    async with opened() as page:
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await page.clock.install()
+        await page.reload()
+        await expect(page.locator("#connection")).to_have_text("Live")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.evaluate(HIDE % "true")
+        await page.clock.run_for(10_000)
+        assert asked == []
+        await page.evaluate(HIDE % "false")
+        async with page.expect_response("**/status"):
+            await page.clock.run_for(1)
+        async with page.expect_response("**/status"):
+            await page.clock.run_for(1000)
+
+
+async def test_status_is_the_only_source(connector, opened):
+    """The page asks the connector alone, and of it only its own files and /status."""
+    connector.write("desk", {"instruments": [SAMPLE]})
+    async with opened() as page:
+        await expect(page.locator("#connection")).to_have_text("Live")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.reload()
+        await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
+    base = f"http://127.0.0.1:{connector.port}/"
+    assert set(asked) - {url for url in asked if url.startswith("data:")} == {base, f"{base}page.css", f"{base}page.js", f"{base}status"}
+
+
+async def test_text_is_never_markup(connector, opened):
+    """A bond's name and a list's name that look like markup are shown as they are."""
+    connector.kis.rate = 0
+    connector.write(MARKUP, {"instruments": [SAMPLE]})
+    await connector.until_state("ACTIVE", [SAMPLE])
+    (record,) = await connector.kis.emit_ticks(SAMPLE)
+    await connector.kis.emit(f"0|H0BJCNT0|001|{record.replace(SAMPLE_NAME, MARKUP)}")
+    async with opened() as page:
+        await expect(row(page, "instruments", SAMPLE).locator("th")).to_contain_text(MARKUP)
+        await expect(row(page, "lists", MARKUP)).to_have_count(1)
+        assert await page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(connector, opened, scheme):
+    """axe-core finds no violation, contrast included, in light and in dark, with good and bad states on show, answering or not."""
+    connector.write("desk", {"instruments": BONDS})
+    connector.write("wrong", b"{")
+    async with opened(color_scheme=scheme) as page:
+        await expect(row(page, "instruments", SAMPLE).locator("polyline")).to_have_attribute("points", MOVED)
+        await expect(row(page, "lists", "wrong")).to_contain_text("Refused")
+        assert await violations(page) == {}
+        await connector.end()
+        await expect(page.locator("#silence")).to_be_visible()
+        assert await violations(page) == {}
+        page.complaints.expect_silence()
+
+
+async def test_light_and_dark_differ(opened):
+    """The page follows the reader's colour scheme."""
+    colours = {}
+    for scheme in ("light", "dark"):
+        async with opened(color_scheme=scheme) as page:
+            colours[scheme] = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colours == {"light": "rgb(244, 246, 249)", "dark": "rgb(16, 21, 28)"}
+
+
+async def test_the_keyboard_reaches_everything(connector, opened):
+    """Tab reaches the skip link first, then every link and every table that scrolls, each with a visible focus."""
+    async with opened() as page:
+        wanted = await page.locator("a[href], [tabindex='0']").count()
+        reached = []
+        for _ in range(wanted):
+            await page.keyboard.press("Tab")
+            reached.append(
+                await page.evaluate(
+                    """() => { const at = document.activeElement; const style = getComputedStyle(at);
+                    return [at.outerHTML.slice(0, 60), style.outlineStyle, at.getBoundingClientRect().left >= 0] }"""
+                )
+            )
+        assert len({html for html, _, _ in reached}) == wanted
+        assert "Skip to the content" in reached[0][0]
+        assert all(outline == "solid" and is_in_view for _, outline, is_in_view in reached)
+
+
+async def test_the_skip_link_leads_to_the_content(opened):
+    """Enter on the skip link moves the focus behind the navigation."""
+    async with opened() as page:
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.closest('section')?.id") == "sessions"
+
+
+async def test_a_narrow_window_scrolls_one_way_only(connector, opened):
+    """At 320 pixels, or at four times the zoom, only the tables scroll sideways."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened(viewport={"width": 320, "height": 640}) as page:
+        await expect(row(page, "instruments", SAMPLE).locator("polyline")).to_have_attribute("points", MOVED)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 320
