@@ -14,11 +14,18 @@ FETCH := apt-get download -qq -o APT::Sandbox::User=root prometheus
 PROMETHEUS := command -v promtool > /dev/null || test -x .cache/prometheus/usr/bin/promtool || (mkdir -p .cache/prometheus && cd .cache/prometheus \
   && ($(FETCH) || (apt-get update -qq && $(FETCH))) && dpkg -x prometheus_*.deb .) || true
 
-QUICK := not kafka and not registry and not slow and not helm and not prometheus and not browser
+# What builds and runs the image, and the Kafka it talks to; nothing is installed where all of it is there.
+ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-compose:docker-compose mvn:maven java:default-jre-headless; do \
+    PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
+  test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
+
+# Tests with a target of their own: they need more than Python, Java and Maven.
+ELSEWHERE := not helm and not prometheus and not browser and not docker
+QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test operations-test metrics-page fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,7 +51,7 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 	@$(BIN)/kis-bond demo $(ARGS)
 
 test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
-	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and not helm and not prometheus and not browser" $(ARGS)
+	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and $(ELSEWHERE)" $(ARGS)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
@@ -84,6 +91,10 @@ operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook and pages of met
 metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' definitions
 	@$(BIN)/python -m tests.operations.metrics_page
 
+image-test: .venv/dev.stamp  ## the image, built and run on a real Docker engine, and compose.yaml; as root where no engine answers
+	@$(ENGINE)
+	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
 
@@ -111,9 +122,10 @@ page-pictures: page-needs  ## renew docs/page-*.png
 	@$(BIN)/python -m tests.page.pictures
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
-	@for set in "runtime:" "demo:--extra demo --group build" "dev:--all-extras --group build"; do \
+	@for set in "build:--group build" "runtime:pyproject.toml" "demo:--extra demo --group build pyproject.toml" \
+	    "dev:--all-extras --group build pyproject.toml"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
-	    $${set#*:} pyproject.toml -o requirements/$${set%%:*}.txt; done
+	    $${set#*:} -o requirements/$${set%%:*}.txt; done
 
 clean:  ## remove what the targets made
 	rm -rf .venv .cache .coverage* .mypy_cache .pytest_cache .ruff_cache

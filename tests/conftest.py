@@ -20,6 +20,8 @@ MARKERS = {
     "promtool": "prometheus",
     "prometheus": "prometheus",
     "chromium": "browser",
+    "docker": "docker",
+    "compose": "docker",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
 left_out: dict[str, tuple[str, str]] = {}

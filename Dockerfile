@@ -1,0 +1,44 @@
+# The connector, and every other command of kis-bond: docker build --tag kis-bond-connector .
+#
+# Behind a package mirror: --secret id=pip.conf,src=$HOME/.config/pip/pip.conf (read while packages are installed, kept in no layer).
+# The base needs Python 3.11 or later with venv, and the time zone database; the locked packages need glibc.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+# A base without time zones fails here, not at the first log line.
+RUN ["python3", "-c", "import zoneinfo; zoneinfo.ZoneInfo('Asia/Seoul')"]
+RUN ["python3", "-m", "venv", "/build"]
+RUN ["python3", "-m", "venv", "--without-pip", "/opt/kis-bond"]
+RUN ["install", "--directory", "--mode=0700", "/volume/data"]
+WORKDIR /src
+COPY requirements/ requirements/
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all:
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    ["/build/bin/pip", "install", "--requirement", "requirements/build.txt"]
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    ["/build/bin/pip", "--python", "/opt/kis-bond/bin/python3", "install", "--requirement", "requirements/runtime.txt"]
+COPY . .
+ENV PIP_REQUIRE_HASHES=0 PIP_NO_INDEX=1
+RUN ["/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheel", "."]
+RUN ["/build/bin/pip", "--python", "/opt/kis-bond/bin/python3", "install", "--no-deps", "--find-links", "/wheel", "kis-bond-connector"]
+
+FROM ${BASE}
+COPY --from=build /opt/kis-bond /opt/kis-bond
+COPY --from=build --chown=65532:65532 /volume/ /
+ENV PATH=/opt/kis-bond/bin:$PATH \
+    KIS_BOND_HTTP__HOST=0.0.0.0 \
+    KIS_BOND_JOURNAL__PATH=/data/journal.db
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python3", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('KIS_BOND_HTTP__PORT', 8080)), timeout=4); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["kis-bond"]
+CMD ["run"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="kis-bond-connector" \
+      org.opencontainers.image.description="Korea Investment & Securities bond trade ticks (H0BJCNT0) as an Avro stream in Kafka" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,91 @@
+"""The engine, the image as built from this checkout, and the figures that a run prints."""
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from connector import __version__
+from tests.conftest import started
+from tests.image import base
+from tests.image.engine import ROOT, Engine, engine
+from tests.kafka.jars import Unavailable
+
+REQUIRED = "KIS_BOND_REQUIRE_DOCKER"
+IMAGE = "kis-bond-connector"
+REVISION = "0123456789abcdef"
+# A comment in pip's configuration, as a password there would be; no layer may hold it.
+CANARY = "canary-4b1d0c6e"
+figures: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Engine]:
+    """Give a Docker engine; one that had to be started is stopped at the end."""
+    with ExitStack() as stack:
+        yield started("a Docker engine", lambda: stack.enter_context(engine()), REQUIRED)
+
+
+@pytest.fixture(scope="session")
+def image(docker, tmp_path_factory) -> str:
+    """Build the image from this checkout and return its name. On an engine of our own the base is made here, as nothing can be pulled."""
+    began = time.monotonic()
+    if docker.is_own:
+        started("the image's base", lambda: base.make(docker), REQUIRED)
+        figures["base ready after"] = f"{time.monotonic() - began:.1f} s"
+        began = time.monotonic()
+    configuration = tmp_path_factory.mktemp("pip") / "pip.conf"
+    configuration.write_text(_pip_configuration(docker))
+    proxies = [name for name in os.environ if re.fullmatch("(https?|no)_proxy", name, re.IGNORECASE)]
+    docker.docker(
+        *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", IMAGE),
+        *(each for name in proxies for each in ("--build-arg", name)),
+        *("--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={REVISION}", str(ROOT)),
+    )
+    figures["image built in"] = f"{time.monotonic() - began:.1f} s"
+    size, of_base = (json.loads(docker.docker("image", "inspect", each))[0]["Size"] for each in (IMAGE, base.name()))
+    figures["image"] = f"{size / 1e6:.0f} MB, {(size - of_base) / 1e6:.0f} MB of it on top of its base"
+    return IMAGE
+
+
+def _pip_configuration(docker: Engine) -> str:
+    """Return this machine's own way to its package index, as a configuration file that holds inside a build too."""
+    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
+    parser = configparser.RawConfigParser()
+    parser.add_section("global")
+    for key, value in re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", said, re.MULTILINE):
+        if key in {"index-url", "extra-index-url", "trusted-host", "default-timeout", "proxy"}:
+            parser.set("global", key, value)
+    if docker.is_own:
+        parser.set("global", "cert", str(base.CERTIFICATES))
+    lines = [f"# {CANARY}", "[global]", *(f"{key} = {value}" for key, value in parser.items("global"))]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def compose() -> list[str]:
+    """Return the command that is Docker Compose here."""
+    return started("Docker Compose", _find_compose, REQUIRED)
+
+
+def _find_compose() -> list[str]:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
+            return command
+    raise Unavailable("neither the plugin nor docker-compose is on the PATH")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what was measured."""
+    if figures:
+        terminalreporter.section("image")
+        for name, figure in figures.items():
+            terminalreporter.line(f"{name}: {figure}")

@@ -1,0 +1,134 @@
+"""compose.yaml: understood by Compose, true to the files it mounts, and started as far as local images go."""
+
+import json
+import re
+import subprocess
+import urllib.parse
+
+import pytest
+import yaml
+
+from connector.core.avro import TickSchema, decode
+from connector.schema_files import bond_tick
+from tests.image.engine import ROOT, run
+from tests.image.test_image import answer, wait_for
+from tests.kafka.process import free_ports
+from tests.kafka.reader import read_all
+
+FILE = ROOT / "compose.yaml"
+LOCAL = ("simulator", "topics", "subscriptions", "connector")
+PROJECT = "kis-bond-connector-test"
+
+
+@pytest.fixture(scope="module")
+def services(compose):
+    """Return the services as Compose reads them."""
+    return yaml.safe_load(run([*compose, "--file", str(FILE), "config"]))["services"]
+
+
+def test_compose_refuses_what_it_does_not_know(compose, tmp_path):
+    """Compose checks names: a misspelt one is an error, so that reading the file says something about it."""
+    misspelt = tmp_path / "compose.yaml"
+    misspelt.write_text(FILE.read_text().replace("healthcheck:", "healthchek:", 1))
+    assert misspelt.read_text() != FILE.read_text()
+    assert subprocess.run([*compose, "--file", str(misspelt), "config"], capture_output=True, check=False).returncode != 0
+
+
+def test_all_that_was_promised_is_there(services):
+    """Kafka, registry, simulator, topics, a first list, connector, Prometheus and Grafana are one `docker compose up`."""
+    assert set(services) == {"kafka", "registry", *LOCAL, "prometheus", "grafana"}
+
+
+def test_what_is_mounted_exists(services):
+    """Each file and folder that a service mounts is in the repository."""
+    mounted = re.findall(r"^\s+- \./([^:\s]+):", FILE.read_text(), re.MULTILINE)
+    assert len(mounted) == 5
+    assert [path for path in mounted if not (ROOT / path).exists()] == []
+
+
+def test_ports_are_open_to_this_machine_only(services):
+    """No service asks for a password, so each port is bound to the loopback."""
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == 5
+    assert [port for port in ports if (port["host_ip"] if isinstance(port, dict) else port.split(":")[0]) != "127.0.0.1"] == []
+
+
+def test_images_are_pinned(services):
+    """Each image of others has a version."""
+    others = [service["image"] for name, service in services.items() if name not in LOCAL]
+    assert [image for image in others if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_ours_are_hardened(services):
+    """Each container of our image has a read-only root, no capabilities and no way to new privileges."""
+    for name in LOCAL:
+        assert (services[name]["read_only"], services[name]["cap_drop"]) == (True, ["ALL"])
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_addresses_name_services(services):
+    """Prometheus, Grafana and the connector are pointed at services and ports that the file has."""
+    [scraped] = yaml.safe_load((ROOT / "compose/prometheus.yaml").read_text())["scrape_configs"]
+    [source] = yaml.safe_load((ROOT / "compose/grafana-datasource.yaml").read_text())["datasources"]
+    settings = services["connector"]["environment"]
+    addresses = [
+        *scraped["static_configs"][0]["targets"],
+        urllib.parse.urlsplit(source["url"]).netloc,
+        settings["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"],
+        *(urllib.parse.urlsplit(value).netloc for value in settings.values() if "://" in str(value)),
+    ]
+    listening = {"connector:8080", "prometheus:9090", "kafka:9092", "registry:8080", "simulator:9443", "simulator:21000"}
+    assert set(addresses) == listening
+    command = services["simulator"]["command"]
+    assert {command[command.index("--rest-port") + 1], command[command.index("--ws-port") + 1]} == {"9443", "21000"}
+
+
+def test_our_services_start_as_composed(*, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path):
+    """Compose starts simulator, topics, first list and connector in order; ticks in the registry's framing arrive; the stop is clean."""
+    port, rest, feed = free_ports(3)
+    moved = {
+        "kafka:9092": kafka.bootstrap_servers,
+        "http://registry:8080/apis/ccompat/v7": registry_url,
+        "simulator:9443": f"127.0.0.1:{rest}",
+        "simulator:21000": f"127.0.0.1:{feed}",
+        '"9443"': f'"{rest}"',
+        '"21000"': f'"{feed}"',
+        "0.0.0.0": "127.0.0.1",
+    }
+    names = {f"KIS_BOND_TOPICS__{part.upper()}": getattr(topic_names, part) for part in topic_names.__slots__}
+    file = tmp_path / "compose.yaml"
+    file.write_text(_local(services, moved, names | {"KIS_BOND_HTTP__PORT": str(port)}))
+    composed = [*compose, "--file", str(file), "--project-name", PROJECT]
+    try:
+        run([*composed, "up", "--detach"], env=docker.environment)
+        records = wait_for("ticks", lambda: _records(kafka, topic_names))
+        assert {record.value[0] for record in records} == {0}
+        assert decode(records[0].value, TickSchema(bond_tick()))["STND_ISCD"] in {"KR103502GD31", "KR103502GA34"}
+        wait_for("readiness", lambda: answer(port, "/readyz") == 200)
+        container = run([*composed, "ps", "--quiet", "connector"], env=docker.environment).strip()
+        run([*composed, "stop"], env=docker.environment)
+        state = json.loads(docker.docker("inspect", container))[0]["State"]
+        assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+    finally:
+        run([*composed, "down", "--volumes", "--timeout", "40"], env=docker.environment)
+
+
+def _local(services, moved, environment):
+    """Return a file with our services alone, on the host's network and at other addresses; everything else stays as it was."""
+    kept = {name: dict(services[name]) for name in LOCAL}
+    for service in kept.values():
+        for gone in ("build", "ports", "networks"):
+            service.pop(gone, None)
+        service["network_mode"] = "host"
+        service["depends_on"] = {name: condition for name, condition in service.get("depends_on", {}).items() if name in LOCAL}
+        service["environment"] = service.get("environment", {}) | environment
+    text = json.dumps({"services": kept, "volumes": {"journal": {}}})
+    for before, after in moved.items():
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+def _records(kafka, topic_names):
+    # Compose returned from `up`, so the topics are there.
+    return read_all(kafka.bootstrap_servers, topic_names.ticks)
