@@ -185,11 +185,17 @@ function showTroubles(status) {
 }
 
 function showSessions(status) {
-  rows("session-rows", ["", "", "", "number", "when", "text"], Object.entries(status.slots), (cells, slot, record) => {
+  const names = {}; // slot to the bonds KIS confirmed on it
+  for (const [isin, record] of Object.entries(status.instruments)) {
+    if (record.state === "ACTIVE") (names[record.slot] ??= []).push(status.last_ticks[isin]?.BOND_ISNM || isin);
+  }
+  rows("session-rows", ["", "", "", "", "when", "text"], Object.entries(status.slots), (cells, slot, record) => {
     say(cells[0], slot);
     state(cells[1], record.state);
     say(cells[2], record.owner ?? "nobody");
-    say(cells[3], `${record.registered} of ${record.capacity}`);
+    const registrations = part(cells[3], "details", "registrations");
+    say(part(registrations, "summary", "count"), `${record.registered} of ${record.capacity}`);
+    say(part(registrations, "p", "bonds"), names[slot]?.join(", ") ?? "none confirmed");
     say(cells[4], kst(record.since));
     say(cells[5], joined(record.code, record.message));
   }, "No session is known yet.");
@@ -200,7 +206,7 @@ function showInstruments(status) {
   const counts = {};
   for (const [, record] of instruments) counts[record.state] = (counts[record.state] ?? 0) + 1;
   say(byId("instruments-summary"), [`${instruments.length} wanted`, ...Object.entries(counts).map(([name, count]) => `${count} ${words(name).toLowerCase()}`)].join(" · "));
-  const classes = ["", "", "number", "number", "number", "number", "number", "number", "when", "", "text"];
+  const classes = ["", "", "number", "number", "number", "number", "number", "number", "when", "", "lists"];
   rows("instrument-rows", classes, instruments, (cells, isin, record) => {
     const tick = status.last_ticks[isin];
     say(part(cells[0], "span", "bond"), tick?.BOND_ISNM || isin);

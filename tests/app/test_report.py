@@ -1,6 +1,7 @@
 """What a connector says of itself."""
 
 import json
+from datetime import datetime
 
 from connector.core.isin import with_check_digit
 
@@ -22,4 +23,26 @@ async def test_missing_topics_are_not_ready_and_say_what_to_do(deploy):
         assert (await own.ask("/livez"))[0] == 200
         own.create_topics()
         await own.until_ready()
+        assert await own.end() == 0
+
+
+async def test_status_has_the_last_tick_of_each_wanted_bond(deploy):
+    """The last tick is told with the digits KIS sent and the time it came, until nobody wants the bond; one without a tick is left out."""
+    async with deploy() as own:
+        own.write("desk", {"instruments": [A, B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        *_, record = await own.kis.emit_ticks(A, 3)
+        await own.until_delivered()
+        _, status = await own.ask("/status")
+        assert set(status["last_ticks"]) == {A}
+        tick, columns = status["last_ticks"][A], record.split("^")
+        assert (tick["BOND_ISNM"], tick["STCK_PRPR"], tick["ACML_VOL"]) == (columns[1], columns[6], columns[16])
+        assert datetime.fromisoformat(tick["received_at"]) > datetime.fromisoformat(status["started_at"])
+        own.write("desk", {"instruments": [B]})
+
+        async def gone():
+            return A not in (await own.ask("/status"))[1]["last_ticks"]
+
+        await own.until(gone)
         assert await own.end() == 0

@@ -10,6 +10,7 @@ from tests.shell.test_http import Observed, ask
 
 REQUESTS = {
     "POST": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    "POST to the page": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
     "DELETE": b"DELETE /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
     "TRACE": b"TRACE /status HTTP/1.1\r\nHost: a\r\n\r\n",
     "method never seen": b"BREW /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -17,6 +18,8 @@ REQUESTS = {
     "path of parents": b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
     "encoded path of parents": b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
     "path of 100 kilobytes": b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
+    "query of 100 kilobytes": b"GET /status?%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
+    "file beside the page's": b"GET /page.js/../../page_files.py HTTP/1.1\r\nHost: a\r\n\r\n",
     "header of 100 kilobytes": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
     "NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
     "line break in a header": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX\r\n: y\r\n\r\n",
@@ -60,13 +63,15 @@ async def test_a_bad_request_is_the_clients_fault(server, name):
 
 
 async def test_clients_that_say_nothing_hold_up_nobody(server):
-    """Two hundred clients that send half a request, or read no answer, keep no other from being answered at once."""
+    """Three hundred clients that send half a request, or read no answers, keep no other from being answered at once."""
+    unread = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50, b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 200
     writers = []
-    for number in range(200):
+    for number in range(300):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"GET /metrics HT" if number % 2 else b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        writer.write((b"GET /metrics HT", *unread)[number % 3])
         writers.append(writer)
     async with asyncio.timeout(2):
         assert (await ask(server, "/livez"))[0] == 200
+        assert (await ask(server, "/status"))[0] == 200
     for writer in writers:
         writer.close()

@@ -18,23 +18,24 @@ from tests.page.scene import address, running_connector
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMES = ("light", "dark")
-WINDOW = {"width": 1280, "height": 1180}
+WINDOW = {"width": 1280, "height": 800}
+LOOKS = {"KIS_BOND_KIS__SESSION_CAPACITY": "3", "KIS_BOND_REPLICAS__NAME": "kis-bond-connector-0"}
 POINTS = 40  # so many prices make a line worth looking at
 SECONDS = 180
 
 
 async def take(folder: Path, points: int = POINTS) -> list[Path]:
     """Take a picture in light and one in dark and return their paths. Raises Unavailable without a browser."""
-    bonds = first_bonds(9)
+    bonds = first_bonds(7)
     with tempfile.TemporaryDirectory() as scratch:
         async with (
             browsing(find_chromium()) as browser,
-            running_connector(Path(scratch), app_keys=2, environment={"KIS_BOND_KIS__SESSION_CAPACITY": "4"}, rate=30) as connector,
+            running_connector(Path(scratch), app_keys=2, environment=LOOKS, rate=30) as connector,
         ):
             pages = {scheme: await browser.new_page(color_scheme=scheme, viewport=WINDOW) for scheme in SCHEMES}
             for page in pages.values():
                 await page.goto(address(connector))
-            connector.write("treasury-desk", {"instruments": bonds[:6], "priority": 7})
+            connector.write("treasury-desk", {"instruments": bonds[:5], "priority": 7})
             connector.write("research", {"instruments": bonds[3:]})
             connector.write("typo", {"instruments": ["KR103502GD32"]})
             return [await _take(page, folder / f"page-{scheme}.png", points) for scheme, page in pages.items()]
@@ -48,7 +49,7 @@ async def _take(page: Page, path: Path, points: int) -> Path:
         timeout=SECONDS * 1000,
     )
     await expect(page.locator("#list-rows")).to_contain_text("Refused")
-    await page.screenshot(path=path)
+    await page.screenshot(path=path, full_page=True)
     return path
 
 

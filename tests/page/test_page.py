@@ -181,9 +181,12 @@ async def test_light_and_dark_differ(opened):
 
 
 async def test_the_keyboard_reaches_everything(connector, opened):
-    """Tab reaches the skip link first, then every link and every table that scrolls, each with a visible focus."""
+    """Tab reaches the skip link first, then every link, table and slot's bonds, each with a visible focus; Enter opens the bonds."""
+    connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
-        wanted = await page.locator("a[href], [tabindex='0']").count()
+        await expect(page.locator("#sessions summary")).to_have_text("1 of 41")
+        await expect(row(page, "events", "Session up")).to_have_count(1)
+        wanted = await page.locator("a[href], summary, [tabindex='0']").count()
         reached = []
         for _ in range(wanted):
             await page.keyboard.press("Tab")
@@ -196,6 +199,9 @@ async def test_the_keyboard_reaches_everything(connector, opened):
         assert len({html for html, _, _ in reached}) == wanted
         assert "Skip to the content" in reached[0][0]
         assert all(outline == "solid" and is_in_view for _, outline, is_in_view in reached)
+        await page.locator("#sessions summary").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#sessions details")).to_contain_text(SAMPLE_NAME)
 
 
 async def test_the_skip_link_leads_to_the_content(opened):

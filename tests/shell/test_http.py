@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from connector.errors import ConfigurationError
+from connector.page_files import page_file
 from connector.settings import HttpSettings
 from connector.shell.http import HttpServer
 
@@ -72,6 +73,31 @@ async def test_metrics_and_status_are_served(server):
 async def test_anything_else_is_refused(server, method, path):
     """Other methods, paths and very long lines are answered 4xx."""
     assert 400 <= (await ask(server, path, method))[0] < 500
+
+
+@pytest.mark.parametrize(("path", "content_type"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")])
+async def test_the_page_and_its_files_are_served(server, path, content_type):
+    """The page is UTF-8 and comes as what it is."""
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, f"{content_type}; charset=utf-8")
+        assert await answer.text() == page_file(path.removeprefix("/") or "index.html")
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/status", "/metrics", "/none"])
+async def test_every_answer_is_protected(server, path):
+    """No answer is kept, guessed at, framed or embedded elsewhere, and the page may load and ask nothing but its own server."""
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+        headers = answer.headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy == {
+        **dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'"),
+        **dict.fromkeys(("script-src", "style-src", "connect-src"), "'self'"),
+        "img-src": "data:",
+    }
 
 
 async def test_a_slow_client_holds_up_nobody(server):

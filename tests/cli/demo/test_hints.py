@@ -25,7 +25,7 @@ def test_commands_are_as_the_program_was_called(monkeypatch, settings, tmp_path)
     lines = hints.of(settings, tmp_path, 8081, own_topics=False)
     assert lines[1] == "  export KIS_BOND_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:1234"
     assert lines[2] == "  .venv/bin/kis-bond subs add KR103502GA34"
-    assert "http://127.0.0.1:8081/status" in lines[-1]
+    assert "http://127.0.0.1:8081/" in lines[-1]
 
 
 def test_run_as_a_module(monkeypatch, settings, tmp_path):

@@ -238,3 +238,19 @@ async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeyp
 def test_the_schema_is_json():
     """The schema's text is what a registry is given."""
     assert json.loads(SCHEMA.text)["name"] == "BondTick"
+
+
+async def test_the_last_tick_of_a_bond_can_be_looked_up(start):
+    """A bond's last tick is its columns as KIS sent them and its receive time, also after the producer side began again."""
+    rig = await start()
+    assert rig.delivery.last_tick(ISINS[0]) is None
+    last = frame(record(ISINS[0], accumulated=2))
+    await rig.deliver(frame(record(ISINS[0], accumulated=1)), last)
+    received_ns, columns = rig.delivery.last_tick(ISINS[0])
+    assert received_ns == last.received_ns
+    assert (columns["STND_ISCD"], columns["ACML_VOL"], len(columns)) == (ISINS[0], "2", SCHEMA.width)
+    rig.task.cancel()
+    await asyncio.wait([rig.task])
+    rig.task = asyncio.create_task(rig.delivery.run())
+    await rig.deliver(frame(record(ISINS[1])))
+    assert rig.delivery.last_tick(ISINS[0]) == (received_ns, columns)

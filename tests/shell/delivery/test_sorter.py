@@ -121,3 +121,16 @@ def test_the_age_of_a_trade_is_counted_once(sorter):
     sorter.place(1, sent)
     traded_ms = next(each.timestamp for lane in sorter.ticks for _, each in lane.records())
     assert sorter.counts.event_ages == {(sent.received_ns // 1_000_000 - traded_ms) // 1000: 2}
+
+
+def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
+    """Of each bond the latest tick is kept with its receive time; a bad record is none, and an older frame read again changes nothing."""
+    first, second = frame(record(ISINS[0], accumulated=1), record(ISINS[1])), frame(record(ISINS[0], accumulated=2))
+    sorter.place(1, first)
+    sorter.place(2, second)
+    sorter.place(3, frame(record(ISINS[0], price="1e9")))
+    sorter.place(1, first, [lane_of(sorter, ISINS[0])])
+    assert {isin: (received_ns, kept.text) for isin, (received_ns, kept) in sorter.latest.items()} == {
+        ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2)),
+        ISINS[1]: (first.received_ns, record(ISINS[1])),
+    }
