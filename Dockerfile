@@ -36,7 +36,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python3", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('KIS_BOND_HTTP__PORT', 8080)), timeout=4); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["kis-bond"]
 CMD ["run"]
-ARG VERSION=unknown
+ARG VERSION=0.1.0
+# The commit it was built from: --build-arg REVISION=$(git rev-parse HEAD)
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="kis-bond-connector" \
       org.opencontainers.image.description="Korea Investment & Securities bond trade ticks (H0BJCNT0) as an Avro stream in Kafka" \

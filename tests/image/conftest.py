@@ -13,7 +13,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from connector import __version__
 from tests.conftest import started
 from tests.image import base
 from tests.image.engine import ROOT, Engine, engine
@@ -48,12 +47,19 @@ def image(docker, tmp_path_factory) -> str:
     docker.docker(
         *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", IMAGE),
         *(each for name in proxies for each in ("--build-arg", name)),
-        *("--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={REVISION}", str(ROOT)),
+        *("--build-arg", f"REVISION={REVISION}", str(ROOT)),
     )
     figures["image built in"] = f"{time.monotonic() - began:.1f} s"
-    size, of_base = (json.loads(docker.docker("image", "inspect", each))[0]["Size"] for each in (IMAGE, base.name()))
-    figures["image"] = f"{size / 1e6:.0f} MB, {(size - of_base) / 1e6:.0f} MB of it on top of its base"
+    figures["image"] = f"{_megabytes(docker, IMAGE):.0f} MB"
+    if docker.is_own:
+        figures["image"] += f", {_megabytes(docker, base.name()):.0f} MB of it its base"
+        docker.docker("image", "prune", "--force")  # the image of the checkout's earlier state
     return IMAGE
+
+
+def _megabytes(docker: Engine, name: str) -> float:
+    size: int = json.loads(docker.docker("image", "inspect", name))[0]["Size"]
+    return size / 1e6
 
 
 def _pip_configuration(docker: Engine) -> str:

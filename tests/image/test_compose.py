@@ -4,16 +4,21 @@ import json
 import re
 import subprocess
 import urllib.parse
+import urllib.request
+import uuid
 
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from connector.core.avro import TickSchema, decode
 from connector.schema_files import bond_tick
+from tests.conftest import started
 from tests.image.engine import ROOT, run
 from tests.image.test_image import answer, wait_for
 from tests.kafka.process import free_ports
 from tests.kafka.reader import read_all
+from tests.kafka.registry import Registry
 
 FILE = ROOT / "compose.yaml"
 LOCAL = ("simulator", "topics", "subscriptions", "connector")
@@ -83,8 +88,37 @@ def test_addresses_name_services(services):
     assert {command[command.index("--rest-port") + 1], command[command.index("--ws-port") + 1]} == {"9443", "21000"}
 
 
+def test_the_broker_knows_its_settings(services, kafka):
+    """Each setting of the Kafka service is one that a real broker has; a misspelt one would be passed over in silence."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    broker = ConfigResource(ConfigResource.Type.BROKER, str(next(iter(admin.list_topics(timeout=20).brokers))))
+    known = admin.describe_configs([broker])[broker].result(20)
+    settings = {name.removeprefix("KAFKA_").lower().replace("_", ".") for name in services["kafka"]["environment"]}
+    assert settings - set(known) == set()
+
+
+def test_the_registry_keeps_its_schemas_in_kafka(services, kafka):
+    """Settings of the registry service make the real program store in Kafka: a schema is there under its id after a restart."""
+    settings = services["registry"]["environment"] | {"APICURIO_KAFKASQL_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    registry = started("a schema registry", Registry.launch)
+    try:
+        registry.server.kill()
+        registry.server.command = ["env", *(f"{name}={value}" for name, value in settings.items()), *registry.server.command]
+        registry.start()
+        subject = f"{registry.url}/subjects/{uuid.uuid4().hex}-value/versions"
+        request = urllib.request.Request(subject, json.dumps({"schema": bond_tick()}).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as said:
+            number = json.load(said)["id"]
+        registry.server.stop()
+        registry.start()
+        with urllib.request.urlopen(f"{registry.url}/schemas/ids/{number}", timeout=30) as said:
+            assert json.loads(json.load(said)["schema"])["name"] == "BondTick"
+    finally:
+        registry.close()
+
+
 def test_our_services_start_as_composed(*, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path):
-    """Compose starts simulator, topics, first list and connector in order; ticks in the registry's framing arrive; the stop is clean."""
+    """Compose starts simulator, topics, first list and connector in order; ticks arrive, its commands work, the stop is clean."""
     port, rest, feed = free_ports(3)
     moved = {
         "kafka:9092": kafka.bootstrap_servers,
@@ -105,6 +139,9 @@ def test_our_services_start_as_composed(*, docker, image, compose, services, kaf
         assert {record.value[0] for record in records} == {0}
         assert decode(records[0].value, TickSchema(bond_tick()))["STND_ISCD"] in {"KR103502GD31", "KR103502GA34"}
         wait_for("readiness", lambda: answer(port, "/readyz") == 200)
+        inside = [*composed, "exec", "-T", "connector", "kis-bond"]
+        assert "is ACTIVE" in run([*inside, "subs", "add", "KR103501GD32", "--wait", "30"], env=docker.environment)
+        assert len(run([*inside, "tail", "-n", "3", "--json"], env=docker.environment).splitlines()) == 3
         container = run([*composed, "ps", "--quiet", "connector"], env=docker.environment).strip()
         run([*composed, "stop"], env=docker.environment)
         state = json.loads(docker.docker("inspect", container))[0]["State"]
