@@ -112,7 +112,7 @@ function state(cell, name, why) {
 
 // -- how values are written --
 
-const words = (name) => name[0] + name.slice(1).toLowerCase().replaceAll("_", " ");
+const words = (name) => name[0].toUpperCase() + name.slice(1).toLowerCase().replaceAll("_", " ");
 const total = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 const joined = (...texts) => texts.filter((text) => text !== null && text !== undefined && text !== "").join(" ");
 
