@@ -56,18 +56,16 @@ class Sorter:
         received_ns = frame.received_ns
         origin = self._encoder.origin(received_ns // 1_000_000)
         headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
-        encode, routes, requested = self._encoder.encode, self._routes, self.requested
+        encode, routes, requested, latest = self._encoder.encode, self._routes, self.requested, self.latest
         at = position(seq, 0)
         unrequested = 0
         is_first_time, received_ms, ages = seq > self.counted_through, origin.received_ms, self._counts.event_ages
-        latest = self.latest if is_first_time else {}  # what is read again is older than what is there
         for record in records:
             tick = encode(record, origin)
             if isinstance(tick, BadTick):
                 self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
             else:
                 isin, timestamp_ms, value = tick
-                latest[isin] = received_ns, record
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
                     if lane.refusals and at in lane.refusals:
@@ -76,7 +74,8 @@ class Sorter:
                         lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
-                if is_first_time:
+                if is_first_time:  # what is read again is older than what came since
+                    latest[isin] = received_ns, record
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if is_first_time:
