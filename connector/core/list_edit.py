@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.core import control_record, isin, subscription
+from connector.core import control_record, isin, remembered, subscription
 from connector.core.control_record import Refusal, Wish
-from connector.core.subscription import GUARD_REASON, ControlRecord, Lists, Position
+from connector.core.subscription import GUARD_REASON, ControlRecord, InForce, Lists, Position
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Records = list[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks, and when (RFC 3339, UTC)."""
+    """Who asks, and since when (RFC 3339)."""
 
     by: str
     at: str
@@ -82,14 +83,24 @@ def tombstone(name: str, *, confirm: bool) -> Records:
     return [*([(name, CONFIRMED_EMPTY)] if confirm else []), (name, None)]
 
 
-def held_back(control: Sequence[ControlRecord], records: Records) -> str | None:
-    """Return why the connector's guard against mass removal would hold one of these records back, None where it would not.
+def standing(control: Sequence[ControlRecord], status: Mapping[str, Any]) -> Lists:
+    """Return the lists as the connector holds them: what the control topic says, and what stays in force of a refused or held-back record.
 
-    `control` is what the topic holds, compacted or not; a list whose removal is held back already is not seen there.
+    `control` is what the topic holds, `status` what the connector reported by key. A report on a list without a record counts only where
+    it says that the removal is held back: else it is merely behind.
     """
-    lists = subscription.restore(Lists(), control)
-    last = max((record.position.offset for record in control), default=-1)
-    coming = [ControlRecord(name.encode(), value, Position(0, last + 1 + place), 0) for place, (name, value) in enumerate(records)]
+    names = {subscription.list_name(record.key) for record in control}
+    reported = {
+        key: record
+        for key, record in status.items()
+        if key.removeprefix("list/") in names or (record.get("reason") or "").startswith(GUARD_REASON)
+    }
+    return subscription.restore(remembered.from_status(reported, None), control)
+
+
+def held_back(lists: Lists, records: Records) -> str | None:
+    """Return why the connector's guard against mass removal would hold one of these records back, None where it would not."""
+    coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
     after = subscription.apply_all(lists, coming)
     for name in dict(records):
         entry = after.entries.get(name)
@@ -97,6 +108,18 @@ def held_back(control: Sequence[ControlRecord], records: Records) -> str | None:
             # What the guard suggests to any client is what --confirm does.
             return f"List {name}: {(entry.refusal or '').partition(';')[0]}."
     return None
+
+
+def first_requested(content: InForce | None) -> str | None:
+    """Return since when a list is asked for, RFC 3339: an edit keeps it, or the list would lose its place among those of its priority.
+
+    None for a new list, and where nobody knows it any more, as of a record that named no time and is gone.
+    """
+    if content is None or not content.requested_at:
+        return None
+    told = content.wish.value.get("requested_at")
+    at = datetime.fromtimestamp(content.requested_at / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return told if isinstance(told, str) else at
 
 
 def wanting(each: str, records: Mapping[str, bytes]) -> list[str]:

@@ -4,64 +4,59 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core import control_record
 from connector.core.control_record import Refusal, Wish
+from connector.core.list_edit import first_requested, tombstone
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connector.core.list_edit import Records, Request
+    from connector.core.subscription import InForce, Lists
 
 # Fields that say how a list came about, not what it wants: a difference in them alone is none.
 _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
-    """A list's record in the control topic; `timestamp_ms` is Kafka's."""
-
-    value: bytes
-    timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
-    """One list: as it stands in the topic and as the file wants it, None where there is none; `misread` says why the former is refused."""
+    """One list: what is in force and what the file wants, None where there is none; `refusal` is why its latest record is not."""
 
     name: str
-    before: Wish | None
+    before: InForce | None
     after: Wish | None
-    misread: str | None = None
+    refusal: str | None = None
 
     @property
     def kind(self) -> str:
         """`new`, `changed`, `removed` or `unchanged`."""
         if self.after is None:
             return "removed"
+        if self.refusal is not None:
+            return "changed"
         if self.before is None:
-            return "changed" if self.misread else "new"
-        return "unchanged" if _content(self.before) == _content(self.after) else "changed"
+            return "new"
+        return "unchanged" if _content(self.before.wish) == _content(self.after) else "changed"
 
     @property
     def added(self) -> list[str]:
         """The bonds the list gets."""
-        return [] if self.after is None else sorted(set(self.after.instruments) - set(self.before.instruments if self.before else ()))
+        return [] if self.after is None else sorted(set(self.after.instruments) - set(self.before.wish.instruments if self.before else ()))
 
     @property
     def removed(self) -> list[str]:
         """The bonds the list loses."""
-        return [] if self.before is None else sorted(set(self.before.instruments) - set(self.after.instruments if self.after else ()))
+        return [] if self.before is None else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
 
     @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """The other fields that differ, as before and after."""
         if self.before is None or self.after is None:
             return {}
-        before, after = _content(self.before), _content(self.after)
+        before, after = _content(self.before.wish), _content(self.after)
         names = (name for name in sorted(before.keys() | after.keys()) if name != "instruments" and before.get(name) != after.get(name))
         return {name: (before.get(name), after.get(name)) for name in names}
 
@@ -115,35 +110,29 @@ def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
             mistakes.append("The file is no mapping of list names to lists: begin with a name, such as desk:, and its instruments.")
 
 
-def compare(wanted: Mapping[str, Wish], present: Mapping[str, Present], *, prune: bool) -> list[Change]:
-    """Return every list of the file and, to be pruned, those of the topic that the file lacks, by name."""
-    names = sorted(wanted.keys() | (present.keys() if prune else ()))
-    return [_change(name, wanted.get(name), present.get(name)) for name in names]
+def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:
+    """Return every list of the file and, to be pruned, those the file lacks, by name."""
+    changes = []
+    for name in sorted(wanted.keys() | (lists.entries.keys() if prune else ())):
+        entry = lists.entries.get(name)
+        changes.append(Change(name, entry.in_force if entry else None, wanted.get(name), entry.refusal if entry else None))
+    return changes
 
 
-def _change(name: str, after: Wish | None, present: Present | None) -> Change:
-    before = None if present is None else control_record.parse(name, present.value)
-    return Change(name, None, after, before.reason) if isinstance(before, Refusal) else Change(name, before, after)
-
-
-def records(changes: list[Change], present: Mapping[str, Present], request: Request, *, confirm: bool) -> Records:
+def records(changes: list[Change], request: Request, *, confirm: bool) -> Records:
     """Return what has to be written: nothing for what is unchanged, and the first request's time for what was there before."""
     written: Records = []
     for change in changes:
         if change.after is None:
-            written += [(change.name, json.dumps({"instruments": [], "confirm_removal": True}).encode())] if confirm else []
-            written.append((change.name, None))
+            written += tombstone(change.name, confirm=confirm)
         elif change.kind != "unchanged":
-            written.append((change.name, _value(change, change.after, present.get(change.name), request, confirm=confirm)))
+            written.append((change.name, _value(change, change.after, request, confirm=confirm)))
     return written
 
 
-def _value(change: Change, after: Wish, present: Present | None, request: Request, *, confirm: bool) -> bytes:
-    since = request.at
-    if change.before is not None and present is not None:
-        told = change.before.value.get("requested_at")
-        since = told or datetime.fromtimestamp(present.timestamp_ms / 1e3, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    value = {"requested_by": request.by, "requested_at": since} | {k: v for k, v in after.value.items() if v is not None}
+def _value(change: Change, after: Wish, request: Request, *, confirm: bool) -> bytes:
+    value: dict[str, Any] = {"requested_by": request.by, "requested_at": first_requested(change.before) or request.at}
+    value |= {field: content for field, content in after.value.items() if content is not None}
     value["instruments"] = list(after.instruments)
     if confirm and (change.removed or after.paused):
         value["confirm_removal"] = True

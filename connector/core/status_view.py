@@ -70,12 +70,28 @@ def _unreported(each: str, lists: tuple[str, ...]) -> Row:
 
 def _reported(each: str, record: Mapping[str, Any], status: Mapping[str, Mapping[str, Any]], now: datetime) -> Row:
     slot, state = record.get("slot"), str(record.get("state"))
-    why = " ".join(str(record[part]) for part in ("code", "message") if record.get(part))
+    told = " ".join(str(record[part]) for part in ("code", "message") if record.get(part))
+    why = told or _by_the_slots(state, slot, status, now)
     silent = _silent_since(status.get(f"slot/{slot}"), now) if slot is not None else None
     if silent is not None and state in {"ACTIVE", "PENDING"}:
         state, why = "DISCONNECTED", f"slot {slot} has been silent since {silent}"
     lists = record.get("lists")
     return Row(each, state, slot, record.get("since"), tuple(lists) if isinstance(lists, list) else (), why, offset_of(record))
+
+
+def _by_the_slots(state: str, slot: object, status: Mapping[str, Mapping[str, Any]], now: datetime) -> str:
+    """Say why a bond is not ACTIVE where KIS gave no words for it."""
+    match state:
+        case "WAITING_CAPACITY":
+            alive = [record for key, record in status.items() if key.startswith("slot/") and _silent_since(record, now) is None]
+            room = sum(count for record in alive if type(count := record.get("capacity")) is int)
+            return f"no room: the live slots hold {room} bonds"
+        case "PENDING":
+            return "KIS has not confirmed it yet"
+        case "DISCONNECTED":
+            return f"slot {slot} is {(status.get(f'slot/{slot}') or {}).get('state', 'without a report')}"
+        case _:
+            return ""
 
 
 def _silent_since(slot: Mapping[str, Any] | None, now: datetime) -> str | None:

@@ -15,7 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -96,7 +96,13 @@ class CompactedTopic:
             self._retry_seconds = min(self._retry_seconds * 2, RETRY_MAX_SECONDS)
 
     def _failed(self, error: Exception) -> None:
-        said = str(error) if isinstance(error, _NotReadyError | _SilentError) else f"{self._topic.topic} could not be read: {error!r}"
+        match error:
+            case _NotReadyError() | _SilentError():
+                said = str(error)
+            case TopicAuthorizationFailedError():
+                said = f"{self._topic.topic} may not be read: grant this user Read on it"
+            case _:
+                said = f"{self._topic.topic} could not be read: {error!r}"
         if said != self.problem:
             log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=said)
         self.problem = said

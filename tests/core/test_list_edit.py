@@ -7,7 +7,7 @@ import pytest
 from connector.core import list_edit
 from connector.core.isin import with_check_digit
 from connector.core.list_edit import CONFIRMED_EMPTY, Request
-from connector.core.subscription import ControlRecord, Position
+from connector.core.subscription import ControlRecord, Lists, Position
 from connector.errors import RequestMalformed
 
 A, B, C = "KR103502GA34", "KR103502GD31", "KR7005930003"
@@ -117,7 +117,33 @@ def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
     """Twelve of twelve bonds are; eleven lists of one bond are not, nor is a confirmed value."""
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
-    assert "would have dropped 12 of 12" in list_edit.held_back(topic, [("desk", None)])
-    assert list_edit.held_back(topic, list_edit.tombstone("desk", confirm=True)) is None
-    assert list_edit.held_back(topic, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
-    assert list_edit.held_back([], [("desk", None)]) is None
+    lists = list_edit.standing(topic, {})
+    assert "would have dropped 12 of 12" in list_edit.held_back(lists, [("desk", None)])
+    assert list_edit.held_back(lists, list_edit.tombstone("desk", confirm=True)) is None
+    assert list_edit.held_back(lists, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
+    assert list_edit.held_back(Lists(), [("desk", None)]) is None
+
+
+def reported(isins, offset, reason=None):
+    """Return a list's status record with these bonds in force."""
+    held = {"value": {"instruments": isins}, "control": {"partition": 0, "offset": 0}}
+    state = "ACCEPTED" if reason is None else "REFUSED"
+    control = {"partition": 0, "offset": offset}
+    return {"list/desk": {"state": state, "instruments": len(isins), "reason": reason, "control": control, "in_force": held}}
+
+
+@pytest.mark.parametrize("latest", [b'{"instruments": []}', b"{", None])
+def test_what_stays_in_force_of_a_refused_record_is_seen(latest):
+    """An emptying that is held back, a broken value, a held-back tombstone: the list keeps its bonds, and its removal meets the guard."""
+    many = [with_check_digit(f"KR{number:09}") for number in range(12)]
+    topic = [] if latest is None else [ControlRecord(b"desk", latest, Position(0, 4), 0)]
+    lists = list_edit.standing(topic, reported(many, 4, "removal guard: x"))
+    assert len(lists.entries["desk"].in_force.wish.instruments) == 12
+    assert lists.entries["desk"].refusal == "removal guard: x"
+    assert "dropped 12 of 12" in list_edit.held_back(lists, [("desk", None)])
+    assert list_edit.held_back(lists, list_edit.tombstone("desk", confirm=True)) is None
+
+
+def test_a_report_that_is_behind_counts_no_more():
+    """A list the topic holds no record of is gone, though its accepted state still stands in the status topic."""
+    assert dict(list_edit.standing([], reported([A], 0)).entries) == {}

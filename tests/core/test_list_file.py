@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from connector.core import control_record
 from connector.core.isin import with_check_digit
-from connector.core.list_edit import Request
-from connector.core.list_file import Present, compare, parse, records
+from connector.core.list_edit import Request, standing
+from connector.core.list_file import compare, parse, records
+from connector.core.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
 
 BONDS = [with_check_digit(f"KR{number:09}") for number in range(6)]
@@ -17,9 +18,17 @@ A, B, C = BONDS[:3]
 ASKED = Request("me@here", "2026-02-03T00:00:00Z")
 
 
+def topic(values):
+    """Return the lists that these values mean, all of one time."""
+    return standing(
+        [ControlRecord(name.encode(), value, Position(0, place), 1_700_000_000_000) for place, (name, value) in enumerate(values.items())],
+        {},
+    )
+
+
 def present(**lists):
-    """Make the topic's records, all of one time."""
-    return {name: Present(json.dumps(value).encode(), 1_700_000_000_000) for name, value in lists.items()}
+    """Return the lists that these documents mean."""
+    return topic({name: json.dumps(value).encode() for name, value in lists.items()})
 
 
 @pytest.mark.parametrize(
@@ -59,16 +68,16 @@ def test_order_and_origin_are_no_difference():
     """The same bonds in another order, asked for by somebody else: unchanged."""
     found = compare(parse({"desk": [B, A]}), present(desk={"instruments": [A, B], "requested_by": "x", "priority": 5}), prune=False)
     assert [change.kind for change in found] == ["unchanged"]
-    assert records(found, present(), ASKED, confirm=False) == []
+    assert records(found, ASKED, confirm=False) == []
 
 
 def test_a_value_that_was_refused_is_replaced():
     """The file says the whole list, so nothing of the bad value is needed."""
-    broken = {"desk": Present(b"{", 0)}
+    broken = topic({"desk": b"{"})
     (change,) = compare(parse({"desk": [A]}), broken, prune=False)
     assert (change.kind, change.added, change.removed) == ("changed", [A], [])
-    assert "not JSON" in change.misread
-    ((_, value),) = records([change], broken, ASKED, confirm=False)
+    assert "not JSON" in change.refusal
+    ((_, value),) = records([change], ASKED, confirm=False)
     assert json.loads(value)["requested_at"] == ASKED.at
 
 
@@ -77,8 +86,8 @@ def test_pausing_is_confirmed_like_a_removal():
     there = present(desk={"instruments": [A]})
     changes = compare(parse({"desk": {"instruments": [A], "paused": True}}), there, prune=False)
     assert changes[0].fields == {"paused": (False, True)}
-    assert json.loads(records(changes, there, ASKED, confirm=True)[0][1])["confirm_removal"] is True
-    assert "confirm_removal" not in json.loads(records(changes, there, ASKED, confirm=False)[0][1])
+    assert json.loads(records(changes, ASKED, confirm=True)[0][1])["confirm_removal"] is True
+    assert "confirm_removal" not in json.loads(records(changes, ASKED, confirm=False)[0][1])
 
 
 lists = st.dictionaries(
@@ -93,17 +102,52 @@ lists = st.dictionaries(
 @given(lists, lists, st.booleans())
 def test_applying_a_file_makes_the_topic_hold_it(before, wanted, prune):
     """After the records every list of the file stands in the topic, others do unless pruned, and applying again writes nothing."""
-    there = present(**before)
-    written = records(compare(parse(wanted), there, prune=prune), there, ASKED, confirm=True)
-    after = {name: entry.value for name, entry in there.items()}
+    after = {name: json.dumps(value).encode() for name, value in before.items()}
+    written = records(compare(parse(wanted), topic(after), prune=prune), ASKED, confirm=True)
     for name, value in written:
         assert value is None or not isinstance(control_record.parse(name, value), control_record.Refusal)
         after[name] = value
-    after = {name: Present(value, 0) for name, value in after.items() if value is not None}
+    after = {name: value for name, value in after.items() if value is not None}
     assert set(after) == set(wanted) | (set() if prune else set(before))
-    assert all(change.kind == "unchanged" for change in compare(parse(wanted), after, prune=prune))
-    for name, entry in after.items():
+    assert all(change.kind == "unchanged" for change in compare(parse(wanted), topic(after), prune=prune))
+    for name, value in after.items():
         if name in wanted:
-            wish = control_record.parse(name, entry.value)
+            wish = control_record.parse(name, value)
             assert set(wish.instruments) == set(wanted[name]["instruments"])
             assert wish.priority == wanted[name].get("priority", 5)
+
+
+def held(latest, control, **in_force):
+    """Return lists of which desk's latest record is held back while other content is in force."""
+    report = {
+        "state": "REFUSED",
+        "reason": "removal guard: x",
+        "control": {"partition": 0, "offset": 7},
+        "in_force": {"value": in_force, "control": {"partition": 0, "offset": 1}},
+    }
+    return standing([ControlRecord(b"desk", latest, Position(0, control), 0)] if latest else [], {"list/desk": report})
+
+
+def test_a_file_that_says_what_is_held_back_is_written_with_its_confirmation():
+    """The topic's latest value equals the file's, but is not in force: only a new record with the confirmation releases it."""
+    lists_ = held(b'{"instruments": []}', 7, instruments=[A, B], requested_at="2026-01-01T00:00:00Z")
+    changes = compare(parse({"desk": []}), lists_, prune=False)
+    assert (changes[0].kind, changes[0].removed) == ("changed", [A, B])
+    ((_, value),) = records(changes, ASKED, confirm=True)
+    assert json.loads(value)["confirm_removal"] is True
+    assert json.loads(value)["requested_at"] == "2026-01-01T00:00:00Z"
+
+
+def test_a_file_that_says_what_is_in_force_undoes_what_is_held_back():
+    """The held-back record gives way, though no bond changes."""
+    ((_, value),) = records(
+        compare(parse({"desk": [A]}), held(b'{"instruments": []}', 7, instruments=[A]), prune=False), ASKED, confirm=False
+    )
+    assert json.loads(value) == {"instruments": [A], "requested_by": ASKED.by, "requested_at": ASKED.at}
+
+
+def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
+    """A list without a record whose removal is held back is one that the file lacks."""
+    changes = compare(parse({"other": [A]}), held(None, 0, instruments=[A]), prune=True)
+    assert [(change.name, change.kind) for change in changes] == [("desk", "removed"), ("other", "new")]
+    assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["desk", "desk", "other"]

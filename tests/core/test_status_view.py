@@ -98,3 +98,24 @@ def test_refused_lists():
 def test_refusal_of_an_offset(record, expected):
     """A refusal counts against us only where it reflects our record or a later one."""
     assert status_view.is_refusal_of(record, 7) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"state": "WAITING_CAPACITY", "slot": None}, "no room: the live slots hold 41 bonds"),
+        ({"state": "WAITING_CAPACITY", "slot": None, "code": "OPSP0008"}, "OPSP0008"),
+        ({"state": "PENDING"}, "KIS has not confirmed it yet"),
+        ({"state": "DISCONNECTED"}, "slot 0 is CONNECTING"),
+        ({"state": "DISCONNECTED", "slot": 5}, "slot 5 is without a report"),
+        ({"state": "ACTIVE"}, ""),
+    ],
+)
+def test_a_reason_is_given_where_kis_gave_none(fields, why):
+    """Room, slot or patience: each state but ACTIVE says what it waits for; slots that are silent hold nothing."""
+    slots = {
+        "slot/0": slot(1) | {"state": "CONNECTING", "capacity": 41},
+        "slot/1": slot(200) | {"capacity": 41},
+        "slot/2": slot(1) | {"state": "BLOCKED", "capacity": None},
+    }
+    assert only({f"instrument/{A}": instrument(**fields)} | slots).why == why

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
+from confluent_kafka import Producer
 from confluent_kafka.admin import AclOperation, ResourceType
+from typer.testing import CliRunner
 
+from connector.cli import app
 from connector.settings import load
 from connector.shell import kafka_client
 from simulator import Simulator
@@ -136,6 +139,47 @@ async def test_without_the_right_to_write_nothing_is_written(broker, topic_names
     broker.allow(topic_names.ticks, AclOperation.DESCRIBE)
     with pytest.raises(KafkaError):
         await send(settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512"), topic_names.ticks)
+
+
+READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+
+
+@pytest.mark.parametrize(
+    ("control", "status", "arguments", "said"),
+    [
+        ((), (READ, DESCRIBE), ("ls",), "grant Describe and Read"),
+        ((DESCRIBE,), (READ, DESCRIBE), ("ls",), "grant this user Read on it"),
+        ((READ, DESCRIBE), (DESCRIBE,), ("rm", "--list", "desk"), "grant this user Read on it"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("add", "KR103502GA34"), "grant this user the right"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("rm", "--list", "desk"), "grant this user the right"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("apply", "-f", "lists.yaml", "--prune"), "grant this user the right"),
+    ],
+)
+def test_subs_without_rights_writes_nothing(broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said):  # noqa: PLR0917 - fixtures and columns
+    """A right that is missing ends the command with 5 and a sentence that names it; the topic holds what it held."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+    producer.produce(topic_names.control, key="desk", value='{"instruments": ["KR103502GA34"]}')
+    assert producer.flush(20) == 0
+    for topic, operations in ((topic_names.control, control), (topic_names.status, status)):
+        if operations:
+            broker.allow(topic, *operations)
+    (tmp_path / "lists.yaml").write_text("fund: [KR103502GD31]\n")
+    monkeypatch.chdir(tmp_path)
+    given = {
+        **{f"TOPICS__{part.upper()}": getattr(topic_names, part) for part in ("control", "status")},
+        "KAFKA__BOOTSTRAP_SERVERS": broker.address("LOGIN"),
+        "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA__SSL_CA_FILE": str(broker.authority.ca),
+        "KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA__SASL_USERNAME": USER,
+        "KAFKA__SASL_PASSWORD_FILE": str(broker.folder / "password"),
+    }
+    result = CliRunner().invoke(app, ["subs", *arguments], env={f"KIS_BOND_{name}": value for name, value in given.items()})
+    assert result.exit_code == 5
+    assert said in result.stderr
+    assert "Error" not in result.stderr
+    assert [record.key for record in read_all(broker.bootstrap_servers, topic_names.control)] == [b"desk"]
 
 
 @pytest.mark.timeout(240)

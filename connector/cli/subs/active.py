@@ -1,8 +1,9 @@
-"""Waits until KIS confirmed bonds, by the status topic."""
+"""Waits until KIS confirmed bonds, or released them, by the status topic."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,52 +14,97 @@ from connector.core import status_view
 from connector.errors import NotInTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from connector.cli.kafka_access import Replica
+    from connector.core.status import Record
     from connector.settings import Settings
 
 Wait = Annotated[float | None, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is ACTIVE; else end with 5.")]
 
 
-async def until_active(settings: Settings, asked: Mapping[str, int], lists: Mapping[str, int], seconds: float) -> list[status_view.Row]:
-    """Return the rows of the bonds once all are ACTIVE by a record that reflects the control offset they were `asked` for with.
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What waiting came to: the bonds as they stood at last, and the lines that say what is not as it was waited for, and why."""
 
-    `lists` are those written, with their offsets: one that is refused ends the waiting. Raises NotInTime saying which are not, and why.
+    rows: Sequence[status_view.Row]
+    missing: Sequence[str]
+
+    def require(self, wanted: str, seconds: float) -> None:
+        """Raise NotInTime, which ends the command with 5, where something is missing."""
+        if self.missing:
+            raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *self.missing]))
+
+
+async def until_active(settings: Settings, asked: Mapping[str, int], lists: Mapping[str, int], seconds: float) -> Waited:
+    """Wait until all bonds are ACTIVE by a record that reflects the control offset they were `asked` for with.
+
+    `lists` are those that name them, with the offsets of their records: one that is refused ends the waiting with NotInTime.
     """
+
+    def look(status: Mapping[str, Record]) -> Waited:
+        rows = {row.instrument: row for row in status_view.rows(status, {}, datetime.now(UTC))}
+        reached = [_as_of(rows.get(each), each, offset) for each, offset in asked.items()]
+        late = [f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}" for row in reached if row.state != "ACTIVE"]
+        return Waited(reached, late)
+
+    return await _until(settings, look, lists, seconds)
+
+
+async def until_released(settings: Settings, isins: Sequence[str], lists: Mapping[str, int], seconds: float) -> Waited:
+    """Wait until the connector took up the removal of bonds from lists: each is released, or held for other lists alone.
+
+    `lists` are those written, with the offsets of their records: one that is refused ends the waiting with NotInTime.
+    """
+
+    def look(status: Mapping[str, Record]) -> Waited:
+        rows = {row.instrument: row for row in status_view.rows(status, {}, datetime.now(UTC))}
+        held = [row for each in isins if (row := rows.get(each)) is not None and (not row.lists or lists.keys() & row.lists)]
+        late = [f"{row.instrument} is {row.state} and {_holder(row.lists)}" for row in held]
+        behind = [
+            name for name, offset in lists.items() if (record := status.get(f"list/{name}")) and status_view.offset_of(record) < offset
+        ]
+        late += [f"list {name}: no connector has taken up the record at offset {lists[name]}" for name in behind]
+        return Waited([rows[each] for each in isins if each in rows], late)
+
+    return await _until(settings, look, lists, seconds)
+
+
+def _holder(names: Sequence[str]) -> str:
+    return f"held for {', '.join(names)}" if names else "being released"
+
+
+async def _until(settings: Settings, look: Callable[[Mapping[str, Record]], Waited], lists: Mapping[str, int], seconds: float) -> Waited:
     # Kafka's client is imported by the commands that need it, so that `--help` is quick.
     from connector.cli import kafka_access
 
-    reached: list[status_view.Row] = []
+    waited = Waited((), (f"{settings.topics.status} was not read",))
     try:
         async with asyncio.timeout(seconds), kafka_access.following(settings, settings.topics.status) as replica:
             while True:
                 replica.changed.clear()
-                reached = _reached(replica, asked, lists)
-                if all(row.state == "ACTIVE" for row in reached):
-                    return reached
+                status = statuses(replica.records)
+                _require_accepted(status, lists)
+                waited = look(status)
+                if not waited.missing:
+                    return waited
                 await replica.changed.wait()
     except TimeoutError:
-        raise NotInTime(_late(reached, list(asked), seconds)) from None
+        return waited
 
 
-def _late(reached: Sequence[status_view.Row], isins: Sequence[str], seconds: float) -> str:
-    late = [f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}" for row in reached if row.state != "ACTIVE"]
-    return "\n".join([f"Not ACTIVE within {seconds:g} s:", *(late or [f"{', '.join(isins)}: the status topic was not read"])])
-
-
-def _reached(replica: Replica, asked: Mapping[str, int], lists: Mapping[str, int]) -> list[status_view.Row]:
-    status = statuses(replica.records)
-    for name, offset in lists.items():
-        record = status.get(f"list/{name}")
-        if status_view.is_refusal_of(record, offset) and record is not None:
-            raise NotInTime(f"List {name} was refused: {record.get('reason')}")
-    rows = {row.instrument: row for row in status_view.rows(status, {}, datetime.now(UTC))}
-    return [_as_of(rows.get(each), each, offset) for each, offset in asked.items()]
+def _require_accepted(status: Mapping[str, Record], lists: Mapping[str, int]) -> None:
+    refused = {
+        name: status[f"list/{name}"] for name, offset in lists.items() if status_view.is_refusal_of(status.get(f"list/{name}"), offset)
+    }
+    if refused:
+        raise NotInTime("\n".join(f"List {name} was refused: {record.get('reason')}" for name, record in refused.items()))
 
 
 def _as_of(row: status_view.Row | None, each: str, offset: int) -> status_view.Row:
     """Take a row that reflects an older control record than ours as no answer yet."""
-    if row is None or row.offset < offset:
+    if row is None:
         return status_view.Row(each, "PENDING", None, None, (), "no connector has reported on it", -1)
+    if row.offset < offset:
+        why = f"no connector has taken up the record at offset {offset}"
+        return status_view.Row(each, "PENDING", None, None, (), why, -1)
     return row

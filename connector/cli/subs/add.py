@@ -35,21 +35,27 @@ def add(
 ) -> None:
     """Ask for bonds."""
     wanted = list_edit.check(isins)
-    warnings = master.warn(wanted)
-    asyncio.run(_add(load_settings(context, config), wanted, name, wait, warnings if as_json else None))
+    asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
 
 
-async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, warnings: dict[str, str] | None) -> None:
-    present = (await lists.read(settings)).values.get(name) if name is not None else None
-    records = list_edit.added(isins, name, present, lists.request())
+async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, as_json: bool) -> None:
+    warnings = master.warn(isins)
+    if name is None:
+        records = list_edit.added(isins, None, None, lists.request())
+    else:
+        topics = await lists.read(settings)
+        records = list_edit.added(isins, name, topics.values.get(name), lists.request(topics.standing().entries.get(name)))
     offset = await lists.write(settings, records)
-    if warnings is None:
+    if not as_json:
         typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
-    rows = None
+    waited = None
     if wait is not None:
-        rows = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
-    if warnings is not None:
-        shown = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
-        typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
-    elif rows is not None:
-        typer.echo(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")
+        waited = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
+    if as_json:
+        shown: dict[str, object] = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
+        shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+    if waited is not None and wait is not None:
+        waited.require("ACTIVE", wait)
+        if not as_json:
+            typer.echo(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")

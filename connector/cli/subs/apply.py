@@ -41,6 +41,7 @@ def apply(
     context: typer.Context,
     *,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name.")],
+    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list of the file.")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the lists of the topic that the file does not name.")] = False,
     confirm: Annotated[bool, typer.Option("--confirm", help="Let removals pass the guard against mass removal.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, and write nothing.")] = False,
@@ -52,45 +53,56 @@ def apply(
     document, problems = strict_yaml.read(file, "the file of lists", "correct -f")
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
-    wanted = list_file.parse(document)
-    warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
+    wanted = _chosen(list_file.parse(document), name, prune=prune)
     settings = load_settings(context, config)
-    asyncio.run(_apply(settings, wanted, wait, warnings if as_json else None, prune=prune, confirm=confirm, dry_run=dry_run))
+    asyncio.run(_apply(settings, wanted, wait, prune=prune, confirm=confirm, dry_run=dry_run, as_json=as_json))
+
+
+def _chosen(wanted: dict[str, Wish], name: str | None, *, prune: bool) -> dict[str, Wish]:
+    if name is None:
+        return wanted
+    if prune:
+        raise RequestMalformed("--prune removes what the whole file does not name: leave out --list. Nothing was written.")
+    if name not in wanted:
+        raise RequestMalformed(f"There is no list {name} in the file. Nothing was written.")
+    return {name: wanted[name]}
 
 
 async def _apply(
-    settings: Settings,
-    wanted: dict[str, Wish],
-    wait: float | None,
-    warnings: dict[str, str] | None,
-    *,
-    prune: bool,
-    confirm: bool,
-    dry_run: bool,
+    settings: Settings, wanted: dict[str, Wish], wait: float | None, *, prune: bool, confirm: bool, dry_run: bool, as_json: bool
 ) -> None:
-    as_json = warnings is not None
+    warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
     topics = await lists.read(settings)
-    changes = list_file.compare(wanted, topics.present, prune=prune)
-    records = list_file.records(changes, topics.present, lists.request(), confirm=confirm)
+    standing = topics.standing()
+    changes = list_file.compare(wanted, standing, prune=prune)
+    records = list_file.records(changes, lists.request(), confirm=confirm)
     if not as_json:
         for line in described(changes):
             typer.echo(line)
-    topics.refuse_if_held_back(records)
+    lists.refuse_if_held_back(standing, records)
     offset = await lists.write(settings, records) if records and not dry_run else -1
     written = [] if dry_run else list(dict.fromkeys(name for name, _ in records))
     if not as_json:
         typer.echo(said(written, dry_run=dry_run))
-    rows = None
+    waited = None
     if wait is not None and not dry_run:
-        # What was not written needs no newer word than the one there is.
-        asked = {isin: -1 for wish in wanted.values() if not wish.paused for isin in wish.instruments}
-        asked |= {isin: offset for name in written if name in wanted and not wanted[name].paused for isin in wanted[name].instruments}
-        rows = await until_active(settings, asked, dict.fromkeys(written, offset), wait)
+        # What was not written has to be confirmed as of the record there is.
+        offsets = {name: entry.control.offset for name, entry in standing.entries.items() if name in wanted} | dict.fromkeys(
+            written, offset
+        )
+        asked: dict[str, int] = {}
+        for name, wish in wanted.items():
+            asked |= {isin: max(offsets[name], asked.get(isin, -1)) for isin in wish.instruments if not wish.paused}
+        waited = await until_active(settings, asked, offsets, wait)
         if not as_json:
-            typer.echo(f"{len(rows)} of {len(rows)} bonds are ACTIVE.")
+            typer.echo(f"{sum(row.state == 'ACTIVE' for row in waited.rows)} of {len(asked)} bonds are ACTIVE.")
     if as_json:
-        shown = {"changes": [_as_object(change) for change in changes], "written": written, "offset": offset, "warnings": warnings}
-        typer.echo(json.dumps(shown | ({} if rows is None else {"instruments": [as_object(row) for row in rows]}), ensure_ascii=False))
+        shown: dict[str, object] = {"changes": [_as_object(change) for change in changes], "written": written}
+        shown |= {"offset": offset, "warnings": warnings}
+        shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+    if waited is not None and wait is not None:
+        waited.require("ACTIVE", wait)
 
 
 def said(written: Sequence[str], *, dry_run: bool) -> str:
@@ -118,7 +130,7 @@ def described(changes: Sequence[Change]) -> list[str]:
             case "changed":
                 parts = [f"{sign} {_shortened(isins)}" for sign, isins in (("+", change.added), ("-", change.removed)) if isins]
                 parts += [f"{name} {before!r} -> {after!r}" for name, (before, after) in change.fields.items()]
-                parts += [f"its present value was refused: {change.misread}"] if change.misread else []
+                parts += [f"its latest record is not in force: {change.refusal}"] if change.refusal else []
                 lines.append(f"~ {change.name}: {'; '.join(parts)}")
     same = sum(change.kind == "unchanged" for change in changes)
     return [*lines, *([f"= {same} unchanged"] if same else [])]
@@ -138,5 +150,6 @@ def _as_object(change: Change) -> dict[str, object]:
         "change": change.kind,
         "added": change.added,
         "removed": change.removed,
+        "refusal": change.refusal,
         "fields": {name: {"before": before, "after": after} for name, (before, after) in change.fields.items()},
     }

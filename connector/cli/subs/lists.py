@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from connector.core import list_edit
-from connector.core.list_file import Present
 from connector.core.status import decode
 from connector.core.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connector.core.status import Record
+    from connector.core.subscription import Entry, Lists
     from connector.settings import Settings
     from connector.shell.compacted_topic import TopicRecord
 
@@ -35,19 +35,19 @@ class Topics:
         """The lists' values."""
         return values(self.control)
 
-    @property
-    def present(self) -> dict[str, Present]:
-        """The lists' values with Kafka's times."""
-        return {name: Present(record.value, record.timestamp_ms) for name, record in self.control.items() if record.value is not None}
-
-    def refuse_if_held_back(self, records: list_edit.Records) -> None:
-        """Raise RequestMalformed where the connector's guard would hold a record back: nothing is to be written then."""
-        topic = [
+    def standing(self) -> Lists:
+        """Return the lists as the connector holds them."""
+        control = [
             ControlRecord(record.key, record.value, Position(record.partition, record.offset), record.timestamp_ms)
             for record in sorted(self.control.values(), key=lambda record: record.offset)
         ]
-        if (reason := list_edit.held_back(topic, records)) is not None:
-            raise RequestMalformed(f"{reason}\nNothing was written. Give --confirm to let it pass.")
+        return list_edit.standing(control, self.status)
+
+
+def refuse_if_held_back(standing: Lists, records: list_edit.Records) -> None:
+    """Raise RequestMalformed where the connector's guard would hold a record back: nothing is to be written then."""
+    if (reason := list_edit.held_back(standing, records)) is not None:
+        raise RequestMalformed(f"{reason}\nNothing was written. Give --confirm to let it pass.")
 
 
 async def read(settings: Settings) -> Topics:
@@ -68,10 +68,11 @@ async def write(settings: Settings, records: list_edit.Records) -> int:
     return await kafka_access.write(settings, settings.topics.control, records)
 
 
-def request() -> list_edit.Request:
-    """Return who asks, and when."""
+def request(entry: Entry | None = None) -> list_edit.Request:
+    """Return who asks, and since when: for a list that is in force since it was first asked for, else now."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return list_edit.Request(f"{_user()}@{socket.gethostname()}", now)
+    since = list_edit.first_requested(entry.in_force if entry else None)
+    return list_edit.Request(f"{_user()}@{socket.gethostname()}", since or now)
 
 
 def _user() -> str:

@@ -12,24 +12,48 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists, master
+from connector.cli.subs.active import Wait, until_active
 from connector.cli.table import print_table
-from connector.core import status_view
+from connector.core import status_view, subscription
+from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-EXAMPLES = "Examples: kis-bond subs ls | kis-bond subs ls --list desk --json"
+    from connector.settings import Settings
+
+EXAMPLES = "Examples: kis-bond subs ls | kis-bond subs ls --list desk --json | kis-bond subs ls --list desk --wait 30"
 
 
 def ls(
     context: typer.Context,
     *,
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only the bonds of this list.")] = None,
+    wait: Wait = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Show each wanted bond, its state and why it has it."""
-    topics = asyncio.run(lists.read(load_settings(context, config)))
+    asyncio.run(_ls(load_settings(context, config), name, wait, as_json=as_json))
+
+
+async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_json: bool) -> None:
+    topics = await lists.read(settings)
+    standing = topics.standing()
+    if name is not None and name not in standing.entries:
+        raise RequestMalformed(f"There is no list {name}.")
+    waited = None
+    if wait is not None:
+        asked = {bond.isin: bond.control.offset for bond in subscription.desired(standing) if name is None or name in bond.lists}
+        offsets = {key: entry.control.offset for key, entry in standing.entries.items() if name in {None, key}}
+        waited = await until_active(settings, asked, offsets, wait)
+        topics = await lists.read(settings)
+    _print(topics, name, as_json=as_json)
+    if waited is not None and wait is not None:
+        waited.require("ACTIVE", wait)
+
+
+def _print(topics: lists.Topics, name: str | None, *, as_json: bool) -> None:
     rows = [row for row in status_view.rows(topics.status, topics.values, datetime.now(UTC)) if name is None or name in row.lists]
     refused = {key: reason for key, reason in status_view.refused_lists(topics.status).items() if name in (None, key)}
     if as_json:

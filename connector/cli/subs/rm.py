@@ -10,13 +10,14 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists
+from connector.cli.subs.active import until_released
 from connector.core import list_edit
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from connector.cli.subs.lists import Topics
+    from connector.core.subscription import Lists
     from connector.settings import Settings
 
 EXAMPLES = "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502GA34 --list desk | kis-bond subs rm --list desk --confirm"
@@ -28,6 +29,9 @@ def rm(
     *,
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to take them from.")] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")] = False,
+    wait: Annotated[
+        float | None, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is released; else end with 5.")
+    ] = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
@@ -35,35 +39,51 @@ def rm(
     if not isins and name is None:
         raise RequestMalformed("Name at least one ISIN, or a list with --list.")
     wanted = list_edit.check(isins or [])
-    asyncio.run(_remove(load_settings(context, config), wanted, name, confirm=confirm, as_json=as_json))
+    asyncio.run(_remove(load_settings(context, config), wanted, name, wait, confirm=confirm, as_json=as_json))
 
 
-async def _remove(settings: Settings, isins: Sequence[str], name: str | None, *, confirm: bool, as_json: bool) -> None:
+async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, confirm: bool, as_json: bool) -> None:
     topics = await lists.read(settings)
-    records = _records(topics, isins, name, confirm=confirm)
-    topics.refuse_if_held_back(records)
+    standing = topics.standing()
+    records = _records(topics.values, standing, isins, name, confirm=confirm)
+    lists.refuse_if_held_back(standing, records)
     offset = await lists.write(settings, records)
     after = {key: value for key, value in (topics.values | dict(records)).items() if value is not None}
     wanted_by = {each: list_edit.wanting(each, after) for each in isins}
     if as_json:
         typer.echo(json.dumps({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False))
-        return
+    else:
+        for line in _said(wanted_by, name):
+            typer.echo(line)
+    if wait is not None:
+        going = isins or _bonds(standing, str(name))
+        waited = await until_released(settings, going, dict.fromkeys(dict(records), offset), wait)
+        waited.require("released", wait)
+        if not as_json:
+            typer.echo(f"The connector took it up: {len(going) - len(waited.rows)} released, {len(waited.rows)} held for other lists.")
+
+
+def _said(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]:
+    lines = [] if wanted_by else [f"The removal of list {name} was written."]
     for each, others in wanted_by.items():
-        typer.echo(f"{each} was withdrawn{f' from list {name}' if name else ''}.")
-        typer.echo(f"{each} is still wanted by {', '.join(others)}." if others else f"No list wants {each} any more.")
-    if not isins:
-        typer.echo(f"List {name} was removed.")
+        lines.append(f"{each} was withdrawn{f' from list {name}' if name else ''}.")
+        lines.append(f"{each} is still wanted by {', '.join(others)}." if others else f"No list wants {each} any more.")
+    return lines
 
 
-def _records(topics: Topics, isins: Sequence[str], name: str | None, *, confirm: bool) -> list_edit.Records:
-    control = topics.values
+def _bonds(standing: Lists, name: str) -> tuple[str, ...]:
+    content = standing.entries[name].in_force
+    return () if content is None else content.wish.instruments
+
+
+def _records(control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool) -> list_edit.Records:
     if name is None:
         return list_edit.removed(isins, control, confirm=confirm)
     if isins:
-        return list_edit.removed_from(name, isins, control.get(name), lists.request(), confirm=confirm)
+        return list_edit.removed_from(name, isins, control.get(name), lists.request(standing.entries.get(name)), confirm=confirm)
     if name in control:
         return list_edit.tombstone(name, confirm=confirm)
-    if (topics.status.get(f"list/{name}") or {}).get("in_force") is None:
+    if name not in standing.entries:
         raise RequestMalformed(f"There is no list {name}. Nothing was written.")
     # The topic holds no record of it, but the connector held its removal back.
     if not confirm:

@@ -2,8 +2,10 @@
 
 import json
 
+import jsonschema
 import pytest
 
+from tests.cli.subs.status_records import SCHEMAS
 from tests.kafka.reader import create_topics, read_all
 
 
@@ -16,10 +18,15 @@ def topics(kafka, topic_names):
 
 @pytest.fixture
 def written(kafka, topics):
-    """Return what reads the control topic through another client, as (key, value)."""
+    """Return what reads the control topic through another client, as (key, value); every value is one the published schema allows."""
+    schema = json.loads((SCHEMAS / "control_record.schema.json").read_text())
 
     def read():
         records = read_all(kafka.bootstrap_servers, topics.control)
-        return [(record.key.decode(), None if record.value is None else json.loads(record.value)) for record in records]
+        read = [(record.key.decode(), None if record.value is None else json.loads(record.value)) for record in records]
+        for _, value in read:
+            if value is not None:
+                jsonschema.validate(value, schema)
+        return read
 
     return read

@@ -1,15 +1,47 @@
-"""Status records as a connector would have written them."""
+"""Status records as a connector would have written them, each held against the published schema."""
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema
+
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+SINCE = "2026-01-02T00:00:00.000Z"
+
+
+def checked(record):
+    """Return a status record's value, which the schema allows."""
+    jsonschema.validate(record, json.loads((SCHEMAS / "status_record.schema.json").read_text()))
+    return json.dumps(record)
+
+
+def position(offset):
+    """Return where a control record stands."""
+    return {"partition": 0, "offset": offset}
 
 
 def active(offset, **fields):
     """Return an instrument's status record that reflects a control offset."""
-    record = {"state": "ACTIVE", "lists": [], "slot": 0, "since": "s", "code": None, "message": None} | fields
-    return json.dumps(record | {"control": {"partition": 0, "offset": offset}})
+    record = {"state": "ACTIVE", "lists": [], "slot": 0, "since": SINCE, "code": None, "message": None} | fields
+    return checked(record | {"control": position(offset)})
 
 
-def alive():
-    """Return a slot's status record of this moment."""
-    return json.dumps({"state": "CONNECTED", "alive_at": datetime.now(UTC).isoformat()})
+def alive(at=None):
+    """Return a slot's status record of this moment, or of another."""
+    at = at or datetime.now(UTC).isoformat()
+    slot = {"state": "CONNECTED", "owner": "test", "capacity": 41, "registered": 1, "since": SINCE, "code": None, "message": None}
+    return checked(slot | {"alive_at": at})
+
+
+def refused(reason, offset, in_force=None):
+    """Return the status record of a list whose record at `offset` was refused; `in_force` are the bonds it keeps, by offset 0."""
+    value = None if in_force is None else {"value": {"instruments": in_force}, "control": position(0)}
+    count = len(in_force or ())
+    return checked({"state": "REFUSED", "instruments": count, "reason": reason, "control": position(offset), "in_force": value})
+
+
+def accepted(isins, offset):
+    """Return the status record of a list whose record at `offset` is in force."""
+    value = {"value": {"instruments": isins}, "control": position(offset)}
+    return checked({"state": "ACCEPTED", "instruments": len(isins), "reason": None, "control": position(offset), "in_force": value})

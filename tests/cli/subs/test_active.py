@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from tests.cli.subs.status_records import active, alive
+from tests.cli.subs.status_records import accepted, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 
@@ -41,9 +41,61 @@ def test_wait_in_vain(cli, variables, produce, topics):
 
 def test_wait_ends_when_the_list_is_refused(cli, variables, produce, topics):
     """A refused list cannot become ACTIVE, so waiting ends at once with the reason."""
-    produce(
-        topics.status, "list/desk", json.dumps({"state": "REFUSED", "reason": "removal guard: x", "control": {"partition": 0, "offset": 0}})
-    )
+    produce(topics.status, "list/desk", refused("removal guard: x", 0))
     result = cli("subs", "add", A, "--list", "desk", "--wait", "60", **variables)
     assert result.exit_code == 5
     assert result.stderr.strip() == "List desk was refused: removal guard: x"
+
+
+def test_a_silent_slot_confirms_nothing(cli, variables, produce, topics):
+    """ACTIVE on a slot whose record is older than 90 s is no confirmation."""
+    produce(topics.status, f"instrument/{A}", active(0))
+    produce(topics.status, "slot/0", alive("2026-01-02T00:00:00+00:00"))
+    result = cli("subs", "add", A, "--wait", "3", **variables)
+    assert result.exit_code == 5
+    assert f"{A} is DISCONNECTED: slot 0 has been silent since 2026-01-02T00:00:00+00:00" in result.stderr
+
+
+def test_json_tells_the_states_also_in_vain(cli, variables, produce, topics):
+    """A script gets the rows on stdout, and the sentence stays on stderr."""
+    produce(topics.status, f"instrument/{A}", active(0))
+    produce(topics.status, "slot/0", alive())
+    produce(topics.control, A, "{}")
+    result = cli("subs", "add", A, "--wait", "3", "--json", **variables)
+    assert result.exit_code == 5
+    (row,) = json.loads(result.stdout)["instruments"]
+    assert (row["instrument"], row["state"]) == (A, "PENDING")
+    assert result.stderr.splitlines()[1] == f"{A} is PENDING: no connector has taken up the record at offset 1"
+
+
+def test_a_removal_is_waited_for_until_the_bond_is_released(cli, variables, written, produce, topics):
+    """A bond that KIS still holds for the list or for nobody is not released; one that other lists hold is no longer the list's."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
+    produce(topics.status, "list/desk", accepted([A, B], 0))
+    produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+    produce(topics.status, f"instrument/{B}", active(0, lists=[]))
+    produce(topics.status, "slot/0", alive())
+    result = cli("subs", "rm", "--list", "desk", "--wait", "3", **variables)
+    assert result.exit_code == 5
+    assert result.stderr.splitlines() == [
+        "Not released within 3 s:",
+        f"{A} is ACTIVE and held for desk",
+        f"{B} is ACTIVE and being released",
+        "list desk: no connector has taken up the record at offset 1",
+    ]
+
+    def connector():
+        deadline = time.monotonic() + 30
+        while len(written()) < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        produce(topics.status, f"instrument/{A}", active(0, lists=["other"]))
+        produce(topics.status, f"instrument/{B}", None)
+        produce(topics.status, "list/desk", None)
+
+    produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
+    thread = threading.Thread(target=connector)
+    thread.start()
+    result = cli("subs", "rm", "--list", "desk", "--wait", "30", **variables)
+    thread.join()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "1 released, 1 held for other lists" in result.stdout

@@ -1,6 +1,7 @@
 """`kis-bond subs add` against a real Kafka."""
 
 import json
+from datetime import UTC, datetime
 
 A, B = "KR103502GA34", "KR103502GD31"
 
@@ -13,13 +14,21 @@ def test_add_writes_empty_objects(cli, variables, written):
 
 
 def test_add_to_a_list_keeps_what_is_there(cli, variables, written, produce, topics):
-    """A list's present bonds and other fields stay; who asked and when is noted."""
-    produce(topics.control, "desk", json.dumps({"instruments": [A], "priority": 9}))
+    """A list's present bonds, its other fields and its place among the waiting stay; who asked is noted."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A], "priority": 9, "requested_at": "2026-01-02T03:04:05Z"}))
     assert cli("subs", "add", B, "--list", "desk", **variables).exit_code == 0
     _, (name, value) = written()
     assert (name, value["instruments"], value["priority"]) == ("desk", [A, B], 9)
     assert "@" in value["requested_by"]
-    assert value["requested_at"].endswith("Z")
+    assert value["requested_at"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_new_list_is_asked_for_from_now_on(cli, variables, written):
+    """Its first record says when."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert cli("subs", "add", A, "--list", "desk", **variables).exit_code == 0
+    ((_, value),) = written()
+    assert before <= datetime.fromisoformat(value["requested_at"]) <= datetime.now(UTC)
 
 
 def test_a_malformed_isin_writes_nothing(cli, variables, written):

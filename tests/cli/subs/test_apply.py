@@ -9,7 +9,8 @@ import pytest
 from connector.cli.subs.apply import described, said
 from connector.core.isin import with_check_digit
 from connector.core.list_file import compare, parse
-from tests.cli.subs.status_records import active, alive
+from connector.core.subscription import Lists
+from tests.cli.subs.status_records import active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 C = with_check_digit("KR6000011D1")
@@ -154,5 +155,43 @@ def test_wait_in_vain_says_which_and_why(apply, produce, topics):
 
 def test_long_lists_are_shortened_and_words_agree():
     """Five bonds are named, the rest is counted."""
-    assert described(compare(parse({"desk": MANY}), {}, prune=False)) == [f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"]
+    assert described(compare(parse({"desk": MANY}), Lists(), prune=False)) == [f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"]
     assert [said(["a"] * n, dry_run=False) for n in (0, 1, 2)] == ["Nothing differs.", "1 list was written.", "2 lists were written."]
+
+
+def test_a_held_back_removal_is_released_with_confirm(apply, written, produce, topics):
+    """The topic already holds what the file says, but the connector holds it back: without --confirm that is told, with it it passes."""
+    produce(topics.control, "desk", '{"instruments": []}')
+    produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
+    result = apply("desk: []")
+    assert result.exit_code == 2
+    assert "its latest record is not in force: removal guard: x" in result.stdout
+    assert "Give --confirm" in result.stderr
+    assert len(written()) == 1
+    assert apply("desk: []", "--confirm").exit_code == 0
+    (name, value) = written()[-1]
+    assert (name, value["instruments"], value["confirm_removal"]) == ("desk", [], True)
+
+
+def test_wait_needs_the_present_record_of_an_unchanged_list(apply, written, produce, topics):
+    """Though nothing is written, ACTIVE by an older record of the list is no confirmation."""
+    produce(topics.control, "desk", json.dumps({"instruments": [B]}))
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    produce(topics.status, f"instrument/{A}", active(0))
+    produce(topics.status, "slot/0", alive())
+    result = apply(f"desk: [{A}]", "--wait", "3")
+    assert result.exit_code == 5
+    assert f"{A} is PENDING: no connector has taken up the record at offset 1" in result.stderr
+    assert len(written()) == 2
+
+
+def test_one_list_of_the_file(apply, written):
+    """--list applies that list alone; one the file lacks and --prune are refused."""
+    text = f"desk: [{A}]\nfund: [{B}]"
+    assert apply(text, "--list", "fund").exit_code == 0
+    assert [name for name, _ in written()] == ["fund"]
+    for options, told in ((["--list", "nope"], "no list nope in the file"), (["--list", "fund", "--prune"], "leave out --list")):
+        result = apply(text, *options)
+        assert result.exit_code == 2
+        assert told in result.stderr
+    assert len(written()) == 1

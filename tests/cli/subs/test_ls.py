@@ -4,7 +4,7 @@ import json
 
 from connector.cli.subs.ls import show
 from connector.core.status_view import Row
-from tests.cli.subs.status_records import active, alive
+from tests.cli.subs.status_records import SINCE, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 
@@ -14,12 +14,12 @@ def test_ls(cli, variables, produce, topics):
     produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
     produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
     produce(topics.status, "slot/0", alive())
-    produce(topics.status, "list/bad", json.dumps({"state": "REFUSED", "reason": "the value is not JSON"}))
+    produce(topics.status, "list/bad", refused("the value is not JSON", 1))
     table = cli("subs", "ls", **variables)
     assert table.exit_code == 0
     lines = [line.split() for line in table.stdout.splitlines()]
     assert lines[0] == ["instrument", "state", "slot", "since", "lists", "why"]
-    assert lines[1][:5] == [A, "ACTIVE", "0", "s", "desk"]
+    assert lines[1][:5] == [A, "ACTIVE", "0", SINCE, "desk"]
     assert lines[2][:5] == [B, "PENDING", "-", "-", "desk"]
     assert table.stderr.strip() == "List bad was refused: the value is not JSON"
     report = json.loads(cli("subs", "ls", "--json", **variables).stdout)
@@ -41,3 +41,23 @@ def test_names_are_shown_where_they_are_known(capsys):
     show(rows, {A: "국고04875-2811(23-9)"})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == ["name", "국고04875-2811(23-9)", "-"]
+
+
+def test_ls_of_an_unknown_list(cli, variables, topics):
+    """A list nobody wrote ends with 2, so that a mistyped name is no empty list."""
+    result = cli("subs", "ls", "--list", "nope", **variables)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "There is no list nope.\n")
+
+
+def test_ls_waits_until_all_are_active(cli, variables, produce, topics):
+    """Each bond of the list has to be ACTIVE by a record that reflects the list's latest; the table is shown either way."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    produce(topics.control, "desk", json.dumps({"instruments": [A], "priority": 7}))
+    produce(topics.status, "slot/0", alive())
+    produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+    late = cli("subs", "ls", "--list", "desk", "--wait", "3", **variables)
+    assert late.exit_code == 5
+    assert A in late.stdout
+    assert f"{A} is PENDING: no connector has taken up the record at offset 1" in late.stderr
+    produce(topics.status, f"instrument/{A}", active(1, lists=["desk"]))
+    assert cli("subs", "ls", "--list", "desk", "--wait", "3", **variables).exit_code == 0

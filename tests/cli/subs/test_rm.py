@@ -5,6 +5,7 @@ import json
 import pytest
 
 from connector.core.isin import with_check_digit
+from tests.cli.subs.status_records import refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 
@@ -68,8 +69,7 @@ def test_rm_that_the_guard_would_hold_back_writes_nothing(cli, variables, writte
 
 def test_rm_confirms_a_removal_that_is_held_back(cli, variables, written, produce, topics):
     """After somebody's tombstone was held back the topic holds no record, and --confirm still releases it."""
-    held = {"state": "REFUSED", "instruments": 12, "reason": "removal guard: x", "in_force": {"value": {}, "control": {}}}
-    produce(topics.status, "list/desk", json.dumps(held))
+    produce(topics.status, "list/desk", refused("removal guard: x", 1, MANY))
     result = cli("subs", "rm", "--list", "desk", **variables)
     assert result.exit_code == 2
     assert "is held back already" in result.stderr
@@ -83,3 +83,13 @@ def test_rm_as_json(cli, variables, produce, topics):
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     result = json.loads(cli("subs", "rm", A, "--json", **variables).stdout)
     assert result == {"written": [A], "offset": 2, "still_wanted_by": {A: ["desk"]}}
+
+
+def test_rm_sees_what_stays_in_force(cli, variables, written, produce, topics):
+    """Of a list whose latest record is held back the old bonds count: without --confirm its tombstone is not written."""
+    produce(topics.control, "desk", '{"instruments": []}')
+    produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
+    result = cli("subs", "rm", "--list", "desk", **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "would have dropped 12 of 12 desired bonds" in result.stderr
+    assert len(written()) == 1

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connector.cli.subs.watch import changes
 from connector.core.status_view import Row
-from tests.cli.subs.status_records import active, alive
+from tests.cli.subs.status_records import active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_changes_appear_as_they_happen(variables, produce, topics):
             produce(topics.status, "slot/0", alive())
             produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
             assert json.loads(process.stdout.readline())["state"] == "ACTIVE"
-            produce(topics.status, "list/bad", json.dumps({"state": "REFUSED", "reason": "not JSON"}))
+            produce(topics.status, "list/bad", refused("not JSON", 1))
             assert json.loads(process.stdout.readline()) == {"list": "bad", "refused": "not JSON"}
             process.send_signal(signal.SIGINT)
             deadline = time.monotonic() + 20
