@@ -1,0 +1,16 @@
+"""The pictures of the documentation can be taken anew."""
+
+import pytest
+
+from tests.page.pictures import take
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_both_pictures_are_taken(tmp_path):
+    """One picture in light and one in dark are written, and they are not the same."""
+    light, dark = await take(tmp_path, points=2)
+    assert light.read_bytes().startswith(PNG)
+    assert dark.read_bytes().startswith(PNG)
+    assert light.read_bytes() != dark.read_bytes()
