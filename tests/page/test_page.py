@@ -78,8 +78,13 @@ async def test_a_subscription_change_appears_without_a_reload(connector, opened)
         connector.write("desk", {"instruments": ["KR0000000000"]})
         await expect(row(page, "lists", "desk")).to_contain_text("Refused")
         await expect(row(page, "lists", "desk")).to_contain_text("KR0000000000")
+        connector.write(BONDS[1], {})
+        await expect(row(page, "instruments", BONDS[1])).to_contain_text("Active")
         connector.write(SAMPLE, None)
         await expect(row(page, "instruments", SAMPLE)).to_have_count(0)
+        await expect(row(page, "instruments", BONDS[1])).to_have_count(1)
+        connector.write(BONDS[1], None)
+        await expect(page.locator("#instruments tbody")).to_contain_text("No bond is wanted")
         assert await page.evaluate("window.isTheSame")
 
 
@@ -128,6 +133,19 @@ async def test_a_hidden_tab_asks_nothing(connector, opened):
             await page.clock.run_for(1)
         async with page.expect_response("**/status"):
             await page.clock.run_for(1000)
+
+
+async def test_a_tab_opened_in_the_background_asks_once(opened):
+    """A tab nobody looked at yet shows how things stood when it was opened, and asks no further."""
+    async with opened() as page:
+        await page.clock.install()
+        await page.add_init_script(HIDE % "true")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/status") else None)
+        await page.reload()
+        await expect(page.locator("#identity")).to_contain_text("version")
+        await page.clock.run_for(10_000)
+        assert len(asked) == 1
 
 
 async def test_status_is_the_only_source(connector, opened):
