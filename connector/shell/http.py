@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 LONGEST_LINE: Final = 2048
+IDLE_SECONDS: Final = 75.0  # longer than the usual minute between two scrapes, so that their connection is used again
 # The page loads its own files and asks /status, nothing else; its icon is part of it.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -51,13 +52,18 @@ class Observed(Protocol):
 
 
 class HttpServer:
-    """The endpoints on `http.host` and `http.port`; `port` is the one bound."""
+    """The endpoints on `http.host` and `http.port`; `port` is the one bound, a client that asks nothing for `idle_seconds` is let go."""
 
-    def __init__(self, settings: HttpSettings, observed: Observed) -> None:
+    def __init__(self, settings: HttpSettings, observed: Observed, idle_seconds: float = IDLE_SECONDS) -> None:
         self._settings = settings
         self._observed = observed
         self._runner = web.AppRunner(
-            self._application(), access_log=None, handle_signals=False, max_line_size=LONGEST_LINE, shutdown_timeout=1
+            self._application(),
+            access_log=None,
+            handle_signals=False,
+            max_line_size=LONGEST_LINE,
+            keepalive_timeout=idle_seconds,
+            shutdown_timeout=1,
         )
         self.port = settings.port
 

@@ -64,7 +64,7 @@ async def test_a_bad_request_is_the_clients_fault(server, name):
 
 async def test_clients_that_say_nothing_hold_up_nobody(server):
     """Three hundred clients that send half a request, or read no answers, keep no other from being answered at once."""
-    unread = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50, b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 200
+    unread = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50, b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 60
     writers = []
     for number in range(300):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -75,3 +75,21 @@ async def test_clients_that_say_nothing_hold_up_nobody(server):
         assert (await ask(server, "/status"))[0] == 200
     for writer in writers:
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["nothing", "half a request", "a request"]
+)
+async def test_a_client_that_hangs_is_let_go(said):
+    """A client that says nothing, no more or nothing further for the idle time loses its connection, and with it its file descriptor."""
+    server = HttpServer(HttpSettings(port=0), Observed(), idle_seconds=0.2)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(said)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200") is said.endswith(b"\r\n\r\n")
+        writer.close()
+    finally:
+        await server.stop()
