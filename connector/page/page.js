@@ -248,7 +248,7 @@ function showEvents(status) {
     occurred[text] = (occurred[text] ?? 0) + 1;
     return [`${occurred[text]} ${text}`, event];
   });
-  rows("event-rows", ["when", "", "", "text"], entries, (cells, key, event) => {
+  rows("event-rows", ["when", "short", "short", "text"], entries, (cells, key, event) => {
     say(cells[0], kst(event.at));
     say(cells[1], words(event.event));
     say(cells[2], event.instrument ?? `slot ${event.slot}`);
