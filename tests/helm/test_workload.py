@@ -1,11 +1,12 @@
 """The StatefulSet: pods, probes, journal, placement."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.helm.chart import pods, settings_of
+from tests.helm.chart import ROOT, pods, settings_of
 
 JOURNAL = "/var/lib/kis-bond/journal/journal.db"
 
@@ -57,6 +58,14 @@ def test_the_environment_agrees_with_the_settings(chart):
             "KIS_BOND_HTTP__HOST": settings["http"]["host"],
             "KIS_BOND_JOURNAL__PATH": JOURNAL,
         }
+
+
+def test_the_image_overrides_no_setting(chart):
+    """Each setting the image has in its environment is set by every pod, too: the journal must not land beside its volume."""
+    of_the_image = set(re.findall(r"\bKIS_BOND_[A-Z_]+(?==)", (ROOT / "Dockerfile").read_text()))
+    assert "KIS_BOND_JOURNAL__PATH" in of_the_image
+    for name, spec in pods(chart.render("first-try")):
+        assert of_the_image <= {each["name"] for each in spec["containers"][0]["env"]}, name
 
 
 def test_settings_are_mounted_as_a_folder(chart):
