@@ -150,8 +150,9 @@ function change(tick) {
 function law(name, entries, whole) {
   pairs(name, entries.map(([label, count]) => [label, grouped(count)]));
   const parts = entries.slice(1).reduce((sum, [, count]) => sum + count, 0);
-  const holds = whole === parts;
-  say(byId(`${name}-verdict`), holds ? "✓ The sum holds." : `✗ The sum is off by ${grouped(whole - parts)}.`, `verdict ${holds ? "good" : "bad"}`);
+  const negative = entries.find(([, count]) => count < 0); // what is in flight is the rest of the sum: all that can be wrong with it is its sign
+  const wrong = negative ? `✗ ${words(negative[0])} is negative.` : whole !== parts ? `✗ The sum is off by ${grouped(whole - parts)}.` : "";
+  say(byId(`${name}-verdict`), wrong || "✓ The sum holds.", `verdict ${wrong ? "bad" : "good"}`);
 }
 
 function showFlow(status) {

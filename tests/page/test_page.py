@@ -1,5 +1,6 @@
 """The page at `/` in a real browser, beside a running connector."""
 
+import json
 import re
 import signal
 
@@ -22,6 +23,18 @@ MARKUP = "<img src=x onerror=alert(1)>"
 def row(page, section, text):
     """Return the rows of a section that hold a text."""
     return page.locator(f"#{section} tbody tr").filter(has_text=text)
+
+
+async def see(page, change):
+    """Have the page see `/status` as `change` leaves it."""
+
+    async def answer(route):
+        response = await route.fetch()
+        status = await response.json()
+        change(status)
+        await route.fulfill(response=response, body=json.dumps(status))
+
+    await page.route("**/status", answer)
 
 
 async def test_what_status_says_is_shown(connector, opened):
@@ -172,6 +185,56 @@ async def test_text_is_never_markup(connector, opened):
         await expect(row(page, "instruments", SAMPLE).locator("th")).to_contain_text(MARKUP)
         await expect(row(page, "lists", MARKUP)).to_have_count(1)
         assert await page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "figure", "by", "told"),
+    [
+        ("frames", "finished", 1, "The sum is off by -1."),
+        ("frames", "received", 2, "The sum is off by 2."),
+        ("ticks", "acknowledged", 1, "The sum is off by -1."),
+    ],
+)
+async def test_a_sum_that_is_off_is_told(opened, part, figure, by, told):
+    """One frame or tick too many on a side is told with the difference, and the sum holds again once it does."""
+    async with opened() as page:
+        await expect(page.locator(f"#{part}-verdict")).to_have_text("✓ The sum holds.")
+        await see(page, lambda status: status[part].update({figure: status[part][figure] + by}))
+        await expect(page.locator(f"#{part}-verdict")).to_have_text(f"✗ {told}")
+        await expect(page.locator(f"#{part}-verdict")).to_have_class("verdict bad")
+        await page.unroute("**/status")
+        await expect(page.locator(f"#{part}-verdict")).to_have_text("✓ The sum holds.")
+
+
+async def test_a_negative_count_is_told(opened):
+    """A sum that holds by a negative count does not count as holding."""
+    async with opened() as page:
+        await see(page, lambda status: status["ticks"].update(acknowledged=status["ticks"]["decoded"] + 3, in_flight=-3))
+        await expect(page.locator("#ticks-verdict")).to_have_text("✗ In flight is negative.")
+
+
+async def test_a_foreign_script_does_not_run(opened):
+    """A script put into the document is stopped by the page's policy."""
+    async with opened() as page:
+        await page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.isForeign = true'}))"
+        )
+        assert await page.evaluate("window.isForeign") is None
+        assert any("Content Security Policy" in text for text in page.complaints)
+        page.complaints.clear()
+
+
+async def test_each_table_says_what_it_holds(connector, opened):
+    """Each table has a caption, and each of its header cells says whether it heads a column or a row."""
+    connector.write("desk", {"instruments": [SAMPLE]})
+    async with opened() as page:
+        await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
+        tables = await page.locator("table").all()
+        assert len(tables) == 4
+        for table in tables:
+            assert await table.locator("caption").text_content()
+            assert await table.locator("thead th[scope=col]").count() == await table.locator("thead th").count() > 0
+            assert await table.locator("tbody th[scope=row]").count() == await table.locator("tbody th").count()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
