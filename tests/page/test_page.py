@@ -75,7 +75,7 @@ async def test_korean_names_are_marked_as_korean(connector, opened):
     """A bond's name arrives whole and is told to screen readers as Korean, within an English page."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
-        name = page.get_by_text(SAMPLE_NAME, exact=True)
+        name = row(page, "instruments", SAMPLE).get_by_text(SAMPLE_NAME, exact=True)
         await expect(name).to_have_attribute("lang", "ko")
         await expect(page.locator("html")).to_have_attribute("lang", "en")
 
