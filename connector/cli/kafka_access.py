@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from connector.errors import NotInTime
 from connector.shell import kafka_client
@@ -117,6 +117,9 @@ def reason(error: Exception) -> str:
             return f"no answer in {PATIENCE_SECONDS:g} s"
         case UnknownTopicOrPartitionError():
             return "the topic does not exist: run kis-bond topics init"
+        case ClusterAuthorizationFailedError():
+            # An idempotent producer may begin where its user can write to any topic at all (KIP-679).
+            return "Kafka does not permit it: grant this user Write on the topic"
         case TopicAuthorizationFailedError():
             return "Kafka does not permit it: grant this user the right"
         case _:

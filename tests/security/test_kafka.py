@@ -150,9 +150,9 @@ READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESC
         ((), (READ, DESCRIBE), ("ls",), "grant Describe and Read"),
         ((DESCRIBE,), (READ, DESCRIBE), ("ls",), "grant this user Read on it"),
         ((READ, DESCRIBE), (DESCRIBE,), ("rm", "--list", "desk"), "grant this user Read on it"),
-        ((READ, DESCRIBE), (READ, DESCRIBE), ("add", "KR103502GA34"), "grant this user the right"),
-        ((READ, DESCRIBE), (READ, DESCRIBE), ("rm", "--list", "desk"), "grant this user the right"),
-        ((READ, DESCRIBE), (READ, DESCRIBE), ("apply", "-f", "lists.yaml", "--prune"), "grant this user the right"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("add", "KR103502GA34"), "grant this user Write on the topic"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("rm", "--list", "desk"), "grant this user Write on the topic"),
+        ((READ, DESCRIBE), (READ, DESCRIBE), ("apply", "-f", "lists.yaml", "--prune"), "grant this user Write on the topic"),
     ],
 )
 def test_subs_without_rights_writes_nothing(broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said):  # noqa: PLR0917 - fixtures and columns
@@ -160,6 +160,7 @@ def test_subs_without_rights_writes_nothing(broker, topic_names, tmp_path, monke
     create_topics(broker.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
     producer.produce(topic_names.control, key="desk", value='{"instruments": ["KR103502GA34"]}')
+    producer.produce(topic_names.status, key="slot/0", value="{}")
     assert producer.flush(20) == 0
     for topic, operations in ((topic_names.control, control), (topic_names.status, status)):
         if operations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,13 +24,19 @@ Wait = Annotated[float | None, typer.Option("--wait", min=0, metavar="SECONDS", 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """What waiting came to: the bonds as they stood at last, and the lines that say what is not as it was waited for, and why."""
+    """What waiting came to: the bonds as they stood at last, and lines that say what is not as it was waited for, and why.
+
+    A list that was `refused` ended the waiting before its time.
+    """
 
     rows: Sequence[status_view.Row]
     missing: Sequence[str]
+    refused: Sequence[str] = ()
 
     def require(self, wanted: str, seconds: float) -> None:
-        """Raise NotInTime, which ends the command with 5, where something is missing."""
+        """Raise NotInTime, which ends the command with 5, where a list was refused or something is missing."""
+        if self.refused:
+            raise NotInTime("\n".join(self.refused))
         if self.missing:
             raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *self.missing]))
 
@@ -38,7 +44,7 @@ class Waited:
 async def until_active(settings: Settings, asked: Mapping[str, int], lists: Mapping[str, int], seconds: float) -> Waited:
     """Wait until all bonds are ACTIVE by a record that reflects the control offset they were `asked` for with.
 
-    `lists` are those that name them, with the offsets of their records: one that is refused ends the waiting with NotInTime.
+    `lists` are those that name them, with the offsets of their records: one that is refused ends the waiting.
     """
 
     def look(status: Mapping[str, Record]) -> Waited:
@@ -53,7 +59,7 @@ async def until_active(settings: Settings, asked: Mapping[str, int], lists: Mapp
 async def until_released(settings: Settings, isins: Sequence[str], lists: Mapping[str, int], seconds: float) -> Waited:
     """Wait until the connector took up the removal of bonds from lists: each is released, or held for other lists alone.
 
-    `lists` are those written, with the offsets of their records: one that is refused ends the waiting with NotInTime.
+    `lists` are those written, with the offsets of their records: one that is refused ends the waiting.
     """
 
     def look(status: Mapping[str, Record]) -> Waited:
@@ -83,21 +89,21 @@ async def _until(settings: Settings, look: Callable[[Mapping[str, Record]], Wait
             while True:
                 replica.changed.clear()
                 status = statuses(replica.records)
-                _require_accepted(status, lists)
-                waited = look(status)
-                if not waited.missing:
+                waited = replace(look(status), refused=_refused(status, lists))
+                if waited.refused or not waited.missing:
                     return waited
                 await replica.changed.wait()
     except TimeoutError:
         return waited
 
 
-def _require_accepted(status: Mapping[str, Record], lists: Mapping[str, int]) -> None:
-    refused = {
-        name: status[f"list/{name}"] for name, offset in lists.items() if status_view.is_refusal_of(status.get(f"list/{name}"), offset)
-    }
-    if refused:
-        raise NotInTime("\n".join(f"List {name} was refused: {record.get('reason')}" for name, record in refused.items()))
+def _refused(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
+    records = {name: status.get(f"list/{name}") for name in lists}
+    return [
+        f"List {name} was refused: {record.get('reason')}"
+        for name, record in records.items()
+        if record is not None and status_view.is_refusal_of(record, lists[name])
+    ]
 
 
 def _as_of(row: status_view.Row | None, each: str, offset: int) -> status_view.Row:

@@ -48,12 +48,12 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
         offsets = {key: entry.control.offset for key, entry in standing.entries.items() if name in {None, key}}
         waited = await until_active(settings, asked, offsets, wait)
         topics = await lists.read(settings)
-    _print(topics, name, as_json=as_json)
+    _print(topics, name, as_json=as_json, refusals=waited is None or not waited.refused)
     if waited is not None and wait is not None:
         waited.require("ACTIVE", wait)
 
 
-def _print(topics: lists.Topics, name: str | None, *, as_json: bool) -> None:
+def _print(topics: lists.Topics, name: str | None, *, as_json: bool, refusals: bool) -> None:
     rows = [row for row in status_view.rows(topics.status, topics.values, datetime.now(UTC)) if name is None or name in row.lists]
     refused = {key: reason for key, reason in status_view.refused_lists(topics.status).items() if name in (None, key)}
     if as_json:
@@ -62,7 +62,7 @@ def _print(topics: lists.Topics, name: str | None, *, as_json: bool) -> None:
         typer.echo(json.dumps({"instruments": instruments, "refused_lists": refused}, ensure_ascii=False))
         return
     show(rows, master.names())
-    for key, reason in refused.items():
+    for key, reason in refused.items() if refusals else ():
         typer.echo(f"List {key} was refused: {reason}", err=True)
 
 
