@@ -104,23 +104,21 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
                 metadata = await (await producer.send_batch(batch, topic, partition=0))
                 first = metadata.offset if first is None else first
     except (KafkaError, OSError, TimeoutError) as error:
-        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error)}") from error
+        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}") from error
     finally:
         await kafka_client.abandon(producer)
     return -1 if first is None else first
 
 
-def reason(error: Exception) -> str:
-    """Return what an exception of Kafka's says in a sentence, and what to do where that is known."""
+def reason(error: Exception, right: str) -> str:
+    """Return what an exception of Kafka's says in a sentence, and what to do where that is known; `right` is what the request takes."""
     match error:
         case TimeoutError():
             return f"no answer in {PATIENCE_SECONDS:g} s"
         case UnknownTopicOrPartitionError():
             return "the topic does not exist: run kis-bond topics init"
-        case ClusterAuthorizationFailedError():
-            # An idempotent producer may begin where its user can write to any topic at all (KIP-679).
-            return "Kafka does not permit it: grant this user Write on the topic"
-        case TopicAuthorizationFailedError():
-            return "Kafka does not permit it: grant this user the right"
+        # An idempotent producer may not even begin where its user can write to no topic at all (KIP-679).
+        case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
+            return f"Kafka does not permit it: grant this user {right} on the topic"
         case _:
             return str(error) or type(error).__name__

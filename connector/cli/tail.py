@@ -143,6 +143,6 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([_line(record, schema) for batch in batches.values() for record in batch])
     except (KafkaError, TimeoutError) as error:
-        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error)}") from error
+        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}") from error
     finally:
         await kafka_client.stop(consumer)

@@ -41,14 +41,14 @@ def test_replica_survives_foreign_keys():
     [
         (TimeoutError(), "no answer in 12 s"),
         (UnknownTopicOrPartitionError(), "the topic does not exist: run kis-bond topics init"),
-        (TopicAuthorizationFailedError(), "Kafka does not permit it: grant this user the right"),
+        (TopicAuthorizationFailedError(), "Kafka does not permit it: grant this user Write on the topic"),
         (KafkaConnectionError("no route"), "KafkaConnectionError: no route"),
         (OSError(), "OSError"),
     ],
 )
 def test_reasons(error, said):
     """What Kafka's exceptions mean is said in words."""
-    assert reason(error) == said
+    assert reason(error, "Write") == said
 
 
 async def test_write_is_one_batch_in_order(kafka, topic_names):
