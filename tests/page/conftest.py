@@ -3,12 +3,15 @@
 from contextlib import asynccontextmanager
 
 import pytest
+from playwright.async_api import expect
 
 from tests.conftest import started
 from tests.page.chromium import Complaints, browsing, find_chromium
 from tests.page.scene import address, running_connector
 
 REQUIRED = "KIS_BOND_REQUIRE_BROWSER"
+PATIENCE_MS = 20_000  # for a busy machine; what is there at once is seen at once
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +42,7 @@ def opened(browser, connector):
     async def opening(**context):
         page = await (await browser.new_context(**context)).new_page()
         page.complaints = Complaints(page)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(address(connector))
         yield page
         assert page.complaints == []
