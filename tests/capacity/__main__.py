@@ -70,7 +70,9 @@ def page(measured: dict[str, list[Figure]]) -> str:
     for part, figures in measured.items():
         lines += [f"### {part[0].upper()}{part[1:]}", "", "| what | measured | at most |", "|---|--:|--:|"]
         lines += [
-            f"| {each.what} | {number(each.value)} {each.unit} | {'' if each.bound is None else number(each.bound)} |" for each in figures
+            f"| {each.what} | {number(each.value)} {each.unit}{'' if each.met else ' **not met**'} "
+            f"| {'' if each.bound is None else number(each.bound)} |"
+            for each in figures
         ]
         lines.append("")
     return "\n".join(lines)
