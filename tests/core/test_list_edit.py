@@ -132,14 +132,17 @@ def reported(isins, offset, reason=None):
     return {"list/desk": {"state": state, "instruments": len(isins), "reason": reason, "control": control, "in_force": held}}
 
 
-@pytest.mark.parametrize("latest", [b'{"instruments": []}', b"{", None])
-def test_what_stays_in_force_of_a_refused_record_is_seen(latest):
+GUARDED = "removal guard: x"
+
+
+@pytest.mark.parametrize(("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)])
+def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     """An emptying that is held back, a broken value, a held-back tombstone: the list keeps its bonds, and its removal meets the guard."""
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [] if latest is None else [ControlRecord(b"desk", latest, Position(0, 4), 0)]
-    lists = list_edit.standing(topic, reported(many, 4, "removal guard: x"))
+    lists = list_edit.standing(topic, reported(many, 4, reason))
     assert len(lists.entries["desk"].in_force.wish.instruments) == 12
-    assert lists.entries["desk"].refusal == "removal guard: x"
+    assert lists.entries["desk"].refusal == reason
     assert "dropped 12 of 12" in list_edit.held_back(lists, [("desk", None)])
     assert list_edit.held_back(lists, list_edit.tombstone("desk", confirm=True)) is None
 
