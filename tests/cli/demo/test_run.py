@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,6 @@ from connector.cli.demo import run as demo_run
 from connector.cli.demo.reader import Reader
 from connector.cli.demo.run import Wanted, run
 from connector.errors import NotInTime
-from simulator import Simulator
 
 SHORT = Wanted(bootstrap_servers=None, seconds=2, rate=50, seed=1, bonds=3, live=False)
 
@@ -35,18 +35,16 @@ async def test_all_that_was_sent_is_read_back(play, tmp_path):
 
 async def test_ticks_sent_twice_are_a_difference(play, monkeypatch):
     """Where KIS sends a tick twice the counts differ, and the difference is told."""
-    monkeypatch.setattr(demo_run, "Simulator", functools.partial(Simulator, faults=["duplicate=5"]))
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
-    outcome = await play(SHORT)
+    outcome = await play(replace(SHORT, faults=("duplicate=5",)))
     assert outcome.ledger.duplicates > 0
     assert "an independent consumer read back" in outcome.differences[0]
 
 
 async def test_dead_letters_are_a_difference(play, monkeypatch):
     """Frames that cannot be decoded are dead-lettered, and the difference is told."""
-    monkeypatch.setattr(demo_run, "Simulator", functools.partial(Simulator, faults=["malformed=10"]))
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
-    outcome = await play(SHORT)
+    outcome = await play(replace(SHORT, faults=("malformed=10",)))
     assert outcome.ledger.dead_lettered > 0
     assert any("were dead-lettered" in difference for difference in outcome.differences)
 
@@ -67,9 +65,8 @@ def swallow(_reader):
 
 async def test_nothing_sent_is_no_success(play, monkeypatch):
     """A run in which KIS refused every bond proves nothing, and says so."""
-    monkeypatch.setattr(demo_run, "Simulator", functools.partial(Simulator, faults=["reply:*=OPSP8992"]))
     monkeypatch.setattr(demo_run, "START_SECONDS", 2)
-    outcome = await play(SHORT)
+    outcome = await play(replace(SHORT, faults=("reply:*=OPSP8992",)))
     assert outcome.ledger.sent == 0
     assert "sent nothing" in outcome.differences[0]
 
