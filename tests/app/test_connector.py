@@ -123,14 +123,14 @@ async def test_a_kill_in_mid_stream_loses_nothing_journalled(deploy):
 
 
 @pytest.mark.timeout(240)
-async def test_kafka_away_for_thirty_seconds_costs_nothing(deploy, own_kafka):
+async def test_kafka_away_for_fifteen_seconds_costs_nothing(deploy, own_kafka):
     """The feed goes on while the brokers are down: no reconnect, and afterwards every tick is there in order."""
-    async with deploy(cluster=own_kafka, rate=100) as own:
+    async with deploy(cluster=own_kafka, rate=200) as own:
         own.write("desk", {"instruments": ISINS[:8]})
         await own.start()
         await own.until_state("ACTIVE", ISINS[:8])
         await asyncio.to_thread(own_kafka.stop)
-        back_at = time.monotonic() + 30
+        back_at = time.monotonic() + 15
         await own.until(lambda: _true_from(back_at), 40)
         assert (await own.ask("/livez"))[0] == 200
         assert (await own.ask("/readyz"))[0] == 200
