@@ -19,11 +19,13 @@ from typing import Any
 from rich.console import Console
 
 from tests.faults.cluster import ProxiedKafka
+from tests.faults.row import Check, told
 from tests.replicas.rig import Rig
-from tests.replicas.rows import ROWS
+from tests.replicas.rows import ROWS, Play
 
 PAGE = Path(__file__).parents[2] / "docs" / "hand-over.md"
 BEGIN, END = "<!-- table: make replicas-test -->", "<!-- end of table -->"
+TIMES = ("gap",)  # names of checks that a busy machine may spoil; every other figure is the verdict
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -42,13 +44,15 @@ def arguments() -> argparse.Namespace:
 
 
 async def play(name: str, rig: Rig) -> dict[str, Any]:
-    """Play one row and return its result; a row that breaks off is one not met, and the others go on."""
+    """Play one row and return its result; one that broke off, or missed a time only, is played once more, and that is told."""
     what, expected, played = ROWS[name]
     started_at = time.monotonic()
-    try:
-        checks, error = await played(rig), None
-    except Exception:  # noqa: BLE001 - whatever broke it is told
-        checks, error = [], traceback.format_exc()
+    checks, error = await attempt(played, rig)
+    spoilt = [check for check in checks if not check.met]
+    if error or (spoilt and all(check.name.startswith(TIMES) for check in spoilt)):
+        first = error.strip().splitlines()[-1][:200] if error else "; ".join(f"{check.name} {check.figure}" for check in spoilt)
+        checks, error = await attempt(played, rig)
+        checks = [*checks, told("first try", first)]
     return {
         "row": name,
         "what": what,
@@ -58,6 +62,14 @@ async def play(name: str, rig: Rig) -> dict[str, Any]:
         "error": error,
         "seconds": round(time.monotonic() - started_at, 1),
     }
+
+
+async def attempt(played: Play, rig: Rig) -> tuple[list[Check], str | None]:
+    """Play a row once; one that breaks off is one not met, and the others go on."""
+    try:
+        return await played(rig), None
+    except Exception:  # noqa: BLE001 - whatever broke it is told
+        return [], traceback.format_exc()
 
 
 def show(result: dict[str, Any]) -> None:
