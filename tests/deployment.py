@@ -136,6 +136,17 @@ class Deployment:
 
         await self.until(delivered, seconds)
 
+    async def is_settled(self) -> bool:
+        """Tell whether nothing is pending, twice in a row: the last frames may still be on their way from the exchange."""
+        counts = []
+        for _ in range(2):
+            _, status = await self.ask("/status")
+            if not status or status["frames"]["pending"]:
+                return False
+            counts.append(status["frames"]["received"])
+            await asyncio.sleep(0.3)
+        return counts[0] == counts[1]
+
     async def until(self, condition: Callable[[], Any], seconds: float = SECONDS) -> None:
         """Wait for a condition with a deadline; the log's end says why it was not met."""
         deadline = time.monotonic() + seconds

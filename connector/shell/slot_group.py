@@ -64,7 +64,6 @@ class SlotGroup:
         self._on_heard = on_heard
         self._generation = -1
         self._heard_at = time.monotonic()
-        self._consumer: AIOKafkaConsumer | None = None
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self.problem: str | None = None

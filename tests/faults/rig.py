@@ -175,7 +175,7 @@ class Rig:
         connector = run.connector
         await run.until(lambda: run.least_ticks() >= least_ticks, 300)
         run.market(0)
-        await connector.until(lambda: _settled(connector), DELIVERED_SECONDS)
+        await connector.until(connector.is_settled, DELIVERED_SECONDS)
         _, status = await connector.ask("/status")
         run.late = _late(await connector.text("/metrics"))
         watching.cancel()
@@ -198,18 +198,6 @@ class Rig:
             stall_seconds=round(run.kis.stats.max_stall_seconds, 2),
             exit_code=exit_code,
         )
-
-
-async def _settled(connector: Deployment) -> bool:
-    """Tell whether nothing is pending any more, twice in a row: the last frames may still be on their way from the exchange."""
-    counts = []
-    for _ in range(2):
-        _, status = await connector.ask("/status")
-        if not status or status["frames"]["pending"]:
-            return False
-        counts.append(status["frames"]["received"])
-        await asyncio.sleep(0.3)
-    return counts[0] == counts[1]
 
 
 def _late(metrics: str) -> int:

@@ -139,7 +139,7 @@ class Replicas:
         sent, connects, replies = self.kis.sent[self._began_at :], len(self.kis.connects), len(self.kis.replies)
         living = [replica for replica in self.by_name.values() if replica.process and replica.process.returncode is None]
         for replica in living:
-            await replica.until(lambda replica=replica: _settled(replica), 120)
+            await replica.until(replica.is_settled, 120)
         statuses = {name: (await replica.ask("/status"))[1] for name, replica in self.by_name.items() if replica in living}
         for name, replica in self.by_name.items():
             if replica in living:
@@ -147,18 +147,6 @@ class Replicas:
         del self.kis.connects[connects:], self.kis.replies[replies:]  # what the stops brought about is no part of the run
         records = await next(iter(self.by_name.values())).records(self.names.ticks)
         return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent)
-
-
-async def _settled(replica: Deployment) -> bool:
-    """Tell whether nothing is pending, twice in a row: the last frames may still be on their way from the exchange."""
-    counts = []
-    for _ in range(2):
-        _, status = await replica.ask("/status")
-        if not status or status["frames"]["pending"]:
-            return False
-        counts.append(status["frames"]["received"])
-        await asyncio.sleep(0.3)
-    return counts[0] == counts[1]
 
 
 class Ledger:
