@@ -101,7 +101,7 @@ class Connector:
         self._credentials = Credentials(settings.kis)
         self._approval = ApprovalService(settings.kis.approval_url)
         self.delivery = Delivery(journal, TickSchema(bond_tick()), self._kafka(), self._framing)
-        self.event_topic = EventTopic(self._writer(settings.topics.events))
+        self.event_topic = EventTopic(self._writer(settings.topics.events), journal)
         self.slots = Slots(settings, self._credentials.count(), self._feed, self._client_arguments)
         self.plan = Plan(
             settings,
@@ -130,6 +130,7 @@ class Connector:
                     "plan": self.plan.run(),
                     "status": self.plan.status_topic.run(),
                     "events": self.event_topic.run(),
+                    "kept-events": self.event_topic.keep(),
                     "secrets": self._secrets.run(),
                     "loop-lag": self._loop_lag.run(),
                     "stop": self._stop_when(stop),
@@ -176,6 +177,7 @@ class Connector:
     async def _leave(self) -> None:
         """Leave KIS politely, hand the slots over, deliver what is journalled within the deadline, say goodbye on the topics."""
         await self.slots.stop()
+        self.journal.report_losses()
         # The next owner's records are to be the later ones, so ours are waited for before the slots go over.
         await self.plan.say_goodbye(SETTLE_SECONDS if self.slots.is_shared else 0)
         await self.slots.hand_over()

@@ -1,4 +1,4 @@
-"""Writes feed events (sessions up and down, losses) to their topic, in order; while Kafka is away a bounded number waits."""
+"""Writes feed events (sessions up and down, losses) to their topic, in order; while Kafka is away a bounded number waits, over restarts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
 RETRY_MIN_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 15
+KEPT: Final = "events"  # the name of the text that holds those waiting
 
 log = structlog.get_logger("connector.event_topic")
 
@@ -32,6 +33,16 @@ class Writer(Protocol):
         """Let go of Kafka."""
 
 
+class Memory(Protocol):
+    """What keeps a small text for the next process; shell/journal."""
+
+    async def remember(self, name: str, value: str) -> None:
+        """Keep a text under a name."""
+
+    async def recall(self, name: str) -> str | None:
+        """Return the text kept under a name."""
+
+
 class EventRecord(NamedTuple):
     """One event as it stands in the topic."""
 
@@ -42,13 +53,17 @@ class EventRecord(NamedTuple):
 class EventTopic:
     """The event topic's writer; `dropped` counts events given up, the oldest first, because too many waited.
 
-    `missing` says that there is no such topic.
+    `missing` says that there is no such topic. What waits is kept in `memory`, so that a loss is told of even if the process ends before
+    Kafka is back; after a kill between an acknowledgement and the next write there, an event stands in the topic twice.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, memory: Memory) -> None:
         self._writer = writer
+        self._memory = memory
         self._waiting: deque[EventRecord] = deque()
         self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._is_restored = asyncio.Event()
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.dropped = 0
@@ -65,14 +80,33 @@ class EventTopic:
         key = event["instrument"] or f"slot/{event['slot']}"
         value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
         self._waiting.append(EventRecord(key.encode(), value))
-        if len(self._waiting) > WAITING_AT_MOST:
+        self._note_arrival()
+
+    def _note_arrival(self) -> None:
+        while len(self._waiting) > WAITING_AT_MOST:
             self._waiting.popleft()
             self.dropped += 1
         self._is_settled.clear()
+        self._changed.set()
         self._arrived.set()
 
+    async def keep(self) -> None:
+        """Take over what the last process could not write, then keep what waits as it changes, until cancelled."""
+        if kept := _events(await self._memory.recall(KEPT)):
+            self._waiting.extendleft(reversed(kept))
+            self._note_arrival()
+        self._is_restored.set()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
+            await self._memory.remember(KEPT, json.dumps(waiting, ensure_ascii=False))
+            if not self._waiting:
+                self._is_settled.set()
+
     async def run(self) -> None:
-        """Write until cancelled; a failed round is tried again after a pause that doubles up to 15 s."""
+        """Write until cancelled, once `keep` has begun; a failed round is tried again after a pause that doubles up to 15 s."""
+        await self._is_restored.wait()
         try:
             await self._write_on()
         finally:
@@ -94,10 +128,9 @@ class EventTopic:
                     self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_SECONDS)
-            self._is_settled.set()
 
     async def settle(self, seconds: float) -> bool:
-        """Wait until every event is acknowledged, for `seconds` at most, and tell whether it is."""
+        """Wait until every event is acknowledged, and none kept, for `seconds` at most, and tell whether it is so."""
         try:
             async with asyncio.timeout(seconds):
                 await self._is_settled.wait()
@@ -116,4 +149,14 @@ class EventTopic:
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
         for _ in range(max(0, done - (self.dropped - dropped_before))):
             self._waiting.popleft()
+            self._changed.set()
         return next((outcome for outcome in outcomes if outcome is not None), None)
+
+
+def _events(kept: str | None) -> list[EventRecord]:
+    """Return the events kept by the last process; none where nothing readable was kept."""
+    try:
+        return [EventRecord(key.encode(), value.encode()) for key, value in json.loads(kept or "[]")]
+    except (AttributeError, TypeError, ValueError):
+        log.warning("kept_events_unreadable", kept=kept)
+        return []

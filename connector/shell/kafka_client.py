@@ -2,46 +2,24 @@
 
 import asyncio
 import contextlib
-import functools
 import ssl
 from collections.abc import Callable, Coroutine, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import aiokafka.client
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
-from aiokafka.protocol.metadata import MetadataRequest
 
 from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
-
-# aiokafka asks brokers to create whatever topic it names, and offers no switch: a mistyped setting must not make a topic.
-aiokafka.client.MetadataRequest = functools.partial(MetadataRequest, allow_auto_topic_creation=False)  # type: ignore[assignment, attr-defined]  # a factory of the same class
-
-_close: Any = AIOKafkaClient.close
-
-
-async def _close_for_good(client: Any) -> None:
-    """Close a client with whatever it is about to open: aiokafka's own close leaves a connection behind that was just being made."""
-    client._get_conn = _no_connection  # noqa: SLF001 - no public way; the version is pinned
-    await _close(client)
-    async with client._get_conn_lock:  # noqa: SLF001 - held while a connection is made
-        await _close(client)
-
-
-async def _no_connection(*_: Any, **__: Any) -> None:
-    """Say that a node cannot be reached."""
-
-
-AIOKafkaClient.close = _close_for_good  # type: ignore[method-assign]  # every client of ours is to close so
+from connector.shell import aiokafka_fixes  # noqa: F401 - every client is to have them
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's own bound; the topic's max.message.bytes decides
-REQUEST_TIMEOUT_MS = 5_000  # a frozen broker holds every new connection of its client up for so long
+REQUEST_TIMEOUT_MS = 5_000  # a frozen broker holds up what is asked of it for so long
 LOOK_UP_TIMEOUT_MS = 2_000  # who leads is asked of one broker after the other
 START_SECONDS = 20.0
 ABANDON_SECONDS = 2.0

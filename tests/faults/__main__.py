@@ -100,12 +100,12 @@ async def main(given: argparse.Namespace) -> int:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(jobs, len(rows))):
                 group.create_task(work(names, given, done, len(wanted)))
-    failed = [result["row"] for result in done if not result["met"]]
+    failed = [result for result in done if not result["met"]]
     if not given.json:
-        console.print(
-            f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s"
-            + ("" if not failed else f"; not met: {', '.join(failed)}")
-        )
+        for result in failed:  # again, at the end: that is the part of a long log people see
+            show(result, "")
+        said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
+        console.print(f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s{said}")
     return 5 if failed else 0
 
 

@@ -6,12 +6,14 @@ import itertools
 import shutil
 import signal
 import tempfile
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.core.avro import decode
@@ -92,6 +94,24 @@ class Run:
         admin = AdminClient({"bootstrap.servers": self.cluster.direct_servers, "log_level": 0})
         found = admin.list_topics(self.connector.names.ticks, timeout=10).topics[self.connector.names.ticks]
         return int(found.partitions[number].leader) - 1
+
+    async def until_without(self, place: int, seconds: float = 60) -> float:
+        """Wait until no partition of ticks counts on a broker any more, as leader or in sync; return how long that took the cluster."""
+        return float(await asyncio.to_thread(self._wait_without, place, seconds))
+
+    def _wait_without(self, place: int, seconds: float) -> float:
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+
+        others = ",".join(server for number, server in enumerate(self.cluster.direct_servers.split(",")) if number != place)
+        topic, started_at = self.connector.names.ticks, time.monotonic()
+        while (passed := time.monotonic() - started_at) < seconds:
+            # A new client each time asks one of the others; a known one might wait for the broker that is away.
+            with contextlib.suppress(KafkaException):
+                found = AdminClient({"bootstrap.servers": others, "log_level": 0}).list_topics(topic, timeout=2).topics[topic]
+                if all(place + 1 not in (one.leader, *one.isrs) for one in found.partitions.values()):
+                    return passed
+            time.sleep(0.1)
+        raise AssertionError(f"broker {place + 1} still counts after {seconds} s")
 
     def checks(self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None) -> list[Check]:
         """Return what holds in every row; `missed` None where frames are missed at the edge by the fault itself."""

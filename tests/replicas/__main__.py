@@ -112,9 +112,11 @@ async def main(given: argparse.Namespace) -> int:
                 show(result)
     finally:
         await cluster.shut()
-    failed = [result["row"] for result in results if not result["met"]]
+    failed = [result for result in results if not result["met"]]
     if not given.json:
-        said = "" if not failed else f"; not met: {', '.join(failed)}"
+        for result in failed:  # again, at the end: that is the part of a long log people see
+            show(result)
+        said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
         console.print(f"{len(results) - len(failed)} of {len(results)} rows met in {time.monotonic() - started_at:.0f} s{said}")
     if given.table:
         write_table(results)

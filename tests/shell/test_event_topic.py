@@ -25,8 +25,10 @@ class Topic:
         self.log = []
         self.failures = []
         self.is_away = False
+        self.is_writing = False
 
     async def write(self, records):
+        self.is_writing = True
         await asyncio.sleep(0)
         if self.is_away:
             raise RuntimeError("away")
@@ -34,17 +36,37 @@ class Topic:
         self.log += [(record.key, json.loads(record.value)) for record in records[:good]]
         return [None] * good + [TimeoutError()] * (len(records) - good)
 
+    async def close(self):
+        """Let go of nothing."""
+
+
+class Memory(dict):
+    """Texts that outlive an event topic."""
+
+    async def remember(self, name, value):
+        await asyncio.sleep(0)
+        self[name] = value
+
+    async def recall(self, name):
+        return self.get(name)
+
 
 @contextlib.asynccontextmanager
-async def running(topic):
+async def running(topic, memory=None):
     """Run an event topic's writer for as long as the block lasts."""
-    events = EventTopic(topic)
-    task = asyncio.create_task(events.run())
+    events = EventTopic(topic, Memory() if memory is None else memory)
+    tasks = {asyncio.create_task(events.keep()), asyncio.create_task(events.run())}
     try:
         yield events
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def numbers(topic):
+    """Return the numbers of the events in the topic."""
+    return [value["detail"]["number"] for _, value in topic.log]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +109,7 @@ async def test_after_a_failure_events_stay_in_order():
             events.publish(event(number))
         assert await events.settle(5)
         assert (events.problem, events.dropped, events.waiting) == (None, 0, 0)
-    assert [value["detail"]["number"] for _, value in topic.log] == [0, 1, 2, 3, 4]
+    assert numbers(topic) == [0, 1, 2, 3, 4]
 
 
 async def test_a_bounded_number_waits_while_kafka_is_away():
@@ -103,20 +125,47 @@ async def test_a_bounded_number_waits_while_kafka_is_away():
         assert (events.dropped, events.waiting) == (200, 1_000)
         topic.is_away = False
         assert await events.settle(5)
-    assert [value["detail"]["number"] for _, value in topic.log] == list(range(200, 1_200))
+    assert numbers(topic) == list(range(200, 1_200))
 
 
 async def test_what_is_given_up_during_a_write_is_not_taken_off_twice():
     """Events dropped while a batch is being written do not make later ones disappear."""
     topic = Topic()
-    events = EventTopic(topic)
-    for number in range(event_topic.WAITING_AT_MOST):
-        events.publish(event(number))
-    task = asyncio.create_task(events.run())
-    await asyncio.sleep(0)
-    events.publish(event(1_000))
-    events.publish(event(1_001))
-    assert await events.settle(5)
-    task.cancel()
-    await asyncio.wait({task})
-    assert [value["detail"]["number"] for _, value in topic.log] == list(range(1_002))
+    async with running(topic) as events:
+        for number in range(event_topic.WAITING_AT_MOST):
+            events.publish(event(number))
+        async with asyncio.timeout(5):
+            while not topic.is_writing:
+                await asyncio.sleep(0)
+        events.publish(event(1_000))
+        events.publish(event(1_001))
+        assert events.dropped == 2
+        assert await events.settle(5)
+    assert numbers(topic) == list(range(1_002))
+
+
+async def test_what_could_not_be_written_is_by_the_next_process():
+    """Events that waited when the process ended come first in the topic once Kafka is back; none is written again after that."""
+    memory, away, topic = Memory(), Topic(), Topic()
+    away.is_away = True
+    async with running(away, memory) as events:
+        events.publish(event(0))
+        events.publish(event(1))
+        assert not await events.settle(0.05)
+    async with running(topic, memory) as events:
+        events.publish(event(2))
+        assert await events.settle(5)
+    async with running(topic, memory) as events:
+        events.publish(event(3))
+        assert await events.settle(5)
+    assert numbers(topic) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kept", ["", "no JSON", "[1]", "{}", "[[1, 2]]", "null"])
+async def test_kept_events_that_cannot_be_read_hold_nothing_up(kept):
+    """Whatever stands beside the journal, the events of this process are written."""
+    topic = Topic()
+    async with running(topic, Memory(events=kept)) as events:
+        events.publish(event(0))
+        assert await events.settle(5)
+    assert numbers(topic) == [0]

@@ -1,12 +1,13 @@
 """The journal as the event loop sees it: frames go in without waiting and come out in order once they are committed."""
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Self
 
@@ -28,6 +29,9 @@ HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 WAL_BYTES = 64 * 2**20
 CHECKPOINT_BYTES = 4 * 2**20
+LOSING_SECONDS = 60.0  # one event at least in that time while frames are being lost
+FULL = 0.75  # of the bound: from there on delivered frames give way, so that a housekeeping pause of new ones fits
+LOSSES = "losses"  # the name of the text that holds those not reported
 CHECKPOINT_SECONDS = 5.0  # a loss of power takes what was committed since the last checkpoint
 
 
@@ -42,9 +46,9 @@ class Loss:
     from_ns: int
     to_ns: int
 
-    def with_frame(self, frame: Received) -> "Loss":
-        """Return this loss with one frame more."""
-        return Loss(self.slot, self.reason, self.frames + 1, self.bytes + len(frame.raw), self.from_ns, frame.received_ns)
+    def with_later(self, later: "Loss") -> "Loss":
+        """Return this loss and a later one of the same slot and reason as one."""
+        return Loss(self.slot, self.reason, self.frames + later.frames, self.bytes + later.bytes, self.from_ns, later.to_ns)
 
 
 class Journal:
@@ -93,7 +97,9 @@ class Journal:
         self._since_measured = 0
         self._checkpointed_seq = self.last_seq
         self._checkpoint_due = 0.0
-        self._losing: dict[tuple[int, str], Loss] = {}
+        self._losing = {(loss.slot, loss.reason): loss for loss in _losses(file.kept(LOSSES))}
+        self._kept_losing = self._losing.copy()
+        self._losing_since = self._loop.time()
         self._unsaved_texts: dict[str, str] = {}
         self.write_error: str | None = None
         if file.salvage:
@@ -256,6 +262,8 @@ class Journal:
         await asyncio.wait([self._housekeeper, self._check])
         if self._committing:
             await asyncio.wait([self._committing], timeout=5)
+        self._keep_losses()
+        await self._save_texts()
         try:
             await self._loop.run_in_executor(
                 self._writer, self._file.insert, self._frames_from, self._frames, self._new_keys, self._progress()
@@ -360,7 +368,7 @@ class Journal:
             unreadable=found.unreadable,
         )
         if found.unreadable:
-            self._losing[0, "corrupt"] = Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns)
+            self._note_loss(Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns))
 
     async def _check_after_unclean_end(self) -> None:
         """Read the whole file once if the last process did not close it; capturing does not wait for that."""
@@ -429,22 +437,33 @@ class Journal:
         return Block(after + 1, frames[:limit])
 
     def _lose(self, frame: Received, reason: str) -> None:
-        loss = self._losing.get((frame.slot, reason))
-        if loss is None:
+        if (frame.slot, reason) not in self._losing:
             log.error("frames_lost", slot=frame.slot, reason=reason)
-            loss = Loss(frame.slot, reason, 0, 0, frame.received_ns, frame.received_ns)
-        self._losing[frame.slot, reason] = loss.with_frame(frame)
+        self._note_loss(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
         self.lost[reason] = self.lost.get(reason, 0) + 1
 
-    def _report_losses(self) -> None:
+    def _note_loss(self, loss: Loss) -> None:
+        if not self._losing:
+            self._losing_since = self._loop.time()
+        before = self._losing.get((loss.slot, loss.reason))
+        self._losing[loss.slot, loss.reason] = before.with_later(loss) if before else loss
+
+    def report_losses(self) -> None:
+        """Report what was lost and not reported yet: once nothing more is lost, each minute while it is, and at a stop."""
         for loss in self._losing.values():
             self.on_loss(loss)
         self._losing.clear()
+
+    def _keep_losses(self) -> None:
+        if self._losing != self._kept_losing:
+            self._kept_losing = self._losing.copy()
+            self._unsaved_texts[LOSSES] = json.dumps([astuple(loss) for loss in self._losing.values()])
 
     async def _keep_house(self) -> None:
         lost_before = dict(self.lost)
         while True:
             try:
+                self._keep_losses()
                 await self._save_texts()
                 await self._prune_and_measure()
                 await self._checkpoint()
@@ -453,8 +472,8 @@ class Journal:
                     await self._replace(self._file, error)
                 else:
                     log.warning("journal_housekeeping_failed", error=str(error))
-            if self.lost == lost_before:
-                self._report_losses()
+            if self.lost == lost_before or self._loop.time() - self._losing_since >= LOSING_SECONDS:
+                self.report_losses()
             lost_before = dict(self.lost)
             if self._progress() != self._saved_progress:
                 self._save_progress()
@@ -473,7 +492,7 @@ class Journal:
             self.used_bytes = await run(self._reader, self._file.used_bytes)
             self.first_seq = await run(self._reader, self._file.first_seq)
             self._since_measured -= measured
-            if self.used_bytes < 0.9 * self._settings.max_bytes or not await run(self._writer, self._file.prune, finished, None):
+            if self.used_bytes < FULL * self._settings.max_bytes or not await run(self._writer, self._file.prune, finished, None):
                 return
 
     async def _checkpoint(self) -> None:
@@ -489,6 +508,15 @@ class Journal:
 
 def _sqlite_code(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
+
+
+def _losses(kept: str | None) -> list[Loss]:
+    """Return the losses kept by the last process; none where nothing readable was kept: they are counted all the same."""
+    try:
+        return [Loss(*fields) for fields in json.loads(kept or "[]")]
+    except (TypeError, ValueError):
+        log.warning("kept_losses_unreadable", kept=kept)
+        return []
 
 
 def _nothing() -> None:

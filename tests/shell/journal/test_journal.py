@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -204,6 +205,52 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert sum(loss.frames for loss in opened.losses) == lost
     assert sum(loss.bytes for loss in opened.losses) == lost * 1000
     assert {loss.slot for loss in opened.losses} == {0, 1}
+
+
+async def test_a_loss_that_goes_on_is_told_of_meanwhile(opened, monkeypatch):
+    """Who reads the events need not wait for the end of a loss to know that there is one."""
+    monkeypatch.setattr(journal, "LOSING_SECONDS", 0.05)
+    monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
+    source = await opened(max_bytes=50_000)
+    appended = 0
+    async with asyncio.timeout(10):
+        while len(opened.losses) < 3:
+            source.append(frame(appended, raw=bytes(1000)))
+            appended += 1
+            await asyncio.sleep(0.001)
+    source.report_losses()
+    assert sum(loss.frames for loss in opened.losses) == source.lost["journal_full"]
+    assert all(one.to_ns < other.from_ns for one, other in pairwise(opened.losses))
+
+
+async def test_a_loss_not_told_of_is_by_the_next_process(opened):
+    """A stop amid a loss, and what the next process loses too, come to one report."""
+    source = await opened(max_bytes=100_000)
+    for number in range(200):
+        source.append(frame(number, raw=bytes(1000)))
+    assert opened.losses == []
+    before = source.lost["journal_full"]
+    source = await opened(max_bytes=100_000)
+    for number in range(200, 220):
+        source.append(frame(number, raw=bytes(1000)))
+    source.report_losses()
+    (loss,) = opened.losses
+    lost = source.lost["journal_full"]
+    assert lost > before > 0
+    assert (loss.frames, loss.bytes) == (lost, 1000 * lost)
+    assert (loss.from_ns, loss.to_ns) == (1000 + 200 - before, 1000 + 219)
+    opened.losses.clear()
+    source = await opened(max_bytes=100_000)
+    source.report_losses()
+    assert opened.losses == []
+
+
+@pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]'])
+async def test_kept_losses_that_cannot_be_read_hold_nothing_up(opened, kept):
+    """The frames are counted all the same, and the journal opens."""
+    await (await opened()).remember("losses", kept)
+    (await opened()).report_losses()
+    assert opened.losses == []
 
 
 @pytest.mark.slow
