@@ -157,6 +157,7 @@ class Registrations:
         self._strikes: dict[str, int] = {}
         self._damping = Damping()
         self._suspects: set[str] = set()
+        self._is_leaving = False
         self._next_at = float("-inf")
         self._learnt = learnt if learnt is not None and 0 < learnt < pace.session_capacity else None
         self.limit = self._learnt or pace.session_capacity
@@ -172,6 +173,11 @@ class Registrations:
             if isin in self._bonds:
                 self._bonds[isin].unwanted_since = None
         self._suspects = {isin for isin in self._suspects if isin in self._wanted or isin in self._bonds}
+
+    def leave(self) -> None:
+        """Want nothing more, for good: what rests is released, too."""
+        self.want(())
+        self._is_leaving = True
 
     def retry_rejected(self, isins: Iterable[str]) -> None:
         """Try these bonds again although KIS refused them: a new control record names them."""
@@ -295,7 +301,7 @@ class Registrations:
 
     def _lingers(self, isin: str, bond: _Bond, now: float) -> bool:
         """Tell whether the release of a bond waits, which it does while nobody needs its place."""
-        return bool(bond.held) and isin not in self._wanted and self._rested_at(isin, bond, now) > now
+        return not self._is_leaving and bool(bond.held) and isin not in self._wanted and self._rested_at(isin, bond, now) > now
 
     def _rested_at(self, isin: str, bond: _Bond, now: float) -> float:
         return (now if bond.unwanted_since is None else bond.unwanted_since) + self._damping.rest(isin, now)

@@ -128,7 +128,7 @@ class Session:
 
     def leave(self, cause: Cause, until: float) -> None:
         """Release what can be released until then, and close."""
-        self._registrations.want(())
+        self._registrations.leave()
         self._leaving = (cause, until)
 
     @property

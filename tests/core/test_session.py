@@ -149,6 +149,22 @@ def test_leaving_releases_then_closes(session):
     assert session.converge(2.6)[0].cause == "lease"
 
 
+def test_leaving_releases_what_rests(session):
+    """A bond whose release waits, because it was wanted and unwanted in turns, is released by a slot that leaves."""
+    for now in (10.0, 11.0):
+        session.want([A], now)
+        confirmed(session, now=now)
+        session.want([], now + 0.4)
+        session.converge(now + 0.5)
+        session.receive_control(reply("OPSP0001", A), now + 0.6)
+    session.want([A], 12.0)
+    confirmed(session, now=12.0)
+    session.want([], 12.4)
+    assert session.converge(12.5) == []
+    session.leave("stop", 16.0)
+    assert sent(session.converge(12.6))[0]["header"]["tr_type"] == "2"
+
+
 def test_leaving_ends_in_time(session):
     """A slot that leaves closes at the deadline although KIS confirms nothing, and wishes no longer count."""
     confirmed(session)
