@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from connector.cli import topics
 from connector.cli.finding import Finding
-from connector.core.approval import Granted, Refused
+from connector.core.approval import Granted, Refused, Unavailable
 from connector.errors import ConfigurationError, CredentialsRefused, JournalUnusable, NotInTime
 from connector.schema_files import bond_tick
 from connector.shell import registry
-from connector.shell.approval import ApprovalService
+from connector.shell.approval import TOO_FAST, ApprovalService
 from connector.shell.journal.file import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -85,7 +85,11 @@ async def _keep_nothing(name: str, value: str) -> None:
 
 async def _approval(service: ApprovalService, credentials: Credentials, slot: int) -> Finding:
     part = f"app key {slot}"
-    match await service.request(credentials.read(slot)):
+    answer = await service.request(credentials.read(slot))
+    if isinstance(answer, Unavailable) and answer.code == TOO_FAST:
+        # A running connector may have asked within the same second; the service waits that second before it asks once more.
+        answer = await service.request(credentials.read(slot))
+    match answer:
         case Granted():
             return Finding(part, "KIS gave an approval key")
         case Refused(code, message):

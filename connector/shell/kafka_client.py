@@ -13,9 +13,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
+from connector import aiokafka_fixes  # noqa: F401 - every client is to have them
 from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
-from connector.shell import aiokafka_fixes  # noqa: F401 - every client is to have them
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's own bound; the topic's max.message.bytes decides

@@ -4,8 +4,10 @@ import pytest
 
 from connector.cli import reach
 from connector.cli.finding import Finding
+from connector.core.approval import Granted
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 from connector.settings import load
+from connector.shell.approval import ApprovalService
 from connector.shell.credentials import Credentials
 from connector.shell.journal.file import SCHEMA_VERSION, JournalFile
 from simulator import Simulator
@@ -48,6 +50,15 @@ async def test_kis_refuses(tmp_path, fault, failure):
     """A refusal for good is told apart from a service that is away."""
     async with Simulator(faults=(fault,)) as kis:
         assert (await failures(settings_for(tmp_path, **urls(kis))))["app key 0"] is failure
+
+
+async def test_a_connector_that_asked_just_now_is_no_failure(tmp_path):
+    """KIS gives one approval key a second; the second of that second's calls is made again once it is over."""
+    async with Simulator() as kis:
+        settings = settings_for(tmp_path, **urls(kis))
+        assert isinstance(await ApprovalService(kis.approval_url).request(Credentials(settings.kis).read(0)), Granted)
+        assert (await failures(settings))["app key 0"] is None
+        assert len(kis.approvals) == 3
 
 
 async def test_kafka_and_topics(tmp_path, kafka, topic_names):

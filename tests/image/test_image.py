@@ -14,6 +14,7 @@ import pytest
 from connector import __version__
 from connector.core.avro import TickSchema, decode
 from connector.schema_files import bond_tick
+from tests.bond_rows import sample
 from tests.image.conftest import CANARY, REVISION, figures
 from tests.kafka.process import free_ports
 from tests.kafka.reader import read_all
@@ -188,6 +189,15 @@ def test_a_wrong_setting_ends_the_container_with_its_code(start):
     code, said = ended(start(KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x"))
     assert code == 2
     assert "kafka.bootstrap_server (KIS_BOND_KAFKA__BOOTSTRAP_SERVER): is not a setting" in said
+
+
+def test_the_bond_master_is_kept_on_the_volume(start, tmp_path):
+    """`bonds update` needs no place to write but the volume."""
+    (tmp_path / "bond_code.mst").write_bytes(sample())
+    tmp_path.chmod(0o755)
+    code, said = ended(start("bonds", "update", "--from", "/given/bond_code.mst", "--json", volumes=[(str(tmp_path), "/given", "ro")]))
+    assert code == 0, said
+    assert "/data/.cache/kis-bond/bond_code.mst" in said
 
 
 def test_the_health_check_sees_a_process_that_hangs(start):
