@@ -103,7 +103,7 @@ class Plan:
     def _on_others_status(self, records: Sequence[Any]) -> None:
         """Take in what other replicas wrote: how their slots are, and which bonds they carry."""
         for key, record in self.status_topic.follow(records).items():
-            if self._is_ours(key):
+            if self._may_write(key):
                 continue
             if record is None:
                 self.records.pop(key, None)
@@ -113,6 +113,10 @@ class Plan:
 
     def _is_ours(self, key: str) -> bool:
         return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))
+
+    def _may_write(self, key: str) -> bool:
+        """Tell whether a record is ours to write: of slots held without contact another replica may be the owner by now."""
+        return self._slots.in_contact and self._is_ours(key)
 
     def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
         self._desired = subscription.desired(lists)
@@ -130,7 +134,9 @@ class Plan:
         return status.capacity(self.records, slot)
 
     def slots_changed(self) -> None:
-        """Take in that feeds began or ended."""
+        """Take in that feeds began or ended; what others wrote of a slot that was ours counts from now on."""
+        if self._slots.is_shared:
+            self.records = self.status_topic.held()
         self._place()
         self.changed.set()
 
@@ -184,14 +190,20 @@ class Plan:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
         self._situation = Situation(self._desired, self._placement, slots, lists, self._owner, self._slots.others)
         self.records = status.records(self._situation, self.records, now())
-        self.status_topic.publish(self.records, self._is_ours if self._situation.others else None)
+        self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 
     def pause(self) -> None:
         """Make no more status records: the connector is leaving."""
         self._is_paused = True
 
     async def say_goodbye(self, seconds: float) -> None:
-        """Publish the last records of a clean stop, and wait that long at most until they are written."""
+        """Publish the last records of a clean stop, and wait that long at most until they are written; then others may write them."""
         if self.records:
-            self.status_topic.publish(status.stopped(self.records, now()), self._is_ours)
+            self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
             await self.status_topic.settle(seconds)
+        if self._slots.is_shared:
+            self.status_topic.publish({}, _nothing)
+
+
+def _nothing(_: str) -> bool:
+    return False

@@ -45,6 +45,7 @@ class Slots:
         self.feeds: dict[int, KisFeed] = {}
         self._ending: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._is_stopping = False
         self._lease: Lease | None = None
         self._group: SlotGroup | None = None
         if settings.replicas.coordination == "group":
@@ -64,9 +65,9 @@ class Slots:
             lease.assigned(slots, monotonic())
             self._changed.set()
 
-        def heard() -> None:
+        def heard(at: float) -> None:
             was_blind = not lease.in_contact(monotonic())
-            lease.heard(monotonic())
+            lease.heard(at)
             if was_blind:
                 self._changed.set()
 
@@ -142,7 +143,8 @@ class Slots:
         held = {slot for slot in lease.held(monotonic()) if slot < self._app_keys}
         for slot in self.feeds.keys() - held:
             self._ending[slot] = group.create_task(self._let_go(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
-        for slot in sorted(held - self.feeds.keys()):
+        # What is assigned to a replica that is leaving goes on to the next owner with its leave.
+        for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
             self.feeds[slot] = feed = self._new_feed(slot, lease, learnt(slot))
             group.create_task(self._take(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
         for feed in self.feeds.values():
@@ -162,7 +164,8 @@ class Slots:
         await feed.run()
 
     async def stop(self) -> None:
-        """Leave KIS politely."""
+        """Leave KIS politely, and take no slot any more."""
+        self._is_stopping = True
         await asyncio.gather(*(feed.stop() for feed in self.feeds.values()), *self._ending.values())
 
     async def hand_over(self) -> None:

@@ -64,9 +64,9 @@ class Lease:
         self._assigned = frozenset(slots)
         self.heard(now)
 
-    def heard(self, now: float) -> None:
-        """Take in that the group's coordinator knows this replica as a member at `now`."""
-        self._heard_at = now
+    def heard(self, at: float) -> None:
+        """Take in that the group's coordinator knew this replica as a member at that time."""
+        self._heard_at = max(self._heard_at, at)
         self._taken.clear()
 
     def in_contact(self, now: float) -> bool:
@@ -102,6 +102,11 @@ class Lease:
         self._ended_at[slot] = now
         if self.in_contact(now):
             return
-        thrown_out = cause in {"closed", "reset"} and connected_seconds is not None and connected_seconds < THROWN_OUT_SECONDS
-        if cause == "in_use" or thrown_out:
+        if cause == "in_use" or (cause in {"closed", "reset"} and self._was_thrown_out(connected_seconds, now)):
             self._taken.add(slot)
+
+    def _was_thrown_out(self, connected_seconds: float | None, now: float) -> bool:
+        """Tell whether a session that ended had been opened out of contact, and just so. One from before is tried again once."""
+        if connected_seconds is None or connected_seconds >= THROWN_OUT_SECONDS:
+            return False
+        return now - connected_seconds >= self._heard_at + self._session_timeout

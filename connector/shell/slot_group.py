@@ -41,7 +41,7 @@ class SlotGroup:
     """One member of the group; `problem` is why it is none at present, `slots` how many the topic has, None while that is not known.
 
     `claim` gives the slots held and, of these, those with an open session. `on_assigned` gets every new assignment, `on_heard` is called
-    whenever the coordinator knows this member. None of them may raise or wait.
+    whenever the coordinator knew this member, with the time (monotonic seconds). None of them may raise or wait.
     """
 
     def __init__(  # noqa: PLR0913 - what it is a member of, and its three neighbours
@@ -53,7 +53,7 @@ class SlotGroup:
         *,
         claim: Callable[[], tuple[frozenset[int], frozenset[int]]],
         on_assigned: Callable[[frozenset[int]], None],
-        on_heard: Callable[[], None],
+        on_heard: Callable[[float], None],
     ) -> None:
         self._topic = topic
         self._group_id = group_id
@@ -151,17 +151,19 @@ class SlotGroup:
         beat = coordinator._do_heartbeat  # noqa: SLF001 - see above
 
         async def noted() -> bool:
+            # The coordinator counts from when it got the heartbeat; a process frozen before the answer would count from too late.
+            sent_at = time.monotonic()
             accepted: bool = await beat()
             if accepted:
-                self._heard()
+                self._heard(sent_at)
             return accepted
 
         coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
 
-    def _heard(self) -> None:
-        self._heard_at = time.monotonic()
+    def _heard(self, at: float) -> None:
+        self._heard_at = at
         self.problem = self.unusable = None
-        self._on_heard()
+        self._on_heard(at)
 
     def _own_claim(self) -> Claim:
         held, is_open = self._claim()
@@ -173,7 +175,7 @@ class SlotGroup:
         self._generation = coordinator.generation
         self.slots = len(consumer.partitions_for_topic(self._topic) or ()) or self.slots
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
-        self._heard()
+        self._heard(time.monotonic())
         self._on_assigned(slots)
 
 

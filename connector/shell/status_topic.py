@@ -70,7 +70,11 @@ class StatusTopic:
         self._written = {key: value for key, value in held.items() if key.startswith(KINDS)}
         self._known.set()
         self._changed.set()
-        readable = {key: status.decode(value) for key, value in held.items() if key.startswith(KINDS)}
+        return self.held()
+
+    def held(self) -> dict[str, status.Record]:
+        """Return the readable records that the topic is known to hold, by key."""
+        readable = {key: status.decode(value) for key, value in self._written.items() if value is not None}
         return {key: record for key, record in readable.items() if record is not None}
 
     def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
@@ -93,7 +97,10 @@ class StatusTopic:
         return theirs
 
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
-        """Wish for our part of the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits."""
+        """Wish for our part of the topic to hold exactly `records`; what it holds beside them gets tombstones. Never waits.
+
+        `is_ours` is asked again before each round, so that a right that ended meanwhile is not used.
+        """
         self._is_ours = is_ours or _every
         before = self._encoded
         # Of thousands of records few differ from one round to the next, and encoding is what takes time.
@@ -148,7 +155,7 @@ class StatusTopic:
         new = [
             StatusRecord(key.encode(errors="replace"), value)
             for key, value in self._wish.items()
-            if self._written.get(key) != value and self._refused.get(key) != value
+            if self._written.get(key) != value and self._refused.get(key) != value and self._is_ours(key)
         ]
         gone = [key for key in self._written if key not in self._wish and self._is_ours(key)]
         return new + [StatusRecord(key.encode(errors="replace"), None) for key in gone]

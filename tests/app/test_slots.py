@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+from time import monotonic
 
 import pytest
 
+from connector.app.slots import Slots
+from connector.settings import load
 from simulator import Simulator
 from tests.deployment import Deployment
 from tests.faults.rig import bonds
@@ -67,6 +70,17 @@ async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
     assert any(b'"owner":"two"' in value for value in owners)
     assert len(await two.ticks()) == 5
     assert not [reply for reply in kis.replies if reply.code == "OPSP8996"]
+
+
+async def test_a_replica_that_leaves_takes_no_further_slot():
+    """What the group assigns to it meanwhile, because another one leaves as well, waits for the next owner."""
+    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
+    slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict)
+    await slots.stop()
+    slots._lease.assigned([0, 1], monotonic())
+    async with asyncio.TaskGroup() as group:
+        slots._hold(group, slots._lease, lambda slot: None)
+    assert slots.feeds == {}
 
 
 async def test_a_replica_without_a_slot_topic_is_not_ready(pair):

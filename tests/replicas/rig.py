@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import signal
 import tempfile
@@ -21,7 +22,7 @@ from tests.conftest import TopicNames
 from tests.deployment import Deployment
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, at_most, equal
-from tests.kafka.reader import create_topics
+from tests.kafka.reader import Record, create_topics
 
 SCHEMA = TickSchema(bond_tick())
 PACE_SECONDS = 0.2  # KIS's own: what a slot's bonds need to be registered is part of each gap
@@ -140,24 +141,28 @@ class Replicas:
         living = [replica for replica in self.by_name.values() if replica.process and replica.process.returncode is None]
         for replica in living:
             await replica.until(replica.is_settled, 120)
+        told = await next(iter(self.by_name.values())).records(self.names.status)
         statuses = {name: (await replica.ask("/status"))[1] for name, replica in self.by_name.items() if replica in living}
         for name, replica in self.by_name.items():
             if replica in living:
                 await self.end(name)
         del self.kis.connects[connects:], self.kis.replies[replies:]  # what the stops brought about is no part of the run
         records = await next(iter(self.by_name.values())).records(self.names.ticks)
-        return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent)
+        return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent, told)
 
 
 class Ledger:
     """What came of the trades since the market opened, by the exchange's own log.
 
     missed: trades of wanted bonds that no session heard, or that were sent and never delivered; the gap of a bond is the time between the
-    trades it was heard before and after them, and what is told is the longest.
+    trades it was heard before and after them, and what is told is the longest. `told`: the status topic, as it was before the last stops.
     """
 
-    def __init__(self, replicas: Replicas, ticks: list[dict[str, Any]], statuses: Mapping[str, Any], sent: list[Any]) -> None:
+    def __init__(
+        self, replicas: Replicas, ticks: list[dict[str, Any]], statuses: Mapping[str, Any], sent: list[Any], told: list[Record]
+    ) -> None:
         self.statuses = statuses
+        self.owner_changes = _owner_changes(told)
         delivered = Counter((tick["STND_ISCD"], tick["ACML_VOL"]) for tick in ticks)
         self.traded = self.missed = self.undelivered = 0
         heard: dict[str, list[tuple[int, bool]]] = defaultdict(list)
@@ -180,10 +185,11 @@ class Ledger:
         self.double = len(replicas.double)
         self.exit_codes = replicas.exit_codes
 
-    def checks(self, *, missed: int | None = None, gap: float | None = None, in_use: int = 0) -> list[Check]:
-        """Return what holds in every row, and the row's own bounds."""
+    def checks(self, *, owner_changes: int, missed: int | None = None, gap: float | None = None, in_use: int = 0) -> list[Check]:
+        """Return what holds in every row, and the row's own bounds; of two replicas that write over each other the owner changes often."""
         found = [
             equal("two sessions on one app key", self.double, 0),
+            at_most("changes of owner in a slot's status record", self.owner_changes, owner_changes),
             at_most("refused as in use", self.in_use, in_use),
             equal("exit codes that are not 0", sum(code != 0 for code in self.exit_codes), 0),
         ]
@@ -192,6 +198,16 @@ class Ledger:
         if gap is not None:
             found.append(at_most("gap, s", round(self.gap_seconds, 2), gap))
         return found
+
+
+def _owner_changes(told: list[Record]) -> int:
+    """Return how often the owner changed in the status records of one slot, at most."""
+    owners: defaultdict[bytes, list[str]] = defaultdict(list)
+    for record in told:
+        owner = json.loads(record.value or b"{}").get("owner")
+        if (record.key or b"").startswith(b"slot/") and owner and owners[record.key or b""][-1:] != [owner]:
+            owners[record.key or b""].append(owner)
+    return max((len(each) - 1 for each in owners.values()), default=0)
 
 
 def _longest_gap(trades: list[tuple[int, bool]]) -> float:

@@ -33,7 +33,8 @@ class Member:
         self.held = slots
         self.assignments.append(set(slots))
 
-    def hear(self):
+    def hear(self, at):
+        assert at <= time.monotonic()
         self.heard += 1
 
 

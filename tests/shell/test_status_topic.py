@@ -166,6 +166,21 @@ async def test_only_our_part_is_written_and_tombstoned():
     assert topic.log == [("slot/0", b'{"x":1}'), ("list/gone", None)]
 
 
+async def test_a_right_to_write_that_ended_is_not_used():
+    """Whether a record is ours is asked when it is written; what others wrote stands, and is what the topic is known to hold."""
+    topic, rights = Topic(), {"slot/0", "slot/1"}
+    async with running(topic) as own:
+        own.known([])
+        own.publish({"slot/0": {"owner": "one"}, "slot/1": {"owner": "one"}}, rights.__contains__)
+        assert await own.settle(5)
+        rights.discard("slot/0")
+        own.follow([TopicRecord(b"slot/0", b'{"owner":"two"}', 0, 0, 0)])
+        own.publish({"slot/0": {"owner": "one"}, "slot/1": {"owner": "ONE"}}, rights.__contains__)
+        assert await own.settle(5)
+        assert own.held() == {"slot/0": {"owner": "two"}, "slot/1": {"owner": "ONE"}}
+    assert [key for key, _ in topic.log].count("slot/0") == 1
+
+
 async def test_what_another_replica_wrote_over_ours_is_written_again():
     """Our own records come back with our name in their header and change nothing; those of others are handed on."""
     topic = Topic()
