@@ -52,6 +52,24 @@ class Change:
         return [] if self.before is None else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
 
     @property
+    def gained(self) -> list[str]:
+        """The bonds the list wants that it did not want, paused lists wanting none."""
+        return sorted(set(self._active_after) - set(self._active_before))
+
+    @property
+    def lost(self) -> list[str]:
+        """The bonds the list wanted and wants no more, paused lists wanting none."""
+        return sorted(set(self._active_before) - set(self._active_after))
+
+    @property
+    def _active_before(self) -> tuple[str, ...]:
+        return active(self.before.wish) if self.before else ()
+
+    @property
+    def _active_after(self) -> tuple[str, ...]:
+        return active(self.after) if self.after else ()
+
+    @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """The other fields that differ, as before and after."""
         if self.before is None or self.after is None:
@@ -59,6 +77,11 @@ class Change:
         before, after = _content(self.before.wish), _content(self.after)
         names = (name for name in sorted(before.keys() | after.keys()) if name != "instruments" and before.get(name) != after.get(name))
         return {name: (before.get(name), after.get(name)) for name in names}
+
+
+def active(wish: Wish) -> tuple[str, ...]:
+    """Return the bonds a list asks for: none while it is paused."""
+    return () if wish.paused else wish.instruments
 
 
 def _content(wish: Wish) -> dict[str, Any]:

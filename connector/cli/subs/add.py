@@ -10,7 +10,7 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists, master
-from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.active import Goal, Wait, until
 from connector.cli.subs.ls import as_object
 from connector.core import list_edit
 
@@ -50,7 +50,7 @@ async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait:
         typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
     waited = None
     if wait is not None:
-        waited = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
+        waited = await until(settings, Goal(dict.fromkeys(dict(records), offset), active=dict.fromkeys(isins, offset)), wait)
     if as_json:
         shown: dict[str, object] = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
         shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
