@@ -98,7 +98,8 @@ async def _apply(
         shown: dict[str, object] = {"changes": [_as_object(change) for change in changes], "written": written}
         shown |= {"offset": offset, "warnings": warnings}
         shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        # What stood in the topic may hold half a surrogate pair, which only its escape can show.
+        typer.echo(json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode())
     if goal is not None and waited is not None and wait is not None:
         waited.require(" and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "taken up", wait)
         if (goal.released or not goal.active) and not as_json:

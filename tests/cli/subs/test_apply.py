@@ -104,6 +104,10 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
         ("", "no mapping of list names"),
         ("{}", "The file holds no list."),
         ("desk: [", "correct the YAML there"),
+        ("? [a]\n: []", "found unhashable key"),
+        ("[" * 3000, "nested too deeply"),
+        (f'desk: {{instruments: [{A}], note: "\\ud800"}}', "half a surrogate pair"),
+        (f"0123: [{A}]", "83 is no name of a list: put the name in quotes"),
     ],
 )
 def test_a_file_with_a_mistake_writes_nothing(apply, text, said):
@@ -237,3 +241,19 @@ def test_wait_sees_a_removal_refused_and_taken_up(apply, written, produce, topic
     result = apply("desk: []", "--wait", "30")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == ["= 1 unchanged", "Nothing differs.", "The connector took it up."]
+
+
+def test_a_refused_value_among_good_ones_writes_nothing(apply, written):
+    """A record beyond 1 MiB ends with 2 before any batch is sent."""
+    result = apply(f"a: [{A}]\nb: {{instruments: [{B}], note: {'x' * 1_100_000}}}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "List b would be refused: the value has 1100" in result.stderr
+    assert written() == []
+
+
+def test_json_shows_what_no_text_can_hold(apply, produce, topics):
+    """Half a surrogate pair in the topic is shown as its escape, not told as a bug after the writing."""
+    produce(topics.control, "desk", f'{{"instruments": ["{A}"], "note": "\\ud800"}}')
+    result = apply(f"desk: [{A}]", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["changes"][0]["fields"] == {"note": {"before": "\ud800", "after": None}}
