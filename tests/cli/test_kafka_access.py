@@ -1,6 +1,7 @@
 """One-off questions to Kafka."""
 
 import asyncio
+import random
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
@@ -61,6 +62,32 @@ async def test_write_is_one_batch_in_order(kafka, topic_names):
     found = read_all(kafka.bootstrap_servers, topic_names.control)
     assert [(each.key.decode(), each.value) for each in found] == [("a", b"1"), ("b", None), *many]
     assert sorted(await kafka_access.read(settings, topic_names.control)) == sorted(["a", *(key for key, _ in many)])
+
+
+async def test_a_later_batch_that_is_refused(kafka, topic_names):
+    """What the batches before it wrote is named, and what was not written."""
+    settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact", max_message_bytes="20000")
+    noise = random.Random(7).randbytes(60_000)  # which no compression makes small enough
+    records = [*((f"k{number}", b"x" * 1000) for number in range(100)), ("big", noise), ("last", noise), ("last", None)]
+    with pytest.raises(NotInTime) as failed:
+        await kafka_access.write(settings, topic_names.control, records)
+    first, *lines = str(failed.value).splitlines()
+    assert "could not be written" in first
+    assert lines == ["Written before that: k0, k1, k2, k3, k4 and 95 more.", "Not written: big, last."]
+    assert len(read_all(kafka.bootstrap_servers, topic_names.control)) == 100
+
+
+async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
+    """It may have been written, which is said; here Kafka waits for a second replica."""
+    monkeypatch.setattr(kafka_access, "PATIENCE_SECONDS", 2.0)
+    settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, replicas=1, min_insync_replicas="2")
+    with pytest.raises(NotInTime) as failed:
+        await kafka_access.write(settings, topic_names.control, [("a", b"1"), ("b", None), *[(f"k{n}", b"x" * 1000) for n in range(200)]])
+    _, *lines = str(failed.value).splitlines()
+    assert [line.partition(" and ")[0] for line in lines] == ["May or may not be written: a, b, k0, k1, k2", lines[1].partition(" and ")[0]]
+    assert lines[1].startswith("Not written: k")
 
 
 async def test_files_that_vanished_are_configuration(tmp_path):
