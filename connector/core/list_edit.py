@@ -113,12 +113,17 @@ def standing(control: Sequence[ControlRecord], status: Mapping[str, Any]) -> Lis
     return subscription.restore(remembered.from_status(reported, None), control)
 
 
+def after(lists: Lists, records: Records) -> Lists:
+    """Return the lists as the connector will hold them once these records are written."""
+    coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
+    return subscription.apply_all(lists, coming)
+
+
 def held_back(lists: Lists, records: Records) -> str | None:
     """Return why the connector's guard against mass removal would hold one of these records back, None where it would not."""
-    coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
-    after = subscription.apply_all(lists, coming)
+    entries = after(lists, records).entries
     for name in dict(records):
-        entry = after.entries.get(name)
+        entry = entries.get(name)
         if entry is not None and (entry.refusal or "").startswith(GUARD_REASON):
             # What the guard suggests to any client is what --confirm does.
             return f"List {name}: {(entry.refusal or '').partition(';')[0]}."
