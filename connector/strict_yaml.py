@@ -1,4 +1,4 @@
-"""Reads a YAML file as JSON's values: keys that stand twice are told, and a time stays the text it is."""
+"""Reads a YAML file as JSON's values: keys that stand twice are told, a time stays the text it is, and text can be written as UTF-8."""
 
 from __future__ import annotations
 
@@ -28,12 +28,31 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # the library says what is wrong with it
             if key.value in seen:
                 self.twice.append(
                     f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}: {key.value} stands twice: remove one of the two"
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        text = super().construct_scalar(node)
+        try:
+            # JSON spells what lies beyond 16 bits as two escapes, which YAML would leave as two halves.
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise yaml.constructor.ConstructorError(None, None, "half a surrogate pair is no character", node.start_mark) from None
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
+        try:
+            return super().construct_object(node, deep)
+        # What the library's readers of numbers and of tagged values raise; their words could show a secret.
+        except (ValueError, LookupError, AttributeError, TypeError):
+            raise yaml.constructor.ConstructorError(
+                None, None, "this value cannot be read as what it looks like", node.start_mark
+            ) from None
 
 
 def read(path: Path, name: str, cure: str) -> tuple[Any, list[str]]:
@@ -50,6 +69,8 @@ def read(path: Path, name: str, cure: str) -> tuple[Any, list[str]]:
         problem = f"{name} could not be read ({error.strerror}): correct its path or permissions"
     except UnicodeDecodeError:
         problem = f"{name} is not UTF-8: save it as UTF-8"
+    except RecursionError:
+        problem = "the YAML is nested too deeply: correct it"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

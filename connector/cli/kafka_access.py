@@ -6,7 +6,14 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownError,
+    UnknownTopicOrPartitionError,
+)
 
 from connector.errors import NotInTime
 from connector.shell import kafka_client
@@ -22,6 +29,7 @@ REQUEST_MS = 5_000
 # A problem that lasts so long is told at once: it is rarely a broker's brief absence when someone waits at a prompt.
 PROBLEM_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+_NAMED_KEYS = 5
 
 
 def client_arguments(settings: Settings) -> dict[str, Any]:
@@ -88,26 +96,51 @@ async def read(settings: Settings, topic: str) -> dict[str, TopicRecord]:
 async def write(settings: Settings, topic: str, records: Sequence[tuple[str, bytes | None]]) -> int:
     """Write records to the one partition of `topic` and return the offset of the first, -1 where Kafka did not say.
 
-    As far as they fit into one batch they are written all or none. Raises NotInTime.
+    As far as they fit into one batch they are written all or none. Raises NotInTime, which says what was written and what perhaps was.
     """
     producer = kafka_client.make_producer(settings.kafka, settings.kafka_client_id)
     first = None
+    acknowledged = sent = 0
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await kafka_client.start(producer)
-            waiting = list(records)
-            while waiting:
+            while acknowledged < len(records):
                 batch = producer.create_batch()
-                while waiting and batch.append(key=waiting[0][0].encode(), value=waiting[0][1], timestamp=None) is not None:
-                    waiting.pop(0)
+                end = acknowledged
+                while end < len(records) and batch.append(key=records[end][0].encode(), value=records[end][1], timestamp=None) is not None:
+                    end += 1
                 batch.close()
-                metadata = await (await producer.send_batch(batch, topic, partition=0))
+                answer = await producer.send_batch(batch, topic, partition=0)
+                sent = end
+                metadata = await answer
+                acknowledged = end
                 first = metadata.offset if first is None else first
     except (KafkaError, OSError, TimeoutError) as error:
-        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}") from error
+        told = f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}"
+        keys = [key for key, _ in records]
+        known = acknowledged if _is_refusal(error) else sent
+        raise NotInTime("\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])) from error
     finally:
         await kafka_client.abandon(producer)
     return -1 if first is None else first
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether a broker said that it did not write; after any other failure, it may have."""
+    return isinstance(error, BrokerResponseError) and not error.retriable and not isinstance(error, UnknownError)
+
+
+def _outcome(written: Sequence[str], unknown: Sequence[str], unwritten: Sequence[str]) -> list[str]:
+    """Return a line for each kind of keys; none where nothing was written, as the failure itself says that."""
+    if not written and not unknown:
+        return []
+    lines = (("Written before that", written), ("May or may not be written", unknown), ("Not written", unwritten))
+    return [f"{what}: {_named(keys)}." for what, keys in lines if keys]
+
+
+def _named(keys: Sequence[str]) -> str:
+    once = list(dict.fromkeys(keys))
+    return ", ".join(once[:_NAMED_KEYS]) + (f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else "")
 
 
 def reason(error: Exception, right: str) -> str:

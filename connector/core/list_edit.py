@@ -53,6 +53,21 @@ def added(isins: Sequence[str], name: str | None, present: bytes | None, request
     return [(name, _value(name, value, request))]
 
 
+def encoded(name: str, value: Mapping[str, Any]) -> bytes:
+    """Return the value of list `name` as it is written. Raises RequestMalformed where the connector would refuse it."""
+    try:
+        name.encode()
+        written = json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        shown = name.encode(errors="backslashreplace").decode()
+        half = f"{error.object[error.start]!a}"
+        raise RequestMalformed(f"List {shown} or a text of it holds {half}, which is not UTF-8. Nothing was written.") from None
+    judged = control_record.parse(name, written)
+    if isinstance(judged, Refusal):
+        raise RequestMalformed(f"List {name} would be refused: {judged.reason}. Nothing was written.")
+    return written
+
+
 def removed(isins: Sequence[str], records: Mapping[str, bytes], *, confirm: bool) -> Records:
     """Return the tombstones of the lists that are called like the ISINs. Raises RequestMalformed where there is none."""
     missing = [each for each in isins if each not in records]
@@ -98,12 +113,17 @@ def standing(control: Sequence[ControlRecord], status: Mapping[str, Any]) -> Lis
     return subscription.restore(remembered.from_status(reported, None), control)
 
 
+def after(lists: Lists, records: Records) -> Lists:
+    """Return the lists as the connector will hold them once these records are written."""
+    coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
+    return subscription.apply_all(lists, coming)
+
+
 def held_back(lists: Lists, records: Records) -> str | None:
     """Return why the connector's guard against mass removal would hold one of these records back, None where it would not."""
-    coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
-    after = subscription.apply_all(lists, coming)
+    entries = after(lists, records).entries
     for name in dict(records):
-        entry = after.entries.get(name)
+        entry = entries.get(name)
         if entry is not None and (entry.refusal or "").startswith(GUARD_REASON):
             # What the guard suggests to any client is what --confirm does.
             return f"List {name}: {(entry.refusal or '').partition(';')[0]}."
@@ -138,8 +158,4 @@ def _present(name: str, value: bytes) -> dict[str, Any]:
 
 
 def _value(name: str, value: dict[str, Any], request: Request) -> bytes:
-    encoded = json.dumps(value | {"requested_by": request.by, "requested_at": request.at}, ensure_ascii=False).encode()
-    judged = control_record.parse(name, encoded)
-    if isinstance(judged, Refusal):
-        raise RequestMalformed(f"List {name} would be refused: {judged.reason}. Nothing was written.")
-    return encoded
+    return encoded(name, value | {"requested_by": request.by, "requested_at": request.at})

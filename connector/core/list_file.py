@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core import control_record
 from connector.core.control_record import Refusal, Wish
-from connector.core.list_edit import first_requested, tombstone
+from connector.core.list_edit import encoded, first_requested, tombstone
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from connector.core.list_edit import Records, Request
     from connector.core.subscription import InForce, Lists
 
+_HUGE: Final = 10**40
 # Fields that say how a list came about, not what it wants: a difference in them alone is none.
 _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
 
@@ -52,6 +52,24 @@ class Change:
         return [] if self.before is None else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
 
     @property
+    def gained(self) -> list[str]:
+        """The bonds the list wants that it did not want, paused lists wanting none."""
+        return sorted(set(self._active_after) - set(self._active_before))
+
+    @property
+    def lost(self) -> list[str]:
+        """The bonds the list wanted and wants no more, paused lists wanting none."""
+        return sorted(set(self._active_before) - set(self._active_after))
+
+    @property
+    def _active_before(self) -> tuple[str, ...]:
+        return active(self.before.wish) if self.before else ()
+
+    @property
+    def _active_after(self) -> tuple[str, ...]:
+        return active(self.after) if self.after else ()
+
+    @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """The other fields that differ, as before and after."""
         if self.before is None or self.after is None:
@@ -59,6 +77,11 @@ class Change:
         before, after = _content(self.before.wish), _content(self.after)
         names = (name for name in sorted(before.keys() | after.keys()) if name != "instruments" and before.get(name) != after.get(name))
         return {name: (before.get(name), after.get(name)) for name in names}
+
+
+def active(wish: Wish) -> tuple[str, ...]:
+    """Return the bonds a list asks for: none while it is paused."""
+    return () if wish.paused else wish.instruments
 
 
 def _content(wish: Wish) -> dict[str, Any]:
@@ -96,18 +119,31 @@ def parse(document: object) -> dict[str, Wish]:
 def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
     match document:
         case {"lists": dict() | list() as lists, **rest} if not rest:
-            yield from _named(lists, mistakes)
+            document = lists
+    match document:
         case dict():
-            yield from ((str(name), content) for name, content in document.items())
+            for name, content in document.items():
+                if isinstance(name, str):
+                    yield name, content
+                else:
+                    mistakes.append(_no_text(name))
         case list():
             for place, entry in enumerate(document, 1):
                 match entry:
                     case {"name": str(name), **rest}:
                         yield name, rest
+                    case {"name": name}:
+                        mistakes.append(_no_text(name))
                     case _:
                         mistakes.append(f"Entry {place} is no list: give it a name and instruments.")
         case _:
             mistakes.append("The file is no mapping of list names to lists: begin with a name, such as desk:, and its instruments.")
+
+
+def _no_text(name: object) -> str:
+    # YAML reads no as false, 0123 as 83 and 12:30 as 750: what the name was meant to be is known to its author alone.
+    shown = "a huge number" if isinstance(name, int) and abs(name) >= _HUGE else f"{name!r:.40}"
+    return f"{shown} is no name of a list: put the name in quotes, as YAML makes other values of no, ~, 0123 or 12:30."
 
 
 def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:
@@ -120,9 +156,13 @@ def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Ch
 
 
 def records(changes: list[Change], request: Request, *, confirm: bool) -> Records:
-    """Return what has to be written: nothing for what is unchanged, and the first request's time for what was there before."""
+    """Return what has to be written: nothing for what is unchanged, and the first request's time for what was there before.
+
+    Lists that gain bonds come before those that only lose some: a bond that moves is wanted all the time, and the guard sees no removal.
+    Raises RequestMalformed where the connector would refuse a value.
+    """
     written: Records = []
-    for change in changes:
+    for change in sorted(changes, key=lambda change: (bool(change.lost), not change.gained)):
         if change.after is None:
             written += tombstone(change.name, confirm=confirm)
         elif change.kind != "unchanged":
@@ -136,4 +176,4 @@ def _value(change: Change, after: Wish, request: Request, *, confirm: bool) -> b
     value["instruments"] = list(after.instruments)
     if confirm and (change.removed or after.paused):
         value["confirm_removal"] = True
-    return json.dumps(value, ensure_ascii=False).encode()
+    return encoded(change.name, value)

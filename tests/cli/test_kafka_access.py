@@ -1,6 +1,7 @@
 """One-off questions to Kafka."""
 
 import asyncio
+import random
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
@@ -9,6 +10,7 @@ from connector.cli import kafka_access
 from connector.cli.kafka_access import Replica, reason
 from connector.errors import ConfigurationError, NotInTime
 from connector.settings import load
+from connector.shell import kafka_client
 from connector.shell.compacted_topic import TopicRecord
 from tests.kafka.reader import create_topics, read_all
 
@@ -61,6 +63,46 @@ async def test_write_is_one_batch_in_order(kafka, topic_names):
     found = read_all(kafka.bootstrap_servers, topic_names.control)
     assert [(each.key.decode(), each.value) for each in found] == [("a", b"1"), ("b", None), *many]
     assert sorted(await kafka_access.read(settings, topic_names.control)) == sorted(["a", *(key for key, _ in many)])
+
+
+async def test_a_later_batch_that_is_refused(kafka, topic_names):
+    """What the batches before it wrote is named, and what was not written."""
+    settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact", max_message_bytes="20000")
+    noise = random.Random(7).randbytes(60_000)  # which no compression makes small enough
+    records = [*((f"k{number}", b"x" * 1000) for number in range(100)), ("big", noise), ("last", noise), ("last", None)]
+    with pytest.raises(NotInTime) as failed:
+        await kafka_access.write(settings, topic_names.control, records)
+    first, *lines = str(failed.value).splitlines()
+    assert "could not be written" in first
+    assert lines == ["Written before that: k0, k1, k2, k3, k4 and 95 more.", "Not written: big, last."]
+    assert len(read_all(kafka.bootstrap_servers, topic_names.control)) == 100
+
+
+async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
+    """It may have been written, which is said; here it was, and the answer is lost."""
+    make_producer = kafka_client.make_producer
+
+    def deaf(*arguments):
+        producer = make_producer(*arguments)
+        send_batch = producer.send_batch
+
+        async def lost(*arguments, **options):
+            await send_batch(*arguments, **options)
+            return asyncio.get_running_loop().create_future()
+
+        producer.send_batch = lost
+        return producer
+
+    monkeypatch.setattr(kafka_client, "make_producer", deaf)
+    monkeypatch.setattr(kafka_access, "PATIENCE_SECONDS", 2.0)
+    settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    with pytest.raises(NotInTime) as failed:
+        await kafka_access.write(settings, topic_names.control, [("a", b"1"), ("b", None), ("c", b"x" * 130_000), ("d", b"2" * 130_000)])
+    first, *lines = str(failed.value).splitlines()
+    assert first.endswith("could not be written: no answer in 2 s")
+    assert lines == ["May or may not be written: a, b, c.", "Not written: d."]
 
 
 async def test_files_that_vanished_are_configuration(tmp_path):

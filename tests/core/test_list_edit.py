@@ -150,3 +150,10 @@ def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
 def test_a_report_that_is_behind_counts_no_more():
     """A list the topic holds no record of is gone, though its accepted state still stands in the status topic."""
     assert dict(list_edit.standing([], reported([A], 0)).entries) == {}
+
+
+@pytest.mark.parametrize(("name", "present"), [("\udcff", None), ("desk", b'{"instruments": [], "note": "\\ud800"}')])
+def test_text_that_is_no_utf8_is_not_written(name, present):
+    """A name from a foreign terminal, and half a surrogate pair that stood in the list's note."""
+    with pytest.raises(RequestMalformed, match="which is not UTF-8"):
+        list_edit.added([A], name, present, ASKED)

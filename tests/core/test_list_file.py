@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connector.core import control_record
 from connector.core.isin import with_check_digit
-from connector.core.list_edit import Request, standing
+from connector.core.list_edit import Request, held_back, standing
 from connector.core.list_file import compare, parse, records
 from connector.core.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
@@ -150,4 +150,56 @@ def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
     """A list without a record whose removal is held back is one that the file lacks."""
     changes = compare(parse({"other": [A]}), held(None, 0, instruments=[A]), prune=True)
     assert [(change.name, change.kind) for change in changes] == [("desk", "removed"), ("other", "new")]
-    assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["desk", "desk", "other"]
+    assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["other", "desk", "desk"]
+
+
+@pytest.mark.parametrize("name", [False, 83, 750, 1.5, None, pytest.param(10**5000, id="huge"), b"x"])
+@pytest.mark.parametrize("as_document", [lambda name: {name: [A], "desk": [B]}, lambda name: [{"name": name, "instruments": [A]}]])
+def test_a_name_that_yaml_took_for_another_value_is_refused(name, as_document):
+    """Written as no, 0123, 12:30, 1.50 or ~ it would name another list than its author meant."""
+    with pytest.raises(RequestMalformed, match="put the name in quotes"):
+        parse(as_document(name))
+
+
+def test_a_file_that_holds_itself_is_refused():
+    """An alias can make lists: the document itself."""
+    document = {}
+    document["lists"] = document
+    with pytest.raises(RequestMalformed, match="List lists: "):
+        parse(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"desk": {"instruments": [A], "note": "x" * 1_048_576}}, "List desk would be refused: the value has"),
+        ({"desk": {"instruments": [A], "note": "\ud800"}}, "which is not UTF-8"),
+        ({"\ud800": [A]}, "which is not UTF-8"),
+    ],
+)
+def test_a_record_the_connector_would_refuse_is_not_written(document, said):
+    """One that passes 1 MiB only with its stamp, too, and text that no topic can hold."""
+    with pytest.raises(RequestMalformed, match=said):
+        records(compare(parse(document), present(), prune=False), ASKED, confirm=False)
+
+
+MANY = [with_check_digit(f"KR{number:09}") for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "prune"),
+    [({"a": [], "b": MANY}, False), ({"z": MANY}, True), ({"a": {"instruments": MANY, "paused": True}, "b": MANY}, False)],
+)
+def test_bonds_that_move_are_wanted_all_the_time(wanted, prune):
+    """The list that gains them is written before the one that loses them, so that the guard sees no removal."""
+    there = present(a={"instruments": MANY})
+    written = records(compare(parse(wanted), there, prune=prune), ASKED, confirm=False)
+    assert [name for name, _ in written][-1] == "a"
+    assert held_back(there, written) is None
+
+
+def test_lists_that_gain_and_lose_stand_between():
+    """First what only gains, last what only loses."""
+    there = present(a={"instruments": [A]}, b={"instruments": [A]}, c={"instruments": [A]})
+    changes = compare(parse({"a": [], "b": [B], "c": [A, B]}), there, prune=False)
+    assert [name for name, _ in records(changes, ASKED, confirm=False)] == ["c", "b", "a"]

@@ -10,7 +10,7 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists, master
-from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.active import Goal, Wait, Waited, unreported, until
 from connector.cli.subs.ls import as_object
 from connector.core import list_edit
 
@@ -40,17 +40,25 @@ def add(
 
 async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, as_json: bool) -> None:
     warnings = master.warn(isins)
+    idle: list[str] = []
     if name is None:
         records = list_edit.added(isins, None, None, lists.request())
     else:
         topics = await lists.read(settings)
-        records = list_edit.added(isins, name, topics.values.get(name), lists.request(topics.standing().entries.get(name)))
+        standing = topics.standing()
+        records = list_edit.added(isins, name, topics.values.get(name), lists.request(standing.entries.get(name)))
+        lists.refuse_if_held_back(standing, records, "Write the whole list: kis-bond subs apply, with --confirm where bonds are to go.")
+        idle = [each for each in isins if each not in list_edit.after(standing, records).wanted_by]
     offset = await lists.write(settings, records)
     if not as_json:
         typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
     waited = None
-    if wait is not None:
-        waited = await until_active(settings, dict.fromkeys(isins, offset), dict.fromkeys(dict(records), offset), wait)
+    if wait is not None and idle:
+        why = f"list {name} is paused"
+        ended = [f"{each} cannot become ACTIVE: {why}, and no other list wants it." for each in idle]
+        waited = Waited([unreported(each, why) for each in idle], (), ended)
+    elif wait is not None:
+        waited = await until(settings, Goal(dict.fromkeys(dict(records), offset), active=dict.fromkeys(isins, offset)), wait)
     if as_json:
         shown: dict[str, object] = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
         shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}

@@ -12,16 +12,17 @@ import typer
 from connector import strict_yaml
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists, master
-from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.active import Goal, Wait, taken_up, until
 from connector.cli.subs.ls import as_object
 from connector.core import list_file
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from connector.core.control_record import Wish
     from connector.core.list_file import Change
+    from connector.core.status import Record
     from connector.settings import Settings
 
 EXAMPLES = """Examples:
@@ -84,25 +85,42 @@ async def _apply(
     written = [] if dry_run else list(dict.fromkeys(name for name, _ in records))
     if not as_json:
         typer.echo(said(written, dry_run=dry_run))
-    waited = None
+    goal = waited = None
     if wait is not None and not dry_run:
         # What was not written has to be confirmed as of the record there is.
-        offsets = {name: entry.control.offset for name, entry in standing.entries.items() if name in wanted} | dict.fromkeys(
-            written, offset
-        )
-        asked: dict[str, int] = {}
-        for name, wish in wanted.items():
-            asked |= {isin: max(offsets[name], asked.get(isin, -1)) for isin in wish.instruments if not wish.paused}
-        waited = await until_active(settings, asked, offsets, wait)
-        if not as_json:
-            typer.echo(f"{sum(row.state == 'ACTIVE' for row in waited.rows)} of {len(asked)} bonds are ACTIVE.")
+        offsets = {name: entry.control.offset for name, entry in standing.entries.items() if name in wanted}
+        goal = _goal(changes, wanted, offsets | dict.fromkeys(written, offset), topics.status)
+        waited = await until(settings, goal, wait)
+        if goal.active and not as_json:
+            confirmed = sum(row.state == "ACTIVE" and row.instrument in goal.active for row in waited.rows)
+            typer.echo(f"{confirmed} of {len(goal.active)} bonds are ACTIVE.")
     if as_json:
         shown: dict[str, object] = {"changes": [_as_object(change) for change in changes], "written": written}
         shown |= {"offset": offset, "warnings": warnings}
         shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
-        typer.echo(json.dumps(shown, ensure_ascii=False))
-    if waited is not None and wait is not None:
-        waited.require("ACTIVE", wait)
+        # What stood in the topic may hold half a surrogate pair, which only its escape can show.
+        typer.echo(json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode())
+    if goal is not None and waited is not None and wait is not None:
+        waited.require(" and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "taken up", wait)
+        if (goal.released or not goal.active) and not as_json:
+            typer.echo(taken_up(goal, waited))
+
+
+def _goal(changes: Sequence[Change], wanted: Mapping[str, Wish], offsets: Mapping[str, int], status: Mapping[str, Record]) -> Goal:
+    active: dict[str, int] = {}
+    for name, wish in wanted.items():
+        active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in list_file.active(wish)}
+    released: dict[str, list[str]] = {}
+    for change in changes:
+        for isin in change.lost:
+            released.setdefault(isin, []).append(change.name)
+    return Goal(
+        offsets,
+        active,
+        released,
+        reported=[name for name, wish in wanted.items() if not list_file.active(wish)],
+        removed={change.name: f"list/{change.name}" in status for change in changes if change.after is None},
+    )
 
 
 def said(written: Sequence[str], *, dry_run: bool) -> str:

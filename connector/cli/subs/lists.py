@@ -44,10 +44,10 @@ class Topics:
         return list_edit.standing(control, self.status)
 
 
-def refuse_if_held_back(standing: Lists, records: list_edit.Records) -> None:
+def refuse_if_held_back(standing: Lists, records: list_edit.Records, cure: str = "Give --confirm to let it pass.") -> None:
     """Raise RequestMalformed where the connector's guard would hold a record back: nothing is to be written then."""
     if (reason := list_edit.held_back(standing, records)) is not None:
-        raise RequestMalformed(f"{reason}\nNothing was written. Give --confirm to let it pass.")
+        raise RequestMalformed(f"{reason}\nNothing was written. {cure}")
 
 
 async def read(settings: Settings) -> Topics:

@@ -12,13 +12,13 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists, master
-from connector.cli.subs.active import Wait, until_active
+from connector.cli.subs.active import Goal, Wait, until
 from connector.cli.table import print_table
 from connector.core import status_view, subscription
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from connector.settings import Settings
 
@@ -46,14 +46,14 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
     if wait is not None:
         asked = {bond.isin: bond.control.offset for bond in subscription.desired(standing) if name is None or name in bond.lists}
         offsets = {key: entry.control.offset for key, entry in standing.entries.items() if name in {None, key}}
-        waited = await until_active(settings, asked, offsets, wait)
+        waited = await until(settings, Goal(offsets, active=asked), wait)
         topics = await lists.read(settings)
-    _print(topics, name, as_json=as_json, refusals=waited is None or not waited.refused)
+    _print(topics, name, as_json=as_json, told=waited.ended if waited else ())
     if waited is not None and wait is not None:
         waited.require("ACTIVE", wait)
 
 
-def _print(topics: lists.Topics, name: str | None, *, as_json: bool, refusals: bool) -> None:
+def _print(topics: lists.Topics, name: str | None, *, as_json: bool, told: Collection[str]) -> None:
     rows = [row for row in status_view.rows(topics.status, topics.values, datetime.now(UTC)) if name is None or name in row.lists]
     refused = {key: reason for key, reason in status_view.refused_lists(topics.status).items() if name in (None, key)}
     if as_json:
@@ -62,8 +62,9 @@ def _print(topics: lists.Topics, name: str | None, *, as_json: bool, refusals: b
         typer.echo(json.dumps({"instruments": instruments, "refused_lists": refused}, ensure_ascii=False))
         return
     show(rows, master.names())
-    for key, reason in refused.items() if refusals else ():
-        typer.echo(f"List {key} was refused: {reason}", err=True)
+    for key, reason in refused.items():
+        if (line := f"List {key} was refused: {reason}") not in told:
+            typer.echo(line, err=True)
 
 
 def as_object(row: status_view.Row) -> dict[str, object]:

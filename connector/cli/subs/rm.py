@@ -10,7 +10,7 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists
-from connector.cli.subs.active import until_released
+from connector.cli.subs.active import Goal, taken_up, until
 from connector.core import list_edit
 from connector.errors import RequestMalformed
 
@@ -57,10 +57,17 @@ async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wa
             typer.echo(line)
     if wait is not None:
         going = isins or _bonds(standing, str(name))
-        waited = await until_released(settings, going, dict.fromkeys(dict(records), offset), wait)
+        written = dict(records)
+        goal = Goal(
+            dict.fromkeys(written, offset),
+            released=dict.fromkeys(going, written),
+            reported=[key for key, value in written.items() if value is not None],
+            removed={key: f"list/{key}" in topics.status for key, value in written.items() if value is None},
+        )
+        waited = await until(settings, goal, wait)
         waited.require("released", wait)
         if not as_json:
-            typer.echo(f"The connector took it up: {len(going) - len(waited.rows)} released, {len(waited.rows)} held for other lists.")
+            typer.echo(taken_up(goal, waited))
 
 
 def _said(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import lists
 from connector.cli.subs.ls import as_object
 from connector.core import status_view
+from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,14 +47,17 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         kafka_access.following(settings, settings.topics.control) as control,
         kafka_access.following(settings, settings.topics.status) as status,
     ):
+        standing = lists.Topics(control.records, lists.statuses(status.records)).standing()
+        if name is not None and name not in standing.entries:
+            raise RequestMalformed(f"There is no list {name}.")
         while True:
             control.changed.clear()
             status.changed.clear()
             now = datetime.now(UTC)
             found = lists.statuses(status.records)
-            rows = {row.instrument: row for row in status_view.rows(found, lists.values(control.records), now)}
-            rows = {isin: row for isin, row in rows.items() if name is None or name in row.lists}
-            for line in changes(shown, rows, now, as_json=as_json):
+            everything = {row.instrument: row for row in status_view.rows(found, lists.values(control.records), now)}
+            rows = {isin: row for isin, row in everything.items() if name is None or name in row.lists}
+            for line in changes(shown, rows, everything, now, as_json=as_json):
                 typer.echo(line)
             present = {key: reason for key, reason in status_view.refused_lists(found).items() if name in (None, key)}
             for key, reason in present.items():
@@ -67,15 +71,26 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
             await _either(control.changed, status.changed)
 
 
-def changes(before: Mapping[str, Row], after: Mapping[str, Row], now: datetime, *, as_json: bool) -> list[str]:
-    """Return a line for each bond whose row differs, is new, or is gone (state null in JSON)."""
+def changes(
+    before: Mapping[str, Row], after: Mapping[str, Row], everything: Mapping[str, Row], now: datetime, *, as_json: bool
+) -> list[str]:
+    """Return a line for each bond whose row differs, is new, or is gone (state null in JSON).
+
+    `before` and `after` are the rows that are watched. A bond that left them is not gone where `everything` has lists that still want it.
+    """
     lines = []
     for isin in sorted(before.keys() | after.keys()):
         was, row = before.get(isin), after.get(isin)
         if row == was:
             continue
+        elsewhere = everything.get(isin)
+        if row is None and elsewhere is not None and not elsewhere.lists:
+            elsewhere = None
         if as_json:
-            lines.append(json.dumps({"instrument": isin, "state": None} if row is None else as_object(row), ensure_ascii=False))
+            told = row or elsewhere
+            lines.append(json.dumps({"instrument": isin, "state": None} if told is None else as_object(told), ensure_ascii=False))
+        elif row is None and elsewhere is not None:
+            lines.append(f"{_clock(now)}  {isin}  left the list, and is still wanted by {', '.join(elsewhere.lists)}")
         elif row is None:
             lines.append(f"{_clock(now)}  {isin}  is not wanted any more")
         elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):

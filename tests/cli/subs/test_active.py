@@ -3,7 +3,11 @@
 import json
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from connector.cli.subs.active import Goal, look, taken_up
 from tests.cli.subs.status_records import accepted, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
@@ -99,3 +103,57 @@ def test_a_removal_is_waited_for_until_the_bond_is_released(cli, variables, writ
     thread.join()
     assert (result.exit_code, result.stderr) == (0, "")
     assert "1 released, 1 held for other lists" in result.stdout
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+BEFORE = NOW - timedelta(seconds=10)
+BEHIND = ["list desk: no connector has taken up the record at offset 5"]
+SLOT = json.loads(alive(BEFORE.isoformat()))
+
+
+@pytest.mark.parametrize(
+    ("goal", "status", "missing"),
+    [
+        (Goal({"desk": 5}, removed={"desk": False}), {}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"owner": None, "state": "IDLE"}}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"alive_at": "2026-01-01T00:00:00Z"}}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"alive_at": None}}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT}, []),
+        (Goal({"desk": 5}, removed={"desk": True}), {}, []),
+        (Goal({"desk": 5}, removed={"desk": True}), {"list/desk": json.loads(accepted([A], 4))}, BEHIND),
+        (Goal({"desk": 5}, reported=["desk"]), {"slot/0": SLOT}, BEHIND),
+        (Goal({"desk": 5}, reported=["desk"]), {"list/desk": json.loads(accepted([], 4))}, BEHIND),
+        (Goal({"desk": 5}, reported=["desk"]), {"list/desk": json.loads(accepted([], 5))}, []),
+    ],
+)
+def test_what_tells_that_a_record_was_taken_up(goal, status, missing):
+    """A report as of it; for a tombstone that a report went, or, where none stood there before, that a connector lives."""
+    assert look(status, goal, NOW).missing == missing
+
+
+def test_a_bond_that_moves_is_let_go_by_the_list_that_loses_it_alone():
+    """Held for the list that gains it, which was written too, it is no removal in vain."""
+    goal = Goal({"desk": 5, "fund": 5}, active={A: 5}, released={A: ["desk"], B: ["desk"]})
+    status = {f"instrument/{A}": json.loads(active(6, lists=["fund"])), "slot/0": SLOT}
+    waited = look(status, goal, NOW)
+    assert (waited.missing, taken_up(goal, waited)) == ([], "The connector took it up: 1 released, 0 held for other lists.")
+    status[f"instrument/{A}"] = json.loads(active(6, lists=["desk", "fund"]))
+    assert look(status, goal, NOW).missing == [f"{A} is ACTIVE and held for desk, fund"]
+
+
+def test_a_removal_without_any_connector_is_in_vain(cli, variables, topics):
+    """That the status topic says nothing of a list is no sign of a connector that took its removal up."""
+    assert cli("subs", "add", A, **variables).exit_code == 0
+    result = cli("subs", "rm", A, "--wait", "2", **variables)
+    assert result.exit_code == 5
+    assert result.stderr.splitlines() == ["Not released within 2 s:", f"list {A}: no connector has taken up the record at offset 1"]
+
+
+def test_kafka_failing_while_waiting_is_told_after_what_was_written(cli, variables, written, topics):
+    """The change stands, so a script gets its JSON, and the failure on stderr with 5."""
+    nowhere = variables | {"TOPICS__STATUS": f"{topics.status}.nowhere"}
+    result = cli("subs", "add", A, "--wait", "20", "--json", **nowhere)
+    assert result.exit_code == 5
+    assert json.loads(result.stdout) == {"written": [A], "offset": 0, "warnings": {}, "instruments": []}
+    assert "nowhere" in result.stderr
+    assert len(written()) == 1

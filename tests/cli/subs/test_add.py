@@ -3,6 +3,9 @@
 import json
 from datetime import UTC, datetime
 
+from connector.core.isin import with_check_digit
+from tests.cli.subs.status_records import active, alive, refused
+
 A, B = "KR103502GA34", "KR103502GD31"
 
 
@@ -44,3 +47,31 @@ def test_add_as_json(cli, variables, written):
     result = cli("subs", "add", A, B, "--json", **variables)
     assert json.loads(result.stdout) == {"written": [A, B], "offset": 0, "warnings": {}}
     assert len(written()) == 2
+
+
+MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
+
+
+def test_add_that_the_guard_would_hold_back_writes_nothing(cli, variables, written, produce, topics):
+    """After an emptying that was held back, the list with one bond would drop all others, and that is said before anything is written."""
+    produce(topics.control, "desk", '{"instruments": []}')
+    produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
+    result = cli("subs", "add", A, "--list", "desk", **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "List desk: removal guard: this record would have dropped 12 of 1" in result.stderr
+    assert "Nothing was written. Write the whole list: kis-bond subs apply, with --confirm" in result.stderr
+    assert len(written()) == 1
+
+
+def test_a_bond_of_a_paused_list_is_not_waited_for(cli, variables, written, produce, topics):
+    """It is added, and waiting ends at once with 5, unless another list wants the bond."""
+    produce(topics.control, "desk", json.dumps({"instruments": [], "paused": True}))
+    produce(topics.control, B, "{}")
+    produce(topics.status, f"instrument/{B}", active(9, lists=[B]))
+    produce(topics.status, "slot/0", alive())
+    result = cli("subs", "add", A, B, "--list", "desk", "--wait", "600", "--json", **variables)
+    assert result.exit_code == 5
+    assert result.stderr == f"{A} cannot become ACTIVE: list desk is paused, and no other list wants it.\n"
+    assert [(row["instrument"], row["why"]) for row in json.loads(result.stdout)["instruments"]] == [(A, "list desk is paused")]
+    assert written()[-1][1]["instruments"] == [A, B]
+    assert cli("subs", "add", B, "--list", "desk", "--wait", "20", **variables).exit_code == 0

@@ -10,7 +10,7 @@ from connector.cli.subs.apply import described, said
 from connector.core.isin import with_check_digit
 from connector.core.list_file import compare, parse
 from connector.core.subscription import Lists
-from tests.cli.subs.status_records import active, alive, refused
+from tests.cli.subs.status_records import accepted, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 C = with_check_digit("KR6000011D1")
@@ -104,6 +104,10 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
         ("", "no mapping of list names"),
         ("{}", "The file holds no list."),
         ("desk: [", "correct the YAML there"),
+        ("? [a]\n: []", "found unhashable key"),
+        ("[" * 3000, "nested too deeply"),
+        (f'desk: {{instruments: [{A}], note: "\\ud800"}}', "half a surrogate pair"),
+        (f"0123: [{A}]", "83 is no name of a list: put the name in quotes"),
     ],
 )
 def test_a_file_with_a_mistake_writes_nothing(apply, text, said):
@@ -195,3 +199,61 @@ def test_one_list_of_the_file(apply, written):
         assert result.exit_code == 2
         assert told in result.stderr
     assert len(written()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "options"), [("desk: []", []), (f"desk: {{instruments: [{A}], paused: true}}", []), ("fund: []", ["--prune"])]
+)
+def test_wait_needs_removals_taken_up(apply, produce, topics, text, options):
+    """An emptied, paused or pruned list is waited for until a connector let its bonds go; without any connector that is in vain."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    produce(topics.status, "list/desk", accepted([A], 0))
+    produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+    produce(topics.status, "slot/0", alive())
+    result = apply(text, *options, "--wait", "2")
+    assert result.exit_code == 5
+    first, *late = result.stderr.splitlines()
+    assert first == "Not taken up within 2 s:"
+    assert f"{A} is ACTIVE and held for desk" in late
+    assert "bonds are ACTIVE" not in result.stdout
+
+
+def test_wait_sees_a_removal_refused_and_taken_up(apply, written, produce, topics):
+    """A guard's refusal that comes while apply waits ends it with 5; once the bonds are released it ends with 0."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    produce(topics.status, "list/desk", accepted([A], 0))
+    produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
+    produce(topics.status, "slot/0", alive())
+
+    def connector():
+        deadline = time.monotonic() + 30
+        while len(written()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        produce(topics.status, "list/desk", refused("removal guard: x", 1, [A]))
+
+    thread = threading.Thread(target=connector)
+    thread.start()
+    result = apply("desk: []", "--wait", "30")
+    thread.join()
+    assert (result.exit_code, result.stderr) == (5, "List desk was refused: removal guard: x\n")
+    produce(topics.status, "list/desk", accepted([], 1))
+    produce(topics.status, f"instrument/{A}", None)
+    result = apply("desk: []", "--wait", "30")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["= 1 unchanged", "Nothing differs.", "The connector took it up."]
+
+
+def test_a_refused_value_among_good_ones_writes_nothing(apply, written):
+    """A record beyond 1 MiB ends with 2 before any batch is sent."""
+    result = apply(f"a: [{A}]\nb: {{instruments: [{B}], note: {'x' * 1_100_000}}}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "List b would be refused: the value has 1100" in result.stderr
+    assert written() == []
+
+
+def test_json_shows_what_no_text_can_hold(apply, produce, topics):
+    """Half a surrogate pair in the topic is shown as its escape, not told as a bug after the writing."""
+    produce(topics.control, "desk", f'{{"instruments": ["{A}"], "note": "\\ud800"}}')
+    result = apply(f"desk: [{A}]", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["changes"][0]["fields"] == {"note": {"before": "\ud800", "after": None}}

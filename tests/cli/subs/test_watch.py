@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from connector.cli.subs.watch import changes
@@ -23,18 +24,35 @@ def row(state, slot=0, why=""):
 
 def test_a_line_says_what_became_of_a_bond():
     """From which state to which, on which slot, for which lists, and why."""
-    assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, NOW, as_json=False)[0].split()[1:] == [
+    assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].split()[1:] == [
         *(A, "PENDING", "->", "ACTIVE", "slot", "0", "desk"),
     ]
-    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, NOW, as_json=False)[0].split()[1:] == [A, "REJECTED", "desk", "OPSP8992"]
-    assert changes({A: row("ACTIVE")}, {}, NOW, as_json=False)[0].endswith("is not wanted any more")
-    assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, NOW, as_json=False) == []
+    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, {}, NOW, as_json=False)[0].split()[1:] == [A, "REJECTED", "desk", "OPSP8992"]
+    assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith("is not wanted any more")
+    assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, {}, NOW, as_json=False) == []
 
 
 def test_json_lines_hold_the_row_or_null():
     """One object a line."""
-    assert json.loads(changes({}, {A: row("ACTIVE")}, NOW, as_json=True)[0])["state"] == "ACTIVE"
-    assert json.loads(changes({A: row("ACTIVE")}, {}, NOW, as_json=True)[0]) == {"instrument": A, "state": None}
+    assert json.loads(changes({}, {A: row("ACTIVE")}, {}, NOW, as_json=True)[0])["state"] == "ACTIVE"
+    assert json.loads(changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=True)[0]) == {"instrument": A, "state": None}
+
+
+def test_a_bond_that_left_the_list_is_not_said_to_be_unwanted():
+    """Its lists are told, and its row in JSON; one that is merely being released is not wanted any more."""
+    elsewhere = replace(row("ACTIVE"), lists=("fund", "other"))
+    (line,) = changes({A: row("ACTIVE")}, {}, {A: elsewhere}, NOW, as_json=False)
+    assert line.endswith(f"{A}  left the list, and is still wanted by fund, other")
+    (line,) = changes({A: row("ACTIVE")}, {}, {A: elsewhere}, NOW, as_json=True)
+    assert (json.loads(line)["state"], json.loads(line)["lists"]) == ("ACTIVE", ["fund", "other"])
+    (line,) = changes({A: row("ACTIVE")}, {}, {A: replace(elsewhere, lists=())}, NOW, as_json=True)
+    assert json.loads(line) == {"instrument": A, "state": None}
+
+
+def test_an_unknown_list_is_told(cli, variables, topics):
+    """As with ls it ends with 2, so that a mistyped name is not watched in silence."""
+    result = cli("subs", "watch", "--list", "nope", **variables)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "There is no list nope.\n")
 
 
 def test_changes_appear_as_they_happen(variables, produce, topics):
