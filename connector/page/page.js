@@ -323,27 +323,27 @@ function changes(old, status) {
 
 function show(status) {
   const comesBack = !byId("silence").hidden;
+  remember(status);
+  for (const section of [showTroubles, showFlow, showSessions, showInstruments, showLists, showEvents]) section(status);
   say(byId("identity"), `${status.name} · version ${status.version} · up since ${kst(status.started_at)} KST`);
   say(byId("readiness"), status.ready ? "Ready" : "Not ready", `lamp ${status.ready ? "good" : "bad"}`);
   say(byId("connection"), "Live", "lamp good");
   byId("silence").hidden = true;
   document.title = `${status.ready ? "" : "Not ready: "}${status.name} – KIS bond connector`;
-  remember(status);
-  for (const section of [showTroubles, showFlow, showSessions, showInstruments, showLists, showEvents]) section(status);
   announce(...(comesBack ? ["The connector answers again."] : []), ...(before ? changes(before, status) : []));
   before = status;
   answeredAt = new Date();
 }
 
-function showSilence(error) {
-  const last = answeredAt ? `What is shown is from ${kst(answeredAt)} KST.` : "Nothing was heard of it yet.";
-  const sentence = `The connector does not answer (${error.message}). ${last}`;
+function showSilence(what, lamp) {
+  const last = answeredAt ? `What is shown is from ${kst(answeredAt)} KST.` : "Nothing of it was shown yet.";
+  const sentence = `${what} ${last}`;
   if (byId("silence").hidden) announce(sentence);
   say(byId("silence"), sentence);
   byId("silence").hidden = false;
-  say(byId("connection"), "Not answering", "lamp bad");
+  say(byId("connection"), lamp, "lamp bad");
   say(byId("readiness"), "Unknown", "lamp");
-  document.title = "Not answering – KIS bond connector";
+  document.title = `${lamp} – KIS bond connector`;
 }
 
 async function ask() {
@@ -357,9 +357,15 @@ async function ask() {
 }
 
 async function turn() {
-  const status = await ask().catch((error) => showSilence(error));
-  if (status) show(status);
-  schedule(PERIOD_MS);
+  try {
+    const status = await ask().catch((error) => showSilence(`The connector does not answer (${error.message}).`, "Not answering"));
+    if (status) show(status);
+  } catch (error) {
+    console.error(error);
+    showSilence(`The connector answers, and its answer cannot be shown (${error.message}).`, "Not shown");
+  } finally {
+    schedule(PERIOD_MS);
+  }
 }
 
 function schedule(delay) {

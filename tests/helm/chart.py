@@ -45,9 +45,11 @@ class Chart:
         self._folder = folder
         self._remembered = cache(self._template)
 
-    def render(self, file: str | None, values: Object | None = None, kubernetes: str = KUBERNETES_VERSIONS[0]) -> list[Object]:
+    def render(
+        self, file: str | None, values: Object | None = None, kubernetes: str = KUBERNETES_VERSIONS[0], release: str = RELEASE
+    ) -> list[Object]:
         """Return the objects for a file of `ci/`, or for none, with `values` over it. Raises `Refused`."""
-        text = self._remembered(file, json.dumps(values or {}), kubernetes)
+        text = self._remembered(file, json.dumps(values or {}), kubernetes, release)
         return [each for each in yaml.load_all(text, _NoKeyTwice) if each is not None]
 
     def one(self, kind: str, file: str, values: Object | None = None, name: str | None = None) -> Object:
@@ -64,13 +66,13 @@ class Chart:
         values = ("--values", str(CHART / "ci" / f"{file}.yaml")) if file else ()
         self._run("lint", "--strict", str(self._folder), "--kube-version", KUBERNETES_VERSIONS[0], *values)
 
-    def _template(self, file: str | None, values: str, kubernetes: str) -> str:
+    def _template(self, file: str | None, values: str, kubernetes: str, release: str) -> str:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as over:
             over.write(values)
             over.flush()
             files = ",".join([str(CHART / "ci" / f"{file}.yaml"), over.name] if file else [over.name])
             return self._run(
-                "template", RELEASE, str(self._folder), "--namespace", NAMESPACE, "--kube-version", kubernetes, "--values", files
+                "template", release, str(self._folder), "--namespace", NAMESPACE, "--kube-version", kubernetes, "--values", files
             )
 
     def _run(self, *arguments: str) -> str:

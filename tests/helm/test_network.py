@@ -1,6 +1,7 @@
 """Who may talk to whom, and how metrics are found."""
 
 import json
+import re
 
 import jsonschema
 import yaml
@@ -135,6 +136,19 @@ def test_alerts_are_those_of_the_file(chart_with_files, crds):
     assert rule["spec"] == yaml.safe_load(ALERTS)
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     jsonschema.validate(rule, crds["PrometheusRule"])
+
+
+def test_alerts_link_to_the_runbook_where_the_reader_has_it(chart):
+    """With a URL of the runbook each alert links to its section there, and nothing else about it changes."""
+    url = "https://git.example.com/kis-bond-connector/blob/main/docs/runbook.md"
+    groups = chart.one("PrometheusRule", "observed", {"prometheusRule": {"runbookUrl": url}})["spec"]["groups"]
+    links = [rule["annotations"].pop("runbook_url") for group in groups for rule in group["rules"]]
+    own = chart.one("PrometheusRule", "observed")["spec"]["groups"]
+    assert links == [
+        url + rule["annotations"].pop("runbook_url").removeprefix("docs/runbook.md") for group in own for rule in group["rules"]
+    ]
+    assert all(re.fullmatch(re.escape(url) + r"#kisbond\w+", link) for link in links)
+    assert groups == own
 
 
 def test_the_dashboard_is_the_file(chart_with_files):

@@ -101,6 +101,22 @@ def test_long_names_stay_within_kubernetes_limits(chart):
         assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
 
 
+@pytest.mark.parametrize("name", ["2024", "true", "0x1f"])
+@pytest.mark.parametrize("file", ["first-try", "production", "bare"])
+def test_a_name_may_look_like_a_number(chart, crds, file, name):
+    """A release, an override or a Secret whose name YAML would read as something else than text stays text everywhere."""
+    overrides = dict.fromkeys(("nameOverride", "fullnameOverride", "serviceAccountName", "priorityClassName"), name)
+    secret = {} if file == "first-try" else {"appKeys": {"existingSecret": name}}
+    for values in ({}, overrides | secret | {"dashboard": {"enabled": True}, "prometheusRule": {"enabled": True}}):
+        for each in chart.render(file, values, release=name):
+            assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == name
+            assert isinstance(each["metadata"]["name"], str)
+            if each["kind"] in crds:
+                jsonschema.validate(each, crds[each["kind"]])
+            else:
+                _validate(json.dumps(each), KUBERNETES_VERSIONS[0])
+
+
 @pytest.mark.parametrize(
     ("section", "kind", "name"),
     [

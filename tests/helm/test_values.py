@@ -1,13 +1,16 @@
 """The values: their schema, their defaults, their README."""
 
 import json
+import re
 from typing import get_args
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 import connector
 from connector.settings import Settings
+from connector.settings.values import Brokers
 from tests.helm import values_readme
 from tests.helm.chart import CHART, Refused
 
@@ -32,6 +35,14 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"config": {"replicas": {"name": "me"}}}, "/config/replicas", "name"),
         ({"config": {"http": {"port": 0}}}, "/config/http/port", "minimum"),
         ({"config": {"http": None}}, "/config", "http"),
+        ({"config": {"http": {"host": None}}}, "/config/http", "host"),
+        ({"config": {"http": {"port": None}}}, "/config/http", "port"),
+        ({"config": {"journal": {"max_bytes": None}}}, "/config/journal", "max_bytes"),
+        ({"config": {"delivery": {"stop_deadline_seconds": None}}}, "/config/delivery", "stop_deadline_seconds"),
+        ({"config": {"replicas": {"coordination": None}}}, "/config/replicas", "coordination"),
+        ({"replicas": None}, "", "replicas"),
+        ({"unreachableSeconds": None}, "", "unreachableSeconds"),
+        ({"config": {"kafka": {"bootstrap_servers": "kafka"}}}, "/config/kafka/bootstrap_servers", "does not match pattern"),
         ({"journal": {"volume": "emptydir"}}, "/journal/volume", "'claim', 'emptyDir'"),
         ({"journal": {"claim": {"size": "2GiB"}}}, "/journal/claim/size", "does not match pattern"),
         ({"appKeys": {"inline": [{"appkey": "PS"}]}}, "/appKeys/inline/0", "appsecret"),
@@ -56,6 +67,35 @@ def test_a_typo_is_refused_with_its_path(chart, values, path, word):
     with pytest.raises(Refused) as refused:
         chart.render("smallest", values)
     assert any(f"at '{path}'" in line and word in line for line in str(refused.value).splitlines()), refused.value
+
+
+@pytest.mark.parametrize(
+    ("brokers", "is_taken"),
+    [
+        ("kafka:9092", True),
+        ("kafka-1.example.com:9093, kafka_2:1,[fd00::1]:65535 ", True),
+        ("kafka", False),
+        ("kafka:0", False),
+        ("kafka:65536", False),
+        ("kafka:99999", False),
+        ("kafka:9092,", False),
+        ("kafka:9092,kafka", False),
+        ("kafka:9092 kafka:9093", False),
+        ("user:password@kafka:9092", False),
+        ("PLAINTEXT://kafka:9092", False),
+        ("", False),
+    ],
+)
+def test_brokers_are_those_the_connector_takes(brokers, is_taken):
+    """The schema takes the same lists of brokers as the connector: ports of the NetworkPolicy are read from them."""
+    pattern = SCHEMA["properties"]["config"]["properties"]["kafka"]["properties"]["bootstrap_servers"]["pattern"]
+    assert bool(re.search(pattern, brokers)) is is_taken
+    try:
+        TypeAdapter(Brokers).validate_python(brokers)
+    except ValidationError:
+        assert not is_taken
+    else:
+        assert is_taken
 
 
 def test_the_schema_is_closed():

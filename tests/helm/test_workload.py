@@ -68,6 +68,14 @@ def test_the_image_overrides_no_setting(chart):
         assert of_the_image <= {each["name"] for each in spec["containers"][0]["env"]}, name
 
 
+def test_the_bond_master_is_kept_on_the_journals_volume(chart):
+    """The cache lies where `kis-bond bonds update` may write and finds it again, not where the image keeps it, unless the values say so."""
+    (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "journal"]
+    assert {"name": "XDG_CACHE_HOME", "value": f"{mount['mountPath']}/.cache"} in connector(chart)["env"]
+    own = {"name": "XDG_CACHE_HOME", "value": "/tmp/cache"}
+    assert [each for each in connector(chart, values={"extraEnv": [own]})["env"] if each["name"] == own["name"]][-1] == own
+
+
 def test_settings_are_mounted_as_a_folder(chart):
     """The ConfigMap's folder is mounted where KIS_BOND_CONFIG looks."""
     (volume,) = [each for each in pod(chart)["volumes"] if each["name"] == "config"]
@@ -141,14 +149,14 @@ def test_probe_times_are_values(chart):
 @pytest.mark.parametrize(
     ("values", "seconds"),
     [
-        ({}, 35),
-        ({"config": {"delivery": {"stop_deadline_seconds": 60}}}, 75),
-        ({"config": {"delivery": {"stop_deadline_seconds": 0.5}}}, 16),
+        ({}, 45),
+        ({"config": {"delivery": {"stop_deadline_seconds": 60}}}, 85),
+        ({"config": {"delivery": {"stop_deadline_seconds": 0.5}}}, 26),
         ({"terminationGracePeriodSeconds": 120}, 120),
     ],
 )
 def test_the_grace_is_longer_than_the_drain_deadline(chart, values, seconds):
-    """Between SIGTERM and the kill lie the drain deadline and 15 s, or the seconds that are given."""
+    """Between SIGTERM and the kill lie the drain deadline and 25 s, or the seconds that are given."""
     assert pod(chart, values=values)["terminationGracePeriodSeconds"] == seconds
 
 

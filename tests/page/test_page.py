@@ -129,6 +129,22 @@ async def test_a_connector_that_hangs_is_told(connector, opened):
         await expect(page.locator("#silence")).to_be_hidden()
 
 
+async def test_an_answer_that_cannot_be_shown_is_told_until_one_can(opened):
+    """Where something in an answer is not of the form the page knows, it says so instead of looking live, and goes on asking."""
+    async with opened() as page:
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await see(page, lambda status: status["lists"].update(odd={"state": None}))
+        await expect(page.locator("#silence")).to_contain_text("its answer cannot be shown")
+        await expect(page.locator("#connection")).to_have_text("Not shown")
+        await expect(page.locator("#readiness")).to_have_text("Unknown")
+        async with page.expect_response("**/status"):
+            pass
+        await page.unroute("**/status")
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await expect(page.locator("#silence")).to_be_hidden()
+        page.complaints.clear()
+
+
 async def test_a_hidden_tab_asks_nothing(connector, opened):
     """In ten seconds a hidden tab asks for nothing; shown again, it asks at once and once a second."""
     async with opened() as page:

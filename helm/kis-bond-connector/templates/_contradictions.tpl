@@ -29,8 +29,8 @@
 {{- $wrong = append $wrong (printf "%s: %s is less than 1.5 times config.journal.max_bytes (%s), and on a full volume the journal cannot free anything: raise it, or lower config.journal.max_bytes" $sizeName $size (kindIs "string" $v.config.journal.max_bytes | ternary $v.config.journal.max_bytes (printf "%d bytes" $bound))) -}}
 {{- end -}}
 
-{{- if lt $grace (add $deadline 10) -}}
-{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: %d is too short for config.delivery.stop_deadline_seconds, %d: give at least %d, or leave it empty" $grace $deadline (add $deadline 10)) -}}
+{{- if lt $grace (add $deadline 15) -}}
+{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: %d is too short for config.delivery.stop_deadline_seconds, %d: give at least %d, or leave it empty" $grace $deadline (add $deadline 15)) -}}
 {{- end -}}
 
 {{- if or (has $v.config.http.host (list "localhost" "::1")) (hasPrefix "127." $v.config.http.host) -}}

@@ -9,10 +9,10 @@
 {{ .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
 {{- end -}}
 
-{{/* What selects the release's pods, whatever their component. */}}
+{{/* What selects the release's pods, whatever their component. Quoted, as each name by itself is: a release may be called 2024, or true. */}}
 {{- define "kis-bond.selector" -}}
-app.kubernetes.io/name: {{ include "kis-bond.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "kis-bond.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of an object. Takes a list: the root context and the object's own labels. No key stands twice, whatever the values say. */}}

@@ -3,7 +3,7 @@
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.serviceAccountName }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
@@ -50,6 +50,9 @@ env:
     value: {{ .Values.config.http.host | quote }}
   - name: KIS_BOND_JOURNAL__PATH
     value: /var/lib/kis-bond/journal/journal.db
+  # The bond master's place in the image is not mounted. Only the connector's pods mount this one; the jobs merely look for it.
+  - name: XDG_CACHE_HOME
+    value: /var/lib/kis-bond/.cache
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -72,7 +75,7 @@ env:
 {{- $root := index . 0 -}}
 - name: config
   configMap:
-    name: {{ index . 1 }}
+    name: {{ index . 1 | quote }}
 - name: tmp
   emptyDir:
     sizeLimit: 64Mi
@@ -91,6 +94,6 @@ env:
 {{- define "kis-bond.appKeysVolume" -}}
 - name: app-keys
   secret:
-    secretName: {{ include "kis-bond.appKeysSecret" . }}
+    secretName: {{ include "kis-bond.appKeysSecret" . | quote }}
     defaultMode: 0440
 {{- end -}}

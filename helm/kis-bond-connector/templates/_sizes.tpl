@@ -21,7 +21,7 @@
 {{- define "kis-bond.grace" -}}
 {{- $deadline := ceil .Values.config.delivery.stop_deadline_seconds | int64 -}}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
-{{- add $deadline 15 -}}
+{{- add $deadline 25 -}}
 {{- else -}}
 {{- int64 .Values.terminationGracePeriodSeconds -}}
 {{- end -}}
