@@ -265,7 +265,7 @@ class Connector:
             journal_max_bytes=self.settings.journal.max_bytes,
             delivery=self.delivery,
             feeds=self.slots.feeds.values(),
-            slot_count=lambda: self.slots.count,
+            slot_count=lambda: self.slots.app_keys,
             control=self.plan.control,
             control_reader=self.plan.control_reader,
             secrets=self._secrets,

@@ -28,7 +28,7 @@ RELEASE_SECONDS: Final = 3.0
 
 
 class Slots:
-    """`feeds` by slot. `count` is the number of app keys, `learnt` tells the limit of registrations an earlier owner of a slot learnt.
+    """`feeds` by slot. `app_keys` is how many there are, `learnt` tells the limit of registrations an earlier owner of a slot learnt.
 
     Standalone, every slot is run from the start; in a group those that it assigns. `on_change` is called when `feeds` changed.
     """
@@ -36,11 +36,11 @@ class Slots:
     def __init__(
         self,
         settings: Settings,
-        count: int,
+        app_keys: int,
         new_feed: Callable[[int, Permission | None, int | None], KisFeed],
         client_arguments: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self._app_keys = count
+        self.app_keys = app_keys
         self._new_feed = new_feed
         self.feeds: dict[int, KisFeed] = {}
         self._ending: dict[int, asyncio.Task[None]] = {}
@@ -51,7 +51,7 @@ class Slots:
         if settings.replicas.coordination == "group":
             self._lease, self._group = self._shared(settings, client_arguments)
         else:
-            self.feeds = {slot: new_feed(slot, None, None) for slot in range(count)}
+            self.feeds = {slot: new_feed(slot, None, None) for slot in range(app_keys)}
 
     def _shared(self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]) -> tuple[Lease, SlotGroup]:
         """Make the membership in the group, and the lease it gives."""
@@ -93,12 +93,12 @@ class Slots:
     def count(self) -> int:
         """The number of slots there are: of app keys, as far as the slot topic has partitions for them."""
         shared = self._group.slots if self._group is not None else None
-        return self._app_keys if shared is None else min(shared, self._app_keys)
+        return self.app_keys if shared is None else min(shared, self.app_keys)
 
     @property
     def others(self) -> frozenset[int]:
         """The slots this replica does not run, be they owned by others or by nobody."""
-        return frozenset(range(self._app_keys)) - self.feeds.keys()
+        return frozenset(range(self.app_keys)) - self.feeds.keys()
 
     @property
     def in_contact(self) -> bool:
@@ -140,7 +140,7 @@ class Slots:
 
     def _hold(self, group: asyncio.TaskGroup, lease: Lease, learnt: Callable[[int], int | None]) -> None:
         """Begin and end feeds, so that they are those of the slots held."""
-        held = {slot for slot in lease.held(monotonic()) if slot < self._app_keys}
+        held = {slot for slot in lease.held(monotonic()) if slot < self.app_keys}
         for slot in self.feeds.keys() - held:
             self._ending[slot] = group.create_task(self._let_go(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
         # What is assigned to a replica that is leaving goes on to the next owner with its leave.

@@ -95,3 +95,19 @@ async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
 
     await one.until(told)
     assert await asyncio.wait_for(one.end(), 20) == 0
+
+
+async def test_an_app_key_without_a_partition_shows_as_a_slot_nobody_runs(pair):
+    """Where the slot topic has fewer partitions than there are app keys, the alert on slots without an owner has a sample to fire on."""
+    _, one, _ = pair
+    folder = one.folder / "credentials"
+    (folder / "appkey-2").write_text("test-appkey-2\n")
+    (folder / "appsecret-2").write_text("test-appsecret-2\n")
+    await one.start()
+
+    async def told():
+        text = await one.text("/metrics")
+        return all(f'kis_bond_slot_owned{{slot="{slot}"}} {owned}\n' in text for slot, owned in ((0, "1.0"), (1, "1.0"), (2, "0.0")))
+
+    await one.until(told)
+    assert await one.end() == 0
