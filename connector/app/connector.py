@@ -264,6 +264,7 @@ class Connector:
             journal=self.journal,
             journal_max_bytes=self.settings.journal.max_bytes,
             delivery=self.delivery,
+            events=self.event_topic,
             feeds=self.slots.feeds.values(),
             slot_count=lambda: self.slots.count,
             control=self.plan.control,
