@@ -98,6 +98,7 @@ class Connector:
         self._at_once = asyncio.Event()
         self.refusal: CredentialsRefused | None = None
         self.recent_events: list[dict[str, Any]] = []
+        self._was_up = False  # a session has been open in this run
         self._credentials = Credentials(settings.kis)
         self._approval = ApprovalService(settings.kis.approval_url)
         self.delivery = Delivery(journal, TickSchema(bond_tick()), self._kafka(), self._framing)
@@ -188,7 +189,7 @@ class Connector:
 
     def _look_for_refusal(self) -> None:
         """Stop where KIS refused every app key for good before any session came up (exit 3)."""
-        if self.slots.is_shared or self.stopping or any(event["event"] == "session_up" for event in self.recent_events):
+        if self.slots.is_shared or self.stopping or self._was_up:
             return
         refusals = [feed.refused for feed in self.slots.feeds.values()]
         if all(refusals):
@@ -278,6 +279,7 @@ class Connector:
     # -- what is told ------------------------------------------------------------------------------------------------------
 
     def _tell(self, event: dict[str, Any]) -> None:
+        self._was_up = self._was_up or event["event"] == "session_up"
         self.recent_events = [*self.recent_events[1 - RECENT_EVENTS :], event]
         self.event_topic.publish(event)
 

@@ -9,7 +9,11 @@ from collections import defaultdict
 
 import pytest
 
+from connector.app import connector as app
+from connector.app.clock import now
 from connector.core.isin import with_check_digit
+from connector.errors import CredentialsRefused
+from connector.settings import load
 from tests.app.arrival import assert_all_arrived, identities
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
@@ -193,3 +197,18 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         events = [json.loads(record.value) for record in await own.records(own.names.events)]
         told = [(event["event"], event["detail"].get("cause")) for event in events]
         assert told == [("session_up", None), ("session_down", "reset"), ("session_up", None), ("session_down", "stop")]
+
+
+@pytest.mark.parametrize("was_up", [True, False])
+async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
+    """Once a session was open, however long ago, refused app keys are blocked slots; before that they end the process."""
+    given = {"KIS__APPKEY": "P" * 36, "KIS__APPSECRET": "s" * 180, "JOURNAL__PATH": str(tmp_path / "journal.db"), "HTTP__PORT": "0"}
+    async with app.opened(load(None, {f"KIS_BOND_{name}": value for name, value in given.items()})) as connector:
+        connector._stop_on_signals()
+        if was_up:
+            connector._tell({"event": "session_up", "at": now(), "slot": 0, "instrument": None, "detail": {}})
+        for _ in range(app.RECENT_EVENTS):
+            connector._tell({"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}})
+        connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
+        connector._look_for_refusal()
+        assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)
