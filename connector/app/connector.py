@@ -234,9 +234,7 @@ class Connector:
         return answer
 
     def _client_arguments(self) -> dict[str, Any]:
-        arguments = kafka_client.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
-        hide(arguments.get("sasl_plain_password") or "")
-        return arguments
+        return kafka_client.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
 
     def _producer(self, first_broker: str | None = None) -> AIOKafkaProducer:
         return kafka_client.make_producer(self.settings.kafka, self.settings.kafka_client_id, first_broker)
