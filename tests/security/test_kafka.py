@@ -25,6 +25,7 @@ from tests.security.certificates import Authority
 pytestmark = pytest.mark.kafka
 
 USER, PASSWORD, PASSPHRASE = "bond", "canary-sasl-password", "canary-key-passphrase"
+OF_REGISTRY = "canary-registry-password"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def broker(tmp_path_factory):
     made.folder, made.authority = folder, authority
     (folder / "password").write_text(f"{PASSWORD}\n")
     (folder / "passphrase").write_text(f"{PASSPHRASE}\n")
+    (folder / "of-registry").write_text(f"{OF_REGISTRY}\n")
     authority.issue("bond-connector", password=PASSPHRASE.encode())
     yield made
     made.close()
@@ -219,6 +221,13 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
             "KIS_BOND_KAFKA__SASL_USERNAME": USER,
             "KIS_BOND_KAFKA__SASL_PASSWORD_FILE": str(broker.folder / "password"),
             "KIS_BOND_KAFKA__SSL_CA_FILE": str(broker.authority.ca),
+            "KIS_BOND_KAFKA__SSL_CERTIFICATE_FILE": str(broker.folder / "bond-connector.pem"),
+            "KIS_BOND_KAFKA__SSL_KEY_FILE": str(broker.folder / "bond-connector.pem"),
+            "KIS_BOND_KAFKA__SSL_KEY_PASSWORD_FILE": str(broker.folder / "passphrase"),
+            "KIS_BOND_REGISTRY__URL": "http://127.0.0.1:9",  # nobody answers there, so that its trouble is logged
+            "KIS_BOND_REGISTRY__SCHEMA_ID": "1",
+            "KIS_BOND_REGISTRY__USERNAME": "kis",
+            "KIS_BOND_REGISTRY__PASSWORD_FILE": str(broker.folder / "of-registry"),
         }
         isins = bonds(4)
         own.write("desk", {"instruments": isins})
@@ -246,7 +255,8 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
                 shown.append(repr((record.key, record.value, record.headers)))
         shown.append(own.log.read_text())
         approvals = [*kis._approvals._issued]
-    secrets = [appkey, appsecret, PASSWORD, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
+    assert "registry_id_unverified" in shown[-1]
+    secrets = [appkey, appsecret, PASSWORD, PASSPHRASE, OF_REGISTRY, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
     assert approvals
     assert len(secrets) > 10
     for text in shown:
