@@ -16,6 +16,7 @@ from connector.app.plan import Plan
 from connector.app.slots import Slots
 from connector.core.approval import Granted
 from connector.core.avro import TickSchema, registry_prefix
+from connector.core.topic_plan import not_durable
 from connector.errors import CredentialsRefused
 from connector.logs import hide
 from connector.metrics import Figures, Sources
@@ -31,6 +32,7 @@ from connector.shell.kis_feed import KisFeed
 from connector.shell.loop_lag import LoopLag
 from connector.shell.record_writer import RecordWriter
 from connector.shell.secret_watch import SecretWatch, look_at
+from connector.shell.topic_admin import TopicAdmin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,6 +49,7 @@ log = structlog.get_logger("connector.app")
 UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
 SETTLE_SECONDS: Final = 2.0
 RECENT_EVENTS: Final = 100
+TOPICS_RETRY_SECONDS: Final = 300
 # A thread that wants the interpreter gets it within this time from one that does not wait, so that a journal commit is not held up.
 SWITCH_SECONDS: Final = 0.001
 
@@ -134,6 +137,7 @@ class Connector:
                     "kept-events": self.event_topic.keep(),
                     "secrets": self._secrets.run(),
                     "loop-lag": self._loop_lag.run(),
+                    "topics": self._look_at_topics(),
                     "stop": self._stop_when(stop),
                 }.items():
                     group.create_task(task, name=name)
@@ -257,6 +261,21 @@ class Connector:
         subject = f"{self.settings.topics.ticks}-value"
         found = await registry.schema_id(self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember)
         return registry_prefix(found)
+
+    async def _look_at_topics(self) -> None:
+        """Warn of topics that may lose what Kafka acknowledged, once they could be looked at; nothing waits for it, or ends by it."""
+        names = self.settings.topics.model_dump()
+        while True:
+            try:
+                async with TopicAdmin.connect(self._client_arguments()) as admin:
+                    found = not_durable(names, await admin.brokers(), await admin.find(list(names.values())))
+            except Exception as error:  # noqa: BLE001 - a client's bug here is no reason to end the reader beside us
+                log.info("topics_not_looked_at", cause=type(error).__name__, error=str(error))
+                await asyncio.sleep(TOPICS_RETRY_SECONDS)
+                continue
+            for each in found:
+                log.warning("topic_not_durable", topic=each.topic, problem=each.message)
+            return
 
     def _sources(self) -> Sources:
         return Sources(
