@@ -37,6 +37,7 @@ _PINNED = ("websockets", "aiokafka", "aiohttp")
 
 _redactor = Redactor()
 hide = _redactor.hide
+hide_issued = _redactor.hide_issued
 clean = _redactor.clean
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connector.shell.compacted_topic import CompactedTopic
     from connector.shell.control_topic import ControlTopic
     from connector.shell.delivery import Delivery
+    from connector.shell.event_topic import EventTopic
     from connector.shell.journal import Journal
     from connector.shell.kis_feed import KisFeed
     from connector.shell.loop_lag import LoopLag
@@ -52,6 +53,7 @@ class Sources:
     journal: Journal
     journal_max_bytes: int
     delivery: Delivery
+    events: EventTopic
     feeds: Collection[KisFeed]
     slot_count: Callable[[], int]
     control: ControlTopic
@@ -194,6 +196,12 @@ DELIVERY: Final = (
         "kis_bond_partitions_behind",
         "Partitions that read the journal again on their own: theirs has no leader, or had none",
         lambda of: sum(lane.behind_from is not None for lane in of.delivery.lanes),
+    ),
+    Definition(
+        "counter",
+        "kis_bond_events_dropped",
+        "Events given up because over a thousand waited for Kafka, in this run; `loss` events go last",
+        lambda of: of.events.dropped,
     ),
 )
 

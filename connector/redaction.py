@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HIDDEN = "********"
 # Shorter values would blank out ordinary words; an IV, the shortest secret of KIS, has 16 characters.
 _SHORTEST = 6
-# Sessions bring a key and an IV each, so the oldest give way: a long run must not end up comparing with thousands.
+# Each registration brings a key and an IV, so the oldest give way: a long run must not end up comparing with thousands.
 _MOST = 512
 
 _NAMES = r"appkey|appsecret|secretkey|secret|approval_key|access_token|token|\w*password|passphrase|sasl_auth_bytes|authorization"
@@ -40,27 +44,36 @@ class Redactor:
     """Remembers secrets and hides them, and whatever looks like one, in a text."""
 
     def __init__(self) -> None:
-        self._secrets: OrderedDict[str, None] = OrderedDict()
+        self._ours: OrderedDict[str, None] = OrderedDict()
+        self._issued: OrderedDict[str, None] = OrderedDict()
 
     def hide(self, *secrets: str) -> None:
         """Hide these values from now on, also as they look inside JSON."""
-        for secret in secrets:
-            if len(secret) < _SHORTEST:
-                continue
-            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-                self._secrets[form] = None
-                self._secrets.move_to_end(form)
-        while len(self._secrets) > _MOST:
-            self._secrets.popitem(last=False)
+        _remember(self._ours, secrets)
+
+    def hide_issued(self, *secrets: str) -> None:
+        """Hide values of which a peer issues new ones all the time, too; they never push out those given to `hide`."""
+        _remember(self._issued, secrets)
 
     def clean(self, text: str) -> str:
         """Return the text with every secret replaced by asterisks; a line of JSON stays one."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
+        for secret in sorted((*self._ours, *self._issued), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         text = _without_quoted(text)
         for shape in (_BARE, *_SHAPES):
             text = shape.sub(rf"\g<name>{HIDDEN}", text)
         return text
+
+
+def _remember(known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        if len(secret) < _SHORTEST:
+            continue
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+            known[form] = None
+            known.move_to_end(form)
+    while len(known) > _MOST:
+        known.popitem(last=False)
 
 
 def _without_quoted(text: str) -> str:

@@ -40,6 +40,16 @@ def test_the_oldest_value_gives_way():
     assert redactor.clean("secret-0000!") == "secret-0000!"
 
 
+def test_what_kis_issues_pushes_out_nothing_of_ours():
+    """Keys that come with each registration give way among themselves, the oldest first; a password stays hidden for good."""
+    redactor = Redactor()
+    redactor.hide("canary-password")
+    for number in range(600):
+        redactor.hide_issued(f"issued-{number:04d}!")
+    assert redactor.clean("canary-password issued-0599!") == f"{HIDDEN} {HIDDEN}"
+    assert redactor.clean("issued-0000!") == "issued-0000!"
+
+
 @pytest.mark.parametrize(
     ("text", "secrets"),
     [

@@ -16,6 +16,7 @@ from connector.app.plan import Plan
 from connector.app.slots import Slots
 from connector.core.approval import Granted
 from connector.core.avro import TickSchema, registry_prefix
+from connector.core.topic_plan import not_durable
 from connector.errors import CredentialsRefused
 from connector.logs import hide
 from connector.metrics import Figures, Sources
@@ -31,6 +32,7 @@ from connector.shell.kis_feed import KisFeed
 from connector.shell.loop_lag import LoopLag
 from connector.shell.record_writer import RecordWriter
 from connector.shell.secret_watch import SecretWatch, look_at
+from connector.shell.topic_admin import TopicAdmin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,6 +49,7 @@ log = structlog.get_logger("connector.app")
 UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
 SETTLE_SECONDS: Final = 2.0
 RECENT_EVENTS: Final = 100
+TOPICS_RETRY_SECONDS: Final = 300
 # A thread that wants the interpreter gets it within this time from one that does not wait, so that a journal commit is not held up.
 SWITCH_SECONDS: Final = 0.001
 
@@ -98,6 +101,7 @@ class Connector:
         self._at_once = asyncio.Event()
         self.refusal: CredentialsRefused | None = None
         self.recent_events: list[dict[str, Any]] = []
+        self._was_up = False  # a session has been open in this run
         self._credentials = Credentials(settings.kis)
         self._approval = ApprovalService(settings.kis.approval_url)
         self.delivery = Delivery(journal, TickSchema(bond_tick()), self._kafka(), self._framing)
@@ -133,6 +137,7 @@ class Connector:
                     "kept-events": self.event_topic.keep(),
                     "secrets": self._secrets.run(),
                     "loop-lag": self._loop_lag.run(),
+                    "topics": self._look_at_topics(),
                     "stop": self._stop_when(stop),
                 }.items():
                     group.create_task(task, name=name)
@@ -188,7 +193,7 @@ class Connector:
 
     def _look_for_refusal(self) -> None:
         """Stop where KIS refused every app key for good before any session came up (exit 3)."""
-        if self.slots.is_shared or self.stopping or any(event["event"] == "session_up" for event in self.recent_events):
+        if self.slots.is_shared or self.stopping or self._was_up:
             return
         refusals = [feed.refused for feed in self.slots.feeds.values()]
         if all(refusals):
@@ -233,9 +238,7 @@ class Connector:
         return answer
 
     def _client_arguments(self) -> dict[str, Any]:
-        arguments = kafka_client.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
-        hide(arguments.get("sasl_plain_password") or "")
-        return arguments
+        return kafka_client.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
 
     def _producer(self, first_broker: str | None = None) -> AIOKafkaProducer:
         return kafka_client.make_producer(self.settings.kafka, self.settings.kafka_client_id, first_broker)
@@ -259,11 +262,27 @@ class Connector:
         found = await registry.schema_id(self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember)
         return registry_prefix(found)
 
+    async def _look_at_topics(self) -> None:
+        """Warn of topics that may lose what Kafka acknowledged, once they could be looked at; nothing waits for it, or ends by it."""
+        names = self.settings.topics.model_dump()
+        while True:
+            try:
+                async with TopicAdmin.connect(self._client_arguments()) as admin:
+                    found = not_durable(names, await admin.brokers(), await admin.find(list(names.values())))
+            except Exception as error:  # noqa: BLE001 - a client's bug here is no reason to end the reader beside us
+                log.info("topics_not_looked_at", cause=type(error).__name__, error=str(error))
+                await asyncio.sleep(TOPICS_RETRY_SECONDS)
+                continue
+            for each in found:
+                log.warning("topic_not_durable", topic=each.topic, problem=each.message)
+            return
+
     def _sources(self) -> Sources:
         return Sources(
             journal=self.journal,
             journal_max_bytes=self.settings.journal.max_bytes,
             delivery=self.delivery,
+            events=self.event_topic,
             feeds=self.slots.feeds.values(),
             slot_count=lambda: self.slots.app_keys,
             control=self.plan.control,
@@ -277,6 +296,7 @@ class Connector:
     # -- what is told ------------------------------------------------------------------------------------------------------
 
     def _tell(self, event: dict[str, Any]) -> None:
+        self._was_up = self._was_up or event["event"] == "session_up"
         self.recent_events = [*self.recent_events[1 - RECENT_EVENTS :], event]
         self.event_topic.publish(event)
 

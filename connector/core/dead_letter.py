@@ -1,5 +1,6 @@
 """Says how a frame or record that could not become a tick is published."""
 
+import re
 from typing import NamedTuple
 
 from connector.core.avro import BadTick
@@ -8,6 +9,13 @@ from connector.core.frame import BadFrame, Received, WireRecord
 Headers = list[tuple[str, bytes]]
 
 SHORTENED_BYTES = 16 * 1024  # of a dead letter that Kafka refused as it was
+HIDDEN = b"********"
+# What opens encrypted frames or a session, in the JSON of a reply that came as none: in a binary message, in an array, behind a BOM,
+# cut short, or quoted in other JSON. By name and not by shape: encrypted ticks look like keys.
+_KEY_MATERIAL = re.compile(
+    rb"""("(?:key|iv|appkey|appsecret|secretkey|approval_key|access_token)\\{0,9}"\s*:\s*\\{0,9}")(?:[^"\\]|\\.)*""",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class DeadLetter(NamedTuple):
@@ -21,8 +29,10 @@ class DeadLetter(NamedTuple):
 
 
 def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
-    """Return the dead letter of a whole frame: its bytes as received."""
-    return DeadLetter(bad.reason, None, frame.raw, frame.received_ns // 1_000_000, _headers(frame, bad.reason, bad.detail))
+    """Return the dead letter of a whole frame: its bytes as received, but for key material, which stays in the journal."""
+    value, hidden = _KEY_MATERIAL.subn(rb"\1" + HIDDEN, frame.raw)
+    detail = f"{bad.detail}; key material was hidden" if hidden else bad.detail
+    return DeadLetter(bad.reason, None, value, frame.received_ns // 1_000_000, _headers(frame, bad.reason, detail))
 
 
 def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,6 +75,28 @@ def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
 def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[Difference]:
     """Return all differences, topic by topic in the plan's order; `found` is by topic name and lacks what does not exist."""
     return [difference for topic in planned for difference in _differences(topic, found.get(topic.name))]
+
+
+def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, FoundTopic]) -> list[Difference]:
+    """Return those of `compare`'s differences by which acknowledged records can be lost, for topics that exist and hold any.
+
+    That is less replication than the cluster's `brokers` allow, up to 3, or a lower `min.insync.replicas` than one less; where Kafka does
+    not show the latter, nothing is said of it.
+    """
+    replication = min(3, brokers)
+    sizes = Sizes(1, None, replication, max(1, replication - 1))
+    planned = [
+        replace(topic, partitions=found[topic.name].partitions, configs=_too_low(topic, found[topic.name]))
+        for topic in plan(names, sizes)
+        if topic.name in found
+    ]
+    return compare(planned, found)
+
+
+def _too_low(planned: PlannedTopic, found: FoundTopic) -> Mapping[str, str]:
+    value = found.configs.get(MIN_INSYNC) or ""
+    is_too_low = value.isdecimal() and int(value) < int(planned.configs[MIN_INSYNC])
+    return {MIN_INSYNC: planned.configs[MIN_INSYNC]} if is_too_low else {}
 
 
 def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Difference]:

@@ -18,6 +18,7 @@ WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
 RETRY_MIN_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 15
+LOSS: Final = "loss"
 KEPT: Final = "events"  # the name of the text that holds those waiting
 
 log = structlog.get_logger("connector.event_topic")
@@ -44,14 +45,15 @@ class Memory(Protocol):
 
 
 class EventRecord(NamedTuple):
-    """One event as it stands in the topic."""
+    """One event as it stands in the topic; a loss is told nowhere else, so that it is given up last."""
 
     key: bytes
     value: bytes
+    is_loss: bool
 
 
 class EventTopic:
-    """The event topic's writer; `dropped` counts events given up, the oldest first, because too many waited.
+    """The event topic's writer; `dropped` counts events given up, the oldest first and losses last, because too many waited.
 
     `missing` says that there is no such topic. What waits is kept in `memory`, so that a loss is told of even if the process ends before
     Kafka is back; after a kill between an acknowledgement and the next write there, an event stands in the topic twice.
@@ -79,12 +81,12 @@ class EventTopic:
         """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
         key = event["instrument"] or f"slot/{event['slot']}"
         value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(key.encode(), value))
+        self._waiting.append(EventRecord(key.encode(), value, event["event"] == LOSS))
         self._note_arrival()
 
     def _note_arrival(self) -> None:
         while len(self._waiting) > WAITING_AT_MOST:
-            self._waiting.popleft()
+            del self._waiting[next((place for place, record in enumerate(self._waiting) if not record.is_loss), 0)]
             self.dropped += 1
         self._is_settled.clear()
         self._changed.set()
@@ -140,23 +142,23 @@ class EventTopic:
 
     async def _round(self) -> Exception | None:
         batch = list(islice(self._waiting, ROUND))
-        dropped_before = self.dropped
         try:
             outcomes = await self._writer.write(batch)
         except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
             outcomes = [error] * len(batch)
         # From the first failure on everything is written again, so that an event is never behind a later one only.
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
-        for _ in range(max(0, done - (self.dropped - dropped_before))):
-            self._waiting.popleft()
-            self._changed.set()
+        for record in batch[:done]:
+            if self._waiting and self._waiting[0] is record:  # else it was given up meanwhile
+                self._waiting.popleft()
+                self._changed.set()
         return next((outcome for outcome in outcomes if outcome is not None), None)
 
 
 def _events(kept: str | None) -> list[EventRecord]:
     """Return the events kept by the last process; none where nothing readable was kept."""
     try:
-        return [EventRecord(key.encode(), value.encode()) for key, value in json.loads(kept or "[]")]
-    except (AttributeError, TypeError, ValueError):
+        return [EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS) for key, value in json.loads(kept or "[]")]
+    except (AttributeError, KeyError, TypeError, ValueError):
         log.warning("kept_events_unreadable", kept=kept)
         return []

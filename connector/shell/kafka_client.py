@@ -15,6 +15,7 @@ from aiokafka.helpers import create_ssl_context
 
 from connector import aiokafka_fixes  # noqa: F401 - every client is to have them
 from connector.errors import ConfigurationError
+from connector.logs import hide
 from connector.settings import KafkaSettings
 
 BATCH_BYTES = 128 * 1024
@@ -34,8 +35,8 @@ _read_before: dict[Hashable, Any] = {}
 def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Return what every aiokafka client needs to reach the cluster; password and certificate files are read anew.
 
-    A file that was spoilt since it was read is told of in the log, and what it gave before is used. Raises ConfigurationError naming a
-    file that never could be read.
+    Passwords and passphrases are hidden in logs from then on. A file that was spoilt since it was read is told of in the log, and what
+    it gave before is used. Raises ConfigurationError naming a file that never could be read.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
@@ -168,6 +169,7 @@ def _secret(name: str, path: Path | None) -> str | None:
             raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
         if not text:
             raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])
+        hide(text)
         return text
 
     return _else_as_before((name, path), read)

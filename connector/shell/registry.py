@@ -15,6 +15,7 @@ import structlog
 from yarl import URL
 
 from connector.errors import ConfigurationError, NotInTime
+from connector.logs import hide
 from connector.settings import RegistrySettings
 
 Recall = Callable[[str], Awaitable[str | None]]
@@ -136,6 +137,7 @@ def _authorization(settings: RegistrySettings) -> dict[str, str]:
     if settings.username is None:
         return {}
     password = settings.password_file.read_text(encoding="utf-8").removesuffix("\n") if settings.password_file else ""
+    hide(password)
     return {"Authorization": aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")}
 
 

@@ -1,15 +1,23 @@
 """The connector from KIS to Kafka, on real parts: ticks, outages, kills, stops."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import time
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
+from connector.app import connector as app
+from connector.app.clock import now
 from connector.core.isin import with_check_digit
+from connector.core.topic_plan import FoundTopic
+from connector.errors import CredentialsRefused, NotInTime
+from connector.settings import load
 from tests.app.arrival import assert_all_arrived, identities
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
@@ -58,6 +66,7 @@ async def test_every_tick_sent_is_in_the_topic_once(deploy):
         assert len(ticks) > 500
         assert len({tick["tick_id"] for tick in ticks}) == len(ticks)
         assert_all_arrived(own.kis, ticks)
+        assert "topics_not_looked_at" not in own.log.read_text()
 
 
 async def test_malformed_frames_become_dead_letters_with_the_reason_the_exchange_expects(deploy):
@@ -193,3 +202,54 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         events = [json.loads(record.value) for record in await own.records(own.names.events)]
         told = [(event["event"], event["detail"].get("cause")) for event in events]
         assert told == [("session_up", None), ("session_down", "reset"), ("session_up", None), ("session_down", "stop")]
+
+
+def settings(tmp_path):
+    """Return the settings of a connector that is opened and not run."""
+    given = {"KIS__APPKEY": "P" * 36, "KIS__APPSECRET": "s" * 180, "JOURNAL__PATH": str(tmp_path / "journal.db"), "HTTP__PORT": "0"}
+    return load(None, {f"KIS_BOND_{name}": value for name, value in given.items()})
+
+
+async def test_topics_that_are_not_durable_are_told_once(tmp_path, monkeypatch):
+    """At the start Kafka is asked how the topics are, again while it gives no answer; the log has what `topics verify` says of them."""
+    answers = [RuntimeError("a bug"), NotInTime("Kafka is away"), {"bond.ticks": FoundTopic(6, 1, {"min.insync.replicas": "1"})}]
+
+    async def brokers():
+        return 3
+
+    async def find(names):
+        assert "bond.ticks" in names
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def connect(_):
+        yield SimpleNamespace(brokers=brokers, find=find)
+
+    monkeypatch.setattr(app, "TopicAdmin", SimpleNamespace(connect=connect))
+    monkeypatch.setattr(app, "TOPICS_RETRY_SECONDS", 0)
+    async with app.opened(settings(tmp_path)) as connector:
+        with capture_logs() as logs:
+            await connector._look_at_topics()
+    assert [(line["event"], line.get("topic"), line.get("problem")) for line in logs] == [
+        ("topics_not_looked_at", None, None),
+        ("topics_not_looked_at", None, None),
+        ("topic_not_durable", "bond.ticks", "has 1 replicas, not 3: reassign its partitions"),
+        ("topic_not_durable", "bond.ticks", "min.insync.replicas is 1, not 2: alter the topic"),
+    ]
+
+
+@pytest.mark.parametrize("was_up", [True, False])
+async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
+    """Once a session was open, however long ago, refused app keys are blocked slots; before that they end the process."""
+    async with app.opened(settings(tmp_path)) as connector:
+        connector._stop_on_signals()
+        if was_up:
+            connector._tell({"event": "session_up", "at": now(), "slot": 0, "instrument": None, "detail": {}})
+        for _ in range(app.RECENT_EVENTS):
+            connector._tell({"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}})
+        connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
+        connector._look_for_refusal()
+        assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)

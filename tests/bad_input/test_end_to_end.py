@@ -1,6 +1,7 @@
 """The whole matrix of frames over a real socket, through a real journal and delivery: nothing stops, nothing is dropped."""
 
 import asyncio
+import json
 
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery
@@ -57,6 +58,37 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
     assert counts.extended == sum(bool(extra) for _, extras in ACCEPTED.values() for extra in extras)
     assert counts.unrequested == good - len(FRAMES) - len(CIPHERS)
     assert sum(counts.dead_letters.values()) == len(expected)
+
+
+async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_path):
+    """In a binary message, in an array, behind a BOM: a reply is a dead letter without its key and IV; the journal holds it whole."""
+    async with Simulator() as kis:
+        journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
+        bench, brokers = Bench(kis), Brokers()
+        bench.feed._journal = journal
+        delivery = Delivery(journal, SCHEMA, brokers.kafka(), _framing)
+        task = asyncio.create_task(delivery.run())
+        async with bench.running(A):
+            await bench.active(A)
+            pair = kis.sessions[0].registered[A]
+            reply = json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": {"output": {"iv": pair.iv, "key": pair.key}}})
+            sent = [(reply, True), (f"[{reply}]", False), (f"\ufeff{reply}", False)]
+            for text, binary in sent:
+                await kis.emit(text, binary=binary)
+            await until(lambda: journal.last_seq == len(sent))
+            async with asyncio.timeout(30):
+                await delivery.drained(len(sent))
+        kept = (await journal.read_again(0, len(sent), len(sent))).frames
+        task.cancel()
+        await asyncio.wait([task])
+        await journal.close()
+    assert [frame.raw.decode() for frame in kept] == [text for text, _ in sent]
+    letters = brokers.logs[DEAD_LETTERS, 0]
+    assert [letter.headers["reason"] for letter in letters] == [b"FRAME_KIND", b"FRAME_HEADER", b"FRAME_HEADER"]
+    for letter in letters:
+        assert A.encode() in letter.value
+        for secret in pair.key, pair.iv:
+            assert secret not in repr((letter.value, letter.headers))
 
 
 async def test_a_frame_beyond_the_size_limit_ends_the_connection_and_no_more():

@@ -1,5 +1,10 @@
 """Dead letters hold what could not become a tick, with a reason in ASCII headers."""
 
+import json
+import time
+
+import pytest
+
 from connector.core import dead_letter
 from connector.core.avro import BadTick
 from connector.core.frame import BadFrame, Received, WireRecord
@@ -17,6 +22,40 @@ def test_a_bad_frame_is_published_as_received():
         ("received-ns", b"1795148264123456789"),
         ("slot", b"3"),
     ]
+
+
+KEY, IV = "canarycanarycanarycanarycanary01", "canary0123456789"
+REPLY = json.dumps({"header": {"tr_id": "H0BJCNT0"}, "body": {"rt_cd": "0", "output": {"iv": IV, "key": KEY}}})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        REPLY.encode(),
+        f"[{REPLY}]".encode(),
+        f"\ufeff{REPLY}".encode(),
+        json.dumps({"again": REPLY}).encode(),
+        json.dumps(json.dumps({"again": REPLY})).encode(),
+        REPLY[:-4].encode(),
+        REPLY.replace('": "', '"\n:\t"').encode(),
+        b"\xff" + REPLY.encode(),
+        json.dumps({"header": {"approval_key": KEY}, "x": {"KEY": f'{IV}\\"{KEY}'}}).encode(),
+    ],
+)
+def test_key_material_is_not_published(raw):
+    """A reply that came as no reply, whole, cut short or quoted, loses its key and IV on the way out, and its detail says so."""
+    letter = dead_letter.of_frame(FRAME._replace(raw=raw), BadFrame("FRAME_KIND", "a binary message"))
+    assert b"canary" not in letter.value
+    assert letter.value.startswith(raw[:4])
+    assert dict(letter.headers)["detail"] == b"a binary message; key material was hidden"
+
+
+@pytest.mark.parametrize("raw", [b'"key"' * 200_000, b"\\" * 1_000_000, b'"key": "' * 120_000, b'"key"' + b" " * 1_000_000])
+def test_looking_for_key_material_takes_no_time(raw):
+    """The largest frame, made to be slow to look through, is not."""
+    before = time.process_time()
+    dead_letter.of_frame(FRAME._replace(raw=raw), BadFrame("FRAME_HEADER", "1 of the four parts"))
+    assert time.process_time() - before < 0.5
 
 
 def test_a_bad_record_is_published_with_its_key_and_field():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from connector.core.topic_plan import Difference, FoundTopic, Sizes, compare, plan
+from connector.core.topic_plan import Difference, FoundTopic, Sizes, compare, not_durable, plan
 
 NAMES = {"ticks": "t", "control": "c", "status": "s", "events": "e", "dead_letters": "d", "slots": "k"}
 SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2)
@@ -82,3 +82,29 @@ def test_missing_topic_is_drift():
 def test_drift_and_warnings(name, configs, fields, is_drift):
     """What breaks a promise is drift, every other difference a warning, and each is told once."""
     assert changed(name, configs, **fields) == [(name, is_drift)]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "replicas", "configs", "messages"),
+    [
+        (3, 3, {"min.insync.replicas": "2"}, []),
+        (1, 1, {"min.insync.replicas": "1"}, []),
+        (5, 3, {"min.insync.replicas": "3", "cleanup.policy": "compact"}, []),
+        (3, 3, {}, []),
+        (3, 3, {"min.insync.replicas": ""}, []),
+        (3, 3, {"min.insync.replicas": "1"}, ["min.insync.replicas is 1, not 2: alter the topic"]),
+        (3, 1, {"min.insync.replicas": "2"}, ["has 1 replicas, not 3: reassign its partitions"]),
+        (
+            3,
+            3,
+            {"unclean.leader.election.enable": "true"},
+            ["unclean.leader.election.enable is true, so acknowledged records can be lost: set it to false"],
+        ),
+    ],
+)
+def test_topics_that_are_not_durable(brokers, replicas, configs, messages):
+    """Too few replicas and whatever may lose acknowledged records is told, in the words of `topics verify`, and nothing else is."""
+    found = {"t": FoundTopic(12, replicas, configs), "k": FoundTopic(1, 1, {"min.insync.replicas": "1"})}
+    differences = not_durable(NAMES, brokers, found)
+    assert [each.message for each in differences] == messages
+    assert {(each.topic, each.is_drift) for each in differences} <= {("t", False)}

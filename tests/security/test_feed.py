@@ -1,12 +1,16 @@
-"""With a wss:// URL the exchange has to prove who it is."""
+"""With a wss:// URL the exchange has to prove who it is; with any, the app secret never goes there."""
 
 import ssl
 
 import pytest
 from websockets.asyncio.server import serve
 
+from connector.shell.credentials import AppKey
 from connector.shell.kis_feed.socket import open_socket
+from simulator import Simulator
+from simulator.connection import Connection
 from tests.security.certificates import Authority
+from tests.shell.kis_feed.bench import A, B, Bench, until
 
 
 async def opened(certificate, host="127.0.0.1", *, newest=None):
@@ -61,3 +65,37 @@ async def test_tls_before_1_2_is_refused(authority):
     """A server that speaks TLS 1.1 at most is not talked to."""
     with pytest.warns(DeprecationWarning, match="TLSv1"), pytest.raises((ssl.SSLError, ConnectionError)):
         await opened(authority.issue("kis"), newest=ssl.TLSVersion.TLSv1_1)
+
+
+async def test_the_app_secret_is_never_on_the_websocket(monkeypatch):
+    """All that the exchange gets there, handshakes and messages of two sessions, holds the approval key and not the app secret."""
+    appkey, appsecret = "PScanaryappkey00000000000000000000000", "canary-appsecret-" + "x" * 160
+    received = []
+    shake, take = Connection._shake, Connection._take
+
+    def note_handshake(connection, request):
+        received.append(request.serialize())
+        shake(connection, request)
+
+    def note_frame(connection, frame):
+        received.append(bytes(frame.data))
+        take(connection, frame)
+
+    monkeypatch.setattr(Connection, "_shake", note_handshake)
+    monkeypatch.setattr(Connection, "_take", note_frame)
+    async with Simulator(app_keys=[(appkey, appsecret)]) as kis:
+        bench = Bench(kis, credentials=lambda _: AppKey(appkey, appsecret))
+        async with bench.running(A, B):
+            await bench.active(A, B)
+            await kis.emit_ticks(A)
+            await kis.drop(how="abrupt")
+            await until(lambda: len(kis.connects) == 2)
+            await bench.active(A, B)
+            bench.feed.want([A])
+            await until(lambda: kis.sessions[0].tr_keys == (A,))
+        approvals = [*kis._approvals._issued]
+    everything = b"".join(received)
+    assert any(approval.encode() in everything for approval in approvals)
+    assert len(received) > 6
+    for secret in appkey, appsecret:
+        assert secret.encode() not in everything

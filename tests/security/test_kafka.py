@@ -1,12 +1,14 @@
 """Kafka over TLS and SASL, with the least rights, on a real broker; and no secret anywhere."""
 
+import asyncio
 import logging
 import signal
 import ssl
 from pathlib import Path
 
 import pytest
-from aiokafka.errors import KafkaError
+import structlog
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from confluent_kafka import Producer
 from confluent_kafka.admin import AclOperation, ResourceType
 from typer.testing import CliRunner
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.settings import load
 from connector.shell import kafka_client
+from connector.shell.slot_group import SlotGroup
 from simulator import Simulator
 from tests.conftest import started
 from tests.deployment import Deployment
@@ -25,6 +28,7 @@ from tests.security.certificates import Authority
 pytestmark = pytest.mark.kafka
 
 USER, PASSWORD, PASSPHRASE = "bond", "canary-sasl-password", "canary-key-passphrase"
+OF_REGISTRY = "canary-registry-password"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,7 @@ def broker(tmp_path_factory):
     made.folder, made.authority = folder, authority
     (folder / "password").write_text(f"{PASSWORD}\n")
     (folder / "passphrase").write_text(f"{PASSPHRASE}\n")
+    (folder / "of-registry").write_text(f"{OF_REGISTRY}\n")
     authority.issue("bond-connector", password=PASSPHRASE.encode())
     yield made
     made.close()
@@ -133,17 +138,65 @@ async def test_a_certificate_that_is_renewed_is_used_by_the_next_client(broker, 
     await send(kafka, topic_names.ticks)
 
 
-async def test_without_the_right_to_write_nothing_is_written(broker, topic_names):
-    """The rights are what lets it write, so that the tests with least rights show something."""
-    create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
-    broker.allow(topic_names.ticks, AclOperation.DESCRIBE)
-    with pytest.raises(KafkaError):
-        await send(settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512"), topic_names.ticks)
+@pytest.mark.parametrize("part", ["ticks", "events", "dead_letters"])
+async def test_without_the_right_to_write_nothing_is_written(broker, topic_names, part):
+    """The right to write one topic lets nothing into another, so that the tests with least rights show something."""
+    refused = getattr(topic_names, part)
+    create_topics(broker.bootstrap_servers, {topic_names.status: 1, refused: 1})
+    broker.allow(topic_names.status, AclOperation.WRITE, AclOperation.DESCRIBE)
+    broker.allow(refused, AclOperation.DESCRIBE)
+    kafka = settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512")
+    await send(kafka, topic_names.status)
+    with pytest.raises(TopicAuthorizationFailedError):
+        await send(kafka, refused)
+    assert read_all(broker.bootstrap_servers, refused) == []
+
+
+@pytest.mark.parametrize(
+    ("of_topic", "of_group", "said"),
+    [
+        ((AclOperation.READ, AclOperation.DESCRIBE), (), "GroupAuthorizationFailedError"),
+        ((), (AclOperation.READ,), "does not exist or may not be described"),
+    ],
+)
+async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, of_topic, of_group, said):
+    """Who may not describe the slot topic, or not join the group, is told so and owns no slot."""
+    group_id, assignments = f"{topic_names.slots}-group", []
+    create_topics(broker.bootstrap_servers, {topic_names.slots: 1})
+    for operations, name, kind in ((of_topic, topic_names.slots, ResourceType.TOPIC), (of_group, group_id, ResourceType.GROUP)):
+        if operations:
+            broker.allow(name, *operations, of=kind)
+    kafka = settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512")
+    group = SlotGroup(
+        topic_names.slots,
+        group_id,
+        6.0,
+        lambda: kafka_client.client_arguments(kafka, "test"),
+        claim=lambda: (frozenset(), frozenset()),
+        on_assigned=assignments.append,
+        on_heard=lambda: None,
+    )
+    task = asyncio.create_task(group.run())
+    async with asyncio.timeout(30):
+        while group.problem is None and not any(assignments):
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert not any(assignments)
+    assert said in (group.problem or "")
+
+
+@pytest.fixture
+def _logs_as_before():
+    """Undo what a command did to the logs of this process."""
+    yield
+    structlog.reset_defaults()
 
 
 READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
 
 
+@pytest.mark.usefixtures("_logs_as_before")
 @pytest.mark.parametrize(
     ("control", "status", "arguments", "said"),
     [
@@ -192,7 +245,7 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
         "events": (AclOperation.WRITE, AclOperation.DESCRIBE),
         "dead_letters": (AclOperation.WRITE, AclOperation.DESCRIBE),
         "status": (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE),
-        "control": (AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS),
+        "control": (AclOperation.READ, AclOperation.DESCRIBE),
         "slots": (AclOperation.READ, AclOperation.DESCRIBE),
     }
     async with Simulator(app_keys=[(appkey, appsecret)], rate=50, faults=("malformed=5", "encrypted", "approval-body=html")) as kis:
@@ -219,6 +272,13 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
             "KIS_BOND_KAFKA__SASL_USERNAME": USER,
             "KIS_BOND_KAFKA__SASL_PASSWORD_FILE": str(broker.folder / "password"),
             "KIS_BOND_KAFKA__SSL_CA_FILE": str(broker.authority.ca),
+            "KIS_BOND_KAFKA__SSL_CERTIFICATE_FILE": str(broker.folder / "bond-connector.pem"),
+            "KIS_BOND_KAFKA__SSL_KEY_FILE": str(broker.folder / "bond-connector.pem"),
+            "KIS_BOND_KAFKA__SSL_KEY_PASSWORD_FILE": str(broker.folder / "passphrase"),
+            "KIS_BOND_REGISTRY__URL": "http://127.0.0.1:9",  # nobody answers there, so that its trouble is logged
+            "KIS_BOND_REGISTRY__SCHEMA_ID": "1",
+            "KIS_BOND_REGISTRY__USERNAME": "kis",
+            "KIS_BOND_REGISTRY__PASSWORD_FILE": str(broker.folder / "of-registry"),
         }
         isins = bonds(4)
         own.write("desk", {"instruments": isins})
@@ -246,7 +306,8 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
                 shown.append(repr((record.key, record.value, record.headers)))
         shown.append(own.log.read_text())
         approvals = [*kis._approvals._issued]
-    secrets = [appkey, appsecret, PASSWORD, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
+    assert "registry_id_unverified" in shown[-1]
+    secrets = [appkey, appsecret, PASSWORD, PASSPHRASE, OF_REGISTRY, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
     assert approvals
     assert len(secrets) > 10
     for text in shown:

@@ -128,6 +128,35 @@ async def test_a_bounded_number_waits_while_kafka_is_away():
     assert numbers(topic) == list(range(200, 1_200))
 
 
+async def test_losses_outlast_other_events():
+    """Where too many wait, a loss is given up after every other event, also one that a process before could not write."""
+    memory, away, topic = Memory(), Topic(), Topic()
+    away.is_away = True
+    async with running(away, memory) as events:
+        events.publish(event(0, event="loss"))
+        events.publish(event(1))
+        assert not await events.settle(0.05)
+    async with running(topic, memory) as events:
+        for number in range(2, event_topic.WAITING_AT_MOST + 2):
+            events.publish(event(number, event="loss" if number == 3 else "session_down"))
+        assert await events.settle(5)
+        assert events.dropped == 2
+    assert numbers(topic) == [0, 3, *range(4, event_topic.WAITING_AT_MOST + 2)]
+
+
+async def test_among_losses_the_oldest_gives_way():
+    """Where nothing but losses waits, their number is bounded all the same, and what is given up is counted."""
+    topic = Topic()
+    topic.is_away = True
+    async with running(topic) as events:
+        for number in range(event_topic.WAITING_AT_MOST + 1):
+            events.publish(event(number, event="loss"))
+        assert (events.dropped, events.waiting) == (1, event_topic.WAITING_AT_MOST)
+        topic.is_away = False
+        assert await events.settle(5)
+    assert numbers(topic) == list(range(1, event_topic.WAITING_AT_MOST + 1))
+
+
 async def test_what_is_given_up_during_a_write_is_not_taken_off_twice():
     """Events dropped while a batch is being written do not make later ones disappear."""
     topic = Topic()

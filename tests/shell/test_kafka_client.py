@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from structlog.testing import capture_logs
 
 from connector.errors import ConfigurationError
+from connector.logs import clean
 from connector.settings import KafkaSettings
 from connector.shell import kafka_client
 from tests.conftest import started
@@ -53,6 +54,25 @@ def test_a_certificate_spoilt_while_running_leaves_the_one_read_before(tmp_path)
     before = kafka_client.client_arguments(kafka, "me")["ssl_context"]
     authority.write_text("garbage")
     assert kafka_client.client_arguments(kafka, "me")["ssl_context"] is before
+
+
+def test_passwords_and_passphrases_are_hidden_by_value(tmp_path):
+    """What a client was made with stands in no log line, whatever stands around it: the password, and the passphrase of the key."""
+    certificate = Authority(tmp_path).issue("client", password=b"canary passphrase")
+    password, passphrase = tmp_path / "password", tmp_path / "passphrase"
+    password.write_text("canary of a login\n")
+    passphrase.write_text("canary passphrase\n")
+    kafka = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="bond",
+        sasl_password_file=password,
+        ssl_certificate_file=certificate,
+        ssl_key_file=certificate,
+        ssl_key_password_file=passphrase,
+    )
+    kafka_client.client_arguments(kafka, "me")
+    assert "canary" not in clean("tried with canary passphrase after canary of a login")
 
 
 def test_brokers_are_verified_by_name_and_certificate():

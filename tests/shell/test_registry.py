@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from connector.errors import ConfigurationError, NotInTime
+from connector.logs import clean
 from connector.schema_files import bond_tick
 from connector.settings import RegistrySettings
 from connector.shell import registry
@@ -216,6 +217,7 @@ async def test_the_password_is_read_anew_and_never_told(fake, tmp_path):
         sent = fake.requests[-1][1]["Authorization"].removeprefix("Basic ")
         assert base64.b64decode(sent).decode() == f"kis:{word}"
         assert word not in repr(caught.value)
+        assert word not in clean(f"somebody said {word} aloud")
 
 
 async def test_a_password_file_that_went_away_is_named(fake, tmp_path):

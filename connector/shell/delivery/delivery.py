@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -21,7 +21,8 @@ from connector.shell.delivery.sorter import Sorter
 
 log = structlog.get_logger("connector.delivery")
 
-FRAMES_A_TURN = 256  # decoding this many holds the loop for a few milliseconds
+FRAMES_A_TURN = 256  # decoding this many frames of a tick holds the loop for a few milliseconds
+BYTES_A_TURN = 256 * 1024  # some thousand ticks, however many of them a frame holds
 FRAMES_AGAIN = 1024  # what is read again comes from the file, a hand-over to another thread each time
 GATHER_SECONDS = 0.002  # frames that come one by one are taken a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that gets rid of nothing for so long is left behind
@@ -73,6 +74,14 @@ class FrameBlock(Protocol):
         ...
 
 
+class Turn(NamedTuple):
+    """Consecutive frames that are decoded without giving way to others, with the numbers of the first and the last."""
+
+    first_seq: int
+    last_seq: int
+    frames: Sequence[Received]
+
+
 @dataclass(frozen=True, slots=True)
 class Kafka:
     """How delivery reaches Kafka: its topics, who leads their partitions, and what makes, starts and ends a producer.
@@ -92,8 +101,9 @@ class Delivery:
     """Waits out whatever is away, and begins again where Kafka has not acknowledged.
 
     The journal is read once for all lanes. A lane without a producer, or full and stuck, is left behind and reads on its own later,
-    so that no partition holds up another. Lanes share a producer with those their partition's leader leads, so that a broker that
-    hangs, or a batch that fails, costs the others nothing.
+    so that no partition holds up another. A lane that gets a producer shares it with those whose partitions the same broker leads at
+    that time, so that a broker that hangs, or a batch that fails, costs the others nothing; a leader that moves in order, without a
+    failure, leaves it as it is.
     """
 
     def __init__(self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]) -> None:
@@ -250,17 +260,19 @@ class Delivery:
                 self._lane_opened.clear()
                 await self._lane_opened.wait()
             block = await self._source.read(self._read_through, FRAMES_A_TURN)
-            async with self._placing:
-                await self._keys_for(block, sorter)
-                for lane in self.lanes:
-                    if not lane.is_open:
-                        lane.fall_behind(position(block.first_seq, 0))
-                for seq, frame in enumerate(block.frames, block.first_seq):
-                    sorter.place(seq, frame)
-                self._read_through = block.last_seq
-            self._settle()
-            await self._leave_stuck_behind()
-            await asyncio.sleep(0 if len(block.frames) == FRAMES_A_TURN else GATHER_SECONDS)
+            for turn in turns(block):
+                async with self._placing:
+                    await self._keys_for(turn, sorter)
+                    for lane in self.lanes:
+                        if not lane.is_open:
+                            lane.fall_behind(position(turn.first_seq, 0))
+                    for seq, frame in enumerate(turn.frames, turn.first_seq):
+                        sorter.place(seq, frame)
+                    self._read_through = turn.last_seq
+                self._settle()
+                await self._leave_stuck_behind()
+                is_more = turn.last_seq < block.last_seq or len(block.frames) == FRAMES_A_TURN
+                await asyncio.sleep(0 if is_more else GATHER_SECONDS)
 
     async def _leave_stuck_behind(self) -> None:
         """Wait until full lanes have room again; one that gets rid of nothing reads on its own later."""
@@ -286,21 +298,28 @@ class Delivery:
             self._served_at[lane] = time.monotonic()
             after = frame_of(lane.behind_from or 0) - 1
             if self._read_through - after > FRAMES_AGAIN:
-                self._catch_up(sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False)
+                await self._catch_up(sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False)
             else:  # the other reader has to wait a moment, or it would be just ahead for ever
                 async with self._placing:
                     block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
-                    self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
+                    await self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
             self._settle()
             await asyncio.sleep(0)
 
-    def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
+    async def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
         """Place the frames behind number `after` into every lane that is behind, but had all records before them."""
-        serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
-        for seq, frame in enumerate(block.frames, block.first_seq):
-            sorter.place(seq, frame, serving)
-        for lane in serving:
-            lane.behind_from = None if is_last else max(lane.behind_from or 0, position(block.last_seq + 1, 0))
+        for turn in turns(block):
+            if turn.first_seq > block.first_seq:
+                after = turn.first_seq - 1
+                await asyncio.sleep(0)
+            serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
+            if not serving:
+                return
+            for seq, frame in enumerate(turn.frames, turn.first_seq):
+                sorter.place(seq, frame, serving)
+            is_end = is_last and turn.last_seq == block.last_seq
+            for lane in serving:
+                lane.behind_from = None if is_end else max(lane.behind_from or 0, position(turn.last_seq + 1, 0))
 
     # -- what Kafka has -----------------------------------------------------------------------------------------------
 
@@ -349,6 +368,17 @@ class Delivery:
 
 class TopicMissing(ConnectorError):
     """A topic the connector writes does not exist; the running connector creates none."""
+
+
+def turns(block: FrameBlock) -> Iterator[Turn]:
+    """Cut a block into turns of at most `BYTES_A_TURN` raw bytes, or of one frame that has more; an empty block is one turn."""
+    frames, first, size = block.frames, 0, 0
+    for place, frame in enumerate(frames):
+        size += len(frame.raw)
+        if size > BYTES_A_TURN and place > first:
+            yield Turn(block.first_seq + first, block.first_seq + place - 1, frames[first:place])
+            first, size = place, len(frame.raw)
+    yield Turn(block.first_seq + first, block.last_seq, frames[first:] if first else frames)
 
 
 def _can_catch_up(lane: Lane) -> bool:

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from connector.core.frame import ENCRYPTED_PREFIX, Received
 from connector.core.reply import is_control
 from connector.core.session import Close, Refused, ReissueKey, Send, Session, Strange
+from connector.logs import hide_issued
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,6 +118,8 @@ class LiveSession:
                 if not await self._socket.send_at_once(echo):
                     log.warning("pingpong_not_answered", slot=self._session.slot)
                 return
+        if keys := self._session.keys:
+            hide_issued(*next(reversed(keys)))
         for effect in effects:
             self._take(effect)
         self._keep_keys()

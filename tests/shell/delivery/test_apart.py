@@ -10,6 +10,7 @@ from connector.core.avro import TickSchema, decode
 from connector.core.partition import partition
 from connector.schema_files import bond_tick
 from connector.shell.delivery import Delivery, delivery, lane
+from connector.shell.delivery.lane import position
 from connector.shell.delivery.refusals import InvalidRecordError
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
 from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
@@ -214,3 +215,51 @@ async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
     (letter,) = brokers.logs[DEAD_LETTERS, 0]
     assert letter.headers["reason"] == b"DECRYPT_NO_KEY"
     assert_complete(brokers, 1)
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
+    """Frames of many ticks are decoded a few at a time, so that others have their turn, whether the journal is read on or again."""
+    brokers, journal, running = work
+    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 256)
+    monkeypatch.setattr(delivery, "FRAMES_AGAIN", 1024)
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    many = [frame(*[record(ISINS[0], accumulated=number * 50 + place) for place in range(1, 51)]) for number in range(80)]
+    monkeypatch.setattr(delivery, "BYTES_A_TURN", 3 * len(many[0].raw) + 500)
+    most, at_once = 0, 0
+    place = running._sorter.place
+
+    def counted(seq, one, serving=None):
+        nonlocal most, at_once
+        at_once += 1
+        most = max(most, at_once)
+        place(seq, one, serving)
+
+    async def others():
+        nonlocal at_once
+        while True:
+            at_once = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(running._sorter, "place", counted)
+    if is_behind:
+        running._read_through += len(many)
+        for each in running.lanes:
+            each.fall_behind(position(2, 0))
+    others_turn = asyncio.create_task(others())
+    journal.append(*many)
+    await until(lambda: has(brokers, ISINS[0]) == 1 + 80 * 50, 30)
+    others_turn.cancel()
+    assert most == 3
+    assert volumes(brokers)[ISINS[0]] == list(range(80 * 50 + 1))
+
+
+def test_turns_leave_nothing_out():
+    """Turns follow one another without a gap, hold a frame at least, and one frame too large stands alone; an empty block is a turn."""
+    sizes = [10, 200_000, 60_000, 3_000, 300_000, 1, 262_144, 1]
+    block = delivery.Turn(5, 12, [frame(raw=b"x" * size) for size in sizes])
+    cut = list(delivery.turns(block))
+    assert [(turn.first_seq, turn.last_seq) for turn in cut] == [(5, 7), (8, 8), (9, 9), (10, 10), (11, 11), (12, 12)]
+    assert [one for turn in cut for one in turn.frames] == block.frames
+    assert list(delivery.turns(delivery.Turn(7, 9, []))) == [(7, 9, [])]

@@ -1,5 +1,6 @@
 import json
 
+from connector.logs import clean
 from simulator import Simulator
 from tests.core.kis_model import reply
 from tests.shell.kis_feed.bench import A, B, Bench, until
@@ -74,3 +75,13 @@ async def test_secrets_stay_out_of_logs(caplog, capsys):
     printed += "".join(capsys.readouterr())
     assert approval_keys
     assert not [secret for secret in (*approval_keys, keys.key, keys.iv, "appkey0") if secret in printed]
+
+
+async def test_keys_are_hidden_by_value():
+    """Key and IV of every reply stand in no log line, also where nothing around them tells what they are."""
+    async with Simulator() as kis, Bench(kis).running(A, B) as bench:
+        await bench.active(A, B)
+        for keys in kis.sessions[0].registered.values():
+            said = clean(f"somebody said {keys.key} and {keys.iv} aloud")
+            assert keys.key not in said
+            assert keys.iv not in said
