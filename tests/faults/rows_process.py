@@ -96,7 +96,8 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
         opened = json.loads(await asyncio.wait_for(child.stdout.readline(), 30))
         starts += 1
         missing += max(committed - opened["last_seq"], 0) + opened["holes"]
-        broken += opened["received"] != opened["finished"] + opened["pending"] + opened["lost"]
+        broken += opened["received"] != opened["finished"] + opened["readable"] + opened["lost"]
+        broken += opened["pending"] != opened["readable"]
         await asyncio.sleep(random.uniform(0.0, 0.25))
         child.kill()
         told_numbers = (await child.stdout.read()).split(b"\n")[:-1]
