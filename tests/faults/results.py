@@ -27,10 +27,10 @@ LEDGER = (
     ("D", "duplicates", "duplicates"),
     ("R", "inversions", "inversions"),
     ("U, s", "longest gap, s", "longest_gap_seconds"),
-    ("T, s", "catch-up, s", "catch_up_seconds"),
-    ("memory, MiB", "memory, MiB", "peak_rss_mb"),
-    ("journal, MiB", "journal, MiB", "peak_journal_mb"),
-    ("connects", "connects", "connects"),
+    ("T, s", "time to catch up, s", "catch_up_seconds"),
+    ("memory, MiB", "peak memory, MiB", "peak_rss_mb"),
+    ("journal, MiB", "peak journal, MiB", "peak_journal_mb"),
+    ("connects", "connection attempts", "connects"),
     ("rebuilds", "rebuilds", "rebuilds"),
 )
 

@@ -37,8 +37,8 @@ def test_the_whole_ledger_is_one_line():
     """Everything the matrix asks for stands in it."""
     (line,) = lines(result())
     assert line == (
-        "sent 9,504  received 0  delivered 0  lost 0  missed 0  duplicates 0  inversions 0  longest gap, s 1.5  catch-up, s 0.25  "
-        "memory, MiB 80.5  journal, MiB 7.25  connects 3  rebuilds 2"
+        "sent 9,504  received 0  delivered 0  lost 0  missed 0  duplicates 0  inversions 0  longest gap, s 1.5  time to catch up, s 0.25  "
+        "peak memory, MiB 80.5  peak journal, MiB 7.25  connection attempts 3  rebuilds 2"
     )
 
 
