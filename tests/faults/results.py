@@ -53,8 +53,8 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 
 def own_checks(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row's own checks, and those every row has where they are not met."""
-    return [check for check in result["checks"] if check["name"] not in COMMON or not check["met"]]
+    """Return a row's own checks, and those every row has where they are not met, or where no ledger has their figures."""
+    return [check for check in result["checks"] if check["name"] not in COMMON or not check["met"] or not result.get("ledgers")]
 
 
 def table(known: dict[str, dict[str, Any]]) -> str:

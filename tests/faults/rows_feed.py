@@ -330,8 +330,8 @@ async def approval_down(rig: Rig) -> list[Check]:
             run.kis.faults.clear()
         await run.connector.until_state("ACTIVE", run.isins, 60)
     return [
-        # The start, the kept key, the forgotten one; after the wrong key the session closes, and the next one asks.
-        *run.checks(connects=5),
+        # The start, the kept key, the forgotten one; after the wrong key the session closes, and the next one needs a key first.
+        *run.checks(connects=4),
         equal("approval calls while the key served", asked_with_a_key, 1),
         *(at_least(f"calls answered under {fault}", count, 1) for fault, count in asked.items()),
         told("causes", _causes(run)),

@@ -48,9 +48,10 @@ def test_a_row_without_a_run_has_no_line():
 
 
 def test_checks_of_every_row_are_told_where_they_are_not_met():
-    """L, R, M and their like are in the ledger; not met, they are told."""
+    """L, R, M and their like are in the ledger; not met, or without one, they are told."""
     checks = [check("L"), check("M", "1", met=False), check("cuts", "201")]
     assert [one["name"] for one in own_checks(result(checks=checks))] == ["M", "cuts"]
+    assert [one["name"] for one in own_checks(result(checks=checks, ledgers=[]))] == ["L", "M", "cuts"]
 
 
 def test_the_tables_have_machine_verdict_and_ledger():

@@ -36,10 +36,12 @@ class Watch:
         self.max_pending = 0
 
     def market(self, rate: float) -> None:
-        """Count gaps from now on while ticks come, and no longer once they stop."""
+        """Count gaps from now on while ticks come, and no longer once they stop; one that is open then counts, lanes or no lanes."""
+        now = time.monotonic()
+        for number, (_, since) in self._acknowledged.items() if self._market_on else ():
+            self._gaps[number] = max(self._gaps.get(number, 0.0), now - since)
         self._market_on = rate > 0
         self._slack = max(50, int(rate / 2))
-        now = time.monotonic()
         self._acknowledged = {number: (count, now) for number, (count, _) in self._acknowledged.items()}
 
     def healed(self) -> None:
