@@ -50,12 +50,13 @@ def in_order() -> list[str]:
 
 
 def show(result: dict[str, Any], place: str) -> None:
-    """Print one row's outcome: what was not met, or its figures."""
+    """Print one row's outcome: the ledger of each of its runs, then its own checks and whatever was not met."""
     verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
     console.print(f"{place:>7} [bold]{result['row']:<4}[/]{verdict}  {result['seconds']:.0f} s  {result['fault']}")
-    for check in result["checks"]:
-        if not result["met"] or check["name"] not in results.COMMON:
-            console.print(f"{'':13}{'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}", markup=True)
+    for line in results.lines(result):
+        console.print(f"{'':13}{line}")
+    for check in results.own_checks(result):
+        console.print(f"{'':13}{'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}", markup=True)
     if result["error"]:
         console.print(result["error"], style="red", markup=False)
 

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -45,6 +46,19 @@ RULES = {
 }
 
 
+class RigTrouble(Exception):
+    """The rig did not do its part: a broker did not come up, another client got no answer. It says nothing of the connector."""
+
+
+@contextlib.contextmanager
+def rig_part(what: str) -> Iterator[None]:
+    """Do something in which the connector has no part; raises RigTrouble where that fails."""
+    try:
+        yield
+    except (KafkaException, OSError, RuntimeError, subprocess.SubprocessError) as error:  # a TimeoutError is an OSError
+        raise RigTrouble(f"{what}: {type(error).__name__}: {error}") from error
+
+
 @dataclass
 class ProxiedKafka(JavaKafka):
     """`bootstrap_servers` lead through the proxies, `direct_servers` past them."""
@@ -62,12 +76,13 @@ class ProxiedKafka(JavaKafka):
 
     def start(self) -> None:
         """Start the brokers that do not run, and return once all of them answer."""
-        for broker in self.brokers:
-            broker.server.start()
-        deadline = time.monotonic() + START_SECONDS
-        for broker in self.brokers:
-            wait_for_port(broker.port, broker.server, deadline)
-        wait_for_brokers(self.direct_servers, self.size, deadline)
+        with rig_part("the brokers did not start"):
+            for broker in self.brokers:
+                broker.server.start()
+            deadline = time.monotonic() + START_SECONDS
+            for broker in self.brokers:
+                wait_for_port(broker.port, broker.server, deadline)
+            wait_for_brokers(self.direct_servers, self.size, deadline)
 
     async def open(self) -> None:
         """Start brokers and proxies."""

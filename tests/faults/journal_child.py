@@ -16,13 +16,14 @@ async def main(path: Path) -> None:
     journal.HOUSEKEEPING_SECONDS = journal.PROGRESS_SECONDS = 0.001
     journal.CHECKPOINT_BYTES, journal.CHECKPOINT_SECONDS, journal.WAL_BYTES = 0, 0.0, 256 * 1024
     source = await Journal.open(JournalSettings(path=path, retain_hours=0), print)
-    holes, after = 0, source.watermark
+    holes, readable, after = 0, 0, source.watermark
     while after < source.committed_seq:
         block = await source.read(after, 4096)
         holes += block.first_seq - after - 1
+        readable += len(block.frames)
         after = block.last_seq
     found = {name: getattr(source, name) for name in ("last_seq", "received", "finished", "pending")}
-    tell(json.dumps({**found, "holes": holes, "lost": sum(source.lost.values())}))
+    tell(json.dumps({**found, "holes": holes, "readable": readable, "lost": sum(source.lost.values())}))
     while True:
         for _ in range(50):
             source.append(Received(time.time_ns(), 0, 1, False, b"x" * 300))

@@ -10,8 +10,29 @@ RESULTS = FOLDER / "results.json"
 PAGE = FOLDER.parents[1] / "docs" / "guarantee.md"
 BEGIN, END = "<!-- table: make faults -->", "<!-- end of table -->"
 
-# Checks every row has; the table gives them once, in its head.
-COMMON = ("L", "R", "M", "ticks of each bond", "unknown ticks", "law broken", "exchange held up, s", "connects", "exit code")
+# Checks every row has; they are told where they are not met, and the ledger has their figures.
+COMMON = frozenset(
+    {
+        *("L", "R", "M", "ticks of each bond", "unknown ticks", "law broken", "exchange held up, s", "connects", "exit code"),
+        *("received, kept and not decoded", "acknowledged and not read back"),
+    }
+)
+# The ledger's figures: the table's column, the word of a line, the name in a result.
+LEDGER = (
+    ("sent", "sent", "sent"),
+    ("received", "received", "received"),
+    ("delivered", "delivered", "delivered"),
+    ("L", "lost", "lost"),
+    ("M", "missed", "missed"),
+    ("D", "duplicates", "duplicates"),
+    ("R", "inversions", "inversions"),
+    ("U, s", "longest gap, s", "longest_gap_seconds"),
+    ("T, s", "time to catch up, s", "catch_up_seconds"),
+    ("memory, MiB", "peak memory, MiB", "peak_rss_mb"),
+    ("journal, MiB", "peak journal, MiB", "peak_journal_mb"),
+    ("connects", "connection attempts", "connects"),
+    ("rebuilds", "rebuilds", "rebuilds"),
+)
 
 
 def keep(result: dict[str, Any]) -> None:
@@ -26,17 +47,52 @@ def load() -> dict[str, dict[str, Any]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
+def lines(result: dict[str, Any]) -> list[str]:
+    """Return the ledger of each of a row's runs as one line."""
+    return ["  ".join(f"{word} {ledger[name]:,}" for _, word, name in LEDGER) for ledger in result.get("ledgers", [])]
+
+
+def own_checks(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row's own checks, and those every row has where they are not met, or where no ledger has their figures."""
+    return [check for check in result["checks"] if check["name"] not in COMMON or not check["met"] or not result.get("ledgers")]
+
+
 def table(known: dict[str, dict[str, Any]]) -> str:
-    """Return the results as a Markdown table, in the order of the matrix."""
-    lines = ["| row | fault | expected | measured | met | date | command |", "|---|---|---|---|---|---|---|"]
-    for key in sorted(known, key=_order):
-        result = known[key]
-        figures = [f"{check['name']} {check['figure']}" + ("" if check["met"] else " **not met**") for check in result["checks"]]
-        told = "; ".join(figures) or "the row broke off: " + str(result["error"]).strip().splitlines()[-1][:200]
+    """Return the results in Markdown, in the order of the matrix: the machine, each row's verdict, each run's ledger."""
+    results = [known[key] for key in sorted(known, key=_order)]
+    verdicts = ["| row | fault | expected | measured beside the ledger | met | date | command |", "|---|---|---|---|---|---|---|"]
+    ledgers = [f"| row | {' | '.join(head for head, _, _ in LEDGER)} |", "|---|" + "---:|" * len(LEDGER)]
+    for result in results:
+        figures = [f"{check['name']} {check['figure']}" + ("" if check["met"] else " **not met**") for check in own_checks(result)]
+        if result["error"]:
+            figures.insert(0, f"the row broke off: {_last_words(result['error'])}")
         command = f"`make faults{'-full' if result['variant'] == 'full' else ''} ARGS={result['row']}`"
-        cells = [result["row"], result["fault"], result["expected"], told, "yes" if result["met"] else "**no**", result["date"], command]
-        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        met = "yes" if result["met"] else "**no**"
+        verdicts.append(_cells(result["row"], result["fault"], result["expected"], "; ".join(figures), met, result["date"], command))
+        for ledger in result.get("ledgers", []):
+            name = result["row"] + (" full" if result["variant"] == "full" else "")
+            ledgers.append(_cells(name, *(f"{ledger[figure]:,}" for _, _, figure in LEDGER)))
+    return "\n".join([*_machines(results), "", *verdicts, "", *ledgers])
+
+
+def _machines(results: list[dict[str, Any]]) -> list[str]:
+    """Return one line for each machine; with the rows played there, where there were several."""
+    played: dict[str, list[str]] = {}
+    for result in results:
+        played.setdefault(result["machine"], []).append(result["row"])
+    if len(played) == 1:
+        return [f"Machine: {machine}." for machine in played]
+    return [f"* Machine: {machine}: {', '.join(dict.fromkeys(rows))}" for machine, rows in played.items()]
+
+
+def _cells(*cells: str) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+def _last_words(error: str) -> str:
+    """Return the first line of what a traceback ends with."""
+    message = re.split(r"^(?=[\w.]+(?:Error|Exception|Trouble)\b)", error, flags=re.MULTILINE)[-1]
+    return message.strip().splitlines()[0][:200]
 
 
 def write_table() -> None:

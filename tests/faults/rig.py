@@ -22,11 +22,11 @@ from connector.core.partition import partition
 from simulator import Simulator
 from tests.conftest import TopicNames
 from tests.deployment import Deployment
-from tests.faults.cluster import ProxiedKafka
+from tests.faults.cluster import ProxiedKafka, RigTrouble, rig_part
 from tests.faults.ledger import LEAST_TICKS, SCHEMA, Ledger, balance
 from tests.faults.row import Check, at_least, at_most, equal
 from tests.faults.watch import Watch
-from tests.kafka.reader import read_all
+from tests.kafka.reader import Record, read_all
 
 PARTITIONS = 6
 DELIVERED_SECONDS = 900
@@ -56,6 +56,7 @@ class Run:
         self.watch = Watch(connector)
         self.ledger: Ledger
         self.events: list[dict[str, Any]] = []
+        self.earlier: list[Record] = []  # ticks read before the row deleted them
         self.dates: Counter[str] = Counter()
         self.late = 0
         self.connects_expected = 1
@@ -111,7 +112,7 @@ class Run:
                 if all(place + 1 not in (one.leader, *one.isrs) for one in found.partitions.values()):
                     return passed
             time.sleep(0.1)
-        raise AssertionError(f"broker {place + 1} still counts after {seconds} s")
+        raise RigTrouble(f"broker {place + 1} still counts after {seconds} s")
 
     def checks(self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None) -> list[Check]:
         """Return what holds in every row; `missed` None where frames are missed at the edge by the fault itself."""
@@ -122,20 +123,35 @@ class Run:
             equal("R", ledger.inversions, 0),
             equal("unknown ticks", ledger.unknown, 0),
             equal("law broken", len(ledger.watched.law_broken), 0),
+            equal("acknowledged and not read back", ledger.not_read_back, 0),
             equal("exchange held up, s", ledger.stall_seconds, 0),
             at_most("connects", ledger.connects, self.connects_expected if connects is None else connects),
             equal("exit code", ledger.exit_code, 0),
         ]
-        return found if missed is None else [*found, equal("M", ledger.missed, missed)]
+        if missed is not None:
+            found.append(equal("M", ledger.missed, missed))
+        if ledger.watched.processes == 1:
+            found.append(equal("received, kept and not decoded", ledger.not_decoded, 0))
+        return found
 
 
 class Rig:
-    """What a row is played on. `full`: the fault lasts as long as the matrix says, else shorter where that takes minutes."""
+    """What a row is played on. `full`: the fault lasts as long as the matrix says, else shorter where that takes minutes.
+
+    `ledgers` are those of the runs that came to their end.
+    """
 
     def __init__(self, cluster: ProxiedKafka, seed: int, *, full: bool) -> None:
         self.cluster = cluster
         self.seed = seed
         self.full = full
+        self.ledgers: list[Ledger] = []
+
+    def on(self, cluster: ProxiedKafka) -> "Rig":
+        """Return the same rig on another cluster."""
+        other = Rig(cluster, self.seed, full=self.full)
+        other.ledgers = self.ledgers
+        return other
 
     @staticmethod
     async def off_loop(act: Callable[[], Any]) -> Any:
@@ -166,7 +182,8 @@ class Rig:
             connector = Deployment(kis, self.cluster.direct_servers, names, folder)
             connector.environment["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"] = self.cluster.bootstrap_servers
             connector.environment |= {f"KIS_BOND_{name}": value for name, value in (settings or {}).items()}
-            await asyncio.to_thread(create_topics, connector)
+            with rig_part("the topics were not created"):
+                await asyncio.to_thread(create_topics, connector)
             run = Run(self.cluster, kis, connector, rate, isins or bonds())
             prepare(run)
             watching = asyncio.create_task(run.watch.run())
@@ -182,7 +199,8 @@ class Rig:
                 await self._finish(run, watching, least_ticks)
             except BaseException:
                 watching.cancel()
-                await self.cluster.heal()
+                with contextlib.suppress(RigTrouble):  # what broke the run is told
+                    await self.cluster.heal()
                 raise
             finally:
                 if connector.process and connector.process.returncode is None:
@@ -201,10 +219,12 @@ class Rig:
         watching.cancel()
         exit_code = await connector.end()
         servers = self.cluster.direct_servers
-        ticks, letters, events = await asyncio.gather(
-            *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in (connector.names.ticks, connector.names.dead_letters)),
-            connector.events(),
-        )
+        topics = (connector.names.ticks, connector.names.dead_letters)
+        with rig_part("the topics could not be read back"):
+            ticks, letters, events = await asyncio.gather(
+                *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in topics), connector.events()
+            )
+        ticks = run.earlier + ticks
         run.events = events
         run.dates = Counter(str(decode(record.value or b"", SCHEMA)["trade_date"]) for record in ticks)
         run.ledger = await asyncio.to_thread(
@@ -218,6 +238,7 @@ class Rig:
             stall_seconds=round(run.kis.stats.max_stall_seconds, 2),
             exit_code=exit_code,
         )
+        self.ledgers.append(run.ledger)
 
 
 def _late(metrics: str) -> int:

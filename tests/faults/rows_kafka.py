@@ -6,30 +6,21 @@ import time
 from functools import partial
 from random import Random
 
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from tests.deployment import Deployment
-from tests.faults.cluster import GuardedKafka, TwoDiskKafka
+from tests.faults.cluster import GuardedKafka, RigTrouble, TwoDiskKafka
 from tests.faults.rig import Rig, Run
 from tests.faults.row import Check, at_least, at_most, equal, row, told, true
 from tests.kafka.process import free_ports
 from tests.kafka.reader import create_topics
 
 SESSION_SECONDS = 6  # of a broker, at these clusters
+LAG_SECONDS = 5  # of a replica, after which it is out of the in-sync set
 ACK_SECONDS = 12  # after which the connector gives a producer up
 REQUEST_SECONDS = 5
 BATCH_TICKS = 700  # of 128 KiB at most: how many ticks one batch in doubt may repeat
-
-
-def figures(run: Run) -> list[Check]:
-    """Return what the matrix asks to be told of every row."""
-    watched = run.ledger.watched
-    return [
-        told("T, s", watched.catch_up_seconds),
-        told("memory, MiB", watched.peak_rss_mb),
-        told("journal, MiB", watched.peak_journal_mb),
-        told("rebuilds", run.ledger.rebuilds),
-    ]
 
 
 def admin(rig: Rig) -> AdminClient:
@@ -59,7 +50,7 @@ async def leader_stopped(rig: Rig) -> list[Check]:
         await run.passed(3)
         await rig.off_loop(rig.cluster.brokers[run.leader(0)].server.stop)
         await run.passed(5)
-    return [*run.checks(), equal("D", run.ledger.duplicates, 0), at_most("U, s", run.ledger.longest_gap_seconds, 5), *figures(run)]
+    return [*run.checks(), equal("D", run.ledger.duplicates, 0), at_most("U, s", run.ledger.longest_gap_seconds, 5)]
 
 
 @row(
@@ -87,7 +78,6 @@ async def leader_killed(rig: Rig) -> list[Check]:
         *run.checks(),
         equal("D", run.ledger.duplicates, 0),
         at_most("U, s", run.ledger.longest_gap_seconds, SESSION_SECONDS + 2),
-        *figures(run),
     ]
 
 
@@ -95,7 +85,8 @@ async def in_sync(rig: Rig, run: Run) -> None:
     """Wait until every partition of the tick topic has all its replicas again: the next kill would leave fewer than two."""
     topic = run.connector.names.ticks
     found = await rig.off_loop(partial(_wait_in_sync, admin(rig), topic))
-    assert found, "the replicas did not come back in sync"
+    if not found:
+        raise RigTrouble("the replicas did not come back in sync")
 
 
 def _wait_in_sync(client: AdminClient, topic: str) -> bool:
@@ -132,11 +123,15 @@ async def leader_frozen(rig: Rig) -> list[Check]:
         told("U of the frozen leader's partitions, s", max(gap for number, gap in gaps.items() if number not in healthy)),
         told("the cluster's own time, s", cluster_seconds),
         at_most("U of the others, s", max(gaps[number] for number in healthy), cluster_seconds + 2),
-        *figures(run),
     ]
 
 
-@row("A4", fault="follower frozen for 20 s", expected="U ≤ min(session timeout, replica lag) + 2 s = 7 s", is_timed=True)
+@row(
+    "A4",
+    fault="follower frozen for 20 s",
+    expected="U ≤ min(session timeout, replica lag) + 2 s = 7 s, or the cluster's own time + 2 s, whichever is larger",
+    is_timed=True,
+)
 async def follower_frozen(rig: Rig) -> list[Check]:
     """Acknowledgements stall until the follower is out of the in-sync set: one topic partition, led by another broker."""
 
@@ -145,11 +140,16 @@ async def follower_frozen(rig: Rig) -> list[Check]:
 
     async with rig.run(create_topics=one_led_by_the_first) as run:
         await run.passed(3)
-        follower = rig.cluster.brokers[1 if await rig.off_loop(rig.cluster.controller) == 2 else 2].server
-        follower.freeze()
-        await run.passed(20)
-        follower.thaw()
-    return [*run.checks(), at_most("U, s", run.ledger.longest_gap_seconds, 7), told("D", run.ledger.duplicates), *figures(run)]
+        follower = 1 if await rig.off_loop(rig.cluster.controller) == 2 else 2
+        rig.cluster.brokers[follower].server.freeze()
+        cluster_seconds = await run.until_without(follower)
+        await run.passed(20 - cluster_seconds)
+        rig.cluster.brokers[follower].server.thaw()
+    return [
+        *run.checks(),
+        told("the cluster's own time, s", cluster_seconds),
+        at_most("U, s", run.ledger.longest_gap_seconds, max(LAG_SECONDS, cluster_seconds) + 2),
+    ]
 
 
 def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **configuration: str) -> None:
@@ -174,7 +174,7 @@ async def two_down(rig: Rig) -> list[Check]:
         await run.passed(300 if rig.full else 20)
         await rig.cluster.heal()
         run.watch.healed()
-    return [*run.checks(), told("D", run.ledger.duplicates), told("most frames pending", run.watch.max_pending), *figures(run)]
+    return [*run.checks(), told("most frames pending", run.watch.max_pending)]
 
 
 @row(
@@ -196,11 +196,9 @@ async def all_down(rig: Rig) -> list[Check]:
     watched = run.ledger.watched
     return [
         *run.checks(),
-        told("D", run.ledger.duplicates),
         at_most("growth of memory, MiB", watched.peak_rss_mb - before, 64),
         told("frames pending at the outage's end", pending),
         told("drained, frames/s beside the market's", round(pending / max(watched.catch_up_seconds, 0.1))),
-        *figures(run),
     ]
 
 
@@ -228,7 +226,6 @@ async def journal_too_small(rig: Rig) -> list[Check]:
         at_least("counted losses", ledger.counted_losses, 1),
         equal("received - read back", ledger.received - ledger.delivered, ledger.counted_losses),
         equal("losses in loss events", sum(detail["frames"] for detail in events), ledger.counted_losses),
-        *figures(run),
     ]
 
 
@@ -242,7 +239,7 @@ async def rolling_restart(rig: Rig) -> list[Check]:
                 await rig.off_loop(broker.server.stop)
                 await rig.cluster.open()
                 await in_sync(rig, run)
-    return [*run.checks(), equal("D", run.ledger.duplicates, 0), told("U, s", run.ledger.longest_gap_seconds), *figures(run)]
+    return [*run.checks(), equal("D", run.ledger.duplicates, 0)]
 
 
 @row(
@@ -264,11 +261,10 @@ async def leaderless(rig: Rig) -> list[Check]:
     gaps = run.ledger.watched.gaps
     return [
         *run.checks(),
-        at_most("rebuilds of producers", run.ledger.rebuilds, 2),
+        equal("rebuilds of producers", run.ledger.rebuilds, 1),
         at_most("D", run.ledger.duplicates, BATCH_TICKS),
         at_most("U of the other partitions, s", max(gaps[number] for number in range(5)), 2),
         told("U of the partition, s", gaps[5]),
-        *figures(run),
     ]
 
 
@@ -297,12 +293,8 @@ async def refused(rig: Rig) -> list[Check]:
         await alter(rig, topic, max_message_bytes="1048588")
     ledger = run.ledger
     return [
-        # The large record was sent past the market, so that it is received and dead-lettered beyond what the market counts as sent.
-        *run.checks(missed=-1),
+        *run.checks(),
         equal("dead letters", ledger.dead_letters, 1),
-        told("D", ledger.duplicates),
-        told("U, s", ledger.longest_gap_seconds),
-        *figures(run),
     ]
 
 
@@ -312,28 +304,45 @@ def large(run: Run) -> str:
     return "^".join([sample, *(Random(number).randbytes(300).hex() for number in range(18))])
 
 
-@row("A11", fault="the broker forgets the producer: records deleted, producer id expired", expected="L = 0, D ≤ a batch for each partition")
+@row(
+    "A11",
+    fault="the brokers forget the producer: all ticks deleted, producer ids expired on every broker",
+    expected="L = 0, D ≤ a batch for each partition",
+)
 async def forgotten_producer(rig: Rig) -> list[Check]:
     """UNKNOWN_PRODUCER_ID or OUT_OF_ORDER_SEQUENCE: the producer is given up, what is in doubt is sent again."""
-    await configure(rig, producer_ids_expire_after("1500", AlterConfigOpType.SET))
+    await expire_producer_ids(rig, "1500", AlterConfigOpType.SET)
     try:
         async with rig.run() as run:
             await run.passed(2)
             run.market(0)
             await run.connector.until(partial(_nothing_pending, run))
+            run.earlier = await run.connector.records(run.connector.names.ticks)
+            starts = await delete_records(rig, run.connector.names.ticks)
             await run.passed(5)
             run.market()
             await run.passed(2)
     finally:
-        await configure(rig, producer_ids_expire_after(None, AlterConfigOpType.DELETE))
-    return [*run.checks(), at_most("D", run.ledger.duplicates, BATCH_TICKS * 6), *figures(run)]
+        await expire_producer_ids(rig, None, AlterConfigOpType.DELETE)
+    return [
+        *run.checks(),
+        equal("ticks deleted, of those read before", sum(starts), len(run.earlier)),
+        at_most("D", run.ledger.duplicates, BATCH_TICKS * 6),
+    ]
 
 
-def producer_ids_expire_after(ms: str | None, how: AlterConfigOpType) -> ConfigResource:
-    """Return the change of the brokers' common configuration."""
-    return ConfigResource(
-        ResourceType.BROKER, "1", incremental_configs=[ConfigEntry("producer.id.expiration.ms", ms, incremental_operation=how)]
-    )
+async def expire_producer_ids(rig: Rig, ms: str | None, how: AlterConfigOpType) -> None:
+    """Change on every broker after how long it forgets a producer; librdkafka cannot name what all have in common."""
+    for broker in rig.cluster.brokers:
+        entry = ConfigEntry("producer.id.expiration.ms", ms, incremental_operation=how)
+        await configure(rig, ConfigResource(ResourceType.BROKER, str(broker.node), incremental_configs=[entry]))
+
+
+async def delete_records(rig: Rig, topic: str) -> list[int]:
+    """Delete every record of a topic; return each partition's first offset after that."""
+    client = admin(rig)  # it gives up what it was asked for when it is collected
+    ends = [TopicPartition(topic, number, OFFSET_END) for number in range(6)]
+    return [(await asyncio.wrap_future(future)).low_watermark for future in client.delete_records(ends).values()]
 
 
 async def _nothing_pending(run: Run) -> bool:
@@ -348,7 +357,7 @@ async def right_revoked(rig: Rig) -> list[Check]:
     try:
         await cluster.open()
         await cluster.admit()
-        own = Rig(cluster, rig.seed, full=rig.full)
+        own = rig.on(cluster)
         async with own.run(prepare=cluster.introduce) as run:
             await run.passed(2)
             await cluster.revoke(run.connector.names.ticks)
@@ -363,9 +372,6 @@ async def right_revoked(rig: Rig) -> list[Check]:
         *run.checks(),
         true("said in /status", "TopicAuthorizationFailedError" in str(status["delivery"]["waiting_for"])),
         told("answer of /readyz meanwhile", ready),
-        told("D", run.ledger.duplicates),
-        told("U, s", run.ledger.longest_gap_seconds),
-        *figures(run),
     ]
 
 
@@ -375,7 +381,7 @@ async def log_directory_full(rig: Rig) -> list[Check]:
     cluster = await asyncio.to_thread(TwoDiskKafka, seed=rig.seed)
     try:
         await cluster.open()
-        own = Rig(cluster, rig.seed, full=rig.full)
+        own = rig.on(cluster)
 
         def all_led_by_the_third(connector: Deployment) -> None:
             _create(connector, {number: [3, 1, 2] for number in range(6)}, own)
@@ -392,8 +398,6 @@ async def log_directory_full(rig: Rig) -> list[Check]:
         *run.checks(),
         at_least("partitions that moved", sum(one != other for one, other in zip(before, after, strict=True)), 1),
         equal("D", run.ledger.duplicates, 0),
-        told("U, s", run.ledger.longest_gap_seconds),
-        *figures(run),
     ]
 
 
@@ -410,8 +414,6 @@ async def acks_lost(rig: Rig) -> list[Check]:
         *run.checks(),
         at_least("cuts", done, cuts),
         equal("D", run.ledger.duplicates, 0),
-        told("U, s", run.ledger.longest_gap_seconds),
-        *figures(run),
     ]
 
 
@@ -432,10 +434,8 @@ async def half_open(rig: Rig) -> list[Check]:
     gaps = run.ledger.watched.gaps
     return [
         *run.checks(),
-        told("D", run.ledger.duplicates),
         at_most("U, s", max(gaps[number] for number in behind), 2 * REQUEST_SECONDS + 2),
         at_most("U of the other brokers' partitions, s", max(gap for number, gap in gaps.items() if number not in behind), 2),
-        *figures(run),
     ]
 
 
@@ -466,9 +466,7 @@ async def moved(rig: Rig) -> list[Check]:
     rig.cluster.bootstrap_servers = ",".join(f"127.0.0.1:{port}" for port in new)
     return [
         *run.checks(),
-        told("D", run.ledger.duplicates),
         at_most("T, s", run.ledger.watched.catch_up_seconds, ACK_SECONDS + 6),
-        *figures(run)[1:],
     ]
 
 
@@ -491,7 +489,4 @@ async def corrupted(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_least("bits flipped", flipped, 10),
-        told("D", run.ledger.duplicates),
-        told("U, s", run.ledger.longest_gap_seconds),
-        *figures(run),
     ]

@@ -7,7 +7,7 @@ import pytest
 from connector.core.avro import TickEncoder
 from connector.core.frame import WireRecord
 from simulator.sent_log import Sent, SentRecord
-from tests.faults.ledger import SCHEMA, Watched, balance
+from tests.faults.ledger import SCHEMA, Watched, balance, broken_laws
 from tests.kafka.reader import Record
 from tests.shell.delivery.frames import ISINS, record
 
@@ -28,12 +28,15 @@ def read(text):
 TEXTS = [record(ISINS[0], accumulated=number) for number in range(5)]
 
 
-def ledger(ticks, *, received=5, pending=0, lost=0, letters=()):
-    """Return the ledger of five ticks sent and these read back."""
-    status = {"frames": {"received": received, "pending": pending, "lost": {"disk": lost}}, "delivery": {"producer_rebuilds": 0}}
-    return balance(
-        [sent(text) for text in TEXTS], ticks, letters, status, Watched({0: 1.5, 1: 0.2}), connects=1, stall_seconds=0, exit_code=0
-    )
+def ledger(ticks, *, received=5, pending=0, lost=0, letters=(), acknowledged=5, processes=1, log=()):
+    """Return the ledger of five ticks sent and these read back; `log`: what else the exchange sent."""
+    status = {
+        "frames": {"received": received, "pending": pending, "lost": {"disk": lost}},
+        "ticks": {"decoded": 5, "acknowledged": acknowledged},
+        "delivery": {"producer_rebuilds": 0},
+    }
+    watched = Watched({0: 1.5, 1: 0.2}, processes=processes)
+    return balance([*map(sent, TEXTS), *log], ticks, letters, status, watched, connects=1, stall_seconds=0, exit_code=0)
 
 
 def test_a_clean_run_balances():
@@ -82,3 +85,68 @@ def test_a_tick_nobody_sent_is_unknown():
     """It hides no loss."""
     found = ledger([*(read(text) for text in TEXTS[:4]), read(record(ISINS[0], accumulated=99))])
     assert (found.unknown, found.lost) == (1, 1)
+
+
+def test_a_data_frame_sent_by_hand_counts_as_sent():
+    """The connector journals whatever comes as data; a PINGPONG is none."""
+    by_hand = [Sent(0, 0, 1, "raw", raw=raw) for raw in (b"0|H0BJCNT0|001|x", b'{"header":{"tr_id":"PINGPONG"}}')]
+    assert ledger([read(text) for text in TEXTS], received=6, log=by_hand).missed == 0
+
+
+def test_an_acknowledged_tick_nobody_can_read_is_found():
+    """What the connector counts as acknowledged is held against what another client reads."""
+    assert ledger([read(text) for text in TEXTS]).not_read_back == 0
+    assert ledger([read(text) for text in TEXTS[:4]], pending=1).not_read_back == 1
+
+
+def test_after_a_restart_acknowledged_ticks_are_at_most_those_read_back():
+    """The last process knows only its own; it may have sent again what an earlier one had."""
+    twice = [read(text) for text in (*TEXTS, *TEXTS[3:])]
+    assert ledger(twice, acknowledged=2, processes=2).not_read_back == 0
+    assert ledger(twice, acknowledged=7, processes=2).not_read_back == 0
+    assert ledger(twice, acknowledged=8, processes=2).not_read_back == 1
+
+
+def test_a_kept_frame_that_was_never_decoded_is_found():
+    """The journal's count is held against the decoder's."""
+    assert ledger([read(text) for text in TEXTS]).not_decoded == 0
+    assert ledger([read(text) for text in TEXTS], received=6).not_decoded == 1
+    assert ledger([read(text) for text in TEXTS], received=6, lost=1).not_decoded == 0
+
+
+def test_as_json_has_every_figure_at_one_level():
+    """What a result holds, with what was watched."""
+    figures = ledger([read(text) for text in TEXTS]).as_json()
+    assert "watched" not in figures
+    assert (figures["sent"], figures["gaps"], figures["longest_gap_seconds"]) == (5, {0: 1.5, 1: 0.2}, 1.5)
+
+
+def status(*, frames=(10, 6, 4), ticks=(9, 6, 2), letters=None, lanes=(4, 3)):
+    """Return a /status: frames received, finished, pending; ticks decoded, acknowledged, in flight; records by lane."""
+    return {
+        "frames": dict(zip(("received", "finished", "pending"), frames, strict=True)) | {"lost": {}},
+        "ticks": dict(zip(("decoded", "acknowledged", "in_flight"), ticks, strict=True))
+        | {"dead_letters": {"FIELD_TIME": 1} if letters is None else letters},
+        "delivery": {"lanes": [{"acknowledged": count} for count in lanes]},
+    }
+
+
+def test_a_status_that_adds_up_breaks_no_law():
+    """Also with a dead letter, which a lane takes like a tick."""
+    assert broken_laws(status(), 10) == []
+
+
+@pytest.mark.parametrize(
+    ("figures", "law"),
+    [
+        (status(frames=(10, 5, 4)), "received = finished"),
+        (status(ticks=(9, 6, 3)), "decoded = acknowledged"),
+        (status(lanes=(4, 2)), "records acknowledged by lanes"),
+        (status(frames=(10, 9, 1)), "in flight ≤ pending"),
+        (status(ticks=(6, 6, -1)), "in flight ≤ pending"),
+        (status(frames=(11, 7, 4)), "the exchange wrote"),
+    ],
+)
+def test_a_law_that_is_broken_is_named(figures, law):
+    """One wrong figure is enough."""
+    assert [one for one in broken_laws(figures, 10) if law in one.partition(":")[0]]

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, UnknownProducerId
 
 from connector.core.avro import TickSchema, decode
 from connector.core.partition import partition
@@ -146,6 +146,38 @@ async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(wor
     assert all(held == list(range(400)) for held in found.values())
     counts = running.counts
     assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.dead_letters) == (3200, 3199, 0, {"KAFKA_REFUSED": 1})
+
+
+@pytest.mark.parametrize(("error", "code"), [(OutOfOrderSequenceNumber, 45), (UnknownProducerId, 59)])
+async def test_a_producer_the_broker_forgot_is_given_up_and_what_is_in_doubt_sent_again(work, error, code):
+    """The batch may have been written all the same: it is sent again by another producer, in order, and nothing becomes a dead letter."""
+    brokers, journal, running = work
+    doubtful = partition(ISINS[0].encode(), 4)
+    trade(journal, 0, 100)
+    await until(lambda: journal.watermark == 100)
+    abandoned = len(brokers.abandoned)
+    in_doubt = []
+
+    def forgets(topic, records):
+        if topic != TICKS or partition(records[0].key, 4) != doubtful or len(brokers.abandoned) > abandoned:
+            return None
+        if not in_doubt:
+            in_doubt.extend(records)
+            brokers.logs[topic, doubtful] += records  # what is written is not told
+        return error()
+
+    brokers.refuses = forgets
+    journal.append(frame(record(ISINS[0], accumulated=100)))
+    await until(lambda: in_doubt)
+    journal.append(frame(*[record(isin, accumulated=100) for isin in ISINS[1:]]))
+    trade(journal, 101, 300)
+    await until(lambda: journal.watermark == 301, 30)
+    assert error.errno == code
+    assert len(brokers.abandoned) > abandoned
+    assert_complete(brokers, 300)
+    assert volumes(brokers)[ISINS[0]].count(100) == 2, "written though refused, and sent again"
+    assert brokers.logs[DEAD_LETTERS, 0] == []
+    assert (running.counts.decoded, running.counts.acknowledged, running.counts.in_flight) == (2400, 2400, 0)
 
 
 def _volume(one):
