@@ -147,9 +147,11 @@ class Plan:
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
-        """Return how many bonds each slot can be given: by our own feeds' word, and for other slots by the status records."""
-        told = status.places(self.records, range(self._slots.count), self._session_capacity)
-        return told | {slot: feed.places for slot, feed in self._slots.feeds.items()}
+        """Return how many bonds each slot can be given, by the status records and by our own feeds' word."""
+        feeds = self._slots.feeds
+        own = {slot: feed.capacity for slot, feed in feeds.items()}
+        told = status.places(self.records, range(self._slots.count), self._session_capacity, own)
+        return told | {slot: max(feed.places, told.get(slot, 0)) for slot, feed in feeds.items()}
 
     def _carry(self) -> None:
         """Say to each of our slots what it carries, bonds that are on their way to another slot included."""

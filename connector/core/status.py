@@ -118,16 +118,18 @@ def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
     return last
 
 
-def places(records: Mapping[str, Record], slots: Iterable[int], most: int) -> dict[int, int]:
-    """Return how many bonds each slot can be given by its owner's records: its capacity, `most` where none is told, and what KIS refused.
+def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: Mapping[int, int]) -> dict[int, int]:
+    """Return how many bonds each slot can be given: its capacity by its record, `most` where none is told, and what KIS refused there.
 
-    A refused bond takes no room, so as many others can be placed beside it; the owner counts alike (`Registrations.places`).
+    A refused bond takes no room, so as many others can be placed beside it; the owner counts alike (`Registrations.places`). `own` are the
+    capacities of the slots that are ours, which their records may not tell yet. What an earlier owner was refused counts until the present
+    one was answered, so that everybody counts the same.
     """
     rejected = (record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED")
     refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
     found: dict[int, int] = {}
     for slot in slots:
-        told = capacity(records, slot)
+        told = own.get(slot, capacity(records, slot))
         limit = most if told is None else min(most, told)
         found[slot] = limit + min(refused[slot], limit)
     return found

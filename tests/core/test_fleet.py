@@ -17,7 +17,7 @@ from tests.core.kis_model import World
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
 BONDS = [with_check_digit(f"KR{number:09}") for number in range(20)]
-REFUSED = BONDS[::5]  # KIS refuses them for good
+REFUSED = BONDS[7:8]  # KIS refuses it for good; a slot can be given as many again as it has places, and the smallest has one
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("want"), st.permutations(BONDS), st.integers(0, len(BONDS))),
@@ -48,7 +48,8 @@ class Replica:
     def turn(self, wanted):
         """Place, ask KIS for what is due, and return the records that are ours, with those to be removed as None."""
         sessions = {slot: world.session for slot, world in self.worlds.items()}
-        places = status.places(self.records, SLOTS, MOST) | {slot: session.places for slot, session in sessions.items()}
+        places = status.places(self.records, SLOTS, MOST, {slot: session.capacity for slot, session in sessions.items()})
+        places |= {slot: max(session.places, places[slot]) for slot, session in sessions.items()}
         self.placement = placement(wanted, places)
         views = {slot: session.view for slot, session in sessions.items()}
 

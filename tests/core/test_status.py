@@ -357,4 +357,5 @@ def test_places_count_what_kis_refused():
         "instrument/y": {"state": "REJECTED", "slot": [0]},
         "instrument/z": {"state": "ACTIVE", "slot": 0},
     }
-    assert status.places(records, range(4), 41) == {0: 5, 1: 0, 2: 41, 3: 41}
+    assert status.places(records, range(4), 41, {}) == {0: 5, 1: 0, 2: 41, 3: 41}
+    assert status.places(records, range(4), 41, {0: 1, 2: 7}) == {0: 2, 1: 0, 2: 7, 3: 41}
