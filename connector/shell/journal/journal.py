@@ -447,11 +447,13 @@ class Journal:
 
     async def _mark_damaged(self) -> None:
         """Have the file know which of its rows were counted as lost."""
+        if not self._unmarked:
+            return
         try:
             async with self._file_lock:
-                if marking := sorted(self._unmarked):
-                    await self._loop.run_in_executor(self._writer, self._file.condemn, marking, self._progress())
-                    self._unmarked.difference_update(marking)
+                marking = sorted(self._unmarked)
+                await self._loop.run_in_executor(self._writer, self._file.condemn, marking, self._progress())
+                self._unmarked.difference_update(marking)
         except sqlite3.Error as error:
             log.warning("journal_housekeeping_failed", error=str(error))
 
