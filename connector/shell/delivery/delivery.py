@@ -39,11 +39,11 @@ class FrameSource(Protocol):
     watermark: int
 
     async def read(self, after: int, limit: int) -> "FrameBlock":
-        """Return the next committed frames behind number `after`, waiting for them."""
+        """Return the next committed frames behind number `after`, waiting for them; none where none up to `last_seq` is left."""
         ...
 
     async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
-        """Return frames with `after` < number <= `through`; an empty block's `last_seq` is `through`."""
+        """Return frames with `after` < number <= `through`; none where none up to `last_seq` is left."""
         ...
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:

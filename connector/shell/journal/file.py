@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -38,6 +39,7 @@ CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 CHECKED_AT_OPEN_BYTES = 4 * 2**20  # the check reads the whole file; a larger one is checked beside the capturing
+CHECK_STEPS = 10_000  # of SQLite's, between two looks at whether the file is being closed
 CLEAN = "closed_cleanly"
 KNOWN_DAMAGED = -1  # in place of a CRC-32, which is never negative: the row was counted as lost
 UNFIT = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -75,7 +77,8 @@ def is_unfit(error: Exception) -> bool:
 class JournalFile:
     """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode.
 
-    `salvage` says what was taken over from an unfit file in whose place it is, and `was_clean` whether the last process closed it.
+    `salvage` says what was taken over from an unfit file in whose place it is, `was_clean` whether the last process closed it, and
+    `given_up` the numbers behind the watermark of which no frame is left to read, as of the opening.
     """
 
     def __init__(self, path: Path, lock: int, salvaged: Salvage | None = None, predecessors: Sequence["JournalFile"] = ()) -> None:
@@ -87,8 +90,12 @@ class JournalFile:
         self._reader = _connect(path)
         self._writer.execute("DELETE FROM cipher_key WHERE (slot, session) NOT IN (SELECT slot, session FROM frame)")
         self._highest = self.last_seq()
-        self.was_clean = self.kept(CLEAN) == "yes" or self.last_seq() == 0
+        self.was_clean = salvaged is not None or self.kept(CLEAN) == "yes" or self._highest == 0
         self.keep(CLEAN, "no")
+        self.given_up = self._missing()
+        self._is_found_sound = self.was_clean
+        self._is_closing = False
+        self._checking = threading.Lock()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -119,12 +126,15 @@ class JournalFile:
         return type(self)(fresh, self._lock, found, (*self._predecessors, self))
 
     def is_sound(self) -> bool:
-        """Check every page and row on a connection of its own, for as long as that takes."""
-        with contextlib.closing(_connect(self.path)) as own:
+        """Check every page and row on a connection of its own, for as long as that takes; a close ends it, with nothing found."""
+        with self._checking, contextlib.closing(_connect(self.path)) as own:
+            # Unlike interrupt(), which does nothing before the statement runs, this ends it whenever the close comes.
+            own.set_progress_handler(lambda: self._is_closing, CHECK_STEPS)
             try:
-                return bool(own.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+                self._is_found_sound = own.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
             except sqlite3.DatabaseError:
-                return False
+                return self._is_closing
+            return self._is_found_sound
 
     def insert(self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]) -> None:
         """Commit frames under the numbers from `first_seq` on, the keys they may need, and progress, all or nothing."""
@@ -132,10 +142,13 @@ class JournalFile:
         if first_seq - 1 > self._highest:  # the frames before were shipped from memory; their numbers are given all the same
             statements = [*_number_statements(first_seq - 1), *statements]
         self._highest = max(self._highest, first_seq + len(frames) - 1)
-        execute = self._writer.execute
         if len(statements) == 1:  # autocommit: the whole transaction in one hand-over of the interpreter lock
-            execute(*statements[0])
+            self._writer.execute(*statements[0])
             return
+        self._commit(statements)
+
+    def _commit(self, statements: Sequence[_Statement]) -> None:
+        execute = self._writer.execute
         execute("BEGIN IMMEDIATE")
         try:
             for sql, values in statements:
@@ -150,6 +163,7 @@ class JournalFile:
         """Return up to `limit` consecutive frames with `after` < number < `before`, and the damaged rows met on the way, by number.
 
         A damaged row (its checksum does not match) is left out: the block ends before it, or begins behind it. So is one known as such.
+        Where no frame is found, the block's `last_seq` is how far was looked.
         """
         rows = self._reader.execute(
             "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
@@ -168,22 +182,34 @@ class JournalFile:
                 if crc != KNOWN_DAMAGED:
                     damaged[seq] = frame
                 first = seq + 1
+        if not frames and len(rows) < limit:
+            first = before  # there is no other row to look at
         return Block(first, frames), damaged
 
     def condemn(self, seqs: Sequence[int], progress: Mapping[str, int]) -> None:
         """Mark rows as known to be damaged, together with the progress that counts them, so that nobody counts them again."""
-        execute = self._writer.execute
-        execute("BEGIN IMMEDIATE")
-        for seq in seqs:
-            execute("UPDATE frame SET crc = ? WHERE seq = ?", (KNOWN_DAMAGED, seq))
-        for sql, values in _progress_statements(progress):
-            execute(sql, values)
-        execute("COMMIT")
+        marks = [("UPDATE frame SET crc = ? WHERE seq = ?", (KNOWN_DAMAGED, seq)) for seq in seqs]
+        self._commit([*marks, *_progress_statements(progress)])
 
     def last_seq(self) -> int:
         """Return the highest number ever given to a frame, 0 in a new file."""
         row = self._reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         return int(row[0]) if row else 0
+
+    def _missing(self) -> list[range]:
+        """Return the numbers behind the watermark that have no row, or one known to be damaged; none where none was ever counted."""
+        progress, found = self.progress(), list[range]()
+        if progress.get("lost_corrupt"):
+            expected = progress.get("watermark", 0) + 1
+            query = "SELECT seq FROM frame WHERE seq >= ? AND crc <> ? ORDER BY seq"
+            with contextlib.suppress(sqlite3.Error):  # a page that cannot be read is met again, and the file replaced
+                for (seq,) in self._reader.execute(query, (expected, KNOWN_DAMAGED)):
+                    if seq > expected:
+                        found.append(range(expected, seq))
+                    expected = seq + 1
+                if expected <= self._highest:
+                    found.append(range(expected, self._highest + 1))
+        return found
 
     def first_seq(self) -> int:
         """Return the number of the oldest frame in the file, 0 in an empty one."""
@@ -234,14 +260,17 @@ class JournalFile:
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def disconnect(self) -> None:
-        """Close both connections."""
-        self._reader.close()
-        self._writer.close()
+        """Close the connections; a check under way is given up."""
+        self._is_closing = True
+        with self._checking:
+            self._reader.close()
+            self._writer.close()
 
     def close(self) -> None:
         """Close what is open, which empties the WAL, and give the lock back; nobody reads any more."""
-        with contextlib.suppress(sqlite3.Error):
-            self.keep(CLEAN, "yes")
+        if self._is_found_sound:
+            with contextlib.suppress(sqlite3.Error):
+                self.keep(CLEAN, "yes")
         for file in (self, *self._predecessors):
             with contextlib.suppress(sqlite3.Error):
                 file.disconnect()

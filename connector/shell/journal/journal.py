@@ -5,7 +5,7 @@ import json
 import sqlite3
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from itertools import islice
@@ -83,7 +83,10 @@ class Journal:
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_is_due = False
         self._condemned: set[int] = set()
-        self._replacing = asyncio.Lock()
+        self._unmarked: set[int] = set()
+        self._given_up = list(file.given_up)  # numbers counted in `lost` that may be ahead of the watermark
+        self._file_lock = asyncio.Lock()  # held while the file is written, and while another takes its place
+        self._is_closed = False
         self.set_aside = 0
         self._window: deque[Block] = deque()
         self._window_bytes = 0
@@ -155,7 +158,8 @@ class Journal:
     async def read(self, after: int, limit: int) -> Block:
         """Return the next frames behind number `after`, at most `limit`, waiting until there are any.
 
-        They are committed ones, or, while the disk fails, those it cannot take.
+        They are committed ones, or, while the disk fails, those it cannot take. A block without frames says up to where there is nothing
+        that could be read.
         """
         while True:
             while self._window and self._window[0].last_seq <= after:
@@ -164,8 +168,9 @@ class Journal:
                 return self._from_window(after, limit)
             self._clear_window(after)
             if after < self.committed_seq:
+                after = await self._fill_window(after)
                 if not self._window:
-                    after = await self._fill_window(after)
+                    return Block(after + 1, [])
             elif self.write_error is not None and after < self.last_seq:
                 return self._from_memory(after, self.last_seq, limit)
             else:
@@ -175,13 +180,11 @@ class Journal:
     async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return frames with `after` < number <= `through`, at most `limit`; behind damaged or pruned rows where these come first.
 
-        A block without frames has `last_seq` == `through`.
+        A block without frames says up to where there is nothing that could be read, `through` at most.
         """
         if after >= self.committed_seq:
             return self._from_memory(after, through, limit)
-        before = min(through, self.committed_seq) + 1
-        block = await self._read_file(after, before, limit)
-        return block if block.frames else Block(before, [])
+        return await self._read_file(after, min(through, self.committed_seq) + 1, limit)
 
     def _from_memory(self, after: int, through: int, limit: int) -> Block:
         """Return frames that are not in the file; those that Kafka has are no longer kept."""
@@ -210,7 +213,8 @@ class Journal:
     async def _save_texts(self) -> None:
         for name, value in list(self._unsaved_texts.items()):
             try:
-                await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
+                async with self._file_lock:
+                    await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
             except sqlite3.Error as error:
                 log.warning("journal_text_not_kept", name=name, error=str(error))  # tried again with the housekeeping
                 return
@@ -236,12 +240,17 @@ class Journal:
     @property
     def finished(self) -> int:
         """Frames acknowledged by Kafka or dead-lettered, over the life of the journal."""
-        return self.watermark - self.lost.get("corrupt", 0)
+        return self.watermark - self.lost.get("corrupt", 0) + self._given_up_ahead
 
     @property
     def pending(self) -> int:
-        """Frames received and not finished."""
-        return self.last_seq - self.watermark
+        """Frames received, neither finished nor lost."""
+        return self.last_seq - self.watermark - self._given_up_ahead
+
+    @property
+    def _given_up_ahead(self) -> int:
+        """Frames counted as corrupt that the watermark has not passed."""
+        return sum(max(0, each.stop - max(each.start, self.watermark + 1)) for each in self._given_up)
 
     @property
     def kept(self) -> int:
@@ -264,12 +273,17 @@ class Journal:
             await asyncio.wait([self._committing], timeout=5)
         self._keep_losses()
         await self._save_texts()
-        try:
-            await self._loop.run_in_executor(
-                self._writer, self._file.insert, self._frames_from, self._frames, self._new_keys, self._progress()
-            )
-        except sqlite3.Error as error:
-            log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
+        await self._mark_damaged()
+        async with self._file_lock:  # a commit that hangs has them, and tells by its end what is left
+            self._is_closed = True
+            if self._committing:
+                self._committing.cancel()
+            try:
+                await self._loop.run_in_executor(
+                    self._writer, self._file.insert, self._frames_from, self._frames, self._new_keys, self._progress()
+                )
+            except sqlite3.Error as error:
+                log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
         # A read that was given up goes on in its thread; closing the connection under it would crash the process.
         await self._loop.run_in_executor(self._reader, _nothing)
         await self._loop.run_in_executor(self._writer, self._file.close)
@@ -299,9 +313,10 @@ class Journal:
     async def _insert(self, progress: dict[str, int]) -> None:
         """Commit what there is, however often that takes; while the disk fails, frames are read from memory."""
         while True:
-            file, first, frames, keys = self._file, self._frames_from, self._frames[:], self._new_keys[:]
             try:
-                await self._loop.run_in_executor(self._writer, file.insert, first, frames, keys, progress)
+                async with self._file_lock:
+                    file, first, frames, keys = self._file, self._frames_from, self._frames[:], self._new_keys[:]
+                    await self._loop.run_in_executor(self._writer, file.insert, first, frames, keys, progress)
                 break
             except sqlite3.Error as error:
                 self._note_write_error(error)
@@ -323,7 +338,7 @@ class Journal:
             self._arrival.set()
         self._make_room()
 
-    def _note_write_error(self, error: sqlite3.Error) -> None:
+    def _note_write_error(self, error: Exception) -> None:
         if self.write_error is None:
             log.error("journal_write_failed", cause=_sqlite_code(error), error=str(error), frames=len(self._frames), kept_in="memory")
         self.write_error = str(error)
@@ -342,20 +357,29 @@ class Journal:
     # A file that is unfit is set aside, and another one begins with what could be read of it.
 
     async def _replace(self, unfit: JournalFile, error: Exception) -> None:
-        async with self._replacing:
-            if self._file is not unfit:
+        """Put another file in its place, though who waits is cancelled: a successor that is made and not used hides what follows."""
+        await asyncio.shield(self._loop.create_task(self._replace_unfit(unfit, error), name="journal-replace"))
+
+    async def _replace_unfit(self, unfit: JournalFile, error: Exception) -> None:
+        async with self._file_lock:
+            if self._file is not unfit or self._is_closed:
                 return
+            self._note_write_error(error)  # frames are shipped from memory meanwhile
             try:
                 self._file = await self._loop.run_in_executor(self._writer, unfit.replaced, self.watermark, self.committed_seq)
             except (OSError, sqlite3.Error) as failure:
                 log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - its text says it all
                 await asyncio.sleep(RETRY_SECONDS)
                 return
+            self._saved_progress = {}
             self._new_keys = [KeptKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)]
+            # What was given up before is missing in the new file, too, and counted already.
+            fresh = list(_beyond(self._file.given_up, self._given_up))
             if found := self._file.salvage:
-                self._note_set_aside(found, str(error))
-                if found.unreadable:
-                    self.lost["corrupt"] = self.lost.get("corrupt", 0) + found.unreadable
+                self._note_set_aside(found._replace(unreadable=sum(map(len, fresh))), str(error))
+            if fresh:
+                self._given_up += fresh
+                self.lost["corrupt"] = self.lost.get("corrupt", 0) + sum(map(len, fresh))
 
     def _note_set_aside(self, found: Salvage, reason: str) -> None:
         """Tell of a file that is written no more, and of what could not be read of it."""
@@ -393,9 +417,8 @@ class Journal:
 
     async def _fill_window(self, after: int) -> int:
         """Read on in the file; return the number behind which the window begins, greater than `after` where rows were damaged."""
-        through = self.committed_seq
-        block = await self._read_file(after, through + 1, FRAMES_A_READ)
-        begin = block.first_seq - 1 if block.frames else through
+        block = await self._read_file(after, self.committed_seq + 1, FRAMES_A_READ)
+        begin = block.first_seq - 1
         self._clear_window(begin)
         self._extend_window(block)
         return begin
@@ -415,9 +438,24 @@ class Journal:
         if fresh := damaged.keys() - self._condemned:
             self._condemned |= fresh
             for seq in sorted(fresh):
-                self._lose(damaged[seq], "corrupt")
-            await self._loop.run_in_executor(self._writer, file.condemn, sorted(fresh), self._progress())
+                if seq > self.watermark:  # else Kafka has it
+                    self._given_up.append(range(seq, seq + 1))
+                    self._lose(damaged[seq], "corrupt")
+                    self._unmarked.add(seq)
+            await self._mark_damaged()
         return block
+
+    async def _mark_damaged(self) -> None:
+        """Have the file know which of its rows were counted as lost."""
+        if not self._unmarked:
+            return
+        try:
+            async with self._file_lock:
+                marking = sorted(self._unmarked)
+                await self._loop.run_in_executor(self._writer, self._file.condemn, marking, self._progress())
+                self._unmarked.difference_update(marking)
+        except sqlite3.Error as error:
+            log.warning("journal_housekeeping_failed", error=str(error))
 
     def _extend_window(self, block: Block) -> None:
         """Keep a block in memory if it goes on where the window ends and there is room; else it is read from the file later."""
@@ -465,6 +503,7 @@ class Journal:
             try:
                 self._keep_losses()
                 await self._save_texts()
+                await self._mark_damaged()
                 await self._prune_and_measure()
                 await self._checkpoint()
             except sqlite3.Error as error:
@@ -506,7 +545,7 @@ class Journal:
             await self._loop.run_in_executor(self._writer, self._file.truncate_wal)
 
 
-def _sqlite_code(error: sqlite3.Error) -> str:
+def _sqlite_code(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
@@ -517,6 +556,19 @@ def _losses(kept: str | None) -> list[Loss]:
     except (TypeError, ValueError):
         log.warning("kept_losses_unreadable", kept=kept)
         return []
+
+
+def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
+    """Yield the numbers found that are not known."""
+    for each in found:
+        start = each.start
+        for other in sorted(known, key=lambda one: one.start):
+            if other.stop > start and other.start < each.stop:
+                if other.start > start:
+                    yield range(start, other.start)
+                start = other.stop
+        if start < each.stop:
+            yield range(start, each.stop)
 
 
 def _nothing() -> None:

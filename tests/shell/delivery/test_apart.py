@@ -1,6 +1,7 @@
 """Partitions do not hold each other up, and nothing is lost or reordered whatever one of them does."""
 
 import asyncio
+import sqlite3
 from collections import defaultdict
 
 import pytest
@@ -9,9 +10,11 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, Unkn
 from connector.core.avro import TickSchema, decode
 from connector.core.partition import partition
 from connector.schema_files import bond_tick
+from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, delivery, lane
 from connector.shell.delivery.lane import position
 from connector.shell.delivery.refusals import InvalidRecordError
+from connector.shell.journal import Journal
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
 from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
 
@@ -295,3 +298,27 @@ def test_turns_leave_nothing_out():
     assert [(turn.first_seq, turn.last_seq) for turn in cut] == [(5, 7), (8, 8), (9, 9), (10, 10), (11, 11), (12, 12)]
     assert [one for turn in cut for one in turn.frames] == block.frames
     assert list(delivery.turns(delivery.Turn(7, 9, []))) == [(7, 9, [])]
+
+
+async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
+    """What can be read is delivered, the rest is a counted loss, and then all is finished, without a further frame."""
+    settings = JournalSettings(path=tmp_path / "data" / "journal.db")
+    journal = await Journal.open(settings, print)
+    for number in range(5):
+        journal.append(frame(record(accumulated=number)))
+    await journal.close()
+    with sqlite3.connect(settings.path) as outside:
+        outside.execute("UPDATE frame SET raw = x'00' WHERE seq > 3")
+    outside.close()
+    brokers, journal = Brokers(), await Journal.open(settings, print)
+    running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
+    task = asyncio.create_task(running.run())
+    try:
+        async with asyncio.timeout(5):
+            await running.drained(5)
+        assert volumes(brokers)[ISINS[0]] == [0, 1, 2]
+        assert (journal.finished, journal.pending, journal.lost) == (3, 0, {"corrupt": 2})
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await journal.close()

@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from connector.core.frame import CipherKey, Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import JournalFile
-from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey
+from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey, _connect
 
 
 @pytest.fixture
@@ -285,3 +287,43 @@ def test_the_oldest_frame_is_known(file):
     assert file.first_seq() == 1
     file.prune(4, None)
     assert file.first_seq() == 5
+
+
+def test_a_check_ends_with_the_close_and_then_says_nothing(path, monkeypatch):
+    """The file counts as sound only once a check came to its end: until then each start makes it again."""
+    monkeypatch.setattr("connector.shell.journal.file.CHECK_STEPS", 1)
+    file = JournalFile.open(path)
+    file.insert(1, frames(2000), (), {})
+    file.close()
+    with sqlite3.connect(path) as outside:
+        outside.execute("UPDATE kept SET value = 'no' WHERE name = 'closed_cleanly'")
+    outside.close()
+    found = []
+    file = JournalFile.open(path)
+    assert not file.was_clean
+    monkeypatch.setattr("connector.shell.journal.file._connect", _connect_after(closing := threading.Event()))
+    checking = threading.Thread(target=lambda: found.append(file.is_sound()))
+    checking.start()
+    ending = threading.Thread(target=file.close)
+    ending.start()
+    while not file._is_closing:
+        time.sleep(0.001)
+    closing.set()
+    for thread in (checking, ending):
+        thread.join(10)
+    assert found == [True], "nothing was found"
+    file = JournalFile.open(path)
+    assert not file.was_clean
+    assert file.is_sound()
+    file.close()
+    file = JournalFile.open(path)
+    assert file.was_clean
+    file.close()
+
+
+def _connect_after(moment):
+    def connect(path):
+        assert moment.wait(10)
+        return _connect(path)
+
+    return connect

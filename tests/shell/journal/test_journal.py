@@ -511,3 +511,158 @@ async def test_a_close_waits_for_a_read_under_way(opened):
     async with asyncio.timeout(5):
         await closing
     await opened()
+
+
+def held(monkeypatch, file, method):
+    """Let a method of a journal's file wait, before it does its work, until the event returned is set."""
+    going_on, work = threading.Event(), getattr(file, method)
+
+    def waiting(*arguments):
+        assert going_on.wait(20)
+        return work(*arguments)
+
+    monkeypatch.setattr(file, method, waiting)
+    return going_on
+
+
+async def until(condition):
+    """Wait until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_frames_and_texts_that_come_while_a_file_is_replaced_are_in_the_new_one(opened, monkeypatch):
+    """Whatever found the damage: once the window is gone the file has them all, and so it has after a restart."""
+    source = await opened()
+    for number in range(5):
+        source.append(frame(number))
+    await collect(source, 0, 5)
+    old = source._file
+    going_on = held(monkeypatch, old, "replaced")
+    replacing = asyncio.create_task(source._replace(old, sqlite3.DatabaseError("damaged")))
+    await until(source._file_lock.locked)
+    source.append(frame(5))
+    source.append(frame(6))
+    remembering = asyncio.create_task(source.remember("lists", "{}"))
+    assert await collect(source, 5, 2) == [frame(5), frame(6)], "capture and delivery do not wait for it"
+    going_on.set()
+    await asyncio.gather(replacing, remembering)
+    source.append(frame(7))
+    await until(lambda: source.committed_seq == 8)
+    source._clear_window(0)
+    assert await collect(source, 0, 8) == [frame(number) for number in range(8)]
+    again = await opened()
+    assert await collect(again, 0, 8) == [frame(number) for number in range(8)]
+    assert await again.recall("lists") == "{}"
+    assert again.lost == {}
+
+
+async def test_a_replacement_goes_on_when_who_asked_for_it_is_cancelled(opened, monkeypatch):
+    """A stop in its midst commits what is left to the new file, which the next start finds in the place of the old one."""
+    source = await opened()
+    source.append(frame(0))
+    await collect(source, 0, 1)
+    going_on = held(monkeypatch, source._file, "replaced")
+    replacing = asyncio.create_task(source._replace(source._file, sqlite3.DatabaseError("damaged")))
+    await until(source._file_lock.locked)
+    replacing.cancel()
+    source.append(frame(1))
+    closing = asyncio.create_task(source.close())
+    await asyncio.sleep(0.01)
+    going_on.set()
+    await closing
+    assert await collect(await opened(), 0, 2) == [frame(0), frame(1)]
+
+
+async def damaged(opened, settings, count, where):
+    """Return a journal of that many frames, reopened after those `where` says were damaged on the disk."""
+    source = await opened()
+    for number in range(count):
+        source.append(frame(number))
+    await source.close()
+    with sqlite3.connect(settings.path) as outside:
+        outside.execute(f"UPDATE frame SET raw = x'00' WHERE {where}")
+    outside.close()
+    return await opened()
+
+
+async def test_damaged_last_rows_are_passed_without_a_further_frame(opened, settings):
+    """A reader gets to the end of what is there, now and after a restart."""
+    source = await damaged(opened, settings, 5, "seq > 3")
+    for _ in range(2):
+        async with asyncio.timeout(5):
+            after = 0
+            while after < 5:
+                after = (await source.read(after, 100)).last_seq
+        assert source.lost == {"corrupt": 2}
+        assert_law(source)
+        source = await opened()
+    source.advance(5)
+    assert (source.finished, source.pending) == (3, 0)
+
+
+async def test_no_frame_behind_many_damaged_ones_is_passed_over(opened, settings, monkeypatch):
+    """More damaged rows in a row than one read looks at hide nothing, in either way of reading."""
+    monkeypatch.setattr(journal, "FRAMES_A_READ", 4)
+    source = await damaged(opened, settings, 20, "seq BETWEEN 3 AND 15")
+    for read in (source.read, lambda after, limit: source.read_again(after, 20, limit)):
+        taken, after = [], 0
+        async with asyncio.timeout(5):
+            while after < 20:
+                block = await read(after, 4)
+                taken, after = [*taken, *block.frames], block.last_seq
+        assert taken == [frame(number) for number in (0, 1, *range(15, 20))]
+
+
+async def test_finished_never_falls(opened, settings):
+    """Damage met ahead of the watermark is lost and no more pending at once; the law holds at each step, over restarts."""
+    source = await damaged(opened, settings, 10, "seq IN (4, 5, 9)")
+    finished = [source.finished]
+    for watermark in (0, 2, 4, 7, 10):
+        after = source.watermark
+        while after < 10:
+            after = (await source.read(after, 100)).last_seq
+        finished.append(source.finished)
+        assert_law(source)
+        source.advance(watermark)
+        finished.append(source.finished)
+        assert_law(source)
+        source = await opened()
+        finished.append(source.finished)
+        assert_law(source)
+    assert finished == sorted(finished)
+    assert (finished[0], finished[-1], source.pending) == (0, 7, 0)
+
+
+async def test_what_a_replacement_lost_is_counted_once(opened, settings):
+    """Rows that are gone are missing in each further file; only the first replacement counts them, and they are pending no more."""
+    source = await damaged(opened, settings, 10, "seq = 1")
+    with sqlite3.connect(settings.path) as outside:
+        outside.execute("DELETE FROM frame WHERE seq IN (4, 5, 10)")
+    outside.close()
+    for _ in range(2):
+        await source._replace(source._file, sqlite3.DatabaseError("damaged"))
+        assert source.lost == {"corrupt": 3}
+        assert (source.finished, source.pending) == (0, 7)
+    source = await opened()
+    assert (source.lost, source.finished, source.pending) == ({"corrupt": 3}, 0, 7)
+
+
+async def test_a_commit_that_hangs_over_a_close_is_not_made_twice(opened, monkeypatch):
+    """The close waits for it, and the last progress is saved."""
+    wait = asyncio.wait
+    monkeypatch.setattr(journal.asyncio, "wait", lambda tasks, timeout=None: wait(tasks, timeout=timeout and 0.01))
+    source = await opened()
+    going_on = held(monkeypatch, source._file, "insert")
+    source.append(frame(0))
+    await until(source._file_lock.locked)
+    source.append(frame(1))
+    source.advance(1)
+    closing = asyncio.create_task(source.close())
+    await asyncio.sleep(0.05)
+    going_on.set()
+    await closing
+    again = await opened()
+    assert (again.watermark, again.last_seq) == (1, 2)
+    assert await collect(again, 0, 2) == [frame(0), frame(1)]
