@@ -94,6 +94,7 @@ class _Bond:
     refusal: _Refusal | None = None
     full: bool = False
     unwanted_since: float | None = None
+    let_go_at: float = float("-inf")
     failures: int = 0
     not_before: float = float("-inf")
     code: str | None = None
@@ -104,6 +105,7 @@ class _Bond:
         self.held, self.asked, self.latest, self.failures = Held.NO, None, None, 0
         self.open, self.ghosts = [], []
         self.unwanted_since = None
+        self.let_go_at = float("-inf")
         self.not_before = float("-inf")
 
     def send(self, request: _Asked) -> None:
@@ -130,7 +132,7 @@ class _Bond:
         """Tell whether KIS may have held the bond when it came to a request of that time: it takes requests in their order."""
         if self.held is Held.MAYBE and self.open and self.open[0].at >= before:
             return self.open[0].before > Held.NO
-        return self.held > Held.NO
+        return self.held > Held.NO or self.let_go_at >= before
 
     def fail(self) -> Held:
         """Strike off the request an error belongs to, unless it may be a ghost's; return what is known of the bond then."""
@@ -357,7 +359,7 @@ class Registrations:
             case Reaction.REGISTERED:
                 self._registered(isin, bond)
             case Reaction.RELEASED:
-                self._released(isin, bond)
+                self._released(isin, bond, reply)
             case Reaction.REISSUE:
                 return (what, isin) if self._key_refused(bond, reply) else None
             case _:
@@ -413,9 +415,11 @@ class Registrations:
         self._strikes.pop(isin, None)
         self._learn_more()
 
-    def _released(self, isin: str, bond: _Bond) -> None:
+    def _released(self, isin: str, bond: _Bond, reply: Reply) -> None:
         if bond.is_ghostly(RELEASE):
             return
+        if reply.rt_cd == SUCCESS and bond.open:  # else KIS says that it held nothing to be released
+            bond.let_go_at = bond.open[0].at
         if bond.latest == RELEASE:
             kept = (bond.code, bond.message, bond.failures, bond.not_before)
             self._settle(isin, bond, Held.NO)

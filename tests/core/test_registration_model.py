@@ -77,6 +77,7 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
 @example(limit=1, turns=[([A], 1.0), ([B], 1.0)], fates=[])  # two bonds take the only place from one another
 @example(limit=1, turns=[([A, B], 5.0), ([B, C], 5.0), ([C, A], 5.0)], fates=[])
 @example(limit=3, turns=[([A], 2.0), ([], 2.0)], fates=[])
+@example(limit=2, turns=[([A, B], 2.5), ([A], 2.5), ([C, A], 1.0)], fates=["trouble", "lost", "now", 0.3])  # a release overtakes a refusal
 def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
     """Wishes that go round and round for an hour cost KIS few requests, and once they rest what fits is held again."""
     world = World(fates, limit)
