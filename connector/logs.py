@@ -159,13 +159,13 @@ class QueuedHandler(logging.Handler):
             self.dropped += 1
 
     def close(self) -> None:
-        """Give the last lines a second to be written, and no more: stdout may be blocked for good."""
+        """Give the last lines a second to find room, another one to be written, and no more: stdout may be blocked for good."""
         atexit.unregister(self.close)
         super().close()
         with self.lock or contextlib.nullcontext():
             self._tell_of_repeats(math.inf)
         try:
-            self._lines.put_nowait(None)
+            self._lines.put(None, timeout=_LAST_LINES_SECONDS)
         except queue.Full:
             return
         self._writer.join(_LAST_LINES_SECONDS)

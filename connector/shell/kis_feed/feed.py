@@ -293,6 +293,7 @@ class KisFeed:
         self.refused = None
 
     def _refuse(self, code: str, message: str) -> None:
+        self._keys.discard()  # a key that is kept would stand in the way of the question whether the app key counts again
         self.refused = CredentialsRefused(f"KIS refused the app key of slot {self.slot}: {code} {message}")
 
     async def _renew_key(self, wait: float) -> Close | None:

@@ -24,6 +24,24 @@ async def test_bonds_become_active_and_ticks_are_journalled():
         assert frame.session < frame.received_ns
 
 
+async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(monkeypatch):
+    """KIS forgot the kept approval key and refuses the app key: the service is asked again, and a key it gives counts."""
+    monkeypatch.setattr("connector.core.governor.KEY_SPACING_SECONDS", 0.0)
+    async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        kis.expire_approvals()
+        kis.faults.set("approval-error=EGW00103")
+        await kis.drop(0, "close=1001")
+        await until(lambda: bench.feed.refused)
+        bench.feed.want([])
+        asked = len(kis.approvals)
+        await until(lambda: len(kis.approvals) > asked)
+        kis.faults.clear()
+        await until(lambda: bench.feed.capacity == 41)
+        bench.feed.want([A])
+        await bench.active(A)
+
+
 async def test_list_changes_while_it_runs():
     """A bond added is registered and one removed is released on the same connection."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
