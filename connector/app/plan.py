@@ -135,7 +135,7 @@ class Plan:
 
     def slots_changed(self) -> None:
         """Take in that feeds began or ended; what others wrote of a slot that was ours counts from now on."""
-        if self._slots.is_shared:
+        if self._situation is not None and self._situation.slots.keys() - self._slots.feeds.keys():
             self.records = self.status_topic.held()
         self._place()
         self.changed.set()

@@ -10,7 +10,7 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.table import print_table
-from connector.core.topic_plan import PlannedTopic, Sizes, compare, plan
+from connector.core.topic_plan import PlannedTopic, Sizes, compare, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from connector.schema_files import bond_tick
 from connector.shell.credentials import Credentials
@@ -77,8 +77,8 @@ class _Wanted:
         self.partitions, self.replication, self.min_insync, self.slots = partitions, replication, min_insync, slots
 
     def sizes(self, settings: Settings, brokers: int) -> Sizes:
-        replication = self.replication or min(3, brokers)
-        min_insync = self.min_insync or max(1, replication - 1)
+        replication = self.replication or default_replication(brokers)
+        min_insync = self.min_insync or default_min_insync(replication)
         if min_insync > replication:
             raise RequestMalformed(
                 f"--min-insync-replicas {min_insync} is more than the replication factor, {replication}: nothing could be written"

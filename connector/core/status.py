@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INSTRUMENT: Final = "instrument/"
 LIST: Final = "list/"
 SLOT: Final = "slot/"
+# Contract of the status topic: an owner writes every 30 s, and one silent for 90 s is taken as gone.
 ALIVE_EVERY: Final = timedelta(seconds=30)
 SILENT_AFTER: Final = timedelta(seconds=90)
 

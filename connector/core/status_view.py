@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.core import control_record
 from connector.core.control_record import Wish
+from connector.core.status import SILENT_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# Contract of the status topic: an owner writes every 30 s, and one silent for 90 s is taken as gone.
-SILENT_AFTER = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,12 @@ def _by_the_slots(state: str, slot: object, status: Mapping[str, Mapping[str, An
             return f"slot {slot} is {(status.get(f'slot/{slot}') or {}).get('state', 'without a report')}"
         case _:
             return ""
+
+
+def is_anyone_there(status: Mapping[str, Mapping[str, Any]], now: datetime) -> bool:
+    """Tell whether a slot has an owner that is not silent; a connector that was stopped leaves its slots without one."""
+    slots = (record for key, record in status.items() if key.startswith("slot/"))
+    return any(record.get("owner") is not None and _silent_since(record, now) is None for record in slots)
 
 
 def _silent_since(slot: Mapping[str, Any] | None, now: datetime) -> str | None:

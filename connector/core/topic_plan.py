@@ -56,6 +56,16 @@ class Difference:
     message: str
 
 
+def default_replication(brokers: int) -> int:
+    """Return the replication factor of topics for which none is asked, on a cluster of so many brokers."""
+    return min(3, brokers)
+
+
+def default_min_insync(replication: int) -> int:
+    """Return `min.insync.replicas` of topics of this replication for which none is asked: one broker may be away."""
+    return max(1, replication - 1)
+
+
 def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
     """Return every topic there should be; `names` are the settings below `topics.`."""
     counts = {"ticks": sizes.partitions, "events": sizes.partitions, "slots": sizes.slots}
@@ -80,11 +90,11 @@ def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) ->
 def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, FoundTopic]) -> list[Difference]:
     """Return those of `compare`'s differences by which acknowledged records can be lost, for topics that exist and hold any.
 
-    That is less replication than the cluster's `brokers` allow, up to 3, or a lower `min.insync.replicas` than one less; where Kafka does
-    not show the latter, nothing is said of it.
+    That is less replication, or a lower `min.insync.replicas`, than `topics init` would choose for the cluster's `brokers`; where Kafka
+    does not show the latter, nothing is said of it.
     """
-    replication = min(3, brokers)
-    sizes = Sizes(1, None, replication, max(1, replication - 1))
+    replication = default_replication(brokers)
+    sizes = Sizes(1, None, replication, default_min_insync(replication))
     planned = [
         replace(topic, partitions=found[topic.name].partitions, configs=_too_low(topic, found[topic.name]))
         for topic in plan(names, sizes)

@@ -2,10 +2,18 @@
 
 import asyncio
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 
+from connector.app.plan import Plan
+from connector.app.slots import Slots
+from connector.core import status
 from connector.core.isin import with_check_digit
+from connector.core.session import SlotView
+from connector.core.subscription import Lists
+from connector.settings import load
+from connector.shell.compacted_topic import TopicRecord
 from tests.app.arrival import assert_all_arrived
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
@@ -144,3 +152,20 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
         await own.until_delivered(60)
         assert await own.end() == 0
         assert_all_arrived(own.kis, await own.ticks())
+
+
+def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
+    """What we made of a slot held without contact is ours alone; once it is not ours, the record its owner wrote before counts."""
+    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
+    slots = Slots(settings, 2, lambda *_: None, dict)
+    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
+    plan = Plan(settings, None, slots, client_arguments=dict, new_writer=lambda *_: None, **ignored)
+    written = status.encode({"state": "CONNECTED", "owner": "two", "capacity": 7})
+    plan._on_known_status([TopicRecord(b"slot/0", written, 0, 0, 0)])
+    slots.feeds[0] = SimpleNamespace(view=SlotView(0, "CONNECTING", 41, 0, None, None, {}), places=41, capacity=41, wanted=())
+    plan._publish(Lists())
+    assert plan.records["slot/0"]["owner"] == "one"
+    assert plan.status_topic.differing() == []
+    slots.feeds.clear()
+    plan.slots_changed()
+    assert (plan.records["slot/0"]["owner"], plan.learnt(0)) == ("two", 7)

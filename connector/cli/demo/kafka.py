@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from connector.cli import kafka_access
 from connector.core.isin import with_check_digit
-from connector.core.topic_plan import Sizes, plan
+from connector.core.topic_plan import Sizes, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError, NotInTime
 from connector.settings import TopicSettings
 from connector.shell.topic_admin import TopicAdmin
@@ -59,8 +59,8 @@ def own_topics(now: datetime) -> dict[str, str]:
 async def create_topics(settings: Settings) -> None:
     """Create the topics as `topics init` does. Raises NotInTime."""
     async with TopicAdmin.connect(kafka_access.client_arguments(settings)) as admin:
-        replicas = min(3, await admin.brokers())
-        planned = plan(settings.topics.model_dump(), Sizes(PARTITIONS, None, replicas, max(1, replicas - 1)))
+        replicas = default_replication(await admin.brokers())
+        planned = plan(settings.topics.model_dump(), Sizes(PARTITIONS, None, replicas, default_min_insync(replicas)))
         if failed := await admin.create(planned):
             raise NotInTime("\n".join(f"{name} was not created: {why}" for name, why in failed.items()))
         await _visible(admin, [topic.name for topic in planned])

@@ -116,27 +116,12 @@ def _behind(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[str
     for name in (*goal.reported, *goal.removed):
         record = status.get(f"list/{name}")
         if record is None:
-            taken_up = name in goal.removed and (goal.removed[name] or _is_anyone_there(status, now))
+            taken_up = name in goal.removed and (goal.removed[name] or status_view.is_anyone_there(status, now))
         else:
             taken_up = status_view.offset_of(record) >= goal.lists[name]
         if not taken_up:
             behind.append(name)
     return behind
-
-
-def _is_anyone_there(status: Mapping[str, Record], now: datetime) -> bool:
-    """Tell whether a slot has an owner who wrote lately; a connector that was stopped leaves its slots without one."""
-    return any(
-        key.startswith("slot/") and record.get("owner") is not None and _is_recent(record.get("alive_at"), now)
-        for key, record in status.items()
-    )
-
-
-def _is_recent(at: object, now: datetime) -> bool:
-    try:
-        return now - datetime.fromisoformat(str(at)) < status_view.SILENT_AFTER
-    except (ValueError, TypeError):
-        return False
 
 
 def _holder(names: Sequence[str]) -> str:
