@@ -22,10 +22,12 @@ ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-
 # Tests with a target of their own: they need more than Python, Java and Maven.
 ELSEWHERE := not helm and not prometheus and not browser and not docker
 QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
+real-cli := tests/cli tests/security
+real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts coverage faults faults-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,13 +53,17 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 	@$(BIN)/kis-bond demo $(ARGS)
 
 test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
-	@$(BIN)/python -m pytest -m "(kafka or registry or slow) and $(ELSEWHERE)" $(ARGS)
+	@echo "Tests on real parts, in two processes: five minutes"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
 
 quick-core quick-parts: .venv/dev.stamp
 	@$(BIN)/python -m pytest -q -m "$(QUICK)" $($@) $(ARGS)
+
+real-cli real-rest: .venv/dev.stamp
+	@$(BIN)/python -m pytest -q -m "(kafka or registry or slow) and $(ELSEWHERE)" $($@) $(ARGS)
 
 coverage: .venv/dev.stamp  ## the quick tests with coverage of lines and branches
 	@$(BIN)/coverage erase
