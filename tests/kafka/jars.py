@@ -38,7 +38,7 @@ def fetch(profile: str) -> Path:
     folder = CACHE / f"{profile}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
     done = folder / ".complete"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{profile}.lock").open("w") as lock:
+    with (CACHE / "maven.lock").open("w") as lock:  # for all profiles: they share one local repository
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             _copy(profile, folder)
