@@ -63,7 +63,7 @@ class SlotGroup:
         self._on_assigned = on_assigned
         self._on_heard = on_heard
         self._generation = -1
-        self._heard_at = time.monotonic()
+        self._deaf_seconds = 0.0
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self.problem: str | None = None
@@ -113,7 +113,7 @@ class SlotGroup:
             auto_offset_reset="latest",
             partition_assignment_strategy=(_Assignor(self._topic, self._own_claim),),
         )
-        self._heard_at = time.monotonic()
+        self._deaf_seconds = 0.0
         try:
             async with asyncio.timeout(self._session_timeout + JOIN_MARGIN_SECONDS):
                 await consumer.start()
@@ -131,6 +131,7 @@ class SlotGroup:
             await _within(CLOSE_SECONDS, consumer.stop)
 
     async def _stay(self, consumer: AIOKafkaConsumer) -> None:
+        looked_at = time.monotonic()
         while not self._leaving.is_set():
             polled = asyncio.ensure_future(consumer.getmany(timeout_ms=POLL_MS))
             leaving = asyncio.ensure_future(self._leaving.wait())
@@ -142,7 +143,10 @@ class SlotGroup:
                 for task in (polled, leaving):
                     task.cancel()
                 await asyncio.wait({polled, leaving})
-            if time.monotonic() > self._heard_at + STUCK_TIMEOUTS * self._session_timeout:
+            # The time a process was frozen does not count: aiokafka joins again by itself then.
+            self._deaf_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
+            looked_at = time.monotonic()
+            if self._deaf_seconds > STUCK_TIMEOUTS * self._session_timeout:
                 raise TimeoutError(f"no word of the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
 
     def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
@@ -161,7 +165,7 @@ class SlotGroup:
         coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
 
     def _heard(self, at: float) -> None:
-        self._heard_at = at
+        self._deaf_seconds = 0.0
         self.problem = self.unusable = None
         self._on_heard(at)
 
@@ -222,10 +226,14 @@ class _Assignor:
 
 
 def _forget_membership(consumer: AIOKafkaConsumer) -> None:
-    """Make the consumer's stop send no LeaveGroup. There is no public way; the version is pinned."""
+    """Make the consumer's stop send no LeaveGroup, even if it joins again meanwhile. There is no public way; the version is pinned."""
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
     if coordinator is not None:
-        coordinator.generation = -1
+        coordinator._maybe_leave_group = _keep_membership  # noqa: SLF001 - see above
+
+
+async def _keep_membership() -> None:
+    """Leave it to the group to forget the member."""
 
 
 async def _within(seconds: float, closing: Callable[[], Any]) -> None:

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import time
+from types import SimpleNamespace
 
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from connector.shell import slot_group
 from connector.shell.slot_group import SlotGroup
 from tests.kafka.reader import create_topics
 
@@ -117,3 +120,18 @@ async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
         since = time.monotonic()
         await one.group.leave()
         assert time.monotonic() - since < 5
+
+
+async def test_a_client_that_is_made_anew_gives_nothing_away():
+    """Its stop does not leave the group, not even where it joined again in the same moment."""
+    left = []
+
+    async def leave():
+        left.append("left")
+
+    consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=3, _maybe_leave_group=leave))
+    slot_group._forget_membership(consumer)
+    consumer._coordinator.generation = 4
+    await consumer._coordinator._maybe_leave_group()
+    assert left == []
+    assert hasattr(GroupCoordinator, "_maybe_leave_group"), "aiokafka leaves the group by another name"
