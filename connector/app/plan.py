@@ -102,21 +102,24 @@ class Plan:
 
     def _on_others_status(self, records: Sequence[Any]) -> None:
         """Take in what other replicas wrote: how their slots are, and which bonds they carry."""
-        for key, record in self.status_topic.follow(records).items():
+        theirs = self.status_topic.follow(records)
+        for key, record in theirs.items():
             if self._may_write(key):
                 continue
             if record is None:
                 self.records.pop(key, None)
             else:
                 self.records[key] = record
+        if any(status.owner(theirs, slot) not in {None, self._owner} for slot in self._slots.feeds):
+            self._slots.contested()
         self.changed.set()
 
     def _is_ours(self, key: str) -> bool:
         return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))
 
     def _may_write(self, key: str) -> bool:
-        """Tell whether a record is ours to write: of slots held without contact another replica may be the owner by now."""
-        return self._slots.in_contact and self._is_ours(key)
+        """Tell whether a record is ours to write: of a slot held without contact, or contested, another replica may be the owner by now."""
+        return self._slots.are_undisputed and self._is_ours(key)
 
     def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
         self._desired = subscription.desired(lists)

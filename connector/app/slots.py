@@ -66,9 +66,9 @@ class Slots:
             self._changed.set()
 
         def heard(at: float) -> None:
-            was_blind = not lease.in_contact(monotonic())
+            was_disputed = not lease.is_undisputed(monotonic())
             lease.heard(at)
-            if was_blind:
+            if was_disputed:
                 self._changed.set()
 
         group = SlotGroup(
@@ -104,6 +104,16 @@ class Slots:
     def in_contact(self) -> bool:
         """Whether the group cannot have given our slots to others yet."""
         return self._lease is None or self._lease.in_contact(monotonic())
+
+    @property
+    def are_undisputed(self) -> bool:
+        """Whether the status records of our slots are ours alone to write."""
+        return self._lease is None or self._lease.is_undisputed(monotonic())
+
+    def contested(self) -> None:
+        """Take in that another replica was read to own a slot of ours."""
+        if self._lease is not None:
+            self._lease.contested(monotonic())
 
     @property
     def problem(self) -> str | None:

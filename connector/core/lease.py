@@ -50,6 +50,7 @@ class Lease:
         self._heard_at = now
         self._ended_at: dict[int, float] = {}
         self._taken: set[int] = set()
+        self._contested_at: float = ALWAYS
         self.is_member = False
 
     def remembered(self, slots: Iterable[int], now: float) -> None:
@@ -72,6 +73,17 @@ class Lease:
     def in_contact(self, now: float) -> bool:
         """Return whether the group cannot have given our slots to others yet."""
         return self.is_member and now < self._heard_at + self._session_timeout
+
+    def contested(self, now: float) -> None:
+        """Take in that another replica was read to own a slot of ours: it, or we, have not learnt of a new assignment yet."""
+        self._contested_at = now
+
+    def is_undisputed(self, now: float) -> bool:
+        """Return whether the group confirmed our slots since anybody else was read to own one. Then their records are ours to write.
+
+        A member whose slots went to others learns of that before a heartbeat of its is accepted again.
+        """
+        return self.in_contact(now) and self._heard_at > self._contested_at
 
     def held(self, now: float) -> frozenset[int]:
         """Return the slots whose sessions this replica may keep open."""

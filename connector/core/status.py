@@ -89,6 +89,12 @@ def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> 
     return not _is_due(owner.get("alive_at"), now, SILENT_AFTER)
 
 
+def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
+    """Return whom the slot's record names as its owner; None where it names nobody."""
+    found = (records.get(f"{SLOT}{slot}") or {}).get("owner")
+    return found if isinstance(found, str) else None
+
+
 def capacity(records: Mapping[str, Record], slot: int) -> int | None:
     """Return how many registrations the slot's record says it carries; None where it says nothing usable."""
     found = records.get(f"{SLOT}{slot}", {}).get("capacity")

@@ -1,6 +1,7 @@
 """From the lists to KIS and back to the status topic, on real parts."""
 
 import asyncio
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from tests.app.arrival import assert_all_arrived
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
 A, B, C = ISINS[:3]
 WRONG = f"{A[:-1]}{9 - int(A[-1])}"  # a check digit is never its own complement to nine
+SHARED = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
 
 
 async def _registered(own, isins):
@@ -154,18 +156,52 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
         assert_all_arrived(own.kis, await own.ticks())
 
 
+def plan_of_one(slots):
+    """Return the plan of the replica "one" that read slot 0 to be owned by "two"."""
+    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
+    plan = Plan(SHARED, None, slots, client_arguments=dict, new_writer=lambda *_: None, **ignored)
+    plan._on_known_status([slot_0("two", 7)])
+    return plan
+
+
+def slot_0(owner, capacity=41):
+    """Return the status record of slot 0 as its owner writes it."""
+    record = {"state": "CONNECTED", "owner": owner, "capacity": capacity}
+    return TopicRecord(b"slot/0", status.encode(record), 0, 0, 0)
+
+
+def feed_0():
+    """Return what a plan reads of the feed of slot 0."""
+    return SimpleNamespace(
+        view=SlotView(0, "CONNECTING", 41, 0, None, None, {}), places=41, capacity=41, wanted=(), permission_changed=lambda: None
+    )
+
+
 def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     """What we made of a slot held without contact is ours alone; once it is not ours, the record its owner wrote before counts."""
-    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
-    slots = Slots(settings, 2, lambda *_: None, dict)
-    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
-    plan = Plan(settings, None, slots, client_arguments=dict, new_writer=lambda *_: None, **ignored)
-    written = status.encode({"state": "CONNECTED", "owner": "two", "capacity": 7})
-    plan._on_known_status([TopicRecord(b"slot/0", written, 0, 0, 0)])
-    slots.feeds[0] = SimpleNamespace(view=SlotView(0, "CONNECTING", 41, 0, None, None, {}), places=41, capacity=41, wanted=())
+    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    plan = plan_of_one(slots)
+    slots.feeds[0] = feed_0()
     plan._publish(Lists())
     assert plan.records["slot/0"]["owner"] == "one"
     assert plan.status_topic.differing() == []
     slots.feeds.clear()
     plan.slots_changed()
     assert (plan.records["slot/0"]["owner"], plan.learnt(0)) == ("two", 7)
+
+
+@pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", False), (None, False)])
+def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
+    """Read to be another's, a record of ours is written again only when the group has confirmed that the slot is ours."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    plan = plan_of_one(slots)
+    slots.feeds[0] = feed_0()
+    slots._group._on_assigned(frozenset({0}))
+    plan._publish(Lists())
+    assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
+    plan._on_others_status([slot_0(owner)])
+    assert bool(plan.status_topic.differing()) != waits
+    slots._changed.clear()
+    slots._group._on_heard(time.monotonic())
+    assert slots._changed.is_set() == waits
+    assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]

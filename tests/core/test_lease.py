@@ -22,6 +22,19 @@ def test_a_slot_of_ours_may_be_connected_while_in_contact(lease):
     assert not lease.in_contact(110.0)
 
 
+def test_slots_that_another_was_read_to_own_are_disputed_until_the_group_confirms_them(lease):
+    """A word of the group from before, or of that instant, confirms nothing; sessions and connections do not depend on it."""
+    assert lease.is_undisputed(101.0)
+    lease.contested(102.0)
+    assert not lease.is_undisputed(102.0)
+    assert (lease.held(102.0), lease.may_connect_at(0, 102.0)) == ({0, 1}, ALWAYS)
+    lease.heard(102.0)
+    assert not lease.is_undisputed(103.0)
+    lease.heard(102.1)
+    assert lease.is_undisputed(103.0)
+    assert not lease.is_undisputed(112.1)
+
+
 def test_a_slot_of_others_may_not(lease):
     """Neither in contact nor out of it."""
     assert lease.may_connect_at(2, 101.0) is None
