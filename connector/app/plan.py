@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -118,8 +119,12 @@ class Plan:
         return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))
 
     def _may_write(self, key: str) -> bool:
-        """Tell whether a record is ours to write: of a slot held without contact, or contested, another replica may be the owner by now."""
-        return self._slots.are_undisputed and self._is_ours(key)
+        """Tell whether a record is ours to write: of a slot held without contact, or contested, another replica may be the owner by now.
+
+        What was made before a slot went over is not written any more, even if that is not taken in yet.
+        """
+        is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
+        return is_current and self._slots.are_undisputed and self._is_ours(key)
 
     def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
         self._desired = subscription.desired(lists)
@@ -138,8 +143,11 @@ class Plan:
 
     def slots_changed(self) -> None:
         """Take in that feeds began or ended; what others wrote of a slot that was ours counts from now on."""
-        if self._situation is not None and self._situation.slots.keys() - self._slots.feeds.keys():
+        situation, feeds = self._situation, self._slots.feeds
+        if situation is not None and situation.slots.keys() - feeds.keys():
             self.records = self.status_topic.held()
+            kept = {slot: view for slot, view in situation.slots.items() if slot in feeds}
+            self._situation = replace(situation, slots=kept, others=self._slots.others)
         self._place()
         self.changed.set()
 

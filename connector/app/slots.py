@@ -15,6 +15,7 @@ from connector.shell.slot_group import SlotGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from connector.core.lease import Permission
     from connector.settings import Settings
@@ -59,7 +60,8 @@ class Slots:
         lease = Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic())
 
         def claim() -> tuple[frozenset[int], frozenset[int]]:
-            return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.session_up)
+            # A session that was only just opened may be the one that KIS is about to refuse as in use.
+            return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
 
         def assigned(slots: frozenset[int]) -> None:
             lease.assigned(slots, monotonic())
@@ -99,6 +101,11 @@ class Slots:
     def others(self) -> frozenset[int]:
         """The slots this replica does not run, be they owned by others or by nobody."""
         return frozenset(range(self.app_keys)) - self.feeds.keys()
+
+    @property
+    def held(self) -> AbstractSet[int]:
+        """The slots that are ours by the latest assignment; `feeds` follow it."""
+        return self.feeds.keys() if self._lease is None else self._lease.held(monotonic())
 
     @property
     def in_contact(self) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The slots a replica holds since `generation` of the group; of these, `open` have a session at KIS."""
+    """The slots a replica holds since `generation` of the group; of these, `open` have a session with a bond on it."""
 
     generation: int = -1
     held: frozenset[int] = frozenset()

@@ -40,8 +40,8 @@ class _NotReadyError(Exception):
 class SlotGroup:
     """One member of the group; `problem` is why it is none at present, `slots` how many the topic has, None while that is not known.
 
-    `claim` gives the slots held and, of these, those with an open session. `on_assigned` gets every new assignment, `on_heard` is called
-    whenever the coordinator knew this member, with the time (monotonic seconds). None of them may raise or wait.
+    `claim` gives the slots held and, of these, those with a bond registered at KIS. `on_assigned` gets every new assignment, `on_heard` is
+    called whenever the coordinator knew this member, with the time (monotonic seconds). None of them may raise or wait.
     """
 
     def __init__(  # noqa: PLR0913 - what it is a member of, and its three neighbours

@@ -170,18 +170,17 @@ def slot_0(owner, capacity=41):
     return TopicRecord(b"slot/0", status.encode(record), 0, 0, 0)
 
 
-def feed_0():
-    """Return what a plan reads of the feed of slot 0."""
-    return SimpleNamespace(
-        view=SlotView(0, "CONNECTING", 41, 0, None, None, {}), places=41, capacity=41, wanted=(), permission_changed=lambda: None
-    )
+def feed_of(slot, registered=0):
+    """Return what is read of a slot's feed."""
+    view = SlotView(slot, "CONNECTED", 41, registered, None, None, {})
+    return SimpleNamespace(view=view, places=41, capacity=41, wanted=(), session_up=True)
 
 
 def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     """What we made of a slot held without contact is ours alone; once it is not ours, the record its owner wrote before counts."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     plan = plan_of_one(slots)
-    slots.feeds[0] = feed_0()
+    slots.feeds[0] = feed_of(0)
     plan._publish(Lists())
     assert plan.records["slot/0"]["owner"] == "one"
     assert plan.status_topic.differing() == []
@@ -195,7 +194,7 @@ def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     """Read to be another's, a record of ours is written again only when the group has confirmed that the slot is ours."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     plan = plan_of_one(slots)
-    slots.feeds[0] = feed_0()
+    slots.feeds[0] = feed_of(0)
     slots._group._on_assigned(frozenset({0}))
     plan._publish(Lists())
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
@@ -205,3 +204,26 @@ def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     slots._group._on_heard(time.monotonic())
     assert slots._changed.is_set() == waits
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
+
+
+def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
+    """Between the assignment and the end of the slot's feed nothing of it is written, and after that only what is still ours."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    plan = plan_of_one(slots)
+    slots.feeds = {0: feed_of(0), 1: feed_of(1)}
+    slots._group._on_assigned(frozenset({0, 1}))
+    plan._publish(Lists())
+    assert [record.key for record in plan.status_topic.differing()] == [b"slot/0", b"slot/1"]
+    slots._group._on_assigned(frozenset({1}))
+    assert plan.status_topic.differing() == []
+    del slots.feeds[0]
+    plan.slots_changed()
+    assert [record.key for record in plan.status_topic.differing()] == [b"slot/1"]
+
+
+def test_a_session_claims_its_slot_once_kis_confirmed_a_bond_on_it():
+    """One that was only just opened may be refused as in use, and may not win against the session that is."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    slots.feeds = {0: feed_of(0, registered=3), 1: feed_of(1)}
+    slots._group._on_assigned(frozenset({0, 1}))
+    assert slots._group._claim() == ({0, 1}, {0})
