@@ -38,8 +38,8 @@ def decode(user_data: bytes) -> Claim:
 def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
     """Return each member's slots, sorted. What is held stays where it is; only slots without a holder go to the member with the fewest.
 
-    Of several holders the one with an open session wins, since closing it would cost ticks, and then the one assigned last: the others
-    were out of contact when the group gave their slot away. Balance is no goal, and no slot moves for it.
+    Of several holders the one whose session has a bond on it wins, since closing it would cost ticks, and then the one assigned last: the
+    others were out of contact when the group gave their slot away. Balance is no goal, and no slot moves for it.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
     free = []

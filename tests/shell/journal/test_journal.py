@@ -664,8 +664,9 @@ async def test_a_commit_that_hangs_over_a_close_is_not_made_twice(opened, settin
     going_on.set()
     await closing
     with sqlite3.connect(settings.path) as outside:  # an opened journal may prune what is finished at once
-        assert [seq for (seq,) in outside.execute("SELECT seq FROM frame ORDER BY seq")] == [1, 2]
+        rows = outside.execute("SELECT seq, raw FROM frame ORDER BY seq").fetchall()
     outside.close()
+    assert rows == [(1, frame(0).raw), (2, frame(1).raw)]
     again = await opened()
     assert (again.watermark, again.last_seq) == (1, 2)
     assert await collect(again, 1, 1) == [frame(1)]
