@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 
 BONDS = [with_check_digit(f"KR10350{number:04d}") for number in range(41)]
 CHUNK_BYTES = 256 * 1024

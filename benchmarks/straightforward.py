@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 from benchmarks.feed import BONDS
 from benchmarks.pipeline import Run, arguments
-from connector.schema_files import bond_tick
+from connector.packaged_files import bond_tick
 
 SCHEMA = json.loads(bond_tick())
 PARSED = parse_schema(SCHEMA)

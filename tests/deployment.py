@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 from confluent_kafka import Producer
 
-from connector.core.avro import TickSchema, decode
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode
+from connector.packaged_files import bond_tick
 from simulator import Simulator
 from tests.kafka.process import free_ports
 from tests.kafka.reader import Record, create_topics, read_all

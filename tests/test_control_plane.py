@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from simulator import Simulator
 from tests.deployment import Deployment
 

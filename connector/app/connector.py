@@ -12,27 +12,28 @@ import structlog
 
 from connector.app import report
 from connector.app.clock import now, rfc3339
+from connector.app.metrics import Figures, Sources
 from connector.app.plan import Plan
 from connector.app.slots import Slots
-from connector.core.approval import Granted
-from connector.core.avro import TickSchema, registry_prefix
+from connector.core.kis.approval import Granted
+from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.core.topic_plan import not_durable
 from connector.errors import CredentialsRefused
 from connector.logs import hide
-from connector.metrics import Figures, Sources
-from connector.schema_files import bond_tick
-from connector.shell import kafka_client, registry
-from connector.shell.approval import ApprovalService
-from connector.shell.credentials import Credentials, require_credentials
+from connector.packaged_files import bond_tick
+from connector.shell import registry
 from connector.shell.delivery import Delivery, Kafka
-from connector.shell.event_topic import EventTopic
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Loss
-from connector.shell.kis_feed import KisFeed
+from connector.shell.kafka import clients
+from connector.shell.kafka.admin import TopicAdmin
+from connector.shell.kafka.record_writer import RecordWriter
+from connector.shell.kis import KisFeed
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import Credentials, require_credentials
 from connector.shell.loop_lag import LoopLag
-from connector.shell.record_writer import RecordWriter
 from connector.shell.secret_watch import SecretWatch, look_at
-from connector.shell.topic_admin import TopicAdmin
+from connector.shell.topics.events import EventTopic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
-    from connector.core.approval import Answer, AppKey
-    from connector.core.lease import Permission
+    from connector.core.kis.approval import Answer, AppKey
+    from connector.core.slots.lease import Permission
     from connector.settings import Settings
 
 log = structlog.get_logger("connector.app")
@@ -238,20 +239,20 @@ class Connector:
         return answer
 
     def _client_arguments(self) -> dict[str, Any]:
-        return kafka_client.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
+        return clients.client_arguments(self.settings.kafka, self.settings.kafka_client_id)
 
     def _producer(self, first_broker: str | None = None) -> AIOKafkaProducer:
-        return kafka_client.make_producer(self.settings.kafka, self.settings.kafka_client_id, first_broker)
+        return clients.make_producer(self.settings.kafka, self.settings.kafka_client_id, first_broker)
 
     def _leaders(self) -> Awaitable[dict[str, dict[int, str | None]]]:
-        return kafka_client.leaders(self.settings.kafka, self.settings.kafka_client_id)
+        return clients.leaders(self.settings.kafka, self.settings.kafka_client_id)
 
     def _writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
-        return RecordWriter(topic, self._producer, kafka_client.abandon, headers)
+        return RecordWriter(topic, self._producer, clients.abandon, headers)
 
     def _kafka(self) -> Kafka:
         topics = self.settings.topics
-        return Kafka(topics.ticks, topics.dead_letters, self._leaders, self._producer, kafka_client.start, kafka_client.abandon)
+        return Kafka(topics.ticks, topics.dead_letters, self._leaders, self._producer, clients.start, clients.abandon)
 
     async def _framing(self) -> bytes:
         """Return what stands before each datum: the registry's id, or the single-object mark and fingerprint."""

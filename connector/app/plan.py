@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from connector.app.clock import now, within
-from connector.core import remembered, status, subscription
-from connector.core.handover import carried
-from connector.core.placement import placement
+from connector.core import status
+from connector.core.lists import saved_lists, subscription
+from connector.core.slots.moving import carried
+from connector.core.slots.placement import placement
 from connector.core.status import Situation
-from connector.shell.compacted_topic import CompactedTopic
-from connector.shell.control_topic import ControlTopic
-from connector.shell.status_topic import WRITER, StatusTopic
+from connector.shell.kafka.compacted_topic import CompactedTopic
+from connector.shell.topics.control import ControlTopic
+from connector.shell.topics.status import WRITER, StatusTopic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from connector.core.status import Record
     from connector.settings import Settings
     from connector.shell.journal import Journal
-    from connector.shell.record_writer import RecordWriter
+    from connector.shell.kafka.record_writer import RecordWriter
 
 log = structlog.get_logger("connector.plan")
 
@@ -77,7 +78,7 @@ class Plan:
 
     async def read(self) -> None:
         """Read the status topic (what was in force), then the control topic; while neither can be had, use the saved lists."""
-        self._saved = remembered.from_text(await self._journal.recall(SAVED))
+        self._saved = saved_lists.from_text(await self._journal.recall(SAVED))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -94,7 +95,7 @@ class Plan:
             self.control.use_saved(self._previous_lists())
 
     def _previous_lists(self) -> subscription.Lists:
-        return remembered.from_status(self.records, self._saved)
+        return saved_lists.from_status(self.records, self._saved)
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
         known = self.status_topic.known(records)
@@ -196,7 +197,7 @@ class Plan:
                 self._carry()
             self._publish(self.control.lists)
             if kept is not (kept := self.control.lists):
-                await self._journal.remember(SAVED, remembered.to_text(kept))
+                await self._journal.remember(SAVED, saved_lists.to_text(kept))
             await asyncio.sleep(STATUS_PAUSE_SECONDS)
 
     def _publish(self, lists: subscription.Lists) -> None:

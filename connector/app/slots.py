@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from connector.app.clock import within
-from connector.core.lease import Lease
+from connector.core.slots.lease import Lease
 from connector.shell.slot_group import SlotGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
-    from connector.core.lease import Permission
+    from connector.core.slots.lease import Permission
     from connector.settings import Settings
     from connector.shell.journal import Journal
-    from connector.shell.kis_feed import KisFeed
+    from connector.shell.kis import KisFeed
 
 log = structlog.get_logger("connector.slots")
 

@@ -14,15 +14,15 @@ import typer
 
 from connector.cli.options import Json  # noqa: TC001 - the library reads annotations as it runs
 from connector.cli.table import print_table
-from connector.core import bond_codes, bond_master
+from connector.core.bonds import codes, master
 from connector.errors import RequestMalformed
-from connector.shell import bond_cache
+from connector.shell.bonds import cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from connector.core.bond_master import Bond, Master
+    from connector.core.bonds.master import Bond, Master
 
 KIS_URL = "https://new.real.download.dws.co.kr/common/master/bond_code.mst.zip"
 _BAD_ROWS_SHOWN = 20
@@ -46,7 +46,7 @@ def update(
     """Load the bond master and keep it, in the place of the one before. Where that fails, the one before stays."""
     path = to or _kept_at()
     lines, master = _load(source)
-    bond_cache.keep(path, lines)
+    cache.keep(path, lines)
     matured = sum(bond.is_matured(today()) for bond in master.bonds.values())
     if as_json:
         rows = [{"line": row.line, "problem": row.problem} for row in master.bad_rows]
@@ -74,7 +74,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Show the bonds whose name or ISIN holds a text, matured ones last."""
-    found = bond_master.search(_bonds_of(source), text, today())
+    found = master.search(_bonds_of(source), text, today())
     shown = found[:limit]
     if as_json:
         typer.echo(json.dumps({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)}, ensure_ascii=False))
@@ -89,12 +89,12 @@ def search(
 
 def known_bonds() -> Mapping[str, Bond]:
     """Return the bonds of the master kept, by ISIN; none where none was ever loaded, or, said on stderr, it cannot be read."""
-    path = bond_cache.default_path()
+    path = cache.default_path()
     if path is None:
         return {}
     try:
         return _load(str(path))[1].bonds
-    except bond_cache.NotThere:
+    except cache.NotThere:
         return {}
     except RequestMalformed as problem:
         typer.echo(f"Bond names are not known: {problem} Load it again with kis-bond bonds update.", err=True)
@@ -107,7 +107,7 @@ def today() -> date:
 
 
 def _kept_at() -> Path:
-    path = bond_cache.default_path()
+    path = cache.default_path()
     if path is None:
         raise RequestMalformed("This user has no home folder to keep the bond master in. Give a place with --to, or set XDG_CACHE_HOME.")
     return path
@@ -119,32 +119,32 @@ def _bonds_of(source: str | None) -> Mapping[str, Bond]:
     path = _kept_at()
     try:
         return _load(str(path))[1].bonds
-    except bond_cache.NotThere:
+    except cache.NotThere:
         raise RequestMalformed(f"There is no bond master at {path} yet. Load it with kis-bond bonds update.") from None
 
 
 def _load(source: str) -> tuple[bytes, Master]:
     """Return the lines of a bond master, and what they say. Raises RequestMalformed and NotInTime."""
     if _URL.match(source) is None:
-        return _read(bond_cache.read(Path(source)), source)
+        return _read(cache.read(Path(source)), source)
     # The HTTP library is imported where it is needed, so that `--help` is quick.
-    from connector.shell import bond_download
+    from connector.shell.bonds import download
 
-    return _read(asyncio.run(bond_download.download(source)), bond_download.without_secrets(source))
+    return _read(asyncio.run(download.download(source)), download.without_secrets(source))
 
 
 def _read(raw: bytes, name: str) -> tuple[bytes, Master]:
     """Refuse a file without a single bond: it is another file, or has another layout."""
-    lines = bond_master.unpack(raw, name)
-    master = bond_master.read(lines)
-    if not master.bonds:
-        raise RequestMalformed(f"{name} holds no bond ({master.bad_rows[0] if master.bad_rows else 'it is empty'}).")
-    return lines, master
+    lines = master.unpack(raw, name)
+    found = master.read(lines)
+    if not found.bonds:
+        raise RequestMalformed(f"{name} holds no bond ({found.bad_rows[0] if found.bad_rows else 'it is empty'}).")
+    return lines, found
 
 
 def _as_row(bond: Bond, on: date) -> tuple[str, ...]:
-    types = dict.fromkeys(bond_codes.TYPES.get(each.type, each.type) for each in bond.listings)
-    classes = dict.fromkeys(bond_codes.CLASSES.get(each.bond_class, each.bond_class) for each in bond.listings)
+    types = dict.fromkeys(codes.TYPES.get(each.type, each.type) for each in bond.listings)
+    classes = dict.fromkeys(codes.CLASSES.get(each.bond_class, each.bond_class) for each in bond.listings)
     redeemed = f"{bond.redeemed} matured" if bond.is_matured(on) else str(bond.redeemed or "-")
     return bond.isin, bond.name or "-", ", ".join(types), ", ".join(classes), str(bond.issued or "-"), redeemed
 
@@ -156,11 +156,11 @@ def _as_json(bond: Bond, on: date) -> dict[str, Any]:
         "listings": [
             {
                 "type": each.type,
-                "type_text": bond_codes.TYPES.get(each.type),
+                "type_text": codes.TYPES.get(each.type),
                 "class": each.bond_class,
-                "class_text": bond_codes.CLASSES.get(each.bond_class),
+                "class_text": codes.CLASSES.get(each.bond_class),
                 "interest": each.interest,
-                "interest_text": bond_codes.INTERESTS.get(each.interest),
+                "interest_text": codes.INTERESTS.get(each.interest),
             }
             for each in bond.listings
         ],

@@ -11,11 +11,11 @@ import yaml
 
 from connector.cli.finding import Finding, ending
 from connector.cli.options import Config, Json, load_settings
-from connector.shell.credentials import require_credentials
+from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
     from connector.settings import Settings
-    from connector.shell.credentials import Credentials
+    from connector.shell.kis.credentials import Credentials
 
 EXAMPLES = "Examples: kis-bond check --config kis-bond.yaml | kis-bond check --connect --json"
 
@@ -52,6 +52,6 @@ def check(
 
 def _reach(settings: Settings, credentials: Credentials) -> list[Finding]:
     # The clients of the peers are imported only here, so that `--help` is quick.
-    from connector.cli import reach
+    from connector.cli import check_peers
 
-    return asyncio.run(reach.find_all(settings, credentials))
+    return asyncio.run(check_peers.find_all(settings, credentials))

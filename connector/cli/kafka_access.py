@@ -16,8 +16,8 @@ from aiokafka.errors import (
 )
 
 from connector.errors import NotInTime
-from connector.shell import kafka_client
-from connector.shell.compacted_topic import CompactedTopic, TopicRecord
+from connector.shell.kafka import clients
+from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ _NAMED_KEYS = 5
 
 def client_arguments(settings: Settings) -> dict[str, Any]:
     """Return what aiokafka needs. Raises ConfigurationError for files that cannot be read."""
-    return kafka_client.client_arguments(settings.kafka, settings.kafka_client_id) | {"request_timeout_ms": REQUEST_MS}
+    return clients.client_arguments(settings.kafka, settings.kafka_client_id) | {"request_timeout_ms": REQUEST_MS}
 
 
 class Replica:
@@ -98,12 +98,12 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
 
     As far as they fit into one batch they are written all or none. Raises NotInTime, which says what was written and what perhaps was.
     """
-    producer = kafka_client.make_producer(settings.kafka, settings.kafka_client_id)
+    producer = clients.make_producer(settings.kafka, settings.kafka_client_id)
     first = None
     acknowledged = sent = 0
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await kafka_client.start(producer)
+            await clients.start(producer)
             while acknowledged < len(records):
                 batch = producer.create_batch()
                 end = acknowledged
@@ -121,7 +121,7 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
         known = acknowledged if _is_refusal(error) else sent
         raise NotInTime("\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])) from error
     finally:
-        await kafka_client.abandon(producer)
+        await clients.abandon(producer)
     return -1 if first is None else first
 
 

@@ -9,8 +9,8 @@ import structlog
 import typer
 
 from connector import app, logs
+from connector.cli.memory_protection import forbid_dumps
 from connector.cli.options import Config, load_settings
-from connector.memory_protection import forbid_dumps
 
 EXAMPLES = """Examples:
 

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.table import console
-from connector.core.avro import TickSchema, decode, plain
-from connector.core.isin import has_shape
+from connector.core.bonds.isin import has_shape
+from connector.core.ticks.avro import TickSchema, decode, plain
 from connector.errors import NotInTime, RequestMalformed
-from connector.schema_files import bond_tick
+from connector.packaged_files import bond_tick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
     from aiokafka.errors import KafkaError
 
     from connector.cli import kafka_access
-    from connector.shell import kafka_client
+    from connector.shell.kafka import clients
 
     topic, schema = settings.topics.ticks, TickSchema(bond_tick())
     consumer: Any = AIOKafkaConsumer(**kafka_access.client_arguments(settings), group_id=None, enable_auto_commit=False)
@@ -145,4 +145,4 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
     except (KafkaError, TimeoutError) as error:
         raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}") from error
     finally:
-        await kafka_client.stop(consumer)
+        await clients.stop(consumer)

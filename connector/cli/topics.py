@@ -12,13 +12,13 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.table import print_table
 from connector.core.topic_plan import PlannedTopic, Sizes, compare, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
-from connector.schema_files import bond_tick
-from connector.shell.credentials import Credentials
+from connector.packaged_files import bond_tick
+from connector.shell.kis.credentials import Credentials
 
 if TYPE_CHECKING:
     from connector.core.topic_plan import Difference, FoundTopic
     from connector.settings import Settings
-    from connector.shell.topic_admin import TopicAdmin
+    from connector.shell.kafka.admin import TopicAdmin
 
 app = typer.Typer(no_args_is_help=True, help="Create and verify the topics.")
 
@@ -98,7 +98,7 @@ async def look(settings: Settings) -> list[Difference]:
 def _connected(settings: Settings) -> Any:
     # aiokafka is imported by the commands that need it, so that `--help` is quick.
     from connector.cli.kafka_access import client_arguments
-    from connector.shell.topic_admin import TopicAdmin
+    from connector.shell.kafka.admin import TopicAdmin
 
     return TopicAdmin.connect(client_arguments(settings))
 

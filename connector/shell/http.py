@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiohttp import web
 
 from connector.errors import ConfigurationError
-from connector.page_files import CONTENT_TYPES, INDEX, page_file
+from connector.packaged_files import CONTENT_TYPES, INDEX, page_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

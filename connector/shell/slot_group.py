@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
-from connector.core.slot_assignment import Claim, assign, decode, encode
+from connector.core.slots.assignment import Claim, assign, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -199,7 +199,7 @@ class _Listener(ConsumerRebalanceListener):
 
 
 class _Assignor:
-    """Puts claims into the members' user data, and settles them by `core/slot_assignment.py`; aiokafka asks for these four."""
+    """Puts claims into the members' user data, and settles them by `core/slots/assignment.py`; aiokafka asks for these four."""
 
     name = "kis-bond-slots"
     version = 0

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from connector.app import connector as app
 from connector.app.clock import now
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from connector.core.topic_plan import FoundTopic
 from connector.errors import CredentialsRefused, NotInTime
 from connector.settings import load

@@ -10,11 +10,11 @@ import pytest
 from connector.app.plan import Plan
 from connector.app.slots import Slots
 from connector.core import status
-from connector.core.isin import with_check_digit
-from connector.core.session import SlotView
-from connector.core.subscription import Lists
+from connector.core.bonds.isin import with_check_digit
+from connector.core.kis.session import SlotView
+from connector.core.lists.subscription import Lists
 from connector.settings import load
-from connector.shell.compacted_topic import TopicRecord
+from connector.shell.kafka.compacted_topic import TopicRecord
 from tests.app.arrival import assert_all_arrived
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
 A, B, C = ISINS[:3]

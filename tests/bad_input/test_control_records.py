@@ -6,11 +6,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from connector.core import isin, status, subscription
-from connector.core.placement import placement
-from connector.core.session import SlotView
+from connector.core import status
+from connector.core.bonds import isin
+from connector.core.kis.session import SlotView
+from connector.core.lists import subscription
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from connector.core.slots.placement import placement
 from connector.core.status import Situation
-from connector.core.subscription import ControlRecord, Lists, Position
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/status_record.schema.json").read_text())
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(60)]

@@ -3,13 +3,13 @@
 import pytest
 from structlog.testing import capture_logs
 
-from connector.core.approval import Granted, Refused, Unavailable, read_answer
+from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer
 from connector.errors import ConfigurationError
 from connector.settings import load
-from connector.shell.approval import ApprovalService
-from connector.shell.credentials import AppKey, Credentials, require_credentials
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import AppKey, Credentials, require_credentials
 from simulator import Simulator
-from tests.shell.kis_feed.bench import A, Bench, until
+from tests.shell.kis.bench import A, Bench, until
 
 MISSING = object()
 CONTENTS = {

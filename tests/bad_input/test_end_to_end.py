@@ -6,12 +6,12 @@ import json
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery
 from connector.shell.journal import Journal
-from connector.shell.kis_feed.socket import MAX_FRAME_BYTES
+from connector.shell.kis.socket import MAX_FRAME_BYTES
 from simulator import Simulator
 from tests.bad_input.inputs import ACCEPTED, CIPHERS, FIELDS, FRAMES, RECORD, frame, record
 from tests.bad_input.test_frames import SCHEMA
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
-from tests.shell.kis_feed.bench import A, Bench, until
+from tests.shell.kis.bench import A, Bench, until
 
 # The simulator's session has keys of its own, so that nothing the tables sealed can be opened.
 SEALED = {name: "DECRYPT_FAILED" if bad.reason == "FRAME_ARITY" else bad.reason for name, bad in CIPHERS.items()}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from connector.core.avro import BadTick, Tick, TickEncoder
-from connector.core.dead_letter import of_record
-from connector.core.frame import split
+from connector.core.ticks.avro import BadTick, Tick, TickEncoder
+from connector.core.ticks.dead_letter import of_record
+from connector.core.ticks.frame import split
 from tests.bad_input.inputs import FIELDS, ISIN, NAMES, RECORD, frame, record
 from tests.bad_input.test_frames import RECEIVED_NS, SCHEMA, received
 

@@ -19,7 +19,7 @@ REQUESTS = {
     "encoded path of parents": b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
     "path of 100 kilobytes": b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
     "query of 100 kilobytes": b"GET /status?%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
-    "file beside the page's": b"GET /page.js/../../page_files.py HTTP/1.1\r\nHost: a\r\n\r\n",
+    "file beside the page's": b"GET /page.js/../../packaged_files.py HTTP/1.1\r\nHost: a\r\n\r\n",
     "header of 100 kilobytes": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
     "NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
     "line break in a header": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX\r\n: y\r\n\r\n",

@@ -13,7 +13,7 @@ from tests.bad_input.inputs import RECORD
 from tests.bad_input.test_frames import SCHEMA
 from tests.shell.delivery.fake_kafka import TICKS, Brokers
 from tests.shell.delivery.frames import MemoryJournal, frame
-from tests.shell.kis_feed.bench import until
+from tests.shell.kis.bench import until
 
 SUBJECT = "bond.ticks-value"
 HTML = "<html><body>canary</body></html>"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from connector.core.reply import Ping, Reply, parse
-from connector.core.session import Close, ReissueKey, Send, Strange
-from tests.core.kis_model import LIMIT, A, B, C, World, reply
+from connector.core.kis.reply import Ping, Reply, parse
+from connector.core.kis.session import Close, ReissueKey, Send, Strange
+from tests.core.kis.kis_model import LIMIT, A, B, C, World, reply
 
 SUCCESS = '{"rt_cd":"0","msg_cd":"OPSP0000","msg1":"SUBSCRIBE SUCCESS"}'
 

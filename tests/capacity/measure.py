@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from simulator import Simulator
 from tests.deployment import Deployment
 

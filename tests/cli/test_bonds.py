@@ -226,7 +226,7 @@ def test_search_before_any_update(cli, kept):
 
 def test_a_user_without_a_home(cli, monkeypatch, source):
     """Without a home update asks for a place, takes one, and known bonds are none."""
-    monkeypatch.setattr(bonds.bond_cache, "default_path", lambda: None)
+    monkeypatch.setattr(bonds.cache, "default_path", lambda: None)
     refused = cli("bonds", "update", "--from", str(source / "bond_code.mst"))
     assert refused.exit_code == 2
     assert "no home folder" in refused.stderr

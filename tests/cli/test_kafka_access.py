@@ -10,8 +10,8 @@ from connector.cli import kafka_access
 from connector.cli.kafka_access import Replica, reason
 from connector.errors import ConfigurationError, NotInTime
 from connector.settings import load
-from connector.shell import kafka_client
-from connector.shell.compacted_topic import TopicRecord
+from connector.shell.kafka import clients
+from connector.shell.kafka.compacted_topic import TopicRecord
 from tests.kafka.reader import create_topics, read_all
 
 
@@ -81,7 +81,7 @@ async def test_a_later_batch_that_is_refused(kafka, topic_names):
 
 async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
     """It may have been written, which is said; here it was, and the answer is lost."""
-    make_producer = kafka_client.make_producer
+    make_producer = clients.make_producer
 
     def deaf(*arguments):
         producer = make_producer(*arguments)
@@ -94,7 +94,7 @@ async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
         producer.send_batch = lost
         return producer
 
-    monkeypatch.setattr(kafka_client, "make_producer", deaf)
+    monkeypatch.setattr(clients, "make_producer", deaf)
     monkeypatch.setattr(kafka_access, "PATIENCE_SECONDS", 2.0)
     settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")

@@ -9,8 +9,8 @@ import fastavro
 import pytest
 
 from connector.cli.tail import Line, as_json
-from connector.core.avro import TickSchema
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema
+from connector.packaged_files import bond_tick
 from tests.kafka.reader import create_topics
 
 A, B = "KR103502GA34", "KR103502GD31"

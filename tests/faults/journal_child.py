@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from connector.core.frame import Received
+from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, journal
 

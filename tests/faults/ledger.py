@@ -8,8 +8,8 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.core.avro import TickSchema, decode
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode
+from connector.packaged_files import bond_tick
 from simulator.sent_log import Sent
 from tests.kafka.reader import Record
 

@@ -16,9 +16,9 @@ from typing import Any
 from confluent_kafka import KafkaException
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.core.avro import decode
-from connector.core.isin import with_check_digit
-from connector.core.partition import partition
+from connector.core.bonds.isin import with_check_digit
+from connector.core.ticks.avro import decode
+from connector.core.ticks.partition import partition
 from simulator import Simulator
 from tests.conftest import TopicNames
 from tests.deployment import Deployment

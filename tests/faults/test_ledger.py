@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from connector.core.avro import TickEncoder
-from connector.core.frame import WireRecord
+from connector.core.ticks.avro import TickEncoder
+from connector.core.ticks.frame import WireRecord
 from simulator.sent_log import Sent, SentRecord
 from tests.faults.ledger import SCHEMA, Watched, balance, broken_laws
 from tests.kafka.reader import Record

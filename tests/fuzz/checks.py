@@ -12,17 +12,20 @@ import jsonschema
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from connector.core import control_record, dead_letter, reply, status, subscription
-from connector.core.avro import BadTick, TickEncoder, TickSchema, decode
-from connector.core.control_record import Refusal, Wish
-from connector.core.frame import BadFrame, CipherKey, Received, WireRecord, split
-from connector.core.governor import Governor, Waits
-from connector.core.isin import has_shape
-from connector.core.registration import Pace
-from connector.core.reply import Ping, Reply, Unreadable
-from connector.core.session import Close, Refused, ReissueKey, Send, Session, Strange
-from connector.core.subscription import ControlRecord, Lists, Position
-from connector.schema_files import bond_tick
+from connector.core import status
+from connector.core.bonds.isin import has_shape
+from connector.core.kis import reply
+from connector.core.kis.governor import Governor, Waits
+from connector.core.kis.registration import Pace
+from connector.core.kis.reply import Ping, Reply, Unreadable
+from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
+from connector.core.lists import control_record, subscription
+from connector.core.lists.control_record import Refusal, Wish
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from connector.core.ticks import dead_letter
+from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema, decode
+from connector.core.ticks.frame import BadFrame, CipherKey, Received, WireRecord, split
+from connector.packaged_files import bond_tick
 from tests.fuzz import second_opinion
 
 ROOT = Path(__file__).parents[2]

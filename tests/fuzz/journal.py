@@ -11,7 +11,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from connector.core.frame import Received
+from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from connector.core.avro import decode
+from connector.core.ticks.avro import decode
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, delivery, lane
 from connector.shell.delivery.refusals import InvalidRecordError

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.frame import BadFrame, split
+from connector.core.ticks.frame import BadFrame, split
 from tests.fuzz import checks
 from tests.fuzz.grammar import good_frames, good_records, mutated
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from connector.core.avro import TickSchema, decode
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode
+from connector.packaged_files import bond_tick
 from tests.conftest import started
 from tests.image.engine import ROOT, run
 from tests.image.test_image import answer, wait_for

@@ -12,8 +12,8 @@ import warnings
 import pytest
 
 from connector import __version__
-from connector.core.avro import TickSchema, decode
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode
+from connector.packaged_files import bond_tick
 from tests.bond_rows import sample
 from tests.image.conftest import CANARY, REVISION, figures
 from tests.kafka.process import free_ports

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from connector.metrics import CATALOGUE, Definition
+from connector.app.metrics import CATALOGUE, Definition
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
 HEAD = """# Metrics

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from simulator import Simulator
 from simulator.embedded_kafka import EmbeddedKafka
 from tests.deployment import Deployment

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from connector.core.avro import TickSchema, decode
-from connector.core.isin import with_check_digit
-from connector.schema_files import bond_tick
+from connector.core.bonds.isin import with_check_digit
+from connector.core.ticks.avro import TickSchema, decode
+from connector.packaged_files import bond_tick
 from simulator import Simulator
 from tests.conftest import TopicNames
 from tests.deployment import Deployment

@@ -5,12 +5,12 @@ import ssl
 import pytest
 from websockets.asyncio.server import serve
 
-from connector.shell.credentials import AppKey
-from connector.shell.kis_feed.socket import open_socket
+from connector.shell.kis.credentials import AppKey
+from connector.shell.kis.socket import open_socket
 from simulator import Simulator
 from simulator.connection import Connection
 from tests.security.certificates import Authority
-from tests.shell.kis_feed.bench import A, B, Bench, until
+from tests.shell.kis.bench import A, B, Bench, until
 
 
 async def opened(certificate, host="127.0.0.1", *, newest=None):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from connector.cli import app
 from connector.settings import load
-from connector.shell import kafka_client
+from connector.shell.kafka import clients
 from connector.shell.slot_group import SlotGroup
 from simulator import Simulator
 from tests.conftest import started
@@ -66,12 +66,12 @@ def settings(broker, listener, host="127.0.0.1", **changes):
 
 async def send(kafka, topic):
     """Send one record with the connector's own producer."""
-    producer = kafka_client.make_producer(kafka, "test")
-    await kafka_client.start(producer)
+    producer = clients.make_producer(kafka, "test")
+    await clients.start(producer)
     try:
         await producer.send_and_wait(topic, b"tick", partition=0)
     finally:
-        await kafka_client.abandon(producer)
+        await clients.abandon(producer)
 
 
 WAYS = [("TLS", {}), ("MTLS", {}), *(("LOGIN", {"SASL_MECHANISM": name}) for name in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))]
@@ -109,7 +109,7 @@ async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fi
 
 async def test_tls_is_1_2_at_least(broker):
     """Older versions are not offered."""
-    assert kafka_client.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert clients.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names, tmp_path):
@@ -171,7 +171,7 @@ async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, 
         topic_names.slots,
         group_id,
         6.0,
-        lambda: kafka_client.client_arguments(kafka, "test"),
+        lambda: clients.client_arguments(kafka, "test"),
         claim=lambda: (frozenset(), frozenset()),
         on_assigned=assignments.append,
         on_heard=lambda: None,

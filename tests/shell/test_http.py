@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from connector.errors import ConfigurationError
-from connector.page_files import page_file
+from connector.packaged_files import page_file
 from connector.settings import HttpSettings
 from connector.shell.http import HttpServer
 

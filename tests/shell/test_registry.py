@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 
 from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean
-from connector.schema_files import bond_tick
+from connector.packaged_files import bond_tick
 from connector.settings import RegistrySettings
 from connector.shell import registry
 from connector.shell.registry import RegistryFailed, register, schema_id

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from connector.cli import kafka_access
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from connector.core.topic_plan import Sizes, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError, NotInTime
 from connector.settings import TopicSettings
-from connector.shell.topic_admin import TopicAdmin
+from connector.shell.kafka.admin import TopicAdmin
 from simulator.embedded_kafka import EmbeddedKafka
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
 
-from connector.core.avro import decode
+from connector.core.ticks.avro import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.core.avro import TickSchema
+    from connector.core.ticks.avro import TickSchema
     from connector.settings import KafkaSettings
 
 POLL_SECONDS = 0.1

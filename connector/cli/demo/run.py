@@ -16,8 +16,8 @@ from connector.cli.demo import hints, kafka
 from connector.cli.demo.pipeline import running
 from connector.cli.demo.reader import Reader
 from connector.cli.demo.screen import screen_for
-from connector.core.avro import TickSchema
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema
+from connector.packaged_files import bond_tick
 from simulator import Simulator
 
 if TYPE_CHECKING:

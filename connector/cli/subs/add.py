@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists, master
-from connector.cli.subs.active import Goal, Wait, Waited, unreported, until
+from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
-from connector.core import list_edit
+from connector.cli.subs.waiting import Goal, Wait, Waited, unreported, until
+from connector.core.lists import edits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def add(
     config: Config = None,
 ) -> None:
     """Ask for bonds."""
-    wanted = list_edit.check(isins)
+    wanted = edits.check(isins)
     asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
 
 
@@ -42,14 +42,14 @@ async def _add(settings: Settings, isins: Sequence[str], name: str | None, wait:
     warnings = master.warn(isins)
     idle: list[str] = []
     if name is None:
-        records = list_edit.added(isins, None, None, lists.request())
+        records = edits.added(isins, None, None, topics.request())
     else:
-        topics = await lists.read(settings)
-        standing = topics.standing()
-        records = list_edit.added(isins, name, topics.values.get(name), lists.request(standing.entries.get(name)))
-        lists.refuse_if_held_back(standing, records, "Write the whole list: kis-bond subs apply, with --confirm where bonds are to go.")
-        idle = [each for each in isins if each not in list_edit.after(standing, records).wanted_by]
-    offset = await lists.write(settings, records)
+        found = await topics.read(settings)
+        standing = found.standing()
+        records = edits.added(isins, name, found.values.get(name), topics.request(standing.entries.get(name)))
+        topics.refuse_if_held_back(standing, records, "Write the whole list: kis-bond subs apply, with --confirm where bonds are to go.")
+        idle = [each for each in isins if each not in edits.after(standing, records).wanted_by]
+    offset = await topics.write(settings, records)
     if not as_json:
         typer.echo(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
     waited = None

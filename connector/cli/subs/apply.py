@@ -11,17 +11,17 @@ import typer
 
 from connector import strict_yaml
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists, master
-from connector.cli.subs.active import Goal, Wait, taken_up, until
+from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
-from connector.core import list_file
+from connector.cli.subs.waiting import Goal, Wait, taken_up, until
+from connector.core.lists import apply_file
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.core.control_record import Wish
-    from connector.core.list_file import Change
+    from connector.core.lists.apply_file import Change
+    from connector.core.lists.control_record import Wish
     from connector.core.status import Record
     from connector.settings import Settings
 
@@ -54,7 +54,7 @@ def apply(
     document, problems = strict_yaml.read(file, "the file of lists", "correct -f")
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
-    wanted = _chosen(list_file.parse(document), name, prune=prune)
+    wanted = _chosen(apply_file.parse(document), name, prune=prune)
     settings = load_settings(context, config)
     asyncio.run(_apply(settings, wanted, wait, prune=prune, confirm=confirm, dry_run=dry_run, as_json=as_json))
 
@@ -73,15 +73,15 @@ async def _apply(
     settings: Settings, wanted: dict[str, Wish], wait: float | None, *, prune: bool, confirm: bool, dry_run: bool, as_json: bool
 ) -> None:
     warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
-    topics = await lists.read(settings)
-    standing = topics.standing()
-    changes = list_file.compare(wanted, standing, prune=prune)
-    records = list_file.records(changes, lists.request(), confirm=confirm)
+    found = await topics.read(settings)
+    standing = found.standing()
+    changes = apply_file.compare(wanted, standing, prune=prune)
+    records = apply_file.records(changes, topics.request(), confirm=confirm)
     if not as_json:
         for line in described(changes):
             typer.echo(line)
-    lists.refuse_if_held_back(standing, records)
-    offset = await lists.write(settings, records) if records and not dry_run else -1
+    topics.refuse_if_held_back(standing, records)
+    offset = await topics.write(settings, records) if records and not dry_run else -1
     written = [] if dry_run else list(dict.fromkeys(name for name, _ in records))
     if not as_json:
         typer.echo(said(written, dry_run=dry_run))
@@ -89,7 +89,7 @@ async def _apply(
     if wait is not None and not dry_run:
         # What was not written has to be confirmed as of the record there is.
         offsets = {name: entry.control.offset for name, entry in standing.entries.items() if name in wanted}
-        goal = _goal(changes, wanted, offsets | dict.fromkeys(written, offset), topics.status)
+        goal = _goal(changes, wanted, offsets | dict.fromkeys(written, offset), found.status)
         waited = await until(settings, goal, wait)
         if goal.active and not as_json:
             confirmed = sum(row.state == "ACTIVE" and row.instrument in goal.active for row in waited.rows)
@@ -109,7 +109,7 @@ async def _apply(
 def _goal(changes: Sequence[Change], wanted: Mapping[str, Wish], offsets: Mapping[str, int], status: Mapping[str, Record]) -> Goal:
     active: dict[str, int] = {}
     for name, wish in wanted.items():
-        active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in list_file.active(wish)}
+        active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in apply_file.active(wish)}
     released: dict[str, list[str]] = {}
     for change in changes:
         for isin in change.lost:
@@ -118,7 +118,7 @@ def _goal(changes: Sequence[Change], wanted: Mapping[str, Wish], offsets: Mappin
         offsets,
         active,
         released,
-        reported=[name for name, wish in wanted.items() if not list_file.active(wish)],
+        reported=[name for name, wish in wanted.items() if not apply_file.active(wish)],
         removed={change.name: f"list/{change.name}" in status for change in changes if change.after is None},
     )
 

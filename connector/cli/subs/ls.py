@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists, master
-from connector.cli.subs.active import Goal, Wait, until
+from connector.cli.subs import master, topics
+from connector.cli.subs.waiting import Goal, Wait, until
 from connector.cli.table import print_table
-from connector.core import status_view, subscription
+from connector.core.lists import subscription
+from connector.core.status.rows import Row, refused_lists, to_rows
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def ls(
 
 
 async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_json: bool) -> None:
-    topics = await lists.read(settings)
-    standing = topics.standing()
+    found = await topics.read(settings)
+    standing = found.standing()
     if name is not None and name not in standing.entries:
         raise RequestMalformed(f"There is no list {name}.")
     waited = None
@@ -47,15 +48,15 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
         asked = {bond.isin: bond.control.offset for bond in subscription.desired(standing) if name is None or name in bond.lists}
         offsets = {key: entry.control.offset for key, entry in standing.entries.items() if name in {None, key}}
         waited = await until(settings, Goal(offsets, active=asked), wait)
-        topics = await lists.read(settings)
-    _print(topics, name, as_json=as_json, told=waited.ended if waited else ())
+        found = await topics.read(settings)
+    _print(found, name, as_json=as_json, told=waited.ended if waited else ())
     if waited is not None and wait is not None:
         waited.require("ACTIVE", wait)
 
 
-def _print(topics: lists.Topics, name: str | None, *, as_json: bool, told: Collection[str]) -> None:
-    rows = [row for row in status_view.rows(topics.status, topics.values, datetime.now(UTC)) if name is None or name in row.lists]
-    refused = {key: reason for key, reason in status_view.refused_lists(topics.status).items() if name in (None, key)}
+def _print(found: topics.Topics, name: str | None, *, as_json: bool, told: Collection[str]) -> None:
+    rows = [row for row in to_rows(found.status, found.values, datetime.now(UTC)) if name is None or name in row.lists]
+    refused = {key: reason for key, reason in refused_lists(found.status).items() if name in (None, key)}
     if as_json:
         known = master.names()
         instruments = [as_object(row) | {"name": known.get(row.instrument)} for row in rows]
@@ -67,14 +68,14 @@ def _print(topics: lists.Topics, name: str | None, *, as_json: bool, told: Colle
             typer.echo(line, err=True)
 
 
-def as_object(row: status_view.Row) -> dict[str, object]:
+def as_object(row: Row) -> dict[str, object]:
     """Return a row as JSON shows it."""
     shown = dataclasses.asdict(row)
     del shown["offset"]
     return shown
 
 
-def show(rows: Iterable[status_view.Row], names: Mapping[str, str]) -> None:
+def show(rows: Iterable[Row], names: Mapping[str, str]) -> None:
     """Print rows as a table, with the bonds' names where any is known by ISIN."""
     headings = ("instrument", *(["name"] if names else []), "state", "slot", "since", "lists", "why")
     print_table(

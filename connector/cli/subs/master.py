@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from connector.cli.bonds import known_bonds, today
-from connector.core import bond_master
+from connector.core.bonds import master
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ def names() -> dict[str, str]:
 
 def warn(isins: Iterable[str]) -> dict[str, str]:
     """Say on stderr which bonds the master does not know or calls matured, and return that by ISIN."""
-    found = bond_master.warnings(known_bonds(), isins, today())
+    found = master.warnings(known_bonds(), isins, today())
     for warning in found.values():
         typer.echo(f"Warning: {warning}", err=True)
     return found

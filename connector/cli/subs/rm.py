@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists
-from connector.cli.subs.active import Goal, taken_up, until
-from connector.core import list_edit
+from connector.cli.subs import topics
+from connector.cli.subs.waiting import Goal, taken_up, until
+from connector.core.lists import edits
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.core.subscription import Lists
+    from connector.core.lists.subscription import Lists
     from connector.settings import Settings
 
 EXAMPLES = "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502GA34 --list desk | kis-bond subs rm --list desk --confirm"
@@ -38,18 +38,18 @@ def rm(
     """Withdraw bonds, or a whole list."""
     if not isins and name is None:
         raise RequestMalformed("Name at least one ISIN, or a list with --list.")
-    wanted = list_edit.check(isins or [])
+    wanted = edits.check(isins or [])
     asyncio.run(_remove(load_settings(context, config), wanted, name, wait, confirm=confirm, as_json=as_json))
 
 
 async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, confirm: bool, as_json: bool) -> None:
-    topics = await lists.read(settings)
-    standing = topics.standing()
-    records = _records(topics.values, standing, isins, name, confirm=confirm)
-    lists.refuse_if_held_back(standing, records)
-    offset = await lists.write(settings, records)
-    after = {key: value for key, value in (topics.values | dict(records)).items() if value is not None}
-    wanted_by = {each: list_edit.wanting(each, after) for each in isins}
+    found = await topics.read(settings)
+    standing = found.standing()
+    records = _records(found.values, standing, isins, name, confirm=confirm)
+    topics.refuse_if_held_back(standing, records)
+    offset = await topics.write(settings, records)
+    after = {key: value for key, value in (found.values | dict(records)).items() if value is not None}
+    wanted_by = {each: edits.wanting(each, after) for each in isins}
     if as_json:
         typer.echo(json.dumps({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False))
     else:
@@ -62,7 +62,7 @@ async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wa
             dict.fromkeys(written, offset),
             released=dict.fromkeys(going, written),
             reported=[key for key, value in written.items() if value is not None],
-            removed={key: f"list/{key}" in topics.status for key, value in written.items() if value is None},
+            removed={key: f"list/{key}" in found.status for key, value in written.items() if value is None},
         )
         waited = await until(settings, goal, wait)
         waited.require("released", wait)
@@ -83,16 +83,16 @@ def _bonds(standing: Lists, name: str) -> tuple[str, ...]:
     return () if content is None else content.wish.instruments
 
 
-def _records(control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool) -> list_edit.Records:
+def _records(control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool) -> edits.Records:
     if name is None:
-        return list_edit.removed(isins, control, confirm=confirm)
+        return edits.removed(isins, control, confirm=confirm)
     if isins:
-        return list_edit.removed_from(name, isins, control.get(name), lists.request(standing.entries.get(name)), confirm=confirm)
+        return edits.removed_from(name, isins, control.get(name), topics.request(standing.entries.get(name)), confirm=confirm)
     if name in control:
-        return list_edit.tombstone(name, confirm=confirm)
+        return edits.tombstone(name, confirm=confirm)
     if name not in standing.entries:
         raise RequestMalformed(f"There is no list {name}. Nothing was written.")
     # The topic holds no record of it, but the connector held its removal back.
     if not confirm:
         raise RequestMalformed(f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass.")
-    return list_edit.tombstone(name, confirm=True)
+    return edits.tombstone(name, confirm=True)

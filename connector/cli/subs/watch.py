@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.subs import lists
+from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
-from connector.core import status_view
+from connector.core.status.rows import refused_lists, to_rows
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connector.core.status_view import Row
+    from connector.core.status.rows import Row
     from connector.settings import Settings
 
 EXAMPLES = "Examples: kis-bond subs watch | kis-bond subs watch --list desk --json"
@@ -47,19 +47,19 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         kafka_access.following(settings, settings.topics.control) as control,
         kafka_access.following(settings, settings.topics.status) as status,
     ):
-        standing = lists.Topics(control.records, lists.statuses(status.records)).standing()
+        standing = topics.Topics(control.records, topics.statuses(status.records)).standing()
         if name is not None and name not in standing.entries:
             raise RequestMalformed(f"There is no list {name}.")
         while True:
             control.changed.clear()
             status.changed.clear()
             now = datetime.now(UTC)
-            found = lists.statuses(status.records)
-            everything = {row.instrument: row for row in status_view.rows(found, lists.values(control.records), now)}
+            found = topics.statuses(status.records)
+            everything = {row.instrument: row for row in to_rows(found, topics.values(control.records), now)}
             rows = {isin: row for isin, row in everything.items() if name is None or name in row.lists}
             for line in changes(shown, rows, everything, now, as_json=as_json):
                 typer.echo(line)
-            present = {key: reason for key, reason in status_view.refused_lists(found).items() if name in (None, key)}
+            present = {key: reason for key, reason in refused_lists(found).items() if name in (None, key)}
             for key, reason in present.items():
                 if refused.get(key) != reason:
                     typer.echo(

@@ -10,12 +10,12 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.core.avro import TickSchema
-from connector.core.frame import CipherKey, Received, WireRecord
+from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.frame import CipherKey, Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.departure import Departure
 from connector.shell.delivery.lane import Batch, Lane, frame_of, position
+from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.producing import produce
 from connector.shell.delivery.sorter import Sorter
 
@@ -117,7 +117,7 @@ class Delivery:
         self._schema = schema
         self._kafka = kafka
         self._framing = framing
-        self._departure = Departure()
+        self._linger = Linger()
         self._sorter: Sorter | None = None
         self._read_through = source.watermark
         self._counted_through = source.watermark
@@ -190,7 +190,7 @@ class Delivery:
         while True:
             try:
                 leaders = await self._leaders()
-                return [Lane(topic, number, self._departure) for topic in topics for number in sorted(leaders[topic])]
+                return [Lane(topic, number, self._linger) for topic in topics for number in sorted(leaders[topic])]
             except (KafkaError, OSError, TimeoutError, ConnectorError) as error:
                 self._wait_for(error)
             await asyncio.sleep(LEADER_SECONDS)

@@ -10,8 +10,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.core.dead_letter import DeadLetter
-from connector.shell.delivery.departure import Departure
+from connector.core.ticks.dead_letter import DeadLetter
+from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import REFUSALS, TOO_LARGE
 
 ACK_SECONDS = 12.0  # a batch not acknowledged by then ends the producer: aiokafka itself would try for ever
@@ -44,7 +44,7 @@ class Lane:
     records from `behind_from` on are read from the journal again.
     """
 
-    def __init__(self, topic: str, partition: int, departure: Departure) -> None:
+    def __init__(self, topic: str, partition: int, linger: Linger) -> None:
         self.topic = topic
         self.partition = partition
         self.acknowledged = 0
@@ -59,7 +59,7 @@ class Lane:
         self.failures = 0
         self.is_suspect = False  # its batches would cost others their producer
         self.retry_at = 0.0
-        self._departure = departure
+        self._linger = linger
         self._hunt: _Hunt | None = None
         self._most_bytes: int | None = None
         self._taken = 0
@@ -163,7 +163,7 @@ class Lane:
         while not self._is_leaving:
             await self._filled.wait()
             if not self._sealed:
-                await self._departure.wait()
+                await self._linger.wait()
             batch = self._in_flight = self._take()
             try:
                 async with asyncio.timeout(ACK_SECONDS):

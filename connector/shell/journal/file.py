@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from connector.core.frame import CipherKey, Received
+from connector.core.ticks.frame import CipherKey, Received
 from connector.errors import JournalUnusable
-from connector.shell.journal import place
+from connector.shell.journal import file_names
 from connector.shell.journal.salvage import Salvage, salvage
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
@@ -105,7 +105,7 @@ class JournalFile:
         """
         lock = _take_lock(path)
         try:
-            place.settle(path)
+            file_names.settle(path)
             return cls(path, lock, _ensure_sound(path))
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
@@ -120,7 +120,7 @@ class JournalFile:
         Its frames go up to `last_seq`, and Kafka has those up to `watermark`. Raises OSError or sqlite3.Error where that fails.
         """
         original = self._predecessors[0].path if self._predecessors else self.path
-        making, fresh = place.partial(original), place.successor(original)
+        making, fresh = file_names.partial(original), file_names.successor(original)
         found = _build(making, self.path, watermark, last_seq)
         making.rename(fresh)
         return type(self)(fresh, self._lock, found, (*self._predecessors, self))
@@ -275,7 +275,7 @@ class JournalFile:
             with contextlib.suppress(sqlite3.Error):
                 file.disconnect()
         if self._predecessors:
-            place.settle(self._predecessors[0].path)
+            file_names.settle(self._predecessors[0].path)
         os.close(self._lock)
 
 
@@ -314,15 +314,15 @@ def _ensure_sound(path: Path) -> Salvage | None:
     if making.exists() and not path.exists():  # it was complete when the corrupt one was set aside
         making.rename(path)
     with contextlib.suppress(FileExistsError):
-        place.create(path)
+        file_names.create(path)
     try:
         _check(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         told = str(error)
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in told and "decode" not in told:  # I/O, locking, space
             raise
-        found = _build(place.partial(path), path, 0, 0)
-        found = found._replace(aside=place.set_aside(path))
+        found = _build(file_names.partial(path), path, 0, 0)
+        found = found._replace(aside=file_names.set_aside(path))
         making.rename(path)
         return found
     return None
@@ -330,7 +330,7 @@ def _ensure_sound(path: Path) -> Salvage | None:
 
 def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
     """Make a journal with what can be read of an old one, and leave it closed."""
-    place.create(making)
+    file_names.create(making)
     _check(making)
     with contextlib.closing(_connect(making)) as new:
         return salvage(old, new, watermark, last_seq)

@@ -13,7 +13,7 @@ from typing import Self
 
 import structlog
 
-from connector.core.frame import CipherKey, Received
+from connector.core.ticks.frame import CipherKey, Received
 from connector.settings import JournalSettings
 from connector.shell.journal.file import Block, JournalFile, KeptKey, is_unfit
 from connector.shell.journal.salvage import Salvage

@@ -11,7 +11,7 @@ from connector import settings as configuration
 from connector.cli.demo import kafka as demo_kafka
 from connector.cli.kafka_access import read
 from connector.cli.topics import look
-from connector.core.isin import is_valid
+from connector.core.bonds.isin import is_valid
 from connector.core.topic_plan import Sizes, plan
 from connector.errors import ConfigurationError
 from connector.settings import TopicSettings

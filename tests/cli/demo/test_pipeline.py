@@ -8,8 +8,8 @@ from connector import settings as configuration
 from connector.cli.demo import kafka as demo_kafka
 from connector.cli.demo.pipeline import running
 from connector.cli.demo.reader import Reader
-from connector.core.avro import TickSchema
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema
+from connector.packaged_files import bond_tick
 from simulator import Simulator
 
 

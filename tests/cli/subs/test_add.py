@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from tests.cli.subs.status_records import active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"

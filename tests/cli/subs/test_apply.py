@@ -7,9 +7,9 @@ import time
 import pytest
 
 from connector.cli.subs.apply import described, said
-from connector.core.isin import with_check_digit
-from connector.core.list_file import compare, parse
-from connector.core.subscription import Lists
+from connector.core.bonds.isin import with_check_digit
+from connector.core.lists.apply_file import compare, parse
+from connector.core.lists.subscription import Lists
 from tests.cli.subs.status_records import accepted, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"

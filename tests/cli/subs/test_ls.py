@@ -3,7 +3,7 @@
 import json
 
 from connector.cli.subs.ls import show
-from connector.core.status_view import Row
+from connector.core.status.rows import Row
 from tests.cli.subs.status_records import SINCE, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"

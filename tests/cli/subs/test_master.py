@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from connector.cli.subs import master
-from connector.core.bond_master import Bond
+from connector.core.bonds.master import Bond
 
 A, B, C = "KR103502GA34", "KR103502GD31", "KR6000011D10"
 

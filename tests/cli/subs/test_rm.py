@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
 from tests.cli.subs.status_records import refused
 
 A, B = "KR103502GA34", "KR103502GD31"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from connector.cli.subs.watch import changes
-from connector.core.status_view import Row
+from connector.core.status.rows import Row
 from tests.cli.subs.status_records import active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from connector.core.frame import Received
-from connector.core.isin import with_check_digit
+from connector.core.bonds.isin import with_check_digit
+from connector.core.ticks.frame import Received
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(8)]

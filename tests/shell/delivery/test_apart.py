@@ -7,9 +7,9 @@ from collections import defaultdict
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, UnknownProducerId
 
-from connector.core.avro import TickSchema, decode
-from connector.core.partition import partition
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode
+from connector.core.ticks.partition import partition
+from connector.packaged_files import bond_tick
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, delivery, lane
 from connector.shell.delivery.lane import position

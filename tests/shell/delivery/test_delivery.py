@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
-from connector.core.avro import TickSchema, decode, registry_prefix
-from connector.core.partition import partition
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema, decode, registry_prefix
+from connector.core.ticks.partition import partition
+from connector.packaged_files import bond_tick
 from connector.settings import JournalSettings, load
-from connector.shell import kafka_client
 from connector.shell.delivery import Delivery, Kafka
 from connector.shell.delivery.sorter import Sorter
 from connector.shell.journal import Journal
+from connector.shell.kafka import clients
 from tests.kafka.reader import create_topics, read_all
 from tests.shell.delivery.frames import ISINS, frame, record
 
@@ -39,10 +39,10 @@ class Rig:
             Kafka(
                 names.ticks,
                 names.dead_letters,
-                lambda: kafka_client.leaders(settings.kafka, "test"),
-                lambda broker: kafka_client.make_producer(settings.kafka, "test", broker),
-                kafka_client.start,
-                kafka_client.abandon,
+                lambda: clients.leaders(settings.kafka, "test"),
+                lambda broker: clients.make_producer(settings.kafka, "test", broker),
+                clients.start,
+                clients.abandon,
             ),
             prefix,
         )
@@ -186,7 +186,7 @@ async def test_a_record_too_large_for_the_topic_becomes_a_dead_letter(start):
 
 async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start, monkeypatch):
     """Without its topics delivery waits and says what to do; once they exist everything arrives."""
-    monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1000)
+    monkeypatch.setattr(clients, "REQUEST_TIMEOUT_MS", 1000)
     rig = await start(topics=False)
     rig.journal.append(frame(record(accumulated=5)))
     async with asyncio.timeout(30):

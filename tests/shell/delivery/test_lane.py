@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from connector.core.dead_letter import DeadLetter
-from connector.shell.delivery.departure import Departure
+from connector.core.ticks.dead_letter import DeadLetter
 from connector.shell.delivery.lane import SEALED_BATCHES, Lane, frame_of, position
+from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import InvalidRecordError
 from tests.shell.delivery.fake_kafka import Builder
 
@@ -34,7 +34,7 @@ class Producer:
 @pytest.fixture
 async def lane():
     """Return an open lane over a producer, its acknowledged batches, and its task."""
-    one = Lane("ticks", 3, Departure())
+    one = Lane("ticks", 3, Linger())
     one.producer, one.seen = Producer(), []
     run(one)
     yield one
@@ -163,7 +163,7 @@ async def test_a_lane_that_leaves_takes_no_further_batch(lane):
 
 def test_failures_wait_longer_each_time():
     """The pause before the next producer grows up to a bound, and an unanswered batch is said in words."""
-    lane = Lane("ticks", 0, Departure())
+    lane = Lane("ticks", 0, Linger())
     pauses = []
     for _ in range(7):
         lane.failed(TimeoutError(), 100.0, is_alone=True)

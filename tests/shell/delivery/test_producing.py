@@ -4,8 +4,8 @@ import asyncio
 
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from connector.shell.delivery.departure import Departure
 from connector.shell.delivery.lane import Lane, position
+from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.producing import produce
 from tests.shell.delivery.fake_kafka import TICKS, Brokers
 
@@ -14,7 +14,7 @@ async def lanes_over(brokers, count=2):
     """Return open lanes and the producer they are open for."""
     producer = brokers.producer("broker-0")
     await brokers.start(producer)
-    lanes = [Lane(TICKS, number, Departure()) for number in range(count)]
+    lanes = [Lane(TICKS, number, Linger()) for number in range(count)]
     for lane in lanes:
         lane.open(producer)
     return lanes, producer

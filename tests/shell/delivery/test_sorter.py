@@ -2,13 +2,13 @@
 
 import pytest
 
-from connector.core.avro import TickSchema
-from connector.core.frame import CipherKey
-from connector.core.partition import partition
-from connector.schema_files import bond_tick
+from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.frame import CipherKey
+from connector.core.ticks.partition import partition
+from connector.packaged_files import bond_tick
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.departure import Departure
 from connector.shell.delivery.lane import Lane, position
+from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.sorter import Sorter
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Builder
 from tests.shell.delivery.frames import ISINS, frame, record
@@ -20,7 +20,7 @@ class Sink(Lane):
     """An open lane that only collects."""
 
     def __init__(self, topic, number):
-        super().__init__(topic, number, Departure())
+        super().__init__(topic, number, Linger())
         self._create = lambda: Builder(10**6)
         self.is_open = True
 

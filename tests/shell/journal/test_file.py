@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.core.frame import CipherKey, Received
+from connector.core.ticks.frame import CipherKey, Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import JournalFile
 from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey, _connect
@@ -196,7 +196,8 @@ def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
 def test_a_kill_loses_nothing_that_was_committed(path):
     """A process killed while it commits leaves every frame whose commit had returned."""
     script = (
-        "import sys; from pathlib import Path; from connector.core.frame import Received; from connector.shell.journal import JournalFile\n"
+        "import sys; from pathlib import Path\n"
+        "from connector.core.ticks.frame import Received; from connector.shell.journal import JournalFile\n"
         "file = JournalFile.open(Path(sys.argv[1]))\n"
         "for seq in range(1, 10**6):\n"
         "    file.insert(seq, [Received(seq, 0, 1, False, b'x' * 100)], (), {}); print(seq, flush=True)\n"
@@ -250,7 +251,7 @@ def test_a_kill_with_a_successor_loses_nothing(path):
     script = """
 import os, sys
 from pathlib import Path
-from connector.core.frame import Received
+from connector.core.ticks.frame import Received
 from connector.shell.journal import JournalFile
 file = JournalFile.open(Path(sys.argv[1]))
 file.insert(1, [Received(1, 0, 7, False, b"one")], (), {})

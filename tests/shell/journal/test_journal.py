@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from connector.core.frame import CipherKey, Received
+from connector.core.ticks.frame import CipherKey, Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, journal
 

@@ -1,0 +1,1 @@
+"""Bond codes and the bond master file."""

@@ -1,0 +1,1 @@
+"""What KIS says on a session, and what we ask of it."""

@@ -1,0 +1,77 @@
+"""What each KIS code asks us to do: the one table of OPSP codes.
+
+Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md, with the practice of public clients where these
+are silent. A code that is not listed and comes as an error refuses the bond until the next session: registering again and again is an
+abuse that KIS blocks.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from connector.core.kis.reply import Reply
+
+
+class Reaction(Enum):
+    """What a reply calls for."""
+
+    REGISTERED = "held by KIS"
+    RELEASED = "not held by KIS"
+    RETRY = "ask again, later and later"
+    FULL = "this session holds no more; the bond waits"
+    REFUSE = "not this bond, until the next session or a new control record"
+    REISSUE = "a new approval key, then ask again"
+    IN_USE = "another session holds the app key: close, wait long"
+
+
+REACTIONS: Final[dict[str, Reaction]] = {
+    "OPSP0000": Reaction.REGISTERED,  # SUBSCRIBE SUCCESS
+    "OPSP0001": Reaction.RELEASED,  # UNSUBSCRIBE SUCCESS
+    "OPSP0002": Reaction.REGISTERED,  # ALREADY IN SUBSCRIBE
+    "OPSP0003": Reaction.RELEASED,  # UNSUBSCRIBE ERROR(not found!)
+    "OPSP0007": Reaction.RETRY,  # SUBSCRIBE INTERNAL ERROR
+    "OPSP0008": Reaction.FULL,  # MAX SUBSCRIBE OVER
+    "OPSP0009": Reaction.RETRY,  # SUBSCRIBE ERROR : mci send failed
+    "OPSP0010": Reaction.REISSUE,  # SUBSCRIBE WARNNING : invalid appkey
+    "OPSP0011": Reaction.REISSUE,  # invalid approval : NOT FOUND
+    "OPSP0017": Reaction.REFUSE,  # ERROR : htsid가잘못되었습니다
+    "OPSP8991": Reaction.REFUSE,  # invalid tr_id
+    "OPSP8992": Reaction.REFUSE,  # invalid tr_key
+    "OPSP8993": Reaction.REFUSE,  # JSON PARSING ERROR : invalid tr_key
+    "OPSP8994": Reaction.REFUSE,  # personalseckey not found
+    "OPSP8995": Reaction.REFUSE,  # appsecret not found
+    "OPSP8996": Reaction.IN_USE,  # ALREADY IN USE appkey
+    "OPSP8997": Reaction.REFUSE,  # invalid tr_type
+    "OPSP8998": Reaction.REFUSE,  # invalid custtype
+    "OPSP8999": Reaction.RETRY,  # resource not available (ALLOC_CALL_PARAM)
+    "OPSP9990": Reaction.REFUSE,  # tr_key not found
+    "OPSP9991": Reaction.REFUSE,  # input not found
+    "OPSP9992": Reaction.REFUSE,  # body not found
+    "OPSP9993": Reaction.RETRY,  # internal error
+    "OPSP9994": Reaction.REISSUE,  # INVALID appkey
+    "OPSP9995": Reaction.RETRY,  # resource not available
+    "OPSP9996": Reaction.REISSUE,  # appkey
+    "OPSP9997": Reaction.REFUSE,  # custtype not found
+    "OPSP9998": Reaction.REFUSE,  # header not found
+    "OPSP9999": Reaction.REFUSE,  # invalid json format
+}
+
+SUCCESS: Final = "0"
+_DONE: Final = (Reaction.REGISTERED, Reaction.RELEASED)
+_DONE_ALREADY: Final = ("OPSP0002", "OPSP0003")
+
+
+def reaction(reply: Reply) -> Reaction:
+    """Return what to do about a reply, rt_cd first.
+
+    Only the four known codes say that KIS holds or does not hold a bond. A success with any other code, and a success code in an error,
+    leave that open: asking again brings OPSP0002 or OPSP0003.
+    """
+    known = REACTIONS.get(reply.msg_cd)
+    if reply.rt_cd == SUCCESS:
+        return known if known in _DONE else Reaction.RETRY
+    if known in _DONE and reply.msg_cd not in _DONE_ALREADY:
+        return Reaction.RETRY
+    return known or Reaction.REFUSE

@@ -1,0 +1,216 @@
+"""Reads the value of one control record, strictly: what it wishes for, or why it is refused as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.core.bonds import isin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_INSTRUMENTS: Final = 10_000
+MAX_NAME_CHARACTERS: Final = 200
+DEFAULT_PRIORITY: Final = 5
+
+_NAMED_MISTAKES = 5
+_SHOWN_CHARACTERS = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC_3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:)([0-9]{2})(\.[0-9]+)?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an accepted value asks for; `instruments` once each in the order given, `requested_at` in microseconds since 1970 UTC."""
+
+    instruments: tuple[str, ...]
+    priority: int
+    paused: bool
+    requested_at: int | None
+    confirm_removal: bool
+    value: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a record was refused as a whole: the fields to blame, what was found and what is expected."""
+
+    reason: str
+
+
+class _RepeatedNameError(ValueError):
+    """A JSON object names a member twice."""
+
+
+def parse(name: str, value: bytes) -> Wish | Refusal:
+    """Read the value of a record of list `name`. Never raises; a tombstone (no value at all) is the caller's business."""
+    if not value:
+        return Refusal("the value has zero length: write a JSON object, or a null value to remove the list")
+    if len(value) > MAX_BYTES:
+        return Refusal(f"the value has {len(value)} bytes: at most {MAX_BYTES} are allowed")
+    try:
+        document = json.loads(value.decode(), object_pairs_hook=_members_once, parse_constant=_no_constant)
+    except RecursionError:
+        return Refusal("the JSON is nested too deeply: a control record is one flat object")
+    except ValueError as error:
+        return Refusal(_json_fault(error))
+    return from_json(name, document)
+
+
+def _json_fault(error: ValueError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return f"the value is not UTF-8 at byte {error.start}"
+        case _RepeatedNameError():
+            return f"{error}: name each field once"
+        case _:
+            return f"the value is not JSON: {error}"
+
+
+def from_json(name: str, document: object) -> Wish | Refusal:
+    """Judge a JSON document as the value of list `name`; every mistake is named, up to five."""
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        return Refusal(f"the list name has {len(name)} characters: 1 to {MAX_NAME_CHARACTERS} are allowed")
+    if not isinstance(document, dict):
+        return Refusal(f"the value is {_kind(document)}: write a JSON object")
+    given = {member: content for member, content in document.items() if content is not None}
+    mistakes = [f"{_shown(member)} is unknown: the fields are {', '.join(_READERS)}" for member in document if member not in _READERS]
+    read: dict[str, Any] = {}
+    for member, content in given.items():
+        if member in _READERS:
+            try:
+                read[member] = _READERS[member](content)
+            except ValueError as error:
+                mistakes.append(str(error))
+    if "instruments" not in given:
+        if isin.is_valid(name):
+            read["instruments"] = (name,)
+        else:
+            mistakes.append("instruments is missing: only a list whose name is a valid ISIN may leave it out")
+    if mistakes:
+        more = len(mistakes) - _NAMED_MISTAKES
+        return Refusal("; ".join(mistakes[:_NAMED_MISTAKES]) + (f"; and {more} more mistakes" if more > 0 else ""))
+    return Wish(
+        instruments=read["instruments"],
+        priority=read.get("priority", DEFAULT_PRIORITY),
+        paused=read.get("paused", False),
+        requested_at=read.get("requested_at"),
+        confirm_removal=read.get("confirm_removal", False),
+        value=document,
+    )
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _RepeatedNameError(f"{_shown(repeated)} stands there twice")
+    return members
+
+
+def _no_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _read_instruments(content: object) -> tuple[str, ...]:
+    if not isinstance(content, list):
+        raise ValueError(f"instruments is {_kind(content)}: write an array of ISINs")
+    if len(content) > MAX_INSTRUMENTS:
+        raise ValueError(f"instruments has {len(content)} entries: at most {MAX_INSTRUMENTS} are allowed")
+    wrong = [f"instruments[{place}] {fault}" for place, item in enumerate(content) if (fault := _isin_fault(item))]
+    if wrong:
+        more = len(wrong) - _NAMED_MISTAKES
+        raise ValueError("; ".join(wrong[:_NAMED_MISTAKES]) + (f"; and {more} more instruments" if more > 0 else ""))
+    return tuple(dict.fromkeys(content))
+
+
+def _isin_fault(item: object) -> str | None:
+    if not isinstance(item, str):
+        return f"is {_kind(item)}: write an ISIN"
+    if not isin.has_shape(item):
+        return f"{_shown(item)} is no ISIN: two capitals, nine capitals or digits, one digit"
+    if not isin.is_valid(item):
+        return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
+    return None
+
+
+def _read_priority(content: object) -> int:
+    if type(content) is not int or not 0 <= content <= 9:
+        raise ValueError(f"priority is {_kind(content)}: write a whole number from 0 to 9")
+    return content
+
+
+def _reader_of_flag(name: str) -> Callable[[object], bool]:
+    def read(content: object) -> bool:
+        if not isinstance(content, bool):
+            raise ValueError(f"{name} is {_kind(content)}: write true or false")
+        return content
+
+    return read
+
+
+def _reader_of_text(name: str) -> Callable[[object], str]:
+    def read(content: object) -> str:
+        if not isinstance(content, str):
+            raise ValueError(f"{name} is {_kind(content)}: write a string")
+        return content
+
+    return read
+
+
+def _read_requested_at(content: object) -> int:
+    """Return microseconds since 1970 UTC; RFC 3339 allows a leap second, which counts as the second before it."""
+    parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
+    if parts is None:
+        raise ValueError(f"requested_at is {_kind(content)}: write RFC 3339 with an offset, such as 2026-01-02T09:00:00+09:00")
+    day, minutes, seconds, fraction, sign, offset_hours, offset_minutes = parts.groups()
+    try:
+        local = datetime.fromisoformat(f"{day}T{minutes}{'59' if seconds == '60' else seconds}")
+    except ValueError:
+        raise ValueError(f"requested_at is {_kind(content)}: there is no such time") from None
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0)) * (-1 if sign == "-" else 1)
+    since_epoch = local.replace(tzinfo=UTC) - _EPOCH - offset
+    return since_epoch // timedelta(microseconds=1) + int((fraction or ".0")[1:7].ljust(6, "0"))
+
+
+_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "instruments": _read_instruments,
+    "priority": _read_priority,
+    "paused": _reader_of_flag("paused"),
+    "requested_by": _reader_of_text("requested_by"),
+    "requested_at": _read_requested_at,
+    "note": _reader_of_text("note"),
+    "confirm_removal": _reader_of_flag("confirm_removal"),
+}
+
+
+def _kind(content: object) -> str:
+    match content:
+        case None:
+            return "null"
+        case bool():
+            return "true" if content else "false"
+        case dict():
+            return "an object"
+        case list():
+            return "an array"
+        case int() if abs(content) >= 10**_SHOWN_CHARACTERS:
+            return "a huge number"
+        case _:
+            return _shown(content)
+
+
+def _shown(content: object) -> str:
+    """Return foreign content cut short, so that a mistake of a megabyte does not make a reason of a megabyte."""
+    text = content if isinstance(content, str) else str(content)
+    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    # JSON escapes can spell lone surrogates, which no UTF-8 topic or log can hold.
+    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() if isinstance(content, str) else cut

@@ -1,0 +1,1 @@
+"""Which replica runs which slot, and which slot carries which bond."""

@@ -1,0 +1,37 @@
+"""The status topic's records, and the rows of `kis-bond subs ls` made from them."""
+
+from connector.core.status.records import (
+    INSTRUMENT,
+    LIST,
+    SLOT,
+    Record,
+    Situation,
+    capacity,
+    decode,
+    encode,
+    is_active,
+    is_ours,
+    owner,
+    places,
+    records,
+    stopped,
+    unconfirmed,
+)
+
+__all__ = [
+    "INSTRUMENT",
+    "LIST",
+    "SLOT",
+    "Record",
+    "Situation",
+    "capacity",
+    "decode",
+    "encode",
+    "is_active",
+    "is_ours",
+    "owner",
+    "places",
+    "records",
+    "stopped",
+    "unconfirmed",
+]

@@ -1,0 +1,5 @@
+"""Logs without secrets: set-up, redaction, and repeats left out."""
+
+from connector.logs.setup import QueuedHandler, clean, configure, hide, hide_issued, lines_left_out, write_to_stdout
+
+__all__ = ["QueuedHandler", "clean", "configure", "hide", "hide_issued", "lines_left_out", "write_to_stdout"]

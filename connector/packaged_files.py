@@ -1,0 +1,26 @@
+"""Finds the files that ship with the package: published schemas and the page that `/` shows."""
+
+from pathlib import Path
+from typing import Final
+
+INDEX: Final = "index.html"
+CONTENT_TYPES: Final = {INDEX: "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+
+_PACKAGE = Path(__file__).parent
+
+
+def schema_text(name: str) -> str:
+    """Return the text of `schemas/<name>`. Raises FileNotFoundError where the installation is incomplete."""
+    in_wheel = _PACKAGE / "schemas" / name
+    path = in_wheel if in_wheel.exists() else _PACKAGE.parent / "schemas" / name
+    return path.read_text(encoding="utf-8")
+
+
+def bond_tick() -> str:
+    """Return the Avro schema of one tick, `schemas/bond_tick.avsc`."""
+    return schema_text("bond_tick.avsc")
+
+
+def page_file(name: str) -> str:
+    """Return the text of one of the page's files. Raises FileNotFoundError where the installation is incomplete."""
+    return (_PACKAGE / "page" / name).read_text(encoding="utf-8")

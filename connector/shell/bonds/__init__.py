@@ -1,0 +1,1 @@
+"""Fetching the bond master file and keeping a copy."""

@@ -1,0 +1,68 @@
+"""One GET of a bond master, bounded in time and size."""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from connector.core.bonds.master import MAX_BYTES
+from connector.errors import NotInTime, RequestMalformed
+
+TIMEOUT_SECONDS = 60.0
+
+
+async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
+    """Return the body at an http or https URL, whose certificate is verified against the system's authorities.
+
+    Raises RequestMalformed for any other URL and for a body larger than MAX_BYTES, NotInTime for everything the other side or the way to
+    it did wrong. Redirects are not followed: one could lead away from TLS.
+    """
+    shown = without_secrets(text)
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise RequestMalformed(f"{shown} is neither http:// or https:// with a host, nor the path of a file.")
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_seconds)) as client,
+            client.get(url, allow_redirects=False, ssl=ssl.create_default_context()) as response,
+        ):
+            if response.status != 200:
+                raise NotInTime(f"{shown} answered HTTP {response.status}{_led_to(response)}.")
+            content = bytearray()
+            async for chunk in response.content.iter_chunked(1 << 16):
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise RequestMalformed(f"{shown} is larger than {MAX_BYTES >> 20} MiB.")
+            return bytes(content)
+    except UnicodeError:
+        raise RequestMalformed(f"{shown} does not name a host: a part of its name is empty or longer than 63 characters.") from None
+    except TimeoutError:
+        raise NotInTime(f"{shown} did not answer whole within {timeout_seconds:g} s.") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise NotInTime(f"{shown} could not be read: {_cause(error)}") from error
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL as messages may show it: without user, password and query."""
+    return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
+
+
+def _cause(error: aiohttp.ClientError | OSError) -> str:
+    # What aiohttp says itself about a connection holds addresses of objects.
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or str(error.os_error)
+    return str(error)
+
+
+def _led_to(response: aiohttp.ClientResponse) -> str:
+    target = response.headers.get("Location")
+    return f", a redirect to {without_secrets(target)!r}, which is not followed: give that address if you trust it" if target else ""

@@ -1,0 +1,1 @@
+"""Kafka clients, and reading and writing whole topics."""

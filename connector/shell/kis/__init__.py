@@ -1,0 +1,6 @@
+"""Keeps one slot's KIS session open and journals what it brings."""
+
+from connector.shell.kis.feed import KisFeed
+from connector.shell.kis.live import FrameJournal
+
+__all__ = ["FrameJournal", "KisFeed"]

@@ -1,0 +1,110 @@
+"""Asks KIS's approval service for WebSocket approval keys, one call after another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer, request_body
+
+if TYPE_CHECKING:
+    from connector.core.kis.approval import Answer, AppKey
+
+TIMEOUT_SECONDS: Final = 10.0
+LONGEST_BODY: Final = 64 * 1024
+# KIS issues one key a second (notice of 2026-04-20), and does not say whether for each app key; a tenth is for the way there.
+SPACING_SECONDS: Final = 1.1
+TOO_FAST: Final = "EGW00201"
+
+
+@dataclass(slots=True)
+class _Call:
+    at: float
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ApprovalService:
+    """One `kis.approval_url`. Neither requests nor answers are logged.
+
+    A call waits until the one before it is answered, for a second at most. Once KIS found that too fast, every call waits the second, so
+    that many app keys at once cost one refusal where KIS counts them together, and no time where it does not.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._flights: dict[str, asyncio.Future[Answer]] = {}
+        self._turn = asyncio.Lock()
+        self._latest: _Call | None = None
+        self._too_fast = False
+
+    async def request(self, app_key: AppKey) -> Answer:
+        """Return KIS's answer. Whoever asks for an app key while a request for it is on its way shares that request. Never raises."""
+        if (flight := self._flights.get(app_key.appkey)) is not None:
+            return await asyncio.shield(flight)
+        flight = self._flights[app_key.appkey] = asyncio.get_running_loop().create_future()
+        answer: Answer = Unavailable(None, "The request for an approval key was interrupted")
+        try:
+            answer = await self._request_in_turn(app_key)
+            return answer
+        finally:
+            del self._flights[app_key.appkey]
+            flight.set_result(answer)
+
+    async def _request_in_turn(self, app_key: AppKey) -> Answer:
+        async with self._turn:
+            if self._latest is not None:
+                await self._wait_for(self._latest)
+            call = self._latest = _Call(monotonic())
+        try:
+            answer = await self._request(app_key)
+            self._too_fast |= isinstance(answer, Unavailable) and answer.code == TOO_FAST
+            return answer
+        finally:
+            call.answered.set()
+
+    async def _wait_for(self, before: _Call) -> None:
+        due_at = before.at + SPACING_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(due_at - monotonic()):
+                await before.answered.wait()
+        if self._too_fast:
+            await asyncio.sleep(due_at - monotonic())
+
+    async def _request(self, app_key: AppKey) -> Answer:
+        try:
+            status, body = await self._post(request_body(app_key))
+        except TimeoutError:
+            return Unavailable(None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Unavailable(None, f"CRED_APPROVAL: the approval service was out of reach: {type(error).__name__}")
+        if body is None:
+            return Unavailable(None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes")
+        return _without_secrets(read_answer(status, body), app_key)
+
+    async def _post(self, body: bytes) -> tuple[int, bytes | None]:
+        # A redirect would carry the secret elsewhere; proxies and .netrc of the environment (trust_env) stay out of it by default.
+        headers = {"content-type": "application/json; charset=utf-8"}
+        async with (
+            aiohttp.ClientSession(timeout=self._timeout) as client,
+            client.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
+        ):
+            received = bytearray()
+            async for chunk in response.content.iter_any():
+                received += chunk
+                if len(received) > LONGEST_BODY:
+                    return response.status, None
+            return response.status, bytes(received)
+
+
+def _without_secrets(answer: Answer, app_key: AppKey) -> Answer:
+    """Drop a message that quotes what was sent: it is shown in logs and on the status topic."""
+    if isinstance(answer, Granted) or not any(secret in answer.message for secret in (app_key.appkey, app_key.appsecret)):
+        return answer
+    words = "The approval service quoted the app key in its message"
+    return replace(answer, message=words) if isinstance(answer, Refused) else Unavailable(answer.code, words)

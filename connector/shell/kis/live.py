@@ -1,0 +1,206 @@
+"""One open connection: the reader journals and echoes, the driver sends what is due and watches for silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+
+import structlog
+from websockets.exceptions import ConnectionClosed
+
+from connector.core.kis.reply import is_control
+from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
+from connector.core.ticks.frame import ENCRYPTED_PREFIX, Received
+from connector.logs import hide_issued
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from connector.core.kis.session import Effect
+    from connector.shell.kis.socket import KisSocket
+
+log = structlog.get_logger("connector.kis_feed")
+
+# A peer that fell silent is not waited for as long as one that may still answer the close frame.
+SILENT_CLOSE_SECONDS: Final = 0.5
+SHORTEST_REST_SECONDS: Final = 0.001
+
+
+class FrameJournal(Protocol):
+    """What the reader needs of the journal."""
+
+    is_behind: bool
+
+    def append(self, frame: Received) -> None:
+        """Take a frame without waiting."""
+
+    async def room(self) -> None:
+        """Wait while too many appended frames are uncommitted."""
+
+    def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
+        """Keep AES key and IV of a session, the newest last."""
+
+
+class LiveSession:
+    """Runs a session that has just opened until its connection has ended and every frame that came is journalled."""
+
+    def __init__(
+        self,
+        session: Session,
+        socket: KisSocket,
+        journal: FrameJournal,
+        on_change: Callable[[], None],
+        renew_key: Callable[[float], Awaitable[Close | None]],
+    ) -> None:
+        self._session = session
+        self._socket = socket
+        self._journal = journal
+        self._on_change = on_change
+        self._renew_key = renew_key
+        self._number = time_ns()
+        self._heard_at = monotonic()
+        self._orders: deque[Effect] = deque()
+        self._ending: Close | None = None
+        self._keys_kept: set[tuple[str, str]] | None = None
+        self._renewals: asyncio.Queue[float] = asyncio.Queue()
+        self.wake = asyncio.Event()
+        self.frames = 0
+
+    async def run(self) -> Close:
+        """Return why the connection ended."""
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [tasks.create_task(self._drive(), name="kis-driver"), tasks.create_task(self._renew(), name="kis-key")]
+            end = await self._read()
+            for helper in helpers:
+                helper.cancel()
+        return end
+
+    # The reader. Between two messages it waits for the journal and for nothing else.
+
+    async def _read(self) -> Close:
+        try:
+            await self._read_all()
+        except ConnectionClosed as closed:
+            return self._ending or _why_closed(closed)
+
+    async def _read_all(self) -> NoReturn:
+        recv, append, journal, binary = self._socket.recv, self._journal.append, self._journal, self._socket.binary
+        slot, session = self._session.slot, self._number
+        message, proved = -1, False
+        while True:
+            raw = await recv(decode=False)
+            message += 1
+            self._heard_at = now = monotonic()
+            is_binary = bool(binary) and message in binary
+            if is_binary:
+                binary.discard(message)
+            if not raw.startswith(b"0|"):
+                if not is_binary and is_control(raw):
+                    await self._read_control(raw, now)
+                    continue
+                if self._keys_kept is None and raw.startswith(ENCRYPTED_PREFIX):
+                    self._keys_kept = set()
+                    self._keep_keys()
+            append(Received(time_ns(), slot, session, is_binary, raw))
+            self.frames += 1
+            if not proved:
+                proved = True
+                self._session.data_received(now)
+            if journal.is_behind:
+                await journal.room()
+
+    async def _read_control(self, raw: bytes, now: float) -> None:
+        effects = self._session.receive_control(raw.decode("utf-8", "replace"), now)
+        match effects:
+            case [Send(echo)]:
+                if not await self._socket.send_at_once(echo):
+                    log.warning("pingpong_not_answered", slot=self._session.slot)
+                return
+        if keys := self._session.keys:
+            hide_issued(*next(reversed(keys)))
+        for effect in effects:
+            self._take(effect)
+        self._keep_keys()
+        self._on_change()
+        self.wake.set()
+
+    def _take(self, effect: Effect) -> None:
+        match effect:
+            case Refused(isin, code, message):
+                log.warning("registration_refused", slot=self._session.slot, instrument=isin, code=code, message=message)
+            case Strange(why):
+                log.warning("reply_unreadable", slot=self._session.slot, why=why)
+            case _:
+                self.order(effect)
+
+    def _keep_keys(self) -> None:
+        """Hand keys to the journal from the first encrypted frame on, oldest first, each before the frames behind it."""
+        if self._keys_kept is None:
+            return
+        for pair in self._session.keys:
+            if pair not in self._keys_kept:
+                self._keys_kept.add(pair)
+                self._journal.keep_key(self._session.slot, self._number, *pair)
+
+    # The driver.
+
+    def order(self, effect: Effect) -> None:
+        """Have the driver obey; the first Close says why the session ended, even if KIS is faster with its own."""
+        if isinstance(effect, Close) and self._ending is None:
+            self._ending = effect
+        self._orders.append(effect)
+        self.wake.set()
+
+    async def _drive(self) -> None:
+        while True:
+            self._session.heard(self._heard_at)
+            for effect in self._session.converge(monotonic()):
+                self.order(effect)
+            while self._orders:
+                await self._obey(self._orders.popleft())
+            self.wake.clear()
+            await rest(self.wake, self._session.next_deadline(monotonic()))
+
+    async def _obey(self, effect: Effect) -> None:
+        match effect:
+            case Send(text):
+                # What could not be sent is asked again when its reply is overdue.
+                await self._socket.send_at_once(text)
+            case Close(cause):
+                await self._close(SILENT_CLOSE_SECONDS if cause == "silence" else None)
+            case ReissueKey(wait):
+                self._renewals.put_nowait(wait)
+
+    async def _close(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._socket.close()
+        except TimeoutError:
+            self._socket.transport.abort()
+
+    async def _renew(self) -> None:
+        """Get approval keys beside the driver: the service may be slow, and silence must be noticed meanwhile."""
+        while True:
+            if (end := await self._renew_key(await self._renewals.get())) is not None:
+                self.order(end)
+            self._on_change()
+            self.wake.set()
+
+
+async def rest(wake: asyncio.Event, until: float | None) -> None:
+    """Wait for the event, or until a monotonic time."""
+    try:
+        async with asyncio.timeout(None if until is None else max(SHORTEST_REST_SECONDS, until - monotonic())):
+            await wake.wait()
+    except TimeoutError:
+        return
+
+
+def _why_closed(closed: ConnectionClosed) -> Close:
+    """Tell a close frame from the abrupt end that is KIS's usual way: TCP without a close frame."""
+    if closed.rcvd is not None:
+        return Close("closed", str(closed.rcvd.code), closed.rcvd.reason or None)
+    code = None if closed.sent is None else str(closed.sent.code)
+    return Close("reset", code, "The connection ended without a close frame")

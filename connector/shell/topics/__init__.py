@@ -1,0 +1,1 @@
+"""The control, status and event topics."""

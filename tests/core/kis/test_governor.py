@@ -1,0 +1,131 @@
+import pytest
+
+from connector.core.kis.governor import ApprovalKeys, Governor, Waits
+
+
+def governor(draw=0.0, **waits):
+    """Return a governor whose draws are all the same."""
+    return Governor(Waits(**waits), lambda: draw)
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_reconnect_delays_grow_between_minimum_and_maximum(draw):
+    """No delay is below the minimum or above the maximum, and the span above the minimum doubles."""
+    subject = governor(draw, reconnect_min=1, reconnect_max=60)
+    delays = [subject.ended("closed") for _ in range(50)]
+    assert all(1 <= delay <= 60 for delay in delays)
+    spans = [delay - 1 for delay in delays]
+    assert spans[1:5] == [pytest.approx(2 * span) for span in spans[:4]]
+    assert delays[-1] == 1 + 59 * (0.5 + draw / 2)
+
+
+def test_delays_are_jittered():
+    """Two draws give two delays."""
+    assert governor(0.1).ended("reset") != governor(0.9).ended("reset")
+
+
+def test_accept_then_close_makes_few_attempts():
+    """A server that accepts and closes sees at most ten attempts in a minute, whatever the draws."""
+    subject, now, attempts = governor(0.0), 0.0, 0
+    while now < 60:
+        attempts += 1
+        now += subject.ended("closed")
+    assert attempts <= 10
+
+
+def test_only_proof_of_life_resets_the_delay():
+    """The delay is back at its first length after data or a PINGPONG, and only then."""
+    subject = governor()
+    first = subject.ended("closed")
+    assert subject.ended("handshake") > first
+    subject.proved()
+    assert subject.ended("closed") == first
+
+
+def test_failures_are_counted_since_the_last_proof_of_life():
+    """Ended sessions and refusals add up until data or a PINGPONG comes."""
+    subject = governor()
+    assert subject.failures == 0
+    subject.ended("handshake")
+    subject.ended("in_use", in_use=True)
+    assert subject.failures == 2
+    subject.proved()
+    assert subject.failures == 0
+
+
+def test_in_use_waits_three_times_then_doubles():
+    """Three waits have the first length, then they double up to the maximum; proof of life begins anew."""
+    subject = governor(in_use_wait=30, in_use_wait_max=600)
+    waits = [subject.ended("in_use", in_use=True) for _ in range(9)]
+    assert waits == [30, 30, 30, 60, 120, 240, 480, 600, 600]
+    subject.proved()
+    assert subject.ended("approval", in_use=True) == 30
+
+
+def test_silence_timeout_doubles_for_each_barren_session_in_a_row():
+    """The silence timeout doubles up to 900 s while sessions end by silence without one frame."""
+    subject = governor(silence_timeout=45)
+    seen = []
+    for _ in range(7):
+        seen.append(subject.silence_timeout)
+        subject.ended("silence")
+    assert seen == [45, 90, 180, 360, 720, 900, 900]
+
+
+@pytest.mark.parametrize("cause", ["handshake", "approval"])
+def test_failed_attempts_do_not_break_the_row(cause):
+    """An attempt without a session leaves the silence timeout as it is."""
+    subject = governor()
+    subject.ended("silence")
+    subject.ended(cause)
+    assert subject.silence_timeout == 90
+
+
+def test_silence_after_life_starts_no_row():
+    """A session that had data or a PINGPONG leaves the silence timeout at its first length when it falls silent."""
+    subject = governor()
+    subject.ended("silence")
+    subject.proved()
+    subject.ended("silence")
+    assert subject.silence_timeout == 45
+
+
+def test_longer_silence_setting_is_kept():
+    """A configured silence timeout above 900 s is not cut."""
+    subject = governor(silence_timeout=1200)
+    subject.ended("silence")
+    assert subject.silence_timeout == 1200
+
+
+def test_refused_for_good_waits_longest():
+    """An app key refused for good is tried again at the slowest pace."""
+    assert governor(reconnect_max=60).ended("refused") == 60
+
+
+def test_approval_key_is_reused_for_its_time():
+    """An approval key is used up to its age limit and not beyond."""
+    keys = ApprovalKeys(12 * 3600)
+    assert keys.usable(0) is None
+    keys.issued("a", 100)
+    assert keys.usable(100 + 12 * 3600 - 1) == "a"
+    assert keys.usable(100 + 12 * 3600) is None
+
+
+def test_the_age_of_a_key_is_that_of_the_one_in_use():
+    """There is none before the first key, nor after it was discarded."""
+    keys = ApprovalKeys(3600)
+    assert keys.age(50) is None
+    keys.issued("a", 100)
+    assert keys.age(130) == 30
+    keys.discard()
+    assert keys.age(131) is None
+
+
+def test_two_keys_are_a_minute_apart():
+    """A discarded key leaves the minute to the next one in force."""
+    keys = ApprovalKeys(3600)
+    assert keys.next_issue_at < 0
+    keys.issued("a", 100)
+    keys.discard()
+    assert keys.usable(101) is None
+    assert keys.next_issue_at == 160

@@ -1,0 +1,252 @@
+import json
+
+import pytest
+
+from connector.core.kis.governor import Governor, Waits
+from connector.core.kis.registration import Pace
+from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
+from tests.core.kis.kis_model import A, B, reply
+
+PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
+
+
+@pytest.fixture
+def session():
+    """Give a session that has just opened and wants one bond."""
+    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject.want([A], 0.0)
+    subject.opened("key-one", 0.0)
+    return subject
+
+
+def sent(effects):
+    """Return the messages among the effects."""
+    return [json.loads(effect.text) for effect in effects if isinstance(effect, Send)]
+
+
+def confirmed(session, isin=A, now=0.1):
+    """Register and confirm a bond."""
+    session.converge(now)
+    session.receive_control(reply("OPSP0000", isin), now)
+    return session
+
+
+def test_request_carries_the_approval_key(session):
+    """A registration is sent with the session's approval key, and its repr does not show it."""
+    effects = session.converge(0.0)
+    [message] = sent(effects)
+    assert message["header"]["approval_key"] == "key-one"
+    assert message["body"]["input"] == {"tr_id": "H0BJCNT0", "tr_key": A}
+    assert "key-one" not in repr(effects)
+
+
+def test_pingpong_is_echoed(session):
+    """A PINGPONG is answered with its identical text."""
+    assert session.receive_control(PINGPONG, 1.0) == [Send(PINGPONG)]
+
+
+def test_unreadable_is_counted(session):
+    """JSON that cannot be read is counted, and the session goes on."""
+    assert session.receive_control("{", 1.0) == [Strange("CTRL_SHAPE: not JSON")]
+    assert session.unreadable == 1
+
+
+def test_refusal_is_told(session):
+    """A refused bond is told with KIS's code."""
+    session.converge(0.0)
+    assert session.receive_control(reply("OPSP8992", A), 0.1) == [Refused(A, "OPSP8992", "text")]
+
+
+def test_in_use_closes_and_blocks(session):
+    """OPSP8996 closes the connection, blocks the slot and waits long."""
+    session.converge(0.0)
+    [close] = session.receive_control(reply("OPSP8996", "", "9", "(null)"), 0.1)
+    assert close == Close("in_use", "OPSP8996", "text")
+    assert session.converge(1.0) == []
+    session.closed(close.cause, close.code, close.message, 1.0)
+    assert (session.view.state, session.view.code, session.may_connect_at) == ("BLOCKED", "OPSP8996", 31.0)
+
+
+@pytest.mark.parametrize("named", [A, ""])
+@pytest.mark.parametrize("code", ["OPSP0010", "OPSP0011", "OPSP9994", "OPSP9996"])
+def test_unknown_key_is_reissued_once(session, code, named):
+    """A refused approval key gets one new key and one more try on the same socket, then the long wait."""
+    session.converge(0.0)
+    refusal = reply(code, named, tr_id="H0BJCNT0" if named else "(null)")
+    assert session.receive_control(refusal, 0.1) == [ReissueKey(0.0)]
+    assert session.converge(5.0) == []
+    session.key_reissued("key-two")
+    [message] = sent(session.converge(10.0))
+    assert message["header"]["approval_key"] == "key-two"
+    [close] = session.receive_control(refusal, 10.1)
+    assert close.cause == "approval"
+    session.closed("approval", code, "text", 11.0)
+    assert (session.view.state, session.may_connect_at) == ("BLOCKED", 41.0)
+
+
+def test_refusals_of_the_old_key_count_once(session):
+    """Several requests refused with the same old key ask for one new key, also when a refusal comes after it."""
+    session.want([A, B], 0.0)
+    session.converge(0.0)
+    session.converge(0.2)
+    assert session.receive_control(reply("OPSP0011", A), 0.3) == [ReissueKey(0.0)]
+    session.key_reissued("key-two")
+    assert session.receive_control(reply("OPSP0011", B), 0.4) == []
+    assert len(sent(session.converge(0.5)) + sent(session.converge(0.8))) == 2
+
+
+def test_flowing_bonds_outlive_a_refused_key(session):
+    """While another bond flows, a key refused twice is waited for on the open connection."""
+    confirmed(session)
+    session.want([A, B], 1.0)
+    session.converge(1.0)
+    assert session.receive_control(reply("OPSP0011", B), 1.1) == [ReissueKey(0.0)]
+    session.key_reissued("key-two")
+    session.converge(2.0)
+    assert session.receive_control(reply("OPSP0011", B), 2.1) == [ReissueKey(30.0)]
+    assert session.view.state == "CONNECTED"
+
+
+def test_old_key_is_renewed_before_a_request(session):
+    """A request that would carry a key past its time asks for another first; an idle session asks for none."""
+    session.opened("key-one", 0.0, expires_at=100.0)
+    session.data_received(90.0)
+    confirmed(session, now=90.0)
+    session.heard(110.0)
+    assert session.converge(110.0) == []
+    session.want([A, B], 110.0)
+    assert session.converge(110.0) == [ReissueKey(0.0)]
+    session.key_reissued("key-two", 200.0)
+    assert sent(session.converge(111.0))[0]["header"]["approval_key"] == "key-two"
+
+
+def test_silence_closes(session):
+    """A session without any inbound frame for the timeout is closed; PINGPONG counts, data counts, requests do not."""
+    confirmed(session, now=1.0)
+    session.receive_control(PINGPONG, 30.0)
+    assert session.converge(74.9) == []
+    session.data_received(74.9)
+    assert session.converge(119.8) == []
+    [close] = session.converge(119.9)
+    assert (close.cause, close.code) == ("silence", None)
+
+
+def test_silence_waits_longer_after_barren_sessions(session):
+    """The next session after a barren one that fell silent is given twice the time."""
+    session.closed("silence", None, None, 45.0)
+    session.opened("key-one", 50.0)
+    assert all(not isinstance(effect, Close) for effect in session.converge(139.9))
+    assert isinstance(session.converge(140.0)[0], Close)
+
+
+def test_leaving_releases_then_closes(session):
+    """A slot that leaves releases what it holds, and closes once that is confirmed, with the cause it was given."""
+    confirmed(session)
+    session.leave("lease", 5.0)
+    assert sent(session.converge(2.0))[0]["header"]["tr_type"] == "2"
+    assert session.converge(2.5) == []
+    session.receive_control(reply("OPSP0001", A), 2.6)
+    assert session.converge(2.6)[0].cause == "lease"
+
+
+def test_leaving_releases_what_rests(session):
+    """A bond whose release waits, because it was wanted and unwanted in turns, is released by a slot that leaves."""
+    for now in (10.0, 11.0):
+        session.want([A], now)
+        confirmed(session, now=now)
+        session.want([], now + 0.4)
+        session.converge(now + 0.5)
+        session.receive_control(reply("OPSP0001", A), now + 0.6)
+    session.want([A], 12.0)
+    confirmed(session, now=12.0)
+    session.want([], 12.4)
+    assert session.converge(12.5) == []
+    session.leave("stop", 16.0)
+    assert sent(session.converge(12.6))[0]["header"]["tr_type"] == "2"
+
+
+def test_leaving_ends_in_time(session):
+    """A slot that leaves closes at the deadline although KIS confirms nothing, and wishes no longer count."""
+    confirmed(session)
+    session.leave("stop", 5.0)
+    session.want([A, B], 2.0)
+    session.converge(2.0)
+    assert session.converge(4.9) == []
+    assert session.converge(5.0)[0].cause == "stop"
+
+
+def test_connect_and_close_are_a_second_apart():
+    """Even a session that is left at once lives for a second."""
+    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject.opened("key", 0.0)
+    subject.leave("stop", 3.0)
+    assert subject.converge(0.9) == []
+    assert subject.next_deadline(0.9) == 1.0
+    assert subject.converge(1.0)[0].cause == "stop"
+
+
+def test_empty_wish_closes_after_a_while(session):
+    """A list that is emptied releases, lingers, and closes; one filled again in time keeps the connection."""
+    confirmed(session)
+    session.want([], 10.0)
+    session.converge(10.0)
+    session.receive_control(reply("OPSP0001", A), 10.1)
+    assert session.converge(11.9) == []
+    session.want([A], 11.95)
+    assert sent(session.converge(12.0))
+    session.receive_control(reply("OPSP0000", A), 12.1)
+    assert session.view.state == "CONNECTED"
+
+
+def test_drop_makes_everything_pending(session):
+    """After a drop nothing is active, and the next connection registers everything again."""
+    confirmed(session)
+    session.closed("reset", None, "gone", 5.0)
+    seen = session.view
+    assert (seen.state, seen.registered, seen.registrations[A].state, seen.message) == ("CONNECTING", 0, "PENDING", "gone")
+    assert session.may_connect_at >= 6.0
+    session.opened("key-one", 7.0)
+    assert sent(session.converge(7.0))
+
+
+def test_refused_app_key_has_no_capacity(session):
+    """A slot whose app key is refused for good is BLOCKED with capacity 0 until KIS gives a key."""
+    session.closed("refused", "EGW00103", "no", 5.0)
+    session.want([], 5.0)
+    assert (session.view.state, session.capacity, session.may_connect_at) == ("BLOCKED", 0, 65.0)
+    session.closed("approval", None, "out of reach", 65.0)
+    assert (session.view.state, session.capacity) == ("BLOCKED", 0)
+    session.permitted()
+    assert (session.view.state, session.capacity) == ("IDLE", 41)
+
+
+def test_idle_without_a_wish():
+    """A slot with nothing to register is IDLE and needs no connection."""
+    subject = Session(3, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    assert (subject.view.state, subject.view.slot, subject.is_needed) == ("IDLE", 3, False)
+    assert subject.next_deadline(0.0) is None
+
+
+def test_keys_are_kept_newest_last(session):
+    """AES keys of replies are kept without repetition, and end with their session."""
+    for key in ("a" * 32, "b" * 32, "a" * 32):
+        body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
+        session.receive_control(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body}), 1.0)
+    assert [key[0] for key, _ in session.keys] == ["b", "a"]
+    session.opened("key", 9.0)
+    assert not session.keys
+
+
+def test_only_life_resets_the_back_off(session):
+    """A registration confirmed is no proof of life; data is."""
+    confirmed(session)
+    session.closed("reset", None, None, 1.0)
+    first = session.may_connect_at - 1.0
+    session.opened("key", 10.0)
+    confirmed(session, now=10.0)
+    session.closed("reset", None, None, 11.0)
+    assert session.may_connect_at - 11.0 > first
+    session.opened("key", 20.0)
+    session.data_received(20.5)
+    session.closed("reset", None, None, 21.0)
+    assert session.may_connect_at - 21.0 == first

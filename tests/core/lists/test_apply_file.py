@@ -1,0 +1,205 @@
+"""A file of lists, and how far the topic is from it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.bonds.isin import with_check_digit
+from connector.core.lists import control_record
+from connector.core.lists.apply_file import compare, parse, records
+from connector.core.lists.edits import Request, held_back, standing
+from connector.core.lists.subscription import ControlRecord, Position
+from connector.errors import RequestMalformed
+
+BONDS = [with_check_digit(f"KR{number:09}") for number in range(6)]
+A, B, C = BONDS[:3]
+ASKED = Request("me@here", "2026-02-03T00:00:00Z")
+
+
+def topic(values):
+    """Return the lists that these values mean, all of one time."""
+    return standing(
+        [ControlRecord(name.encode(), value, Position(0, place), 1_700_000_000_000) for place, (name, value) in enumerate(values.items())],
+        {},
+    )
+
+
+def present(**lists):
+    """Return the lists that these documents mean."""
+    return topic({name: json.dumps(value).encode() for name, value in lists.items()})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"desk": {"instruments": [A]}},
+        {"desk": [A]},
+        {"lists": {"desk": [A]}},
+        {"lists": [{"name": "desk", "instruments": [A]}]},
+        [{"name": "desk", "instruments": [A]}],
+    ],
+)
+def test_the_ways_to_write_a_file_mean_the_same(document):
+    """By name or in sequence, alone or under lists, whole or as bonds alone."""
+    assert {name: wish.instruments for name, wish in parse(document).items()} == {"desk": (A,)}
+
+
+def test_a_list_called_lists_beside_others_is_a_list():
+    """Only a document with nothing else but lists is unwrapped."""
+    assert set(parse({"lists": [A], "desk": [B]})) == {"lists", "desk"}
+
+
+def test_a_bond_alone_needs_no_value():
+    """An ISIN as a name is the list of that bond."""
+    assert parse({A: None})[A].instruments == (A,)
+
+
+def test_every_mistake_is_told():
+    """Two bad lists are two sentences."""
+    with pytest.raises(RequestMalformed) as refused:
+        parse({"one": ["x"], "two": {"priority": 10, "instruments": []}})
+    assert "List one:" in str(refused.value)
+    assert "List two:" in str(refused.value)
+
+
+def test_order_and_origin_are_no_difference():
+    """The same bonds in another order, asked for by somebody else: unchanged."""
+    found = compare(parse({"desk": [B, A]}), present(desk={"instruments": [A, B], "requested_by": "x", "priority": 5}), prune=False)
+    assert [change.kind for change in found] == ["unchanged"]
+    assert records(found, ASKED, confirm=False) == []
+
+
+def test_a_value_that_was_refused_is_replaced():
+    """The file says the whole list, so nothing of the bad value is needed."""
+    broken = topic({"desk": b"{"})
+    (change,) = compare(parse({"desk": [A]}), broken, prune=False)
+    assert (change.kind, change.added, change.removed) == ("changed", [A], [])
+    assert "not JSON" in change.refusal
+    ((_, value),) = records([change], ASKED, confirm=False)
+    assert json.loads(value)["requested_at"] == ASKED.at
+
+
+def test_pausing_is_confirmed_like_a_removal():
+    """The guard counts paused bonds as dropped."""
+    there = present(desk={"instruments": [A]})
+    changes = compare(parse({"desk": {"instruments": [A], "paused": True}}), there, prune=False)
+    assert changes[0].fields == {"paused": (False, True)}
+    assert json.loads(records(changes, ASKED, confirm=True)[0][1])["confirm_removal"] is True
+    assert "confirm_removal" not in json.loads(records(changes, ASKED, confirm=False)[0][1])
+
+
+lists = st.dictionaries(
+    st.sampled_from(["a", "b", "c"]),
+    st.fixed_dictionaries(
+        {"instruments": st.lists(st.sampled_from(BONDS), unique=True)}, optional={"priority": st.integers(0, 9), "paused": st.booleans()}
+    ),
+    min_size=1,
+)
+
+
+@given(lists, lists, st.booleans())
+def test_applying_a_file_makes_the_topic_hold_it(before, wanted, prune):
+    """After the records every list of the file stands in the topic, others do unless pruned, and applying again writes nothing."""
+    after = {name: json.dumps(value).encode() for name, value in before.items()}
+    written = records(compare(parse(wanted), topic(after), prune=prune), ASKED, confirm=True)
+    for name, value in written:
+        assert value is None or not isinstance(control_record.parse(name, value), control_record.Refusal)
+        after[name] = value
+    after = {name: value for name, value in after.items() if value is not None}
+    assert set(after) == set(wanted) | (set() if prune else set(before))
+    assert all(change.kind == "unchanged" for change in compare(parse(wanted), topic(after), prune=prune))
+    for name, value in after.items():
+        if name in wanted:
+            wish = control_record.parse(name, value)
+            assert set(wish.instruments) == set(wanted[name]["instruments"])
+            assert wish.priority == wanted[name].get("priority", 5)
+
+
+def held(latest, control, **in_force):
+    """Return lists of which desk's latest record is held back while other content is in force."""
+    report = {
+        "state": "REFUSED",
+        "reason": "removal guard: x",
+        "control": {"partition": 0, "offset": 7},
+        "in_force": {"value": in_force, "control": {"partition": 0, "offset": 1}},
+    }
+    return standing([ControlRecord(b"desk", latest, Position(0, control), 0)] if latest else [], {"list/desk": report})
+
+
+def test_a_file_that_says_what_is_held_back_is_written_with_its_confirmation():
+    """The topic's latest value equals the file's, but is not in force: only a new record with the confirmation releases it."""
+    lists_ = held(b'{"instruments": []}', 7, instruments=[A, B], requested_at="2026-01-01T00:00:00Z")
+    changes = compare(parse({"desk": []}), lists_, prune=False)
+    assert (changes[0].kind, changes[0].removed) == ("changed", [A, B])
+    ((_, value),) = records(changes, ASKED, confirm=True)
+    assert json.loads(value)["confirm_removal"] is True
+    assert json.loads(value)["requested_at"] == "2026-01-01T00:00:00Z"
+
+
+def test_a_file_that_says_what_is_in_force_undoes_what_is_held_back():
+    """The held-back record gives way, though no bond changes."""
+    ((_, value),) = records(
+        compare(parse({"desk": [A]}), held(b'{"instruments": []}', 7, instruments=[A]), prune=False), ASKED, confirm=False
+    )
+    assert json.loads(value) == {"instruments": [A], "requested_by": ASKED.by, "requested_at": ASKED.at}
+
+
+def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
+    """A list without a record whose removal is held back is one that the file lacks."""
+    changes = compare(parse({"other": [A]}), held(None, 0, instruments=[A]), prune=True)
+    assert [(change.name, change.kind) for change in changes] == [("desk", "removed"), ("other", "new")]
+    assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["other", "desk", "desk"]
+
+
+@pytest.mark.parametrize("name", [False, 83, 750, 1.5, None, pytest.param(10**5000, id="huge"), b"x"])
+@pytest.mark.parametrize("as_document", [lambda name: {name: [A], "desk": [B]}, lambda name: [{"name": name, "instruments": [A]}]])
+def test_a_name_that_yaml_took_for_another_value_is_refused(name, as_document):
+    """Written as no, 0123, 12:30, 1.50 or ~ it would name another list than its author meant."""
+    with pytest.raises(RequestMalformed, match="put the name in quotes"):
+        parse(as_document(name))
+
+
+def test_a_file_that_holds_itself_is_refused():
+    """An alias can make lists: the document itself."""
+    document = {}
+    document["lists"] = document
+    with pytest.raises(RequestMalformed, match="List lists: "):
+        parse(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"desk": {"instruments": [A], "note": "x" * 1_048_576}}, "List desk would be refused: the value has"),
+        ({"desk": {"instruments": [A], "note": "\ud800"}}, "which is not UTF-8"),
+        ({"\ud800": [A]}, "which is not UTF-8"),
+    ],
+)
+def test_a_record_the_connector_would_refuse_is_not_written(document, said):
+    """One that passes 1 MiB only with its stamp, too, and text that no topic can hold."""
+    with pytest.raises(RequestMalformed, match=said):
+        records(compare(parse(document), present(), prune=False), ASKED, confirm=False)
+
+
+MANY = [with_check_digit(f"KR{number:09}") for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "prune"),
+    [({"a": [], "b": MANY}, False), ({"z": MANY}, True), ({"a": {"instruments": MANY, "paused": True}, "b": MANY}, False)],
+)
+def test_bonds_that_move_are_wanted_all_the_time(wanted, prune):
+    """The list that gains them is written before the one that loses them, so that the guard sees no removal."""
+    there = present(a={"instruments": MANY})
+    written = records(compare(parse(wanted), there, prune=prune), ASKED, confirm=False)
+    assert [name for name, _ in written][-1] == "a"
+    assert held_back(there, written) is None
+
+
+def test_lists_that_gain_and_lose_stand_between():
+    """First what only gains, last what only loses."""
+    there = present(a={"instruments": [A]}, b={"instruments": [A]}, c={"instruments": [A]})
+    changes = compare(parse({"a": [], "b": [B], "c": [A, B]}), there, prune=False)
+    assert [name for name, _ in records(changes, ASKED, confirm=False)] == ["c", "b", "a"]

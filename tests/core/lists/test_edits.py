@@ -1,0 +1,159 @@
+"""What is written to the control topic for an addition or a removal."""
+
+import json
+
+import pytest
+
+from connector.core.bonds.isin import with_check_digit
+from connector.core.lists import edits
+from connector.core.lists.edits import CONFIRMED_EMPTY, Request
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from connector.errors import RequestMalformed
+
+A, B, C = "KR103502GA34", "KR103502GD31", "KR7005930003"
+ASKED = Request("me@here", "2026-01-02T03:04:05Z")
+STAMP = {"requested_by": "me@here", "requested_at": "2026-01-02T03:04:05Z"}
+
+
+def value(**fields):
+    """Return a control value."""
+    return json.dumps(fields).encode()
+
+
+def decoded(records):
+    """Return records with their values read as JSON."""
+    return [(name, None if content is None else json.loads(content)) for name, content in records]
+
+
+def test_isins_once_each():
+    """An ISIN named twice is one wish, and the order is kept."""
+    assert edits.check([B, A, B]) == [B, A]
+
+
+def test_every_malformed_isin_is_named():
+    """Each malformed ISIN is told with what is wrong, and that nothing was written."""
+    with pytest.raises(RequestMalformed) as refused:
+        edits.check([A, "KR103502GA35", "kr103502ga34"])
+    first, second, last = str(refused.value).splitlines()
+    assert first == "KR103502GA35 is not an ISIN: its check digit is wrong, KR103502GA34 would be right."
+    assert second.startswith("kr103502ga34 is not an ISIN: it takes two capital letters")
+    assert last == "Nothing was written."
+
+
+def test_add_without_list():
+    """Without a list each bond gets the value {} under its own ISIN."""
+    assert edits.added([A, B], None, None, ASKED) == [(A, b"{}"), (B, b"{}")]
+
+
+def test_add_to_a_new_list():
+    """A list that is not there begins with the bonds, and says who asked and when."""
+    assert decoded(edits.added([B, A], "desk", None, ASKED)) == [("desk", {"instruments": [B, A], **STAMP})]
+
+
+def test_add_keeps_the_lists_other_fields():
+    """Bonds come at the end, once each; other fields stay, a past confirmation and the past requester do not."""
+    present = value(
+        instruments=[A], priority=9, paused=True, note="n", requested_by="x", requested_at="2020-01-01T00:00:00Z", confirm_removal=True
+    )
+    expected = {"instruments": [A, B], "priority": 9, "paused": True, "note": "n", **STAMP}
+    assert decoded(edits.added([A, B], "desk", present, ASKED)) == [("desk", expected)]
+
+
+def test_add_to_the_short_form():
+    """The list {} under an ISIN holds that bond when another is added to it."""
+    assert decoded(edits.added([B], A, b"{}", ASKED)) == [(A, {"instruments": [A, B], **STAMP})]
+
+
+def test_a_list_that_is_not_understood_is_not_changed():
+    """A present value that the connector would refuse is left alone, with the reason."""
+    with pytest.raises(RequestMalformed, match="was not understood, so it was not changed: the value is not JSON"):
+        edits.added([A], "desk", b"{", ASKED)
+
+
+def test_a_list_that_would_be_refused_is_not_written():
+    """An addition that would pass a limit is refused before it is written."""
+    with pytest.raises(RequestMalformed, match="list name has 201 characters"):
+        edits.added([A], "x" * 201, None, ASKED)
+
+
+@pytest.mark.parametrize(("confirm", "expected"), [(False, [(A, None)]), (True, [(A, CONFIRMED_EMPTY), (A, None)])])
+def test_remove(confirm, expected):
+    """A bond's own record is tombstoned, after a confirmed empty list where that was asked for."""
+    assert edits.removed([A], {A: b"{}"}, confirm=confirm) == expected
+
+
+def test_remove_what_has_no_record():
+    """A bond without a record of its own is refused with the lists that want it."""
+    with pytest.raises(RequestMalformed) as refused:
+        edits.removed([A, B, C], {C: b"{}", "desk": value(instruments=[A])}, confirm=False)
+    assert str(refused.value).splitlines() == [
+        f"{A} has no record of its own; it is wanted by desk: use --list.",
+        f"{B} has no record of its own, and no list names it.",
+        "Nothing was written.",
+    ]
+
+
+@pytest.mark.parametrize("confirm", [False, True])
+def test_remove_from_a_list(confirm):
+    """The list is written without the bonds, confirmed where that was asked for."""
+    records = edits.removed_from("desk", [A], value(instruments=[A, B], note="n"), ASKED, confirm=confirm)
+    assert decoded(records) == [("desk", {"instruments": [B], "note": "n", **STAMP} | ({"confirm_removal": True} if confirm else {}))]
+
+
+@pytest.mark.parametrize(("present", "said"), [(None, "There is no list desk."), (value(instruments=[B]), f"{A} is not in list desk.")])
+def test_remove_from_a_list_that_has_it_not(present, said):
+    """An unknown list and a bond that is not in it are refused."""
+    with pytest.raises(RequestMalformed, match=said):
+        edits.removed_from("desk", [A], present, ASKED, confirm=False)
+
+
+def test_wanting():
+    """The lists that name a bond are told sorted, unreadable ones left out."""
+    records = {"z": value(instruments=[A]), A: b"{}", "b": value(instruments=[B]), "bad": b"{"}
+    assert edits.wanting(A, records) == [A, "z"]
+
+
+def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
+    """Twelve of twelve bonds are; eleven lists of one bond are not, nor is a confirmed value."""
+    many = [with_check_digit(f"KR{number:09}") for number in range(12)]
+    topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
+    lists = edits.standing(topic, {})
+    assert "would have dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
+    assert edits.held_back(lists, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
+    assert edits.held_back(Lists(), [("desk", None)]) is None
+
+
+def reported(isins, offset, reason=None):
+    """Return a list's status record with these bonds in force."""
+    held = {"value": {"instruments": isins}, "control": {"partition": 0, "offset": 0}}
+    state = "ACCEPTED" if reason is None else "REFUSED"
+    control = {"partition": 0, "offset": offset}
+    return {"list/desk": {"state": state, "instruments": len(isins), "reason": reason, "control": control, "in_force": held}}
+
+
+GUARDED = "removal guard: x"
+
+
+@pytest.mark.parametrize(("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)])
+def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
+    """An emptying that is held back, a broken value, a held-back tombstone: the list keeps its bonds, and its removal meets the guard."""
+    many = [with_check_digit(f"KR{number:09}") for number in range(12)]
+    topic = [] if latest is None else [ControlRecord(b"desk", latest, Position(0, 4), 0)]
+    lists = edits.standing(topic, reported(many, 4, reason))
+    assert len(lists.entries["desk"].in_force.wish.instruments) == 12
+    assert lists.entries["desk"].refusal == reason
+    assert "dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
+
+
+def test_a_report_that_is_behind_counts_no_more():
+    """A list the topic holds no record of is gone, though its accepted state still stands in the status topic."""
+    assert dict(edits.standing([], reported([A], 0)).entries) == {}
+
+
+@pytest.mark.parametrize(("name", "present"), [("\udcff", None), ("desk", b'{"instruments": [], "note": "\\ud800"}')])
+def test_text_that_is_no_utf8_is_not_written(name, present):
+    """A name from a foreign terminal, and half a surrogate pair that stood in the list's note."""
+    with pytest.raises(RequestMalformed, match="which is not UTF-8"):
+        edits.added([A], name, present, ASKED)

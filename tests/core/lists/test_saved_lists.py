@@ -1,0 +1,86 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core import status
+from connector.core.bonds import isin
+from connector.core.lists import saved_lists
+from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
+
+A, B = (isin.with_check_digit(f"KR{number:09}") for number in range(2))
+LISTS = apply_all(
+    Lists(),
+    [
+        ControlRecord(b"a", json.dumps({"instruments": [A, B], "note": "국고"}).encode(), Position(0, 3), 1_000),
+        ControlRecord(b"a", b"bad", Position(0, 4), 2_000),
+        ControlRecord(b"b", json.dumps({"instruments": [B], "requested_at": "1970-01-01T00:00:07Z"}).encode(), Position(0, 5), 3_000),
+        ControlRecord(b"c", b"", Position(0, 6), 4_000),
+    ],
+)
+SITUATION = status.Situation((), {}, {}, LISTS, "me")
+STATUS = status.records(SITUATION, {}, "2026-01-02T00:00:00Z")
+
+
+def test_saved_lists_come_back_as_they_were():
+    """Writing the lists as text and reading them gives the same lists, refusals and positions included."""
+    assert saved_lists.from_text(saved_lists.to_text(LISTS)) == LISTS
+
+
+def test_the_status_topic_says_what_was_in_force():
+    """The lists come back from their status records; times of records that named none come from the saved lists."""
+    assert saved_lists.from_status(STATUS, LISTS) == LISTS
+    without = saved_lists.from_status(STATUS, None)
+    assert without.entries["b"] == LISTS.entries["b"]
+    assert without.entries["a"].in_force.requested_at == 0
+    assert without.entries["a"].in_force.wish == LISTS.entries["a"].in_force.wish
+
+
+def test_an_empty_status_topic_leaves_the_saved_lists():
+    """A new status topic says nothing of any list, so the saved lists count; without those there is nothing."""
+    assert saved_lists.from_status({"slot/0": {}}, LISTS) is LISTS
+    assert saved_lists.from_status({}, None) == Lists()
+
+
+def test_the_status_topic_wins_over_saved_lists():
+    """Saved lists are not added to what the status topic says."""
+    assert set(saved_lists.from_status({"list/b": STATUS["list/b"]}, LISTS).entries) == {"b"}
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "[]", "5", "[" * 100_000])
+def test_unreadable_text_is_no_lists(text):
+    """What cannot be read counts as nothing saved."""
+    assert saved_lists.from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        None,
+        5,
+        {},
+        {"reason": None, "control": {"partition": 0}, "in_force": None},
+        {"reason": 5, "control": {"partition": 0, "offset": 0}, "in_force": None},
+    ],
+)
+def test_an_unreadable_entry_is_left_out(saved):
+    """An entry somebody else wrote does not keep the others from being read."""
+    good = json.loads(saved_lists.to_text(LISTS))
+    assert saved_lists.from_text(json.dumps(good | {"x": saved})) == LISTS
+    assert "x" not in saved_lists.from_status({**STATUS, "list/x": saved}, None).entries
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["reason", "control", "in_force", "value", "partition", "offset"]), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["list/a", "list/", "slot/0"]), JSON), st.text(max_size=20))
+def test_reading_never_raises(records, text):
+    """Whatever stands in the topic or in the saved text is read without an exception."""
+    assert isinstance(saved_lists.from_status(records, saved_lists.from_text(text)), Lists)

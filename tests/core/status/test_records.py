@@ -1,0 +1,362 @@
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core import status
+from connector.core.bonds import isin
+from connector.core.kis.session import RegistrationView, SlotView
+from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all, desired
+
+BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]
+A, B, C = BONDS
+T0, T1, T2 = "2026-01-02T00:00:00Z", "2026-01-02T00:00:29Z", "2026-01-02T00:00:30Z"
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "status_record.schema.json").read_text())
+ACTIVE = RegistrationView("ACTIVE", "OPSP0000", "SUBSCRIBE SUCCESS")
+PENDING = RegistrationView("PENDING", None, None)
+REJECTED = RegistrationView("REJECTED", "OPSP8992", "invalid tr_key")
+WAITING = RegistrationView("WAITING_CAPACITY", "OPSP0008", "MAX SUBSCRIBE OVER")
+
+
+def validate(records):
+    """Check each record against its kind in the published schema."""
+    kinds = {"instrument": "instrument", "list": "list", "slot": "slot"}
+    for key, record in records.items():
+        kind = kinds[key.partition("/")[0]]
+        jsonschema.validate(record, SCHEMA)
+        jsonschema.validate(record, {**SCHEMA, "anyOf": [{"$ref": f"#/$defs/{kind}"}]})
+
+
+def slot(state="CONNECTED", registrations=None, code=None, message=None):
+    """Make the view of slot 0."""
+    held = registrations or {}
+    return SlotView(0, state, 41, len(held), code, message, held)
+
+
+def situation(bonds=(A,), placement=None, slots=None, raw=None):
+    """Make a situation with one list, desk, at offset 7."""
+    lists = apply_all(Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)])
+    return status.Situation(
+        desired(lists), {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
+    )
+
+
+def only(records, key):
+    """Check all records against the schema and return one."""
+    validate(records)
+    return records[key]
+
+
+def test_an_instrument_record_says_everything():
+    """A confirmed bond's record has every field of the contract."""
+    records = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    assert only(records, f"instrument/{A}") == {
+        "state": "ACTIVE",
+        "lists": ["desk"],
+        "slot": 0,
+        "since": T0,
+        "code": "OPSP0000",
+        "message": "SUBSCRIBE SUCCESS",
+        "control": {"partition": 0, "offset": 7},
+    }
+
+
+STATES = [
+    # placement, slot view, expected state, slot, code: in the order in which the first that applies counts
+    ({}, slot(registrations={A: REJECTED}), "WAITING_CAPACITY", None, None),
+    ({}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
+    ({A: 0}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
+    ({A: 0}, slot("CONNECTING", {A: REJECTED}, "X"), "REJECTED", 0, "OPSP8992"),
+    ({A: 0}, slot("CONNECTED", {A: REJECTED}), "REJECTED", 0, "OPSP8992"),
+    ({A: 0}, slot("BLOCKED", {A: ACTIVE}, "OPSP8996"), "DISCONNECTED", 0, "OPSP8996"),
+    ({A: 0}, slot("CONNECTING", {A: PENDING}), "DISCONNECTED", 0, None),
+    ({A: 0}, slot("IDLE"), "DISCONNECTED", 0, None),
+    ({A: 1}, slot(registrations={A: PENDING}), "DISCONNECTED", 1, None),
+    ({A: 0}, slot(registrations={A: ACTIVE}), "ACTIVE", 0, "OPSP0000"),
+    ({A: 0}, slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")}), "PENDING", 0, "OPSP0007"),
+    ({A: 0}, slot(), "PENDING", 0, None),
+]
+
+
+@pytest.mark.parametrize(("placement", "view", "state", "where", "code"), STATES)
+def test_the_first_state_that_applies_counts(placement, view, state, where, code):
+    """States are tried in the contract's order: no room, refused, no session, confirmed, pending."""
+    record = only(status.records(situation(placement=placement, slots={0: view}), {}, T0), f"instrument/{A}")
+    assert (record["state"], record["slot"], record["code"]) == (state, where, code)
+
+
+def test_kis_said_there_was_no_room_stays_said():
+    """OPSP0008 stays with a waiting bond after the session forgot it."""
+    before = status.records(situation(placement={}, slots={0: slot(registrations={A: WAITING})}), {}, T0)
+    after = status.records(situation(placement={}), before, T1)
+    assert only(after, f"instrument/{A}") == before[f"instrument/{A}"]
+
+
+def test_since_moves_only_with_state_slot_or_code():
+    """The time stays while state, slot and code stay, and moves with each of them."""
+    before = status.records(situation(), {}, T0)
+    assert status.records(situation(), before, T1)[f"instrument/{A}"]["since"] == T0
+    for changed in ({0: slot(registrations={A: ACTIVE})}, {0: slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")})}):
+        assert status.records(situation(slots=changed), before, T1)[f"instrument/{A}"]["since"] == T1
+    gone = status.records(situation(slots={}), {}, T0)
+    assert status.records(situation(placement={A: 1}, slots={}), gone, T1)[f"instrument/{A}"]["since"] == T1
+
+
+def test_a_bond_nobody_wants_stays_until_it_was_released():
+    """Its record stays, with no list, while KIS may hold the registration, and is left out afterwards."""
+    held = {0: slot(registrations={A: ACTIVE})}
+    before = status.records(situation(slots=held), {}, T0)
+    leaving = status.records(situation(bonds=(), slots=held), before, T1)
+    record = only(leaving, f"instrument/{A}")
+    assert (record["state"], record["lists"], record["control"]) == ("ACTIVE", [], {"partition": 0, "offset": 7})
+    assert f"instrument/{A}" not in status.records(situation(bonds=()), leaving, T2)
+
+
+def test_a_list_record_says_what_is_in_force():
+    """An accepted list's record holds the whole accepted value and where it stands."""
+    record = only(status.records(situation(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk")
+    at = {"partition": 0, "offset": 7}
+    assert record == {
+        "state": "ACCEPTED",
+        "instruments": 1,
+        "reason": None,
+        "control": at,
+        "in_force": {"value": {"instruments": [A], "note": None}, "control": at},
+    }
+
+
+def test_a_refused_list_counts_what_stays_in_force():
+    """A refused record's position and reason stand beside the content that stays."""
+    lists = apply_all(situation(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    record = only(status.records(status.Situation((), {}, {}, lists, "me"), {}, T0), "list/desk")
+    assert (record["state"], record["instruments"], record["control"]["offset"], record["in_force"]["control"]["offset"]) == (
+        "REFUSED",
+        2,
+        8,
+        7,
+    )
+    assert "not JSON" in record["reason"]
+
+
+def test_a_list_that_was_never_good_has_nothing_in_force():
+    """Without accepted content in_force is null and the count 0."""
+    record = only(status.records(situation(raw=b"bad"), {}, T0), "list/desk")
+    assert (record["state"], record["instruments"], record["in_force"]) == ("REFUSED", 0, None)
+
+
+def test_a_slot_record_moves_its_heartbeat_every_thirty_seconds():
+    """alive_at stays for less than 30 s, moves after them, and moves with any change."""
+    before = status.records(situation(), {}, T0)
+    assert only(before, "slot/0") == {
+        "state": "CONNECTED",
+        "owner": "me",
+        "capacity": 41,
+        "registered": 0,
+        "since": T0,
+        "alive_at": T0,
+        "code": None,
+        "message": None,
+    }
+    assert status.records(situation(), before, T1) == before
+    assert status.records(situation(), before, T2)["slot/0"] == before["slot/0"] | {"alive_at": T2}
+    changed = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), before, T1)["slot/0"]
+    assert (changed["registered"], changed["since"], changed["alive_at"]) == (1, T0, T1)
+
+
+def test_a_new_owner_is_a_change():
+    """A slot's since moves with its owner."""
+    before = status.records(situation(), {}, T0)
+    before["slot/0"]["owner"] = "other"
+    assert status.records(situation(), before, T1)["slot/0"]["since"] == T1
+
+
+def test_nothing_is_active_at_start():
+    """What the topic still says is ACTIVE becomes PENDING until KIS confirms; the rest stays."""
+    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    after = status.unconfirmed(before, T1)
+    validate(after)
+    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == ("PENDING", T1, None)
+    assert {key: record for key, record in after.items() if key != f"instrument/{A}"} == {
+        key: record for key, record in before.items() if key != f"instrument/{A}"
+    }
+
+
+def test_a_clean_stop_leaves_no_owner():
+    """The last records say IDLE without an owner and DISCONNECTED; waiting bonds and lists stay as they are."""
+    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    after = status.stopped(before, T1)
+    validate(after)
+    assert (after["slot/0"]["state"], after["slot/0"]["owner"], after["slot/0"]["registered"]) == ("IDLE", None, 0)
+    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["slot"]) == ("DISCONNECTED", 0)
+    assert after[f"instrument/{B}"] == before[f"instrument/{B}"]
+    assert after["list/desk"] == before["list/desk"]
+
+
+def test_foreign_text_is_encoded_whatever_it_is():
+    """Korean text stays readable, and half a surrogate pair comes back as it was."""
+    assert "국고".encode() in status.encode({"note": "국고"})
+    assert status.decode(status.encode({"note": "\ud800"})) == {"note": "\ud800"}
+
+
+@given(st.binary(max_size=50))
+def test_decoding_never_raises(value):
+    """Bytes that hold no record are None."""
+    record = status.decode(value)
+    assert record is None or isinstance(record, dict)
+
+
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"[]", b"5", b"\xff"])
+def test_what_is_no_record_is_none(value):
+    """Deep nesting, other JSON and other bytes hold no record."""
+    assert status.decode(value) is None
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["state", "since", "alive_at", "slot", "code"]), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([f"instrument/{A}", "slot/0", "list/desk", f"instrument/{B}"]),
+        st.dictionaries(st.sampled_from(["state", "since", "alive_at", "code"]), JSON),
+    )
+)
+def test_foreign_previous_records_do_no_harm(previous):
+    """Records somebody else wrote under our keys neither raise nor outlive the next ones."""
+    records = status.records(situation(), previous, T0)
+    assert set(records) == {f"instrument/{A}", "slot/0", "list/desk"}
+    assert records["slot/0"]["state"] == "CONNECTED"
+
+
+def shared(owned, others, placed, before=None):
+    """Make the situation of one replica that owns some slots, and its records after those of before."""
+    slots = {number: SlotView(number, "CONNECTED", 41, 1, None, None, {A: ACTIVE}) for number in owned}
+    made = replace(situation(placement=placed, slots=slots), others=frozenset(others))
+    return made, status.records(made, before or {}, T0)
+
+
+def test_the_owner_of_a_slot_writes_it_and_its_bonds():
+    """The owner of slot 1 leaves the lists to the owner of slot 0."""
+    made, records = shared([1], [0], {A: 1})
+    assert set(records) == {f"instrument/{A}", "slot/1"}
+    assert all(status.is_ours(made, key, record) for key, record in records.items())
+
+
+def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
+    """A bond without a place and every list are its own; a bond of another's slot is not."""
+    _, records = shared([0], [1], {})
+    assert set(records) == {f"instrument/{A}", "list/desk", "slot/0"}
+    assert records[f"instrument/{A}"]["state"] == "WAITING_CAPACITY"
+    _, records = shared([0], [1], {A: 1})
+    assert set(records) == {"list/desk", "slot/0"}
+
+
+def test_what_others_write_is_repeated_as_it_was():
+    """Their records stay in view and are not tombstoned."""
+    theirs = {f"instrument/{A}": {"state": "ACTIVE", "slot": 1}, "slot/1": {"owner": "other"}, f"instrument/{B}": {"slot": 1}}
+    made, records = shared([0], [1], {A: 1}, theirs)
+    assert {key: records[key] for key in theirs} == theirs
+    assert not any(status.is_ours(made, key, record) for key, record in theirs.items())
+
+
+def test_a_standby_writes_nothing():
+    """Without a slot nothing is its own, whatever the records say."""
+    made, records = shared([], [0, 1], {A: 1})
+    assert records == {}
+    assert not any(status.is_ours(made, key, {"slot": []}) for key in (f"instrument/{B}", "list/desk", "slot/0", "slot/x", "slot/9"))
+
+
+def test_leftovers_are_the_owner_of_slot_0s():
+    """A slot there is no app key for any more, and a bond whose record names no usable slot."""
+    made, _ = shared([0], [1], {})
+    for key, before in (
+        ("slot/7", {}),
+        ("slot/x", {}),
+        (f"instrument/{B}", {"slot": 7}),
+        (f"instrument/{B}", {"slot": True}),
+        ("list/x", {}),
+    ):
+        assert status.is_ours(made, key, before)
+
+
+@pytest.mark.parametrize(
+    ("bond", "owner", "expected"),
+    [
+        ({"state": "ACTIVE", "slot": 1}, {"alive_at": T0}, True),
+        ({"state": "PENDING", "slot": 1}, {"alive_at": T0}, False),
+        ({"state": "ACTIVE", "slot": 2}, {"alive_at": T0}, False),
+        ({"state": "ACTIVE", "slot": 1}, {"alive_at": "2026-01-01T00:00:00Z"}, False),
+        ({"state": "ACTIVE", "slot": 1}, {}, False),
+    ],
+)
+def test_a_bond_is_active_elsewhere_only_while_its_owner_is_alive(bond, owner, expected):
+    """A slot silent for 90 s is taken as gone."""
+    assert status.is_active({f"instrument/{A}": bond, "slot/1": owner}, A, 1, T0) is expected
+
+
+@pytest.mark.parametrize(("found", "expected"), [(3, 3), (0, 0), (-1, None), (True, None), ("3", None), (None, None)])
+def test_a_slots_capacity_is_read_from_its_record(found, expected):
+    """Foreign records give no capacity."""
+    assert status.capacity({"slot/1": {"capacity": found}}, 1) == expected
+    assert status.capacity({}, 1) is None
+
+
+def every_record():
+    """Yield records of every kind in every state: as they change, of good and bad lists, and of a clean stop."""
+    for placement, view, *_ in STATES:
+        made = status.records(situation(placement=placement, slots={0: view}), {}, T0)
+        yield from made.items()
+        yield from status.stopped(made, T1).items()
+    yield from status.records(situation(raw=b"bad"), {}, T0).items()
+    lists = apply_all(situation().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    yield from status.records(status.Situation(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0).items()
+
+
+def test_every_state_and_every_null_of_the_schema_occurs():
+    """The published schema allows no state and no null that the connector does not write, and the records that have them fit it."""
+    seen = {"instrument": defaultdict(set), "list": defaultdict(set), "slot": defaultdict(set)}
+    for key, record in every_record():
+        validate({key: record})
+        for field, content in record.items():
+            seen[key.partition("/")[0]][field].add(content if field == "state" else content is None)
+    for kind, fields in seen.items():
+        published = SCHEMA["$defs"][kind]["properties"]
+        assert fields["state"] == set(published["state"]["enum"])
+        nullable = {name for name, rule in published.items() if "null" in rule.get("type", ()) or {"type": "null"} in rule.get("anyOf", ())}
+        # An instrument's control may be null for readers' sake; each wish has a record so far.
+        assert {name for name, nulls in fields.items() if nulls == {True, False}} == nullable - (
+            {"control"} if kind == "instrument" else set()
+        )
+
+
+@pytest.mark.parametrize("key", [f"instrument/{A}", "list/desk", "slot/0"])
+def test_the_schema_refuses_what_the_contract_does(key):
+    """A record without one of its fields, with one more, or in another state does not fit."""
+    record = status.records(situation(), {}, T0)[key]
+    wrong = [{name: content for name, content in record.items() if name != left_out} for left_out in record]
+    for each in [*wrong, record | {"more": 1}, record | {"state": "active"}]:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(each, SCHEMA)
+
+
+def test_places_count_what_kis_refused():
+    """A refused bond takes no room; without a word of its owner a slot has the most there can be, and foreign slots do no harm."""
+    records = {
+        "slot/0": {"capacity": 3},
+        "slot/1": {"capacity": 0},
+        "slot/3": {"capacity": 99},
+        **{f"instrument/{number}": {"state": "REJECTED", "slot": 0} for number in range(2)},
+        "instrument/x": {"state": "REJECTED", "slot": 1},
+        "instrument/y": {"state": "REJECTED", "slot": [0]},
+        "instrument/z": {"state": "ACTIVE", "slot": 0},
+    }
+    assert status.places(records, range(4), 41, {}) == {0: 5, 1: 0, 2: 41, 3: 41}
+    assert status.places(records, range(4), 41, {0: 1, 2: 7}) == {0: 2, 1: 0, 2: 7, 3: 41}

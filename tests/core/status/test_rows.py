@@ -1,0 +1,121 @@
+"""What a reader makes of the status topic."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.core.status import rows
+from connector.core.status.rows import Row
+
+A, B = "KR103502GA34", "KR103502GD31"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def instrument(**fields):
+    """Return an instrument's status record."""
+    control = {"partition": 0, "offset": 7}
+    return {"state": "ACTIVE", "lists": ["desk"], "slot": 0, "since": "s", "code": None, "message": None, "control": control} | fields
+
+
+def slot(seconds_ago):
+    """Return a slot's status record, last written so many seconds ago."""
+    return {"state": "CONNECTED", "alive_at": (NOW - timedelta(seconds=seconds_ago)).isoformat().replace("+00:00", "Z")}
+
+
+def only(status, control=None):
+    """Return the one row there is."""
+    (row,) = rows.to_rows(status, control or {}, NOW)
+    return row
+
+
+def test_a_reported_bond():
+    """A bond is shown as its status record has it."""
+    assert only({f"instrument/{A}": instrument(), "slot/0": slot(30)}) == Row(A, "ACTIVE", 0, "s", ("desk",), "", 7)
+
+
+def test_why():
+    """KIS's code and message say why."""
+    row = only({f"instrument/{A}": instrument(state="REJECTED", code="OPSP8992", message="INVALID")})
+    assert (row.state, row.why) == ("REJECTED", "OPSP8992 INVALID")
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(89, "ACTIVE"), (90, "DISCONNECTED")])
+def test_a_silent_slot_is_gone(seconds, state):
+    """Bonds of a slot silent for 90 s are not active."""
+    row = only({f"instrument/{A}": instrument(), "slot/0": slot(seconds)})
+    assert row.state == state
+    assert ("silent since 2026-01-02T03:02:35Z" in row.why) == (state == "DISCONNECTED")
+
+
+@pytest.mark.parametrize("record", [{}, {"alive_at": None}, {"alive_at": "then"}, {"alive_at": "2026-01-02T03:04:05"}, None])
+def test_a_slot_that_says_no_time_is_gone(record):
+    """A slot without a readable sign of life counts as silent."""
+    status = {f"instrument/{A}": instrument()} | ({} if record is None else {"slot/0": record})
+    assert only(status).state == "DISCONNECTED"
+
+
+def test_a_waiting_bond_has_no_slot():
+    """A bond without room stays as reported though no slot is alive."""
+    assert only({f"instrument/{A}": instrument(state="WAITING_CAPACITY", slot=None)}).state == "WAITING_CAPACITY"
+
+
+def test_asked_for_and_not_reported():
+    """A bond that a list wants and no connector knows is PENDING, with all its lists; a paused or unreadable list wants nothing."""
+    control = {
+        A: b"{}",
+        "desk": b'{"instruments": ["%s"]}' % A.encode(),
+        "off": b'{"instruments": ["%s"], "paused": true}' % B.encode(),
+        "bad": b"{",
+    }
+    assert only({}, control) == Row(A, "PENDING", None, None, (A, "desk"), "no connector has reported on it", -1)
+
+
+def test_foreign_records_do_no_harm():
+    """Records of other shapes are shown as far as they go."""
+    assert only({f"instrument/{A}": {"lists": "x", "control": 5}}) == Row(A, "None", None, None, (), "", -1)
+
+
+def test_refused_lists():
+    """Lists whose latest record was refused are told with the reason."""
+    status = {
+        "list/a": {"state": "ACCEPTED", "reason": None},
+        "list/b": {"state": "REFUSED", "reason": "removal guard"},
+        "slot/0": {"state": "REFUSED"},
+    }
+    assert rows.refused_lists(status) == {"b": "removal guard"}
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (None, False),
+        ({"state": "ACCEPTED", "control": {"offset": 9}}, False),
+        ({"state": "REFUSED", "control": {"offset": 6}}, False),
+        ({"state": "REFUSED", "control": {"offset": 7}}, True),
+        ({"state": "REFUSED", "control": None}, False),
+    ],
+)
+def test_refusal_of_an_offset(record, expected):
+    """A refusal counts against us only where it reflects our record or a later one."""
+    assert rows.is_refusal_of(record, 7) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"state": "WAITING_CAPACITY", "slot": None}, "no room: the live slots hold 41 bonds"),
+        ({"state": "WAITING_CAPACITY", "slot": None, "code": "OPSP0008"}, "OPSP0008"),
+        ({"state": "PENDING"}, "KIS has not confirmed it yet"),
+        ({"state": "DISCONNECTED"}, "slot 0 is CONNECTING"),
+        ({"state": "DISCONNECTED", "slot": 5}, "slot 5 is without a report"),
+        ({"state": "ACTIVE"}, ""),
+    ],
+)
+def test_a_reason_is_given_where_kis_gave_none(fields, why):
+    """Room, slot or patience: each state but ACTIVE says what it waits for; slots that are silent hold nothing."""
+    slots = {
+        "slot/0": slot(1) | {"state": "CONNECTING", "capacity": 41},
+        "slot/1": slot(200) | {"capacity": 41},
+        "slot/2": slot(1) | {"state": "BLOCKED", "capacity": None},
+    }
+    assert only({f"instrument/{A}": instrument(**fields)} | slots).why == why

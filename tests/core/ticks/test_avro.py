@@ -1,0 +1,210 @@
+"""Ticks are written as the schema says, byte for byte, and independent readers get the same values back."""
+
+import io
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import avro.io
+import avro.schema
+import fastavro
+import pytest
+from fastavro.schema import fingerprint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.ticks import avro as codec
+from connector.core.ticks.avro import BadTick, Tick, TickEncoder, TickSchema, decode, plain, registry_prefix
+from connector.core.ticks.frame import WireRecord
+from connector.packaged_files import bond_tick
+
+DATA = Path(__file__).parents[2] / "data"
+SAMPLE = (DATA / "portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
+SCHEMA = TickSchema(bond_tick())
+NAMES = [column["name"] for column in SCHEMA.columns]
+RECEIVED_MS = 1_795_148_264_123  # 2026-11-20 13:17:44.123 in Seoul
+
+texts = st.text(st.characters(exclude_characters="^|", exclude_categories=["Cs"]), min_size=1, max_size=12)
+decimals = st.decimals(-(10**14) + 1, 10**14 - 1, places=4).map(lambda number: format(number, "f"))
+volumes = st.integers(0, 10**18 - 1).map(str)
+
+
+def record(**columns):
+    """Return the portal's sample record with some columns changed."""
+    extra = columns.pop("extra", [])
+    sample = dict(zip(NAMES, SAMPLE.split("^"), strict=True)) | columns
+    assert list(sample) == NAMES
+    values = [*sample.values(), *extra]
+    return WireRecord(values, "^".join(values))
+
+
+def encoder(prefix=SCHEMA.single_object_prefix):
+    """Return an encoder that remembers nothing yet."""
+    return TickEncoder(SCHEMA, prefix)
+
+
+def encode(with_encoder, wire, received_ms):
+    """Encode one record received then."""
+    return with_encoder.encode(wire, with_encoder.origin(received_ms))
+
+
+@st.composite
+def records(draw):
+    """Any record the schema can hold."""
+    columns = {}
+    for column in SCHEMA.columns:
+        name, avro_type = column["name"], column["type"]
+        nullable = isinstance(avro_type, list)
+        match avro_type[1] if nullable else avro_type:
+            case "string":
+                values = {"STND_ISCD": st.just("KR103502GA34"), "STCK_CNTG_HOUR": st.just("091500")}.get(name, texts)
+            case "long":
+                values = volumes
+            case _:
+                values = decimals
+        columns[name] = draw(values | st.just("") if nullable else values)
+    return record(**columns, extra=[*draw(st.lists(texts | st.just(""), max_size=17)), "x"][: draw(st.integers(0, 18))])
+
+
+def test_the_portals_sample_has_these_bytes():
+    """The portal's sample frame, received at a known instant, is encoded to exactly the bytes kept in tests/data."""
+    tick = encode(encoder(), record(), RECEIVED_MS)
+    golden = json.loads((DATA / "golden/portal-tick.json").read_text(encoding="utf-8"))
+    assert tick == Tick("KR103502GD31", golden["timestamp_ms"], bytes.fromhex(golden["value"]))
+
+
+def test_the_portals_sample_reads_as_it_says():
+    """Every column of the portal's sample comes back under its own name with its own type."""
+    tick = encode(encoder(), record(), RECEIVED_MS)
+    value = decode(tick.value, SCHEMA)
+    assert list(value) == [field["name"] for field in json.loads(bond_tick())["fields"]]
+    assert value["BOND_ISNM"] == "국고03250-5303(23-2)"
+    assert value["STCK_PRPR"] == Decimal("10575.0000")
+    assert value["BOND_CNTG_ERT"] == Decimal("3.0120")
+    assert (value["CNTG_VOL"], value["ACML_VOL"], value["PRDY_VOL"]) == (1, 6594124, 9874082)
+    assert value["trade_date"] == date(2026, 11, 20)
+    assert value["traded_at"] == datetime(2026, 11, 20, 4, 17, 43, tzinfo=UTC)
+    assert value["received_at"] == datetime(2026, 11, 20, 4, 17, 44, 123_000, tzinfo=UTC)
+    assert (value["source"], value["extra"]) == ("ws", [])
+    assert tick.timestamp_ms == RECEIVED_MS - 1123
+
+
+@given(wire=records())
+def test_two_independent_readers_agree_with_what_was_written(wire):
+    """Apache's avro and fastavro read every datum to the values its columns hold."""
+    tick = encode(encoder(), wire, RECEIVED_MS)
+    datum = tick.value[10:]
+    apache = avro.io.DatumReader(avro.schema.parse(bond_tick())).read(avro.io.BinaryDecoder(io.BytesIO(datum)))
+    fast = fastavro.schemaless_reader(io.BytesIO(datum), fastavro.parse_schema(json.loads(bond_tick())), None)
+    assert apache == fast
+    for name, text in zip(NAMES, wire.columns, strict=False):
+        expected = None if text == "" else type(fast[name])(text) if fast[name] is not None else "a value"
+        assert fast[name] == expected, name
+    assert fast["extra"] == wire.columns[len(NAMES) :]
+
+
+@given(wires=st.lists(records(), min_size=1, max_size=4))
+def test_remembered_values_give_the_same_bytes(wires):
+    """An encoder that has met a value before writes what a fresh one writes."""
+    used = encoder()
+    for wire in [*wires, *wires]:
+        assert encode(used, wire, RECEIVED_MS) == encode(encoder(), wire, RECEIVED_MS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "reason", "isin"),
+    [
+        ({"STND_ISCD": ""}, "STND_ISCD", "FIELD_EMPTY", None),
+        ({"STND_ISCD": "kr103502gd31"}, "STND_ISCD", "FIELD_ISIN", None),
+        ({"STND_ISCD": "KR103502GD3"}, "STND_ISCD", "FIELD_ISIN", None),
+        ({"STCK_CNTG_HOUR": "240000"}, "STCK_CNTG_HOUR", "FIELD_TIME", "KR103502GD31"),
+        ({"STCK_PRPR": ""}, "STCK_PRPR", "FIELD_EMPTY", "KR103502GD31"),
+        ({"STCK_PRPR": "1e9"}, "STCK_PRPR", "FIELD_NUMBER", "KR103502GD31"),
+        ({"CNTG_VOL": "-1"}, "CNTG_VOL", "FIELD_RANGE", "KR103502GD31"),
+        ({"ACML_VOL": "x", "STCK_HGPR": "y"}, "STCK_HGPR", "FIELD_NUMBER", "KR103502GD31"),
+        ({"PRDY_VOL": "1" * 19}, "PRDY_VOL", "FIELD_RANGE", "KR103502GD31"),
+    ],
+)
+def test_a_bad_record_names_its_first_bad_column(columns, field, reason, isin):
+    """The first bad column in wire order gives the reason; the ISIN is the key where it can be read."""
+    bad = encode(encoder(), record(**columns), RECEIVED_MS)
+    assert isinstance(bad, BadTick)
+    assert (bad.field, bad.reason, bad.isin) == (field, reason, isin)
+    assert bad.detail.isascii()
+
+
+def test_a_caret_in_a_name_is_caught_by_the_columns_it_shifts():
+    """Width 20 passes for an appended column, but shifted columns do not pass their grammar."""
+    columns = SAMPLE.replace("국고", "국^고").split("^")
+    assert encode(encoder(), WireRecord(columns, "^".join(columns)), RECEIVED_MS).reason == "FIELD_TIME"
+
+
+@pytest.mark.parametrize(("sign", "kind"), [(" ", "Z"), ("7", "?"), ("", "")])
+def test_unknown_codes_refuse_nothing(sign, kind):
+    """A sign of one space stays one space; codes never seen before pass."""
+    value = decode(encode(encoder(), record(PRDY_VRSS_SIGN=sign, CNTG_TYPE_CLS_CODE=kind), RECEIVED_MS).value, SCHEMA)
+    assert (value["PRDY_VRSS_SIGN"], value["CNTG_TYPE_CLS_CODE"]) == (sign or None, kind or None)
+
+
+def test_the_timestamp_is_the_earlier_of_trade_and_receipt():
+    """A trade that seems to come from the future is stamped with its receive time: brokers refuse batches ahead of their clock."""
+    tick = encode(encoder(), record(STCK_CNTG_HOUR="135959"), RECEIVED_MS)
+    assert tick.timestamp_ms == RECEIVED_MS
+
+
+def test_the_trade_date_follows_the_receive_time_over_days():
+    """A remembered time of day is dated anew when its day is over."""
+    used = encoder()
+    dates = [decode(encode(used, record(), RECEIVED_MS + days * 86_400_000).value, SCHEMA)["trade_date"] for days in (0, 1, 1, -3, 0)]
+    assert dates == [date(2026, 11, day) for day in (20, 21, 21, 17, 20)]
+
+
+def test_registry_framing_is_confluents():
+    """With a registry's id, a zero byte and four bytes of id stand before the same datum."""
+    own, framed = (encode(encoder(prefix), record(), RECEIVED_MS).value for prefix in (SCHEMA.single_object_prefix, registry_prefix(7)))
+    assert framed == b"\x00\x00\x00\x00\x07" + own[10:]
+    assert decode(framed, SCHEMA) == decode(own, SCHEMA)
+
+
+def test_the_fingerprint_stands_in_the_specifications_order():
+    """Avro's own vector: the CRC-64-AVRO of "null" is 63dd24e7cc258f8a, written with the least significant byte first."""
+    assert fingerprint('"null"', "CRC-64-AVRO") == "8a8f25cce724dd63"
+    assert SCHEMA.single_object_prefix[:2] == b"\xc3\x01"
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\x00\x00\x00\x01", b"\xc3\x01" + b"8" * 8, b"{}", b"\x00\x00\x00\x00\x01\x18KR"])
+def test_foreign_payloads_are_refused(payload):
+    """What is not one of the two framings of this schema is a ValueError, whatever it is."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(payload, SCHEMA)
+
+
+def test_bytes_behind_the_datum_are_refused():
+    """A longer value was written with another schema."""
+    with pytest.raises(ValueError, match="follow"):
+        decode(encode(encoder(), record(), RECEIVED_MS).value + b"x", SCHEMA)
+
+
+def test_memory_of_values_is_bounded():
+    """However many values pass, each column remembers a bounded number, and no long text."""
+    used = encoder()
+    for number in range(codec.REMEMBERED_VALUES + 10):
+        encode(used, record(ACML_VOL=str(number), BOND_ISNM="x" * 1000 + str(number)), RECEIVED_MS)
+    sizes = dict(zip(NAMES, map(len, used._columns), strict=True))
+    assert sizes["ACML_VOL"] <= codec.REMEMBERED_VALUES
+    assert sizes["BOND_ISNM"] == 0
+
+
+def test_a_schema_whose_own_fields_differ_is_refused():
+    """Fields this module does not write make the schema unusable rather than the data wrong."""
+    with pytest.raises(ValueError, match="expected"):
+        TickSchema(bond_tick().replace('"tick_id"', '"id"'))
+
+
+def test_decoded_values_are_printable():
+    """Decimals become exact text, dates and times ISO 8601."""
+    value = decode(encode(encoder(), record(), RECEIVED_MS).value, SCHEMA)
+    printed = json.loads(json.dumps({name: plain(one) for name, one in value.items()}))
+    assert printed["STCK_PRPR"] == "10575.0000"
+    assert printed["traded_at"] == "2026-11-20T04:17:43+00:00"

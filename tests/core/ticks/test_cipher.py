@@ -1,0 +1,19 @@
+"""Payloads are opened with the key they were sealed with, and with no other."""
+
+from connector.core.ticks.cipher import decrypt
+
+# Sealed by `openssl enc -aes-256-cbc -K <hex of key> -iv <hex of iv> -base64 -A` from "국고^131743".
+SEALED = "t7hKMDOxCT0wSt/o1bOg2w=="
+KEY, IV = "abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"
+
+
+def test_what_openssl_sealed_is_opened():
+    """Key and IV are the characters' UTF-8 bytes, neither base64 nor hexadecimal."""
+    assert decrypt(SEALED, KEY, IV) == "국고^131743"
+
+
+def test_a_key_that_does_not_fit_gives_nothing():
+    """A wrong key, a key of the wrong size and damaged base64 all give None."""
+    assert decrypt(SEALED, "x" * 32, IV) is None
+    assert decrypt(SEALED, "short", IV) is None
+    assert decrypt(SEALED[:-3], KEY, IV) is None

@@ -1,0 +1,120 @@
+"""Column texts are judged by a strict grammar; times and identities follow from text and receive time alone."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.ticks import columns
+from connector.core.ticks.columns import BadColumn, decimal, identity, moment, tick_id, time_of_day_ms, volume
+
+SEOUL = ZoneInfo("Asia/Seoul")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", "0"),
+        ("-0.15", "-0.15"),
+        ("10575.00", "10575"),
+        ("3.0120000", "3.012"),
+        ("0.1234", "0.1234"),
+        ("9" * 14 + ".9999", "9" * 14 + ".9999"),
+    ],
+)
+def test_a_decimal_is_exact(text, number):
+    """A decimal keeps its value, never by way of a float."""
+    assert decimal(text, 18, 4) == Decimal(number)
+
+
+@pytest.mark.parametrize("text", ["-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"])
+def test_what_is_no_decimal_is_refused(text):
+    """Only ASCII digits, one sign and one point make a number."""
+    with pytest.raises(BadColumn) as refused:
+        decimal(text, 18, 4)
+    assert refused.value.reason == "FIELD_NUMBER"
+    assert refused.value.detail.isascii()
+
+
+@pytest.mark.parametrize("text", ["1" * 15, "0" * 15, "9" * 400, "0.00001", "-1.23456"])
+def test_a_decimal_beyond_the_type_is_out_of_range(text):
+    """More than 14 digits before the point, or more than four decimals that are not zero, do not fit."""
+    with pytest.raises(BadColumn) as refused:
+        decimal(text, 18, 4)
+    assert refused.value.reason == "FIELD_RANGE"
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("6594124", 6594124), ("9" * 18, 10**18 - 1), ("007", 7)])
+def test_a_volume_is_a_whole_number(text, number):
+    """A volume has up to 18 digits."""
+    assert volume(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("-1", "FIELD_RANGE"),
+        ("-0", "FIELD_RANGE"),
+        ("1" * 19, "FIELD_RANGE"),
+        ("1.0", "FIELD_NUMBER"),
+        ("", "FIELD_NUMBER"),
+        ("²", "FIELD_NUMBER"),
+        ("１", "FIELD_NUMBER"),
+        ("1_0", "FIELD_NUMBER"),
+    ],
+)
+def test_a_bad_volume_is_told_apart(text, reason):
+    """A number that does not fit is out of range, anything else is no number."""
+    with pytest.raises(BadColumn) as refused:
+        volume(text)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("text", ["240000", "126099", "13174", "1317430", "13:17:43", "１３１７４３", "-11743"])
+def test_a_bad_time_is_refused(text):
+    """A time is six ASCII digits of a day's hour, minute and second."""
+    with pytest.raises(BadColumn) as refused:
+        time_of_day_ms(text)
+    assert refused.value.reason == "FIELD_TIME"
+
+
+@pytest.mark.parametrize(
+    ("text", "received", "traded"),
+    [
+        ("131743", "2026-11-20 13:17:44", "2026-11-20 13:17:43"),
+        ("131743", "2026-11-20 12:17:43", "2026-11-20 13:17:43"),  # an hour ahead: a clock's fault
+        ("131743", "2026-11-20 12:17:42", "2026-11-19 13:17:43"),  # more than an hour: yesterday's
+        ("235959", "2026-11-21 00:00:01", "2026-11-20 23:59:59"),
+        ("000001", "2026-11-20 23:59:59", "2026-11-21 00:00:01"),
+        ("000000", "2026-01-01 00:00:00", "2026-01-01 00:00:00"),
+        ("153000", "2026-12-31 08:00:00", "2026-12-30 15:30:00"),
+    ],
+)
+def test_the_trade_date_is_the_latest_that_is_not_the_future(text, received, traded):
+    """A time of day belongs to the latest Seoul date that puts it no more than an hour after the receive time."""
+    received_ms = int(datetime.fromisoformat(received).replace(tzinfo=SEOUL).timestamp() * 1000)
+    expected = datetime.fromisoformat(traded).replace(tzinfo=SEOUL)
+    when = moment(time_of_day_ms(text), received_ms)
+    assert datetime.fromtimestamp(when.traded_at_ms / 1000, UTC) == expected
+    assert date.fromordinal(date(1970, 1, 1).toordinal() + when.trade_date) == expected.date()
+
+
+@given(at=st.times(), received_ms=st.integers(631_152_000_000, 4_102_444_800_000))
+def test_seoul_time_is_that_of_the_time_zone_database(at, received_ms):
+    """The fixed offset agrees with Asia/Seoul on every date since 1990, and the trade lies in the day before an hour ahead."""
+    when = moment(time_of_day_ms(at.strftime("%H%M%S")), received_ms)
+    local = datetime.fromtimestamp(when.traded_at_ms / 1000, SEOUL)
+    assert local.strftime("%H%M%S") == at.strftime("%H%M%S")
+    assert local.date().toordinal() == date(1970, 1, 1).toordinal() + when.trade_date
+    assert received_ms + columns.HOUR_MS - columns.DAY_MS < when.traded_at_ms <= received_ms + columns.HOUR_MS
+
+
+def test_identity_is_blake2b_over_date_and_raw_text():
+    """The identity is the documented digest, 32 lower-case hex digits."""
+    expected = blake2b("2026-11-20|KR103502GD31^국고".encode(), digest_size=16).hexdigest()
+    assert tick_id(identity(date(2026, 11, 20)), "KR103502GD31^국고") == expected.encode()
+    assert tick_id(identity(date(2026, 11, 21)), "KR103502GD31^국고") != expected.encode()

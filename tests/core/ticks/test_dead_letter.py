@@ -1,0 +1,73 @@
+"""Dead letters hold what could not become a tick, with a reason in ASCII headers."""
+
+import json
+import time
+
+import pytest
+
+from connector.core.ticks import dead_letter
+from connector.core.ticks.avro import BadTick
+from connector.core.ticks.frame import BadFrame, Received, WireRecord
+
+FRAME = Received(1_795_148_264_123_456_789, 3, 1, False, "국|x".encode())
+
+
+def test_a_bad_frame_is_published_as_received():
+    """A frame's dead letter has no key, the frame's bytes, and the receive time."""
+    letter = dead_letter.of_frame(FRAME, BadFrame("FRAME_HEADER", "2 of the four parts"))
+    assert (letter.key, letter.value, letter.timestamp_ms) == (None, FRAME.raw, 1_795_148_264_123)
+    assert letter.headers == [
+        ("reason", b"FRAME_HEADER"),
+        ("detail", b"2 of the four parts"),
+        ("received-ns", b"1795148264123456789"),
+        ("slot", b"3"),
+    ]
+
+
+KEY, IV = "canarycanarycanarycanarycanary01", "canary0123456789"
+REPLY = json.dumps({"header": {"tr_id": "H0BJCNT0"}, "body": {"rt_cd": "0", "output": {"iv": IV, "key": KEY}}})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        REPLY.encode(),
+        f"[{REPLY}]".encode(),
+        f"\ufeff{REPLY}".encode(),
+        json.dumps({"again": REPLY}).encode(),
+        json.dumps(json.dumps({"again": REPLY})).encode(),
+        REPLY[:-4].encode(),
+        REPLY.replace('": "', '"\n:\t"').encode(),
+        b"\xff" + REPLY.encode(),
+        json.dumps({"header": {"approval_key": KEY}, "x": {"KEY": f'{IV}\\"{KEY}'}}).encode(),
+    ],
+)
+def test_key_material_is_not_published(raw):
+    """A reply that came as no reply, whole, cut short or quoted, loses its key and IV on the way out, and its detail says so."""
+    letter = dead_letter.of_frame(FRAME._replace(raw=raw), BadFrame("FRAME_KIND", "a binary message"))
+    assert b"canary" not in letter.value
+    assert letter.value.startswith(raw[:4])
+    assert dict(letter.headers)["detail"] == b"a binary message; key material was hidden"
+
+
+@pytest.mark.parametrize("raw", [b'"key"' * 200_000, b"\\" * 1_000_000, b'"key": "' * 120_000, b'"key"' + b" " * 1_000_000])
+def test_looking_for_key_material_takes_no_time(raw):
+    """The largest frame, made to be slow to look through, is not."""
+    before = time.process_time()
+    dead_letter.of_frame(FRAME._replace(raw=raw), BadFrame("FRAME_HEADER", "1 of the four parts"))
+    assert time.process_time() - before < 0.5
+
+
+def test_a_bad_record_is_published_with_its_key_and_field():
+    """A record's dead letter has the ISIN as key, the record's raw text, and the column to blame."""
+    bad = BadTick("FIELD_NUMBER", "'국' is no number", "CNTG_VOL", "KR103502GD31")
+    letter = dead_letter.of_record(FRAME, WireRecord(["KR103502GD31", "국"], "KR103502GD31^국"), bad)
+    assert (letter.key, letter.value) == (b"KR103502GD31", "KR103502GD31^국".encode())
+    assert dict(letter.headers)["field"] == b"CNTG_VOL"
+    assert all(value.isascii() for _, value in letter.headers)
+
+
+def test_a_record_without_a_readable_isin_has_no_key():
+    """What is no ISIN is no key either."""
+    letter = dead_letter.of_record(FRAME, WireRecord(["x"], "x"), BadTick("FIELD_ISIN", "no", "STND_ISCD", None))
+    assert letter.key is None

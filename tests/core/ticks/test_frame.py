@@ -1,0 +1,153 @@
+"""Frames are taken apart as KIS sends them, and told bad by the first reason that applies."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.ticks.frame import BadFrame, CipherKey, Received, split
+
+SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8")
+PAYLOAD = SAMPLE.split("|", 3)[3]
+WIDTH = 19
+KEY = CipherKey("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef")
+OTHER = CipherKey("z" * 32, "f" * 16)
+
+
+def received(text, *, binary=False):
+    """Return a message as the journal holds it."""
+    raw = text.encode() if isinstance(text, str) else text
+    return Received(1_763_800_000_000_000_000, 0, 1, binary, raw)
+
+
+def data(*records, count=None):
+    """Return a plain data frame of these records."""
+    return f"0|H0BJCNT0|{count if count is not None else f'{len(records):03d}'}|" + "^".join(records)
+
+
+def encrypted(text, key=KEY):
+    """Return a payload as KIS would seal it."""
+    padder = PKCS7(128).padder()
+    padded = padder.update(text.encode()) + padder.finalize()
+    sealer = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).encryptor()
+    return base64.b64encode(sealer.update(padded) + sealer.finalize()).decode()
+
+
+def test_the_portals_sample_is_one_record_of_nineteen_columns():
+    """The portal's sample frame holds one record whose raw text is its payload."""
+    (record,) = split(received(SAMPLE), WIDTH, ())
+    assert record.text == PAYLOAD
+    assert record.columns == PAYLOAD.split("^")
+    assert len(record.columns) == WIDTH
+
+
+@pytest.mark.parametrize("count", ["1", "001", "0001"])
+def test_the_number_of_digits_of_the_count_is_not_checked(count):
+    """A count may have any number of leading zeros."""
+    assert len(split(received(data(PAYLOAD, count=count)), WIDTH, ())) == 1
+
+
+@given(count=st.integers(1, 60), extra=st.lists(st.sampled_from(["", "x", "7"]), max_size=18), caret=st.booleans())
+def test_a_frame_of_n_equals_n_frames_of_one(count, extra, caret):
+    """However many columns KIS appended, and with or without a trailing `^`, n records in one frame equal n frames."""
+    record = "^".join([PAYLOAD, *extra])
+    together = split(received(data(*[record] * count) + "^" * caret), WIDTH, ())
+    alone = split(received(data(record)), WIDTH, ())
+    assert together == alone * count
+
+
+def test_999_records_fit_into_a_frame():
+    """The largest count is 999."""
+    assert len(split(received(data(*[PAYLOAD] * 999)), WIDTH, ())) == 999
+
+
+@pytest.mark.parametrize(("appended", "kept"), [("^^", []), ("^a^", ["a"]), ("^^a", ["", "a"]), ("^" * 18, []), ("^a" * 18, ["a"] * 18)])
+def test_empty_columns_at_the_end_are_not_part_of_a_record(appended, kept):
+    """Columns beyond the nineteenth are kept, except empty ones at the end."""
+    (record,) = split(received(data(PAYLOAD + appended)), WIDTH, ())
+    assert record.columns[WIDTH:] == kept
+    assert record.text == "^".join([PAYLOAD, *kept])
+
+
+def test_an_empty_nineteenth_column_stays():
+    """An empty last documented column is a column, not a trailing `^`."""
+    short = PAYLOAD.rsplit("^", 1)[0]
+    (record,) = split(received(data(short + "^")), WIDTH, ())
+    assert record.columns[-1] == ""
+    assert len(record.columns) == WIDTH
+
+
+@pytest.mark.parametrize(
+    ("raw", "binary", "reason"),
+    [
+        (SAMPLE, True, "FRAME_KIND"),
+        (b"0|H0BJCNT0|001|\xff", False, "FRAME_NOT_UTF8"),
+        ("", False, "FRAME_HEADER"),
+        ("\x00", False, "FRAME_HEADER"),
+        ("\r\n", False, "FRAME_HEADER"),
+        ("||", False, "FRAME_HEADER"),
+        ("0|H0BJCNT0|001", False, "FRAME_HEADER"),
+        ("2|H0BJCNT0|001|x", False, "FRAME_FLAG"),
+        ("|||", False, "FRAME_FLAG"),
+        ("\ufeff" + SAMPLE, False, "FRAME_FLAG"),
+        (SAMPLE.replace("H0BJCNT0", "H0STCNT0"), False, "FRAME_TR"),
+        (data(PAYLOAD, count="000"), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count="-1"), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count="1000"), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count=""), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count="one"), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count="１"), False, "FRAME_COUNT"),
+        (data(PAYLOAD, count=" 1"), False, "FRAME_COUNT"),
+        ("1|H0BJCNT0|001|AAAA", False, "DECRYPT_NO_KEY"),
+        (data(PAYLOAD, count="002"), False, "FRAME_ARITY"),
+        (data(PAYLOAD.rsplit("^", 1)[0]), False, "FRAME_ARITY"),
+        (data(PAYLOAD, PAYLOAD, count="001"), False, "FRAME_ARITY"),
+        (data(""), False, "FRAME_ARITY"),
+    ],
+)
+def test_a_bad_frame_is_told_by_the_first_reason_that_applies(raw, binary, reason):
+    """Each kind of bad frame has one reason and an ASCII detail."""
+    bad = split(received(raw, binary=binary), WIDTH, ())
+    assert isinstance(bad, BadFrame)
+    assert bad.reason == reason
+    assert bad.detail.isascii()
+
+
+def test_an_encrypted_frame_is_opened_by_whichever_key_fits():
+    """The session's keys are tried until padding and columns are right."""
+    frame = received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD + '^' + PAYLOAD)}")
+    assert [record.text for record in split(frame, WIDTH, (OTHER, KEY))] == [PAYLOAD, PAYLOAD]
+
+
+@pytest.mark.parametrize("payload", ["not base64!", "AAAA", encrypted(PAYLOAD, OTHER), ""])
+def test_what_no_key_opens_failed_to_decrypt(payload):
+    """Bad base64, a wrong block size and wrong padding are one reason, without saying which."""
+    assert split(received(f"1|H0BJCNT0|001|{payload}"), WIDTH, (KEY,)) == BadFrame(
+        "DECRYPT_FAILED", "none of the session's 1 keys opens it"
+    )
+
+
+def test_an_opened_frame_of_wrong_arity_is_told_so():
+    """A plaintext that is readable but has the wrong number of columns is no failure to decrypt."""
+    assert split(received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD)}"), WIDTH, (KEY, OTHER)).reason == "FRAME_ARITY"
+
+
+def test_a_cipher_keys_repr_shows_neither_key_nor_iv():
+    """Key and IV stay out of logs and tracebacks."""
+    assert KEY.key not in repr(KEY)
+    assert KEY.iv not in repr(KEY)
+
+
+@given(
+    raw=st.binary()
+    | st.text().map(str.encode)
+    | st.tuples(st.sampled_from("01"), st.text()).map(lambda t: f"{t[0]}|H0BJCNT0|001|{t[1]}".encode())
+)
+def test_arbitrary_bytes_never_raise(raw):
+    """Whatever arrives, the answer is records or a reason."""
+    answer = split(received(raw), WIDTH, (KEY,))
+    assert isinstance(answer, (list, BadFrame))

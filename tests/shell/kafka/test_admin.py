@@ -1,0 +1,62 @@
+"""Looking at topics and creating them on a real Kafka."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from connector.core.topic_plan import FoundTopic, Sizes, plan
+from connector.errors import NotInTime
+from connector.shell.kafka.admin import TopicAdmin
+
+SIZES = Sizes(partitions=2, slots=None, replication_factor=1, min_insync_replicas=1)
+
+
+def names(topic_names):
+    """Return the names by part."""
+    return {part: getattr(topic_names, part) for part in ("ticks", "control")}
+
+
+async def test_created_topics_are_found(kafka, topic_names):
+    """Topics are not found before they are created, and afterwards as planned."""
+    planned = plan(names(topic_names), SIZES)
+    wanted = [topic.name for topic in planned]
+    async with TopicAdmin.connect({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
+        assert await admin.brokers() >= 1
+        assert await admin.find(wanted) == {}
+        assert await admin.create(planned) == {}
+        assert await admin.create(planned) == {}, "a topic that exists is no failure"
+    async with TopicAdmin.connect({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
+        found = await admin.find(wanted)
+    for topic in planned:
+        assert (found[topic.name].partitions, found[topic.name].replication_factor) == (topic.partitions, 1)
+        assert topic.configs.items() <= found[topic.name].configs.items()
+
+
+async def test_refusals_are_returned_by_topic(kafka, topic_names):
+    """What Kafka does not create is returned with its reason."""
+    planned = plan({"ticks": topic_names.ticks}, Sizes(partitions=1, slots=None, replication_factor=99, min_insync_replicas=1))
+    async with TopicAdmin.connect({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
+        assert "InvalidReplicationFactorError" in (await admin.create(planned))[topic_names.ticks]
+
+
+class Forbidding:
+    """A client whose user may see the topic and not its configuration."""
+
+    async def describe_topics(self):
+        return [{"topic": "t", "error_code": 0, "partitions": [{"replicas": [1, 2]}]}]
+
+    async def describe_configs(self, _):
+        entry = {"error_code": 29, "error_message": "", "resource_name": "t", "config_entries": []}
+        return [SimpleNamespace(to_object=lambda: {"resources": [entry]})]
+
+
+async def test_a_topic_whose_configuration_may_not_be_seen():
+    """Without the right to see its configuration a topic is still found."""
+    assert await TopicAdmin(Forbidding()).find(["t"]) == {"t": FoundTopic(1, 2, {})}
+
+
+async def test_kafka_away():
+    """Kafka out of reach is told by its address."""
+    with pytest.raises(NotInTime, match=r"Kafka at 127\.0\.0\.1:1 could not be asked: "):
+        async with TopicAdmin.connect({"bootstrap_servers": "127.0.0.1:1"}):
+            pass

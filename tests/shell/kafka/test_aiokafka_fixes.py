@@ -1,0 +1,94 @@
+"""aiokafka's clients connect to brokers apart, ask whoever answers, and leave nothing open."""
+
+import asyncio
+from types import SimpleNamespace
+
+import aiokafka.client
+from aiokafka.client import AIOKafkaClient
+
+from connector.shell.kafka import aiokafka_fixes
+
+
+async def test_a_broker_that_does_not_answer_holds_up_no_connection_to_another(monkeypatch):
+    """While one connection is being made others are, too; one node gets one connection, however many ask for it."""
+    thawed, made = asyncio.Event(), []
+
+    async def create(host, *_, **__):
+        made.append(host)
+        if host == "frozen":
+            await thawed.wait()
+        await asyncio.sleep(0)
+        return SimpleNamespace(connected=lambda: True, close=lambda reason: asyncio.sleep(0))
+
+    monkeypatch.setattr(aiokafka.client, "create_conn", create)
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    client.cluster.broker_metadata = lambda node: SimpleNamespace(host=node, port=1)
+    waiting = asyncio.create_task(client.ready("frozen"))
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(client.ready("healthy") for _ in range(3))) == [True] * 3
+    assert not waiting.done()
+    thawed.set()
+    assert await asyncio.wait_for(waiting, 5)
+    assert sorted(made) == ["frozen", "healthy"]
+    await client.close()
+
+
+async def test_a_broker_that_does_not_answer_does_not_hold_up_what_is_known_of_the_cluster(monkeypatch):
+    """Whichever of three brokers is asked first, two being frozen, what the third knows is in use long before a request times out."""
+    asked = []
+
+    async def create(host, *_, **__):
+        async def send(request):
+            asked.append(host)
+            await asyncio.sleep(3600 if host != "healthy" else 0)
+            return SimpleNamespace(brokers=["one"])
+
+        return SimpleNamespace(connected=lambda: True, send=send, close=lambda reason=None: asyncio.sleep(0))
+
+    monkeypatch.setattr(aiokafka.client, "create_conn", create)
+    monkeypatch.setattr(aiokafka_fixes, "NEXT_BROKER_SECONDS", 0.01)
+    monkeypatch.setattr(aiokafka_fixes.random, "shuffle", lambda nodes: nodes.sort(key="healthy".__eq__, reverse=True))
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    known = []
+    client.cluster = SimpleNamespace(
+        broker_metadata=lambda node: SimpleNamespace(host=node, port=1),
+        brokers=lambda: [SimpleNamespace(nodeId=name) for name in ("healthy", "frozen", "frozen too")],
+        update_metadata=known.append,
+    )
+    async with asyncio.timeout(5):
+        assert await client._metadata_update(client.cluster, ["ticks"])
+    assert asked == ["frozen too", "frozen", "healthy"]
+    assert len(known) == 1
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        _, left = await asyncio.wait(left, timeout=1)
+    assert not left
+    await client.close()
+
+
+async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkeypatch):
+    """A connection that is being made when the client closes is closed as well, and no further one is opened."""
+    made, may_finish, closed = asyncio.Event(), asyncio.Event(), []
+
+    class Connection:
+        def connected(self):
+            return True
+
+        async def close(self, reason):
+            closed.append(reason)
+
+    async def create(*_, **__):
+        made.set()
+        await may_finish.wait()
+        return Connection()
+
+    monkeypatch.setattr(aiokafka.client, "create_conn", create)
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    client.cluster.broker_metadata = lambda node: SimpleNamespace(host="127.0.0.1", port=1)
+    opening = asyncio.create_task(client.ready(0))
+    await made.wait()
+    closing = asyncio.create_task(client.close())
+    asyncio.get_running_loop().call_soon(may_finish.set)
+    await asyncio.wait_for(closing, 5)
+    await opening
+    assert closed
+    assert not await client.ready(0)

@@ -1,0 +1,289 @@
+import asyncio
+import contextlib
+import time
+from itertools import pairwise
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+from connector.shell.kafka.compacted_topic import CompactedTopic, _Answers
+from tests.conftest import started
+from tests.kafka.launcher import start_kafka
+from tests.kafka.reader import create_topics, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
+QUIET = {"log_level": 0}
+
+
+@pytest.fixture(scope="module")
+def cleaning_kafka():
+    """Give a Kafka whose cleaner looks for work several times a second."""
+    cluster = started("Kafka", lambda: start_kafka({"log.cleaner.backoff.ms": "200"}))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def broker(cleaning_kafka):
+    """Give that Kafka, running."""
+    cleaning_kafka.start()
+    return cleaning_kafka
+
+
+class Reading:
+    """What a reader was told: each complete reading, and what followed the last one."""
+
+    def __init__(self, broker, topic, client_id="test"):
+        self.snapshots = []
+        self.followed = []
+        self.topic = CompactedTopic(
+            topic,
+            lambda: {"bootstrap_servers": broker.bootstrap_servers, "client_id": client_id, "request_timeout_ms": 3000},
+            self.take,
+            self.followed.extend,
+        )
+
+    def take(self, records):
+        self.snapshots.append(list(records))
+        self.followed.clear()
+
+
+@contextlib.asynccontextmanager
+async def running(reading):
+    """Run a reader for as long as the block lasts."""
+    task = asyncio.create_task(reading.topic.run())
+    try:
+        yield reading
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+
+async def until(condition, seconds=30):
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.05)
+
+
+def write(broker, topic, *pairs, transactional_id=None, end="commit"):
+    """Write pairs of key and value with the other client; a transaction ends as told, or stays open and is returned."""
+    settings = QUIET | {"bootstrap.servers": broker.bootstrap_servers, "enable.idempotence": transactional_id is not None}
+    producer = Producer(settings | ({"transactional.id": transactional_id} if transactional_id else {}))
+    if transactional_id:
+        producer.init_transactions(20)
+        producer.begin_transaction()
+    for key, value in pairs:
+        producer.produce(topic, key=key, value=value, partition=0)
+    assert producer.flush(20) == 0
+    if transactional_id and end == "commit":
+        producer.commit_transaction(20)
+    elif transactional_id and end == "abort":
+        producer.abort_transaction(20)
+    return producer
+
+
+def keys(records):
+    """Return the keys in order."""
+    return [record.key for record in records]
+
+
+async def test_an_empty_topic_is_read_at_once(broker, topic_names):
+    """A topic without records gives an empty reading."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set)
+        assert reading.snapshots == [[]]
+        assert reading.topic.problem is None
+
+
+async def test_a_topic_is_read_to_its_end_and_followed(broker, topic_names):
+    """What was there is one reading, what comes later follows, each record with its place and time."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    write(broker, topic_names.control, (b"a", b"1"), (b"b", None))
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set)
+        write(broker, topic_names.control, (b"c", b"3"))
+        await until(lambda: reading.followed)
+        assert [(record.key, record.value, record.offset) for record in reading.snapshots[0]] == [(b"a", b"1", 0), (b"b", None, 1)]
+        assert [(record.key, record.value, record.partition, record.offset) for record in reading.followed] == [(b"c", b"3", 0, 2)]
+        assert abs(reading.followed[0].timestamp_ms / 1000 - time.time()) < 60
+        await until(lambda: reading.topic.lag == 0)
+
+
+async def test_a_burst_comes_in_pieces_between_which_the_loop_turns(broker, topic_names):
+    """Ten thousand records at once are handed over in pieces, in order, and others have their turn between any two."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    turns, pieces = 0, []
+
+    async def turning():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    reading = Reading(broker, topic_names.control)
+    reading.topic._on_records = lambda records: pieces.append((turns, [int(record.key) for record in records]))
+    async with running(reading):
+        await until(reading.topic.restored.is_set)
+        other = asyncio.create_task(turning())
+        await asyncio.to_thread(write, broker, topic_names.control, *((b"%d" % number, b"{}") for number in range(10_000)))
+        await until(lambda: sum(len(keys) for _, keys in pieces) == 10_000)
+        other.cancel()
+    assert [key for _, keys in pieces for key in keys] == list(range(10_000))
+    assert max(len(keys) for _, keys in pieces) == 500
+    assert all(later > earlier for (earlier, _), (later, _) in pairwise(pieces))
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+async def test_transaction_markers_at_the_end_are_passed(broker, topic_names, end):
+    """The last offset is a transaction's marker; committed records are read, aborted ones are not."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    write(broker, topic_names.control, (b"a", b"1"))
+    write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end=end)
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set, 10)
+        assert keys(reading.snapshots[0]) == ([b"a", b"t"] if end == "commit" else [b"a"])
+
+
+async def test_an_open_transaction_hangs_nothing(broker, topic_names):
+    """The first reading ends before somebody's open transaction, whose records follow once it is committed."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    write(broker, topic_names.control, (b"a", b"1"))
+    open_one = write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end="open")
+    write(broker, topic_names.control, (b"b", b"3"))
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set, 10)
+        assert keys(reading.snapshots[0]) == [b"a"]
+        assert reading.followed == []
+        await asyncio.to_thread(open_one.commit_transaction, 20)
+        await until(lambda: keys(reading.followed) == [b"t", b"b"])
+
+
+async def test_a_compacted_topic_whose_last_key_was_deleted_is_read(broker, topic_names):
+    """Records and tombstones at the end are compacted away, only a marker is left behind them, and the end is still reached."""
+    topic = topic_names.control
+    quick = {"segment_ms": "100", "delete_retention_ms": "0", "min_cleanable_dirty_ratio": "0.01"}
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", **quick)
+    write(broker, topic, *((f"k{number}".encode(), b"old") for number in range(10)))
+    write(broker, topic, *((f"k{number}".encode(), b"new") for number in range(9)), (b"k9", None))
+
+    def nothing_left_of_k9():
+        # Each aborted transaction makes Kafka roll the segment, and leaves nothing but its marker.
+        write(broker, topic, (b"x", b"x"), transactional_id=topic, end="abort")
+        return b"k9" not in keys(read_all(broker.bootstrap_servers, topic))
+
+    deadline = time.monotonic() + 60
+    while not await asyncio.to_thread(nothing_left_of_k9):
+        assert time.monotonic() < deadline
+    async with running(Reading(broker, topic)) as reading:
+        await until(reading.topic.restored.is_set, 10)
+        assert {record.key: record.value for record in reading.snapshots[0]} == {f"k{number}".encode(): b"new" for number in range(9)}
+
+
+async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):
+    """The problem names the fix; nothing is created, and once the topic is there it is read."""
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(lambda: reading.topic.problem)
+        assert "kis-bond topics init" in reading.topic.problem
+        assert (
+            topic_names.control not in AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=10).topics
+        )
+        create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+        await until(reading.topic.restored.is_set)
+        assert reading.topic.problem is None
+
+
+async def test_more_than_one_partition_is_a_problem(broker, topic_names):
+    """A topic with two partitions is not read, and the problem says so."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 2}, cleanup_policy="compact")
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(lambda: reading.topic.problem)
+        assert "has 2 partitions instead of 1" in reading.topic.problem
+        assert not reading.topic.restored.is_set()
+
+
+async def test_a_topic_that_is_not_compacted_is_a_problem(broker, topic_names):
+    """A topic that deletes old records is not read until its policy is changed."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="delete")
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(lambda: reading.topic.problem)
+        assert "cleanup.policy=delete" in reading.topic.problem
+        change = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic_names.control, incremental_configs=[change])
+        admin = AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
+        for future in admin.incremental_alter_configs([resource]).values():
+            await asyncio.to_thread(future.result, 20)
+        await until(reading.topic.restored.is_set)
+
+
+async def test_kafka_may_go_away_and_come_back(broker, topic_names):
+    """A reader outlives a stopped Kafka, tells of it at start, and goes on where it was."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    write(broker, topic_names.control, (b"a", b"1"))
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set)
+        await asyncio.to_thread(broker.stop)
+        async with running(Reading(broker, topic_names.control)) as late:
+            await until(lambda: late.topic.problem)
+            await asyncio.to_thread(broker.start)
+            await until(late.topic.restored.is_set, 60)
+            assert keys(late.snapshots[0]) == [b"a"]
+        await asyncio.to_thread(write, broker, topic_names.control, (b"b", b"2"))
+        await until(lambda: keys(reading.followed) == [b"b"], 60)
+        assert len(reading.snapshots) == 1
+
+
+async def test_a_topic_made_anew_is_read_again(broker, topic_names):
+    """When the records at the position are gone, a second complete reading replaces the first."""
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    write(broker, topic_names.control, *((f"k{number}".encode(), b"1") for number in range(5)))
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(reading.topic.restored.is_set)
+        admin = AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
+        for future in admin.delete_topics([topic_names.control], operation_timeout=20).values():
+            await asyncio.to_thread(future.result, 20)
+        await until(lambda: topic_names.control not in admin.list_topics(timeout=10).topics)
+        create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+        write(broker, topic_names.control, (b"new", b"1"))
+        await until(lambda: len(reading.snapshots) == 2, 60)
+        assert keys(reading.snapshots[1]) == [b"new"]
+
+
+class Consumer:
+    """What the broker answered, as aiokafka notes it: the time of the last answer and the last stable offset in it."""
+
+    def __init__(self):
+        self.stamp = None
+        self.stable = 9
+
+    def last_poll_timestamp(self, _):
+        return self.stamp
+
+    def last_stable_offset(self, _):
+        return self.stable
+
+
+def test_two_empty_answers_at_one_position_are_the_end():
+    """Where the broker knows of the end and twice has nothing after our position, there is nothing; silence or data is no such answer."""
+    consumer = Consumer()
+    answers = _Answers(consumer, None)
+    for stamp, position, empty, is_end in [
+        (None, 5, True, False),  # no answer yet
+        (1, 5, True, False),  # the first empty answer: data may be waiting behind it
+        (1, 5, True, False),  # no further answer
+        (2, 5, True, True),
+        (3, 7, False, False),
+        (4, 7, True, False),
+        (5, 8, True, False),  # a marker was passed
+        (6, 8, True, False),
+        (7, 8, True, True),
+    ]:
+        consumer.stamp = stamp
+        answers.note(position, empty=empty)
+        assert answers.nothing_follows(9) is is_end, stamp
+    consumer.stable = 8
+    assert not answers.nothing_follows(9)

@@ -1,0 +1,97 @@
+"""A feed on a test bench: a journal that keeps frames in a list, events in a list, and conditions instead of sleeps."""
+
+import asyncio
+import contextlib
+
+from connector.core.kis.approval import Granted
+from connector.settings import KisSettings
+from connector.shell.kis import KisFeed
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import AppKey
+
+A, B, C = "KR103502GA34", "KR103502GD31", "KR6000000001"
+
+
+class ListJournal:
+    """Keeps what it is given, keys and frames in one order; `is_behind` lets a test hold the reader up."""
+
+    def __init__(self):
+        self.is_behind = False
+        self.log = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def append(self, frame):
+        self.log.append(frame)
+
+    async def room(self):
+        await self.gate.wait()
+
+    def keep_key(self, slot, session, key, iv):
+        self.log.append((slot, session, key, iv))
+
+    @property
+    def frames(self):
+        return [entry for entry in self.log if hasattr(entry, "raw")]
+
+    @property
+    def raw(self):
+        return [frame.raw for frame in self.frames]
+
+
+class Bench:
+    """One feed against a simulator, or against any WebSocket URL."""
+
+    def __init__(self, kis=None, *, url=None, approve=None, credentials=None, **settings):
+        self.journal = ListJournal()
+        self.events = []
+        self.changes = 0
+        fast = {"register_interval_seconds": 0.01, "reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.4, "in_use_wait_seconds": 0.3}
+        urls = {"websocket_url": url or kis.websocket_url, "approval_url": kis.approval_url if kis else "http://127.0.0.1:9/"}
+        self.settings = KisSettings(**(fast | urls | settings))
+        self.feed = KisFeed(
+            0,
+            self.settings,
+            credentials or (lambda slot: AppKey(f"appkey{slot}", "secret")),
+            self.journal,
+            self._changed,
+            self.events.append,
+            request_approval_key=approve or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
+        )
+
+    def _changed(self):
+        self.changes += 1
+
+    async def _grant(self, _):
+        return Granted("approval-canary")
+
+    @contextlib.asynccontextmanager
+    async def running(self, *isins):
+        self.feed.want(isins)
+        task = asyncio.create_task(self.feed.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def state(self, isin):
+        seen = self.feed.view.registrations.get(isin)
+        return seen and seen.state
+
+    async def active(self, *isins):
+        await until(lambda: all(self.state(isin) == "ACTIVE" for isin in isins), lambda: self.feed.view)
+
+    def downs(self):
+        return [event["detail"]["cause"] for event in self.events if event["event"] == "session_down"]
+
+
+async def until(condition, shown=lambda: None, seconds=10.0):
+    """Wait for a condition, with a deadline."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not in {seconds} s: {shown()}") from None

@@ -1,0 +1,176 @@
+import asyncio
+import time
+from itertools import pairwise
+
+import pytest
+from aiohttp import web
+
+from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import AppKey
+from simulator import Simulator
+
+PAIR = AppKey("canary-appkey", "canary-secret")
+
+
+async def test_key_is_granted():
+    """A good pair gets an approval key."""
+    async with Simulator(app_keys=[("canary-appkey", "canary-secret")]) as kis:
+        answer = await ApprovalService(kis.approval_url).request(PAIR)
+        assert isinstance(answer, Granted)
+        assert kis.approvals[0].app_key == 0
+
+
+@pytest.mark.parametrize("shape", ["gateway", "rt_cd"])
+async def test_wrong_pair_is_refused_in_either_shape(shape):
+    """A pair KIS does not know is refused for good, whichever shape the error has."""
+    async with Simulator(app_keys=[("another", "secret")], error_shape=shape) as kis:
+        answer = await ApprovalService(kis.approval_url).request(PAIR)
+        assert isinstance(answer, Refused)
+        assert answer.code == "EGW00103"
+
+
+@pytest.mark.parametrize(
+    "fault", ["approval-down=503", "approval-body=html", "approval-body=empty", "approval-body=huge", "approval-body=cut"]
+)
+async def test_spoilt_answers_are_survived(fault):
+    """A spoilt answer is unavailability, with a message that quotes nothing sent."""
+    async with Simulator(faults=[fault]) as kis:
+        answer = await ApprovalService(kis.approval_url).request(PAIR)
+        assert isinstance(answer, Unavailable)
+        assert "canary" not in answer.message
+
+
+@pytest.mark.parametrize("fault", ["approval-slow=30", "approval-body=drip"])
+async def test_slow_answers_are_given_up(fault):
+    """A slow answer is given up in time, also one that drips."""
+    async with Simulator(faults=[fault]) as kis:
+        async with asyncio.timeout(5):
+            answer = await ApprovalService(kis.approval_url, timeout_seconds=0.4).request(PAIR)
+        assert answer == Unavailable(None, "CRED_APPROVAL: the approval service did not answer within 0.4 s")
+
+
+async def test_nobody_listening_is_survived():
+    """A service that is not there is unavailability."""
+    assert isinstance(await ApprovalService("http://127.0.0.1:9/oauth2/Approval").request(PAIR), Unavailable)
+
+
+async def test_one_request_at_a_time():
+    """Those who ask for one app key at the same time share one request, and the next asks anew."""
+    async with Simulator(approval_interval_seconds=0, faults=["approval-slow=0.2"]) as kis:
+        service = ApprovalService(kis.approval_url)
+        first, second = await asyncio.gather(service.request(PAIR), service.request(PAIR))
+        assert first == second
+        assert len(kis.approvals) == 1
+        assert await service.request(PAIR) != first
+
+
+PAIRS = [AppKey(f"appkey-{number}", "secret") for number in range(8)]
+
+
+async def ask_until_granted(service, pair):
+    """Ask as a feed does, which comes again after a while."""
+    while not isinstance(await service.request(pair), Granted):
+        await asyncio.sleep(0.3)
+
+
+async def test_many_app_keys_are_not_held_up_where_kis_counts_each():
+    """Eight app keys at once are asked for one after another, without a refusal and without a pause."""
+    async with Simulator() as kis:
+        service = ApprovalService(kis.approval_url)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(service.request(pair) for pair in PAIRS))
+        assert all(isinstance(answer, Granted) for answer in answers)
+        assert time.monotonic() - started < 1.0
+
+
+async def test_many_app_keys_cost_one_refusal_where_kis_counts_them_together():
+    """The first refusal for speed is the only one: from then on a call is made a second after the one before it."""
+    async with Simulator(approvals_counted="together") as kis:
+        service = ApprovalService(kis.approval_url)
+        await asyncio.gather(*(ask_until_granted(service, pair) for pair in PAIRS[:4]))
+        assert [asked.code for asked in kis.approvals].count("EGW00201") == 1
+        times = [asked.at for asked in kis.approvals]
+        assert all(later - earlier >= 1e9 for earlier, later in pairwise(times[1:]))
+
+
+async def test_a_call_without_an_answer_holds_up_the_next_for_a_second():
+    """Where the service does not answer, every app key has its try soon all the same."""
+    async with Simulator(faults=["approval-slow=30"]) as kis:
+        service = ApprovalService(kis.approval_url, timeout_seconds=1.5)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(service.request(pair) for pair in PAIRS[:3]))
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        assert 3.5 <= time.monotonic() - started < 4.4
+
+
+async def test_a_call_that_is_given_up_lets_the_next_go():
+    """A caller that is cancelled, waiting or calling, holds nobody up."""
+    async with Simulator(faults=["approval-slow=30"]) as kis:
+        service = ApprovalService(kis.approval_url)
+        calling, waiting = (asyncio.create_task(service.request(pair)) for pair in PAIRS[:2])
+        await asyncio.sleep(0.05)
+        for task in (waiting, calling):
+            task.cancel()
+        kis.faults.clear()
+        started = time.monotonic()
+        assert isinstance(await service.request(PAIRS[2]), Granted)
+        assert time.monotonic() - started < 0.5
+
+
+async def test_interrupted_request_frees_those_who_share_it():
+    """Where the one who asked is cancelled, those who shared the request are not left waiting."""
+    async with Simulator(faults=["approval-slow=30"]) as kis:
+        service = ApprovalService(kis.approval_url)
+        first = asyncio.create_task(service.request(PAIR))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(service.request(PAIR))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        assert isinstance(await asyncio.wait_for(second, 2), Unavailable)
+
+
+async def test_redirect_is_not_followed(monkeypatch):
+    """A redirect is unavailability: the secret goes nowhere else, and no proxy of the environment sees it."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
+    went = []
+
+    async def redirect(_):
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    async def elsewhere(request):
+        went.append(await request.read())
+        return web.json_response({"approval_key": "stolen"})
+
+    application = web.Application()
+    application.add_routes([web.post("/oauth2/Approval", redirect), web.post("/elsewhere", elsewhere)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        answer = await ApprovalService(f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/Approval").request(PAIR)
+    finally:
+        await runner.cleanup()
+    assert isinstance(answer, Unavailable)
+    assert "307" in answer.message
+    assert went == []
+
+
+async def test_message_that_quotes_the_pair_is_dropped():
+    """A refusal whose message quotes app key or secret keeps its code and loses the message."""
+
+    async def quoting(request):
+        fields = await request.json()
+        return web.json_response({"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403)
+
+    application = web.Application()
+    application.add_routes([web.post("/", quoting)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        answer = await ApprovalService(f"http://127.0.0.1:{runner.addresses[0][1]}/").request(PAIR)
+    finally:
+        await runner.cleanup()
+    assert isinstance(answer, Refused)
+    assert "canary" not in answer.message

@@ -1,0 +1,142 @@
+"""App keys from a folder or from the environment."""
+
+import pytest
+
+from connector.errors import ConfigurationError
+from connector.settings import KisSettings, load
+from connector.shell.kis.credentials import AppKey, Credentials, require_credentials
+
+
+def fill(folder, files):
+    """Write files into the folder and return settings that name it."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return load(None, {"KIS_BOND_KIS__CREDENTIALS_DIR": str(folder)})
+
+
+def pair(slot):
+    """Return the files of one pair."""
+    return {f"appkey-{slot}": f"key{slot}\n", f"appsecret-{slot}": f"secret{slot}"}
+
+
+def refusal(settings):
+    """Return the problems the credentials are refused with."""
+    with pytest.raises(ConfigurationError) as refused:
+        require_credentials(settings)
+    return list(refused.value.problems)
+
+
+def test_folder(tmp_path):
+    """Pair k of the folder is slot k, one trailing newline taken off."""
+    credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
+    assert credentials.count() == 2
+    assert credentials.read(1) == AppKey("key1", "secret1")
+
+
+def test_files_are_read_anew(tmp_path):
+    """A rotated pair is used at the next reading."""
+    credentials = require_credentials(fill(tmp_path, pair(0)))
+    fill(tmp_path, {"appkey-0": "rotated", "appsecret-0": "too\r\n"})
+    assert credentials.read(0) == AppKey("rotated", "too")
+
+
+def test_environment():
+    """One pair can come straight from the environment, as slot 0."""
+    settings = load(None, {"KIS_BOND_KIS__APPKEY": "k\n", "KIS_BOND_KIS__APPSECRET": "s"})
+    credentials = require_credentials(settings)
+    assert credentials.count() == 1
+    assert credentials.read(0) == AppKey("k", "s")
+    with pytest.raises(ConfigurationError):
+        credentials.read(1)
+
+
+def test_a_file_that_vanishes_takes_no_slot_away(tmp_path):
+    """The count does not fall while the process runs; it grows with a new pair. Each file is told of with what is wrong with it."""
+    credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
+    assert credentials.count() == 2
+    (tmp_path / "appkey-0").unlink()
+    (tmp_path / "appsecret-1").write_text("can ary")
+    fill(tmp_path, pair(2))
+    assert credentials.count() == 3
+    problems = {path.name: problem for path, problem in credentials.look().items() if problem}
+    assert problems.keys() == {"appkey-0", "appsecret-1"}
+    assert "CRED_MISSING" in problems["appkey-0"]
+    assert "canary" not in str(problems)
+
+
+def test_a_pair_from_the_environment_has_no_files():
+    """There is nothing to look at."""
+    settings = load(None, {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"})
+    credentials = require_credentials(settings)
+    assert (credentials.count(), credentials.look()) == (1, {})
+
+
+def test_none_counted_without_credentials():
+    """Commands that need no credentials count none."""
+    assert Credentials(KisSettings()).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, ["holds no app key"]),
+        ({"appkey-0": "k"}, ["appsecret-0: CRED_MISSING: was not found"]),
+        (pair(0) | {"appsecret-1": "s"}, ["appkey-1: CRED_MISSING: was not found"]),
+        (pair(0) | pair(2), ["pair 1 is missing while later ones exist"]),
+        (pair(1), ["pair 0 is missing"]),
+        (pair(0) | {"appkey": "k"}, ["appkey: names no slot"]),
+        (pair(0) | {"appkey-01": "k"}, ["appkey-01: names no slot"]),
+        ({"appkey-0": "", "appsecret-0": "\n"}, ["appkey-0: CRED_EMPTY: is empty", "appsecret-0: CRED_EMPTY: is empty"]),
+        (
+            {"appkey-0": "can ary", "appsecret-0": "canary\n\n"},
+            ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_CHARACTERS: holds blanks"],
+        ),
+        (
+            {"appkey-0": "\ufeffcanary", "appsecret-0": b"\xff\xfe"},
+            ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_NOT_TEXT: is not text"],
+        ),
+        ({"appkey-99999": "k", "appsecret-99999": "s"}, ["pair 0 is missing", "pair 1 is missing", "pair 2 is missing"]),
+    ],
+)
+def test_folder_refusals(tmp_path, files, expected):
+    """Every unusable file of a folder is named with what to do, never with its content."""
+    told = refusal(fill(tmp_path, files))
+    assert len(told) == len(expected)
+    for problem, part in zip(told, expected, strict=True):
+        assert part in problem
+        assert "canary" not in problem
+
+
+def test_missing_folder(tmp_path):
+    """A folder that is not there is told as such."""
+    (problem,) = refusal(load(None, {"KIS_BOND_KIS__CREDENTIALS_DIR": str(tmp_path / "no")}))
+    assert "could not be read (No such file or directory)" in problem
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "no KIS credentials were given"),
+        ({"APPKEY": "canary"}, "kis.appsecret: is missing beside kis.appkey"),
+        ({"APPSECRET": "canary"}, "kis.appkey: is missing beside kis.appsecret"),
+        ({"APPKEY": "can ary", "APPSECRET": "s"}, "kis.appkey: CRED_CHARACTERS: holds blanks"),
+    ],
+)
+def test_environment_refusals(given, expected):
+    """Nothing at all, half a pair and a malformed value are refused."""
+    (problem,) = refusal(load(None, {f"KIS_BOND_KIS__{name}": value for name, value in given.items()}))
+    assert expected in problem
+    assert "canary" not in problem
+
+
+def test_both_ways_at_once(tmp_path):
+    """A folder together with a pair from the environment is refused."""
+    fill(tmp_path, pair(0))
+    settings = load(None, {"KIS_BOND_KIS__CREDENTIALS_DIR": str(tmp_path), "KIS_BOND_KIS__APPKEY": "canary"})
+    (problem,) = refusal(settings)
+    assert "kis.credentials_dir: was given together with kis.appkey" in problem
+
+
+def test_repr_shows_nothing():
+    """Neither half of an app key shows in a repr."""
+    assert "canary" not in f"{AppKey('canary-key', 'canary-secret')!r} {AppKey('canary-key', 'canary-secret')}"

@@ -1,0 +1,87 @@
+import json
+
+from connector.logs import clean
+from simulator import Simulator
+from tests.core.kis.kis_model import reply
+from tests.shell.kis.bench import A, B, Bench, until
+
+ODD = [b"", b"\x00", b"\xff\xfe", b"||||", b"\xef\xbb\xbf{}", b"[]", b"0", b"0|H0BJCNT0|001|" + b"x" * 900_000]
+
+
+async def test_odd_frames_are_journalled_as_they_are():
+    """Whatever is not JSON reaches the journal byte for byte, text or binary, and the session goes on."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        for raw in ODD:
+            await kis.emit(raw)
+            await kis.emit(raw, binary=True)
+        await kis.emit_ticks(A, 1)
+        await until(lambda: len(bench.journal.raw) == 2 * len(ODD) + 1, lambda: len(bench.journal.raw))
+        assert bench.journal.raw[:-1] == [raw for raw in ODD for _ in range(2)]
+        assert [frame.binary for frame in bench.journal.frames] == [False, True] * len(ODD) + [False]
+        assert len(kis.connects) == 1
+
+
+async def test_unreadable_json_is_counted_and_not_journalled():
+    """JSON that cannot be read is counted and kept out of the journal, for it may hold key material."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        for raw in ("{", '{"header":null}', '{"a":' * 50_000, '{"header":{},"body":{"rt_cd":"0","msg_cd":"' + "x" * 500_000 + '"}}'):
+            await kis.emit(raw)
+        await kis.emit(b'{"\xff')
+        await until(lambda: bench.feed.unreadable == 5)
+        assert bench.journal.log == []
+        assert bench.state(A) == "ACTIVE"
+
+
+async def test_keys_stand_before_the_first_encrypted_frame():
+    """The keys of all replies are kept before the first encrypted frame, and later ones at once; without one, none."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        await kis.emit_ticks(A, 1)
+        await until(lambda: len(bench.journal.log) == 1)
+        kis.faults.set("encrypted")
+        await kis.emit_ticks(A, 1)
+        await until(lambda: len(bench.journal.log) == 3)
+        bench.feed.want([A, B])
+        await bench.active(B)
+        kept = [entry for entry in bench.journal.log if not hasattr(entry, "raw")]
+        assert [(entry[2], entry[3]) for entry in kept] == [(keys.key, keys.iv) for keys in kis.sessions[0].registered.values()]
+        assert bench.journal.log.index(kept[0]) == 1
+        assert bench.journal.raw[1].startswith(b"1|")
+        assert kept[0][:2] == (0, bench.journal.frames[0].session)
+
+
+async def test_unsolicited_ack_is_released():
+    """An ack nobody asked for is released on the wire."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        await kis.emit(reply("OPSP0000", B))
+        await until(lambda: any(answer.tr_key == B for answer in kis.replies))
+        assert (kis.replies[-1].tr_type, kis.replies[-1].code, bench.feed.unsolicited) == ("2", "OPSP0003", 1)
+
+
+async def test_secrets_stay_out_of_logs(caplog, capsys):
+    """Neither approval key nor AES key nor IV is logged, even where everything is logged at DEBUG."""
+    caplog.set_level("DEBUG")
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        approval_keys = list(kis._approvals._issued)
+        keys = kis.sessions[0].registered[A]
+        await kis.emit("{" + json.dumps(keys.key))
+        await until(lambda: bench.feed.unreadable == 1)
+    # The simulator's own logger may say what it likes: it plays KIS.
+    printed = "".join(str(record.getMessage()) for record in caplog.records if not record.name.startswith("websockets.server"))
+    printed += "".join(capsys.readouterr())
+    assert approval_keys
+    assert not [secret for secret in (*approval_keys, keys.key, keys.iv, "appkey0") if secret in printed]
+
+
+async def test_keys_are_hidden_by_value():
+    """Key and IV of every reply stand in no log line, also where nothing around them tells what they are."""
+    async with Simulator() as kis, Bench(kis).running(A, B) as bench:
+        await bench.active(A, B)
+        for keys in kis.sessions[0].registered.values():
+            said = clean(f"somebody said {keys.key} and {keys.iv} aloud")
+            assert keys.key not in said
+            assert keys.iv not in said

@@ -1,0 +1,92 @@
+import asyncio
+import http
+
+import pytest
+from websockets.asyncio.server import serve
+
+from connector.shell.kis.socket import open_socket
+from tests.shell.kis.bench import A, Bench, until
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("environment", ["10", None])
+async def test_redirects_are_failed_handshakes(status, environment, monkeypatch):
+    """A redirect is a failed handshake: no connection and no approval key reaches the place it names, whatever the environment says."""
+    if environment:
+        monkeypatch.setattr("websockets.asyncio.client.MAX_REDIRECTS", int(environment))
+    received = []
+
+    async def elsewhere(connection):
+        received.append(connection)
+
+    async with serve(elsewhere, "127.0.0.1", 0) as other:
+        target = f"ws://127.0.0.1:{other.sockets[0].getsockname()[1]}/"
+
+        def redirect(connection, _):
+            response = connection.respond(http.HTTPStatus(status), "")
+            response.headers["Location"] = target
+            return response
+
+        async with serve(elsewhere, "127.0.0.1", 0, process_request=redirect) as kis:
+            url = f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/"
+            async with Bench(url=url).running(A) as bench:
+                await until(lambda: sum(bench.feed.connects.values()) >= 2)
+                assert (bench.feed.view.code, bench.downs()) == (str(status), ["handshake"])
+        assert received == []
+
+
+async def test_handshake_is_plain(monkeypatch):
+    """The handshake offers no compression, names no library, asks no proxy of the environment, and no Ping is ever sent."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "socks_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    requests = asyncio.Queue()
+
+    async def keep(connection):
+        await requests.put(connection.request)
+        await connection.wait_closed()
+
+    async with serve(keep, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        headers = (await requests.get()).headers
+        assert "Sec-WebSocket-Extensions" not in headers
+        assert "Authorization" not in headers
+        assert "websockets" not in headers["User-Agent"]
+        assert "Python" not in headers["User-Agent"]
+        assert socket.ping_interval is None
+        await socket.close()
+
+
+async def test_binary_messages_are_told_from_text():
+    """Binary messages are known by their number, also where messages come in fragments."""
+
+    async def talk(connection):
+        await connection.send("a")
+        await connection.send([b"b", b"c"])
+        await connection.send(["d", "e", "f"])
+        await connection.send(b"g")
+        await connection.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        assert [await socket.recv(decode=False) for _ in range(4)] == [b"a", b"bc", b"def", b"g"]
+        assert socket.binary == {1, 3}
+        await socket.close()
+
+
+async def test_send_at_once_never_waits():
+    """Towards a peer that does not read, a send is given up instead of waited for; on a closed connection too."""
+    blocked = asyncio.Event()
+
+    async def deaf(connection):
+        connection.transport.pause_reading()
+        await blocked.wait()
+        connection.transport.abort()
+
+    async with serve(deaf, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        async with asyncio.timeout(10):
+            while await socket.send_at_once("x" * 8000):
+                pass
+        blocked.set()
+        await socket.wait_closed()
+        assert not await socket.send_at_once("x")

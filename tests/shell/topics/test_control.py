@@ -1,0 +1,124 @@
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from connector.core.bonds import isin
+from connector.core.lists.subscription import Lists, desired
+from connector.shell.kafka.compacted_topic import TopicRecord
+from connector.shell.topics.control import ControlTopic
+
+BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(30)]
+A, B, C = BONDS[:3]
+
+
+def record(offset, name, bonds):
+    """Make a record of a list; bytes and None stay as they are."""
+    value = json.dumps({"instruments": bonds}).encode() if isinstance(bonds, list) else bonds
+    return TopicRecord(name, value, 0, offset, offset)
+
+
+class Control:
+    """A control topic with what it reported: the desired bonds and the bonds newly named, at each change."""
+
+    def __init__(self, previous=None):
+        self.changes = []
+        self.topic = ControlTopic(
+            lambda: previous or Lists(), lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named)))
+        )
+
+
+def test_unknown_is_not_empty():
+    """Before the first reading there are no lists at all, and nothing is reported."""
+    control = Control()
+    assert control.topic.lists is None
+    assert control.changes == []
+    control.topic.snapshot([])
+    assert control.changes == [([], set())]
+    assert control.topic.lists == Lists()
+
+
+def test_a_reading_and_what_follows_are_reported():
+    """The reading names every bond it brings; a later record names those of its own list, also where nothing about them changed."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", [A]), record(1, b"b", [B])])
+    control.topic.follow([record(2, b"a", [A])])
+    control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
+    assert control.changes == [([A, B], {A, B}), ([B, A], {A}), ([C], {C})]
+
+
+def test_saved_lists_are_used_until_the_topic_is_read():
+    """With Kafka away the saved lists are in force, and the first reading is judged against what was in force before."""
+    saved = Control()
+    saved.topic.snapshot([record(0, b"a", BONDS)])
+    control = Control(saved.topic.lists)
+    control.topic.use_saved(saved.topic.lists)
+    assert len(control.changes[-1][0]) == 30
+    assert not control.topic.is_read
+    control.topic.snapshot([])
+    assert control.topic.is_read
+    assert len(control.changes[-1][0]) == 30
+    assert control.topic.lists.entries["a"].refusal.startswith("removal guard")
+
+
+def test_saved_lists_do_not_replace_what_was_read():
+    """A reading that came first stays."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", [A])])
+    control.topic.use_saved(Lists())
+    assert len(control.changes) == 1
+    assert set(control.topic.lists.entries) == {"a"}
+
+
+def test_a_second_reading_is_judged_against_the_first():
+    """A topic that was wiped while the connector ran drops nothing."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", BONDS)])
+    control.topic.snapshot([])
+    assert len(control.changes[-1][0]) == 30
+
+
+def test_a_refusal_is_logged_with_its_place():
+    """A refused record is reported with list, partition, offset, reason and what was kept, and names no bonds."""
+    control = Control()
+    with capture_logs() as logs:
+        control.topic.snapshot([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
+    assert control.changes == [([A, B], set())]
+    refused, hopeless = [line for line in logs if line["event"] == "control_record_refused"]
+    assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
+    assert "not JSON" in refused["reason"]
+    assert refused["kept"] == "the 2 instruments of offset 0"
+    assert (hopeless["list"], hopeless["offset"], hopeless["kept"]) == ("new", 8, "nothing: the list has no good content")
+
+
+def test_every_refusal_is_logged():
+    """Of several bad records that come together each is reported, also where a good one follows them."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", [A])])
+    with capture_logs() as logs:
+        control.topic.follow([record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])])
+    told = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
+    assert told == [(1, "the 1 instruments of offset 0"), (3, "the 2 instruments of offset 2")]
+    assert control.changes[-1] == ([C], {C})
+
+
+def test_a_refusal_is_logged_once():
+    """A list that stays refused is not told again with every record that follows."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", b"bad")])
+    with capture_logs() as logs:
+        control.topic.follow([record(1, b"b", [B])])
+        control.topic.follow([record(2, b"a", b"worse")])
+    assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
+
+
+@pytest.mark.parametrize("key", [None, b"\xff"])
+def test_a_record_without_a_list_name_is_counted(key):
+    """A missing or non-UTF-8 key is logged and counted, and changes nothing."""
+    control = Control()
+    control.topic.snapshot([record(0, b"a", [A])])
+    with capture_logs() as logs:
+        control.topic.follow([record(1, key, [B])])
+    assert control.topic.ignored == 1
+    assert control.changes[-1] == ([A], set())
+    assert [(line["event"], line["offset"]) for line in logs] == [("control_record_ignored", 1)]
