@@ -26,20 +26,40 @@ PIPELINES = {"connector": "benchmarks.ours", "straightforward": "benchmarks.stra
 FIGURES = ("ticks_per_second", "cpu_us_per_tick", "p50_ms", "p99_ms", "peak_mb")
 
 
-def run_once(pipeline: str, bootstrap_servers: str, ticks: int, per_frame: int, ticks_per_second: float = 0) -> dict[str, float]:
+def run_once(
+    pipeline: str, bootstrap_servers: str, ticks: int, per_frame: int, ticks_per_second: float = 0
+) -> dict[str, float]:
     """Run one pipeline on a feed and topics of its own and return its figures."""
-    topics = {name: f"bench-{time.time_ns()}-{name.replace('_', '-')}" for name in ("ticks", "dead_letters", "control", "status", "events")}
+    topics = {
+        name: f"bench-{time.time_ns()}-{name.replace('_', '-')}"
+        for name in ("ticks", "dead_letters", "control", "status", "events")
+    }
     create_topics(bootstrap_servers, {topics["ticks"]: 6, topics["dead_letters"]: 1, topics["events"]: 1})
     create_topics(bootstrap_servers, {topics["control"]: 1, topics["status"]: 1}, **{"cleanup.policy": "compact"})
     want_all_bonds(bootstrap_servers, topics["control"])
     rate = str(ticks_per_second / per_frame)
-    command = [sys.executable, "-m", "benchmarks.feed", "--ticks", str(ticks), "--per-frame", str(per_frame), "--frames-per-second", rate]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.feed",
+        "--ticks",
+        str(ticks),
+        "--per-frame",
+        str(per_frame),
+        "--frames-per-second",
+        rate,
+    ]
     feed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         urls = json.loads(feed.stdout.readline())  # type: ignore[union-attr]  # a pipe was asked for
         run = {**urls, "bootstrap_servers": bootstrap_servers, "topics": topics, "ticks": ticks}
         done = subprocess.run(
-            [sys.executable, "-m", PIPELINES[pipeline], json.dumps(run)], capture_output=True, text=True, check=False, cwd=ROOT, timeout=300
+            [sys.executable, "-m", PIPELINES[pipeline], json.dumps(run)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=300,
         )
         if done.returncode:
             raise SystemExit(f"{pipeline} failed:\n{done.stderr[-3000:]}")
@@ -68,9 +88,19 @@ def compare(console: Console, bootstrap_servers: str, title: str, pairs: int, **
         for name in PIPELINES:
             console.print(f"{title}: {name}, run {number + 1} of {pairs} …", style="dim")
             runs[name].append(run_once(name, bootstrap_servers, **feed))
-    medians = {name: {key: statistics.median(run[key] for run in of_name) for key in FIGURES} for name, of_name in runs.items()}
-    ratios = [ours["ticks_per_second"] / theirs["ticks_per_second"] for ours, theirs in zip(*runs.values(), strict=True)]
-    return {"title": title, "pairs": pairs, "medians": medians, "ratio": round(statistics.median(ratios), 2), "runs": runs}
+    medians = {
+        name: {key: statistics.median(run[key] for run in of_name) for key in FIGURES} for name, of_name in runs.items()
+    }
+    ratios = [
+        ours["ticks_per_second"] / theirs["ticks_per_second"] for ours, theirs in zip(*runs.values(), strict=True)
+    ]
+    return {
+        "title": title,
+        "pairs": pairs,
+        "medians": medians,
+        "ratio": round(statistics.median(ratios), 2),
+        "runs": runs,
+    }
 
 
 def show(console: Console, results: list[dict[str, Any]]) -> None:
@@ -99,13 +129,23 @@ def main() -> None:
         results = [
             compare(console, of_kafka, "1 tick a frame", options.pairs, ticks=options.ticks, per_frame=1),
             compare(console, of_kafka, "19 ticks a frame", options.pairs, ticks=options.ticks, per_frame=19),
-            compare(console, of_kafka, "1,000 ticks/s, 1 a frame", options.pairs, ticks=10_000, per_frame=1, ticks_per_second=1000),
+            compare(
+                console,
+                of_kafka,
+                "1,000 ticks/s, 1 a frame",
+                options.pairs,
+                ticks=10_000,
+                per_frame=1,
+                ticks_per_second=1000,
+            ),
         ]
     finally:
         kafka.close()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if options.json:
-        print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "results": results}))
+        print(
+            json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "results": results})
+        )
     else:
         console.print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")
         show(console, results)

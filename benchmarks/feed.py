@@ -46,7 +46,10 @@ def websocket_frames(ticks: int, per_frame: int) -> list[bytes]:
     for start in range(0, ticks, per_frame):
         part = made[start : start + per_frame]
         texts.append(f"0|H0BJCNT0|{len(part):03d}|{'^'.join(part)}".encode())
-    return [b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big")) + text for text in texts]
+    return [
+        b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big")) + text
+        for text in texts
+    ]
 
 
 class Feed:
@@ -67,7 +70,9 @@ class Feed:
             registered.add(isin)
             output = {"iv": "0123456789abcdef", "key": "abcdefghijklmnopabcdefghijklmnop"}
             body = {"rt_cd": "0", "msg_cd": "OPSP0000", "msg1": "SUBSCRIBE SUCCESS", "output": output}
-            await socket.send(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": isin, "encrypt": "N"}, "body": body}))
+            await socket.send(
+                json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": isin, "encrypt": "N"}, "body": body})
+            )
             if len(registered) == len(BONDS):
                 await asyncio.sleep(0.5)  # the replies are read before the race begins
                 await (self._paced if self._rate else self._at_once)(socket.transport)
@@ -118,7 +123,10 @@ async def main() -> None:
         port = server.sockets[0].getsockname()[1]
         print(
             json.dumps(
-                {"approval_url": f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/Approval", "websocket_url": f"ws://127.0.0.1:{port}"}
+                {
+                    "approval_url": f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/Approval",
+                    "websocket_url": f"ws://127.0.0.1:{port}",
+                }
             ),
             flush=True,
         )

@@ -45,7 +45,14 @@ def encode(columns: list[str], received: datetime) -> bytes:
     tick = {name: read(text) for (name, read), text in zip(READERS, columns, strict=True)}
     hour = tick["STCK_CNTG_HOUR"]
     traded = received.replace(hour=int(hour[:2]), minute=int(hour[2:4]), second=int(hour[4:]), microsecond=0)
-    tick |= {"tick_id": "", "trade_date": traded.date(), "traded_at": traded, "received_at": received, "source": "ws", "extra": []}
+    tick |= {
+        "tick_id": "",
+        "trade_date": traded.date(),
+        "traded_at": traded,
+        "received_at": received,
+        "source": "ws",
+        "extra": [],
+    }
     buffer = BytesIO()
     schemaless_writer(buffer, PARSED, tick)
     return buffer.getvalue()
@@ -92,8 +99,14 @@ async def measure(run: Run) -> dict[str, Any]:
             columns = payload.split("^")
             for index in range(int(count)):
                 record = columns[index * 19 : index * 19 + 19]
-                headers = [("received-ns", b"%d" % (received_at * 1e9)), ("slot", b"0"), ("schema", b"0123456789abcdef")]
-                future = await producer.send(run.topics["ticks"], encode(record, received), key=record[0].encode(), headers=headers)
+                headers = [
+                    ("received-ns", b"%d" % (received_at * 1e9)),
+                    ("slot", b"0"),
+                    ("schema", b"0123456789abcdef"),
+                ]
+                future = await producer.send(
+                    run.topics["ticks"], encode(record, received), key=record[0].encode(), headers=headers
+                )
                 future.add_done_callback(note(received_at))
                 sent += 1
         await done.wait()

@@ -43,7 +43,9 @@ class _StrictLoader(yaml.SafeLoader):
             # JSON spells what lies beyond 16 bits as two escapes, which YAML would leave as two halves.
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            raise yaml.constructor.ConstructorError(None, None, "half a surrogate pair is no character", node.start_mark) from None
+            raise yaml.constructor.ConstructorError(
+                None, None, "half a surrogate pair is no character", node.start_mark
+            ) from None
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
         try:

@@ -131,7 +131,11 @@ async def _fields(request: web.Request) -> dict[str, Any]:
 
 
 def _json(value: dict[str, Any], status: int) -> web.Response:
-    return web.Response(status=status, text=json.dumps(value, ensure_ascii=False, separators=(",", ":")), content_type="application/json")
+    return web.Response(
+        status=status,
+        text=json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+        content_type="application/json",
+    )
 
 
 async def _spoil(request: web.Request, how: str) -> web.StreamResponse:

@@ -103,7 +103,9 @@ class Connection(asyncio.Protocol):
         """End TCP with RST."""
         if self._transport is None or self.lost.is_set():
             return
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -64,7 +64,9 @@ class EmbeddedKafka:
         with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as probe:
             for name, partitions in topics.items():
                 # librdkafka takes a topic of no partitions without a word.
-                if partitions < 1 or self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, brokers):
+                if partitions < 1 or self._library.rd_kafka_mock_topic_create(
+                    self._cluster, name.encode(), partitions, brokers
+                ):
                     raise RuntimeError(f"librdkafka did not create topic {name} with {partitions} partitions")
                 # The mock's loop serves its orders, then empties the pipe that wakes it: an order between the two would sleep for a second.
                 # An answer to this request shows that the loop is past that point (rd_kafka_mock_cluster_io_poll in rdkafka_mock.c).
@@ -100,7 +102,10 @@ def _library() -> ctypes.CDLL:
     library.rd_kafka_destroy.argtypes, library.rd_kafka_destroy.restype = [pointer], None
     new_cluster.argtypes, new_cluster.restype = [pointer, number], pointer
     library.rd_kafka_mock_cluster_destroy.argtypes, library.rd_kafka_mock_cluster_destroy.restype = [pointer], None
-    library.rd_kafka_mock_cluster_bootstraps.argtypes, library.rd_kafka_mock_cluster_bootstraps.restype = [pointer], text
+    library.rd_kafka_mock_cluster_bootstraps.argtypes, library.rd_kafka_mock_cluster_bootstraps.restype = (
+        [pointer],
+        text,
+    )
     library.rd_kafka_mock_topic_create.argtypes = [pointer, text, number, number]
     return library
 

@@ -131,7 +131,9 @@ class Exchange:
             if session.unanswered_seconds(now) >= self._settings.pingpong_timeout_seconds:
                 connection.cut()
             elif (
-                not self._end_by_age(connection, now - session.opened) and session.wants_pingpong(now) and "no-pingpong" not in self._faults
+                not self._end_by_age(connection, now - session.opened)
+                and session.wants_pingpong(now)
+                and "no-pingpong" not in self._faults
             ):
                 raw = reply.pingpong(self._settings.clock()).encode()
                 if connection.send(raw):
@@ -156,13 +158,17 @@ class Exchange:
         text = reply.reply(code, request.tr_id, request.tr_key, keys)
         lost = self._faults.strikes("lost-replies")
         tr_type = "" if isinstance(request, Misshapen) else request.tr_type
-        self.answers.append(Answered(time.time_ns(), session.number, session.app_key, tr_type, request.tr_key, code, not lost))
+        self.answers.append(
+            Answered(time.time_ns(), session.number, session.app_key, tr_type, request.tr_key, code, not lost)
+        )
         drop = codes.result(code) == "9" and "keep-after-error" not in self._faults
         delay = self._faults.seconds("slow-replies")
         if delay is None:
             self._reply(connection, None if lost else text, drop=drop)
         else:
-            asyncio.get_running_loop().call_later(delay, lambda: self._reply(connection, None if lost else text, drop=drop))
+            asyncio.get_running_loop().call_later(
+                delay, lambda: self._reply(connection, None if lost else text, drop=drop)
+            )
 
     def _reply(self, connection: Connection, text: str | None, *, drop: bool) -> None:
         held = self.by_number.get(connection.number)

@@ -29,7 +29,9 @@ KINDS: dict[str, Kind] = {
     "silent": Kind("", "", "sends nothing more on open sessions and keeps them open"),
     "abrupt": Kind("10", SECONDS, "=SECONDS resets each session at that age (RST)"),
     "no-close-frame": Kind("10", SECONDS, "=SECONDS ends each session's TCP at that age without a close frame"),
-    "close": Kind("1001", rf"[1-4][0-9]{{3}}(@{SECONDS})?", "=CODE[@SECONDS] closes each session with CODE, 10 s old or as given"),
+    "close": Kind(
+        "1001", rf"[1-4][0-9]{{3}}(@{SECONDS})?", "=CODE[@SECONDS] closes each session with CODE, 10 s old or as given"
+    ),
     "close-at-once": Kind("", "", "ends each connection right after its handshake"),
     "handshake": Kind("503", STATUS, "=STATUS refuses the WebSocket handshake"),
     "no-pingpong": Kind("", "", "sends no PINGPONG"),

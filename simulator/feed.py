@@ -29,7 +29,9 @@ Held = tuple[bytes, Sent]
 class Feed:
     """The paced sender. `rate` is ticks per second over all sessions and may be changed at any time."""
 
-    def __init__(self, settings: SimulatorSettings, exchange: Exchange, faults: Faults, log: SentLog, stats: Stats) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, exchange: Exchange, faults: Faults, log: SentLog, stats: Stats
+    ) -> None:
         self.rate = settings.rate
         self._settings, self._exchange, self._faults, self._log, self._stats = settings, exchange, faults, log, stats
         self._market = Market(settings.seed)
@@ -115,14 +117,22 @@ class Feed:
             case malformed.BadRecord(reason, raw):
                 records.append(SentRecord(records[0].tr_key, raw, reason))
             case malformed.BadFrame(reason, raw, binary):
-                sent = Sent(time.time_ns(), session.app_key, session.number, "malformed", raw=raw, reason=reason, binary=binary)
+                sent = Sent(
+                    time.time_ns(), session.app_key, session.number, "malformed", raw=raw, reason=reason, binary=binary
+                )
                 self._write(session, connection, (raw, sent))
 
     def _framed(self, session: Session, records: list[SentRecord]) -> Held:
         texts, caret = [record.raw for record in records], "trailing-caret" in self._faults
         keys = session.registered[records[0].tr_key] if "encrypted" in self._faults else None
-        raw = frame.plain(texts, trailing_caret=caret) if keys is None else frame.encrypted(texts, keys, trailing_caret=caret)
-        return raw, Sent(time.time_ns(), session.app_key, session.number, "ticks", tuple(records), encrypted=keys is not None)
+        raw = (
+            frame.plain(texts, trailing_caret=caret)
+            if keys is None
+            else frame.encrypted(texts, keys, trailing_caret=caret)
+        )
+        return raw, Sent(
+            time.time_ns(), session.app_key, session.number, "ticks", tuple(records), encrypted=keys is not None
+        )
 
     def _pass_on(self, session: Session, connection: Connection, new: Held) -> None:
         """Write a frame, now or behind its successor, once or twice."""
@@ -141,7 +151,9 @@ class Feed:
             return
         session.traffic(time.monotonic())
         if copy:
-            sent = Sent(time.time_ns(), sent.app_key, sent.session, sent.kind, sent.records, encrypted=sent.encrypted, copy=True)
+            sent = Sent(
+                time.time_ns(), sent.app_key, sent.session, sent.kind, sent.records, encrypted=sent.encrypted, copy=True
+            )
         self._log.add(sent)
         self._stats.frames += 1
         self._stats.bytes_sent += len(raw)
@@ -153,7 +165,9 @@ class Feed:
     def emit(self, raw: bytes, app_key: int, *, binary: bool) -> None:
         """Send `raw` as one frame on the session of `app_key`; raise LookupError if it has none."""
         session, connection = self._exchange.find(app_key)
-        self._write(session, connection, (raw, Sent(time.time_ns(), app_key, session.number, "raw", raw=raw, binary=binary)))
+        self._write(
+            session, connection, (raw, Sent(time.time_ns(), app_key, session.number, "raw", raw=raw, binary=binary))
+        )
         self._log.flush()
 
     async def emit_ticks(self, isin: str, count: int, per_frame: int) -> list[str]:

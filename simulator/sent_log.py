@@ -76,8 +76,16 @@ class SentLog:
 
 
 def _line(sent: Sent) -> dict[str, Any]:
-    line: dict[str, Any] = {"at": sent.at, "app_key": sent.app_key, "session": sent.session, "kind": sent.kind, "count": sent.count}
-    line["records"] = [{"tr_key": record.tr_key, "raw": record.raw, "good": record.reason is None} for record in sent.records]
+    line: dict[str, Any] = {
+        "at": sent.at,
+        "app_key": sent.app_key,
+        "session": sent.session,
+        "kind": sent.kind,
+        "count": sent.count,
+    }
+    line["records"] = [
+        {"tr_key": record.tr_key, "raw": record.raw, "good": record.reason is None} for record in sent.records
+    ]
     for entry, record in zip(line["records"], sent.records, strict=True):
         if record.reason is not None:
             entry["reason"] = record.reason

@@ -98,7 +98,9 @@ class Simulator:
         self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._feed.run())]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._stop()
 
     async def listen(self) -> None:

@@ -104,4 +104,6 @@ def pytest_terminal_summary(terminalreporter):
     if left_out:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
         for what, (reason, required) in left_out.items():
-            terminalreporter.line(f"Tests that need {what} did not run: {reason}. Set {required}=1 to make this a failure.", red=True)
+            terminalreporter.line(
+                f"Tests that need {what} did not run: {reason}. Set {required}=1 to make this a failure.", red=True
+            )

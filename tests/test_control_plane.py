@@ -60,7 +60,9 @@ async def test_a_plain_client_says_what_is_wanted_and_reads_what_became_of_it(ow
         own.write(name, wish)
     await own.start()
     await own.until_state("ACTIVE", [A, B])
-    await until_told(own, f"instrument/{C}", state="REJECTED", code="OPSP8992", lists=["desk"], control={"partition": 0, "offset": 0})
+    await until_told(
+        own, f"instrument/{C}", state="REJECTED", code="OPSP8992", lists=["desk"], control={"partition": 0, "offset": 0}
+    )
     own.write(D, {"priority": 1})
     await until_told(own, f"instrument/{D}", state="WAITING_CAPACITY", slot=None, control={"partition": 0, "offset": 2})
     await own.kis.drop(how="abrupt")
@@ -75,7 +77,13 @@ async def test_a_plain_client_says_what_is_wanted_and_reads_what_became_of_it(ow
     assert [record and record["state"] for record in found[f"instrument/{B}"]][-1] is None
     assert found[f"list/{B}"][-1] is None
     assert found["list/desk"][-1]["in_force"] == {"value": wishes[0][1], "control": {"partition": 0, "offset": 0}}
-    states = {record["state"] for key, records in found.items() if key.startswith("instrument/") for record in records if record}
+    states = {
+        record["state"]
+        for key, records in found.items()
+        if key.startswith("instrument/")
+        for record in records
+        if record
+    }
     assert states == {"PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED"}
     assert found["slot/0"][-1]["state"] == "IDLE"
     log = own.log.read_text()

@@ -17,7 +17,10 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
     """Missing, not UTF-8, not YAML: each names the file and what to do."""
     (bad := tmp_path / "bad.yaml").write_bytes(b"\xff")
     (broken := tmp_path / "broken.yaml").write_text("a: [")
-    assert strict_yaml.read(tmp_path / "no", "the file", "correct it") == (None, [f"{tmp_path / 'no'}: the file was not found: correct it"])
+    assert strict_yaml.read(tmp_path / "no", "the file", "correct it") == (
+        None,
+        [f"{tmp_path / 'no'}: the file was not found: correct it"],
+    )
     assert strict_yaml.read(bad, "the file", "")[1] == [f"{bad}: the file is not UTF-8: save it as UTF-8"]
     assert "correct the YAML there" in strict_yaml.read(broken, "the file", "")[1][0]
     assert "could not be read" in strict_yaml.read(tmp_path, "the file", "")[1][0]

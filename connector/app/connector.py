@@ -155,7 +155,9 @@ class Connector:
             stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # only the main thread's loop takes signals
+            with contextlib.suppress(
+                NotImplementedError, ValueError, RuntimeError
+            ):  # only the main thread's loop takes signals
                 loop.add_signal_handler(number, told, number.name)
         self._stop_event = stop
         return stop
@@ -170,7 +172,10 @@ class Connector:
         await stop.wait()
         log.info("stopping", reason=self.stopping, pending=self.journal.pending)
         self.plan.pause()
-        ending = [asyncio.create_task(self._leave(), name="leave"), asyncio.create_task(self._at_once.wait(), name="at-once")]
+        ending = [
+            asyncio.create_task(self._leave(), name="leave"),
+            asyncio.create_task(self._at_once.wait(), name="at-once"),
+        ]
         try:
             done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -260,7 +265,9 @@ class Connector:
         if self.settings.registry.url is None:
             return schema.single_object_prefix
         subject = f"{self.settings.topics.ticks}-value"
-        found = await registry.schema_id(self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember)
+        found = await registry.schema_id(
+            self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember
+        )
         return registry_prefix(found)
 
     async def _look_at_topics(self) -> None:

@@ -37,7 +37,16 @@ LIST_STATES: Final = ("ACCEPTED", "REFUSED")
 LOSS_REASONS: Final = ("journal_full", "disk", "corrupt")
 LEFT_OUT: Final = ("dropped", "repeated")
 DEAD_LETTER_REASONS: Final = (
-    *("FRAME_KIND", "FRAME_NOT_UTF8", "FRAME_HEADER", "FRAME_FLAG", "FRAME_TR", "FRAME_COUNT", "DECRYPT_NO_KEY", "DECRYPT_FAILED"),
+    *(
+        "FRAME_KIND",
+        "FRAME_NOT_UTF8",
+        "FRAME_HEADER",
+        "FRAME_FLAG",
+        "FRAME_TR",
+        "FRAME_COUNT",
+        "DECRYPT_NO_KEY",
+        "DECRYPT_FAILED",
+    ),
     *("FRAME_ARITY", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE", "KAFKA_REFUSED"),
 )
 # KIS gives a trade's time in whole seconds, so an age of 0 is one of less than a second.
@@ -87,12 +96,16 @@ class Definition:
                 return None
             case Latencies():
                 buckets = [(str(bound), float(count)) for bound, count in zip(found.bounds, found.counts, strict=True)]
-                return HistogramMetricFamily(self.name, self.text, [*buckets, ("+Inf", found.total)], sum_value=found.sum_seconds)
+                return HistogramMetricFamily(
+                    self.name, self.text, [*buckets, ("+Inf", found.total)], sum_value=found.sum_seconds
+                )
             case Mapping():
                 values = dict(found) if len(self.labels) > 1 else dict.fromkeys(self.known, 0.0) | dict(found)
             case _:
                 values = {(): found}
-        family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(self.name, self.text, labels=self.labels)
+        family = (CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily)(
+            self.name, self.text, labels=self.labels
+        )
         for key, value in values.items():
             family.add_metric([str(part) for part in (key if isinstance(key, tuple) else (key,))], value)
         return family
@@ -105,14 +118,18 @@ def _by_slot(read: Callable[[KisFeed], float | None]) -> Callable[[Sources], Val
 def _by_slot_and(known: Sequence[str], read: Callable[[KisFeed], Mapping[str, float]]) -> Callable[[Sources], Values]:
     def values(sources: Sources) -> Values:
         return {
-            (feed.slot, name): count for feed in sources.feeds for name, count in (dict.fromkeys(known, 0.0) | dict(read(feed))).items()
+            (feed.slot, name): count
+            for feed in sources.feeds
+            for name, count in (dict.fromkeys(known, 0.0) | dict(read(feed))).items()
         }
 
     return values
 
 
 def _states(kind: str) -> Callable[[Sources], Values]:
-    return lambda sources: Counter(str(record["state"]) for key, record in sources.records().items() if key.startswith(kind))
+    return lambda sources: Counter(
+        str(record["state"]) for key, record in sources.records().items() if key.startswith(kind)
+    )
 
 
 def _owned(sources: Sources) -> Values:
@@ -133,8 +150,18 @@ _SLOT_STATES: Final = get_args(SlotState)
 _REGISTRATION_STATES: Final = get_args(RegistrationState)
 
 TICKS: Final = (
-    Definition("counter", "kis_bond_frames_received", "Frames received over the life of the journal", lambda of: of.journal.received),
-    Definition("counter", "kis_bond_frames_finished", "Frames acknowledged by Kafka or dead-lettered", lambda of: of.journal.finished),
+    Definition(
+        "counter",
+        "kis_bond_frames_received",
+        "Frames received over the life of the journal",
+        lambda of: of.journal.received,
+    ),
+    Definition(
+        "counter",
+        "kis_bond_frames_finished",
+        "Frames acknowledged by Kafka or dead-lettered",
+        lambda of: of.journal.finished,
+    ),
     Definition(
         "counter",
         "kis_bond_frames_lost",
@@ -151,9 +178,14 @@ TICKS: Final = (
         lambda of: of.delivery.counts.decoded,
     ),
     Definition(
-        "counter", "kis_bond_ticks_acknowledged", "Ticks acknowledged by Kafka, in this run", lambda of: of.delivery.counts.acknowledged
+        "counter",
+        "kis_bond_ticks_acknowledged",
+        "Ticks acknowledged by Kafka, in this run",
+        lambda of: of.delivery.counts.acknowledged,
     ),
-    Definition("gauge", "kis_bond_ticks_in_flight", "Records decoded and not settled", lambda of: of.delivery.counts.in_flight),
+    Definition(
+        "gauge", "kis_bond_ticks_in_flight", "Records decoded and not settled", lambda of: of.delivery.counts.in_flight
+    ),
     Definition(
         "counter",
         "kis_bond_dead_letters",
@@ -190,7 +222,12 @@ TICKS: Final = (
 )
 
 DELIVERY: Final = (
-    Definition("counter", "kis_bond_producer_rebuilds", "Kafka producers abandoned and made anew", lambda of: of.delivery.counts.rebuilds),
+    Definition(
+        "counter",
+        "kis_bond_producer_rebuilds",
+        "Kafka producers abandoned and made anew",
+        lambda of: of.delivery.counts.rebuilds,
+    ),
     Definition(
         "gauge",
         "kis_bond_partitions_behind",
@@ -212,9 +249,14 @@ JOURNAL: Final = (
         "Bytes the journal uses of `journal.max_bytes`, delivered frames included",
         lambda of: of.journal.used_bytes,
     ),
-    Definition("gauge", "kis_bond_journal_max_bytes", "The setting `journal.max_bytes`", lambda of: of.journal_max_bytes),
     Definition(
-        "gauge", "kis_bond_journal_frames", "Frames in the journal, delivered ones that are still kept included", lambda of: of.journal.kept
+        "gauge", "kis_bond_journal_max_bytes", "The setting `journal.max_bytes`", lambda of: of.journal_max_bytes
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_journal_frames",
+        "Frames in the journal, delivered ones that are still kept included",
+        lambda of: of.journal.kept,
     ),
     Definition(
         "gauge",
@@ -239,7 +281,11 @@ SESSIONS: Final = (
         ("slot",),
     ),
     Definition(
-        "gauge", "kis_bond_session_up", "1 while the slot's session is open", _by_slot(lambda feed: float(feed.session_up)), ("slot",)
+        "gauge",
+        "kis_bond_session_up",
+        "1 while the slot's session is open",
+        _by_slot(lambda feed: float(feed.session_up)),
+        ("slot",),
     ),
     Definition(
         "gauge",
@@ -310,7 +356,9 @@ SESSIONS: Final = (
 )
 
 CONTROL: Final = (
-    Definition("gauge", "kis_bond_instruments", "Wanted bonds by state", _states("instrument/"), ("state",), INSTRUMENT_STATES),
+    Definition(
+        "gauge", "kis_bond_instruments", "Wanted bonds by state", _states("instrument/"), ("state",), INSTRUMENT_STATES
+    ),
     Definition(
         "gauge",
         "kis_bond_control_lists",
@@ -368,7 +416,9 @@ PROCESS: Final = (
         ("why",),
         LEFT_OUT,
     ),
-    Definition("gauge", "kis_bond_feed_cleartext", "1 where the feed's URL is plain `ws://`", lambda of: float(of.cleartext)),
+    Definition(
+        "gauge", "kis_bond_feed_cleartext", "1 where the feed's URL is plain `ws://`", lambda of: float(of.cleartext)
+    ),
     Definition("gauge", "kis_bond_build_info", "1; the version is a label", lambda _: {__version__: 1.0}, ("version",)),
 )
 

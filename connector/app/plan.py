@@ -69,10 +69,14 @@ class Plan:
         self.records: dict[str, Record] = {}
         self.changed = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
-        self.control_reader = CompactedTopic(topics.control, client_arguments, self.control.snapshot, self.control.follow)
+        self.control_reader = CompactedTopic(
+            topics.control, client_arguments, self.control.snapshot, self.control.follow
+        )
         name = uuid.uuid4().hex.encode()
         self.status_topic = StatusTopic(new_writer(topics.status, [(WRITER, name)]), name)
-        self.status_reader = CompactedTopic(topics.status, client_arguments, self._on_known_status, self._on_others_status)
+        self.status_reader = CompactedTopic(
+            topics.status, client_arguments, self._on_known_status, self._on_others_status
+        )
 
     # What was read.
 

@@ -46,7 +46,9 @@ def readiness(connector: Connector) -> tuple[list[str], list[str]]:
         view = feed.view
         if view.state in ("CONNECTED", "IDLE"):
             continue
-        text = f"slot {view.slot} is {view.state}: {' '.join(filter(None, (view.code, view.message))) or 'no session yet'}"
+        text = (
+            f"slot {view.slot} is {view.state}: {' '.join(filter(None, (view.code, view.message))) or 'no session yet'}"
+        )
         (degraded if view.message and not feed.refused else reasons).append(text)
     return reasons, degraded
 

@@ -28,7 +28,9 @@ KIS_URL = "https://new.real.download.dws.co.kr/common/master/bond_code.mst.zip"
 _BAD_ROWS_SHOWN = 20
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
-app = typer.Typer(no_args_is_help=True, help="Look bonds up in KIS's bond master file. Needs neither Kafka nor credentials.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look bonds up in KIS's bond master file. Needs neither Kafka nor credentials."
+)
 
 
 @app.command(
@@ -37,9 +39,14 @@ app = typer.Typer(no_args_is_help=True, help="Look bonds up in KIS's bond master
 )
 def update(
     *,
-    source: Annotated[str, typer.Option("--from", metavar="FILE|URL", help="bond_code.mst, bare or as a zip.")] = KIS_URL,
+    source: Annotated[
+        str, typer.Option("--from", metavar="FILE|URL", help="bond_code.mst, bare or as a zip.")
+    ] = KIS_URL,
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to keep it. Default: $XDG_CACHE_HOME or ~/.cache, kis-bond/bond_code.mst.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to keep it. Default: $XDG_CACHE_HOME or ~/.cache, kis-bond/bond_code.mst."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,10 +57,18 @@ def update(
     matured = sum(bond.is_matured(today()) for bond in master.bonds.values())
     if as_json:
         rows = [{"line": row.line, "problem": row.problem} for row in master.bad_rows]
-        report = {"bonds": len(master.bonds), "matured": matured, "lines": master.lines, "bad_rows": rows, "kept_at": str(path)}
+        report = {
+            "bonds": len(master.bonds),
+            "matured": matured,
+            "lines": master.lines,
+            "bad_rows": rows,
+            "kept_at": str(path),
+        }
         typer.echo(json.dumps(report, ensure_ascii=False))
         return
-    typer.echo(f"{len(master.bonds):,} bonds, {matured:,} of them matured, from {master.lines:,} lines. Kept at {path}.")
+    typer.echo(
+        f"{len(master.bonds):,} bonds, {matured:,} of them matured, from {master.lines:,} lines. Kept at {path}."
+    )
     for row in master.bad_rows[:_BAD_ROWS_SHOWN]:
         typer.echo(f"{row} (left out)", err=True)
     if len(master.bad_rows) > _BAD_ROWS_SHOWN:
@@ -68,7 +83,8 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Part of a name or of an ISIN.")],
     *,
     source: Annotated[
-        str | None, typer.Option("--from", "--file", metavar="FILE|URL", help="Look in this file. Default: the one update kept.")
+        str | None,
+        typer.Option("--from", "--file", metavar="FILE|URL", help="Look in this file. Default: the one update kept."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many at most.")] = 50,
     as_json: Json = False,
@@ -77,7 +93,9 @@ def search(
     found = master.search(_bonds_of(source), text, today())
     shown = found[:limit]
     if as_json:
-        typer.echo(json.dumps({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)}, ensure_ascii=False))
+        typer.echo(
+            json.dumps({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)}, ensure_ascii=False)
+        )
         return
     if shown:
         print_table(("isin", "name", "type", "class", "issued", "redeemed"), (_as_row(bond, today()) for bond in shown))
@@ -109,7 +127,9 @@ def today() -> date:
 def _kept_at() -> Path:
     path = cache.default_path()
     if path is None:
-        raise RequestMalformed("This user has no home folder to keep the bond master in. Give a place with --to, or set XDG_CACHE_HOME.")
+        raise RequestMalformed(
+            "This user has no home folder to keep the bond master in. Give a place with --to, or set XDG_CACHE_HOME."
+        )
     return path
 
 

@@ -24,7 +24,8 @@ def check(
     context: typer.Context,
     *,
     connect: Annotated[
-        bool, typer.Option("--connect", help="Also try the journal, Kafka, the registry and KIS, without a KIS session.")
+        bool,
+        typer.Option("--connect", help="Also try the journal, Kafka, the registry and KIS, without a KIS session."),
     ] = False,
     as_json: Json = False,
     config: Config = None,
@@ -40,7 +41,9 @@ def check(
     shown["app_keys"] = credentials.count()
     findings = _reach(settings, credentials) if connect else []
     if as_json:
-        shown["connect"] = [{"part": each.part, "ok": each.failure is None, "message": each.message} for each in findings]
+        shown["connect"] = [
+            {"part": each.part, "ok": each.failure is None, "message": each.message} for each in findings
+        ]
         typer.echo(json.dumps(shown, ensure_ascii=False))
     else:
         typer.echo(f"# app keys, read and well formed: {credentials.count()}")

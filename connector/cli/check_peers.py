@@ -39,7 +39,9 @@ def _journal(path: Path) -> Finding:
     """Look at the journal without opening it: a running connector may hold it."""
     folder = next(each for each in path.absolute().parents if each.exists())
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
-        return Finding("journal", f"{path} is not writable: set journal.path to a place this user may write", JournalUnusable)
+        return Finding(
+            "journal", f"{path} is not writable: set journal.path to a place this user may write", JournalUnusable
+        )
     if not path.exists():
         return Finding("journal", f"{path} can be made")
     try:
@@ -49,7 +51,9 @@ def _journal(path: Path) -> Finding:
         return Finding("journal", f"{path} could not be read ({error.strerror})", JournalUnusable)
     if version > SCHEMA_VERSION:
         return Finding(
-            "journal", f"{path} was written by a newer version: run that one, or set journal.path to a new file", JournalUnusable
+            "journal",
+            f"{path} was written by a newer version: run that one, or set journal.path to a new file",
+            JournalUnusable,
         )
     return Finding("journal", f"{path} is writable")
 
@@ -60,7 +64,9 @@ async def _kafka(settings: Settings) -> list[Finding]:
     except (NotInTime, ConfigurationError) as error:
         return [Finding("Kafka", str(error), NotInTime)]
     findings = [Finding("Kafka", f"{settings.kafka.bootstrap_servers} answered")]
-    return findings + [Finding("topics", f"{each.topic} {each.message}", NotInTime if each.is_drift else None) for each in differences]
+    return findings + [
+        Finding("topics", f"{each.topic} {each.message}", NotInTime if each.is_drift else None) for each in differences
+    ]
 
 
 async def _registry(settings: Settings) -> list[Finding]:
@@ -95,7 +101,11 @@ async def _approval(service: ApprovalService, credentials: Credentials, slot: in
         case Refused(code, message):
             return Finding(part, f"KIS refused it: {code} {message}", CredentialsRefused)
         case unavailable:
-            return Finding(part, f"KIS gave no approval key: {unavailable.code or ''} {unavailable.message}".replace("  ", " "), NotInTime)
+            return Finding(
+                part,
+                f"KIS gave no approval key: {unavailable.code or ''} {unavailable.message}".replace("  ", " "),
+                NotInTime,
+            )
 
 
 async def _websocket_port(url: str) -> Finding:

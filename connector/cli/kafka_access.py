@@ -83,7 +83,9 @@ async def _restored(reader: CompactedTopic, settings: Settings) -> None:
         now = loop.time()
         problem_since = None if reader.problem is None else problem_since or now
         if now - started > PATIENCE_SECONDS or (problem_since and now - problem_since > PROBLEM_SECONDS):
-            raise NotInTime(f"Kafka at {settings.kafka.bootstrap_servers}: {reader.problem or f'no answer in {PATIENCE_SECONDS:g} s'}")
+            raise NotInTime(
+                f"Kafka at {settings.kafka.bootstrap_servers}: {reader.problem or f'no answer in {PATIENCE_SECONDS:g} s'}"
+            )
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -107,7 +109,10 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
             while acknowledged < len(records):
                 batch = producer.create_batch()
                 end = acknowledged
-                while end < len(records) and batch.append(key=records[end][0].encode(), value=records[end][1], timestamp=None) is not None:
+                while (
+                    end < len(records)
+                    and batch.append(key=records[end][0].encode(), value=records[end][1], timestamp=None) is not None
+                ):
                     end += 1
                 batch.close()
                 answer = await producer.send_batch(batch, topic, partition=0)
@@ -119,7 +124,9 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
         told = f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}"
         keys = [key for key, _ in records]
         known = acknowledged if _is_refusal(error) else sent
-        raise NotInTime("\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])) from error
+        raise NotInTime(
+            "\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])
+        ) from error
     finally:
         await clients.abandon(producer)
     return -1 if first is None else first

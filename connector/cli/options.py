@@ -11,7 +11,12 @@ from connector import settings as configuration
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="YAML file with settings. Default: the one KIS_BOND_CONFIG names, if any."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="YAML file with settings. Default: the one KIS_BOND_CONFIG names, if any.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

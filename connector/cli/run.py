@@ -38,7 +38,9 @@ def run(context: typer.Context, *, config: Config = None) -> None:
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     try:
-        code = asyncio.run(app.run(settings, lambda port: log.info("http_listening", host=settings.http.host, port=port)))
+        code = asyncio.run(
+            app.run(settings, lambda port: log.info("http_listening", host=settings.http.host, port=port))
+        )
     finally:
         handler.close()
     raise typer.Exit(code)

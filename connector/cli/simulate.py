@@ -29,15 +29,29 @@ def simulate(
     ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the WebSocket; 0 takes any.")] = 0,
     rate: Annotated[float, typer.Option(min=0, help="Ticks per second over all sessions.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
-    sent_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append every data frame sent, as JSON lines.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault; --list-faults names them.")] = None,
+    sent_log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append every data frame sent, as JSON lines.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault; --list-faults names them.")
+    ] = None,
     capacity: Annotated[int, typer.Option(min=0, help="Registrations a session may hold.")] = 41,
-    in_use: Annotated[Literal["refuse", "kick"], typer.Option(help="Which session loses when an app key comes twice.")] = "refuse",
-    linger: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long a vanished client's app key stays taken.")] = 0.0,
-    ping: Annotated[Literal["lenient", "strict"], typer.Option(help="Whether protocol Ping and Pong end the session.")] = "lenient",
+    in_use: Annotated[
+        Literal["refuse", "kick"], typer.Option(help="Which session loses when an app key comes twice.")
+    ] = "refuse",
+    linger: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long a vanished client's app key stays taken.")
+    ] = 0.0,
+    ping: Annotated[
+        Literal["lenient", "strict"], typer.Option(help="Whether protocol Ping and Pong end the session.")
+    ] = "lenient",
     pingpong: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Tick of the idle keep-alive.")] = 10.0,
-    pingpong_timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for its answer.")] = 100.0,
-    error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the approval call.")] = "gateway",
+    pingpong_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for its answer.")
+    ] = 100.0,
+    error_shape: Annotated[
+        Literal["gateway", "rt_cd"], typer.Option(help="Error body of the approval call.")
+    ] = "gateway",
     as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="List the faults and exit.")] = False,
 ) -> None:

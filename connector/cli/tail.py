@@ -50,8 +50,12 @@ class Line:
 def tail(
     context: typer.Context,
     *,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with the oldest tick instead of the next one.")] = False,
-    isin: Annotated[list[str] | None, typer.Option("--isin", metavar="ISIN", help="Only this bond; may be repeated.")] = None,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the oldest tick instead of the next one.")
+    ] = False,
+    isin: Annotated[
+        list[str] | None, typer.Option("--isin", metavar="ISIN", help="Only this bond; may be repeated.")
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many ticks.")] = None,
     as_json: Json = False,
     config: Config = None,
@@ -61,7 +65,11 @@ def tail(
     if wrong:
         raise RequestMalformed(f"{', '.join(wrong)} is not an ISIN.")
     settings = load_settings(context, config)
-    asyncio.run(_tail(settings, _Printer(as_json=as_json, isins=frozenset(isin or ()), count=count), from_beginning=from_beginning))
+    asyncio.run(
+        _tail(
+            settings, _Printer(as_json=as_json, isins=frozenset(isin or ()), count=count), from_beginning=from_beginning
+        )
+    )
 
 
 class _Printer:
@@ -104,7 +112,9 @@ class _Printer:
 def as_json(line: Line) -> str:
     """Return a line as one JSON object: every field of the tick, or where the bad record is and what is wrong with it."""
     if line.tick is None:
-        return json.dumps({"bad": line.bad, "key": line.key, "partition": line.partition, "offset": line.offset}, ensure_ascii=False)
+        return json.dumps(
+            {"bad": line.bad, "key": line.key, "partition": line.partition, "offset": line.offset}, ensure_ascii=False
+        )
     return json.dumps({name: plain(value) for name, value in line.tick.items()}, ensure_ascii=False)
 
 
@@ -143,6 +153,8 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([_line(record, schema) for batch in batches.values() for record in batch])
     except (KafkaError, TimeoutError) as error:
-        raise NotInTime(f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}") from error
+        raise NotInTime(
+            f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}"
+        ) from error
     finally:
         await clients.stop(consumer)

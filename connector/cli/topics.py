@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Create and verify the topics.")
 
 Partitions = Annotated[int, typer.Option(min=1, help="Partitions of the tick and event topics.")]
-Replication = Annotated[int | None, typer.Option(min=1, max=32767, help="Default: 3, or the number of brokers if there are fewer.")]
-MinInsync = Annotated[int | None, typer.Option(min=1, help="Default: one less than the replication factor, at least 1.")]
-Slots = Annotated[int | None, typer.Option(min=1, help="Partitions of the slot topic. Default: the number of app keys configured, else 1.")]
+Replication = Annotated[
+    int | None, typer.Option(min=1, max=32767, help="Default: 3, or the number of brokers if there are fewer.")
+]
+MinInsync = Annotated[
+    int | None, typer.Option(min=1, help="Default: one less than the replication factor, at least 1.")
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(min=1, help="Partitions of the slot topic. Default: the number of app keys configured, else 1."),
+]
 
 
 @app.command(epilog="Example: kis-bond topics init --replication-factor 3 --partitions 12 --register-schema")
@@ -36,7 +43,9 @@ def init(
     min_insync_replicas: MinInsync = None,
     partitions: Partitions = 6,
     slots: Slots = None,
-    register_schema: Annotated[bool, typer.Option("--register-schema", help="Register the schema of ticks in the registry.")] = False,
+    register_schema: Annotated[
+        bool, typer.Option("--register-schema", help="Register the schema of ticks in the registry.")
+    ] = False,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
@@ -72,7 +81,11 @@ class _Wanted:
     """The sizes asked for, those left open filled in from the cluster and the settings."""
 
     def __init__(
-        self, partitions: int = 6, replication: int | None = None, min_insync: int | None = None, slots: int | None = None
+        self,
+        partitions: int = 6,
+        replication: int | None = None,
+        min_insync: int | None = None,
+        slots: int | None = None,
     ) -> None:
         self.partitions, self.replication, self.min_insync, self.slots = partitions, replication, min_insync, slots
 
@@ -131,7 +144,9 @@ async def _visible(admin: TopicAdmin, names: list[str]) -> dict[str, FoundTopic]
         await asyncio.sleep(0.1)
 
 
-def _report(planned: list[PlannedTopic], found: dict[str, FoundTopic], created: list[str], differences: list[Difference]) -> dict[str, Any]:
+def _report(
+    planned: list[PlannedTopic], found: dict[str, FoundTopic], created: list[str], differences: list[Difference]
+) -> dict[str, Any]:
     return {
         "topics": [
             {

@@ -70,7 +70,9 @@ def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
     """Return every topic there should be; `names` are the settings below `topics.`."""
     counts = {"ticks": sizes.partitions, "events": sizes.partitions, "slots": sizes.slots}
     return [
-        PlannedTopic(part, name, counts.get(part) or 1, sizes.replication_factor, _configs(part, sizes.min_insync_replicas))
+        PlannedTopic(
+            part, name, counts.get(part) or 1, sizes.replication_factor, _configs(part, sizes.min_insync_replicas)
+        )
         for part, name in names.items()
         if part != "slots" or sizes.slots is not None
     ]
@@ -78,7 +80,11 @@ def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
 
 def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
     compacted = part in {"control", "status"}
-    configs = {CLEANUP: "compact" if compacted else "delete", TIMESTAMP: "CreateTime", MIN_INSYNC: str(min_insync_replicas)}
+    configs = {
+        CLEANUP: "compact" if compacted else "delete",
+        TIMESTAMP: "CreateTime",
+        MIN_INSYNC: str(min_insync_replicas),
+    }
     return configs | _COMPACTED if compacted else configs
 
 
@@ -122,9 +128,13 @@ def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Di
     for key, wanted in planned.configs.items():
         value = found.configs.get(key)
         if value is None:
-            yield Difference(name, is_drift=False, message=f"{key} was not shown by Kafka: allow DescribeConfigs to have it checked")
+            yield Difference(
+                name, is_drift=False, message=f"{key} was not shown by Kafka: allow DescribeConfigs to have it checked"
+            )
         elif not _same(key, wanted, value):
-            yield Difference(name, key in {CLEANUP, TIMESTAMP}, f"{key} is {value or 'empty'}, not {wanted}: alter the topic")
+            yield Difference(
+                name, key in {CLEANUP, TIMESTAMP}, f"{key} is {value or 'empty'}, not {wanted}: alter the topic"
+            )
     if found.configs.get("unclean.leader.election.enable") == "true":
         message = "unclean.leader.election.enable is true, so acknowledged records can be lost: set it to false"
         yield Difference(name, is_drift=False, message=message)
@@ -133,7 +143,9 @@ def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Di
 def _of_partitions(planned: PlannedTopic, found: int) -> Difference:
     match planned.part:
         case "control" | "status":
-            return Difference(planned.name, is_drift=True, message=f"has {found} partitions, not 1: delete it and create it anew")
+            return Difference(
+                planned.name, is_drift=True, message=f"has {found} partitions, not 1: delete it and create it anew"
+            )
         case "slots" if found < planned.partitions:
             message = f"has {found} partitions for {planned.partitions} app keys: add partitions"
             return Difference(planned.name, is_drift=True, message=message)

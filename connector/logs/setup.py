@@ -60,7 +60,9 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = QueuedHandler(write or write_to_stdout)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log.format)))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log.format))
+    )
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, QueuedHandler)]:
         root.removeHandler(earlier)
@@ -75,7 +77,9 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
 def _rendering(form: str) -> list[Processor]:
     # Tracebacks are plain text in both forms: the richer ones show local variables, and so secrets.
     if form == "console":
-        plain = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        plain = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, plain]
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -113,7 +117,9 @@ def _saying(record: logging.LogRecord) -> _Saying:
         raised = record.exc_info[1] if record.exc_info else None
         return _Saying(record.name, record.levelno, str(record.msg), (("exception", repr(raised)),) if raised else ())
     told = sorted(record.msg.items())
-    fields = tuple((name, str(value)) for name, value in told if isinstance(value, _TELLING_KINDS) or name in _TELLING_NUMBERS)
+    fields = tuple(
+        (name, str(value)) for name, value in told if isinstance(value, _TELLING_KINDS) or name in _TELLING_NUMBERS
+    )
     without_time = tuple(pair for pair in fields if pair[0] not in {"event", "timestamp", "kst"})
     return _Saying(record.name, record.levelno, str(record.msg.get("event")), without_time)
 
@@ -149,7 +155,12 @@ class QueuedHandler(logging.Handler):
         for saying, count in self._repeats.ended(now):
             if isinstance(saying, _Saying):
                 left_out = {"repeated": count, "of": saying.event, "of_logger": saying.logger, **dict(saying.fields)}
-                event = {**left_out, "event": "repeats_left_out", "level": logging.getLevelName(saying.level).lower(), "logger": __name__}
+                event = {
+                    **left_out,
+                    "event": "repeats_left_out",
+                    "level": logging.getLevelName(saying.level).lower(),
+                    "logger": __name__,
+                }
                 self._queue(_redactor.clean(json.dumps(_stamp(None, "", event), ensure_ascii=False)))
 
     def _queue(self, line: str) -> None:
@@ -177,7 +188,9 @@ class QueuedHandler(logging.Handler):
                 self._write(line + "\n")
                 if self.dropped > told:
                     told = self.dropped
-                    self._write(f'{{"level": "warning", "logger": "connector.logs", "event": "log_lines_dropped", "total": {told}}}\n')
+                    self._write(
+                        f'{{"level": "warning", "logger": "connector.logs", "event": "log_lines_dropped", "total": {told}}}\n'
+                    )
             except (OSError, ValueError):
                 # A closed stdout leaves nowhere to say so; the connector goes on without logs.
                 self.dropped += 1

@@ -45,7 +45,9 @@ def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:
     section, _, name = unknown.partition(".")
     paths = [f"{key}.{leaf}" for key, leaves in known.items() for leaf in leaves]
     candidates = [
-        *difflib.get_close_matches(unknown, [path for path in paths if path.startswith(f"{section}.")], n=1, cutoff=0.75),
+        *difflib.get_close_matches(
+            unknown, [path for path in paths if path.startswith(f"{section}.")], n=1, cutoff=0.75
+        ),
         *(path for path in paths if path.endswith(f".{name or section}")),
         *([] if section in known or name else difflib.get_close_matches(section, known, n=1)),
         *difflib.get_close_matches(unknown, paths, n=1),

@@ -7,7 +7,17 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from connector.errors import ConfigurationError
@@ -193,7 +203,10 @@ def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Setti
     file, problems = read_file(config) if config else ({}, [])
     environment = read_environment(environ, Settings.model_fields)
     tree, misshapen = merge(file, environment, Settings.model_fields)
-    variables = {path: variable_of(path) for path in (f"{section}.{name}" for section, values in environment.items() for name in values)}
+    variables = {
+        path: variable_of(path)
+        for path in (f"{section}.{name}" for section, values in environment.items() for name in values)
+    }
     for section in environment.keys() - file.keys():
         variables[section] = ", ".join(variable_of(f"{section}.{name}") for name in environment[section])
     settings, mistakes = _build(tree)
@@ -211,7 +224,9 @@ def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:
         return Settings(**tree), []
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_input=False)
-    known = {section: list(getattr(field.annotation, "model_fields", ())) for section, field in Settings.model_fields.items()}
+    known = {
+        section: list(getattr(field.annotation, "model_fields", ())) for section, field in Settings.model_fields.items()
+    }
     mistakes: dict[str, str] = {}
     for error in errors:
         section, name = [*map(str, error["loc"]), ""][:2]

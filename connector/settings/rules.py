@@ -31,9 +31,16 @@ def _rules(settings: Settings) -> Iterator[_Rule]:
 
 
 def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
-    for low, high in (("reconnect_min_seconds", "reconnect_max_seconds"), ("in_use_wait_seconds", "in_use_wait_max_seconds")):
+    for low, high in (
+        ("reconnect_min_seconds", "reconnect_max_seconds"),
+        ("in_use_wait_seconds", "in_use_wait_max_seconds"),
+    ):
         least, most = getattr(kis, low), getattr(kis, high)
-        yield (f"kis.{low}", f"kis.{high}"), least > most, f"{least:g} is more than kis.{high}, {most:g}: lower it or raise the other"
+        yield (
+            (f"kis.{low}", f"kis.{high}"),
+            least > most,
+            f"{least:g} is more than kis.{high}, {most:g}: lower it or raise the other",
+        )
 
 
 def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
@@ -41,7 +48,11 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
     for name in ("sasl_mechanism", "sasl_username", "sasl_password_file"):
         given = getattr(kafka, name) is not None
         yield (f"kafka.{name}", protocol), sasl and not given, f"is needed with {kafka.security_protocol}: set it"
-        yield (f"kafka.{name}", protocol), given and not sasl, f"has no effect with {kafka.security_protocol}: set {protocol} to SASL_SSL"
+        yield (
+            (f"kafka.{name}", protocol),
+            given and not sasl,
+            f"has no effect with {kafka.security_protocol}: set {protocol} to SASL_SSL",
+        )
     yield (
         (protocol, "kafka.sasl_mechanism"),
         kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN",
@@ -59,23 +70,47 @@ def _tls_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
             f"has no effect with {kafka.security_protocol}: set {protocol} to SSL or SASL_SSL",
         )
     pair = ("kafka.ssl_key_file", "kafka.ssl_certificate_file")
-    yield pair, kafka.ssl_certificate_file is not None and kafka.ssl_key_file is None, "is needed with kafka.ssl_certificate_file: set it"
-    yield pair[::-1], kafka.ssl_key_file is not None and kafka.ssl_certificate_file is None, "is needed with kafka.ssl_key_file: set it"
+    yield (
+        pair,
+        kafka.ssl_certificate_file is not None and kafka.ssl_key_file is None,
+        "is needed with kafka.ssl_certificate_file: set it",
+    )
+    yield (
+        pair[::-1],
+        kafka.ssl_key_file is not None and kafka.ssl_certificate_file is None,
+        "is needed with kafka.ssl_key_file: set it",
+    )
     key_password = ("kafka.ssl_key_file", "kafka.ssl_key_password_file")
-    yield key_password, kafka.ssl_key_password_file is not None and kafka.ssl_key_file is None, "is needed with its password file: set it"
+    yield (
+        key_password,
+        kafka.ssl_key_password_file is not None and kafka.ssl_key_file is None,
+        "is needed with its password file: set it",
+    )
 
 
 def _registry_rules(registry: RegistrySettings) -> Iterator[_Rule]:
     user, password = ("registry.username", "registry.password_file"), ("registry.password_file", "registry.username")
-    yield user, registry.password_file is not None and registry.username is None, "is needed with registry.password_file: set it"
-    yield password, registry.username is not None and registry.password_file is None, "is needed with registry.username: set it"
+    yield (
+        user,
+        registry.password_file is not None and registry.username is None,
+        "is needed with registry.password_file: set it",
+    )
+    yield (
+        password,
+        registry.username is not None and registry.password_file is None,
+        "is needed with registry.username: set it",
+    )
 
 
 def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
     for index, (topic, name) in enumerate(names.items()):
         earlier = [other for other, taken in list(names.items())[:index] if taken == name]
         if earlier:
-            yield (f"topics.{topic}", f"topics.{earlier[0]}"), True, f"{name} is also topics.{earlier[0]}: give each topic its own name"
+            yield (
+                (f"topics.{topic}", f"topics.{earlier[0]}"),
+                True,
+                f"{name} is also topics.{earlier[0]}: give each topic its own name",
+            )
 
 
 def unwise(settings: Settings) -> Iterator[str]:
@@ -93,7 +128,12 @@ def unwise(settings: Settings) -> Iterator[str]:
     if registry.url is None:
         for name in registry.model_fields_set - {"url"}:
             yield f"registry.{name}: has no effect without registry.url: set that too, or leave this out"
-    if registry.url and registry.username and registry.url.startswith("http://") and not _is_loopback(urlsplit(registry.url).hostname):
+    if (
+        registry.url
+        and registry.username
+        and registry.url.startswith("http://")
+        and not _is_loopback(urlsplit(registry.url).hostname)
+    ):
         yield "registry.url: plain http:// shows the password to everyone on the way: use https://"
 
 

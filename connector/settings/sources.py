@@ -29,7 +29,10 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
     tree, problems = strict_yaml.read(path, "the configuration file", "correct --config or KIS_BOND_CONFIG")
     if tree is None or isinstance(tree, dict):
         return tree or {}, problems
-    return {}, [*problems, f"{path}: the configuration file holds {_kind(tree)}: begin with sections such as kafka: or kis:"]
+    return {}, [
+        *problems,
+        f"{path}: the configuration file holds {_kind(tree)}: begin with sections such as kafka: or kis:",
+    ]
 
 
 def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> dict[str, dict[str, str]]:

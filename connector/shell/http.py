@@ -76,7 +76,9 @@ class HttpServer:
         except OSError as error:
             await self._runner.cleanup()
             where = f"{self._settings.host}:{self._settings.port}"
-            raise ConfigurationError([f"http.port: {where} could not be bound: {error.strerror or error}: choose another"]) from error
+            raise ConfigurationError(
+                [f"http.port: {where} could not be bound: {error.strerror or error}: choose another"]
+            ) from error
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -104,7 +106,9 @@ class HttpServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         reasons, degraded = self._observed.readiness()
-        return web.json_response({"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200)
+        return web.json_response(
+            {"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200
+        )
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._observed.metrics(), headers={"Content-Type": TEXT_FORMAT})

@@ -66,7 +66,9 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, recal
         kept = _kept_id(await recall(name), fingerprint)
         if kept is None:
             raise
-        log.warning("registry_id_kept", subject=subject, schema_id=kept, cause=type(failure).__name__, error=str(failure))
+        log.warning(
+            "registry_id_kept", subject=subject, schema_id=kept, cause=type(failure).__name__, error=str(failure)
+        )
         return kept
     if found is None:
         if not settings.auto_register:
@@ -102,7 +104,9 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
         return pinned
     if not holds_ours:
         found = "no schema" if held is None else "another schema"
-        raise RegistryFailed(f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False)
+        raise RegistryFailed(
+            f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False
+        )
     return pinned
 
 
@@ -111,12 +115,18 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
     url = URL(settings.url + path, encoded=True)
     try:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True)
-        headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE} | _authorization(settings)
+        connector = aiohttp.TCPConnector(
+            ssl=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
+        )
+        headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE} | _authorization(
+            settings
+        )
     except (OSError, ValueError) as error:  # a file that is being replaced; its content is not for messages
         cause = getattr(error, "strerror", None) or type(error).__name__
         named = " or ".join(str(path) for path in (settings.password_file, settings.ca_file) if path)
-        raise RegistryFailed(f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True) from None
+        raise RegistryFailed(
+            f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True
+        ) from None
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
@@ -147,7 +157,8 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             raise RegistryFailed(
-                f"REG_ANSWER: the schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url", retryable=False
+                f"REG_ANSWER: the schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url",
+                retryable=False,
             )
     return bytes(body)
 
@@ -194,7 +205,10 @@ def _accepted(answer: Answer, subject: str) -> dict[str, Any]:
                 "answered with something other than a JSON object: check registry.url, a path such as /apis/ccompat/v7 may be missing",
             )
         case _:
-            code, problem = "REG_PATH", f"answered {said} to {subject}: check registry.url, a path such as /apis/ccompat/v7 may be missing"
+            code, problem = (
+                "REG_PATH",
+                f"answered {said} to {subject}: check registry.url, a path such as /apis/ccompat/v7 may be missing",
+            )
     raise RegistryFailed(f"{code}: the schema registry {problem}", retryable=False)
 
 
@@ -206,7 +220,9 @@ def _message(content: dict[str, Any] | None) -> str:
 def _id_in(content: dict[str, Any]) -> int:
     found = content.get("id")
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_ID:
-        raise RegistryFailed("REG_ID: the schema registry answered without a usable id: check registry.url", retryable=False)
+        raise RegistryFailed(
+            "REG_ID: the schema registry answered without a usable id: check registry.url", retryable=False
+        )
     return found
 
 

@@ -95,7 +95,11 @@ class SlotGroup:
             return
 
     def _failed(self, error: Exception) -> None:
-        said = str(error) if isinstance(error, _NotReadyError) else f"the group {self._group_id} could not be joined: {error!r}"
+        said = (
+            str(error)
+            if isinstance(error, _NotReadyError)
+            else f"the group {self._group_id} could not be joined: {error!r}"
+        )
         if said != self.problem:
             log.warning("slot_group_not_joined", group=self._group_id, problem=said)
         self.problem = said
@@ -120,7 +124,9 @@ class SlotGroup:
                 # All topics are asked for, because asking for one by name would create it on a broker that creates topics by itself.
                 topics = await consumer.topics()
             if self._topic not in topics:
-                raise _NotReadyError(f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N")
+                raise _NotReadyError(
+                    f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N"
+                )
             self._note_heartbeats(consumer)
             consumer.subscribe([self._topic], listener=_Listener(self, consumer))
             await self._stay(consumer)
@@ -212,7 +218,9 @@ class _Assignor:
         """Return what this member says when it joins."""
         return ConsumerProtocolMemberMetadata(self.version, list(topics), encode(self._claim()))
 
-    def assign(self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]) -> dict[str, ConsumerProtocolMemberAssignment]:
+    def assign(
+        self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Return every member's assignment; the group's leader is asked."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
         slots = cluster.partitions_for_topic(self._topic) or ()

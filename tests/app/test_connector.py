@@ -206,13 +206,22 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
 
 def settings(tmp_path):
     """Return the settings of a connector that is opened and not run."""
-    given = {"KIS__APPKEY": "P" * 36, "KIS__APPSECRET": "s" * 180, "JOURNAL__PATH": str(tmp_path / "journal.db"), "HTTP__PORT": "0"}
+    given = {
+        "KIS__APPKEY": "P" * 36,
+        "KIS__APPSECRET": "s" * 180,
+        "JOURNAL__PATH": str(tmp_path / "journal.db"),
+        "HTTP__PORT": "0",
+    }
     return load(None, {f"KIS_BOND_{name}": value for name, value in given.items()})
 
 
 async def test_topics_that_are_not_durable_are_told_once(tmp_path, monkeypatch):
     """At the start Kafka is asked how the topics are, again while it gives no answer; the log has what `topics verify` says of them."""
-    answers = [RuntimeError("a bug"), NotInTime("Kafka is away"), {"bond.ticks": FoundTopic(6, 1, {"min.insync.replicas": "1"})}]
+    answers = [
+        RuntimeError("a bug"),
+        NotInTime("Kafka is away"),
+        {"bond.ticks": FoundTopic(6, 1, {"min.insync.replicas": "1"})},
+    ]
 
     async def brokers():
         return 3
@@ -249,7 +258,9 @@ async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
         if was_up:
             connector._tell({"event": "session_up", "at": now(), "slot": 0, "instrument": None, "detail": {}})
         for _ in range(app.RECENT_EVENTS):
-            connector._tell({"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}})
+            connector._tell(
+                {"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}}
+            )
         connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
         connector._look_for_refusal()
         assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)

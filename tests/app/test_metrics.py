@@ -64,7 +64,14 @@ CONTRACT = {
 def figures(**changes):
     """Return the figures of a connector that has seen something of everything."""
     journal = SimpleNamespace(
-        received=12, finished=7, pending=3, lost={"journal_full": 2}, used_bytes=4096, set_aside=1, kept=10, write_error=None
+        received=12,
+        finished=7,
+        pending=3,
+        lost={"journal_full": 2},
+        used_bytes=4096,
+        set_aside=1,
+        kept=10,
+        write_error=None,
     )
     counts = Counts(decoded=9, acknowledged=6, dead_letters=Counter(FIELD_NUMBER=2, FRAME_TR=4))
     counts.latencies.observe([10**9, 2 * 10**9], 2 * 10**9 + 1)
@@ -72,7 +79,8 @@ def figures(**changes):
     feed = SimpleNamespace(
         slot=0,
         view=SimpleNamespace(
-            state="CONNECTED", registrations={isin: SimpleNamespace(state="ACTIVE") for isin in ("KR103502GD31", "KR103502GA34")}
+            state="CONNECTED",
+            registrations={isin: SimpleNamespace(state="ACTIVE") for isin in ("KR103502GD31", "KR103502GA34")},
         ),
         session_up=True,
         capacity=41,
@@ -93,7 +101,8 @@ def figures(**changes):
         "control": SimpleNamespace(ignored=1, is_read=True),
         "control_reader": SimpleNamespace(problem=None, lag=4),
         "secrets": SimpleNamespace(
-            problems={Path("appkey-0"): None, Path("appsecret-0"): "is gone"}, changed_at={Path("appkey-0"): time.time() - 60}
+            problems={Path("appkey-0"): None, Path("appsecret-0"): "is gone"},
+            changed_at={Path("appkey-0"): time.time() - 60},
         ),
         "loop_lag": SimpleNamespace(latencies=Latencies((0.01,))),
         "records": lambda: {
@@ -134,7 +143,11 @@ def test_names_end_in_their_base_unit():
 def test_frames_and_ticks_are_conserved():
     """Received = finished + pending + lost; decoded = acknowledged + dead-lettered records + in flight."""
     value = samples()
-    assert value["kis_bond_frames_received_total", ()] == 12 == 7 + 3 + value["kis_bond_frames_lost_total", (("reason", "journal_full"),)]
+    assert (
+        value["kis_bond_frames_received_total", ()]
+        == 12
+        == 7 + 3 + value["kis_bond_frames_lost_total", (("reason", "journal_full"),)]
+    )
     assert value["kis_bond_ticks_in_flight", ()] == 9 - 6 - 2
 
 
@@ -142,7 +155,9 @@ def test_what_may_be_counted_is_there_from_the_start():
     """Reasons, causes and states without a count are 0 rather than absent: an alert on an increase would miss the first."""
     value = samples()
     for reason in DEAD_LETTER_REASONS:
-        assert value["kis_bond_dead_letters_total", (("reason", reason),)] == {"FIELD_NUMBER": 2, "FRAME_TR": 4}.get(reason, 0)
+        assert value["kis_bond_dead_letters_total", (("reason", reason),)] == {"FIELD_NUMBER": 2, "FRAME_TR": 4}.get(
+            reason, 0
+        )
     assert value["kis_bond_frames_lost_total", (("reason", "disk"),)] == 0
     assert value["kis_bond_connects_total", (("cause", "reset"), ("slot", "0"))] == 2
     assert value["kis_bond_connects_total", (("cause", "silence"), ("slot", "0"))] == 0
@@ -163,7 +178,8 @@ def test_a_slot_is_in_one_state():
     """One of the states is 1."""
     value = samples()
     states = {
-        state: value["kis_bond_slot_state", (("slot", "0"), ("state", state))] for state in ("CONNECTED", "CONNECTING", "BLOCKED", "IDLE")
+        state: value["kis_bond_slot_state", (("slot", "0"), ("state", state))]
+        for state in ("CONNECTED", "CONNECTING", "BLOCKED", "IDLE")
     }
     assert states == {"CONNECTED": 1, "CONNECTING": 0, "BLOCKED": 0, "IDLE": 0}
 
@@ -178,9 +194,17 @@ def test_latencies_are_cumulative():
     """A histogram's last bucket is its count."""
     value = samples()
     assert value["kis_bond_receive_to_ack_seconds_bucket", (("le", "0.002"),)] == 1
-    assert value["kis_bond_receive_to_ack_seconds_bucket", (("le", "+Inf"),)] == value["kis_bond_receive_to_ack_seconds_count", ()] == 2
+    assert (
+        value["kis_bond_receive_to_ack_seconds_bucket", (("le", "+Inf"),)]
+        == value["kis_bond_receive_to_ack_seconds_count", ()]
+        == 2
+    )
     assert value["kis_bond_event_to_receive_seconds_bucket", (("le", "2"),)] == 0
-    assert value["kis_bond_event_to_receive_seconds_bucket", (("le", "5"),)] == value["kis_bond_event_to_receive_seconds_count", ()] == 2
+    assert (
+        value["kis_bond_event_to_receive_seconds_bucket", (("le", "5"),)]
+        == value["kis_bond_event_to_receive_seconds_count", ()]
+        == 2
+    )
     assert value["kis_bond_event_to_receive_seconds_sum", ()] == 6
 
 
@@ -202,7 +226,9 @@ def test_the_lag_is_absent_while_it_is_not_known():
 def test_a_journal_that_cannot_be_written_shows():
     """0 stands for trouble, as in `up`."""
     assert samples()["kis_bond_journal_writable", ()] == 1
-    broken = SimpleNamespace(received=0, finished=0, pending=0, lost={}, used_bytes=0, set_aside=0, kept=0, write_error="disk full")
+    broken = SimpleNamespace(
+        received=0, finished=0, pending=0, lost={}, used_bytes=0, set_aside=0, kept=0, write_error="disk full"
+    )
     assert samples(journal=broken)["kis_bond_journal_writable", ()] == 0
 
 

@@ -55,7 +55,12 @@ async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
     await two.until_ready()
     # The standby sees what the owner wrote, and writes nothing itself.
     await two.until_state("ACTIVE", bonds())
-    assert (await two.ask("/status"))[1]["replica"] == {"coordination": "group", "slots": [], "in_contact": True, "problem": None}
+    assert (await two.ask("/status"))[1]["replica"] == {
+        "coordination": "group",
+        "slots": [],
+        "in_contact": True,
+        "problem": None,
+    }
     assert await one.end() == 0
     await two.until_state("ACTIVE", bonds(), 60)
     assert held(kis) == before
@@ -107,7 +112,10 @@ async def test_an_app_key_without_a_partition_shows_as_a_slot_nobody_runs(pair):
 
     async def told():
         text = await one.text("/metrics")
-        return all(f'kis_bond_slot_owned{{slot="{slot}"}} {owned}\n' in text for slot, owned in ((0, "1.0"), (1, "1.0"), (2, "0.0")))
+        return all(
+            f'kis_bond_slot_owned{{slot="{slot}"}} {owned}\n' in text
+            for slot, owned in ((0, "1.0"), (1, "1.0"), (2, "0.0"))
+        )
 
     await one.until(told)
     assert await one.end() == 0

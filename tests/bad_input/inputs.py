@@ -64,7 +64,10 @@ def encrypted(payload, count="001"):
 
 
 def _bad(reason, **messages):
-    return {name.replace("_", " "): Bad(reason, raw if isinstance(raw, bytes) else raw.encode()) for name, raw in messages.items()}
+    return {
+        name.replace("_", " "): Bad(reason, raw if isinstance(raw, bytes) else raw.encode())
+        for name, raw in messages.items()
+    }
 
 
 NINETEENTH = RECORD.rsplit("^", 1)[0]  # eighteen columns
@@ -121,7 +124,24 @@ FRAMES: dict[str, Bad] = {
     # Count.
     **{
         f"count {count!a}": Bad("FRAME_COUNT", frame(RECORD, count=count).encode())
-        for count in ("", "0", "000", "-1", "+1", "1000", "one", "1.0", " 1", "1 ", "0x1", "１", "²", "1e0", "1_0", "9" * 5000)
+        for count in (
+            "",
+            "0",
+            "000",
+            "-1",
+            "+1",
+            "1000",
+            "one",
+            "1.0",
+            " 1",
+            "1 ",
+            "0x1",
+            "１",
+            "²",
+            "1e0",
+            "1_0",
+            "9" * 5000,
+        )
     },
     # Arity.
     **_bad(
@@ -195,9 +215,29 @@ NO_NUMBER = (
 def _fields():
     for name in REQUIRED:
         yield BadField("FIELD_EMPTY", name, "")
-    for text in ("KR103502GD3", "KR103502GD311", "kr103502gd31", "KR103502GD3X", "K1103502GD31", "KR103502GD3１", " KR103502GD31", "국"):
+    for text in (
+        "KR103502GD3",
+        "KR103502GD311",
+        "kr103502gd31",
+        "KR103502GD3X",
+        "K1103502GD31",
+        "KR103502GD3１",
+        " KR103502GD31",
+        "국",
+    ):
         yield BadField("FIELD_ISIN", "STND_ISCD", text)
-    for text in ("240000", "126099", "120060", "13174", "1317430", "13:17:43", "１３１７４３", "-11743", " 31743", "noon"):
+    for text in (
+        "240000",
+        "126099",
+        "120060",
+        "13174",
+        "1317430",
+        "13:17:43",
+        "１３１７４３",
+        "-11743",
+        " 31743",
+        "noon",
+    ):
         yield BadField("FIELD_TIME", "STCK_CNTG_HOUR", text)
     for name in DECIMALS:
         for text in (*NO_NUMBER, "1.", ".5", "1.2.3"):

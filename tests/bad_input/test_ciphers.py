@@ -29,20 +29,30 @@ def test_without_a_key_nothing_is_tried(name):
 
 def test_nothing_tells_why_a_key_does_not_fit():
     """Base64, block size, padding and text fail with the same words, which hold nothing of the plaintext."""
-    failed = {name: split(received(bad.raw), SCHEMA.width, KEYS) for name, bad in CIPHERS.items() if bad.reason == "DECRYPT_FAILED"}
+    failed = {
+        name: split(received(bad.raw), SCHEMA.width, KEYS)
+        for name, bad in CIPHERS.items()
+        if bad.reason == "DECRYPT_FAILED"
+    }
     assert len(set(failed.values())) == 1
     short = split(received(CIPHERS["opened, and short"].raw), SCHEMA.width, KEYS)
     assert RECORD[:12] not in f"{short} {set(failed.values())}"
 
 
-@pytest.mark.parametrize(("key", "iv"), [("", ""), (KEY, IV[:-1]), (KEY[:-1], IV), ("가" * 32, IV), (KEY, "가" * 16), ("\ud800" * 32, IV)])
+@pytest.mark.parametrize(
+    ("key", "iv"), [("", ""), (KEY, IV[:-1]), (KEY[:-1], IV), ("가" * 32, IV), (KEY, "가" * 16), ("\ud800" * 32, IV)]
+)
 def test_a_key_that_is_none_opens_nothing(key, iv):
     """A key or IV of another size than AES takes fails like one that does not fit."""
-    assert split(received(encrypted(sealed(RECORD)).encode()), SCHEMA.width, [CipherKey(key, iv)]).reason == "DECRYPT_FAILED"
+    assert (
+        split(received(encrypted(sealed(RECORD)).encode()), SCHEMA.width, [CipherKey(key, iv)]).reason
+        == "DECRYPT_FAILED"
+    )
 
 
 @pytest.mark.parametrize(
-    ("comes", "expected"), [("at once", (TICKS, None)), ("in time", (TICKS, None)), ("never", (DEAD_LETTERS, b"DECRYPT_NO_KEY"))]
+    ("comes", "expected"),
+    [("at once", (TICKS, None)), ("in time", (TICKS, None)), ("never", (DEAD_LETTERS, b"DECRYPT_NO_KEY"))],
 )
 async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeypatch):
     """An encrypted frame is held until its session's key arrives; after the bound it is a dead letter, and what follows goes on."""

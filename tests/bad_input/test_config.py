@@ -21,7 +21,11 @@ MISTAKES = {
     "bootstrap empty": ("kafka: {bootstrap_servers: ''}", "kafka.bootstrap_servers", "is not a broker address"),
     "bootstrap of commas": ("kafka: {bootstrap_servers: ',,'}", "kafka.bootstrap_servers", "is not a broker address"),
     "bootstrap null": ("kafka: {bootstrap_servers: null}", "kafka.bootstrap_servers", ""),
-    "bootstrap with a scheme": ("kafka: {bootstrap_servers: 'http://a:1'}", "kafka.bootstrap_servers", "is not a broker address"),
+    "bootstrap with a scheme": (
+        "kafka: {bootstrap_servers: 'http://a:1'}",
+        "kafka.bootstrap_servers",
+        "is not a broker address",
+    ),
     "text for a number": ("http: {port: http}", "http.port", "is not a whole number"),
     "fraction for a whole number": ("kis: {session_capacity: 41.5}", "kis.session_capacity", "is not a whole number"),
     "yes for a number": ("kis: {session_capacity: yes}", "kis.session_capacity", "is true"),
@@ -79,13 +83,17 @@ async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
     done = await asyncio.to_thread(_run, tmp_path, "run", "--config", str(config))
     server.close()
     assert done.returncode == 2
-    assert sorted(line.partition(":")[0] for line in done.stderr.splitlines()) == sorted(MISTAKES[row][1] for row in rows)
+    assert sorted(line.partition(":")[0] for line in done.stderr.splitlines()) == sorted(
+        MISTAKES[row][1] for row in rows
+    )
     assert not touched.is_set()
     assert [path.name for path in tmp_path.iterdir()] == ["kis-bond.yaml"]
     assert "canary" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("words", [["--appkey", "canary"], ["--appsecret=canary"], ["--kis.appkey", "canary"], ["canary"]])
+@pytest.mark.parametrize(
+    "words", [["--appkey", "canary"], ["--appsecret=canary"], ["--kis.appkey", "canary"], ["canary"]]
+)
 def test_a_secret_is_no_argument(tmp_path, words):
     """No argument takes a secret: whoever gives one is refused with 2."""
     done = _run(tmp_path, "run", *words)
@@ -94,6 +102,8 @@ def test_a_secret_is_no_argument(tmp_path, words):
 
 
 def _run(folder, *arguments):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")} | {"PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")} | {
+        "PYTHONPATH": str(ROOT)
+    }
     command = [sys.executable, "-m", "connector", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)

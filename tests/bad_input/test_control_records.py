@@ -30,10 +30,14 @@ def judged(*records):
     history = [(b"desk", value()), *records]
     lists = Lists()
     for place, (key, content) in enumerate(history):
-        lists = subscription.apply(lists, ControlRecord(key, content, Position(0, 6 + place if place else 1), 1000 + place))
+        lists = subscription.apply(
+            lists, ControlRecord(key, content, Position(0, 6 + place if place else 1), 1000 + place)
+        )
     desired = subscription.desired(lists)
     slots = {0: SlotView(0, "CONNECTED", 41, 0, None, None, {})}
-    made = status.records(Situation(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW)
+    made = status.records(
+        Situation(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
+    )
     for record in made.values():
         jsonschema.validate(json.loads(status.encode(record)), SCHEMA)
     return lists, made
@@ -48,7 +52,10 @@ REFUSED = {
     "text behind the object": (value() + b"}", "the value is not JSON"),
     "NUL": (b"\x00", "the value is not JSON"),
     "NaN": (b'{"instruments": [], "priority": NaN}', "NaN is no JSON"),
-    "number of five thousand digits": (b'{"instruments": [], "priority": ' + b"9" * 5000 + b"}", "the value is not JSON"),
+    "number of five thousand digits": (
+        b'{"instruments": [], "priority": ' + b"9" * 5000 + b"}",
+        "the value is not JSON",
+    ),
     "deep nesting": (b'{"instruments":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
     "duplicate keys": (b'{"instruments": [], "instruments": []}', '"instruments" stands there twice'),
     "duplicate keys inside": (b'{"instruments": [], "note": {"a": 1, "a": 2}}', '"a" stands there twice'),
@@ -62,7 +69,10 @@ REFUSED = {
     "instruments an object": (value(instruments={}), "instruments is an object"),
     "ISIN too short": (value(instruments=[*BONDS[:20], BONDS[0][:11]]), "instruments[20]"),
     "ISIN in lower case": (value(instruments=[*BONDS[:20], BONDS[0].lower()]), "is no ISIN"),
-    "ISIN with a wrong check digit": (value(instruments=["KR103502GA35"]), "has a wrong check digit: KR103502GA34 would be right"),
+    "ISIN with a wrong check digit": (
+        value(instruments=["KR103502GA35"]),
+        "has a wrong check digit: KR103502GA34 would be right",
+    ),
     "ISIN a number": (value(instruments=[7]), "instruments[0] is 7"),
     "too many instruments": (value(instruments=BONDS * 200), "instruments has 12000 entries"),
     "priority a fraction": (value(priority=5.0), "priority is 5.0"),
@@ -110,7 +120,10 @@ ACCEPTED = {
     "duplicates in the list": (value(instruments=BONDS[:20] * 2), BONDS[:20]),
     "half of it removed": (value(instruments=BONDS[:10]), BONDS[:10]),
     "confirmed removal": (value(instruments=[], confirm_removal=True), []),
-    "null in every optional field": (value(priority=None, paused=None, requested_by=None, requested_at=None, note=None), BONDS[:20]),
+    "null in every optional field": (
+        value(priority=None, paused=None, requested_by=None, requested_at=None, note=None),
+        BONDS[:20],
+    ),
     "note of nearly a mebibyte": (value(note="x" * (2**20 - 1000)), BONDS[:20]),
 }
 
@@ -133,7 +146,9 @@ def test_a_tombstone_removes_a_small_list():
 
 def test_the_later_of_two_records_counts():
     """Of two records for one key the later is in force, also where a bad one stands between them."""
-    lists, records = judged((b"desk", value(instruments=BONDS[:30])), (b"desk", b"{"), (b"desk", value(instruments=BONDS[5:25])))
+    lists, records = judged(
+        (b"desk", value(instruments=BONDS[:30])), (b"desk", b"{"), (b"desk", value(instruments=BONDS[5:25]))
+    )
     assert sorted(bond.isin for bond in subscription.desired(lists)) == BONDS[5:25]
     assert records["list/desk"]["control"] == {"partition": 0, "offset": 9}
 
@@ -146,7 +161,9 @@ def test_a_good_record_releases_what_a_bad_one_held():
 
 def test_one_bond_over_the_limit_waits():
     """With 42 bonds for 41 places the last by priority, time and ISIN waits for capacity, and nothing is refused."""
-    lists, records = judged((b"more", value(instruments=BONDS[20:41], priority=9)), (BONDS[59].encode(), b'{"priority": 0}'))
+    lists, records = judged(
+        (b"more", value(instruments=BONDS[20:41], priority=9)), (BONDS[59].encode(), b'{"priority": 0}')
+    )
     assert len(subscription.desired(lists)) == 42
     waiting = [key for key, record in records.items() if record["state"] == "WAITING_CAPACITY"]
     assert waiting == [f"instrument/{BONDS[59]}"]

@@ -61,7 +61,11 @@ async def test_a_control_record_of_two_mebibytes_is_refused_by_its_place(own):
     admin_limit = {"max.message.bytes": str(4 * 2**20)}
     remade(own, 1, "compact", **admin_limit)
     producer = Producer({"bootstrap.servers": own.bootstrap_servers, "log_level": 0, "message.max.bytes": 4 * 2**20})
-    for key, content in ((BOND, "{}"), ("desk", json.dumps({"instruments": [], "note": "x" * 2**21})), ("KR103502GA34", "{}")):
+    for key, content in (
+        (BOND, "{}"),
+        ("desk", json.dumps({"instruments": [], "note": "x" * 2**21})),
+        ("KR103502GA34", "{}"),
+    ):
         producer.produce(own.names.control, content, key)
     assert producer.flush(30) == 0
     await own.start()

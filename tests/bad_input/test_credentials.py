@@ -130,7 +130,11 @@ def test_an_approval_answer_is_one_of_three(name):
         assert answer.code in {None, "EGW00201"}
 
 
-FAULTS = ["approval-down=503", "approval-down=429", *(f"approval-body={body}" for body in ("html", "empty", "huge", "cut"))]
+FAULTS = [
+    "approval-down=503",
+    "approval-down=429",
+    *(f"approval-body={body}" for body in ("html", "empty", "huge", "cut")),
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -30,7 +30,9 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
         expected = []
         async with bench.running(A):
             await bench.active(A)
-            for bad, reason in [(bad, bad.reason) for bad in FRAMES.values()] + [(CIPHERS[name], SEALED[name]) for name in CIPHERS]:
+            for bad, reason in [(bad, bad.reason) for bad in FRAMES.values()] + [
+                (CIPHERS[name], SEALED[name]) for name in CIPHERS
+            ]:
                 await kis.emit(bad.raw, binary=bad.binary)
                 await kis.emit_ticks(A)
                 expected.append((reason, bad.raw))
@@ -71,7 +73,9 @@ async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_p
         async with bench.running(A):
             await bench.active(A)
             pair = kis.sessions[0].registered[A]
-            reply = json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": {"output": {"iv": pair.iv, "key": pair.key}}})
+            reply = json.dumps(
+                {"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": {"output": {"iv": pair.iv, "key": pair.key}}}
+            )
             sent = [(reply, True), (f"[{reply}]", False), (f"\ufeff{reply}", False)]
             for text, binary in sent:
                 await kis.emit(text, binary=binary)

@@ -43,6 +43,8 @@ def test_an_odd_frame_is_published(name):
     text, extras = ACCEPTED[name]
     records = split(received(text.encode()), SCHEMA.width, ())
     encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
-    ticks = [decode(encoder.encode(record, encoder.origin(RECEIVED_NS // 1_000_000)).value, SCHEMA) for record in records]
+    ticks = [
+        decode(encoder.encode(record, encoder.origin(RECEIVED_NS // 1_000_000)).value, SCHEMA) for record in records
+    ]
     assert [tick["extra"] for tick in ticks] == extras
     assert [tick["STND_ISCD"] for tick in ticks] == [record.text[:12] for record in records]

@@ -78,7 +78,9 @@ async def test_clients_that_say_nothing_hold_up_nobody(server):
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["nothing", "half a request", "a request"]
+    "said",
+    [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ids=["nothing", "half a request", "a request"],
 )
 async def test_a_client_that_hangs_is_let_go(said):
     """A client that says nothing, no more or nothing further for the idle time loses its connection, and with it its file descriptor."""

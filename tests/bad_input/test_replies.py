@@ -72,8 +72,14 @@ READ = {
     "tr_key a number": (message(header='{"tr_id":"H0BJCNT0","tr_key":7}'), ("H0BJCNT0", "", "0", "OPSP0000")),
     "rt_cd never seen": (message(body='{"rt_cd":"7","msg_cd":"OPSP0000"}'), ("H0BJCNT0", "", "7", "OPSP0000")),
     "msg_cd never seen": (message(body='{"rt_cd":"1","msg_cd":"OPSP4711"}'), ("H0BJCNT0", "", "1", "OPSP4711")),
-    "msg1 of fifty kilobytes": (message(body=SUCCESS.replace("SUCCESS", "x" * 50_000)), ("H0BJCNT0", "", "0", "OPSP0000")),
-    "msg1 with half a surrogate pair": (message(body=SUCCESS.replace("SUCCESS", "\\ud800")), ("H0BJCNT0", "", "0", "OPSP0000")),
+    "msg1 of fifty kilobytes": (
+        message(body=SUCCESS.replace("SUCCESS", "x" * 50_000)),
+        ("H0BJCNT0", "", "0", "OPSP0000"),
+    ),
+    "msg1 with half a surrogate pair": (
+        message(body=SUCCESS.replace("SUCCESS", "\\ud800")),
+        ("H0BJCNT0", "", "0", "OPSP0000"),
+    ),
     "fields never seen": (message(header='{"tr_id":"H0BJCNT0","x":[{}]}'), ("H0BJCNT0", "", "0", "OPSP0000")),
     "blanks around": ("\r\n\t " + message() + " \n", ("H0BJCNT0", "", "0", "OPSP0000")),
 }

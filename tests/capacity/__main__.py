@@ -38,7 +38,9 @@ async def main() -> dict[str, list[Figure]]:
             "start, KIS counting approval keys of all app keys together": lambda *at: measure.start(*at, "together"),
             "changes while 1,000 bonds tick": measure.changes,
         }.items():
-            names = TopicNames(*(f"capacity-{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__))
+            names = TopicNames(
+                *(f"capacity-{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__)
+            )
             with tempfile.TemporaryDirectory() as folder:
                 measured[part] = await work(cluster.bootstrap_servers, names, Path(folder))
             show(part, measured[part])
@@ -51,7 +53,9 @@ def show(part: str, figures: list[Figure]) -> None:
     """Print one part's figures."""
     console.print(f"[bold]{part}[/]")
     for figure in figures:
-        console.print(f"  {'' if figure.met else '[red]NOT MET[/] '}{figure.what}: {number(figure.value)} {figure.unit}{bound(figure)}")
+        console.print(
+            f"  {'' if figure.met else '[red]NOT MET[/] '}{figure.what}: {number(figure.value)} {figure.unit}{bound(figure)}"
+        )
 
 
 def number(value: float) -> str:
@@ -66,7 +70,10 @@ def bound(figure: Figure) -> str:
 
 def page(measured: dict[str, list[Figure]]) -> str:
     """Return the tables of the page."""
-    lines = [f"Measured on {datetime.now(UTC):%Y-%m-%d}: {platform.machine()}, Python {platform.python_version()}, two virtual cores.", ""]
+    lines = [
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {platform.machine()}, Python {platform.python_version()}, two virtual cores.",
+        "",
+    ]
     for part, figures in measured.items():
         lines += [f"### {part[0].upper()}{part[1:]}", "", "| what | measured | at most |", "|---|--:|--:|"]
         lines += [

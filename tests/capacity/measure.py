@@ -98,7 +98,9 @@ class Bench:
 
     def memory_mib(self, which: str) -> float:
         """Return `VmRSS` (now) or `VmHWM` (the most so far)."""
-        line = next(line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith(which))
+        line = next(
+            line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith(which)
+        )
         return int(line.split()[1]) / 1024
 
     async def states(self) -> dict[str, float]:
@@ -225,7 +227,9 @@ async def _edits(bench: Bench) -> list[Figure]:
     cpu = bench.cpu_seconds()
     with Watch(bench.own.port).running() as watch:
         started = time.monotonic()
-        await asyncio.to_thread(bench.write, [("edits", _list(DESK[number % 980 : number % 980 + 20], 1)) for number in range(EDITS)])
+        await asyncio.to_thread(
+            bench.write, [("edits", _list(DESK[number % 980 : number % 980 + 20], 1)) for number in range(EDITS)]
+        )
 
         async def settled() -> bool:
             _, status = await bench.own.ask("/status")

@@ -78,7 +78,11 @@ def test_update_as_json(cli, source, tmp_path):
     result = cli("bonds", "update", "--from", str(source / "bond_code.mst"), "--to", str(to), "--json")
     told = json.loads(result.stdout)
     bad_rows = told.pop("bad_rows")
-    assert (result.exit_code, result.stderr, told) == (0, "", {"bonds": 4, "matured": 1, "lines": 10, "kept_at": str(to)})
+    assert (result.exit_code, result.stderr, told) == (
+        0,
+        "",
+        {"bonds": 4, "matured": 1, "lines": 10, "kept_at": str(to)},
+    )
     assert [bad["line"] for bad in bad_rows] == BAD_LINES
     assert bad_rows[3]["problem"] == "is 66 bytes long instead of 82 or 106"
     assert to.read_bytes() == sample()
@@ -117,7 +121,8 @@ def test_an_unusable_file_changes_nothing(cli, kept, source, origin, name):
 
 
 @pytest.mark.parametrize(
-    ("origin", "code"), [("missing", 2), (".", 2), ("ftp://127.0.0.1/f", 2), ("file:///etc/passwd", 2), ("HTTP://", 2), ("URL/missing", 5)]
+    ("origin", "code"),
+    [("missing", 2), (".", 2), ("ftp://127.0.0.1/f", 2), ("file:///etc/passwd", 2), ("HTTP://", 2), ("URL/missing", 5)],
 )
 def test_a_source_that_cannot_be_had(cli, kept, url, origin, code):
     """A path or scheme that cannot be read ends with 2, a server that does not give the file with 5; nothing is kept."""
@@ -200,7 +205,12 @@ def test_search_marks_what_it_does_not_know(cli, tmp_path):
     assert " Z9 " in cli("bonds", "search", "", "--file", str(file)).stdout
     [found] = json.loads(cli("bonds", "search", "", "--file", str(file), "--json").stdout)["bonds"]
     assert found["redeemed"] is None
-    assert [found["listings"][0][name] for name in ("type", "type_text", "class_text", "interest_text")] == ["Z9", None, None, None]
+    assert [found["listings"][0][name] for name in ("type", "type_text", "class_text", "interest_text")] == [
+        "Z9",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_search_limit(cli, source):

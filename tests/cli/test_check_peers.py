@@ -44,7 +44,11 @@ async def test_kis_answers_without_a_session(tmp_path):
 
 @pytest.mark.parametrize(
     ("fault", "failure"),
-    [("approval-error=EGW00103", CredentialsRefused), ("approval-down=503", NotInTime), ("approval-body=html", NotInTime)],
+    [
+        ("approval-error=EGW00103", CredentialsRefused),
+        ("approval-down=503", NotInTime),
+        ("approval-body=html", NotInTime),
+    ],
 )
 async def test_kis_refuses(tmp_path, fault, failure):
     """A refusal for good is told apart from a service that is away."""
@@ -63,7 +67,10 @@ async def test_a_connector_that_asked_just_now_is_no_failure(tmp_path):
 
 async def test_kafka_and_topics(tmp_path, kafka, topic_names):
     """Kafka's answer and each topic's drift are findings."""
-    given = {f"TOPICS__{name.upper()}": getattr(topic_names, name) for name in ("ticks", "control", "status", "events", "dead_letters")}
+    given = {
+        f"TOPICS__{name.upper()}": getattr(topic_names, name)
+        for name in ("ticks", "control", "status", "events", "dead_letters")
+    }
     settings = settings_for(tmp_path, KAFKA__BOOTSTRAP_SERVERS=kafka.bootstrap_servers, **given)
     findings = await check_peers._kafka(settings)
     assert findings[0] == Finding("Kafka", f"{kafka.bootstrap_servers} answered")

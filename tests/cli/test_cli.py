@@ -46,7 +46,9 @@ def test_version(cli):
     assert (result.exit_code, result.stdout.split()[0]) == (0, "kis-bond")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["subs", "add"], ["tail", "--count", "0"], ["check", "--appkey", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["subs", "add"], ["tail", "--count", "0"], ["check", "--appkey", "x"]]
+)
 def test_malformed_lines_end_with_two(cli, arguments):
     """What cannot be understood ends with 2 and a message on stderr only."""
     result = cli(*arguments)
@@ -63,7 +65,9 @@ def test_configuration_mistakes_end_with_two(cli, tmp_path):
     assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["http.port", "log.level"]
 
 
-@pytest.mark.parametrize(("before", "after"), [(["--config", "FILE"], []), ([], ["--config", "FILE"]), (["-c", "no.yaml"], ["-c", "FILE"])])
+@pytest.mark.parametrize(
+    ("before", "after"), [(["--config", "FILE"], []), ([], ["--config", "FILE"]), (["-c", "no.yaml"], ["-c", "FILE"])]
+)
 def test_config_before_or_after_the_command(cli, tmp_path, before, after):
     """--config is taken in both places; the one at the command wins."""
     config = tmp_path / "c.yaml"
@@ -106,7 +110,9 @@ def test_main_exits(capsys):
 
 def test_module_is_the_command():
     """Python -m connector is kis-bond."""
-    result = subprocess.run([sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
     assert result.stdout.startswith("kis-bond ")
 
 

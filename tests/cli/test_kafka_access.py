@@ -68,7 +68,9 @@ async def test_write_is_one_batch_in_order(kafka, topic_names):
 async def test_a_later_batch_that_is_refused(kafka, topic_names):
     """What the batches before it wrote is named, and what was not written."""
     settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
-    create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact", max_message_bytes="20000")
+    create_topics(
+        kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact", max_message_bytes="20000"
+    )
     noise = random.Random(7).randbytes(60_000)  # which no compression makes small enough
     records = [*((f"k{number}", b"x" * 1000) for number in range(100)), ("big", noise), ("last", noise), ("last", None)]
     with pytest.raises(NotInTime) as failed:
@@ -99,7 +101,9 @@ async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
     settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     with pytest.raises(NotInTime) as failed:
-        await kafka_access.write(settings, topic_names.control, [("a", b"1"), ("b", None), ("c", b"x" * 130_000), ("d", b"2" * 130_000)])
+        await kafka_access.write(
+            settings, topic_names.control, [("a", b"1"), ("b", None), ("c", b"x" * 130_000), ("d", b"2" * 130_000)]
+        )
     first, *lines = str(failed.value).splitlines()
     assert first.endswith("could not be written: no answer in 2 s")
     assert lines == ["May or may not be written: a, b, c.", "Not written: d."]
@@ -109,7 +113,12 @@ async def test_files_that_vanished_are_configuration(tmp_path):
     """A password file that went away since it was checked is a mistake of configuration, not of Kafka."""
     password = tmp_path / "p"
     password.write_text("x")
-    names = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u", "SASL_PASSWORD_FILE": str(password)}
+    names = {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_USERNAME": "u",
+        "SASL_PASSWORD_FILE": str(password),
+    }
     settings = load(None, {f"KIS_BOND_KAFKA__{name}": value for name, value in names.items()})
     password.unlink()
     with pytest.raises(ConfigurationError):

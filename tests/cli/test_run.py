@@ -32,7 +32,12 @@ def run(tmp_path, **environment):
 
 def test_all_mistakes_are_told_at_once_before_connecting(tmp_path):
     """Wrong settings end it with 2, each mistake on a line with its key."""
-    done = run(tmp_path, KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x", KIS_BOND_HTTP__PORT="http", KIS_BOND_JOURNAL__MAX_BYTES="1 parsec")
+    done = run(
+        tmp_path,
+        KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x",
+        KIS_BOND_HTTP__PORT="http",
+        KIS_BOND_JOURNAL__MAX_BYTES="1 parsec",
+    )
     assert done.returncode == 2
     for key in ("kafka.bootstrap_server", "http.port", "journal.max_bytes"):
         assert key in done.stderr

@@ -85,7 +85,9 @@ def test_a_port_already_taken_is_refused(start):
 
 def test_options_reach_the_simulator(start, tmp_path):
     """Capacity, faults and the sent log are those of the command line."""
-    urls = json.loads(first_line(start("--json", "--capacity", "0", "--rate", "0", "--sent-log", str(tmp_path / "sent.jsonl"))))
+    urls = json.loads(
+        first_line(start("--json", "--capacity", "0", "--rate", "0", "--sent-log", str(tmp_path / "sent.jsonl")))
+    )
     body = {"grant_type": "client_credentials", "appkey": "a", "secretkey": "b"}
     with urllib.request.urlopen(urls["approval_url"], data=json.dumps(body).encode(), timeout=5) as response:
         key = json.load(response)["approval_key"]

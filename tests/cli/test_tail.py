@@ -20,9 +20,22 @@ SCHEMA = TickSchema(bond_tick())
 def tick(isin, volume=1):
     """Return the fields of one tick, those left out null."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-    own = {"tick_id": "0" * 32, "trade_date": date(2026, 1, 2), "traded_at": at, "received_at": at, "source": "ws", "extra": []}
+    own = {
+        "tick_id": "0" * 32,
+        "trade_date": date(2026, 1, 2),
+        "traded_at": at,
+        "received_at": at,
+        "source": "ws",
+        "extra": [],
+    }
     columns = {column["name"]: None for column in SCHEMA.columns}
-    sent = {"STND_ISCD": isin, "STCK_CNTG_HOUR": "120405", "STCK_PRPR": Decimal("10126.5000"), "CNTG_VOL": volume, "ACML_VOL": 9}
+    sent = {
+        "STND_ISCD": isin,
+        "STCK_CNTG_HOUR": "120405",
+        "STCK_PRPR": Decimal("10126.5000"),
+        "CNTG_VOL": volume,
+        "ACML_VOL": 9,
+    }
     return columns | sent | own
 
 
@@ -51,7 +64,11 @@ def test_json_lines(cli, variables, produce, topic):
     first, second, bad, empty = map(json.loads, result.stdout.splitlines())
     assert first == second
     assert set(first) == set(tick(A))
-    assert (first["STCK_PRPR"], first["traded_at"], first["trade_date"]) == ("10126.5000", "2026-01-02T03:04:05.678000+00:00", "2026-01-02")
+    assert (first["STCK_PRPR"], first["traded_at"], first["trade_date"]) == (
+        "10126.5000",
+        "2026-01-02T03:04:05.678000+00:00",
+        "2026-01-02",
+    )
     assert (bad["key"], bad["offset"]) == ("odd", 2)
     assert bad["bad"]
     assert empty["bad"]

@@ -18,7 +18,12 @@ def configs(kafka, topic):
 
 def partitions(kafka, topic):
     """Return a topic's number of partitions."""
-    return len(AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics[topic].partitions)
+    return len(
+        AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers})
+        .list_topics(timeout=20)
+        .topics[topic]
+        .partitions
+    )
 
 
 def test_init_creates_and_verify_finds_no_drift(cli, kafka, variables, topic_names):
@@ -51,7 +56,10 @@ def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
     assert result.exit_code == 5
     assert result.stdout.count("drift: is missing: run kis-bond topics init") == 5
     assert topic_names.ticks in result.stderr
-    assert topic_names.ticks not in AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics
+    assert (
+        topic_names.ticks
+        not in AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics
+    )
 
 
 def test_drift_is_told_and_left(cli, kafka, variables, topic_names):
@@ -63,7 +71,10 @@ def test_drift_is_told_and_left(cli, kafka, variables, topic_names):
     assert len(report[topic_names.control]["drift"]) == 2
     assert report[topic_names.ticks]["state"] == "created"
     assert result.stderr.strip() == f"Drift was found in {topic_names.control}."
-    assert (partitions(kafka, topic_names.control), configs(kafka, topic_names.control)["cleanup.policy"]) == (2, "delete")
+    assert (partitions(kafka, topic_names.control), configs(kafka, topic_names.control)["cleanup.policy"]) == (
+        2,
+        "delete",
+    )
 
 
 def test_slot_topic(cli, kafka, variables, topic_names, tmp_path):
@@ -97,7 +108,9 @@ def test_more_in_sync_than_replicas(cli, variables):
 def test_register_schema(cli, variables, registry_url, topic_names):
     """--register-schema registers the schema of ticks under the topic's value subject, the same id each time."""
     ids = {
-        json.loads(cli("topics", "init", "--register-schema", "--json", REGISTRY__URL=registry_url, **variables).stdout)["schema_id"]
+        json.loads(
+            cli("topics", "init", "--register-schema", "--json", REGISTRY__URL=registry_url, **variables).stdout
+        )["schema_id"]
         for _ in "12"
     }
     assert len(ids) == 1

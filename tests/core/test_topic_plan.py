@@ -12,7 +12,10 @@ SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2
 
 def as_planned(sizes=SIZES):
     """Return every topic as Kafka would describe it when nothing differs."""
-    return {topic.name: FoundTopic(topic.partitions, topic.replication_factor, dict(topic.configs)) for topic in plan(NAMES, sizes)}
+    return {
+        topic.name: FoundTopic(topic.partitions, topic.replication_factor, dict(topic.configs))
+        for topic in plan(NAMES, sizes)
+    }
 
 
 def changed(name, configs=None, **fields):
@@ -55,7 +58,9 @@ def test_missing_topic_is_drift():
     """A topic that is not there is drift with the remedy."""
     found = as_planned()
     del found["t"]
-    assert compare(plan(NAMES, SIZES), found) == [Difference("t", is_drift=True, message="is missing: run kis-bond topics init")]
+    assert compare(plan(NAMES, SIZES), found) == [
+        Difference("t", is_drift=True, message="is missing: run kis-bond topics init")
+    ]
 
 
 @pytest.mark.parametrize(

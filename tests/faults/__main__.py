@@ -56,16 +56,29 @@ def show(result: dict[str, Any], place: str) -> None:
     for line in results.lines(result):
         console.print(f"{'':13}{line}")
     for check in results.own_checks(result):
-        console.print(f"{'':13}{'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}", markup=True)
+        console.print(
+            f"{'':13}{'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}", markup=True
+        )
     if result["error"]:
         console.print(result["error"], style="red", markup=False)
 
 
 async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[dict[str, Any]], total: int) -> None:
     """Let one worker process play rows until none is left."""
-    command = [sys.executable, "-m", "tests.faults.worker", "--seed", str(given.seed), *(["--full"] if given.full else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults.worker",
+        "--seed",
+        str(given.seed),
+        *(["--full"] if given.full else []),
+    ]
     worker = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**24, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**24,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert worker.stdin is not None
     assert worker.stdout is not None
@@ -106,7 +119,9 @@ async def main(given: argparse.Namespace) -> int:
         for result in failed:  # again, at the end: that is the part of a long log people see
             show(result, "")
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
-        console.print(f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s{said}")
+        console.print(
+            f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s{said}"
+        )
     return 5 if failed else 0
 
 

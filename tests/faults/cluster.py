@@ -69,7 +69,10 @@ class ProxiedKafka(JavaKafka):
 
     def __post_init__(self) -> None:
         targets, proxied = free_ports(self.size), free_ports(self.size)
-        self.proxies = [Proxy(port, target, self.seed + place) for place, (port, target) in enumerate(zip(proxied, targets, strict=True))]
+        self.proxies = [
+            Proxy(port, target, self.seed + place)
+            for place, (port, target) in enumerate(zip(proxied, targets, strict=True))
+        ]
         super().__post_init__()
         self.direct_servers = self.bootstrap_servers
         self.bootstrap_servers = ",".join(f"127.0.0.1:{port}" for port in proxied)
@@ -122,7 +125,9 @@ class ProxiedKafka(JavaKafka):
         """Name other proxy ports to clients from the brokers' next start on."""
         for proxy, broker, port in zip(self.proxies, self.brokers, ports, strict=True):
             configuration = broker.folder / "server.properties"
-            configuration.write_text(configuration.read_text().replace(f"PROXIED://127.0.0.1:{proxy.port}", f"PROXIED://127.0.0.1:{port}"))
+            configuration.write_text(
+                configuration.read_text().replace(f"PROXIED://127.0.0.1:{proxy.port}", f"PROXIED://127.0.0.1:{port}")
+            )
             proxy.port = port
 
     def _of(self, broker: Broker, voters: str) -> dict[str, str]:
@@ -161,7 +166,9 @@ class GuardedKafka(ProxiedKafka):
 
     async def admit(self) -> None:
         """Make the connector's user."""
-        scram = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), PASSWORD.encode())
+        scram = UserScramCredentialUpsertion(
+            USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), PASSWORD.encode()
+        )
         await self._ask(lambda client: client.alter_user_scram_credentials([scram]))
 
     async def revoke(self, topic: str) -> None:
@@ -231,4 +238,6 @@ class TwoDiskKafka(ProxiedKafka):
 
     def _of(self, broker: Broker, voters: str) -> dict[str, str]:
         of_broker = super()._of(broker, voters)
-        return of_broker | ({"log.dirs": f"{broker.folder / 'data'},{broker.folder / 'data-2'}"} if broker.node == self.size else {})
+        return of_broker | (
+            {"log.dirs": f"{broker.folder / 'data'},{broker.folder / 'data-2'}"} if broker.node == self.size else {}
+        )

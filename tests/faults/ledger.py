@@ -84,7 +84,12 @@ class Ledger:
 
 
 def balance(
-    sent: Sequence[Sent], ticks: Iterable[Record], letters: Sequence[Record], status: Mapping[str, Any], watched: Watched, **figures: Any
+    sent: Sequence[Sent],
+    ticks: Iterable[Record],
+    letters: Sequence[Record],
+    status: Mapping[str, Any],
+    watched: Watched,
+    **figures: Any,
 ) -> Ledger:
     """Return the ledger of a run: the exchange's log, both topics as another client read them, the connector's last /status.
 
@@ -149,12 +154,16 @@ def broken_laws(status: Mapping[str, Any], written: int) -> list[str]:
     by_lanes = sum(lane["acknowledged"] for lane in status["delivery"]["lanes"])
     laws = {
         "received = finished + pending + lost": frames["received"] == frames["finished"] + frames["pending"] + lost,
-        "decoded = acknowledged + dead letters + in flight": ticks["decoded"] == ticks["acknowledged"] + of_records + ticks["in_flight"],
-        "acknowledged + dead letters = records acknowledged by lanes": ticks["acknowledged"] + sum(letters.values()) == by_lanes,
+        "decoded = acknowledged + dead letters + in flight": ticks["decoded"]
+        == ticks["acknowledged"] + of_records + ticks["in_flight"],
+        "acknowledged + dead letters = records acknowledged by lanes": ticks["acknowledged"] + sum(letters.values())
+        == by_lanes,
         "0 ≤ in flight ≤ pending": 0 <= ticks["in_flight"] <= frames["pending"],
         "received ≤ what the exchange wrote": frames["received"] <= written,
     }
-    return [f"{law}: {written} written, {frames}, {ticks}, {by_lanes} by lanes" for law, holds in laws.items() if not holds]
+    return [
+        f"{law}: {written} written, {frames}, {ticks}, {by_lanes} by lanes" for law, holds in laws.items() if not holds
+    ]
 
 
 def _identities(sent: Sequence[Sent]) -> dict[str, int]:

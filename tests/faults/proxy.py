@@ -118,7 +118,9 @@ class Proxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             broker_writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link, direction: str) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link, direction: str
+    ) -> None:
         passed = 0
         while chunk := await reader.read(CHUNK_BYTES):
             if link.is_deaf:

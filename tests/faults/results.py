@@ -13,7 +13,17 @@ BEGIN, END = "<!-- table: make faults -->", "<!-- end of table -->"
 # Checks every row has; they are told where they are not met, and the ledger has their figures.
 COMMON = frozenset(
     {
-        *("L", "R", "M", "ticks of each bond", "unknown ticks", "law broken", "exchange held up, s", "connects", "exit code"),
+        *(
+            "L",
+            "R",
+            "M",
+            "ticks of each bond",
+            "unknown ticks",
+            "law broken",
+            "exchange held up, s",
+            "connects",
+            "exit code",
+        ),
         *("received, kept and not decoded", "acknowledged and not read back"),
     }
 )
@@ -54,21 +64,33 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def own_checks(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row's own checks, and those every row has where they are not met, or where no ledger has their figures."""
-    return [check for check in result["checks"] if check["name"] not in COMMON or not check["met"] or not result.get("ledgers")]
+    return [
+        check
+        for check in result["checks"]
+        if check["name"] not in COMMON or not check["met"] or not result.get("ledgers")
+    ]
 
 
 def table(known: dict[str, dict[str, Any]]) -> str:
     """Return the results in Markdown, in the order of the matrix: the machine, each row's verdict, each run's ledger."""
     results = [known[key] for key in sorted(known, key=_order)]
-    verdicts = ["| row | fault | expected | measured beside the ledger | met | date | command |", "|---|---|---|---|---|---|---|"]
+    verdicts = [
+        "| row | fault | expected | measured beside the ledger | met | date | command |",
+        "|---|---|---|---|---|---|---|",
+    ]
     ledgers = [f"| row | {' | '.join(head for head, _, _ in LEDGER)} |", "|---|" + "---:|" * len(LEDGER)]
     for result in results:
-        figures = [f"{check['name']} {check['figure']}" + ("" if check["met"] else " **not met**") for check in own_checks(result)]
+        figures = [
+            f"{check['name']} {check['figure']}" + ("" if check["met"] else " **not met**")
+            for check in own_checks(result)
+        ]
         if result["error"]:
             figures.insert(0, f"the row broke off: {_last_words(result['error'])}")
         command = f"`make faults{'-full' if result['variant'] == 'full' else ''} ARGS={result['row']}`"
         met = "yes" if result["met"] else "**no**"
-        verdicts.append(_cells(result["row"], result["fault"], result["expected"], "; ".join(figures), met, result["date"], command))
+        verdicts.append(
+            _cells(result["row"], result["fault"], result["expected"], "; ".join(figures), met, result["date"], command)
+        )
         for ledger in result.get("ledgers", []):
             name = result["row"] + (" full" if result["variant"] == "full" else "")
             ledgers.append(_cells(name, *(f"{ledger[figure]:,}" for _, _, figure in LEDGER)))

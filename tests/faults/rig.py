@@ -47,7 +47,9 @@ def bonds(count: int = PARTITIONS) -> list[str]:
 class Run:
     """One connector under load; `ledger` is there once the block of `Rig.run` has ended."""
 
-    def __init__(self, cluster: ProxiedKafka, kis: Simulator, connector: Deployment, rate: float, isins: list[str]) -> None:
+    def __init__(
+        self, cluster: ProxiedKafka, kis: Simulator, connector: Deployment, rate: float, isins: list[str]
+    ) -> None:
         self.cluster = cluster
         self.kis = kis
         self.connector = connector
@@ -103,12 +105,18 @@ class Run:
     def _wait_without(self, place: int, seconds: float) -> float:
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
 
-        others = ",".join(server for number, server in enumerate(self.cluster.direct_servers.split(",")) if number != place)
+        others = ",".join(
+            server for number, server in enumerate(self.cluster.direct_servers.split(",")) if number != place
+        )
         topic, started_at = self.connector.names.ticks, time.monotonic()
         while (passed := time.monotonic() - started_at) < seconds:
             # A new client each time asks one of the others; a known one might wait for the broker that is away.
             with contextlib.suppress(KafkaException):
-                found = AdminClient({"bootstrap.servers": others, "log_level": 0}).list_topics(topic, timeout=2).topics[topic]
+                found = (
+                    AdminClient({"bootstrap.servers": others, "log_level": 0})
+                    .list_topics(topic, timeout=2)
+                    .topics[topic]
+                )
                 if all(place + 1 not in (one.leader, *one.isrs) for one in found.partitions.values()):
                     return passed
             time.sleep(0.1)
@@ -177,7 +185,9 @@ class Rig:
         the connector starts. `active`: so many of the bonds become active, and the run counts those.
         """
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-fault-"))
-        names = TopicNames(**{name: f"f{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__})
+        names = TopicNames(
+            **{name: f"f{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__}
+        )
         async with Simulator(seed=self.seed, **(exchange or {})) as kis:
             connector = Deployment(kis, self.cluster.direct_servers, names, folder)
             connector.environment["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"] = self.cluster.bootstrap_servers

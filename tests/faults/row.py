@@ -28,7 +28,9 @@ class Row:
 ROWS: dict[str, Row] = {}
 
 
-def row(number: str, *, fault: str, expected: str, is_timed: bool = False) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
+def row(
+    number: str, *, fault: str, expected: str, is_timed: bool = False
+) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
     """Register a coroutine function of a `Rig` as a row; one that bounds times is played while no other is."""
 
     def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:

@@ -104,7 +104,9 @@ async def no_knocking(rig: Rig) -> list[Check]:
 async def silent(rig: Rig) -> list[Check]:
     """No frame of any kind for so long ends the session."""
     timeout = 45 if rig.full else 5
-    async with rig.run(settings={"KIS__SILENCE_TIMEOUT_SECONDS": str(timeout)}, exchange={"pingpong_seconds": 1.0}) as run:
+    async with rig.run(
+        settings={"KIS__SILENCE_TIMEOUT_SECONDS": str(timeout)}, exchange={"pingpong_seconds": 1.0}
+    ) as run:
         await run.passed(2)
         run.kis.faults.set("silent")
         since = time.monotonic()
@@ -120,7 +122,11 @@ async def _is_down(run: Run) -> bool:
     return bool(status) and status["slots"]["0"]["state"] != "CONNECTED"
 
 
-@row("B4", fault="Kafka down for 30 min (15 s in the quick run)", expected="the exchange is never held up, no session ends")
+@row(
+    "B4",
+    fault="Kafka down for 30 min (15 s in the quick run)",
+    expected="the exchange is never held up, no session ends",
+)
 async def kafka_down(rig: Rig) -> list[Check]:
     """The reader knows nothing of Kafka."""
     async with rig.run() as run:
@@ -192,7 +198,12 @@ def _quantile(metrics: str, share: float) -> float:
     """Return the bound of the bucket a share of all ticks is within."""
     name = "kis_bond_receive_to_ack_seconds_bucket"
     families = text_string_to_metric_families(metrics)
-    buckets = [(float(sample.labels["le"]), sample.value) for family in families for sample in family.samples if sample.name == name]
+    buckets = [
+        (float(sample.labels["le"]), sample.value)
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    ]
     total = max(count for _, count in buckets)
     return min(bound for bound, count in buckets if count >= share * total)
 
@@ -250,7 +261,9 @@ async def no_room(rig: Rig) -> list[Check]:
     """The limit is learnt, the rest waits visibly."""
     checks: list[Check] = []
     for wanted, room in ((44, 41), (6, 3)):
-        async with rig.run(isins=bonds(wanted), active=room, exchange={"capacity": room}, rate=2500 if room > 10 else 600) as run:
+        async with rig.run(
+            isins=bonds(wanted), active=room, exchange={"capacity": room}, rate=2500 if room > 10 else 600
+        ) as run:
             await run.passed(1)
             registered = {isin for session in run.kis.sessions for isin in session.tr_keys}
             await run.connector.until(partial(_published_waiting, run, set(bonds(wanted)) - registered), 30)
@@ -262,13 +275,17 @@ async def no_room(rig: Rig) -> list[Check]:
             true("published = not registered", set(waiting) == set(bonds(wanted)) - registered),
         ]
         if room < 41:
-            checks.append(at_least("of them with OPSP0008", sum(one["code"] == "OPSP0008" for one in waiting.values()), 1))
+            checks.append(
+                at_least("of them with OPSP0008", sum(one["code"] == "OPSP0008" for one in waiting.values()), 1)
+            )
     return checks
 
 
 async def _published_waiting(run: Run, expected: set[str]) -> bool:
     published = await run.connector.latest(run.connector.names.status)
-    return {key.partition("/")[2] for key, one in published.items() if one.get("state") == "WAITING_CAPACITY"} == expected
+    return {
+        key.partition("/")[2] for key, one in published.items() if one.get("state") == "WAITING_CAPACITY"
+    } == expected
 
 
 @row(

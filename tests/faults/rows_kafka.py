@@ -31,7 +31,8 @@ def admin(rig: Rig) -> AdminClient:
 async def alter(rig: Rig, topic: str, **configuration: str) -> None:
     """Change a topic's configuration, with `_` for `.`."""
     entries = [
-        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET) for name, value in configuration.items()
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in configuration.items()
     ]
     await configure(rig, ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries))
 
@@ -120,7 +121,9 @@ async def leader_frozen(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_most("D", run.ledger.duplicates, BATCH_TICKS * (6 - len(healthy))),
-        told("U of the frozen leader's partitions, s", max(gap for number, gap in gaps.items() if number not in healthy)),
+        told(
+            "U of the frozen leader's partitions, s", max(gap for number, gap in gaps.items() if number not in healthy)
+        ),
         told("the cluster's own time, s", cluster_seconds),
         at_most("U of the others, s", max(gaps[number] for number in healthy), cluster_seconds + 2),
     ]
@@ -156,7 +159,12 @@ def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **c
     """Create the topics, those of ticks on the brokers given for each partition."""
     names = connector.names
     config = {name.replace("_", "."): value for name, value in configuration.items()}
-    placed = NewTopic(names.ticks, len(replicas), replica_assignment=[replicas[number] for number in range(len(replicas))], config=config)
+    placed = NewTopic(
+        names.ticks,
+        len(replicas),
+        replica_assignment=[replicas[number] for number in range(len(replicas))],
+        config=config,
+    )
     client = admin(rig)  # it gives up what it was asked for when it is collected
     for future in client.create_topics([placed], operation_timeout=20).values():
         future.result(timeout=30)
@@ -164,7 +172,11 @@ def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **c
     create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, **{"cleanup.policy": "compact"})
 
 
-@row("A5", fault="two of three brokers killed for 5 min (20 s in the quick run)", expected="the journal takes all; D, T told")
+@row(
+    "A5",
+    fault="two of three brokers killed for 5 min (20 s in the quick run)",
+    expected="the journal takes all; D, T told",
+)
 async def two_down(rig: Rig) -> list[Check]:
     """Too few replicas: nothing is acknowledged, nothing is lost."""
     async with rig.run() as run:
@@ -209,7 +221,11 @@ def rss_mb(run: Run) -> float:
         return round(int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
-@row("A7", fault="outage longer than the journal (4 MiB)", expected="L = the counted losses exactly; loss events tell the same number")
+@row(
+    "A7",
+    fault="outage longer than the journal (4 MiB)",
+    expected="L = the counted losses exactly; loss events tell the same number",
+)
 async def journal_too_small(rig: Rig) -> list[Check]:
     """The newest frames are dropped, counted, and published once Kafka is back."""
     async with rig.run(rate=2000, settings={"JOURNAL__MAX_BYTES": "4MiB"}) as run:
@@ -251,7 +267,12 @@ async def leaderless(rig: Rig) -> list[Check]:
     """The others flow, and no producer is given up for the one again and again."""
 
     def sixth_on_the_third(connector: Deployment) -> None:
-        _create(connector, {number: [3] if number == 5 else [1 + number % 2] for number in range(6)}, rig, min_insync_replicas="1")
+        _create(
+            connector,
+            {number: [3] if number == 5 else [1 + number % 2] for number in range(6)},
+            rig,
+            min_insync_replicas="1",
+        )
 
     async with rig.run(create_topics=sixth_on_the_third) as run:
         await run.passed(3)
@@ -375,7 +396,11 @@ async def right_revoked(rig: Rig) -> list[Check]:
     ]
 
 
-@row("A17", fault="one of a broker's two log directories full, so offline", expected="D = 0; the partitions move to other brokers; L = 0")
+@row(
+    "A17",
+    fault="one of a broker's two log directories full, so offline",
+    expected="D = 0; the partitions move to other brokers; L = 0",
+)
 async def log_directory_full(rig: Rig) -> list[Check]:
     """KafkaStorageError is tried again until another broker leads."""
     cluster = await asyncio.to_thread(TwoDiskKafka, seed=rig.seed)
@@ -401,7 +426,11 @@ async def log_directory_full(rig: Rig) -> list[Check]:
     ]
 
 
-@row("A20", fault="connection cut after the request, before the response: 1,000 times (200 in the quick run)", expected="D = 0")
+@row(
+    "A20",
+    fault="connection cut after the request, before the response: 1,000 times (200 in the quick run)",
+    expected="D = 0",
+)
 async def acks_lost(rig: Rig) -> list[Check]:
     """The same sequence is sent again, and the broker knows it."""
     cuts = 1000 if rig.full else 200
@@ -435,7 +464,9 @@ async def half_open(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_most("U, s", max(gaps[number] for number in behind), 2 * REQUEST_SECONDS + 2),
-        at_most("U of the other brokers' partitions, s", max(gap for number, gap in gaps.items() if number not in behind), 2),
+        at_most(
+            "U of the other brokers' partitions, s", max(gap for number, gap in gaps.items() if number not in behind), 2
+        ),
     ]
 
 

@@ -138,7 +138,11 @@ async def journal_damaged(rig: Rig) -> list[Check]:
             _, status = await run.connector.ask("/status")
             now = sum(status["frames"]["lost"].values())
             corrupt[damage.__name__], before = now - before, now
-        aside = [path.name for path in journal.parent.glob("journal.db.corrupt-*") if not path.name.endswith(("-wal", "-shm"))]
+        aside = [
+            path.name
+            for path in journal.parent.glob("journal.db.corrupt-*")
+            if not path.name.endswith(("-wal", "-shm"))
+        ]
     ledger = run.ledger
     return [
         *run.checks(missed=None, connects=4),
@@ -169,13 +173,21 @@ def a_page(journal: Path) -> None:
     with contextlib.closing(sqlite3.connect(journal)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     content = journal.read_bytes()
-    leaves = [place for place in range(4096, len(content), 4096) if content[place] == 13 and b"H0BJCNT0" in content[place : place + 4096]]
+    leaves = [
+        place
+        for place in range(4096, len(content), 4096)
+        if content[place] == 13 and b"H0BJCNT0" in content[place : place + 4096]
+    ]
     with journal.open("r+b") as file:
         file.seek(leaves[-3])
         file.write(b"\xff" * 4096)
 
 
-@row("C5", fault="journal's volume full for 10 s (a 16 MiB tmpfs filled up)", expected="L = 0 while Kafka is up; alarm; recovers by itself")
+@row(
+    "C5",
+    fault="journal's volume full for 10 s (a 16 MiB tmpfs filled up)",
+    expected="L = 0 while Kafka is up; alarm; recovers by itself",
+)
 async def volume_full(rig: Rig) -> list[Check]:
     """Frames are kept in memory and shipped."""
     volumes: list[Path] = []
@@ -302,7 +314,10 @@ async def clock(rig: Rig) -> list[Check]:
         create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, cleanup_policy="compact")
 
     async with rig.run(
-        prepare=with_a_clock_of_its_own, create_topics=topics_of_the_future, exchange={"clock": lambda: time.time() + to_midnight}, rate=400
+        prepare=with_a_clock_of_its_own,
+        create_topics=topics_of_the_future,
+        exchange={"clock": lambda: time.time() + to_midnight},
+        rate=400,
     ) as run:
         await run.passed(2)
         for broker in rig.cluster.brokers:
@@ -326,7 +341,11 @@ async def _little_pending(run: Run) -> bool:
     return bool(status) and status["frames"]["pending"] < 200
 
 
-@row("C13", fault="secrets swapped as the kubelet does (a symlink renamed)", expected="no disconnect; the next connect uses the new pair")
+@row(
+    "C13",
+    fault="secrets swapped as the kubelet does (a symlink renamed)",
+    expected="no disconnect; the next connect uses the new pair",
+)
 async def secrets_swapped(rig: Rig) -> list[Check]:
     """Rotation needs no restart and costs no session."""
     pairs = [("test-appkey-0", "test-appsecret-0"), ("test-appkey-1", "test-appsecret-1")]

@@ -21,7 +21,9 @@ def sent(text):
 
 def read(text):
     """Return the Kafka record of one tick."""
-    isin, timestamp_ms, value = ENCODER.encode(WireRecord(text.split("^"), text), ENCODER.origin(time.time_ns() // 1_000_000))
+    isin, timestamp_ms, value = ENCODER.encode(
+        WireRecord(text.split("^"), text), ENCODER.origin(time.time_ns() // 1_000_000)
+    )
     return Record(0, 0, isin.encode(), value, timestamp_ms, ())
 
 
@@ -42,7 +44,15 @@ def ledger(ticks, *, received=5, pending=0, lost=0, letters=(), acknowledged=5, 
 def test_a_clean_run_balances():
     """Everything sent is read once, in order."""
     found = ledger([read(text) for text in TEXTS])
-    assert (found.sent, found.delivered, found.lost, found.missed, found.duplicates, found.inversions, found.unknown) == (
+    assert (
+        found.sent,
+        found.delivered,
+        found.lost,
+        found.missed,
+        found.duplicates,
+        found.inversions,
+        found.unknown,
+    ) == (
         5,
         5,
         0,
@@ -59,7 +69,9 @@ def test_a_missing_tick_is_lost():
     assert ledger([read(text) for text in TEXTS[:4]]).lost == 1
 
 
-@pytest.mark.parametrize(("kept", "figures"), [({"pending": 1}, 0), ({"lost": 1}, 0), ({"letters": ("one",)}, 0), ({"received": 4}, 0)])
+@pytest.mark.parametrize(
+    ("kept", "figures"), [({"pending": 1}, 0), ({"lost": 1}, 0), ({"letters": ("one",)}, 0), ({"received": 4}, 0)]
+)
 def test_what_is_accounted_for_is_not_lost(kept, figures):
     """A frame pending, counted as lost, dead-lettered or never received is no silent loss."""
     assert ledger([read(text) for text in TEXTS[:4]], **kept).lost == figures

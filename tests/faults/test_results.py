@@ -58,7 +58,10 @@ def test_the_tables_have_machine_verdict_and_ledger():
     """The machine stands once; a row's own checks in the one table, its ledger in the other."""
     text = table({"A1 quick": result()})
     assert text.startswith("Machine: Linux, 2 cores.\n\n| row | fault |")
-    assert "| A1 | leader \\| stopped | D = 0 | cuts 201 (at least 200) | yes | 2026-11-25 | `make faults ARGS=A1` |" in text
+    assert (
+        "| A1 | leader \\| stopped | D = 0 | cuts 201 (at least 200) | yes | 2026-11-25 | `make faults ARGS=A1` |"
+        in text
+    )
     assert "| A1 | 9,504 | 0 | 0 | 0 | 0 | 0 | 0 | 1.5 | 0.25 | 80.5 | 7.25 | 3 | 2 |" in text
 
 

@@ -23,7 +23,9 @@ def watch():
 
 def status(*acknowledged):
     """Return a /status with a lane for each of these counts."""
-    lanes = [{"topic": "ticks", "partition": number, "acknowledged": count} for number, count in enumerate(acknowledged)]
+    lanes = [
+        {"topic": "ticks", "partition": number, "acknowledged": count} for number, count in enumerate(acknowledged)
+    ]
     return {
         "started_at": "now",
         "frames": {"received": 0, "finished": 0, "pending": 0, "lost": {}},

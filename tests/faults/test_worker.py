@@ -40,7 +40,9 @@ async def played(*tries):
     return result, len(had)
 
 
-@pytest.mark.parametrize("failure", [AssertionError("not in 900 s; the log ends:"), TimeoutError(), OSError("reset"), KeyError("x")])
+@pytest.mark.parametrize(
+    "failure", [AssertionError("not in 900 s; the log ends:"), TimeoutError(), OSError("reset"), KeyError("x")]
+)
 async def test_a_row_the_connector_breaks_off_is_not_met_at_once(failure):
     """A wedge is the verdict: no second try makes it met."""
     result, tries = await played(failure, WELL)

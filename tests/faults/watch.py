@@ -117,9 +117,13 @@ class Watch:
             except OSError:
                 return
             self._peak_rss = max(
-                self._peak_rss, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0
+                self._peak_rss,
+                *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")),
+                0,
             )
-        self._peak_journal = max(self._peak_journal, sum(_size(path) for path in self._connector.journal.parent.glob("*")))
+        self._peak_journal = max(
+            self._peak_journal, sum(_size(path) for path in self._connector.journal.parent.glob("*"))
+        )
 
 
 def _size(path: Path) -> int:

@@ -20,23 +20,38 @@ LONGEST = {"frame": 4096, "sealed_frame": 4096, "control_message": 2048, "contro
 
 def main():
     """Fuzz one target until its time is over or a check fails."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("target", choices=LONGEST)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--keep", action="store_true", help="fuzz nothing: add what was found before to the corpus, where it reaches more")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="fuzz nothing: add what was found before to the corpus, where it reaches more",
+    )
     # To add to the corpus, libFuzzer runs this command again, with options of its own behind the target.
     given, own = parser.parse_known_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # every input would log its damage
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )  # every input would log its damage
     with atheris.instrument_imports(include=["connector.core", "connector.shell.journal"]):
         from tests.fuzz import checks, journal  # noqa: PLC0415 - instrumented as they are imported
     check = journal.damaged if given.target == "journal" else getattr(checks, given.target)
     corpus, found = CORPUS / given.target, FOUND / given.target
     found.mkdir(parents=True, exist_ok=True)
     corpus.mkdir(exist_ok=True)
-    folders = ["-merge=1", f"{corpus}", f"{found}"] if given.keep else [f"-max_total_time={given.seconds}", f"{found}", f"{corpus}"]
+    folders = (
+        ["-merge=1", f"{corpus}", f"{found}"]
+        if given.keep
+        else [f"-max_total_time={given.seconds}", f"{found}", f"{corpus}"]
+    )
     options = f"-max_len={LONGEST[given.target]} -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix={found}/"
     words = Path(__file__).parent / "words.txt"
-    atheris.Setup([f"{sys.executable} -m tests.fuzz {given.target}", *(own or [*options.split(), f"-dict={words}", *folders])], check)
+    atheris.Setup(
+        [f"{sys.executable} -m tests.fuzz {given.target}", *(own or [*options.split(), f"-dict={words}", *folders])],
+        check,
+    )
     atheris.Fuzz()
 
 

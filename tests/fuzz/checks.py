@@ -37,7 +37,13 @@ BOND, OTHER_BOND = "KR103502GA34", "KR103502GD31"
 LONGEST_REASON = 2000
 UNREADABLE = {
     f"CTRL_SHAPE: {why}"
-    for why in ("longer than 64 KiB", "nested too deeply", "a key appears twice", "not JSON", "without usable rt_cd and msg_cd")
+    for why in (
+        "longer than 64 KiB",
+        "nested too deeply",
+        "a key appears twice",
+        "not JSON",
+        "without usable rt_cd and msg_cd",
+    )
 }
 
 
@@ -102,7 +108,9 @@ def sealed_frame(plain):
     found = split(received(f"1|H0BJCNT0|1|{sealed(plain)}".encode()), SCHEMA.width, (OTHER_KEY, KEY))
     if isinstance(expected, BadFrame):
         assert isinstance(found, BadFrame)
-        assert found.reason == expected.reason or (expected.reason == "FRAME_NOT_UTF8" and found.reason == "DECRYPT_FAILED")
+        assert found.reason == expected.reason or (
+            expected.reason == "FRAME_NOT_UTF8" and found.reason == "DECRYPT_FAILED"
+        )
     else:
         assert found == expected
 
@@ -120,7 +128,9 @@ def control_message(raw):
             assert json.loads(text)["body"]["rt_cd"] == found.rt_cd
             assert len(found.msg1) <= reply.LONGEST_MESSAGE
             assert (found.key is None) == (found.iv is None)
-            assert all(part.encode() is not None for part in (found.tr_id, found.tr_key, found.rt_cd, found.msg_cd, found.msg1))
+            assert all(
+                part.encode() is not None for part in (found.tr_id, found.tr_key, found.rt_cd, found.msg_cd, found.msg1)
+            )
     session(text)
 
 
@@ -151,14 +161,19 @@ def _published(name):
 def control_value(raw):
     """Check a control record: a wish the published schema allows, or a refusal that leaves what was in force and can be published."""
     name, _, value = raw.partition(b"\n")
-    before = subscription.apply(Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1))
+    before = subscription.apply(
+        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
+    )
     list_name = subscription.list_name(name)
     if list_name is None:
         assert subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2)) == before
         return
     judged = control_record.parse(list_name, value)
     after = subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2))
-    assert subscription.restore(before, [ControlRecord(name, value, Position(0, 2), 2)]).entries[list_name] == after.entries[list_name]
+    assert (
+        subscription.restore(before, [ControlRecord(name, value, Position(0, 2), 2)]).entries[list_name]
+        == after.entries[list_name]
+    )
     entry = after.entries[list_name]
     assert entry.control == Position(0, 2)
     match judged:

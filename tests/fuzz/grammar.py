@@ -18,7 +18,24 @@ COLUMNS = [BY_KIND[kind.rstrip("?")] | st.just("") if kind.endswith("?") else BY
 # What tears a frame: its separators, numbers of other alphabets, signs no number of ours has, bytes that are no UTF-8.
 SPLINTERS = st.sampled_from(
     [
-        *(b"^", b"|", b"", b"0", b"1", b"-", b"+", b".", b"e9", b" ", b"\x00", b"\r\n", b"\xef\xbb\xbf", b"\xff", b"NaN", b"240000"),
+        *(
+            b"^",
+            b"|",
+            b"",
+            b"0",
+            b"1",
+            b"-",
+            b"+",
+            b".",
+            b"e9",
+            b" ",
+            b"\x00",
+            b"\r\n",
+            b"\xef\xbb\xbf",
+            b"\xff",
+            b"NaN",
+            b"240000",
+        ),
         *("１２".encode(), "²".encode(), "국".encode(), "국".encode()[:2]),
         *(b"9" * 30, b"001", b"H0BJCNT0", b"0|H0BJCNT0|001|", b"^" * 19),
     ]
@@ -37,9 +54,14 @@ class GoodFrame:
 
     def render(self) -> bytes:
         """Return the frame's bytes: every record filled up to the common width, as KIS appends columns to all of them."""
-        payload = "^".join("^".join([*columns, *[""] * (self.width - len(columns))]) for columns in self.records) + "^" * self.caret
+        payload = (
+            "^".join("^".join([*columns, *[""] * (self.width - len(columns))]) for columns in self.records)
+            + "^" * self.caret
+        )
         count = "0" * self.zeros + str(len(self.records))
-        return f"{int(self.encrypted)}|H0BJCNT0|{count}|{sealed(payload.encode()) if self.encrypted else payload}".encode()
+        return (
+            f"{int(self.encrypted)}|H0BJCNT0|{count}|{sealed(payload.encode()) if self.encrypted else payload}".encode()
+        )
 
 
 @st.composite

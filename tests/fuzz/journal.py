@@ -32,7 +32,9 @@ def sound():
         journal.keep_key(0, 7, "k" * 32, "i" * 16)
         for number in range(FRAMES):
             journal.append(_frame(number))
-            loop.run_until_complete(asyncio.sleep(6.0 if number == FRAMES // 2 else 0.01))  # long enough for a checkpoint, once
+            loop.run_until_complete(
+                asyncio.sleep(6.0 if number == FRAMES // 2 else 0.01)
+            )  # long enough for a checkpoint, once
         journal.advance(FRAMES // 4)
         loop.run_until_complete(asyncio.sleep(1.0))
         files = tuple(Path(f"{path}{suffix}").read_bytes() for suffix in SUFFIXES)

@@ -79,7 +79,9 @@ def record(columns):
                 return "FIELD_EMPTY", name
             values[name] = None
             continue
-        value = {"isin": _isin, "time": _time, "text": str, "decimal": _decimal, "volume": _volume}[kind.rstrip("?")](text)
+        value = {"isin": _isin, "time": _time, "text": str, "decimal": _decimal, "volume": _volume}[kind.rstrip("?")](
+            text
+        )
         if isinstance(value, str) and value.startswith("FIELD_") and kind.rstrip("?") != "text":
             return value, name
         values[name] = value
@@ -103,7 +105,12 @@ def _only(text, allowed):
 
 def is_isin(text):
     """Return whether a text has the shape of an ISIN."""
-    return len(text) == 12 and _only(text[:2], CAPITALS) and _only(text[2:11], CAPITALS + DIGITS) and _only(text[11], DIGITS)
+    return (
+        len(text) == 12
+        and _only(text[:2], CAPITALS)
+        and _only(text[2:11], CAPITALS + DIGITS)
+        and _only(text[11], DIGITS)
+    )
 
 
 def _isin(text):

@@ -36,4 +36,6 @@ def test_a_torn_value_passes_every_check(name, value, data):
     """A value cut short or with foreign bytes in it is judged in the same way."""
     raw = json.dumps(value).encode()
     at = data.draw(st.integers(0, len(raw)))
-    checks.control_value(name.encode() + b"\n" + raw[:at] + data.draw(st.binary(max_size=4)) + raw[at + data.draw(st.integers(0, 8)) :])
+    checks.control_value(
+        name.encode() + b"\n" + raw[:at] + data.draw(st.binary(max_size=4)) + raw[at + data.draw(st.integers(0, 8)) :]
+    )

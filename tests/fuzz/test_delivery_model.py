@@ -42,7 +42,9 @@ class Brokers(fake_kafka.Brokers):
         self.silent_answers = 0
         self.passing_errors = 0
         self.written_unanswered = 0
-        self.refuses = lambda topic, records: InvalidRecordError() if topic == TICKS and any(map(_is_poison, records)) else None
+        self.refuses = lambda topic, records: (
+            InvalidRecordError() if topic == TICKS and any(map(_is_poison, records)) else None
+        )
 
     def producer(self, leader):
         """Return a producer that begins at a broker."""
@@ -121,7 +123,11 @@ class Machine(RuleBasedStateMachine):
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    @rule(kinds=st.lists(st.lists(st.sampled_from(["good"] * 8 + ["bad", "poison"]), min_size=1, max_size=3), min_size=1, max_size=30))
+    @rule(
+        kinds=st.lists(
+            st.lists(st.sampled_from(["good"] * 8 + ["bad", "poison"]), min_size=1, max_size=3), min_size=1, max_size=30
+        )
+    )
     def receive(self, kinds):
         """Receive frames; some hold a record that is bad, some one that Kafka refuses."""
         for of_frame in kinds:
@@ -143,7 +149,9 @@ class Machine(RuleBasedStateMachine):
         self.volumes += 1
         text = raw + str(self.volumes).encode() if raw else str(self.volumes).encode()
         old = frame(raw=text)
-        self.journal.append(old._replace(received_ns=old.received_ns - 60_000_000_000))  # long enough ago that no key is waited for
+        self.journal.append(
+            old._replace(received_ns=old.received_ns - 60_000_000_000)
+        )  # long enough ago that no key is waited for
         self.frames.append([(None, self.volumes)])
         self.letters[None, self.volumes] = text
 
@@ -279,7 +287,12 @@ class Machine(RuleBasedStateMachine):
 
         try:
             self.run(finish())
-            for check in (self.nothing_finished_is_missing, self.books_balance, self.first_copies_are_in_order, self.copies_are_explained):
+            for check in (
+                self.nothing_finished_is_missing,
+                self.books_balance,
+                self.first_copies_are_in_order,
+                self.copies_are_explained,
+            ):
                 check()
             assert self.delivery.counts.in_flight == 0
             assert self.journal.pending == 0

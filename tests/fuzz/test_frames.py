@@ -31,11 +31,18 @@ def test_a_mutated_frame_passes_every_check(raw, binary):
 def test_a_frame_of_n_is_n_frames_of_one(frame):
     """The records of one frame are those of as many frames of one record each."""
     together = split(checks.received(frame.render()), checks.SCHEMA.width, (checks.KEY,))
-    alone = [split(checks.received(b"0|H0BJCNT0|001|" + "^".join(one).encode()), checks.SCHEMA.width, ()) for one in frame.records]
+    alone = [
+        split(checks.received(b"0|H0BJCNT0|001|" + "^".join(one).encode()), checks.SCHEMA.width, ())
+        for one in frame.records
+    ]
     assert [[record] for record in together] == alone
 
 
-@given(st.lists(good_records(3), min_size=1, max_size=3), st.integers(0, 18), st.sampled_from(["", "x", "１", "-", "1e9", "9" * 40, "^"]))
+@given(
+    st.lists(good_records(3), min_size=1, max_size=3),
+    st.integers(0, 18),
+    st.sampled_from(["", "x", "１", "-", "1e9", "9" * 40, "^"]),
+)
 def test_one_bad_record_leaves_its_neighbours(records, column, text):
     """A record with a bad column is judged by itself: those beside it stay as they were."""
     spoilt = list(records[0])

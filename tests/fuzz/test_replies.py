@@ -10,7 +10,9 @@ from connector.core.kis.reply import Reply, parse
 from tests.fuzz import checks
 
 CODES = st.sampled_from([*REACTIONS, "OPSP4711", "", "x" * 21])
-TEXTS = st.text(max_size=10) | st.sampled_from(["(null)", checks.BOND, checks.OTHER_BOND, "PINGPONG", "pingpong", "H0BJCNT0"])
+TEXTS = st.text(max_size=10) | st.sampled_from(
+    ["(null)", checks.BOND, checks.OTHER_BOND, "PINGPONG", "pingpong", "H0BJCNT0"]
+)
 ODD = (
     st.none()
     | st.booleans()
@@ -23,7 +25,8 @@ ODD = (
 MESSAGES = st.fixed_dictionaries(
     {},
     optional={
-        "header": ODD | st.fixed_dictionaries({}, optional={"tr_id": TEXTS | ODD, "tr_key": TEXTS | ODD, "datetime": ODD}),
+        "header": ODD
+        | st.fixed_dictionaries({}, optional={"tr_id": TEXTS | ODD, "tr_key": TEXTS | ODD, "datetime": ODD}),
         "body": ODD
         | st.fixed_dictionaries(
             {"rt_cd": st.sampled_from(["0", "1", "9"]) | ODD, "msg_cd": CODES | ODD},

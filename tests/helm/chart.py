@@ -46,7 +46,11 @@ class Chart:
         self._remembered = cache(self._template)
 
     def render(
-        self, file: str | None, values: Object | None = None, kubernetes: str = KUBERNETES_VERSIONS[0], release: str = RELEASE
+        self,
+        file: str | None,
+        values: Object | None = None,
+        kubernetes: str = KUBERNETES_VERSIONS[0],
+        release: str = RELEASE,
     ) -> list[Object]:
         """Return the objects for a file of `ci/`, or for none, with `values` over it. Raises `Refused`."""
         text = self._remembered(file, json.dumps(values or {}), kubernetes, release)
@@ -54,7 +58,11 @@ class Chart:
 
     def one(self, kind: str, file: str, values: Object | None = None, name: str | None = None) -> Object:
         """Return the only object of a kind, or the one of that kind and name."""
-        (found,) = [each for each in self.render(file, values) if each["kind"] == kind and name in {None, each["metadata"]["name"]}]
+        (found,) = [
+            each
+            for each in self.render(file, values)
+            if each["kind"] == kind and name in {None, each["metadata"]["name"]}
+        ]
         return found
 
     def kinds(self, file: str, values: Object | None = None) -> set[str]:
@@ -72,7 +80,15 @@ class Chart:
             over.flush()
             files = ",".join([str(CHART / "ci" / f"{file}.yaml"), over.name] if file else [over.name])
             return self._run(
-                "template", release, str(self._folder), "--namespace", NAMESPACE, "--kube-version", kubernetes, "--values", files
+                "template",
+                release,
+                str(self._folder),
+                "--namespace",
+                NAMESPACE,
+                "--kube-version",
+                kubernetes,
+                "--values",
+                files,
             )
 
     def _run(self, *arguments: str) -> str:
@@ -80,7 +96,9 @@ class Chart:
         own = {"KUBECONFIG": os.devnull} | {
             f"HELM_{part}_HOME": str(self.helm.parent / "helm-home") for part in ("CACHE", "CONFIG", "DATA")
         }
-        result = subprocess.run([self.helm, *arguments], capture_output=True, text=True, check=False, timeout=SECONDS, env=os.environ | own)
+        result = subprocess.run(
+            [self.helm, *arguments], capture_output=True, text=True, check=False, timeout=SECONDS, env=os.environ | own
+        )
         if result.returncode:
             raise Refused(result.stdout + result.stderr)
         return result.stdout

@@ -42,12 +42,16 @@ class LocalPod:
     @property
     def environment(self) -> dict[str, str]:
         """Return the container's variables, with no setting of this machine's among them."""
-        own = {each["name"]: self._local(each.get("value", "bond-kis-bond-connector-0")) for each in self.container["env"]}
+        own = {
+            each["name"]: self._local(each.get("value", "bond-kis-bond-connector-0")) for each in self.container["env"]
+        }
         return {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")} | own
 
     def run(self) -> "subprocess.CompletedProcess[str]":
         """Run the container's command to its end."""
-        return subprocess.run(self.arguments, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS)
+        return subprocess.run(
+            self.arguments, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
 
     def _mount(self, spec: Object) -> None:
         """Make each mount's folder, with the files its volume holds."""

@@ -12,13 +12,19 @@ GIB = 2**30
     [
         ({"replicas": 2}, "replicas: 2 pods would open the same app keys"),
         ({"appKeys": {"existingSecret": ""}}, "appKeys: no app key was given"),
-        ({"appKeys": {"inline": [{"appkey": "PS", "appsecret": "s"}]}}, "appKeys: existingSecret and inline were both given"),
+        (
+            {"appKeys": {"inline": [{"appkey": "PS", "appsecret": "s"}]}},
+            "appKeys: existingSecret and inline were both given",
+        ),
         ({"journal": {"volume": "emptyDir"}}, "journal.emptyDir.sizeLimit: is needed with journal.volume: emptyDir"),
         (
             {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1535Mi"}}},
             "journal.emptyDir.sizeLimit: 1535Mi is less than 1.5 times config.journal.max_bytes (1GiB)",
         ),
-        ({"journal": {"claim": {"size": "1G"}}}, "journal.claim.size: 1G is less than 1.5 times config.journal.max_bytes (1GiB)"),
+        (
+            {"journal": {"claim": {"size": "1G"}}},
+            "journal.claim.size: 1G is less than 1.5 times config.journal.max_bytes (1GiB)",
+        ),
         (
             {"config": {"journal": {"max_bytes": 2 * GIB}}},
             f"journal.claim.size: 2Gi is less than 1.5 times config.journal.max_bytes ({2 * GIB} bytes)",
@@ -28,13 +34,28 @@ GIB = 2**30
             {"terminationGracePeriodSeconds": 60, "config": {"delivery": {"stop_deadline_seconds": 50.5}}},
             "terminationGracePeriodSeconds: 60 is too short for config.delivery.stop_deadline_seconds, 51: give at least 66",
         ),
-        ({"config": {"http": {"host": "127.0.0.1"}}}, "config.http.host: probes come from outside the pod and cannot reach 127.0.0.1"),
-        ({"config": {"http": {"host": "localhost"}}}, "config.http.host: probes come from outside the pod and cannot reach localhost"),
-        ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "serviceMonitor and podMonitor: both are enabled"),
-        ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "serviceMonitor: finds its targets through the Service"),
+        (
+            {"config": {"http": {"host": "127.0.0.1"}}},
+            "config.http.host: probes come from outside the pod and cannot reach 127.0.0.1",
+        ),
+        (
+            {"config": {"http": {"host": "localhost"}}},
+            "config.http.host: probes come from outside the pod and cannot reach localhost",
+        ),
+        (
+            {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+            "serviceMonitor and podMonitor: both are enabled",
+        ),
+        (
+            {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}},
+            "serviceMonitor: finds its targets through the Service",
+        ),
         ({"subscriptions": {"lists": {"desk": {"priority": 7}}}}, "subscriptions.lists.desk: names no instruments"),
         ({"topics": {"init": True, "args": ["--register-schema"]}}, "topics.args: --register-schema needs a registry"),
-        ({"extraEnv": [{"name": "KIS_BOND_HTTP__PORT", "value": "1"}]}, "extraEnv: KIS_BOND_HTTP__PORT is a setting of the connector"),
+        (
+            {"extraEnv": [{"name": "KIS_BOND_HTTP__PORT", "value": "1"}]},
+            "extraEnv: KIS_BOND_HTTP__PORT is a setting of the connector",
+        ),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
@@ -82,7 +103,12 @@ def test_what_goes_together_is_taken(chart, values):
 
 def test_all_contradictions_are_told_at_once(chart):
     """One refusal names everything that is wrong."""
-    values = {"replicas": 2, "appKeys": {"existingSecret": ""}, "journal": {"volume": "emptyDir"}, "terminationGracePeriodSeconds": 1}
+    values = {
+        "replicas": 2,
+        "appKeys": {"existingSecret": ""},
+        "journal": {"volume": "emptyDir"},
+        "terminationGracePeriodSeconds": 1,
+    }
     with pytest.raises(Refused) as refused:
         chart.render("smallest", values)
     for start in ("replicas: ", "appKeys: ", "journal.emptyDir.sizeLimit: ", "terminationGracePeriodSeconds: "):

@@ -12,7 +12,11 @@ from tests.helm.chart import ROOT
 TEXT = (ROOT / "docs" / "install-kubernetes.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 # A command with its continued lines, and what it prints.
-SHOWN = [found for _, block in BLOCKS for found in re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)]
+SHOWN = [
+    found
+    for _, block in BLOCKS
+    for found in re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+]
 LOCAL = [(command, output) for command, output in SHOWN if command.startswith(("helm template", "helm lint"))]
 VALUES = "# bonds.yaml\n"
 
@@ -38,7 +42,9 @@ def test_there_are_local_lines():
 def test_helm_says_what_is_shown(place, command, output):
     """A command without a cluster prints what the text shows; `…` stands for lines left out."""
     environment = os.environ | {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
-    result = subprocess.run(command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(
+        command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     pattern = ".*".join(re.escape(part) for part in output.split("…\n"))
     assert re.fullmatch(pattern + r"\s*", result.stdout + result.stderr, re.DOTALL), result.stdout + result.stderr
 

@@ -44,7 +44,12 @@ def test_the_topics_job_runs_topics_init(chart):
 
 def test_the_topics_job_counts_the_app_keys(chart):
     """With group coordination the slot topic gets a partition for each app key: counted in the Secret, or told where they are inline."""
-    assert container(chart.one("Job", "first-try", GROUP, f"{NAME}-topics"))["args"] == ["topics", "init", "--slots", "1"]
+    assert container(chart.one("Job", "first-try", GROUP, f"{NAME}-topics"))["args"] == [
+        "topics",
+        "init",
+        "--slots",
+        "1",
+    ]
     mounts = [mount["name"] for mount in container(chart.one("Job", "production"))["volumeMounts"]]
     assert "app-keys" in mounts
 

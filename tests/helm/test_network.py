@@ -70,7 +70,9 @@ def test_ports_of_urls(chart):
 
 def test_ports_can_be_given(chart):
     """Ports of the values replace those of the settings: brokers may advertise others."""
-    given = {"networkPolicy": {"kafka": {"ports": [9092, 9095]}, "kis": {"ports": [443]}, "registry": {"ports": [8081]}}}
+    given = {
+        "networkPolicy": {"kafka": {"ports": [9092, 9095]}, "kis": {"ports": [443]}, "registry": {"ports": [8081]}}
+    }
     assert [ports(rule) for rule in policy(chart, values=given)["egress"][1:]] == [
         [(9092, "TCP"), (9095, "TCP")],
         [(8081, "TCP")],
@@ -114,7 +116,12 @@ def test_the_service_monitor_finds_the_service(chart):
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == RELEASE
     (endpoint,) = monitor["spec"]["endpoints"]
-    assert endpoint == {"port": service["spec"]["ports"][0]["name"], "path": "/metrics", "interval": "15s", "scrapeTimeout": "10s"}
+    assert endpoint == {
+        "port": service["spec"]["ports"][0]["name"],
+        "path": "/metrics",
+        "interval": "15s",
+        "scrapeTimeout": "10s",
+    }
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
@@ -145,7 +152,9 @@ def test_alerts_link_to_the_runbook_where_the_reader_has_it(chart):
     links = [rule["annotations"].pop("runbook_url") for group in groups for rule in group["rules"]]
     own = chart.one("PrometheusRule", "observed")["spec"]["groups"]
     assert links == [
-        url + rule["annotations"].pop("runbook_url").removeprefix("docs/runbook.md") for group in own for rule in group["rules"]
+        url + rule["annotations"].pop("runbook_url").removeprefix("docs/runbook.md")
+        for group in own
+        for rule in group["rules"]
     ]
     assert all(re.fullmatch(re.escape(url) + r"#kisbond\w+", link) for link in links)
     assert groups == own

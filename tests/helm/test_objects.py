@@ -84,7 +84,9 @@ def test_every_kind_is_rendered_somewhere(chart):
 @pytest.mark.parametrize("file", CI)
 def test_names_are_unique_and_labelled(chart, file):
     """No two objects share kind and name, and all but the extra ones carry release and version as labels."""
-    objects = [each for each in chart.render(file) if each["metadata"]["name"] not in {"kis-simulator", f"{RELEASE}-more"}]
+    objects = [
+        each for each in chart.render(file) if each["metadata"]["name"] not in {"kis-simulator", f"{RELEASE}-more"}
+    ]
     names = [(each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
     for each in objects:

@@ -5,7 +5,16 @@ import pytest
 from tests.helm.chart import CI, pods, settings_of
 
 # The kinds of volumes "restricted" allows, of those there are.
-ALLOWED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+ALLOWED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 
 
 @pytest.fixture(params=CI)
@@ -45,7 +54,10 @@ def test_the_user_is_numeric(chart):
 
 def test_a_start_does_not_open_the_journal_to_the_group(chart):
     """The volume's files are not changed at each start, which would open the journal's private folder to the group."""
-    assert chart.one("StatefulSet", "smallest")["spec"]["template"]["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    assert (
+        chart.one("StatefulSet", "smallest")["spec"]["template"]["spec"]["securityContext"]["fsGroupChangePolicy"]
+        == "OnRootMismatch"
+    )
 
 
 def test_a_cluster_may_assign_the_user(chart):
@@ -73,7 +85,10 @@ def test_resources_are_bounded(all_pods):
 def test_resources_are_those_measured(chart):
     """Requests and limits hold the measured peak of about 100 MiB and the 64 MiB of frames in memory."""
     container = chart.one("StatefulSet", "smallest")["spec"]["template"]["spec"]["containers"][0]
-    assert container["resources"] == {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+    assert container["resources"] == {
+        "requests": {"cpu": "250m", "memory": "256Mi"},
+        "limits": {"cpu": "1", "memory": "512Mi"},
+    }
 
 
 def test_writable_places_are_bounded(all_pods):
@@ -138,7 +153,9 @@ def test_the_image_is_named_by_tag_or_digest(chart):
     """The tag is the chart's version unless one is given; a digest wins."""
 
     def image(**values):
-        return chart.one("StatefulSet", "smallest", {"image": values})["spec"]["template"]["spec"]["containers"][0]["image"]
+        return chart.one("StatefulSet", "smallest", {"image": values})["spec"]["template"]["spec"]["containers"][0][
+            "image"
+        ]
 
     digest = f"sha256:{'0' * 64}"
     assert image() == "kis-bond-connector:0.1.0"

@@ -68,7 +68,11 @@ def test_every_choice_is_taken(chart, tmp_path):
                 if word in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT"}:
                     settings["kafka"] = {"security_protocol": word}
                 if word == "SASL_PLAINTEXT":
-                    settings["kafka"] |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "u", "sasl_password_file": f"{MOUNTED}/p"}
+                    settings["kafka"] |= {
+                        "sasl_mechanism": "SCRAM-SHA-512",
+                        "sasl_username": "u",
+                        "sasl_password_file": f"{MOUNTED}/p",
+                    }
                 result = check(yaml.safe_dump(settings), tmp_path)
                 assert result.returncode == 0, (section, name, word, result.stderr)
 
@@ -81,7 +85,8 @@ def test_check_would_refuse(chart, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "effective"), [("256MiB", 256 * 2**20), (137438953472, 2**37), ("1073741824", 2**30), ("  512 MiB ", 512 * 2**20)]
+    ("given", "effective"),
+    [("256MiB", 256 * 2**20), (137438953472, 2**37), ("1073741824", 2**30), ("  512 MiB ", 512 * 2**20)],
 )
 def test_sizes_arrive(chart, tmp_path, given, effective):
     """A size reaches the connector as it was meant, whichever way it is written."""

@@ -26,7 +26,13 @@ def test_tests_without_go_are_left_out_loudly(required, code, outcome, tmp_path)
         f"sys.exit(pytest.main({arguments!r}))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (result.returncode, outcome in result.stdout) == (code, True), result.stdout
     assert "LEFT OUT" in result.stdout

@@ -42,7 +42,11 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"config": {"replicas": {"coordination": None}}}, "/config/replicas", "coordination"),
         ({"replicas": None}, "", "replicas"),
         ({"unreachableSeconds": None}, "", "unreachableSeconds"),
-        ({"config": {"kafka": {"bootstrap_servers": "kafka"}}}, "/config/kafka/bootstrap_servers", "does not match pattern"),
+        (
+            {"config": {"kafka": {"bootstrap_servers": "kafka"}}},
+            "/config/kafka/bootstrap_servers",
+            "does not match pattern",
+        ),
         ({"journal": {"volume": "emptydir"}}, "/journal/volume", "'claim', 'emptyDir'"),
         ({"journal": {"claim": {"size": "2GiB"}}}, "/journal/claim/size", "does not match pattern"),
         ({"appKeys": {"inline": [{"appkey": "PS"}]}}, "/appKeys/inline/0", "appsecret"),
@@ -135,7 +139,11 @@ def test_config_takes_every_setting():
     """`config` takes every setting of the connector except those the chart sets itself, and no other."""
     sections = SCHEMA["properties"]["config"]["properties"]
     allowed = {f"{section}.{name}" for section, schema in sections.items() for name in schema["properties"]}
-    known = {f"{section}.{name}" for section, field in Settings.model_fields.items() for name in field.annotation.model_fields}
+    known = {
+        f"{section}.{name}"
+        for section, field in Settings.model_fields.items()
+        for name in field.annotation.model_fields
+    }
     assert allowed == known - OURS
 
 
@@ -161,7 +169,9 @@ def test_defaults_are_those_of_the_settings():
     own = Settings().model_dump(mode="json")
     for section, values in VALUES["config"].items():
         for name, value in values.items():
-            expected = {"http.host": "0.0.0.0", "journal.max_bytes": "1GiB"}.get(f"{section}.{name}", own[section][name])
+            expected = {"http.host": "0.0.0.0", "journal.max_bytes": "1GiB"}.get(
+                f"{section}.{name}", own[section][name]
+            )
             assert value == expected, f"{section}.{name}"
     assert own["journal"]["max_bytes"] == 2**30
 

@@ -49,7 +49,11 @@ def test_the_replica_is_named_after_its_pod(chart):
 def test_the_environment_agrees_with_the_settings(chart):
     """Settings come from the mounted file; of the environment, which wins, are the replica's name, the journal, and the file's address."""
     for file in ("smallest", "placement"):
-        given = {each["name"]: each.get("value") for each in connector(chart, file)["env"] if each["name"].startswith("KIS_BOND_")}
+        given = {
+            each["name"]: each.get("value")
+            for each in connector(chart, file)["env"]
+            if each["name"].startswith("KIS_BOND_")
+        }
         settings = yaml.safe_load(settings_of(chart.render(file)))
         assert "path" not in settings["journal"]
         assert given == {
@@ -73,7 +77,9 @@ def test_the_bond_master_is_kept_on_the_journals_volume(chart):
     (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "journal"]
     assert {"name": "XDG_CACHE_HOME", "value": f"{mount['mountPath']}/.cache"} in connector(chart)["env"]
     own = {"name": "XDG_CACHE_HOME", "value": "/tmp/cache"}
-    assert [each for each in connector(chart, values={"extraEnv": [own]})["env"] if each["name"] == own["name"]][-1] == own
+    assert [each for each in connector(chart, values={"extraEnv": [own]})["env"] if each["name"] == own["name"]][
+        -1
+    ] == own
 
 
 def test_settings_are_mounted_as_a_folder(chart):
@@ -118,7 +124,9 @@ def test_the_selector_finds_the_connectors_pods_alone(chart):
     assert len(list(pods(objects))) == 4
 
 
-@pytest.mark.parametrize(("probe", "path"), [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")])
+@pytest.mark.parametrize(
+    ("probe", "path"), [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+)
 def test_probes_ask_the_right_endpoint(chart, probe, path):
     """Start and life ask /livez, which depends on neither Kafka nor KIS; readiness asks /readyz; all on the port the settings name."""
     container = connector(chart, values={"config": {"http": {"port": 9100}}})
@@ -141,7 +149,12 @@ def test_probes_are_patient(chart):
 def test_probe_times_are_values(chart):
     """Each probe's times can be set; what is left out keeps its default."""
     container = connector(chart, "placement")
-    assert container["startupProbe"] | {"httpGet": 0} == {"httpGet": 0, "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 30}
+    assert container["startupProbe"] | {"httpGet": 0} == {
+        "httpGet": 0,
+        "periodSeconds": 2,
+        "timeoutSeconds": 5,
+        "failureThreshold": 30,
+    }
     assert container["livenessProbe"]["initialDelaySeconds"] == 5
     assert container["readinessProbe"]["timeoutSeconds"] == 3
 

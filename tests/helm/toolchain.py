@@ -67,7 +67,13 @@ def _go(*arguments: str, **environment: str) -> str:
     command = [go, *arguments]
     try:
         result = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS, cwd=CACHE, env=os.environ | environment
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BUILD_SECONDS,
+            cwd=CACHE,
+            env=os.environ | environment,
         )
     except subprocess.TimeoutExpired:
         raise Unavailable(f"`{' '.join(command)}` took more than {BUILD_SECONDS} s") from None

@@ -26,14 +26,19 @@ This page is written by `make chart-readme` from the comments of [values.yaml](v
 def readme() -> str:
     """Return the README that values.yaml calls for."""
     lines = VALUES.read_text().splitlines()
-    rows = [f"| `{path}` | {default} | {meaning} |" for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ())]
+    rows = [
+        f"| `{path}` | {default} | {meaning} |"
+        for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ())
+    ]
     return HEAD + "\n".join(rows) + "\n"
 
 
 def undescribed() -> list[str]:
     """Return the values that neither have a comment nor lie in a mapping that has one."""
     lines = VALUES.read_text().splitlines()
-    return [path for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ()) if default and not meaning]
+    return [
+        path for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ()) if default and not meaning
+    ]
 
 
 def _rows(node: yaml.MappingNode, lines: list[str], above: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

@@ -59,5 +59,13 @@ def _debootstrap(engine: Engine, tag: str) -> None:
 
 def _mirror() -> list[str]:
     """Return where this machine's own packages come from; nothing on a machine of another release."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {SUITE}", "Component: main"]
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+        f"Codename: {SUITE}",
+        "Component: main",
+    ]
     return run(command).split()[:1]

@@ -64,7 +64,9 @@ def _megabytes(docker: Engine, name: str) -> float:
 
 def _pip_configuration(docker: Engine) -> str:
     """Return this machine's own way to its package index, as a configuration file that holds inside a build too."""
-    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    ).stdout
     parser = configparser.RawConfigParser()
     parser.add_section("global")
     for key, value in re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", said, re.MULTILINE):
@@ -84,7 +86,10 @@ def compose() -> list[str]:
 
 def _find_compose() -> list[str]:
     for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+        ):
             return command
     raise Unavailable("neither the plugin nor docker-compose is on the PATH")
 

@@ -47,7 +47,9 @@ class Engine:
 def run(command: Sequence[str], **options: Any) -> str:
     """Run a program and return what it printed. Raises `AssertionError` with all of its output if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    )
     return done.stdout
 
 
@@ -65,14 +67,18 @@ def engine() -> Iterator[Engine]:
 
 def _client() -> str:
     """Return a client that can build with secrets. Raises `Unavailable`."""
-    found = [path for path in dict.fromkeys([shutil.which("docker"), "/usr/bin/docker"]) if path and Path(path).exists()]
+    found = [
+        path for path in dict.fromkeys([shutil.which("docker"), "/usr/bin/docker"]) if path and Path(path).exists()
+    ]
     for path in found:
         version = re.search(r"version (\d+)", run([path, "--version"]))
         if version and int(version[1]) <= CLIENT_WITH_ITS_OWN_BUILDKIT:
             return path
         if subprocess.run([path, "buildx", "version"], capture_output=True, check=False).returncode == 0:
             return path
-    raise Unavailable(f"of the Docker clients {found} none has BuildKit: install buildx" if found else "no docker on the PATH")
+    raise Unavailable(
+        f"of the Docker clients {found} none has BuildKit: install buildx" if found else "no docker on the PATH"
+    )
 
 
 def _answers(host: str) -> bool:
@@ -87,7 +93,9 @@ def _dockerd() -> Iterator[str]:
     """Run a dockerd and give its address; what it built is kept in `.cache/`, and one run at a time uses that. Raises `Unavailable`."""
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        raise Unavailable(f"no engine answers at {os.environ.get('DOCKER_HOST', SOCKET)}, and there is no dockerd on the PATH")
+        raise Unavailable(
+            f"no engine answers at {os.environ.get('DOCKER_HOST', SOCKET)}, and there is no dockerd on the PATH"
+        )
     if os.geteuid() != 0:
         raise Unavailable("no engine answers, and a dockerd of our own needs root")
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -109,7 +117,12 @@ def _command(program: str, folder: Path) -> list[str]:
     return [
         # Whatever ends `unshare` ends all processes of its namespace: engine, containerd and containers. Mounts go with them.
         *("unshare", "--fork", "--pid", "--mount-proc", "--kill-child=KILL", program),
-        *(f"--host=unix://{folder}/docker.sock", f"--data-root={CACHE}", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"),
+        *(
+            f"--host=unix://{folder}/docker.sock",
+            f"--data-root={CACHE}",
+            f"--exec-root={folder}/exec",
+            f"--pidfile={folder}/pid",
+        ),
         *("--iptables=false", "--bridge=none"),  # containers use the host's network, whose rules stay as they are
     ]
 

@@ -36,7 +36,9 @@ def test_compose_refuses_what_it_does_not_know(compose, tmp_path):
     misspelt = tmp_path / "compose.yaml"
     misspelt.write_text(FILE.read_text().replace("healthcheck:", "healthchek:", 1))
     assert misspelt.read_text() != FILE.read_text()
-    assert subprocess.run([*compose, "--file", str(misspelt), "config"], capture_output=True, check=False).returncode != 0
+    assert (
+        subprocess.run([*compose, "--file", str(misspelt), "config"], capture_output=True, check=False).returncode != 0
+    )
 
 
 def test_all_that_was_promised_is_there(services):
@@ -55,7 +57,9 @@ def test_ports_are_open_to_this_machine_only(services):
     """No service asks for a password, so each port is bound to the loopback."""
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) == 5
-    assert [port for port in ports if (port["host_ip"] if isinstance(port, dict) else port.split(":")[0]) != "127.0.0.1"] == []
+    assert [
+        port for port in ports if (port["host_ip"] if isinstance(port, dict) else port.split(":")[0]) != "127.0.0.1"
+    ] == []
 
 
 def test_images_are_pinned(services):
@@ -82,7 +86,14 @@ def test_addresses_name_services(services):
         settings["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"],
         *(urllib.parse.urlsplit(value).netloc for value in settings.values() if "://" in str(value)),
     ]
-    listening = {"connector:8080", "prometheus:9090", "kafka:9092", "registry:8080", "simulator:9443", "simulator:21000"}
+    listening = {
+        "connector:8080",
+        "prometheus:9090",
+        "kafka:9092",
+        "registry:8080",
+        "simulator:9443",
+        "simulator:21000",
+    }
     assert set(addresses) == listening
     command = services["simulator"]["command"]
     assert {command[command.index("--rest-port") + 1], command[command.index("--ws-port") + 1]} == {"9443", "21000"}
@@ -103,10 +114,16 @@ def test_the_registry_keeps_its_schemas_in_kafka(services, kafka):
     registry = started("a schema registry", Registry.launch)
     try:
         registry.server.kill()
-        registry.server.command = ["env", *(f"{name}={value}" for name, value in settings.items()), *registry.server.command]
+        registry.server.command = [
+            "env",
+            *(f"{name}={value}" for name, value in settings.items()),
+            *registry.server.command,
+        ]
         registry.start()
         subject = f"{registry.url}/subjects/{uuid.uuid4().hex}-value/versions"
-        request = urllib.request.Request(subject, json.dumps({"schema": bond_tick()}).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            subject, json.dumps({"schema": bond_tick()}).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=30) as said:
             number = json.load(said)["id"]
         registry.server.stop()
@@ -117,7 +134,9 @@ def test_the_registry_keeps_its_schemas_in_kafka(services, kafka):
         registry.close()
 
 
-def test_our_services_start_as_composed(*, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path):
+def test_our_services_start_as_composed(
+    *, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path
+):
     """Compose starts simulator, topics, first list and connector in order; ticks arrive, its commands work, the stop is clean."""
     port, rest, feed = free_ports(3)
     moved = {
@@ -157,7 +176,9 @@ def _local(services, moved, environment):
         for gone in ("build", "ports", "networks"):
             service.pop(gone, None)
         service["network_mode"] = "host"
-        service["depends_on"] = {name: condition for name, condition in service.get("depends_on", {}).items() if name in LOCAL}
+        service["depends_on"] = {
+            name: condition for name, condition in service.get("depends_on", {}).items() if name in LOCAL
+        }
         service["environment"] = service.get("environment", {}) | environment
     text = json.dumps({"services": kept, "volumes": {"journal": {}}})
     for before, after in moved.items():

@@ -195,7 +195,9 @@ def test_the_bond_master_is_kept_on_the_volume(start, tmp_path):
     """`bonds update` needs no place to write but the volume."""
     (tmp_path / "bond_code.mst").write_bytes(sample())
     tmp_path.chmod(0o755)
-    code, said = ended(start("bonds", "update", "--from", "/given/bond_code.mst", "--json", volumes=[(str(tmp_path), "/given", "ro")]))
+    code, said = ended(
+        start("bonds", "update", "--from", "/given/bond_code.mst", "--json", volumes=[(str(tmp_path), "/given", "ro")])
+    )
     assert code == 0, said
     assert "/data/.cache/kis-bond/bond_code.mst" in said
 
@@ -245,7 +247,9 @@ def test_ticks_arrive_from_a_hardened_container(start, kafka, topic_names, tmp_p
         KIS_BOND_HTTP__PORT=str(port),
     )
     wait_for("readiness", lambda: is_running(connector) and answer(port, "/readyz") == 200)
-    figures["ready after"] = f"{time.monotonic() - began:.1f} s, from the container's start to an open session and /readyz"
+    figures["ready after"] = (
+        f"{time.monotonic() - began:.1f} s, from the container's start to an open session and /readyz"
+    )
     ticks = wait_for("a hundred ticks", lambda: _ticks(kafka, topic_names, 100))
     assert {tick["STND_ISCD"] for tick in ticks} == {"KR103502GD31", "KR103502GA34"}
     wait_for("health", lambda: health(connector) == "healthy")

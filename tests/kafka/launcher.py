@@ -139,7 +139,8 @@ class JavaKafka:
         self._folder = Path(tempfile.mkdtemp(prefix="kis-bond-kafka-"))
         ports = free_ports(2 * self.size)
         self.brokers = [
-            Broker(node, ports[2 * node - 2], ports[2 * node - 1], self._folder / str(node)) for node in range(1, self.size + 1)
+            Broker(node, ports[2 * node - 2], ports[2 * node - 1], self._folder / str(node))
+            for node in range(1, self.size + 1)
         ]
         self.bootstrap_servers = ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
         self._format()
@@ -240,7 +241,9 @@ class DockerKafka:
             # `with_bind_ports` knows no host address, and this broker asks nobody for a password.
             container.ports["9092"] = ("127.0.0.1", self.port)
             for name, value in self._all_properties().items():
-                container.with_env("KAFKA_" + name.upper().replace("_", "__").replace("-", "___").replace(".", "_"), value)
+                container.with_env(
+                    "KAFKA_" + name.upper().replace("_", "__").replace("-", "___").replace(".", "_"), value
+                )
             return container.start()
         except (DockerException, OSError) as error:
             if container is not None:

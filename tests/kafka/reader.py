@@ -29,7 +29,9 @@ class Record:
         return next((value.decode() for found, value in self.headers if found == name and value is not None), None)
 
 
-def read_all(bootstrap_servers: str, topic: str, *, seconds: float = 30, isolation: str = "read_committed", **options: Any) -> list[Record]:
+def read_all(
+    bootstrap_servers: str, topic: str, *, seconds: float = 30, isolation: str = "read_committed", **options: Any
+) -> list[Record]:
     """Return every record from the start of a topic to the ends its partitions had when this began, each partition in order.
 
     `options` are further settings of librdkafka, with `_` for `.`. Raises `KafkaException` where the ends could not be had in
@@ -54,13 +56,18 @@ def _read(consumer: Consumer, topic: str, deadline: float) -> list[Record]:
     partitions = _partitions(consumer, topic, deadline)
     ends = {}
     for number in partitions:
-        first, end = _patiently(partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=5), deadline)
+        first, end = _patiently(
+            partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=5), deadline
+        )
         if first < end:
             ends[number] = end
     consumer.assign([TopicPartition(topic, number, 0) for number in ends])
     records: list[Record] = []
     # The position, and not the last record, tells the end: transaction markers and compacted records have offsets, too.
-    while any(found.offset < ends[found.partition] for found in consumer.position([TopicPartition(topic, number) for number in ends])):
+    while any(
+        found.offset < ends[found.partition]
+        for found in consumer.position([TopicPartition(topic, number) for number in ends])
+    ):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{topic} could not be read to its end in time; {len(records)} records were")
         records += [_record(message) for message in consumer.consume(10_000, timeout=0.2)]
@@ -93,10 +100,14 @@ def _record(message: Any) -> Record:
     if message.error() is not None:
         raise KafkaException(message.error())
     headers = tuple(message.headers() or ())
-    return Record(message.partition(), message.offset(), message.key(), message.value(), message.timestamp()[1], headers)
+    return Record(
+        message.partition(), message.offset(), message.key(), message.value(), message.timestamp()[1], headers
+    )
 
 
-def create_topics(bootstrap_servers: str, topics: Mapping[str, int], *, replicas: int = -1, **configuration: str) -> None:
+def create_topics(
+    bootstrap_servers: str, topics: Mapping[str, int], *, replicas: int = -1, **configuration: str
+) -> None:
     """Create topics, given as name to number of partitions, and return when all brokers' metadata can name them.
 
     `configuration` is the topics', with `_` for `.`: `cleanup_policy="compact"`. `replicas` -1 is the brokers' default.
@@ -107,7 +118,10 @@ def create_topics(bootstrap_servers: str, topics: Mapping[str, int], *, replicas
     for future in admin.create_topics(wanted, operation_timeout=20).values():
         future.result(timeout=30)
     deadline = time.monotonic() + 30
-    while not topics.items() <= {name: len(found.partitions) for name, found in admin.list_topics(timeout=10).topics.items()}.items():
+    while (
+        not topics.items()
+        <= {name: len(found.partitions) for name, found in admin.list_topics(timeout=10).topics.items()}.items()
+    ):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{', '.join(topics)} did not appear in the metadata in time")
         time.sleep(0.05)

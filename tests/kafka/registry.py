@@ -36,7 +36,9 @@ class Registry:
         address = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]
         [program] = folder.glob("**/apicurio-registry-app-*-runner.jar")
         command = [java, "-Xmx384m", *address, "-jar", str(program)]
-        registry = cls(f"http://127.0.0.1:{port}/apis/ccompat/v7", Server(command, folder / "registry.log", cwd=folder), folder)
+        registry = cls(
+            f"http://127.0.0.1:{port}/apis/ccompat/v7", Server(command, folder / "registry.log", cwd=folder), folder
+        )
         registry.start()
         return registry
 

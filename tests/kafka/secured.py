@@ -49,13 +49,17 @@ class SecuredKafka(JavaKafka):
         """Start, and make the user for SCRAM."""
         super().start()
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
-            scram = UserScramCredentialUpsertion(self.user, ScramCredentialInfo(mechanism, 4096), self.password.encode())
+            scram = UserScramCredentialUpsertion(
+                self.user, ScramCredentialInfo(mechanism, 4096), self.password.encode()
+            )
             self._ask(lambda client, scram=scram: client.alter_user_scram_credentials([scram]))
 
     def allow(self, name: str, *operations: AclOperation, of: ResourceType = ResourceType.TOPIC) -> None:
         """Give the user rights on a topic, or on a group."""
         rights = [
-            AclBinding(of, name, ResourcePatternType.LITERAL, f"User:{self.user}", "*", operation, AclPermissionType.ALLOW)
+            AclBinding(
+                of, name, ResourcePatternType.LITERAL, f"User:{self.user}", "*", operation, AclPermissionType.ALLOW
+            )
             for operation in operations
         ]
         self._ask(lambda client: client.create_acls(rights))

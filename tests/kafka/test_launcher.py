@@ -29,19 +29,25 @@ async def test_records_of_one_client_are_read_by_the_other(kafka, topic_names):
                 headers=[("n", b"%d" % number)],
             )
     records = read_all(kafka.bootstrap_servers, topic_names.ticks)
-    assert [record.header("n") for record in records] == [str(number) for start in range(3) for number in range(start, 30, 3)]
+    assert [record.header("n") for record in records] == [
+        str(number) for start in range(3) for number in range(start, 30, 3)
+    ]
     assert {(record.key, record.timestamp_ms) for record in records} == {(b"key", 1000)}
 
 
 async def test_an_aborted_transaction_is_not_read(kafka, topic_names):
     """The reader leaves out aborted records unless it is told to read them, and is not held up by the markers at the end."""
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
-    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=topic_names.control) as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers, transactional_id=topic_names.control
+    ) as producer:
         await producer.begin_transaction()
         await producer.send_and_wait(topic_names.control, b"aborted", b"key")
         await producer.abort_transaction()
     assert read_all(kafka.bootstrap_servers, topic_names.control) == []
-    assert [record.value for record in read_all(kafka.bootstrap_servers, topic_names.control, isolation="read_uncommitted")] == [b"aborted"]
+    assert [
+        record.value for record in read_all(kafka.bootstrap_servers, topic_names.control, isolation="read_uncommitted")
+    ] == [b"aborted"]
 
 
 def test_unknown_topics_are_not_created(kafka, topic_names):
@@ -79,7 +85,14 @@ def test_a_kafka_that_was_given_is_not_used_where_one_is_to_be_stopped(monkeypat
 def test_tests_without_a_kafka_are_left_out_loudly(required, code, outcome):
     """Without any Kafka its tests are skipped with a summary that says why, or fail the run where Kafka is required."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "COV"))}
-    run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"{__file__}::{test_unknown_topics_are_not_created.__name__}"]
+    run = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::{test_unknown_topics_are_not_created.__name__}",
+    ]
     environment |= {"PATH": "", "DOCKER_HOST": "unix:///nowhere/docker.sock", "KIS_BOND_REQUIRE_KAFKA": required}
     result = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, outcome in result.stdout) == (code, True), result.stdout

@@ -35,7 +35,9 @@ def test_a_server_does_not_outlive_a_parent_that_was_killed(tmp_path):
         f"server = Server({SLEEP!r}, pathlib.Path({str(tmp_path / 'log')!r}))\nserver.start()\n"
         "print(server.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
     assert result.returncode == -signal.SIGKILL
     assert _ended(int(result.stdout))
 

@@ -92,7 +92,13 @@ def test_the_rest_stays(text):
 
 
 @pytest.mark.parametrize(
-    "value", [{"appkey": "canary"}, {"a": {"key": AES_KEY}}, {"message": '{"approval_key": "canary"}', "n": 1}, {"password": 'a"b\\'}]
+    "value",
+    [
+        {"appkey": "canary"},
+        {"a": {"key": AES_KEY}},
+        {"message": '{"approval_key": "canary"}', "n": 1},
+        {"password": 'a"b\\'},
+    ],
 )
 def test_json_stays_json(value):
     """A line of JSON is one after cleaning, too."""

@@ -55,7 +55,13 @@ def test_a_line_is_json_with_time_level_and_logger(lines):
     assert utc.endswith("Z")
     assert seoul.endswith("+09:00")
     assert abs(datetime.fromisoformat(utc) - datetime.fromisoformat(seoul)) < timedelta(milliseconds=1)
-    assert event == {"event": "session_closed", "slot": 0, "cause": "재설정", "level": "warning", "logger": "connector.feed"}
+    assert event == {
+        "event": "session_closed",
+        "slot": 0,
+        "cause": "재설정",
+        "level": "warning",
+        "logger": "connector.feed",
+    }
 
 
 def test_the_level_is_kept(lines):
@@ -182,7 +188,9 @@ def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
     clock.now += 60
     library.error("Unable to connect to node with id %s", 9)
     told = [json.loads(line) for line in read()]
-    assert [(line["event"], line.get("slot"), line.get("cause")) for line in told if line["event"] != "repeats_left_out"] == [
+    assert [
+        (line["event"], line.get("slot"), line.get("cause")) for line in told if line["event"] != "repeats_left_out"
+    ] == [
         ("Unable to connect to node with id 0", None, None),
         ("session_closed", 0, "handshake"),
         ("session_closed", 1, "handshake"),

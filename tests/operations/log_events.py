@@ -14,11 +14,17 @@ def events() -> dict[str, tuple[set[str], set[str], set[str]]]:
     found: dict[str, tuple[set[str], set[str], set[str]]] = defaultdict(lambda: (set(), set(), set()))
     for path in sorted(CODE.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        names = [_text(call) for call in _calls(tree) if isinstance(call.func, ast.Attribute) and call.func.attr == "get_logger"]
+        names = [
+            _text(call)
+            for call in _calls(tree)
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "get_logger"
+        ]
         for call in _calls(tree):
             if (event := _text(call)) and (levels := _levels(call)):
                 for kept, seen in zip(
-                    found[event], (levels, set(names), {str(word.arg) for word in call.keywords if word.arg}), strict=True
+                    found[event],
+                    (levels, set(names), {str(word.arg) for word in call.keywords if word.arg}),
+                    strict=True,
                 ):
                     kept.update(seen)
     return dict(found)

@@ -28,7 +28,9 @@ Alerts on them: [runbook.md](runbook.md). A Grafana dashboard: `helm/kis-bond-co
 
 def page() -> str:
     """Return the text of docs/metrics.md."""
-    return "\n".join([HEAD, *(line for title, definitions in CATALOGUE.items() for line in _section(title, definitions))])
+    return "\n".join(
+        [HEAD, *(line for title, definitions in CATALOGUE.items() for line in _section(title, definitions))]
+    )
 
 
 def _section(title: str, definitions: tuple[Definition, ...]) -> Iterator[str]:

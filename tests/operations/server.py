@@ -22,7 +22,9 @@ def binary(name: str) -> str:
     """Return the path of an installed or unpacked program. Raises Unavailable."""
     found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}{UNPACKED}")
     if found is None:
-        raise Unavailable(f"{name} is neither installed nor unpacked; `make operations-test` fetches Debian's package prometheus")
+        raise Unavailable(
+            f"{name} is neither installed nor unpacked; `make operations-test` fetches Debian's package prometheus"
+        )
     return found
 
 

@@ -40,7 +40,9 @@ def test_a_rule_that_is_wrong_would_be_seen(promtool, tmp_path):
             rule["expr"] = f"({rule['expr']}) and on() (vector(1) == 0)"
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
-    done = subprocess.run([promtool, "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [promtool, "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True, check=False
+    )
     failed = set(re.findall(r"alertname: (\w+)", done.stdout + done.stderr))
     assert failed == {rule["alert"] for rule in ALERTS}
 
@@ -49,7 +51,9 @@ def test_each_alert_is_played_both_ways():
     """For each alert there is a moment at which it fires and one at which it does not."""
     played = [each for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for each in test["alert_rule_test"]]
     for fires in (True, False):
-        assert {each["alertname"] for each in played if bool(each.get("exp_alerts")) is fires} == {rule["alert"] for rule in ALERTS}
+        assert {each["alertname"] for each in played if bool(each.get("exp_alerts")) is fires} == {
+            rule["alert"] for rule in ALERTS
+        }
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

@@ -93,7 +93,12 @@ async def firing(prometheus):
 
 def test_every_metric_has_its_place():
     """Each metric of the connector is shown somewhere, and nothing is asked for that is not there."""
-    asked = {re.sub("_bucket$", "", name) for panel in PANELS for target in panel["targets"] for name in names(target["expr"])}
+    asked = {
+        re.sub("_bucket$", "", name)
+        for panel in PANELS
+        for target in panel["targets"]
+        for name in names(target["expr"])
+    }
     assert asked == {name for name in METRICS if not name.endswith("_")}
 
 

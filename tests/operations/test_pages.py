@@ -15,9 +15,14 @@ def test_the_page_of_metrics_is_made_from_the_code():
 def test_the_page_of_logs_names_every_event_with_its_level_logger_and_fields():
     """An event the code can write is on the page as it is written, and the page has no other; each says what it means."""
     rows = re.findall(
-        r"^\| `(\w+)` \| ([\w, ]+) \| ([\w`., ]+) \| ([\w, ]*) \| (.+) \|$", (ROOT / "docs/logs.md").read_text(), re.MULTILINE
+        r"^\| `(\w+)` \| ([\w, ]+) \| ([\w`., ]+) \| ([\w, ]*) \| (.+) \|$",
+        (ROOT / "docs/logs.md").read_text(),
+        re.MULTILINE,
     )
-    told = {event: (set(split(levels)), set(split(loggers)), set(split(fields))) for event, levels, loggers, fields, _ in rows}
+    told = {
+        event: (set(split(levels)), set(split(loggers)), set(split(fields)))
+        for event, levels, loggers, fields, _ in rows
+    }
     assert told == events()
 
 

@@ -22,7 +22,14 @@ def test_tests_without_a_browser_are_left_out_loudly(required, code, outcome):
     """Without any Chromium the page's tests are skipped with a summary that says why, or fail the run where a browser is required."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment |= {"PATH": "", "KIS_BOND_REQUIRE_BROWSER": required}
-    run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"{__file__}::{test_korean_letters_are_drawn.__name__}"]
+    run = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::{test_korean_letters_are_drawn.__name__}",
+    ]
     result = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, outcome in result.stdout) == (code, True), result.stdout
     assert "LEFT OUT" in result.stdout

@@ -12,9 +12,7 @@ from tests.page.chromium import violations
 
 BONDS = first_bonds(5)
 SAMPLE, SAMPLE_NAME = BONDS[0], "국고03250-5303(23-2)"
-HIDE = (
-    "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s}); document.dispatchEvent(new Event('visibilitychange'))"
-)
+HIDE = "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s}); document.dispatchEvent(new Event('visibilitychange'))"
 PRICE = re.compile(r"^\d{1,2},\d{3}(\.\d+)?$")
 MOVED = re.compile(r"\S+ \S+ \S+")  # three points
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -106,7 +104,9 @@ async def test_a_connector_that_stopped_is_told_until_it_answers_again(connector
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         await connector.end()
-        await expect(page.locator("#silence")).to_contain_text("The connector does not answer (no connection). What is shown is from")
+        await expect(page.locator("#silence")).to_contain_text(
+            "The connector does not answer (no connection). What is shown is from"
+        )
         await expect(page.locator("#announcements")).to_contain_text("does not answer")
         await expect(page.locator("#connection")).to_have_text("Not answering")
         await expect(page.locator("#readiness")).to_have_text("Unknown")
@@ -187,7 +187,12 @@ async def test_status_is_the_only_source(connector, opened):
         await page.reload()
         await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
     base = f"http://127.0.0.1:{connector.port}/"
-    assert set(asked) - {url for url in asked if url.startswith("data:")} == {base, f"{base}page.css", f"{base}page.js", f"{base}status"}
+    assert set(asked) - {url for url in asked if url.startswith("data:")} == {
+        base,
+        f"{base}page.css",
+        f"{base}page.js",
+        f"{base}status",
+    }
 
 
 async def test_text_is_never_markup(connector, opened):
@@ -225,7 +230,9 @@ async def test_a_sum_that_is_off_is_told(opened, part, figure, by, told):
 async def test_a_negative_count_is_told(opened):
     """A sum that holds by a negative count does not count as holding."""
     async with opened() as page:
-        await see(page, lambda status: status["ticks"].update(acknowledged=status["ticks"]["decoded"] + 3, in_flight=-3))
+        await see(
+            page, lambda status: status["ticks"].update(acknowledged=status["ticks"]["decoded"] + 3, in_flight=-3)
+        )
         await expect(page.locator("#ticks-verdict")).to_have_text("✗ In flight is negative.")
 
 

@@ -50,7 +50,11 @@ async def play(name: str, rig: Rig) -> dict[str, Any]:
     checks, error = await attempt(played, rig)
     spoilt = [check for check in checks if not check.met]
     if error or (spoilt and all(check.name.startswith(TIMES) for check in spoilt)):
-        first = error.strip().splitlines()[-1][:200] if error else "; ".join(f"{check.name} {check.figure}" for check in spoilt)
+        first = (
+            error.strip().splitlines()[-1][:200]
+            if error
+            else "; ".join(f"{check.name} {check.figure}" for check in spoilt)
+        )
         checks, error = await attempt(played, rig)
         checks = [*checks, told("first try", first)]
     return {
@@ -117,7 +121,9 @@ async def main(given: argparse.Namespace) -> int:
         for result in failed:  # again, at the end: that is the part of a long log people see
             show(result)
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
-        console.print(f"{len(results) - len(failed)} of {len(results)} rows met in {time.monotonic() - started_at:.0f} s{said}")
+        console.print(
+            f"{len(results) - len(failed)} of {len(results)} rows met in {time.monotonic() - started_at:.0f} s{said}"
+        )
     if given.table:
         write_table(results)
     return 5 if failed else 0

@@ -54,7 +54,9 @@ class Replicas:
             replica = self.by_name[name] = Deployment(self.kis, self.cluster.direct_servers, self.names, folder)
             replica.use_app_keys(self.keys)
             replica.environment |= {
-                "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers if fenced else self.cluster.direct_servers,
+                "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers
+                if fenced
+                else self.cluster.direct_servers,
                 "KIS_BOND_REPLICAS__COORDINATION": "group",
                 "KIS_BOND_REPLICAS__GROUP_ID": f"{self.names.slots}-group",
                 "KIS_BOND_REPLICAS__NAME": name,
@@ -94,7 +96,9 @@ class Replicas:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                logs = "\n".join(f"--- {name}\n{replica.log.read_text()[-2500:]}" for name, replica in self.by_name.items())
+                logs = "\n".join(
+                    f"--- {name}\n{replica.log.read_text()[-2500:]}" for name, replica in self.by_name.items()
+                )
                 raise AssertionError(f"not in {seconds} s; sessions {self.sessions()}\n{logs}")
             await asyncio.sleep(0.02)
 
@@ -120,12 +124,16 @@ class Replicas:
         await replica.until(received)
 
     async def _is_member(self, replica: Deployment) -> bool:
-        return (await replica.ask("/readyz"))[0] == 200 or bool((await replica.ask("/status"))[1].get("replica", {}).get("slots"))
+        return (await replica.ask("/readyz"))[0] == 200 or bool(
+            (await replica.ask("/status"))[1].get("replica", {}).get("slots")
+        )
 
     async def watch(self) -> None:
         """Look, until cancelled, for two live sessions on one app key."""
         while True:
-            keys = Counter(session.app_key for session in self.kis.sessions if session.app_key is not None and session.tr_keys)
+            keys = Counter(
+                session.app_key for session in self.kis.sessions if session.app_key is not None and session.tr_keys
+            )
             self.double += [f"app key {key}" for key, count in keys.items() if count > 1]
             await asyncio.sleep(0.01)
 
@@ -138,15 +146,22 @@ class Replicas:
         """Close the market, wait until every living replica has delivered, stop them all, and read everything back."""
         self.kis.rate = 0
         sent, connects, replies = self.kis.sent[self._began_at :], len(self.kis.connects), len(self.kis.replies)
-        living = [replica for replica in self.by_name.values() if replica.process and replica.process.returncode is None]
+        living = [
+            replica for replica in self.by_name.values() if replica.process and replica.process.returncode is None
+        ]
         for replica in living:
             await replica.until(replica.is_settled, 120)
         told = await next(iter(self.by_name.values())).records(self.names.status)
-        statuses = {name: (await replica.ask("/status"))[1] for name, replica in self.by_name.items() if replica in living}
+        statuses = {
+            name: (await replica.ask("/status"))[1] for name, replica in self.by_name.items() if replica in living
+        }
         for name, replica in self.by_name.items():
             if replica in living:
                 await self.end(name)
-        del self.kis.connects[connects:], self.kis.replies[replies:]  # what the stops brought about is no part of the run
+        del (
+            self.kis.connects[connects:],
+            self.kis.replies[replies:],
+        )  # what the stops brought about is no part of the run
         records = await next(iter(self.by_name.values())).records(self.names.ticks)
         return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent, told)
 
@@ -159,7 +174,12 @@ class Ledger:
     """
 
     def __init__(
-        self, replicas: Replicas, ticks: list[dict[str, Any]], statuses: Mapping[str, Any], sent: list[Any], told: list[Record]
+        self,
+        replicas: Replicas,
+        ticks: list[dict[str, Any]],
+        statuses: Mapping[str, Any],
+        sent: list[Any],
+        told: list[Record],
     ) -> None:
         self.statuses = statuses
         self.owner_changes = _owner_changes(told)
@@ -185,7 +205,9 @@ class Ledger:
         self.double = len(replicas.double)
         self.exit_codes = replicas.exit_codes
 
-    def checks(self, *, owner_changes: int, missed: int | None = None, gap: float | None = None, in_use: int = 0) -> list[Check]:
+    def checks(
+        self, *, owner_changes: int, missed: int | None = None, gap: float | None = None, in_use: int = 0
+    ) -> list[Check]:
         """Return what holds in every row, and the row's own bounds; of two replicas that write over each other the owner changes often."""
         found = [
             equal("two sessions on one app key", self.double, 0),
@@ -235,10 +257,14 @@ class Rig:
         self.cluster = cluster
 
     @contextlib.asynccontextmanager
-    async def run(self, *, keys: int = 2, count: int = 40, exchange: Mapping[str, Any] | None = None) -> AsyncIterator[Replicas]:
+    async def run(
+        self, *, keys: int = 2, count: int = 40, exchange: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Replicas]:
         """Give a run without replicas yet: topics made, one list with all bonds written."""
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-replicas-"))
-        names = TopicNames(**{name: f"r{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__})
+        names = TopicNames(
+            **{name: f"r{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__}
+        )
         isins = bonds(count)
         async with Simulator(seed=4, bonds=isins, **(exchange or {})) as kis:
             replicas = Replicas(self.cluster, kis, names, folder, keys)

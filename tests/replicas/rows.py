@@ -84,7 +84,11 @@ async def join(rig: Rig) -> list[Check]:
     ]
 
 
-@row("polite", "the owner is stopped by SIGTERM", "released, closed, handed over: gap ≤ 3 s + rebalance + connect + registrations")
+@row(
+    "polite",
+    "the owner is stopped by SIGTERM",
+    "released, closed, handed over: gap ≤ 3 s + rebalance + connect + registrations",
+)
 async def polite(rig: Rig) -> list[Check]:
     """Have the standby connect only after the owner closed, and meet no refusal."""
     async with rig.run() as run:
@@ -94,10 +98,18 @@ async def polite(rig: Rig) -> list[Check]:
         await traded(run, 3)
         ledger = await run.settle()
     bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
-    return [*ledger.checks(owner_changes=1, gap=bound), told("all active after the exit, s", round(took, 2)), *figures(ledger)]
+    return [
+        *ledger.checks(owner_changes=1, gap=bound),
+        told("all active after the exit, s", round(took, 2)),
+        *figures(ledger),
+    ]
 
 
-@row("killed", "the owner is killed", f"gap ≤ session timeout ({SESSION_TIMEOUT_SECONDS} s) + rebalance + connect + registrations")
+@row(
+    "killed",
+    "the owner is killed",
+    f"gap ≤ session timeout ({SESSION_TIMEOUT_SECONDS} s) + rebalance + connect + registrations",
+)
 async def killed(rig: Rig) -> list[Check]:
     """Have the standby wait for the group to forget the owner."""
     async with rig.run() as run:
@@ -107,7 +119,11 @@ async def killed(rig: Rig) -> list[Check]:
         await traded(run, 3)
         ledger = await run.settle()
     bound = SESSION_TIMEOUT_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
-    return [*ledger.checks(owner_changes=1, gap=bound), told("all active after the kill, s", round(took, 2)), *figures(ledger)]
+    return [
+        *ledger.checks(owner_changes=1, gap=bound),
+        told("all active after the kill, s", round(took, 2)),
+        *figures(ledger),
+    ]
 
 
 @row(
@@ -132,7 +148,11 @@ async def frozen(rig: Rig) -> list[Check]:
     ]
 
 
-@row("cut off", "the owner loses Kafka for 20 s, not KIS", "it keeps its sessions and delivers late: nothing is missed, it stays the owner")
+@row(
+    "cut off",
+    "the owner loses Kafka for 20 s, not KIS",
+    "it keeps its sessions and delivers late: nothing is missed, it stays the owner",
+)
 async def cut_off(rig: Rig) -> list[Check]:
     """Late is better than lost."""
     async with rig.run() as run:
@@ -140,7 +160,11 @@ async def cut_off(rig: Rig) -> list[Check]:
         await without_kafka(rig, run, 20, then=12)
         slots = await run.slots_of("one")
         ledger = await run.settle()
-    return [*ledger.checks(owner_changes=2, missed=0, in_use=KEYS * 6), equal("slots of the owner", len(slots), KEYS), *figures(ledger)]
+    return [
+        *ledger.checks(owner_changes=2, missed=0, in_use=KEYS * 6),
+        equal("slots of the owner", len(slots), KEYS),
+        *figures(ledger),
+    ]
 
 
 @row(
@@ -227,7 +251,12 @@ async def blind_start(rig: Rig) -> list[Check]:
         ledger = await run.settle()
     bound = 2 * SESSION_TIMEOUT_SECONDS + 2 * CONNECT_SECONDS + REGISTER_SECONDS
     lost = equal("sent and not delivered", ledger.undelivered, 0)
-    return [*ledger.checks(owner_changes=0, gap=bound), lost, told("all active after the start, s", round(took, 2)), *figures(ledger)]
+    return [
+        *ledger.checks(owner_changes=0, gap=bound),
+        lost,
+        told("all active after the start, s", round(took, 2)),
+        *figures(ledger),
+    ]
 
 
 @row(
@@ -254,7 +283,11 @@ async def blind_limit(rig: Rig) -> list[Check]:
     ]
 
 
-@row("rolling", "three replicas, four slots, each stopped and started in turn", "all bonds active again after each; a slot has one owner")
+@row(
+    "rolling",
+    "three replicas, four slots, each stopped and started in turn",
+    "all bonds active again after each; a slot has one owner",
+)
 async def rolling(rig: Rig) -> list[Check]:
     """Deploy at eleven in the morning."""
     async with rig.run(keys=4) as run:
@@ -281,7 +314,11 @@ async def rolling(rig: Rig) -> list[Check]:
     ]
 
 
-@row("move", "two replicas with a slot each; lists change so that bonds move between the slots", "a bond that stays wanted misses nothing")
+@row(
+    "move",
+    "two replicas with a slot each; lists change so that bonds move between the slots",
+    "a bond that stays wanted misses nothing",
+)
 async def move(rig: Rig) -> list[Check]:
     """Register a bond on the new slot before the old one lets it go."""
     async with rig.run(count=12, exchange={"capacity": 9}) as run:

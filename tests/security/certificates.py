@@ -19,22 +19,32 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = x509.KeyUsage(**dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True, "digital_signature": True})
-        certificate = self._builder(self._name, self._key, 365).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        usage = x509.KeyUsage(
+            **dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True, "digital_signature": True}
+        )
+        certificate = self._builder(self._name, self._key, 365).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
         self._certificate = certificate.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
         self.ca = folder / f"{name.replace(' ', '-')}.pem"
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, hosts: tuple[str, ...] = ("127.0.0.1",), days: int = 30, password: bytes | None = None) -> Path:
+    def issue(
+        self, name: str, *, hosts: tuple[str, ...] = ("127.0.0.1",), days: int = 30, password: bytes | None = None
+    ) -> Path:
         """Return a file with a key and its certificate for these addresses; a negative number of days makes an expired one."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in hosts])
-        certificate = self._builder(subject, key, days).add_extension(addresses, critical=False).sign(self._key, hashes.SHA256())
+        certificate = (
+            self._builder(subject, key, days).add_extension(addresses, critical=False).sign(self._key, hashes.SHA256())
+        )
         protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
         pem = serialization.Encoding.PEM
         file = self._folder / f"{name}.pem"
-        file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, protection) + certificate.public_bytes(pem))
+        file.write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, protection) + certificate.public_bytes(pem)
+        )
         return file
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:

@@ -39,7 +39,11 @@ def broker(tmp_path_factory):
 
     def launch():
         return SecuredKafka(
-            server=authority.issue("broker"), expired=authority.issue("expired", days=-1), ca=authority.ca, user=USER, password=PASSWORD
+            server=authority.issue("broker"),
+            expired=authority.issue("expired", days=-1),
+            ca=authority.ca,
+            user=USER,
+            password=PASSWORD,
         )
 
     made = started("a broker with TLS, SASL and ACLs", launch)
@@ -55,12 +59,24 @@ def broker(tmp_path_factory):
 
 def settings(broker, listener, host="127.0.0.1", **changes):
     """Return Kafka settings for one listener."""
-    given = {"BOOTSTRAP_SERVERS": broker.address(listener, host), "SECURITY_PROTOCOL": "SSL", "SSL_CA_FILE": str(broker.authority.ca)}
+    given = {
+        "BOOTSTRAP_SERVERS": broker.address(listener, host),
+        "SECURITY_PROTOCOL": "SSL",
+        "SSL_CA_FILE": str(broker.authority.ca),
+    }
     if listener == "MTLS":
         client = str(broker.folder / "bond-connector.pem")
-        given |= {"SSL_CERTIFICATE_FILE": client, "SSL_KEY_FILE": client, "SSL_KEY_PASSWORD_FILE": str(broker.folder / "passphrase")}
+        given |= {
+            "SSL_CERTIFICATE_FILE": client,
+            "SSL_KEY_FILE": client,
+            "SSL_KEY_PASSWORD_FILE": str(broker.folder / "passphrase"),
+        }
     if listener == "LOGIN":
-        given |= {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": USER, "SASL_PASSWORD_FILE": str(broker.folder / "password")}
+        given |= {
+            "SECURITY_PROTOCOL": "SASL_SSL",
+            "SASL_USERNAME": USER,
+            "SASL_PASSWORD_FILE": str(broker.folder / "password"),
+        }
     return load(None, {f"KIS_BOND_KAFKA__{name}": value for name, value in (given | changes).items()}).kafka
 
 
@@ -74,7 +90,11 @@ async def send(kafka, topic):
         await clients.abandon(producer)
 
 
-WAYS = [("TLS", {}), ("MTLS", {}), *(("LOGIN", {"SASL_MECHANISM": name}) for name in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))]
+WAYS = [
+    ("TLS", {}),
+    ("MTLS", {}),
+    *(("LOGIN", {"SASL_MECHANISM": name}) for name in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")),
+]
 
 
 @pytest.mark.parametrize(("listener", "changes"), WAYS, ids=[f"{name} {list(more.values())}" for name, more in WAYS])
@@ -109,7 +129,10 @@ async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fi
 
 async def test_tls_is_1_2_at_least(broker):
     """Older versions are not offered."""
-    assert clients.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert (
+        clients.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version
+        >= ssl.TLSVersion.TLSv1_2
+    )
 
 
 async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names, tmp_path):
@@ -163,7 +186,10 @@ async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, 
     """Who may not describe the slot topic, or not join the group, is told so and owns no slot."""
     group_id, assignments = f"{topic_names.slots}-group", []
     create_topics(broker.bootstrap_servers, {topic_names.slots: 1})
-    for operations, name, kind in ((of_topic, topic_names.slots, ResourceType.TOPIC), (of_group, group_id, ResourceType.GROUP)):
+    for operations, name, kind in (
+        (of_topic, topic_names.slots, ResourceType.TOPIC),
+        (of_group, group_id, ResourceType.GROUP),
+    ):
         if operations:
             broker.allow(name, *operations, of=kind)
     kafka = settings(broker, "LOGIN", SASL_MECHANISM="SCRAM-SHA-512")
@@ -205,10 +231,17 @@ READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESC
         ((READ, DESCRIBE), (DESCRIBE,), ("rm", "--list", "desk"), "grant this user Read on it"),
         ((READ, DESCRIBE), (READ, DESCRIBE), ("add", "KR103502GA34"), "grant this user Write on the topic"),
         ((READ, DESCRIBE), (READ, DESCRIBE), ("rm", "--list", "desk"), "grant this user Write on the topic"),
-        ((READ, DESCRIBE), (READ, DESCRIBE), ("apply", "-f", "lists.yaml", "--prune"), "grant this user Write on the topic"),
+        (
+            (READ, DESCRIBE),
+            (READ, DESCRIBE),
+            ("apply", "-f", "lists.yaml", "--prune"),
+            "grant this user Write on the topic",
+        ),
     ],
 )
-def test_subs_without_rights_writes_nothing(broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said):  # noqa: PLR0917 - fixtures and columns
+def test_subs_without_rights_writes_nothing(
+    broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said
+):  # noqa: PLR0917 - fixtures and columns
     """A right that is missing ends the command with 5 and a sentence that names it; the topic holds what it held."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
@@ -229,7 +262,9 @@ def test_subs_without_rights_writes_nothing(broker, topic_names, tmp_path, monke
         "KAFKA__SASL_USERNAME": USER,
         "KAFKA__SASL_PASSWORD_FILE": str(broker.folder / "password"),
     }
-    result = CliRunner().invoke(app, ["subs", *arguments], env={f"KIS_BOND_{name}": value for name, value in given.items()})
+    result = CliRunner().invoke(
+        app, ["subs", *arguments], env={f"KIS_BOND_{name}": value for name, value in given.items()}
+    )
     assert result.exit_code == 5
     assert said in result.stderr
     assert "Error" not in result.stderr
@@ -248,7 +283,9 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
         "control": (AclOperation.READ, AclOperation.DESCRIBE),
         "slots": (AclOperation.READ, AclOperation.DESCRIBE),
     }
-    async with Simulator(app_keys=[(appkey, appsecret)], rate=50, faults=("malformed=5", "encrypted", "approval-body=html")) as kis:
+    async with Simulator(
+        app_keys=[(appkey, appsecret)], rate=50, faults=("malformed=5", "encrypted", "approval-body=html")
+    ) as kis:
         own = Deployment(kis, broker.bootstrap_servers, topic_names, tmp_path)
         own.create_topics()
         create_topics(broker.bootstrap_servers, {topic_names.slots: 1})
@@ -307,7 +344,15 @@ async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, t
         shown.append(own.log.read_text())
         approvals = [*kis._approvals._issued]
     assert "registry_id_unverified" in shown[-1]
-    secrets = [appkey, appsecret, PASSWORD, PASSPHRASE, OF_REGISTRY, *(text for pair in keys for text in (pair.key, pair.iv)), *approvals]
+    secrets = [
+        appkey,
+        appsecret,
+        PASSWORD,
+        PASSPHRASE,
+        OF_REGISTRY,
+        *(text for pair in keys for text in (pair.key, pair.iv)),
+        *approvals,
+    ]
     assert approvals
     assert len(secrets) > 10
     for text in shown:

@@ -4,7 +4,12 @@ import pytest
 
 from connector.settings.mistakes import explain
 
-KNOWN = {"kafka": ["bootstrap_servers", "client_id"], "kis": ["appkey", "session_capacity"], "log": ["level"], "http": ["port"]}
+KNOWN = {
+    "kafka": ["bootstrap_servers", "client_id"],
+    "kis": ["appkey", "session_capacity"],
+    "log": ["level"],
+    "http": ["port"],
+}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +33,10 @@ def test_hints(loc, hint):
     ("error", "words"),
     [
         ({"type": "greater_than", "ctx": {"gt": 0.0}}, "is out of range: give a number greater than 0"),
-        ({"type": "less_than_equal", "ctx": {"le": 65535}}, "is out of range: give a number less than or equal to 65535"),
+        (
+            {"type": "less_than_equal", "ctx": {"le": 65535}},
+            "is out of range: give a number less than or equal to 65535",
+        ),
         ({"type": "literal_error", "ctx": {"expected": "'a' or 'b'"}}, "is none of its values: give 'a' or 'b'"),
         ({"type": "value_error", "ctx": {"error": ValueError("is odd: make it even")}}, "is odd: make it even"),
         ({"type": "string_type"}, "is not a text: put quotes around it"),

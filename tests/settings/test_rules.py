@@ -35,8 +35,14 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
     ("given", "expected"),
     [
         ({"KIS__IN_USE_WAIT_SECONDS": "700"}, ["kis.in_use_wait_seconds"]),
-        ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_file"]),
-        ({"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL}, ["kafka.security_protocol"]),
+        (
+            {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
+            ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_file"],
+        ),
+        (
+            {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL},
+            ["kafka.security_protocol"],
+        ),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL}, []),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "SCRAM-SHA-512", **SASL}, []),
         ({"KAFKA__SASL_USERNAME": "u"}, ["kafka.sasl_username"]),
@@ -52,7 +58,9 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
 )
 def test_contradictions(secret_file, given, expected):
     """Each contradiction is told at the setting to correct, and what fits together is taken."""
-    assert [problem.partition(":")[0].partition(" ")[0] for problem in problems(variables(secret_file, **given))] == expected
+    assert [
+        problem.partition(":")[0].partition(" ")[0] for problem in problems(variables(secret_file, **given))
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,12 @@ def test_contradictions(secret_file, given, expected):
             ["kafka.security_protocol"],
         ),
         (
-            {"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__URL": "http://h", "REGISTRY__USERNAME": "u", "REGISTRY__PASSWORD_FILE": "FILE"},
+            {
+                "KIS__WEBSOCKET_URL": "wss://h",
+                "REGISTRY__URL": "http://h",
+                "REGISTRY__USERNAME": "u",
+                "REGISTRY__PASSWORD_FILE": "FILE",
+            },
             ["registry.url"],
         ),
         ({"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__AUTO_REGISTER": "true"}, ["registry.auto_register"]),

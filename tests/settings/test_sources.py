@@ -77,7 +77,9 @@ def test_only_names_with_section_and_two_underscores_are_ours():
 def test_merge():
     """The environment wins value by value, an empty section is none, and a leaf in a section's place is a problem."""
     tree, problems = merge(
-        {"kafka": {"a": 1, "b": 2}, "log": None, "http": 5, "other": 6}, {"kafka": {"b": "3"}, "kis": {"c": "4"}}, SECTIONS
+        {"kafka": {"a": 1, "b": 2}, "log": None, "http": 5, "other": 6},
+        {"kafka": {"b": "3"}, "kis": {"c": "4"}},
+        SECTIONS,
     )
     assert tree == {"kafka": {"a": 1, "b": "3"}, "kis": {"c": "4"}, "other": 6}
     assert problems == ["http: is a number, not a section: indent its settings below http:"]

@@ -40,7 +40,19 @@ def test_taken(kind, value, taken):
         *((Size, value) for value in ("1GB", "1.5GiB", "-1", "0", "GiB", "", "1 gib", 1.5)),
         *((Brokers, value) for value in ("", "a", "a:", "a:0", "a:65536", "a:1,", "http://a:1", "a b:1", ":9092")),
         *((TopicName, value) for value in ("", ".", "..", "a b", "a/b", "x" * 250, "채권")),
-        *((HttpUrl, value) for value in ("", "h:1", "ws://h", "https://", "https://h:99999", "https://u@h", "https://u:p@h", "http://[x")),
+        *(
+            (HttpUrl, value)
+            for value in (
+                "",
+                "h:1",
+                "ws://h",
+                "https://",
+                "https://h:99999",
+                "https://u@h",
+                "https://u:p@h",
+                "http://[x",
+            )
+        ),
         *((WebSocketUrl, value) for value in ("http://h", "ws://", "ws://h:0")),
         *((Text, value) for value in ("", "  ")),
         (ReadableFile, "/nonexistent/file"),
@@ -52,7 +64,9 @@ def test_refused(kind, value):
         take(kind, value)
 
 
-@pytest.mark.parametrize(("kind", "value"), [(HttpUrl, "https://u:canary@h"), (Brokers, "u:canary@h:1"), (WebSocketUrl, "ws://[canary")])
+@pytest.mark.parametrize(
+    ("kind", "value"), [(HttpUrl, "https://u:canary@h"), (Brokers, "u:canary@h:1"), (WebSocketUrl, "ws://[canary")]
+)
 def test_passwords_in_addresses_are_not_repeated(kind, value):
     """A refusal does not quote an address that may hold a password."""
     with pytest.raises(ValidationError) as refused:

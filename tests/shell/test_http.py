@@ -47,7 +47,10 @@ async def server():
 
 async def ask(server, path, method="GET"):
     """Return status and body of one request."""
-    async with aiohttp.ClientSession() as client, client.request(method, f"http://127.0.0.1:{server.port}{path}") as answer:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.request(method, f"http://127.0.0.1:{server.port}{path}") as answer,
+    ):
         return answer.status, await (answer.json() if answer.content_type == "application/json" else answer.text())
 
 
@@ -69,13 +72,17 @@ async def test_metrics_and_status_are_served(server):
     assert await ask(server, "/status") == (200, {"name": "국고"})
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/readyz"), ("GET", "/none"), ("DELETE", "/metrics"), ("GET", "/" + "x" * 5000)])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/readyz"), ("GET", "/none"), ("DELETE", "/metrics"), ("GET", "/" + "x" * 5000)]
+)
 async def test_anything_else_is_refused(server, method, path):
     """Other methods, paths and very long lines are answered 4xx."""
     assert 400 <= (await ask(server, path, method))[0] < 500
 
 
-@pytest.mark.parametrize(("path", "content_type"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")])
+@pytest.mark.parametrize(
+    ("path", "content_type"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
+)
 async def test_the_page_and_its_files_are_served(server, path, content_type):
     """The page is UTF-8 and comes as what it is."""
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:

@@ -119,7 +119,11 @@ HTML = web.Response(text="<html>hello</html>", content_type="text/html")
 BAD_ANSWERS = {
     "401": (_error(401, message="Unauthorized"), False, "401 Unauthorized.*registry.password_file"),
     "403": (_error(403), False, "registry.username"),
-    "404 of a wrong path": (web.Response(status=404, text="<html>", content_type="text/html"), False, "404.*check registry.url"),
+    "404 of a wrong path": (
+        web.Response(status=404, text="<html>", content_type="text/html"),
+        False,
+        "404.*check registry.url",
+    ),
     "405": (web.Response(status=405), False, "check registry.url"),
     "409": (_error(409, message="incompatible: a"), False, "409 incompatible: a.*compatibility"),
     "422": (_error(422, 42201), False, "422"),
@@ -164,7 +168,10 @@ async def test_a_bad_answer_says_what_to_do_and_leaves_the_kept_id(fake, name):
 
 async def test_a_redirect_is_not_followed(fake):
     """A redirect is reported with the setting to change, and credentials do not follow it."""
-    fake.answers |= {LOOK_UP: web.Response(status=307, headers={"Location": "/elsewhere"}), "POST /elsewhere": {"id": 7}}
+    fake.answers |= {
+        LOOK_UP: web.Response(status=307, headers={"Location": "/elsewhere"}),
+        "POST /elsewhere": {"id": 7},
+    }
     with pytest.raises(RegistryFailed, match=r"redirect.*registry\.url"):
         await _ask(fake.url)
     assert len(fake.requests) == 1
@@ -250,7 +257,9 @@ async def test_a_pinned_id_of_another_schema_is_refused(fake, found, answer):
         await _ask(fake.url, schema_id=5)
 
 
-@pytest.mark.parametrize("answer", [web.Response(status=503), web.Response(text="<html>"), {"schema": "{"}, {"schema": 5}], ids=range(4))
+@pytest.mark.parametrize(
+    "answer", [web.Response(status=503), web.Response(text="<html>"), {"schema": "{"}, {"schema": 5}], ids=range(4)
+)
 async def test_a_pinned_id_is_used_while_it_cannot_be_verified(fake, answer):
     """A pinned id is used where the registry cannot say what it stands for."""
     fake.answers["GET /schemas/ids/5"] = answer
@@ -325,7 +334,10 @@ async def test_a_real_registry_refuses_an_incompatible_schema(registry_url):
     """A real registry that demands compatibility answers 409 to a schema with one more mandatory column."""
     subject, settings = f"{uuid.uuid4().hex}-value", RegistrySettings(url=registry_url)
     await register(settings, subject, bond_tick())
-    async with ClientSession() as session, session.put(f"{registry_url}/config/{subject}", json={"compatibility": "FULL"}) as response:
+    async with (
+        ClientSession() as session,
+        session.put(f"{registry_url}/config/{subject}", json={"compatibility": "FULL"}) as response,
+    ):
         assert response.status == 200
     changed = json.loads(bond_tick())
     changed["fields"].append({"name": "more", "type": "string"})

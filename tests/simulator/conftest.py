@@ -18,13 +18,18 @@ def request_text(approval_key, isin, tr_type="1"):
 
 async def post(url, body):
     """Return status and text of a POST of `body`, bytes or JSON."""
-    async with aiohttp.ClientSession() as http, http.post(url, data=body if isinstance(body, bytes) else json.dumps(body)) as response:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url, data=body if isinstance(body, bytes) else json.dumps(body)) as response,
+    ):
         return response.status, await response.text()
 
 
 async def approval_key(kis, appkey="key0", secret="secret0"):
     """Return a new approval key."""
-    status, text = await post(kis.approval_url, {"grant_type": "client_credentials", "appkey": appkey, "secretkey": secret})
+    status, text = await post(
+        kis.approval_url, {"grant_type": "client_credentials", "appkey": appkey, "secretkey": secret}
+    )
     assert status == 200, text
     return json.loads(text)["approval_key"]
 
@@ -59,7 +64,9 @@ class Joiner:
 
     async def __call__(self, kis, *isins, key=None, path=""):
         key = key or await approval_key(kis)
-        client = Client(await connect(kis.websocket_url + path, ping_interval=None, compression=None, close_timeout=1), key)
+        client = Client(
+            await connect(kis.websocket_url + path, ping_interval=None, compression=None, close_timeout=1), key
+        )
         self.clients.append(client)
         for isin in isins:
             assert await client.code(isin) == "OPSP0000"

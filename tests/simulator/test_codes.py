@@ -7,7 +7,15 @@ from simulator import codes
 
 @pytest.mark.parametrize(
     ("code", "rt_cd"),
-    [("OPSP0000", "0"), ("OPSP0001", "0"), ("OPSP0002", "1"), ("OPSP0008", "1"), ("OPSP0011", "1"), ("OPSP0017", "9"), ("OPSP8996", "9")],
+    [
+        ("OPSP0000", "0"),
+        ("OPSP0001", "0"),
+        ("OPSP0002", "1"),
+        ("OPSP0008", "1"),
+        ("OPSP0011", "1"),
+        ("OPSP0017", "9"),
+        ("OPSP8996", "9"),
+    ],
 )
 def test_result(code, rt_cd):
     """A refusal of one registration is "1", an error of the session "9"."""

@@ -17,8 +17,15 @@ from simulator import Simulator
 def masked(opcode, payload, *, fin=True):
     """Return a client's frame."""
     mask = os.urandom(4)
-    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0x80 | 126]) + len(payload).to_bytes(2, "big")
-    return bytes([(0x80 if fin else 0) | opcode]) + length + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    length = (
+        bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0x80 | 126]) + len(payload).to_bytes(2, "big")
+    )
+    return (
+        bytes([(0x80 if fin else 0) | opcode])
+        + length
+        + mask
+        + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    )
 
 
 async def unmasked(reader):
@@ -41,7 +48,9 @@ async def test_handshake_and_frames_by_hand(ask_approval):
             f"Sec-WebSocket-Key: {nonce}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         response = await reader.readuntil(b"\r\n\r\n")
-        accept = base64.b64encode(hashlib.sha1(f"{nonce}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+        accept = base64.b64encode(
+            hashlib.sha1(f"{nonce}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        ).decode()
         assert response.startswith(b"HTTP/1.1 101 ")
         assert accept in response.decode()
         header = {"approval_key": key, "custtype": "P", "tr_type": "1", "content-type": "utf-8"}

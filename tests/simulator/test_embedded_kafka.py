@@ -21,26 +21,37 @@ def _threads():
 
 async def _read_control(address):
     partition = TopicPartition("control", 0)
-    async with AIOKafkaConsumer(bootstrap_servers=address, isolation_level="read_committed", auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=address, isolation_level="read_committed", auto_offset_reset="earliest"
+    ) as consumer:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
         read = []
         async with asyncio.timeout(20):
             while await consumer.position(partition) < end:
-                read += [(found.key, found.value) for found in (await consumer.getmany(partition, timeout_ms=200)).get(partition, [])]
+                read += [
+                    (found.key, found.value)
+                    for found in (await consumer.getmany(partition, timeout_ms=200)).get(partition, [])
+                ]
         return read
 
 
 async def test_idempotent_produce_is_read_by_the_other_client():
     """Batches aiokafka produced idempotently are read whole, in order and on their partitions by another client."""
     with EmbeddedKafka({"ticks": 3}) as kafka:
-        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True, acks="all") as producer:
+        async with AIOKafkaProducer(
+            bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True, acks="all"
+        ) as producer:
             for number in range(300):
-                sent = await producer.send("ticks", b"%d" % number, b"KR103502GA34", partition=number % 3, headers=[("slot", b"0")])
+                sent = await producer.send(
+                    "ticks", b"%d" % number, b"KR103502GA34", partition=number % 3, headers=[("slot", b"0")]
+                )
             await producer.flush()
             await sent
         records = await asyncio.to_thread(read_all, kafka.bootstrap_servers, "ticks")
-    assert [int(record.value or b"") for record in records] == [number for start in range(3) for number in range(start, 300, 3)]
+    assert [int(record.value or b"") for record in records] == [
+        number for start in range(3) for number in range(start, 300, 3)
+    ]
     assert {record.header("slot") for record in records} == {"0"}
 
 
@@ -50,7 +61,11 @@ async def test_the_control_topic_is_read_from_its_start_as_committed():
         async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
             for value in (b"{}", None, b'{"instruments": []}'):
                 await producer.send_and_wait("control", value, b"list")
-        assert await _read_control(kafka.bootstrap_servers) == [(b"list", b"{}"), (b"list", None), (b"list", b'{"instruments": []}')]
+        assert await _read_control(kafka.bootstrap_servers) == [
+            (b"list", b"{}"),
+            (b"list", None),
+            (b"list", b'{"instruments": []}'),
+        ]
 
 
 async def test_a_topic_has_the_partitions_asked_for():
@@ -58,7 +73,10 @@ async def test_a_topic_has_the_partitions_asked_for():
     with EmbeddedKafka({"ticks": 6, "slots": 1}, brokers=3) as kafka:
         assert len(kafka.bootstrap_servers.split(",")) == 3
         async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
-            assert (await producer.partitions_for("ticks"), await producer.partitions_for("slots")) == (set(range(6)), {0})
+            assert (await producer.partitions_for("ticks"), await producer.partitions_for("slots")) == (
+                set(range(6)),
+                {0},
+            )
 
 
 async def test_old_batches_give_way_at_five_mebibytes():

@@ -209,7 +209,8 @@ async def test_silence(join, until):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [("abrupt=0.2", None), ("no-close-frame=0.2", None), ("close=1001@0.2", 1001), ("close-at-once", None)]
+    ("fault", "code"),
+    [("abrupt=0.2", None), ("no-close-frame=0.2", None), ("close=1001@0.2", 1001), ("close-at-once", None)],
 )
 async def test_sessions_end_at_their_age(join, fault, code):
     """Faults of age end each session as named."""

@@ -93,7 +93,8 @@ async def test_encrypted(join):
 
 
 @pytest.mark.parametrize(
-    ("fault", "order"), [("duplicate=2", [0, 1, 1, 2, 3, 3]), ("reorder=2", [0, 2, 1, 3]), ("missing=2", [0, 2]), ("extra", [0, 1, 2, 3])]
+    ("fault", "order"),
+    [("duplicate=2", [0, 1, 1, 2, 3, 3]), ("reorder=2", [0, 2, 1, 3]), ("missing=2", [0, 2]), ("extra", [0, 1, 2, 3])],
 )
 async def test_order_faults(join, fault, order):
     """Frames are repeated, swapped or left out as named, and the log tells what went out."""
@@ -152,5 +153,7 @@ async def test_a_bond_named_in_the_settings_trades_unheard(join, until):
     async with Simulator(rate=500, bonds=[A, B]) as kis:
         client = await join(kis, A)
         await until(lambda: sum(sent.kind == "unheard" for sent in kis.sent) >= 20)
-        assert {sent.records[0].tr_key for sent in kis.sent if sent.kind == "unheard" and sent.at > kis.replies[0].at} == {B}
+        assert {
+            sent.records[0].tr_key for sent in kis.sent if sent.kind == "unheard" and sent.at > kis.replies[0].at
+        } == {B}
         assert parts(await client.receive())[3][0] == A

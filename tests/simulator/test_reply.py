@@ -20,7 +20,9 @@ BAD_KEY = (
     '{"header":{"tr_id":"","tr_key":"","encrypt":"N"},"body":{"rt_cd":"9","msg_cd":"OPSP8993",'
     '"msg1":"JSON PARSING ERROR : invalid tr_key"}}'
 )
-BAD_HTS_ID = '{"header":{"tr_id":"(null)"},"body":{"rt_cd":"9","msg_cd":"OPSP0017","msg1":"ERROR : htsid가잘못되었습니다"}}'
+BAD_HTS_ID = (
+    '{"header":{"tr_id":"(null)"},"body":{"rt_cd":"9","msg_cd":"OPSP0017","msg1":"ERROR : htsid가잘못되었습니다"}}'
+)
 
 
 def test_success():
@@ -29,7 +31,9 @@ def test_success():
     assert reply("OPSP0000", "H0BJCNT0", "KR103502GD31", keys) == SUCCESS
 
 
-@pytest.mark.parametrize(("code", "text"), [("OPSP8996", IN_USE), ("OPSP9999", NOT_JSON), ("OPSP8993", BAD_KEY), ("OPSP0017", BAD_HTS_ID)])
+@pytest.mark.parametrize(
+    ("code", "text"), [("OPSP8996", IN_USE), ("OPSP9999", NOT_JSON), ("OPSP8993", BAD_KEY), ("OPSP0017", BAD_HTS_ID)]
+)
 def test_errors(code, text):
     """Errors of session and parsing are the captured ones, byte for byte."""
     assert reply(code, "H0BJCNT0", "KR103502GD31") == text

@@ -65,7 +65,9 @@ async def test_what_was_sent_arrives_though_the_simulator_ends(join):
             kis._feed.trade([A] * 999)
         client.socket.transport.resume_reading()
         receiving = asyncio.create_task(everything(client))
-    assert [len(frame) for frame in await receiving] == [len("^".join(record.raw for record in sent.records)) + 15 for sent in kis.sent]
+    assert [len(frame) for frame in await receiving] == [
+        len("^".join(record.raw for record in sent.records)) + 15 for sent in kis.sent
+    ]
 
 
 async def test_an_unknown_ending_is_an_error(join):

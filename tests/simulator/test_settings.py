@@ -6,7 +6,12 @@ from simulator.settings import SimulatorSettings
 def test_defaults_are_kis():
     """Without further word the simulator has KIS's limits and sends nothing by itself."""
     settings = SimulatorSettings()
-    assert (settings.capacity, settings.pingpong_seconds, settings.pingpong_timeout_seconds, settings.rate) == (41, 10, 100, 0)
+    assert (settings.capacity, settings.pingpong_seconds, settings.pingpong_timeout_seconds, settings.rate) == (
+        41,
+        10,
+        100,
+        0,
+    )
 
 
 def test_app_keys_stay_out_of_repr():

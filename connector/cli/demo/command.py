@@ -37,17 +37,29 @@ def demo(
     *,
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT,...", help="Use this Kafka, with topics of the run's own, instead of the embedded broker."),
+        typer.Option(
+            metavar="HOST:PORT,...",
+            help="Use this Kafka, with topics of the run's own, instead of the embedded broker.",
+        ),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself so long after the first tick. Default: at Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End by itself so long after the first tick. Default: at Ctrl-C.")
+    ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second over all bonds.")] = 40.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
-    bonds: Annotated[int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")] = 12,
+    bonds: Annotated[
+        int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")
+    ] = 12,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault of the simulated KIS; kis-bond simulate --list-faults names them."),
+        typer.Option(
+            metavar="NAME[=VALUE]",
+            help="Switch on a fault of the simulated KIS; kis-bond simulate --list-faults names them.",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, the rest on stderr.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object, the rest on stderr.")
+    ] = False,
 ) -> None:
     """Show the connector at work beside a simulated KIS and an embedded broker: nothing to prepare, nothing left behind.
 
@@ -83,7 +95,9 @@ def demo(
 def _report(outcome: Outcome, console: Console, *, as_json: bool) -> None:
     if as_json:
         figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
-        typer.echo(json.dumps(figures | {"differences": outcome.differences, "topics": outcome.topics}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(figures | {"differences": outcome.differences, "topics": outcome.topics}, ensure_ascii=False)
+        )
     else:
         console.print(summary(outcome.ledger))
         if not outcome.differences:

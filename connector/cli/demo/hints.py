@@ -33,7 +33,9 @@ def of(settings: Settings, folder: Path, port: int, *, own_topics: bool) -> list
 def left_behind(settings: Settings) -> list[str]:
     """Return what to say about the topics of a run on a real Kafka."""
     prefix = settings.topics.ticks.partition(".")[0]
-    return [f"The topics {prefix}.* were made for this run and stay until somebody deletes them; no other topic was touched."]
+    return [
+        f"The topics {prefix}.* were made for this run and stay until somebody deletes them; no other topic was touched."
+    ]
 
 
 def _program() -> str:
@@ -44,7 +46,10 @@ def _program() -> str:
 
 def _settings_file(settings: Settings, folder: Path) -> Path:
     tree = settings.redacted()
-    kept = {section: {name: value for name, value in tree[section].items() if value is not None} for section in ("kafka", "topics")}
+    kept = {
+        section: {name: value for name, value in tree[section].items() if value is not None}
+        for section in ("kafka", "topics")
+    }
     path = folder / "demo.yaml"
     path.write_text(yaml.safe_dump(kept), encoding="utf-8")
     return path

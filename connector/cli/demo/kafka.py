@@ -38,7 +38,9 @@ def require_client() -> None:
         importlib.import_module("confluent_kafka")
     except ImportError as error:
         raise ConfigurationError(
-            [f"kis-bond demo: the package confluent-kafka could not be loaded ({error}): pip install 'kis-bond-connector[demo]'"]
+            [
+                f"kis-bond demo: the package confluent-kafka could not be loaded ({error}): pip install 'kis-bond-connector[demo]'"
+            ]
         ) from error
 
 
@@ -78,14 +80,20 @@ async def _visible(admin: TopicAdmin, names: Sequence[str]) -> None:
 async def write_first_list(settings: Settings, isins: Sequence[str]) -> None:
     """Ask for the bonds the demo begins with. Raises NotInTime."""
     requested_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    wish: Mapping[str, object] = {"instruments": list(isins), "requested_by": "kis-bond demo", "requested_at": requested_at}
+    wish: Mapping[str, object] = {
+        "instruments": list(isins),
+        "requested_by": "kis-bond demo",
+        "requested_at": requested_at,
+    }
     await kafka_access.write(settings, settings.topics.control, [(LIST_NAME, json.dumps(wish).encode())])
 
 
 def first_bonds(count: int) -> list[str]:
     """Return ISINs with valid check digits, the same at each call; the simulator trades whatever is registered."""
     made = [
-        with_check_digit(f"{KINDS[number % len(KINDS)]}{chr(ord('A') + number // len(KINDS) // 10)}{number // len(KINDS) % 10}")
+        with_check_digit(
+            f"{KINDS[number % len(KINDS)]}{chr(ord('A') + number // len(KINDS) // 10)}{number // len(KINDS) % 10}"
+        )
         for number in range(count - 1)
     ]
     return [SAMPLE_ISIN, *made]

@@ -42,9 +42,13 @@ class Ledger:
             found.append(f"The simulator sent {self.sent} ticks, and the connector received {self.received}.")
         if self.delivered != self.received:
             rest = f"{self.dead_lettered} were dead-lettered, {self.pending} are still in the journal"
-            found.append(f"The connector received {self.received} ticks, and Kafka acknowledged {self.delivered}: {rest}.")
+            found.append(
+                f"The connector received {self.received} ticks, and Kafka acknowledged {self.delivered}: {rest}."
+            )
         if self.read_back != self.delivered:
-            found.append(f"Kafka acknowledged {self.delivered} ticks, and an independent consumer read back {self.read_back}.")
+            found.append(
+                f"Kafka acknowledged {self.delivered} ticks, and an independent consumer read back {self.read_back}."
+            )
         if self.unreadable:
             found.append(f"The independent consumer could not decode {self.unreadable} records.")
         return found

@@ -59,8 +59,17 @@ class Pipeline:
     def problems(self) -> list[str]:
         """Return what the connector itself says is wrong."""
         reasons, degraded = self._connector.readiness()
-        waiting = [f"delivery waits for {self._connector.delivery.waiting_for}"] if self._connector.delivery.waiting_for else []
-        return [*reasons, *degraded, *waiting, *([f"the consumer reports {self._reader.problem}"] if self._reader.problem else [])]
+        waiting = (
+            [f"delivery waits for {self._connector.delivery.waiting_for}"]
+            if self._connector.delivery.waiting_for
+            else []
+        )
+        return [
+            *reasons,
+            *degraded,
+            *waiting,
+            *([f"the consumer reports {self._reader.problem}"] if self._reader.problem else []),
+        ]
 
     async def greet(self) -> None:
         """Let each newly registered bond trade at once: by chance alone the first trade of one among many takes seconds."""

@@ -104,8 +104,10 @@ class Reader:
 def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
     """Return librdkafka's names for our settings; what is not set is left to librdkafka."""
     secrets: Mapping[str, Any] = {
-        "sasl.password": kafka.sasl_password_file and kafka.sasl_password_file.read_text(encoding="utf-8").removesuffix("\n"),
-        "ssl.key.password": kafka.ssl_key_password_file and kafka.ssl_key_password_file.read_text(encoding="utf-8").removesuffix("\n"),
+        "sasl.password": kafka.sasl_password_file
+        and kafka.sasl_password_file.read_text(encoding="utf-8").removesuffix("\n"),
+        "ssl.key.password": kafka.ssl_key_password_file
+        and kafka.ssl_key_password_file.read_text(encoding="utf-8").removesuffix("\n"),
     }
     files = {
         "ssl.ca.location": kafka.ssl_ca_file,

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0  # for the first tick to come
 DRAIN_SECONDS = 20.0
 REFRESH_SECONDS = 0.2
-ENDING = ("Ending: what is under way is read back, then the bonds are released. Ctrl-C again ends at once, without a summary.",)
+ENDING = (
+    "Ending: what is under way is read back, then the bonds are released. Ctrl-C again ends at once, without a summary.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +133,19 @@ def _end_on_signals(end: asyncio.Event) -> None:
         end.set()
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError, AttributeError):  # only the main thread takes signals
+        with contextlib.suppress(
+            NotImplementedError, ValueError, RuntimeError, AttributeError
+        ):  # only the main thread takes signals
             loop.add_signal_handler(getattr(signal, name), told)
 
 
 def _environment(wanted: Wanted, address: str, folder: Path, kis: Simulator) -> Mapping[str, str]:
     """Return the variables of the connector's settings; of the user's own only those about Kafka count, and only for a real one."""
-    own = {name: value for name, value in os.environ.items() if name.startswith("KIS_BOND_KAFKA__")} if wanted.bootstrap_servers else {}
+    own = (
+        {name: value for name, value in os.environ.items() if name.startswith("KIS_BOND_KAFKA__")}
+        if wanted.bootstrap_servers
+        else {}
+    )
     topics = kafka.own_topics(datetime.now(UTC)) if wanted.bootstrap_servers else {}
     given: dict[str, Any] = {
         "KIS__APPROVAL_URL": kis.approval_url,

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 # KIS's PRDY_VRSS_SIGN: 1 upper limit, 2 up, 3 unchanged, 4 lower limit, 5 down. Korean screens show up in red and down in blue.
 UP, DOWN = ("1", "2"), ("4", "5")
 UP_STYLE, DOWN_STYLE = "bright_red", "bright_blue"
-STATE_STYLES = {"ACTIVE": "green", "PENDING": "yellow", "WAITING_CAPACITY": "yellow", "DISCONNECTED": "red", "REJECTED": "red"}
+STATE_STYLES = {
+    "ACTIVE": "green",
+    "PENDING": "yellow",
+    "WAITING_CAPACITY": "yellow",
+    "DISCONNECTED": "red",
+    "REJECTED": "red",
+}
 HEADINGS = ("instrument", "name", "last price", "change", "yield %", "volume", "ticks", "state")
 LEFT_ALIGNED = ("instrument", "name", "state")
 # Heading, the line that says how many rows are left out, a blank line, figures, a blank line.
@@ -70,7 +76,9 @@ def table(rows: Sequence[Sequence[Text]], most: int) -> Group:
     return Group(shown, Text(f"and {len(rows) - most} more", "dim")) if len(rows) > most else Group(shown)
 
 
-def live(rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], height: int) -> RenderableType:
+def live(
+    rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], height: int
+) -> RenderableType:
     """Return everything the terminal shows, in `height` lines."""
     trouble = [Text(problem, "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
     most = max(1, height - LINES_BESIDE_ROWS - len(hints) - len(trouble))
@@ -89,7 +97,9 @@ def _figures(ledger: Ledger) -> Text:
         ("pending", ledger.pending, ""),
         ("read back", ledger.read_back, ""),
     )
-    return Text("   ").join(Text.assemble((f"{name} ", "dim"), (f"{value:,}", style or "bold")) for name, value, style in parts)
+    return Text("   ").join(
+        Text.assemble((f"{name} ", "dim"), (f"{value:,}", style or "bold")) for name, value, style in parts
+    )
 
 
 def line(ledger: Ledger, bonds: int, active: int) -> str:

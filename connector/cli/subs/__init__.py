@@ -5,7 +5,8 @@ import typer
 from connector.cli.subs import add, apply, ls, rm, watch
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, add, remove, apply and watch lists of bonds. Needs Kafka, and neither KIS nor the connector."
+    no_args_is_help=True,
+    help="List, add, remove, apply and watch lists of bonds. Needs Kafka, and neither KIS nor the connector.",
 )
 app.command("ls", epilog=ls.EXAMPLES)(ls.ls)
 app.command("add", epilog=add.EXAMPLES)(add.add)

@@ -43,8 +43,12 @@ def apply(
     *,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name.")],
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list of the file.")] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove the lists of the topic that the file does not name.")] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Let removals pass the guard against mass removal.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the lists of the topic that the file does not name.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Let removals pass the guard against mass removal.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, and write nothing.")] = False,
     wait: Wait = None,
     as_json: Json = False,
@@ -63,14 +67,23 @@ def _chosen(wanted: dict[str, Wish], name: str | None, *, prune: bool) -> dict[s
     if name is None:
         return wanted
     if prune:
-        raise RequestMalformed("--prune removes what the whole file does not name: leave out --list. Nothing was written.")
+        raise RequestMalformed(
+            "--prune removes what the whole file does not name: leave out --list. Nothing was written."
+        )
     if name not in wanted:
         raise RequestMalformed(f"There is no list {name} in the file. Nothing was written.")
     return {name: wanted[name]}
 
 
 async def _apply(
-    settings: Settings, wanted: dict[str, Wish], wait: float | None, *, prune: bool, confirm: bool, dry_run: bool, as_json: bool
+    settings: Settings,
+    wanted: dict[str, Wish],
+    wait: float | None,
+    *,
+    prune: bool,
+    confirm: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
     found = await topics.read(settings)
@@ -101,12 +114,16 @@ async def _apply(
         # What stood in the topic may hold half a surrogate pair, which only its escape can show.
         typer.echo(json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode())
     if goal is not None and waited is not None and wait is not None:
-        waited.require(" and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "taken up", wait)
+        waited.require(
+            " and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "taken up", wait
+        )
         if (goal.released or not goal.active) and not as_json:
             typer.echo(taken_up(goal, waited))
 
 
-def _goal(changes: Sequence[Change], wanted: Mapping[str, Wish], offsets: Mapping[str, int], status: Mapping[str, Record]) -> Goal:
+def _goal(
+    changes: Sequence[Change], wanted: Mapping[str, Wish], offsets: Mapping[str, int], status: Mapping[str, Record]
+) -> Goal:
     active: dict[str, int] = {}
     for name, wish in wanted.items():
         active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in apply_file.active(wish)}
@@ -146,7 +163,11 @@ def described(changes: Sequence[Change]) -> list[str]:
             case "removed":
                 lines.append(f"- {change.name}: {_counted(change.removed)}")
             case "changed":
-                parts = [f"{sign} {_shortened(isins)}" for sign, isins in (("+", change.added), ("-", change.removed)) if isins]
+                parts = [
+                    f"{sign} {_shortened(isins)}"
+                    for sign, isins in (("+", change.added), ("-", change.removed))
+                    if isins
+                ]
                 parts += [f"{name} {before!r} -> {after!r}" for name, (before, after) in change.fields.items()]
                 parts += [f"its latest record is not in force: {change.refusal}"] if change.refusal else []
                 lines.append(f"~ {change.name}: {'; '.join(parts)}")

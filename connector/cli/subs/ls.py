@@ -45,7 +45,11 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
         raise RequestMalformed(f"There is no list {name}.")
     waited = None
     if wait is not None:
-        asked = {bond.isin: bond.control.offset for bond in subscription.desired(standing) if name is None or name in bond.lists}
+        asked = {
+            bond.isin: bond.control.offset
+            for bond in subscription.desired(standing)
+            if name is None or name in bond.lists
+        }
         offsets = {key: entry.control.offset for key, entry in standing.entries.items() if name in {None, key}}
         waited = await until(settings, Goal(offsets, active=asked), wait)
         found = await topics.read(settings)

@@ -25,12 +25,17 @@ EXAMPLES = "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502G
 
 def rm(
     context: typer.Context,
-    isins: Annotated[list[str] | None, typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, --list is removed whole.")] = None,
+    isins: Annotated[
+        list[str] | None, typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, --list is removed whole.")
+    ] = None,
     *,
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to take them from.")] = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")
+    ] = False,
     wait: Annotated[
-        float | None, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is released; else end with 5.")
+        float | None,
+        typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is released; else end with 5."),
     ] = None,
     as_json: Json = False,
     config: Config = None,
@@ -42,7 +47,9 @@ def rm(
     asyncio.run(_remove(load_settings(context, config), wanted, name, wait, confirm=confirm, as_json=as_json))
 
 
-async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, confirm: bool, as_json: bool) -> None:
+async def _remove(
+    settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, confirm: bool, as_json: bool
+) -> None:
     found = await topics.read(settings)
     standing = found.standing()
     records = _records(found.values, standing, isins, name, confirm=confirm)
@@ -51,7 +58,11 @@ async def _remove(settings: Settings, isins: Sequence[str], name: str | None, wa
     after = {key: value for key, value in (found.values | dict(records)).items() if value is not None}
     wanted_by = {each: edits.wanting(each, after) for each in isins}
     if as_json:
-        typer.echo(json.dumps({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False
+            )
+        )
     else:
         for line in _said(wanted_by, name):
             typer.echo(line)
@@ -83,16 +94,22 @@ def _bonds(standing: Lists, name: str) -> tuple[str, ...]:
     return () if content is None else content.wish.instruments
 
 
-def _records(control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool) -> edits.Records:
+def _records(
+    control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool
+) -> edits.Records:
     if name is None:
         return edits.removed(isins, control, confirm=confirm)
     if isins:
-        return edits.removed_from(name, isins, control.get(name), topics.request(standing.entries.get(name)), confirm=confirm)
+        return edits.removed_from(
+            name, isins, control.get(name), topics.request(standing.entries.get(name)), confirm=confirm
+        )
     if name in control:
         return edits.tombstone(name, confirm=confirm)
     if name not in standing.entries:
         raise RequestMalformed(f"There is no list {name}. Nothing was written.")
     # The topic holds no record of it, but the connector held its removal back.
     if not confirm:
-        raise RequestMalformed(f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass.")
+        raise RequestMalformed(
+            f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass."
+        )
     return edits.tombstone(name, confirm=True)

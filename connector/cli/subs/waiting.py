@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from connector.core.status import Record
     from connector.settings import Settings
 
-Wait = Annotated[float | None, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is ACTIVE; else end with 5.")]
+Wait = Annotated[
+    float | None,
+    typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is ACTIVE; else end with 5."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,20 @@ def look(status: Mapping[str, Record], goal: Goal, now: datetime) -> Waited:
     rows = {row.instrument: row for row in to_rows(status, {}, now)}
     reached = [_as_of(rows.get(each), each, offset) for each, offset in goal.active.items()]
     going = [(rows[each], names) for each, names in goal.released.items() if each in rows]
-    late = [f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}" for row in reached if row.state != "ACTIVE"]
-    late += [
-        f"{row.instrument} is {row.state} and {_holder(row.lists)}" for row, names in going if not row.lists or set(names) & set(row.lists)
+    late = [
+        f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}"
+        for row in reached
+        if row.state != "ACTIVE"
     ]
-    late += [f"list {name}: no connector has taken up the record at offset {goal.lists[name]}" for name in _behind(status, goal, now)]
+    late += [
+        f"{row.instrument} is {row.state} and {_holder(row.lists)}"
+        for row, names in going
+        if not row.lists or set(names) & set(row.lists)
+    ]
+    late += [
+        f"list {name}: no connector has taken up the record at offset {goal.lists[name]}"
+        for name in _behind(status, goal, now)
+    ]
     held = [row for row, _ in going if row.instrument not in goal.active]
     return Waited([*reached, *held], late, _refused(status, goal.lists))
 

@@ -88,7 +88,9 @@ def changes(
             elsewhere = None
         if as_json:
             told = row or elsewhere
-            lines.append(json.dumps({"instrument": isin, "state": None} if told is None else as_object(told), ensure_ascii=False))
+            lines.append(
+                json.dumps({"instrument": isin, "state": None} if told is None else as_object(told), ensure_ascii=False)
+            )
         elif row is None and elsewhere is not None:
             lines.append(f"{_clock(now)}  {isin}  left the list, and is still wanted by {', '.join(elsewhere.lists)}")
         elif row is None:
@@ -96,7 +98,9 @@ def changes(
         elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):
             came_from = f"{was.state} -> " if was is not None and was.state != row.state else ""
             slot = "" if row.slot is None else f"  slot {row.slot}"
-            lines.append(f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{f'  {row.why}' if row.why else ''}")
+            lines.append(
+                f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{f'  {row.why}' if row.why else ''}"
+            )
     return lines
 
 

@@ -177,7 +177,9 @@ def _name(raw: bytes) -> str:
         name = content.decode("cp949")
     except UnicodeDecodeError as error:
         if error.start != len(content) - 1 or content[-1] not in _FIRST_OF_PAIR:
-            raise ValueError(f"name {content.decode('cp949', 'replace')!r} is not cp949 at its byte {error.start + 1}") from None
+            raise ValueError(
+                f"name {content.decode('cp949', 'replace')!r} is not cp949 at its byte {error.start + 1}"
+            ) from None
         name = content[: error.start].decode("cp949")
     if any(unicodedata.category(character) == "Cc" for character in name):
         raise ValueError(f"name {name!r} holds a control character")
@@ -197,7 +199,9 @@ def _date(what: str, raw: bytes) -> date | None:
 def _merged(bond: Bond, row: Bond) -> Bond:
     """Return a bond with the listing of one more row. Raises ValueError where that contradicts it."""
     if bond.redeemed and row.redeemed and bond.redeemed != row.redeemed:
-        raise ValueError(f"redemption date {row.redeemed} of {bond.isin} contradicts {bond.redeemed} of an earlier line, which counts")
+        raise ValueError(
+            f"redemption date {row.redeemed} of {bond.isin} contradicts {bond.redeemed} of an earlier line, which counts"
+        )
     return replace(
         bond,
         name=bond.name or row.name,

@@ -47,6 +47,8 @@ class Damping:
 
     def released(self, isin: str, now: float, quiet_until: float) -> None:
         """Count a release, which took the place away before the bond had rested if `quiet_until` is still to come."""
-        self._flapping = {other: seen for other, seen in self._flapping.items() if now < seen.seen_at + FORGIVEN_AFTER_SECONDS}
+        self._flapping = {
+            other: seen for other, seen in self._flapping.items() if now < seen.seen_at + FORGIVEN_AFTER_SECONDS
+        }
         before = self._flapping.get(isin)
         self._flapping[isin] = _Flapping(1 if before is None else before.releases + 1, now, quiet_until)

@@ -253,10 +253,16 @@ class Registrations:
             times.append(self._next_at)
         else:
             times += [bond.not_before for bond in self._bonds.values() if not bond.asked and bond.not_before > now]
-            times += [self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._lingers(isin, bond, now)]
+            times += [
+                self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._lingers(isin, bond, now)
+            ]
             times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
             if self._suspects:
-                times += [request.at + self._lost_after for bond in self._bonds.values() for request in bond.ghosts + bond.open]
+                times += [
+                    request.at + self._lost_after
+                    for bond in self._bonds.values()
+                    for request in bond.ghosts + bond.open
+                ]
         return min(times, default=None)
 
     def _choose(self, now: float) -> tuple[TrType, str] | None:
@@ -264,7 +270,12 @@ class Registrations:
         if len(alone) > 1:
             return None
         for isin, bond in self._bonds.items():
-            if bond.held and not self._should_hold(isin, bond) and self._may_ask(isin, alone, now) and not self._lingers(isin, bond, now):
+            if (
+                bond.held
+                and not self._should_hold(isin, bond)
+                and self._may_ask(isin, alone, now)
+                and not self._lingers(isin, bond, now)
+            ):
                 return RELEASE, isin
         return self._choose_wanted(alone, now)
 
@@ -303,14 +314,23 @@ class Registrations:
 
     def _lingers(self, isin: str, bond: _Bond, now: float) -> bool:
         """Tell whether the release of a bond waits, which it does while nobody needs its place."""
-        return not self._is_leaving and bool(bond.held) and isin not in self._wanted and self._rested_at(isin, bond, now) > now
+        return (
+            not self._is_leaving
+            and bool(bond.held)
+            and isin not in self._wanted
+            and self._rested_at(isin, bond, now) > now
+        )
 
     def _rested_at(self, isin: str, bond: _Bond, now: float) -> float:
         return (now if bond.unwanted_since is None else bond.unwanted_since) + self._damping.rest(isin, now)
 
     def _most_rested(self, alone: list[str], now: float) -> str | None:
         """Return the bond that gives its place to another one, the most rested first; None where none lingers."""
-        lingering = [isin for isin, bond in self._bonds.items() if self._lingers(isin, bond, now) and self._may_ask(isin, alone, now)]
+        lingering = [
+            isin
+            for isin, bond in self._bonds.items()
+            if self._lingers(isin, bond, now) and self._may_ask(isin, alone, now)
+        ]
         return min(lingering, key=lambda isin: self._rested_at(isin, self._bonds[isin], now), default=None)
 
     def _note_unwanted(self, now: float) -> None:
@@ -478,7 +498,9 @@ class Registrations:
 
         At most every place is given twice, so that a long list of nonsense is not tried to its end.
         """
-        refused = sum(1 for isin in self._wanted if (bond := self._bonds.get(isin)) and bond.refusal and bond.held is Held.NO)
+        refused = sum(
+            1 for isin in self._wanted if (bond := self._bonds.get(isin)) and bond.refusal and bond.held is Held.NO
+        )
         return self.limit + min(refused, self.limit)
 
     @property

@@ -79,7 +79,12 @@ def request(approval_key: str, customer_type: str, tr_type: TrType, isin: str) -
     """Return the text that registers or releases one bond."""
     return json.dumps(
         {
-            "header": {"approval_key": approval_key, "custtype": customer_type, "tr_type": tr_type, "content-type": "utf-8"},
+            "header": {
+                "approval_key": approval_key,
+                "custtype": customer_type,
+                "tr_type": tr_type,
+                "content-type": "utf-8",
+            },
             "body": {"input": {"tr_id": TR_ID, "tr_key": isin}},
         },
         separators=(",", ":"),

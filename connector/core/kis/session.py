@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     from connector.core.kis.governor import Cause, Governor
 
-__all__ = ["Close", "Effect", "Pace", "Refused", "RegistrationView", "ReissueKey", "Send", "Session", "SlotView", "Strange"]
+__all__ = [
+    "Close",
+    "Effect",
+    "Pace",
+    "Refused",
+    "RegistrationView",
+    "ReissueKey",
+    "Send",
+    "Session",
+    "SlotView",
+    "Strange",
+]
 
 # KIS's usage rules: at least one second between connect and close.
 SHORTEST_SESSION_SECONDS: Final = 1.0
@@ -88,7 +99,9 @@ Effect = Send | Close | ReissueKey | Refused | Strange
 class Session:
     """Decides; whoever owns the socket obeys."""
 
-    def __init__(self, slot: int, customer_type: str, pace: Pace, governor: Governor, learnt: int | None = None) -> None:
+    def __init__(
+        self, slot: int, customer_type: str, pace: Pace, governor: Governor, learnt: int | None = None
+    ) -> None:
         self.slot = slot
         self._customer_type = customer_type
         self._governor = governor

@@ -44,12 +44,20 @@ class Change:
     @property
     def added(self) -> list[str]:
         """The bonds the list gets."""
-        return [] if self.after is None else sorted(set(self.after.instruments) - set(self.before.wish.instruments if self.before else ()))
+        return (
+            []
+            if self.after is None
+            else sorted(set(self.after.instruments) - set(self.before.wish.instruments if self.before else ()))
+        )
 
     @property
     def removed(self) -> list[str]:
         """The bonds the list loses."""
-        return [] if self.before is None else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
+        return (
+            []
+            if self.before is None
+            else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
+        )
 
     @property
     def gained(self) -> list[str]:
@@ -75,7 +83,11 @@ class Change:
         if self.before is None or self.after is None:
             return {}
         before, after = _content(self.before.wish), _content(self.after)
-        names = (name for name in sorted(before.keys() | after.keys()) if name != "instruments" and before.get(name) != after.get(name))
+        names = (
+            name
+            for name in sorted(before.keys() | after.keys())
+            if name != "instruments" and before.get(name) != after.get(name)
+        )
         return {name: (before.get(name), after.get(name)) for name in names}
 
 
@@ -137,7 +149,9 @@ def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
                     case _:
                         mistakes.append(f"Entry {place} is no list: give it a name and instruments.")
         case _:
-            mistakes.append("The file is no mapping of list names to lists: begin with a name, such as desk:, and its instruments.")
+            mistakes.append(
+                "The file is no mapping of list names to lists: begin with a name, such as desk:, and its instruments."
+            )
 
 
 def _no_text(name: object) -> str:
@@ -151,7 +165,9 @@ def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Ch
     changes = []
     for name in sorted(wanted.keys() | (lists.entries.keys() if prune else ())):
         entry = lists.entries.get(name)
-        changes.append(Change(name, entry.in_force if entry else None, wanted.get(name), entry.refusal if entry else None))
+        changes.append(
+            Change(name, entry.in_force if entry else None, wanted.get(name), entry.refusal if entry else None)
+        )
     return changes
 
 

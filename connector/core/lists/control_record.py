@@ -81,7 +81,11 @@ def from_json(name: str, document: object) -> Wish | Refusal:
     if not isinstance(document, dict):
         return Refusal(f"the value is {_kind(document)}: write a JSON object")
     given = {member: content for member, content in document.items() if content is not None}
-    mistakes = [f"{_shown(member)} is unknown: the fields are {', '.join(_READERS)}" for member in document if member not in _READERS]
+    mistakes = [
+        f"{_shown(member)} is unknown: the fields are {', '.join(_READERS)}"
+        for member in document
+        if member not in _READERS
+    ]
     read: dict[str, Any] = {}
     for member, content in given.items():
         if member in _READERS:
@@ -170,7 +174,9 @@ def _read_requested_at(content: object) -> int:
     """Return microseconds since 1970 UTC; RFC 3339 allows a leap second, which counts as the second before it."""
     parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
     if parts is None:
-        raise ValueError(f"requested_at is {_kind(content)}: write RFC 3339 with an offset, such as 2026-01-02T09:00:00+09:00")
+        raise ValueError(
+            f"requested_at is {_kind(content)}: write RFC 3339 with an offset, such as 2026-01-02T09:00:00+09:00"
+        )
     day, minutes, seconds, fraction, sign, offset_hours, offset_minutes = parts.groups()
     try:
         local = datetime.fromisoformat(f"{day}T{minutes}{'59' if seconds == '60' else seconds}")
@@ -213,4 +219,8 @@ def _shown(content: object) -> str:
     text = content if isinstance(content, str) else str(content)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     # JSON escapes can spell lone surrogates, which no UTF-8 topic or log can hold.
-    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() if isinstance(content, str) else cut
+    return (
+        json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+        if isinstance(content, str)
+        else cut
+    )

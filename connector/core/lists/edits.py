@@ -62,7 +62,9 @@ def encoded(name: str, value: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError as error:
         shown = name.encode(errors="backslashreplace").decode()
         half = f"{error.object[error.start]!a}"
-        raise RequestMalformed(f"List {shown} or a text of it holds {half}, which is not UTF-8. Nothing was written.") from None
+        raise RequestMalformed(
+            f"List {shown} or a text of it holds {half}, which is not UTF-8. Nothing was written."
+        ) from None
     judged = control_record.parse(name, written)
     if isinstance(judged, Refusal):
         raise RequestMalformed(f"List {name} would be refused: {judged.reason}. Nothing was written.")
@@ -79,7 +81,9 @@ def removed(isins: Sequence[str], records: Mapping[str, bytes], *, confirm: bool
 
 def _no_record(each: str, records: Mapping[str, bytes]) -> str:
     others = ", ".join(wanting(each, records))
-    return f"{each} has no record of its own" + (f"; it is wanted by {others}: use --list." if others else ", and no list names it.")
+    return f"{each} has no record of its own" + (
+        f"; it is wanted by {others}: use --list." if others else ", and no list names it."
+    )
 
 
 def removed_from(name: str, isins: Sequence[str], present: bytes | None, request: Request, *, confirm: bool) -> Records:
@@ -139,7 +143,11 @@ def first_requested(content: InForce | None) -> str | None:
     if content is None or not content.requested_at:
         return None
     told = content.wish.value.get("requested_at")
-    at = datetime.fromtimestamp(content.requested_at / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = (
+        datetime.fromtimestamp(content.requested_at / 1e6, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
     return told if isinstance(told, str) else at
 
 
@@ -152,7 +160,9 @@ def wanting(each: str, records: Mapping[str, bytes]) -> list[str]:
 def _present(name: str, value: bytes) -> dict[str, Any]:
     wish = control_record.parse(name, value)
     if isinstance(wish, Refusal):
-        raise RequestMalformed(f"The present value of list {name} was not understood, so it was not changed: {wish.reason}")
+        raise RequestMalformed(
+            f"The present value of list {name} was not understood, so it was not changed: {wish.reason}"
+        )
     # A confirmation belongs to the one removal it was given for.
     kept = {field: content for field, content in wish.value.items() if field != "confirm_removal"}
     return kept | {"instruments": list(wish.instruments)}

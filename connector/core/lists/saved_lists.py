@@ -40,7 +40,9 @@ def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
     entries: dict[str, Entry] = {}
     for key, record in records.items():
         if key.startswith(_LIST) and (entry := _entry(key.removeprefix(_LIST), record)) is not None:
-            entries[key.removeprefix(_LIST)] = _dated(entry, None if saved is None else saved.entries.get(key.removeprefix(_LIST)))
+            entries[key.removeprefix(_LIST)] = _dated(
+                entry, None if saved is None else saved.entries.get(key.removeprefix(_LIST))
+            )
     return subscription.of(entries) if entries or saved is None else saved
 
 
@@ -51,13 +53,21 @@ def _saved(entry: Entry) -> dict[str, Any]:
         "control": entry.control._asdict(),
         "in_force": None
         if content is None
-        else {"value": dict(content.wish.value), "control": content.control._asdict(), "requested_at": content.requested_at},
+        else {
+            "value": dict(content.wish.value),
+            "control": content.control._asdict(),
+            "requested_at": content.requested_at,
+        },
     }
 
 
 def _entry(name: str, record: object) -> Entry | None:
     match record:
-        case {"reason": str() | None as reason, "control": {"partition": int(partition), "offset": int(offset)}, "in_force": in_force}:
+        case {
+            "reason": str() | None as reason,
+            "control": {"partition": int(partition), "offset": int(offset)},
+            "in_force": in_force,
+        }:
             return Entry(_in_force(name, in_force), Position(partition, offset), reason)
         case _:
             return None
@@ -77,11 +87,20 @@ def _in_force(name: str, record: object) -> InForce | None:
 
 
 def _dated(entry: Entry, saved: Entry | None) -> Entry:
-    if entry.in_force is None or saved is None or saved.in_force is None or saved.in_force.control != entry.in_force.control:
+    if (
+        entry.in_force is None
+        or saved is None
+        or saved.in_force is None
+        or saved.in_force.control != entry.in_force.control
+    ):
         return entry
     at = entry.in_force.wish.requested_at
     return (
         entry
         if at is not None
-        else Entry(InForce(entry.in_force.wish, saved.in_force.requested_at, entry.in_force.control), entry.control, entry.refusal)
+        else Entry(
+            InForce(entry.in_force.wish, saved.in_force.requested_at, entry.in_force.control),
+            entry.control,
+            entry.refusal,
+        )
     )

@@ -253,7 +253,11 @@ class _Draft:
             case Wish():
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
                 held = None if wish.confirm_removal else self._held_back(in_force, wish, "this record", _TO_RELEASE)
-                return Entry(in_force, record.position, held) if held else Entry(InForce(wish, at, record.position), record.position)
+                return (
+                    Entry(in_force, record.position, held)
+                    if held
+                    else Entry(InForce(wish, at, record.position), record.position)
+                )
             case None:
                 held = self._held_back(in_force, None, "this tombstone", _TO_REMOVE)
                 return Entry(in_force, record.position, held) if held else None
@@ -266,7 +270,9 @@ class _Draft:
             for isin in _active(self._entries[name].in_force):
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted_by[isin])
-        guarded = self._reason(dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE)
+        guarded = self._reason(
+            dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
+        )
         for name in going:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
 

@@ -46,7 +46,9 @@ def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[
     for slot in sorted(set(slots)):
         holders = [member for member in given if slot in claims[member].held]
         if holders:
-            given[max(holders, key=lambda member: (slot in claims[member].open, claims[member].generation, member))].append(slot)
+            given[
+                max(holders, key=lambda member: (slot in claims[member].open, claims[member].generation, member))
+            ].append(slot)
         else:
             free.append(slot)
     for slot in free if given else ():

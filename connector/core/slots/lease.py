@@ -107,7 +107,9 @@ class Lease:
             return None
         if self.in_contact(now):
             return ALWAYS
-        return max(self._ended_at.get(slot, self._heard_at), self._heard_at) + BLIND_WAIT_TIMEOUTS * self._session_timeout
+        return (
+            max(self._ended_at.get(slot, self._heard_at), self._heard_at) + BLIND_WAIT_TIMEOUTS * self._session_timeout
+        )
 
     def ended(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
         """Take in the end of a slot's session or attempt; out of contact it may show that somebody else has the slot."""

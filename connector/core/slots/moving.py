@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def carried(
-    desired: Sequence[str], placement: Mapping[str, int], slots: Mapping[int, SlotView], is_active: Callable[[str, int], bool]
+    desired: Sequence[str],
+    placement: Mapping[str, int],
+    slots: Mapping[int, SlotView],
+    is_active: Callable[[str, int], bool],
 ) -> dict[int, list[str]]:
     """Return the ISINs for each of our slots, the most important first.
 
@@ -26,7 +29,9 @@ def carried(
         leaving = {
             isin
             for isin, registration in view.registrations.items()
-            if registration.state == "ACTIVE" and placement.get(isin, slot) != slot and not is_active(isin, placement[isin])
+            if registration.state == "ACTIVE"
+            and placement.get(isin, slot) != slot
+            and not is_active(isin, placement[isin])
         }
         if leaving:
             room = max(0, view.capacity - len(wishes[slot]))

@@ -132,7 +132,9 @@ def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: 
     capacities of the slots that are ours, which their records may not tell yet. What an earlier owner was refused counts until the present
     one was answered, so that everybody counts the same.
     """
-    rejected = (record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED")
+    rejected = (
+        record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED"
+    )
     refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
     found: dict[int, int] = {}
     for slot in slots:
@@ -186,7 +188,9 @@ def _no_room(situation: Situation, isin: str, before: Record) -> tuple[str | Non
     return None, None
 
 
-def _of_registration(view: SlotView | None, registration: RegistrationView | None) -> tuple[str, str | None, str | None]:
+def _of_registration(
+    view: SlotView | None, registration: RegistrationView | None
+) -> tuple[str, str | None, str | None]:
     """Return state, code and message of a bond that has a place; the first that applies."""
     if registration is not None and registration.state == "REJECTED":
         return "REJECTED", registration.code, registration.message
@@ -216,7 +220,9 @@ def _list(entry: Entry) -> Record:
         "instruments": 0 if content is None else len(content.wish.instruments),
         "reason": entry.refusal,
         "control": _position(entry.control),
-        "in_force": None if content is None else {"value": dict(content.wish.value), "control": _position(content.control)},
+        "in_force": None
+        if content is None
+        else {"value": dict(content.wish.value), "control": _position(content.control)},
     }
 
 
@@ -246,7 +252,9 @@ def _is_due(told: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
 
 
 def _keep_since(record: Record, before: Record | None, now: str) -> Record:
-    same = before is not None and all(before.get(name) == record.get(name) for name in ("state", "slot", "code", "owner"))
+    same = before is not None and all(
+        before.get(name) == record.get(name) for name in ("state", "slot", "code", "owner")
+    )
     since = before.get("since") if same and before is not None else None
     record["since"] = since if isinstance(since, str) else now
     return record

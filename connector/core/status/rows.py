@@ -29,7 +29,9 @@ class Row:
 
 def to_rows(status: Mapping[str, Mapping[str, Any]], control: Mapping[str, bytes], now: datetime) -> list[Row]:
     """Return a row for each bond that the status topic knows or the control topic asks for, by ISIN. Never raises."""
-    reported = {key.removeprefix("instrument/"): record for key, record in status.items() if key.startswith("instrument/")}
+    reported = {
+        key.removeprefix("instrument/"): record for key, record in status.items() if key.startswith("instrument/")
+    }
     asked: dict[str, list[str]] = {}
     for name, value in sorted(control.items()):
         wish = control_record.parse(name, value)
@@ -74,14 +76,20 @@ def _reported(each: str, record: Mapping[str, Any], status: Mapping[str, Mapping
     if silent is not None and state in {"ACTIVE", "PENDING"}:
         state, why = "DISCONNECTED", f"slot {slot} has been silent since {silent}"
     lists = record.get("lists")
-    return Row(each, state, slot, record.get("since"), tuple(lists) if isinstance(lists, list) else (), why, offset_of(record))
+    return Row(
+        each, state, slot, record.get("since"), tuple(lists) if isinstance(lists, list) else (), why, offset_of(record)
+    )
 
 
 def _by_the_slots(state: str, slot: object, status: Mapping[str, Mapping[str, Any]], now: datetime) -> str:
     """Say why a bond is not ACTIVE where KIS gave no words for it."""
     match state:
         case "WAITING_CAPACITY":
-            alive = [record for key, record in status.items() if key.startswith("slot/") and _silent_since(record, now) is None]
+            alive = [
+                record
+                for key, record in status.items()
+                if key.startswith("slot/") and _silent_since(record, now) is None
+            ]
             room = sum(count for record in alive if type(count := record.get("capacity")) is int)
             return f"no room: the live slots hold {room} bonds"
         case "PENDING":

@@ -12,7 +12,18 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from connector.core.bonds.isin import has_shape
-from connector.core.ticks.columns import DAY_MS, BadColumn, Identity, Moment, decimal, identity, moment, tick_id, time_of_day_ms, volume
+from connector.core.ticks.columns import (
+    DAY_MS,
+    BadColumn,
+    Identity,
+    Moment,
+    decimal,
+    identity,
+    moment,
+    tick_id,
+    time_of_day_ms,
+    volume,
+)
 from connector.core.ticks.frame import WireRecord
 
 SINGLE_OBJECT_MARK = b"\xc3\x01"  # Avro specification, single-object encoding
@@ -20,7 +31,14 @@ REGISTRY_MARK = b"\x00"  # Confluent's wire format: this byte, a 4-byte id, the 
 
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
-OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # the order in which _own_fields writes them
+OWN_FIELDS = (
+    "tick_id",
+    "trade_date",
+    "traded_at",
+    "received_at",
+    "source",
+    "extra",
+)  # the order in which _own_fields writes them
 
 # Prices, yields, names and times repeat all day; accumulated volumes never do. Past either bound nothing is kept for long.
 REMEMBERED_VALUES = 1024
@@ -170,7 +188,9 @@ class TickEncoder:
     def _encode_moment(self, when: Moment) -> "_Traded":
         encoded = self._date[str(when.trade_date)] + self._milliseconds[str(when.traded_at_ms)]
         since = when.traded_at_ms - DAY_MS // 24
-        return _Traded(since, since + DAY_MS, when.traded_at_ms, identity(_EPOCH + timedelta(days=when.trade_date)), encoded)
+        return _Traded(
+            since, since + DAY_MS, when.traded_at_ms, identity(_EPOCH + timedelta(days=when.trade_date)), encoded
+        )
 
     def _extra(self, texts: list[str]) -> bytes:
         buffer = BytesIO()
@@ -227,7 +247,9 @@ def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:
     """
     if payload[:2] == SINGLE_OBJECT_MARK:
         if payload[2:10] != schema.fingerprint:
-            raise ValueError(f"written with schema {payload[2:10].hex()}, this program reads {schema.fingerprint.hex()}")
+            raise ValueError(
+                f"written with schema {payload[2:10].hex()}, this program reads {schema.fingerprint.hex()}"
+            )
         body = payload[10:]
     elif payload[:1] == REGISTRY_MARK and len(payload) > 5:
         body = payload[5:]

@@ -41,7 +41,9 @@ def decimal(text: str, precision: int, scale: int) -> Decimal:
         raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a decimal number")
     whole, fraction = match[1], (match[2] or "").rstrip("0")
     if len(whole) > precision - scale or len(fraction) > scale:
-        raise BadColumn("FIELD_RANGE", f"{_quoted(text)} has more than {precision - scale} digits before or {scale} after the point")
+        raise BadColumn(
+            "FIELD_RANGE", f"{_quoted(text)} has more than {precision - scale} digits before or {scale} after the point"
+        )
     return Decimal(f"{'-' if text[0] == '-' else ''}{whole}.{fraction or '0'}")
 
 

@@ -50,7 +50,11 @@ def of_refused(frame: Received, record: WireRecord, key: bytes, refused_as: str)
 
 def shortened(letter: DeadLetter, seq: int) -> DeadLetter:
     """Return a dead letter that Kafka refused as it was with the beginning of its value; the journal keeps frame `seq` whole."""
-    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (min(SHORTENED_BYTES, len(letter.value)), len(letter.value), seq)
+    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (
+        min(SHORTENED_BYTES, len(letter.value)),
+        len(letter.value),
+        seq,
+    )
     headers = [(name, detail if name == "detail" else value) for name, value in letter.headers]
     return letter._replace(value=letter.value[:SHORTENED_BYTES], headers=headers)
 

@@ -7,7 +7,9 @@ from connector.core.ticks.cipher import decrypt
 
 TR_ID = "H0BJCNT0"
 MAX_COUNT = 999
-MAX_WIDTH = 37  # from 38 on there are two records' worth of columns for each counted one: the count or the frame is wrong
+MAX_WIDTH = (
+    37  # from 38 on there are two records' worth of columns for each counted one: the count or the frame is wrong
+)
 ENCRYPTED_PREFIX = b"1|"
 PLAIN_SINGLE = f"0|{TR_ID}|001|".encode()
 
@@ -54,7 +56,9 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
     newest first: an encrypted frame does not say whose it needs.
     Source: KIS portal, H0BJCNT0, response; kis-protocol §5.
     """
-    if frame.raw.startswith(PLAIN_SINGLE) and not frame.binary:  # nearly every frame: nothing of its header is left to judge
+    if (
+        frame.raw.startswith(PLAIN_SINGLE) and not frame.binary
+    ):  # nearly every frame: nothing of its header is left to judge
         try:
             return _records(frame.raw[len(PLAIN_SINGLE) :].decode(), 1, width)
         except UnicodeDecodeError:
@@ -67,7 +71,9 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
         return BadFrame("FRAME_NOT_UTF8", f"byte {error.start} is not UTF-8")
     parts = text.split("|", 3)
     if len(parts) != 4:
-        return BadFrame("FRAME_HEADER", f"{len(parts)} of the four parts flag|TR|count|payload" if text else "an empty message")
+        return BadFrame(
+            "FRAME_HEADER", f"{len(parts)} of the four parts flag|TR|count|payload" if text else "an empty message"
+        )
     flag, tr_id, count_text, payload = parts
     if flag not in ("0", "1"):
         return BadFrame("FRAME_FLAG", f"flag {flag[:20]!a} is neither 0 nor 1")

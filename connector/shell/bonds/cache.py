@@ -56,4 +56,6 @@ def keep(path: Path, content: bytes) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RequestMalformed(f"{path} could not be written: {error.strerror}. Give another place with --to.") from error
+        raise RequestMalformed(
+            f"{path} could not be written: {error.strerror}. Give another place with --to."
+        ) from error

@@ -41,7 +41,9 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
                     raise RequestMalformed(f"{shown} is larger than {MAX_BYTES >> 20} MiB.")
             return bytes(content)
     except UnicodeError:
-        raise RequestMalformed(f"{shown} does not name a host: a part of its name is empty or longer than 63 characters.") from None
+        raise RequestMalformed(
+            f"{shown} does not name a host: a part of its name is empty or longer than 63 characters."
+        ) from None
     except TimeoutError:
         raise NotInTime(f"{shown} did not answer whole within {timeout_seconds:g} s.") from None
     except (aiohttp.ClientError, OSError) as error:
@@ -65,4 +67,8 @@ def _cause(error: aiohttp.ClientError | OSError) -> str:
 
 def _led_to(response: aiohttp.ClientResponse) -> str:
     target = response.headers.get("Location")
-    return f", a redirect to {without_secrets(target)!r}, which is not followed: give that address if you trust it" if target else ""
+    return (
+        f", a redirect to {without_secrets(target)!r}, which is not followed: give that address if you trust it"
+        if target
+        else ""
+    )

@@ -106,7 +106,9 @@ class Delivery:
     failure, leaves it as it is.
     """
 
-    def __init__(self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(
+        self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]
+    ) -> None:
         self.counts = Counts()
         self.missing_topic: str | None = None
         self.lanes: list[Lane] = []
@@ -200,7 +202,9 @@ class Delivery:
         leaders = await self._kafka.leaders()
         for topic in (self._kafka.ticks, self._kafka.dead_letters):
             if not leaders.get(topic):
-                raise TopicMissing(f"Topic {topic} is missing, or this user may not describe it. Create it with `kis-bond topics init`.")
+                raise TopicMissing(
+                    f"Topic {topic} is missing, or this user may not describe it. Create it with `kis-bond topics init`."
+                )
         self._waiting_for = self.missing_topic = None
         return leaders
 
@@ -247,7 +251,12 @@ class Delivery:
             if not lane.failures:
                 cause = type(reason).__name__
                 log.warning(
-                    "delivery_interrupted", topic=lane.topic, partition=lane.partition, leader=leader, cause=cause, error=str(reason)
+                    "delivery_interrupted",
+                    topic=lane.topic,
+                    partition=lane.partition,
+                    leader=leader,
+                    cause=cause,
+                    error=str(reason),
                 )
             lane.failed(reason, loop.time(), is_alone=len(failed) < len(lanes))
 
@@ -298,7 +307,9 @@ class Delivery:
             self._served_at[lane] = time.monotonic()
             after = frame_of(lane.behind_from or 0) - 1
             if self._read_through - after > FRAMES_AGAIN:
-                await self._catch_up(sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False)
+                await self._catch_up(
+                    sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False
+                )
             else:  # the other reader has to wait a moment, or it would be just ahead for ever
                 async with self._placing:
                     block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
@@ -330,13 +341,17 @@ class Delivery:
     def _settle(self) -> None:
         """Move the watermark to the frame before the first that has an unacknowledged record."""
         oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
-        self._source.advance(min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through)
+        self._source.advance(
+            min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through
+        )
         self._finished.set()
 
     def _wait_for(self, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}".strip(": ")
         if reason != self._waiting_for:
-            log.warning("delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1)
+            log.warning(
+                "delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1
+            )
         self._waiting_for = reason
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
 
@@ -345,7 +360,9 @@ class Delivery:
         if isin not in self._latest:
             return None
         received_ns, record = self._latest[isin]
-        return received_ns, {column["name"]: text for column, text in zip(self._schema.columns, record.columns, strict=False)}
+        return received_ns, {
+            column["name"]: text for column, text in zip(self._schema.columns, record.columns, strict=False)
+        }
 
     def view(self) -> dict[str, Any]:
         """Return how delivery stands, as /status shows it."""
@@ -385,7 +402,9 @@ def _can_catch_up(lane: Lane) -> bool:
     return lane.behind_from is not None and lane.is_open and not lane.is_full
 
 
-def _by_leader(lanes: Sequence[Lane], leaders: Mapping[str, Mapping[int, str | None]]) -> Iterator[tuple[str, list[Lane]]]:
+def _by_leader(
+    lanes: Sequence[Lane], leaders: Mapping[str, Mapping[int, str | None]]
+) -> Iterator[tuple[str, list[Lane]]]:
     """Group lanes whose partition has a leader; one that failed while others did not stands alone, so that it costs them nothing."""
     together: dict[str, list[Lane]] = {}
     for lane in lanes:

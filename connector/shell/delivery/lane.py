@@ -98,7 +98,11 @@ class Lane:
     def failed(self, error: BaseException, now: float, *, is_alone: bool) -> None:
         """Note why the lane has no producer, and when to try the next (`now`: the loop's time); alone, if only some of the lanes failed."""
         text = f"{type(error).__name__}: {error}".strip(": ")
-        self.waiting_for = f"no acknowledgement within {ACK_SECONDS:g} s" if isinstance(error, TimeoutError) and not str(error) else text
+        self.waiting_for = (
+            f"no acknowledgement within {ACK_SECONDS:g} s"
+            if isinstance(error, TimeoutError) and not str(error)
+            else text
+        )
         self.retry_at = now + RETRY_SECONDS[min(self.failures, len(RETRY_SECONDS) - 1)]
         self.failures += 1
         self.is_suspect = is_alone
@@ -106,7 +110,13 @@ class Lane:
     # -- records go in ------------------------------------------------------------------------------------------------
 
     def append(  # noqa: PLR0913, PLR0917 - one record, without a tuple made for it: this is the tick path
-        self, position: int, received_ns: int, timestamp_ms: int, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]
+        self,
+        position: int,
+        received_ns: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
     ) -> Batch | None:
         """Add a record to the open batch, which is returned; None for one that was taken already."""
         if position <= self._taken:

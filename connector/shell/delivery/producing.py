@@ -26,13 +26,17 @@ async def produce(
     tasks: dict[asyncio.Task[Any], Lane] = {}
     try:
         for lane in lanes:
-            tasks[asyncio.create_task(lane.run(producer, on_acknowledged), name=f"lane-{lane.topic}-{lane.partition}")] = lane
+            tasks[
+                asyncio.create_task(lane.run(producer, on_acknowledged), name=f"lane-{lane.topic}-{lane.partition}")
+            ] = lane
         sender = producer._sender.sender_task  # noqa: SLF001 - no public way; the version is pinned
         await asyncio.wait([*tasks, sender], return_when=asyncio.FIRST_COMPLETED)
         in_flight = [task for task, lane in tasks.items() if lane.leave() and not task.done()]
         if in_flight and not sender.done():
             await asyncio.wait(in_flight, timeout=SETTLE_SECONDS)
-        failed = {lane: error for task, lane in tasks.items() if task.done() and (error := task.exception()) is not None}
+        failed = {
+            lane: error for task, lane in tasks.items() if task.done() and (error := task.exception()) is not None
+        }
         return failed or dict.fromkeys(lanes, KafkaError("the producer's sender ended"))
     finally:
         for task in tasks:

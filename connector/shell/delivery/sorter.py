@@ -32,7 +32,9 @@ class Sorter:
     ) -> None:
         self.requested: frozenset[str] | None = None  # not known before the lists are
         self.counted_through = 0  # frames up to this number are in `counts` already
-        self.latest: dict[str, tuple[int, WireRecord]] = {}  # receive time in ns and record of each bond's latest good tick
+        self.latest: dict[
+            str, tuple[int, WireRecord]
+        ] = {}  # receive time in ns and record of each bond's latest good tick
         self._width = schema.width
         self._encoder = TickEncoder(schema, prefix)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())

@@ -81,7 +81,9 @@ class JournalFile:
     `given_up` the numbers behind the watermark of which no frame is left to read, as of the opening.
     """
 
-    def __init__(self, path: Path, lock: int, salvaged: Salvage | None = None, predecessors: Sequence["JournalFile"] = ()) -> None:
+    def __init__(
+        self, path: Path, lock: int, salvaged: Salvage | None = None, predecessors: Sequence["JournalFile"] = ()
+    ) -> None:
         self.path = path
         self.salvage = salvaged
         self._lock = lock
@@ -109,7 +111,9 @@ class JournalFile:
             return cls(path, lock, _ensure_sound(path))
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
-            raise JournalUnusable(f"The journal {path} could not be opened: {error}. Check journal.path and its volume.") from error
+            raise JournalUnusable(
+                f"The journal {path} could not be opened: {error}. Check journal.path and its volume."
+            ) from error
         except BaseException:
             os.close(lock)
             raise
@@ -136,10 +140,14 @@ class JournalFile:
                 return self._is_closing
             return self._is_found_sound
 
-    def insert(self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]) -> None:
+    def insert(
+        self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]
+    ) -> None:
         """Commit frames under the numbers from `first_seq` on, the keys they may need, and progress, all or nothing."""
         statements = [*_key_statements(keys), *_frame_statements(first_seq, frames), *_progress_statements(progress)]
-        if first_seq - 1 > self._highest:  # the frames before were shipped from memory; their numbers are given all the same
+        if (
+            first_seq - 1 > self._highest
+        ):  # the frames before were shipped from memory; their numbers are given all the same
             statements = [*_number_statements(first_seq - 1), *statements]
         self._highest = max(self._highest, first_seq + len(frames) - 1)
         if len(statements) == 1:  # autocommit: the whole transaction in one hand-over of the interpreter lock
@@ -226,7 +234,9 @@ class JournalFile:
 
     def keep(self, name: str, value: str) -> None:
         """Keep a small text under a name."""
-        self._writer.execute("INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+        self._writer.execute(
+            "INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+        )
 
     def kept(self, name: str) -> str | None:
         """Return the text kept under a name."""
@@ -238,11 +248,16 @@ class JournalFile:
         oldest = f"SELECT seq, received_ns FROM frame WHERE seq <= ? ORDER BY seq LIMIT {PRUNED_ROWS}"
         condition = "" if older_than_ns is None else " WHERE received_ns < ?"
         bound = (through,) if older_than_ns is None else (through, older_than_ns)
-        return self._writer.execute(f"DELETE FROM frame WHERE seq IN (SELECT seq FROM ({oldest}){condition})", bound).rowcount
+        return self._writer.execute(
+            f"DELETE FROM frame WHERE seq IN (SELECT seq FROM ({oldest}){condition})", bound
+        ).rowcount
 
     def used_bytes(self) -> int:
         """Return the bytes in use: pages that are not free, and the WAL. The file itself does not shrink; freed pages are used again."""
-        pages, free, size = (self._reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size"))
+        pages, free, size = (
+            self._reader.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
         return int((pages - free) * size) + self.wal_bytes()
 
     def wal_bytes(self) -> int:
@@ -301,7 +316,9 @@ def _take_lock(path: Path) -> int:
     except OSError as error:
         os.close(lock)
         if error.errno != errno.EWOULDBLOCK:
-            raise JournalUnusable(f"The journal {path} could not be locked: {error.strerror}. It needs a local file system.") from error
+            raise JournalUnusable(
+                f"The journal {path} could not be locked: {error.strerror}. It needs a local file system."
+            ) from error
         raise JournalUnusable(
             f"The journal {path} is held by another instance. Stop that one, or give this one a journal.path of its own."
         ) from error
@@ -319,7 +336,9 @@ def _ensure_sound(path: Path) -> Salvage | None:
         _check(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         told = str(error)
-        if isinstance(error, sqlite3.OperationalError) and "malformed" not in told and "decode" not in told:  # I/O, locking, space
+        if (
+            isinstance(error, sqlite3.OperationalError) and "malformed" not in told and "decode" not in told
+        ):  # I/O, locking, space
             raise
         found = _build(file_names.partial(path), path, 0, 0)
         found = found._replace(aside=file_names.set_aside(path))
@@ -408,4 +427,7 @@ def _number_statements(highest: int) -> Iterator[_Statement]:
 
 def _progress_statements(progress: Mapping[str, int]) -> Iterator[_Statement]:
     for name, value in progress.items():
-        yield "INSERT INTO progress VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+        yield (
+            "INSERT INTO progress VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )

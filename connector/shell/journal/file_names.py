@@ -40,7 +40,11 @@ def set_aside(path: Path) -> Path:
 def settle(path: Path) -> list[Path]:
     """Put the latest successor, if there is one, in the place of `path`, which nobody has open; return the new names of the others."""
     numbers = sorted(_numbers(path))
-    aside = [set_aside(old) for old in (path, *(Path(f"{path}.{number}") for number in numbers[:-1])) if numbers and old.exists()]
+    aside = [
+        set_aside(old)
+        for old in (path, *(Path(f"{path}.{number}") for number in numbers[:-1]))
+        if numbers and old.exists()
+    ]
     if numbers:
         _rename(Path(f"{path}.{numbers[-1]}"), path)
     return aside

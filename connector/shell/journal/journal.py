@@ -48,7 +48,9 @@ class Loss:
 
     def with_later(self, later: "Loss") -> "Loss":
         """Return this loss and a later one of the same slot and reason as one."""
-        return Loss(self.slot, self.reason, self.frames + later.frames, self.bytes + later.bytes, self.from_ns, later.to_ns)
+        return Loss(
+            self.slot, self.reason, self.frames + later.frames, self.bytes + later.bytes, self.from_ns, later.to_ns
+        )
 
 
 class Journal:
@@ -116,7 +118,9 @@ class Journal:
         file = await asyncio.to_thread(JournalFile.open, settings.path)
         mode = settings.path.parent.stat().st_mode
         if mode & 0o077:
-            log.warning("journal_folder_open", path=str(settings.path.parent), mode=f"{mode & 0o777:o}", fix="chmod 700")
+            log.warning(
+                "journal_folder_open", path=str(settings.path.parent), mode=f"{mode & 0o777:o}", fix="chmod 700"
+            )
         return cls(file, settings, on_loss)
 
     # -- what the reader of the feed calls -------------------------------------------------------------------------
@@ -190,7 +194,10 @@ class Journal:
         """Return frames that are not in the file; those that Kafka has are no longer kept."""
         start = max(after + 1, self._frames_from)
         return Block(
-            start, self._frames[start - self._frames_from : min(through + 1 - self._frames_from, start - self._frames_from + limit)]
+            start,
+            self._frames[
+                start - self._frames_from : min(through + 1 - self._frames_from, start - self._frames_from + limit)
+            ],
         )
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
@@ -340,7 +347,13 @@ class Journal:
 
     def _note_write_error(self, error: Exception) -> None:
         if self.write_error is None:
-            log.error("journal_write_failed", cause=_sqlite_code(error), error=str(error), frames=len(self._frames), kept_in="memory")
+            log.error(
+                "journal_write_failed",
+                cause=_sqlite_code(error),
+                error=str(error),
+                frames=len(self._frames),
+                kept_in="memory",
+            )
         self.write_error = str(error)
         self._make_room()
         self._arrival.set()
@@ -366,7 +379,9 @@ class Journal:
                 return
             self._note_write_error(error)  # frames are shipped from memory meanwhile
             try:
-                self._file = await self._loop.run_in_executor(self._writer, unfit.replaced, self.watermark, self.committed_seq)
+                self._file = await self._loop.run_in_executor(
+                    self._writer, unfit.replaced, self.watermark, self.committed_seq
+                )
             except (OSError, sqlite3.Error) as failure:
                 log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - its text says it all
                 await asyncio.sleep(RETRY_SECONDS)
@@ -531,7 +546,9 @@ class Journal:
             self.used_bytes = await run(self._reader, self._file.used_bytes)
             self.first_seq = await run(self._reader, self._file.first_seq)
             self._since_measured -= measured
-            if self.used_bytes < FULL * self._settings.max_bytes or not await run(self._writer, self._file.prune, finished, None):
+            if self.used_bytes < FULL * self._settings.max_bytes or not await run(
+                self._writer, self._file.prune, finished, None
+            ):
                 return
 
     async def _checkpoint(self) -> None:

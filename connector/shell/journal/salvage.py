@@ -33,7 +33,9 @@ def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> S
     """
     # Without its log beside it the file can only be read as one that nobody changes.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)) as old:
+    with contextlib.closing(
+        sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+    ) as old:
         new.execute("BEGIN IMMEDIATE")
         try:
             found = _copy(old, new, watermark, last)
@@ -66,7 +68,8 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last
     unreadable = max(last - watermark, 0) - copied
     if unreadable:
         new.execute(
-            "INSERT INTO progress VALUES ('lost_corrupt', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value", (unreadable,)
+            "INSERT INTO progress VALUES ('lost_corrupt', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            (unreadable,),
         )
     new.execute("DELETE FROM sqlite_sequence WHERE name = 'frame'")
     new.execute("INSERT INTO sqlite_sequence VALUES ('frame', ?)", (last,))

@@ -37,7 +37,9 @@ class TopicAdmin:
                 await client.start()
                 yield cls(client)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise NotInTime(f"Kafka at {arguments['bootstrap_servers']} could not be asked: {_reason(error)}") from error
+            raise NotInTime(
+                f"Kafka at {arguments['bootstrap_servers']} could not be asked: {_reason(error)}"
+            ) from error
         finally:
             await client.close()
 
@@ -48,7 +50,9 @@ class TopicAdmin:
     async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Return those of the topics that exist."""
         # All topics are asked for, because a question for one by its name would create it where brokers create on demand.
-        described = {topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE}
+        described = {
+            topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE
+        }
         configs = await self._configs(names)
         return {name: _found(described[name], configs[name]) for name in names if name in described and name in configs}
 
@@ -62,12 +66,17 @@ class TopicAdmin:
                     continue
                 if resource["error_code"] not in {_NONE, _NOT_PERMITTED}:
                     raise for_code(resource["error_code"])(resource["error_message"])
-                configs[resource["resource_name"]] = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+                configs[resource["resource_name"]] = {
+                    entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
+                }
         return configs
 
     async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
         """Create topics and return why, by name, for each that could not be."""
-        new = [NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.configs)) for topic in topics]
+        new = [
+            NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.configs))
+            for topic in topics
+        ]
         response: Any = await self._client.create_topics(new)
         return {
             name: f"{for_code(code).__name__} {message or ''}".strip()

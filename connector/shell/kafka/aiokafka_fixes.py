@@ -24,7 +24,9 @@ _close: Final[Any] = AIOKafkaClient.close
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
 
 
-async def _connect_apart(client: Any, node: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT, **hints: Any) -> Any:
+async def _connect_apart(
+    client: Any, node: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT, **hints: Any
+) -> Any:
     """Connect to one node while others are being connected to.
 
     aiokafka has one lock for all: a frozen broker, which takes connections and never answers, would hold up those to the healthy ones
@@ -50,12 +52,16 @@ async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
         while nodes or asking:
             if nodes:
                 asking.add(asyncio.create_task(_ask(client, nodes.pop(), request)))
-            done, asking = await asyncio.wait(asking, timeout=NEXT_BROKER_SECONDS if nodes else None, return_when=asyncio.FIRST_COMPLETED)
+            done, asking = await asyncio.wait(
+                asking, timeout=NEXT_BROKER_SECONDS if nodes else None, return_when=asyncio.FIRST_COMPLETED
+            )
             for answer in filter(None, (task.result() for task in done)):
                 if not answer.brokers:  # of a cluster that is not there yet
                     return False
                 cluster.update_metadata(answer)
-                if client.cluster.brokers() and (first := client._conns.pop((BOOTSTRAP, ConnectionGroup.DEFAULT), None)):  # noqa: SLF001
+                if client.cluster.brokers() and (
+                    first := client._conns.pop((BOOTSTRAP, ConnectionGroup.DEFAULT), None)
+                ):  # noqa: SLF001
                     first.close()
                 return True
     finally:

@@ -139,7 +139,9 @@ class CompactedTopic:
             )
         policy = await self._cleanup_policy()
         if policy is not None and "compact" not in policy.split(","):
-            raise _NotReadyError(f"topic {name} has cleanup.policy={policy}: set it to compact, else old records disappear")
+            raise _NotReadyError(
+                f"topic {name} has cleanup.policy={policy}: set it to compact, else old records disappear"
+            )
 
     async def _cleanup_policy(self) -> str | None:
         """Return the topic's clean-up policy, None where it cannot be known (no DescribeConfigs right, an old broker)."""
@@ -150,7 +152,12 @@ class CompactedTopic:
                 answers = await admin.describe_configs(
                     [ConfigResource(ConfigResourceType.TOPIC, self._topic.topic, {"cleanup.policy": None})]
                 )
-            found = [entry for answer in answers for resource in answer.to_object()["resources"] for entry in resource["config_entries"]]
+            found = [
+                entry
+                for answer in answers
+                for resource in answer.to_object()["resources"]
+                for entry in resource["config_entries"]
+            ]
             return next((entry["config_value"] for entry in found if entry["config_names"] == "cleanup.policy"), None)
         except (KafkaError, TimeoutError, OSError, NotImplementedError):
             return None

@@ -78,7 +78,9 @@ class RecordWriter:
             cluster = await self._producer.client.fetch_all_metadata()
         self._partitions = len(cluster.partitions_for_topic(self._topic) or ())
         if not self._partitions:
-            raise UnknownTopicOrPartitionError(f"{self._topic} does not exist or may not be described: run kis-bond topics init")
+            raise UnknownTopicOrPartitionError(
+                f"{self._topic} does not exist or may not be described: run kis-bond topics init"
+            )
 
     async def _acknowledged(self, records: Sequence[Outgoing]) -> list[Exception | None]:
         outcomes: list[Exception | None] = [TimeoutError(f"not acknowledged in {ACKNOWLEDGE_SECONDS} s")] * len(records)

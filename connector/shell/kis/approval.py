@@ -80,11 +80,15 @@ class ApprovalService:
         try:
             status, body = await self._post(request_body(app_key))
         except TimeoutError:
-            return Unavailable(None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s")
+            return Unavailable(
+                None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s"
+            )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unavailable(None, f"CRED_APPROVAL: the approval service was out of reach: {type(error).__name__}")
         if body is None:
-            return Unavailable(None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes")
+            return Unavailable(
+                None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes"
+            )
         return _without_secrets(read_answer(status, body), app_key)
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
@@ -104,7 +108,9 @@ class ApprovalService:
 
 def _without_secrets(answer: Answer, app_key: AppKey) -> Answer:
     """Drop a message that quotes what was sent: it is shown in logs and on the status topic."""
-    if isinstance(answer, Granted) or not any(secret in answer.message for secret in (app_key.appkey, app_key.appsecret)):
+    if isinstance(answer, Granted) or not any(
+        secret in answer.message for secret in (app_key.appkey, app_key.appsecret)
+    ):
         return answer
     words = "The approval service quoted the app key in its message"
     return replace(answer, message=words) if isinstance(answer, Refused) else Unavailable(answer.code, words)

@@ -48,7 +48,11 @@ class Credentials:
     def look(self) -> dict[Path, str | None]:
         """Return what is wrong with each file of the pairs, None where nothing is."""
         folder = self._kis.credentials_dir
-        return {} if folder is None else {path: _read(path)[1] for slot in range(self._most) for path in _files(folder, slot)}
+        return (
+            {}
+            if folder is None
+            else {path: _read(path)[1] for slot in range(self._most) for path in _files(folder, slot)}
+        )
 
     def read(self, slot: int) -> AppKey:
         """Return the pair of `slot`, its files read anew so that a rotated pair is used at the next connect.
@@ -147,5 +151,8 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return "", f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value"
+        return (
+            "",
+            f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value",
+        )
     return text, None

@@ -239,7 +239,12 @@ class KisFeed:
         self._session.closed(end.cause, end.code, end.message, now)
         self._permission.ended(self.slot, end.cause, connected_seconds, now)
         if connected_seconds is not None or self._last_end != (end.cause, end.code):
-            detail = {"cause": end.cause, "code": end.code, "message": end.message, "connected_seconds": round(connected_seconds or 0, 3)}
+            detail = {
+                "cause": end.cause,
+                "code": end.code,
+                "message": end.message,
+                "connected_seconds": round(connected_seconds or 0, 3),
+            }
             self._tell("session_down", detail)
         self._last_end = (end.cause, end.code)
         write = log.info if end.cause in ("stop", "lease") else log.warning

@@ -71,7 +71,10 @@ class LiveSession:
     async def run(self) -> Close:
         """Return why the connection ended."""
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(self._drive(), name="kis-driver"), tasks.create_task(self._renew(), name="kis-key")]
+            helpers = [
+                tasks.create_task(self._drive(), name="kis-driver"),
+                tasks.create_task(self._renew(), name="kis-key"),
+            ]
             end = await self._read()
             for helper in helpers:
                 helper.cancel()
@@ -129,7 +132,9 @@ class LiveSession:
     def _take(self, effect: Effect) -> None:
         match effect:
             case Refused(isin, code, message):
-                log.warning("registration_refused", slot=self._session.slot, instrument=isin, code=code, message=message)
+                log.warning(
+                    "registration_refused", slot=self._session.slot, instrument=isin, code=code, message=message
+                )
             case Strange(why):
                 log.warning("reply_unreadable", slot=self._session.slot, why=why)
             case _:

@@ -41,7 +41,11 @@ class ControlTopic:
         """Take a complete reading of the topic, the first or a repeated one, judged against what was in force before it."""
         before = self.lists if self.is_read and self.lists is not None else self._previous()
         after = subscription.restore(before, self._read(records))
-        new = [(name, entry) for name, entry in after.entries.items() if not self.is_read or entry is not before.entries.get(name)]
+        new = [
+            (name, entry)
+            for name, entry in after.entries.items()
+            if not self.is_read or entry is not before.entries.get(name)
+        ]
         self._settle(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
         self.is_read = True
 
@@ -56,13 +60,20 @@ class ControlTopic:
             position = Position(record.partition, record.offset)
             if subscription.list_name(record.key) is None:
                 self.ignored += 1
-                log.warning("control_record_ignored", partition=position.partition, offset=position.offset, reason="its key names no list")
+                log.warning(
+                    "control_record_ignored",
+                    partition=position.partition,
+                    offset=position.offset,
+                    reason="its key names no list",
+                )
             read.append(ControlRecord(record.key, record.value, position, record.timestamp_ms))
         return read
 
     def _settle(self, before: Lists, after: Lists, refused: Iterable[tuple[str, Entry]]) -> None:
         for name, entry in refused:
-            log.warning("control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict())
+            log.warning(
+                "control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict()
+            )
         named: set[str] = set()
         for name, entry in after.entries.items():
             if entry.refusal is None and entry.in_force is not None and entry != before.entries.get(name):

@@ -124,7 +124,12 @@ class EventTopic:
                     pause, self.problem, self.missing = RETRY_MIN_SECONDS, None, None
                     continue
                 if self.problem is None:
-                    log.warning("events_not_written", cause=type(failure).__name__, error=str(failure), waiting=len(self._waiting))
+                    log.warning(
+                        "events_not_written",
+                        cause=type(failure).__name__,
+                        error=str(failure),
+                        waiting=len(self._waiting),
+                    )
                 self.problem = f"the event topic could not be written: {failure!r}"
                 if isinstance(failure, UnknownTopicOrPartitionError):
                     self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
@@ -158,7 +163,10 @@ class EventTopic:
 def _events(kept: str | None) -> list[EventRecord]:
     """Return the events kept by the last process; none where nothing readable was kept."""
     try:
-        return [EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS) for key, value in json.loads(kept or "[]")]
+        return [
+            EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS)
+            for key, value in json.loads(kept or "[]")
+        ]
     except (AttributeError, KeyError, TypeError, ValueError):
         log.warning("kept_events_unreadable", kept=kept)
         return []

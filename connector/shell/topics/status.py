@@ -105,7 +105,9 @@ class StatusTopic:
         before = self._encoded
         # Of thousands of records few differ from one round to the next, and encoding is what takes time.
         self._encoded = {
-            key: known if (known := before.get(key)) is not None and known[0] == record else (record, status.encode(record))
+            key: known
+            if (known := before.get(key)) is not None and known[0] == record
+            else (record, status.encode(record))
             for key, record in records.items()
             if self._is_ours(key)
         }

@@ -71,7 +71,12 @@ def test_the_commands_it_prints_work(start):
     add, ls, tail = (line.partition(" -m connector ")[2].split() for line in lines[2:5])
     for arguments in ((*add, "--wait", "10"), (*ls, "--json"), (*tail, "--count", "1", "--isin", add[-1])):
         done = subprocess.run(
-            [sys.executable, "-m", "connector", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=30
+            [sys.executable, "-m", "connector", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
         assert done.returncode == 0, done.stderr
         assert add[-1] in done.stdout
@@ -84,7 +89,9 @@ def test_the_commands_it_prints_work(start):
 
 def test_a_difference_ends_with_1(cli, monkeypatch, tmp_path):
     """A difference is told on stderr, ends with 1, and the files stay and are named."""
-    ledger = Ledger(sent=9, received=9, delivered=9, dead_lettered=0, pending=0, read_back=8, duplicates=0, unreadable=0)
+    ledger = Ledger(
+        sent=9, received=9, delivered=9, dead_lettered=0, pending=0, read_back=8, duplicates=0, unreadable=0
+    )
 
     async def run(*_):
         return Outcome(ledger, ledger.differences(), {})

@@ -9,7 +9,8 @@ from connector import settings as configuration
 from connector.cli.demo import hints
 
 TOPICS = {
-    f"KIS_BOND_TOPICS__{part}": f"demo-1.{part.lower()}" for part in ("TICKS", "CONTROL", "STATUS", "EVENTS", "DEAD_LETTERS", "SLOTS")
+    f"KIS_BOND_TOPICS__{part}": f"demo-1.{part.lower()}"
+    for part in ("TICKS", "CONTROL", "STATUS", "EVENTS", "DEAD_LETTERS", "SLOTS")
 }
 
 

@@ -86,7 +86,11 @@ def test_configuration(tmp_path):
     )
     found = client_configuration(kafka)
     assert found["bootstrap.servers"] == "a:1,b:2"
-    assert (found["security.protocol"], found["sasl.mechanism"], found["sasl.username"]) == ("SASL_SSL", "SCRAM-SHA-512", "me")
+    assert (found["security.protocol"], found["sasl.mechanism"], found["sasl.username"]) == (
+        "SASL_SSL",
+        "SCRAM-SHA-512",
+        "me",
+    )
     assert found["sasl.password"] == "secret"
     assert found["ssl.ca.location"] == str(tmp_path / "ca.pem")
     assert "ssl.key.location" not in found

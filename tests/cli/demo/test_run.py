@@ -52,7 +52,9 @@ async def test_dead_letters_are_a_difference(play, monkeypatch):
 async def test_a_tick_that_cannot_be_read_back_is_a_difference(play, monkeypatch):
     """A tick that Kafka acknowledged and the consumer did not get is counted as lost."""
     take = Reader.take
-    monkeypatch.setattr(Reader, "take", lambda reader, value: take(reader, value) if reader.distinct != 10 else swallow(reader))
+    monkeypatch.setattr(
+        Reader, "take", lambda reader, value: take(reader, value) if reader.distinct != 10 else swallow(reader)
+    )
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
     outcome = await play(SHORT)
     assert outcome.ledger.lost > 0

@@ -49,7 +49,9 @@ async def test_plain_lines_come_now_and_then(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(("terminal", "live", "kind"), [(True, True, LiveTable), (True, False, PlainLines), (False, True, PlainLines)])
+@pytest.mark.parametrize(
+    ("terminal", "live", "kind"), [(True, True, LiveTable), (True, False, PlainLines), (False, True, PlainLines)]
+)
 def test_a_table_only_on_a_terminal(terminal, live, kind):
     """The table is drawn only where it is wanted and there is a terminal."""
     assert type(screen_for(console(force_terminal=terminal), [], live=live)) is kind

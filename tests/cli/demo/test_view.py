@@ -30,18 +30,34 @@ def printed(renderable, width=100, **options):
 def test_a_row_shows_the_latest_tick():
     """A bond's row has its name, price, change, yield, volume, number of ticks and state."""
     cells = [cell.plain for cell in view.row("KR103502GD31", "ACTIVE", TICK, 1_000)]
-    assert cells == ["KR103502GD31", "국고03250-5303(23-2)", "10,126.50", "▲ 12.50", "3.256", "1,234,560", "1,000", "ACTIVE"]
+    assert cells == [
+        "KR103502GD31",
+        "국고03250-5303(23-2)",
+        "10,126.50",
+        "▲ 12.50",
+        "3.256",
+        "1,234,560",
+        "1,000",
+        "ACTIVE",
+    ]
     assert len(cells) == len(view.HEADINGS)
 
 
 def test_a_row_before_the_first_tick():
     """A bond that has not traded yet has dashes for figures."""
-    assert [cell.plain for cell in view.row("KR103502GD31", "PENDING", None, 0)] == ["KR103502GD31", *["-"] * 5, "0", "PENDING"]
+    assert [cell.plain for cell in view.row("KR103502GD31", "PENDING", None, 0)] == [
+        "KR103502GD31",
+        *["-"] * 5,
+        "0",
+        "PENDING",
+    ]
 
 
 def test_empty_columns_are_dashes():
     """A tick whose optional columns are empty has dashes in their place, and no colour."""
-    cells = view.row("KR103502GD31", "ACTIVE", TICK | dict.fromkeys(("BOND_ISNM", "PRDY_VRSS_SIGN", "PRDY_VRSS", "BOND_CNTG_ERT")), 1)
+    cells = view.row(
+        "KR103502GD31", "ACTIVE", TICK | dict.fromkeys(("BOND_ISNM", "PRDY_VRSS_SIGN", "PRDY_VRSS", "BOND_CNTG_ERT")), 1
+    )
     assert [cells[at].plain for at in (1, 3, 4)] == ["-", "-", "-"]
     assert cells[2].style == ""
 
@@ -65,7 +81,9 @@ def test_direction(sign, change, shown, style):
 
 def test_columns_stand_below_each_other():
     """Korean names take two cells a letter, and the columns behind them still line up."""
-    rows = [view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": name}, 1) for name in ("국고", "마루에너지286-3", "A")]
+    rows = [
+        view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": name}, 1) for name in ("국고", "마루에너지286-3", "A")
+    ]
     lines = printed(view.table(rows, 10)).splitlines()[1:]
     assert len({cell_len(line[: line.index("10,126.50")]) for line in lines}) == 1
 
@@ -97,7 +115,10 @@ def test_order():
 
 def test_line_and_summary():
     """The plain line and the summary carry the ledger's figures."""
-    assert view.line(EVEN, 12, 11) == "11 of 12 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9"
+    assert (
+        view.line(EVEN, 12, 11)
+        == "11 of 12 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9"
+    )
     rows = [line.split()[:2] for line in printed(view.summary(EVEN)).splitlines()]
     assert rows[0] == ["sent", "9"]
     assert rows[-1] == ["lost", "0"]

@@ -30,7 +30,15 @@ def active(offset, **fields):
 def alive(at=None):
     """Return a slot's status record of this moment, or of another."""
     at = at or datetime.now(UTC).isoformat()
-    slot = {"state": "CONNECTED", "owner": "test", "capacity": 41, "registered": 1, "since": SINCE, "code": None, "message": None}
+    slot = {
+        "state": "CONNECTED",
+        "owner": "test",
+        "capacity": 41,
+        "registered": 1,
+        "since": SINCE,
+        "code": None,
+        "message": None,
+    }
     return checked(slot | {"alive_at": at})
 
 
@@ -38,10 +46,14 @@ def refused(reason, offset, in_force=None):
     """Return the status record of a list whose record at `offset` was refused; `in_force` are the bonds it keeps, by offset 0."""
     value = None if in_force is None else {"value": {"instruments": in_force}, "control": position(0)}
     count = len(in_force or ())
-    return checked({"state": "REFUSED", "instruments": count, "reason": reason, "control": position(offset), "in_force": value})
+    return checked(
+        {"state": "REFUSED", "instruments": count, "reason": reason, "control": position(offset), "in_force": value}
+    )
 
 
 def accepted(isins, offset):
     """Return the status record of a list whose record at `offset` is in force."""
     value = {"value": {"instruments": isins}, "control": position(offset)}
-    return checked({"state": "ACCEPTED", "instruments": len(isins), "reason": None, "control": position(offset), "in_force": value})
+    return checked(
+        {"state": "ACCEPTED", "instruments": len(isins), "reason": None, "control": position(offset), "in_force": value}
+    )

@@ -18,7 +18,9 @@ def test_add_writes_empty_objects(cli, variables, written):
 
 def test_add_to_a_list_keeps_what_is_there(cli, variables, written, produce, topics):
     """A list's present bonds, its other fields and its place among the waiting stay; who asked is noted."""
-    produce(topics.control, "desk", json.dumps({"instruments": [A], "priority": 9, "requested_at": "2026-01-02T03:04:05Z"}))
+    produce(
+        topics.control, "desk", json.dumps({"instruments": [A], "priority": 9, "requested_at": "2026-01-02T03:04:05Z"})
+    )
     assert cli("subs", "add", B, "--list", "desk", **variables).exit_code == 0
     _, (name, value) = written()
     assert (name, value["instruments"], value["priority"]) == ("desk", [A, B], 9)
@@ -72,6 +74,8 @@ def test_a_bond_of_a_paused_list_is_not_waited_for(cli, variables, written, prod
     result = cli("subs", "add", A, B, "--list", "desk", "--wait", "600", "--json", **variables)
     assert result.exit_code == 5
     assert result.stderr == f"{A} cannot become ACTIVE: list desk is paused, and no other list wants it.\n"
-    assert [(row["instrument"], row["why"]) for row in json.loads(result.stdout)["instruments"]] == [(A, "list desk is paused")]
+    assert [(row["instrument"], row["why"]) for row in json.loads(result.stdout)["instruments"]] == [
+        (A, "list desk is paused")
+    ]
     assert written()[-1][1]["instruments"] == [A, B]
     assert cli("subs", "add", B, "--list", "desk", "--wait", "20", **variables).exit_code == 0

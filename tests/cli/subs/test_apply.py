@@ -151,7 +151,11 @@ def test_wait_counts_the_bonds_of_the_whole_file(apply, written, produce, topics
 
 def test_wait_in_vain_says_which_and_why(apply, produce, topics):
     """It ends with 5."""
-    produce(topics.status, f"instrument/{A}", active(9, state="WAITING_CAPACITY", slot=None, code="OPSP0008", message="MAX SUBSCRIBE OVER"))
+    produce(
+        topics.status,
+        f"instrument/{A}",
+        active(9, state="WAITING_CAPACITY", slot=None, code="OPSP0008", message="MAX SUBSCRIBE OVER"),
+    )
     result = apply(f"desk: [{A}]", "--wait", "2")
     assert result.exit_code == 5
     assert f"{A} is WAITING_CAPACITY: OPSP0008 MAX SUBSCRIBE OVER" in result.stderr
@@ -159,8 +163,14 @@ def test_wait_in_vain_says_which_and_why(apply, produce, topics):
 
 def test_long_lists_are_shortened_and_words_agree():
     """Five bonds are named, the rest is counted."""
-    assert described(compare(parse({"desk": MANY}), Lists(), prune=False)) == [f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"]
-    assert [said(["a"] * n, dry_run=False) for n in (0, 1, 2)] == ["Nothing differs.", "1 list was written.", "2 lists were written."]
+    assert described(compare(parse({"desk": MANY}), Lists(), prune=False)) == [
+        f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"
+    ]
+    assert [said(["a"] * n, dry_run=False) for n in (0, 1, 2)] == [
+        "Nothing differs.",
+        "1 list was written.",
+        "2 lists were written.",
+    ]
 
 
 def test_a_held_back_removal_is_released_with_confirm(apply, written, produce, topics):
@@ -194,7 +204,10 @@ def test_one_list_of_the_file(apply, written):
     text = f"desk: [{A}]\nfund: [{B}]"
     assert apply(text, "--list", "fund").exit_code == 0
     assert [name for name, _ in written()] == ["fund"]
-    for options, told in ((["--list", "nope"], "no list nope in the file"), (["--list", "fund", "--prune"], "leave out --list")):
+    for options, told in (
+        (["--list", "nope"], "no list nope in the file"),
+        (["--list", "fund", "--prune"], "leave out --list"),
+    ):
         result = apply(text, *options)
         assert result.exit_code == 2
         assert told in result.stderr
@@ -202,7 +215,8 @@ def test_one_list_of_the_file(apply, written):
 
 
 @pytest.mark.parametrize(
-    ("text", "options"), [("desk: []", []), (f"desk: {{instruments: [{A}], paused: true}}", []), ("fund: []", ["--prune"])]
+    ("text", "options"),
+    [("desk: []", []), (f"desk: {{instruments: [{A}], paused: true}}", []), ("fund: []", ["--prune"])],
 )
 def test_wait_needs_removals_taken_up(apply, produce, topics, text, options):
     """An emptied, paused or pruned list is waited for until a connector let its bonds go; without any connector that is in vain."""

@@ -14,7 +14,10 @@ A, B, C = "KR103502GA34", "KR103502GD31", "KR6000011D10"
 @pytest.fixture
 def _known(monkeypatch):
     """Know A, and B as matured."""
-    bonds = {A: Bond(A, "국고04875-2811(23-9)", (), None, None, None), B: Bond(B, "옛채권", (), None, None, date(2020, 1, 2))}
+    bonds = {
+        A: Bond(A, "국고04875-2811(23-9)", (), None, None, None),
+        B: Bond(B, "옛채권", (), None, None, date(2020, 1, 2)),
+    }
     monkeypatch.setattr(master, "known_bonds", lambda: bonds)
 
 

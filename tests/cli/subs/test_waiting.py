@@ -136,7 +136,10 @@ def test_a_bond_that_moves_is_let_go_by_the_list_that_loses_it_alone():
     goal = Goal({"desk": 5, "fund": 5}, active={A: 5}, released={A: ["desk"], B: ["desk"]})
     status = {f"instrument/{A}": json.loads(active(6, lists=["fund"])), "slot/0": SLOT}
     waited = look(status, goal, NOW)
-    assert (waited.missing, taken_up(goal, waited)) == ([], "The connector took it up: 1 released, 0 held for other lists.")
+    assert (waited.missing, taken_up(goal, waited)) == (
+        [],
+        "The connector took it up: 1 released, 0 held for other lists.",
+    )
     status[f"instrument/{A}"] = json.loads(active(6, lists=["desk", "fund"]))
     assert look(status, goal, NOW).missing == [f"{A} is ACTIVE and held for desk, fund"]
 
@@ -146,7 +149,10 @@ def test_a_removal_without_any_connector_is_in_vain(cli, variables, topics):
     assert cli("subs", "add", A, **variables).exit_code == 0
     result = cli("subs", "rm", A, "--wait", "2", **variables)
     assert result.exit_code == 5
-    assert result.stderr.splitlines() == ["Not released within 2 s:", f"list {A}: no connector has taken up the record at offset 1"]
+    assert result.stderr.splitlines() == [
+        "Not released within 2 s:",
+        f"list {A}: no connector has taken up the record at offset 1",
+    ]
 
 
 def test_kafka_failing_while_waiting_is_told_after_what_was_written(cli, variables, written, topics):

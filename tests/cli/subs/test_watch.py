@@ -27,7 +27,12 @@ def test_a_line_says_what_became_of_a_bond():
     assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].split()[1:] == [
         *(A, "PENDING", "->", "ACTIVE", "slot", "0", "desk"),
     ]
-    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, {}, NOW, as_json=False)[0].split()[1:] == [A, "REJECTED", "desk", "OPSP8992"]
+    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, {}, NOW, as_json=False)[0].split()[1:] == [
+        A,
+        "REJECTED",
+        "desk",
+        "OPSP8992",
+    ]
     assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith("is not wanted any more")
     assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, {}, NOW, as_json=False) == []
 

@@ -18,7 +18,17 @@ def test_real_isins_are_valid(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "KR103502GA3", "KR103502GA344", "kr103502GA34", "K1103502GA34", "KR103502GA3A", "KR103502GA3４", "KR103502GA34\n"]
+    "text",
+    [
+        "",
+        "KR103502GA3",
+        "KR103502GA344",
+        "kr103502GA34",
+        "K1103502GA34",
+        "KR103502GA3A",
+        "KR103502GA3４",
+        "KR103502GA34\n",
+    ],
 )
 def test_other_text_has_no_shape(text):
     """Anything but two capitals, nine capitals or digits and one digit, all ASCII, is no ISIN."""

@@ -72,7 +72,9 @@ def test_blank_dates(blank):
 
 
 @pytest.mark.parametrize("column", ["listed", "issued", "redeemed"])
-@pytest.mark.parametrize("text", ["20230229", "2025123 ", "2025W011", "+2025123", "２０２５".encode("cp949"), "x", " 0251231"])
+@pytest.mark.parametrize(
+    "text", ["20230229", "2025123 ", "2025W011", "+2025123", "２０２５".encode("cp949"), "x", " 0251231"]
+)
 def test_bad_dates(column, text):
     """What is no day of the calendar in eight digits is refused, with the column's name."""
     names = {"listed": "listing date", "issued": "issue date", "redeemed": "redemption date"}
@@ -110,7 +112,9 @@ def test_names_that_command_a_terminal(name):
     assert problem.isprintable()
 
 
-@pytest.mark.parametrize(("code", "said"), [("kr103502gd31", "12 capitals"), (ISIN[:11], "12 capitals"), (ISIN[:11] + "2", "check digit")])
+@pytest.mark.parametrize(
+    ("code", "said"), [("kr103502gd31", "12 capitals"), (ISIN[:11], "12 capitals"), (ISIN[:11] + "2", "check digit")]
+)
 def test_codes_that_are_no_isin(code, said):
     """A standard code that could not be asked for is refused."""
     assert said in fault(row(isin=code))

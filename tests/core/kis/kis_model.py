@@ -14,7 +14,9 @@ LIMIT = 1
 def reply(code, tr_key, rt_cd=None, tr_id="H0BJCNT0"):
     """Return a reply of KIS's shape."""
     rt_cd = rt_cd or ("0" if code in ("OPSP0000", "OPSP0001") else "1")
-    return json.dumps({"header": {"tr_id": tr_id, "tr_key": tr_key}, "body": {"rt_cd": rt_cd, "msg_cd": code, "msg1": "text"}})
+    return json.dumps(
+        {"header": {"tr_id": tr_id, "tr_key": tr_key}, "body": {"rt_cd": rt_cd, "msg_cd": code, "msg1": "text"}}
+    )
 
 
 class World:

@@ -48,7 +48,17 @@ def test_other_codes_may_pass(code):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b"{}", b'{"approval_key":""}', b'{"approval_key":7}', b'{"approval_key":"a b\\n"}', b"\xff{", b"[" * 99999],
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"approval_key":""}',
+        b'{"approval_key":7}',
+        b'{"approval_key":"a b\\n"}',
+        b"\xff{",
+        b"[" * 99999,
+    ],
 )
 def test_strange_bodies_are_survived_and_not_quoted(body):
     """A body that is not an answer is unavailability whose message quotes nothing of it."""

@@ -27,14 +27,22 @@ def invariant(world):
     registrations = world.session._registrations
     # Whatever KIS holds is counted, or its reply is still on the way.
     pending = world.mail or not world.session.is_open
-    assert pending or world.held <= {isin for isin, bond in registrations._bonds.items() if bond.held}, "KIS holds what nobody counts"
+    assert pending or world.held <= {isin for isin, bond in registrations._bonds.items() if bond.held}, (
+        "KIS holds what nobody counts"
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 2])
 @pytest.mark.parametrize("anonymous", [False, True])
-@example(fates=["now", "lost"], steps=[("want", [B, A]), ("pass", 6.0)], last=[A])  # a lost refusal must not become a loop
-@example(fates=[7.0], steps=[("want", [REFUSED, A]), ("pass", 4.0)], last=[A, B])  # a late refusal for nobody is not the next bond's
-@example(fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A])  # two late refusals after the room fell free
+@example(
+    fates=["now", "lost"], steps=[("want", [B, A]), ("pass", 6.0)], last=[A]
+)  # a lost refusal must not become a loop
+@example(
+    fates=[7.0], steps=[("want", [REFUSED, A]), ("pass", 4.0)], last=[A, B]
+)  # a late refusal for nobody is not the next bond's
+@example(
+    fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A]
+)  # two late refusals after the room fell free
 @settings(max_examples=300, deadline=None)
 @given(fates=FATES, steps=STEPS, last=WISHES)
 def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
@@ -71,13 +79,17 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
 @settings(max_examples=100, deadline=None)
 @given(
     limit=st.integers(1, 3),
-    turns=st.lists(st.tuples(st.lists(st.sampled_from([A, B, C]), unique=True), st.floats(0.1, 20.0)), min_size=2, max_size=5),
+    turns=st.lists(
+        st.tuples(st.lists(st.sampled_from([A, B, C]), unique=True), st.floats(0.1, 20.0)), min_size=2, max_size=5
+    ),
     fates=FATES,
 )
 @example(limit=1, turns=[([A], 1.0), ([B], 1.0)], fates=[])  # two bonds take the only place from one another
 @example(limit=1, turns=[([A, B], 5.0), ([B, C], 5.0), ([C, A], 5.0)], fates=[])
 @example(limit=3, turns=[([A], 2.0), ([], 2.0)], fates=[])
-@example(limit=2, turns=[([A, B], 2.5), ([A], 2.5), ([C, A], 1.0)], fates=["trouble", "lost", "now", 0.3])  # a release overtakes a refusal
+@example(
+    limit=2, turns=[([A, B], 2.5), ([A], 2.5), ([C, A], 1.0)], fates=["trouble", "lost", "now", 0.3]
+)  # a release overtakes a refusal
 def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
     """Wishes that go round and round for an hour cost KIS few requests, and once they rest what fits is held again."""
     world = World(fates, limit)

@@ -19,7 +19,13 @@ PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 def test_portal_success_is_read():
     """The portal's success reply gives its key, its code and the AES key and IV."""
     assert parse(SUCCESS) == Reply(
-        "H0BJCNT0", "KR103502GD31", "0", "OPSP0000", "SUBSCRIBE SUCCESS", "abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"
+        "H0BJCNT0",
+        "KR103502GD31",
+        "0",
+        "OPSP0000",
+        "SUBSCRIBE SUCCESS",
+        "abcdefghijklmnopabcdefghijklmnop",
+        "0123456789abcdef",
     )
 
 
@@ -30,7 +36,9 @@ def test_repr_hides_key_material():
     assert "01234567" not in shown
 
 
-@pytest.mark.parametrize(("text", "expected"), [(IN_USE, ("(null)", "", "9", "OPSP8996")), (HTS_ID, ("(null)", "", "9", "OPSP0017"))])
+@pytest.mark.parametrize(
+    ("text", "expected"), [(IN_USE, ("(null)", "", "9", "OPSP8996")), (HTS_ID, ("(null)", "", "9", "OPSP0017"))]
+)
 def test_errors_that_name_nobody_are_read(text, expected):
     """A captured error keeps the literal (null) of its header, and a missing tr_key reads as empty."""
     reply = parse(text)
@@ -79,7 +87,9 @@ def test_header_is_optional(header):
     assert (reply.tr_id, reply.tr_key) == ("", "")
 
 
-@pytest.mark.parametrize(("key", "iv"), [("short", "0123456789abcdef"), ("abcdefghijklmnopabcdefghijklmnop", ""), ("가" * 32, "0" * 16)])
+@pytest.mark.parametrize(
+    ("key", "iv"), [("short", "0123456789abcdef"), ("abcdefghijklmnopabcdefghijklmnop", ""), ("가" * 32, "0" * 16)]
+)
 def test_unusable_keys_are_left_out(key, iv):
     """AES key and IV come together and in their lengths, or not at all."""
     body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": iv}}
@@ -106,7 +116,11 @@ def test_parse_never_raises(text):
     assert isinstance(parse(text), Ping | Reply | Unreadable)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_parse_never_raises_on_any_shape(value):
     """Any JSON shape in header and body is survived."""
     assert isinstance(parse(json.dumps({"header": value, "body": value})), Ping | Reply | Unreadable)
@@ -114,7 +128,14 @@ def test_parse_never_raises_on_any_shape(value):
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
-    [(b"{}", True), (b" \r\n\t{", True), (b"0|H0BJCNT0|001|", False), (b"", False), (b"\xef\xbb\xbf{}", False), (b"[{}]", False)],
+    [
+        (b"{}", True),
+        (b" \r\n\t{", True),
+        (b"0|H0BJCNT0|001|", False),
+        (b"", False),
+        (b"\xef\xbb\xbf{}", False),
+        (b"[{}]", False),
+    ],
 )
 def test_first_byte_tells_control_from_data(raw, expected):
     """A message is JSON control if its first byte that is not blank is a brace."""

@@ -203,7 +203,12 @@ def test_drop_makes_everything_pending(session):
     confirmed(session)
     session.closed("reset", None, "gone", 5.0)
     seen = session.view
-    assert (seen.state, seen.registered, seen.registrations[A].state, seen.message) == ("CONNECTING", 0, "PENDING", "gone")
+    assert (seen.state, seen.registered, seen.registrations[A].state, seen.message) == (
+        "CONNECTING",
+        0,
+        "PENDING",
+        "gone",
+    )
     assert session.may_connect_at >= 6.0
     session.opened("key-one", 7.0)
     assert sent(session.converge(7.0))

@@ -21,7 +21,10 @@ ASKED = Request("me@here", "2026-02-03T00:00:00Z")
 def topic(values):
     """Return the lists that these values mean, all of one time."""
     return standing(
-        [ControlRecord(name.encode(), value, Position(0, place), 1_700_000_000_000) for place, (name, value) in enumerate(values.items())],
+        [
+            ControlRecord(name.encode(), value, Position(0, place), 1_700_000_000_000)
+            for place, (name, value) in enumerate(values.items())
+        ],
         {},
     )
 
@@ -66,7 +69,9 @@ def test_every_mistake_is_told():
 
 def test_order_and_origin_are_no_difference():
     """The same bonds in another order, asked for by somebody else: unchanged."""
-    found = compare(parse({"desk": [B, A]}), present(desk={"instruments": [A, B], "requested_by": "x", "priority": 5}), prune=False)
+    found = compare(
+        parse({"desk": [B, A]}), present(desk={"instruments": [A, B], "requested_by": "x", "priority": 5}), prune=False
+    )
     assert [change.kind for change in found] == ["unchanged"]
     assert records(found, ASKED, confirm=False) == []
 
@@ -93,7 +98,8 @@ def test_pausing_is_confirmed_like_a_removal():
 lists = st.dictionaries(
     st.sampled_from(["a", "b", "c"]),
     st.fixed_dictionaries(
-        {"instruments": st.lists(st.sampled_from(BONDS), unique=True)}, optional={"priority": st.integers(0, 9), "paused": st.booleans()}
+        {"instruments": st.lists(st.sampled_from(BONDS), unique=True)},
+        optional={"priority": st.integers(0, 9), "paused": st.booleans()},
     ),
     min_size=1,
 )
@@ -141,7 +147,9 @@ def test_a_file_that_says_what_is_held_back_is_written_with_its_confirmation():
 def test_a_file_that_says_what_is_in_force_undoes_what_is_held_back():
     """The held-back record gives way, though no bond changes."""
     ((_, value),) = records(
-        compare(parse({"desk": [A]}), held(b'{"instruments": []}', 7, instruments=[A]), prune=False), ASKED, confirm=False
+        compare(parse({"desk": [A]}), held(b'{"instruments": []}', 7, instruments=[A]), prune=False),
+        ASKED,
+        confirm=False,
     )
     assert json.loads(value) == {"instruments": [A], "requested_by": ASKED.by, "requested_at": ASKED.at}
 
@@ -154,7 +162,9 @@ def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
 
 
 @pytest.mark.parametrize("name", [False, 83, 750, 1.5, None, pytest.param(10**5000, id="huge"), b"x"])
-@pytest.mark.parametrize("as_document", [lambda name: {name: [A], "desk": [B]}, lambda name: [{"name": name, "instruments": [A]}]])
+@pytest.mark.parametrize(
+    "as_document", [lambda name: {name: [A], "desk": [B]}, lambda name: [{"name": name, "instruments": [A]}]]
+)
 def test_a_name_that_yaml_took_for_another_value_is_refused(name, as_document):
     """Written as no, 0123, 12:30, 1.50 or ~ it would name another list than its author meant."""
     with pytest.raises(RequestMalformed, match="put the name in quotes"):
@@ -188,7 +198,11 @@ MANY = [with_check_digit(f"KR{number:09}") for number in range(20)]
 
 @pytest.mark.parametrize(
     ("wanted", "prune"),
-    [({"a": [], "b": MANY}, False), ({"z": MANY}, True), ({"a": {"instruments": MANY, "paused": True}, "b": MANY}, False)],
+    [
+        ({"a": [], "b": MANY}, False),
+        ({"z": MANY}, True),
+        ({"a": {"instruments": MANY, "paused": True}, "b": MANY}, False),
+    ],
 )
 def test_bonds_that_move_are_wanted_all_the_time(wanted, prune):
     """The list that gains them is written before the one that loses them, so that the guard sees no removal."""

@@ -122,7 +122,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=[f"{place}-{reason[:20]}" for place, (_, reason) in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    ("value", "reason"), REFUSED, ids=[f"{place}-{reason[:20]}" for place, (_, reason) in enumerate(REFUSED)]
+)
 def test_a_bad_value_is_refused_with_its_reason(value, reason):
     """Each bad value is refused whole, and the reason names the field and what was found."""
     refusal = control_record.parse("desk", value)
@@ -135,7 +137,10 @@ def test_all_mistakes_are_named_at_once():
     """A record with three mistakes gets three complaints in one reason."""
     refusal = control_record.from_json("desk", {"priority": 10, "paused": "no", "x": 1})
     assert isinstance(refusal, Refusal)
-    assert all(part in refusal.reason for part in ("priority is 10", 'paused is "no"', '"x" is unknown', "instruments is missing"))
+    assert all(
+        part in refusal.reason
+        for part in ("priority is 10", 'paused is "no"', '"x" is unknown', "instruments is missing")
+    )
 
 
 def test_ten_thousand_instruments_are_the_limit():

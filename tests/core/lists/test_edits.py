@@ -53,7 +53,13 @@ def test_add_to_a_new_list():
 def test_add_keeps_the_lists_other_fields():
     """Bonds come at the end, once each; other fields stay, a past confirmation and the past requester do not."""
     present = value(
-        instruments=[A], priority=9, paused=True, note="n", requested_by="x", requested_at="2020-01-01T00:00:00Z", confirm_removal=True
+        instruments=[A],
+        priority=9,
+        paused=True,
+        note="n",
+        requested_by="x",
+        requested_at="2020-01-01T00:00:00Z",
+        confirm_removal=True,
     )
     expected = {"instruments": [A, B], "priority": 9, "paused": True, "note": "n", **STAMP}
     assert decoded(edits.added([A, B], "desk", present, ASKED)) == [("desk", expected)]
@@ -97,10 +103,14 @@ def test_remove_what_has_no_record():
 def test_remove_from_a_list(confirm):
     """The list is written without the bonds, confirmed where that was asked for."""
     records = edits.removed_from("desk", [A], value(instruments=[A, B], note="n"), ASKED, confirm=confirm)
-    assert decoded(records) == [("desk", {"instruments": [B], "note": "n", **STAMP} | ({"confirm_removal": True} if confirm else {}))]
+    assert decoded(records) == [
+        ("desk", {"instruments": [B], "note": "n", **STAMP} | ({"confirm_removal": True} if confirm else {}))
+    ]
 
 
-@pytest.mark.parametrize(("present", "said"), [(None, "There is no list desk."), (value(instruments=[B]), f"{A} is not in list desk.")])
+@pytest.mark.parametrize(
+    ("present", "said"), [(None, "There is no list desk."), (value(instruments=[B]), f"{A} is not in list desk.")]
+)
 def test_remove_from_a_list_that_has_it_not(present, said):
     """An unknown list and a bond that is not in it are refused."""
     with pytest.raises(RequestMalformed, match=said):
@@ -129,13 +139,17 @@ def reported(isins, offset, reason=None):
     held = {"value": {"instruments": isins}, "control": {"partition": 0, "offset": 0}}
     state = "ACCEPTED" if reason is None else "REFUSED"
     control = {"partition": 0, "offset": offset}
-    return {"list/desk": {"state": state, "instruments": len(isins), "reason": reason, "control": control, "in_force": held}}
+    return {
+        "list/desk": {"state": state, "instruments": len(isins), "reason": reason, "control": control, "in_force": held}
+    }
 
 
 GUARDED = "removal guard: x"
 
 
-@pytest.mark.parametrize(("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)])
+@pytest.mark.parametrize(
+    ("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)]
+)
 def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     """An emptying that is held back, a broken value, a held-back tombstone: the list keeps its bonds, and its removal meets the guard."""
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]

@@ -15,7 +15,12 @@ LISTS = apply_all(
     [
         ControlRecord(b"a", json.dumps({"instruments": [A, B], "note": "국고"}).encode(), Position(0, 3), 1_000),
         ControlRecord(b"a", b"bad", Position(0, 4), 2_000),
-        ControlRecord(b"b", json.dumps({"instruments": [B], "requested_at": "1970-01-01T00:00:07Z"}).encode(), Position(0, 5), 3_000),
+        ControlRecord(
+            b"b",
+            json.dumps({"instruments": [B], "requested_at": "1970-01-01T00:00:07Z"}).encode(),
+            Position(0, 5),
+            3_000,
+        ),
         ControlRecord(b"c", b"", Position(0, 6), 4_000),
     ],
 )
@@ -74,7 +79,8 @@ def test_an_unreadable_entry_is_left_out(saved):
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["reason", "control", "in_force", "value", "partition", "offset"]), inner)
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["reason", "control", "in_force", "value", "partition", "offset"]), inner)
     ),
     max_leaves=10,
 )

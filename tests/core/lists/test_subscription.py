@@ -137,7 +137,8 @@ def test_bonds_another_list_wants_do_not_count_as_dropped():
 def test_the_same_value_with_confirm_removal_is_let_through():
     """What was held back passes with confirm_removal, and then its tombstone drops nothing."""
     lists = apply_all(
-        lists_of(record(0, "a", BONDS[:20])), [record(1, "a", []), record(2, "a", {"instruments": [], "confirm_removal": True})]
+        lists_of(record(0, "a", BONDS[:20])),
+        [record(1, "a", []), record(2, "a", {"instruments": [], "confirm_removal": True})],
     )
     assert wanted(lists) == []
     assert lists.entries["a"].refusal is None
@@ -288,7 +289,12 @@ def test_counts_equal_the_desired_set(log):
     assert lists.wanted_by == {bond.isin: len(bond.lists) for bond in desired(lists)}
 
 
-@given(st.lists(st.tuples(st.none() | st.binary(max_size=4), st.none() | st.binary(max_size=30), st.integers(-(2**63), 2**63)), max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.none() | st.binary(max_size=4), st.none() | st.binary(max_size=30), st.integers(-(2**63), 2**63)),
+        max_size=6,
+    )
+)
 def test_arbitrary_records_never_raise(rows):
     """Any bytes as key and value, and any timestamp, are judged without an exception."""
     records = [ControlRecord(key, value, Position(0, place), stamp) for place, (key, value, stamp) in enumerate(rows)]

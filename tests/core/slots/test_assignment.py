@@ -45,7 +45,14 @@ def test_nobody_gets_a_slot_that_is_not_there():
 
 def test_foreign_user_data_claims_nothing():
     """Whatever another program of the group sends, it is read without an error."""
-    for data in (b"", b"\xff", b"[]", b'{"generation": "x"}', b'{"generation": 1, "held": [[]], "open": []}', b"[" * 100_000):
+    for data in (
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"generation": "x"}',
+        b'{"generation": 1, "held": [[]], "open": []}',
+        b"[" * 100_000,
+    ):
         assert decode(data) == NOTHING
 
 

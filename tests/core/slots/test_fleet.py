@@ -17,7 +17,9 @@ from tests.core.kis.kis_model import World
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
 BONDS = [with_check_digit(f"KR{number:09}") for number in range(20)]
-REFUSED = BONDS[7:8]  # KIS refuses it for good; a slot can be given as many again as it has places, and the smallest has one
+REFUSED = BONDS[
+    7:8
+]  # KIS refuses it for good; a slot can be given as many again as it has places, and the smallest has one
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("want"), st.permutations(BONDS), st.integers(0, len(BONDS))),
@@ -48,7 +50,9 @@ class Replica:
     def turn(self, wanted):
         """Place, ask KIS for what is due, and return the records that are ours, with those to be removed as None."""
         sessions = {slot: world.session for slot, world in self.worlds.items()}
-        places = status.places(self.records, SLOTS, MOST, {slot: session.capacity for slot, session in sessions.items()})
+        places = status.places(
+            self.records, SLOTS, MOST, {slot: session.capacity for slot, session in sessions.items()}
+        )
         places |= {slot: max(session.places, places[slot]) for slot, session in sessions.items()}
         self.placement = placement(wanted, places)
         views = {slot: session.view for slot, session in sessions.items()}
@@ -68,7 +72,9 @@ class Replica:
         desired = [Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted]
         situation = Situation(desired, self.placement, views, Lists(), self.name, frozenset(SLOTS) - views.keys())
         before, self.records = self.records, status.records(situation, self.records, NOW)
-        keys = [key for key in before.keys() | self.records.keys() if status.is_ours(situation, key, before.get(key, {}))]
+        keys = [
+            key for key in before.keys() | self.records.keys() if status.is_ours(situation, key, before.get(key, {}))
+        ]
         return {key: self.records.get(key) for key in keys}
 
     def read(self, records):

@@ -64,7 +64,9 @@ def test_out_of_contact_a_slot_somebody_else_has_is_left_alone(lease, cause, sec
     assert lease.may_connect_at(0, 100_001.0) == ALWAYS
 
 
-@pytest.mark.parametrize(("cause", "seconds"), [("reset", 60.0), ("closed", 40.1), ("silence", 1.0), ("handshake", None)])
+@pytest.mark.parametrize(
+    ("cause", "seconds"), [("reset", 60.0), ("closed", 40.1), ("silence", 1.0), ("handshake", None)]
+)
 def test_out_of_contact_other_ends_take_no_slot_away(lease, cause, seconds):
     """A long session, one opened in contact, which ended at 110, a silent one and a failed handshake show nobody else."""
     lease.ended(0, cause, seconds, 150.0)

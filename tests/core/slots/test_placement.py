@@ -13,7 +13,9 @@ from connector.core.lists.subscription import ControlRecord, Lists, Position, ap
 from connector.core.slots.placement import _weight, placement
 
 ISINS = [f"KR{number:09d}0" for number in range(400)]
-worlds = st.tuples(st.lists(st.sampled_from(ISINS), max_size=60), st.dictionaries(st.integers(0, 7), st.integers(-1, 12), max_size=6))
+worlds = st.tuples(
+    st.lists(st.sampled_from(ISINS), max_size=60), st.dictionaries(st.integers(0, 7), st.integers(-1, 12), max_size=6)
+)
 
 
 @given(worlds)
@@ -102,7 +104,10 @@ class Fleet:
 
     def write(self, name, bonds, priority, second, paused):
         at = f"2026-01-02T00:00:0{second}Z"
-        self.put(name, json.dumps({"instruments": bonds, "priority": priority, "requested_at": at, "paused": paused}).encode())
+        self.put(
+            name,
+            json.dumps({"instruments": bonds, "priority": priority, "requested_at": at, "paused": paused}).encode(),
+        )
 
     def remove(self, name):
         self.put(name, None)

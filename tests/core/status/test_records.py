@@ -40,7 +40,9 @@ def slot(state="CONNECTED", registrations=None, code=None, message=None):
 
 def situation(bonds=(A,), placement=None, slots=None, raw=None):
     """Make a situation with one list, desk, at offset 7."""
-    lists = apply_all(Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)])
+    lists = apply_all(
+        Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)]
+    )
     return status.Situation(
         desired(lists), {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
     )
@@ -101,7 +103,10 @@ def test_since_moves_only_with_state_slot_or_code():
     """The time stays while state, slot and code stay, and moves with each of them."""
     before = status.records(situation(), {}, T0)
     assert status.records(situation(), before, T1)[f"instrument/{A}"]["since"] == T0
-    for changed in ({0: slot(registrations={A: ACTIVE})}, {0: slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")})}):
+    for changed in (
+        {0: slot(registrations={A: ACTIVE})},
+        {0: slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")})},
+    ):
         assert status.records(situation(slots=changed), before, T1)[f"instrument/{A}"]["since"] == T1
     gone = status.records(situation(slots={}), {}, T0)
     assert status.records(situation(placement={A: 1}, slots={}), gone, T1)[f"instrument/{A}"]["since"] == T1
@@ -119,7 +124,9 @@ def test_a_bond_nobody_wants_stays_until_it_was_released():
 
 def test_a_list_record_says_what_is_in_force():
     """An accepted list's record holds the whole accepted value and where it stands."""
-    record = only(status.records(situation(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk")
+    record = only(
+        status.records(situation(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk"
+    )
     at = {"partition": 0, "offset": 7}
     assert record == {
         "state": "ACCEPTED",
@@ -134,7 +141,12 @@ def test_a_refused_list_counts_what_stays_in_force():
     """A refused record's position and reason stand beside the content that stays."""
     lists = apply_all(situation(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
     record = only(status.records(status.Situation((), {}, {}, lists, "me"), {}, T0), "list/desk")
-    assert (record["state"], record["instruments"], record["control"]["offset"], record["in_force"]["control"]["offset"]) == (
+    assert (
+        record["state"],
+        record["instruments"],
+        record["control"]["offset"],
+        record["in_force"]["control"]["offset"],
+    ) == (
         "REFUSED",
         2,
         8,
@@ -177,10 +189,16 @@ def test_a_new_owner_is_a_change():
 
 def test_nothing_is_active_at_start():
     """What the topic still says is ACTIVE becomes PENDING until KIS confirms; the rest stays."""
-    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    before = status.records(
+        situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0
+    )
     after = status.unconfirmed(before, T1)
     validate(after)
-    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == ("PENDING", T1, None)
+    assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == (
+        "PENDING",
+        T1,
+        None,
+    )
     assert {key: record for key, record in after.items() if key != f"instrument/{A}"} == {
         key: record for key, record in before.items() if key != f"instrument/{A}"
     }
@@ -188,7 +206,9 @@ def test_nothing_is_active_at_start():
 
 def test_a_clean_stop_leaves_no_owner():
     """The last records say IDLE without an owner and DISCONNECTED; waiting bonds and lists stay as they are."""
-    before = status.records(situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    before = status.records(
+        situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0
+    )
     after = status.stopped(before, T1)
     validate(after)
     assert (after["slot/0"]["state"], after["slot/0"]["owner"], after["slot/0"]["registered"]) == ("IDLE", None, 0)
@@ -218,7 +238,10 @@ def test_what_is_no_record_is_none(value):
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["state", "since", "alive_at", "slot", "code"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["state", "since", "alive_at", "slot", "code"]), inner)
+    ),
     max_leaves=6,
 )
 
@@ -261,7 +284,11 @@ def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
 
 def test_what_others_write_is_repeated_as_it_was():
     """Their records stay in view and are not tombstoned."""
-    theirs = {f"instrument/{A}": {"state": "ACTIVE", "slot": 1}, "slot/1": {"owner": "other"}, f"instrument/{B}": {"slot": 1}}
+    theirs = {
+        f"instrument/{A}": {"state": "ACTIVE", "slot": 1},
+        "slot/1": {"owner": "other"},
+        f"instrument/{B}": {"slot": 1},
+    }
     made, records = shared([0], [1], {A: 1}, theirs)
     assert {key: records[key] for key in theirs} == theirs
     assert not any(status.is_ours(made, key, record) for key, record in theirs.items())
@@ -271,7 +298,10 @@ def test_a_standby_writes_nothing():
     """Without a slot nothing is its own, whatever the records say."""
     made, records = shared([], [0, 1], {A: 1})
     assert records == {}
-    assert not any(status.is_ours(made, key, {"slot": []}) for key in (f"instrument/{B}", "list/desk", "slot/0", "slot/x", "slot/9"))
+    assert not any(
+        status.is_ours(made, key, {"slot": []})
+        for key in (f"instrument/{B}", "list/desk", "slot/0", "slot/x", "slot/9")
+    )
 
 
 def test_leftovers_are_the_owner_of_slot_0s():
@@ -317,7 +347,9 @@ def every_record():
         yield from status.stopped(made, T1).items()
     yield from status.records(situation(raw=b"bad"), {}, T0).items()
     lists = apply_all(situation().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
-    yield from status.records(status.Situation(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0).items()
+    yield from status.records(
+        status.Situation(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0
+    ).items()
 
 
 def test_every_state_and_every_null_of_the_schema_occurs():
@@ -330,7 +362,11 @@ def test_every_state_and_every_null_of_the_schema_occurs():
     for kind, fields in seen.items():
         published = SCHEMA["$defs"][kind]["properties"]
         assert fields["state"] == set(published["state"]["enum"])
-        nullable = {name for name, rule in published.items() if "null" in rule.get("type", ()) or {"type": "null"} in rule.get("anyOf", ())}
+        nullable = {
+            name
+            for name, rule in published.items()
+            if "null" in rule.get("type", ()) or {"type": "null"} in rule.get("anyOf", ())
+        }
         # An instrument's control may be null for readers' sake; each wish has a record so far.
         assert {name for name, nulls in fields.items() if nulls == {True, False}} == nullable - (
             {"control"} if kind == "instrument" else set()

@@ -14,7 +14,15 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def instrument(**fields):
     """Return an instrument's status record."""
     control = {"partition": 0, "offset": 7}
-    return {"state": "ACTIVE", "lists": ["desk"], "slot": 0, "since": "s", "code": None, "message": None, "control": control} | fields
+    return {
+        "state": "ACTIVE",
+        "lists": ["desk"],
+        "slot": 0,
+        "since": "s",
+        "code": None,
+        "message": None,
+        "control": control,
+    } | fields
 
 
 def slot(seconds_ago):
@@ -47,7 +55,9 @@ def test_a_silent_slot_is_gone(seconds, state):
     assert ("silent since 2026-01-02T03:02:35Z" in row.why) == (state == "DISCONNECTED")
 
 
-@pytest.mark.parametrize("record", [{}, {"alive_at": None}, {"alive_at": "then"}, {"alive_at": "2026-01-02T03:04:05"}, None])
+@pytest.mark.parametrize(
+    "record", [{}, {"alive_at": None}, {"alive_at": "then"}, {"alive_at": "2026-01-02T03:04:05"}, None]
+)
 def test_a_slot_that_says_no_time_is_gone(record):
     """A slot without a readable sign of life counts as silent."""
     status = {f"instrument/{A}": instrument()} | ({} if record is None else {"slot/0": record})

@@ -156,13 +156,19 @@ def test_the_timestamp_is_the_earlier_of_trade_and_receipt():
 def test_the_trade_date_follows_the_receive_time_over_days():
     """A remembered time of day is dated anew when its day is over."""
     used = encoder()
-    dates = [decode(encode(used, record(), RECEIVED_MS + days * 86_400_000).value, SCHEMA)["trade_date"] for days in (0, 1, 1, -3, 0)]
+    dates = [
+        decode(encode(used, record(), RECEIVED_MS + days * 86_400_000).value, SCHEMA)["trade_date"]
+        for days in (0, 1, 1, -3, 0)
+    ]
     assert dates == [date(2026, 11, day) for day in (20, 21, 21, 17, 20)]
 
 
 def test_registry_framing_is_confluents():
     """With a registry's id, a zero byte and four bytes of id stand before the same datum."""
-    own, framed = (encode(encoder(prefix), record(), RECEIVED_MS).value for prefix in (SCHEMA.single_object_prefix, registry_prefix(7)))
+    own, framed = (
+        encode(encoder(prefix), record(), RECEIVED_MS).value
+        for prefix in (SCHEMA.single_object_prefix, registry_prefix(7))
+    )
     assert framed == b"\x00\x00\x00\x00\x07" + own[10:]
     assert decode(framed, SCHEMA) == decode(own, SCHEMA)
 
@@ -173,7 +179,9 @@ def test_the_fingerprint_stands_in_the_specifications_order():
     assert SCHEMA.single_object_prefix[:2] == b"\xc3\x01"
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x00\x00\x00\x00\x01", b"\xc3\x01" + b"8" * 8, b"{}", b"\x00\x00\x00\x00\x01\x18KR"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x00", b"\x00\x00\x00\x00\x01", b"\xc3\x01" + b"8" * 8, b"{}", b"\x00\x00\x00\x00\x01\x18KR"]
+)
 def test_foreign_payloads_are_refused(payload):
     """What is not one of the two framings of this schema is a ValueError, whatever it is."""
     with pytest.raises(ValueError, match=r"."):

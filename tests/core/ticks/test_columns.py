@@ -31,7 +31,9 @@ def test_a_decimal_is_exact(text, number):
     assert decimal(text, 18, 4) == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"])
+@pytest.mark.parametrize(
+    "text", ["-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"]
+)
 def test_what_is_no_decimal_is_refused(text):
     """Only ASCII digits, one sign and one point make a number."""
     with pytest.raises(BadColumn) as refused:

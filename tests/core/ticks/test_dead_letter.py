@@ -50,7 +50,9 @@ def test_key_material_is_not_published(raw):
     assert dict(letter.headers)["detail"] == b"a binary message; key material was hidden"
 
 
-@pytest.mark.parametrize("raw", [b'"key"' * 200_000, b"\\" * 1_000_000, b'"key": "' * 120_000, b'"key"' + b" " * 1_000_000])
+@pytest.mark.parametrize(
+    "raw", [b'"key"' * 200_000, b"\\" * 1_000_000, b'"key": "' * 120_000, b'"key"' + b" " * 1_000_000]
+)
 def test_looking_for_key_material_takes_no_time(raw):
     """The largest frame, made to be slow to look through, is not."""
     before = time.process_time()

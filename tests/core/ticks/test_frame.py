@@ -65,7 +65,9 @@ def test_999_records_fit_into_a_frame():
     assert len(split(received(data(*[PAYLOAD] * 999)), WIDTH, ())) == 999
 
 
-@pytest.mark.parametrize(("appended", "kept"), [("^^", []), ("^a^", ["a"]), ("^^a", ["", "a"]), ("^" * 18, []), ("^a" * 18, ["a"] * 18)])
+@pytest.mark.parametrize(
+    ("appended", "kept"), [("^^", []), ("^a^", ["a"]), ("^^a", ["", "a"]), ("^" * 18, []), ("^a" * 18, ["a"] * 18)]
+)
 def test_empty_columns_at_the_end_are_not_part_of_a_record(appended, kept):
     """Columns beyond the nineteenth are kept, except empty ones at the end."""
     (record,) = split(received(data(PAYLOAD + appended)), WIDTH, ())

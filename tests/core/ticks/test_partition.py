@@ -35,11 +35,19 @@ def test_librdkafka_puts_the_same_keys_on_the_same_partitions(partitioner):
     """What librdkafka produces with its Java-compatible partitioners lands where we would put it."""
     landed = {}
     with EmbeddedKafka({"ticks": 6}) as kafka:
-        settings = {"bootstrap.servers": kafka.bootstrap_servers, "partitioner": partitioner, "linger.ms": 5, "log_level": 0}
+        settings = {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "partitioner": partitioner,
+            "linger.ms": 5,
+            "log_level": 0,
+        }
         producer = Producer(settings)
         for number in range(300):
             producer.produce(
-                "ticks", b"", b"KR%09d%d" % (number * 104_729, number % 10), on_delivery=lambda _, r: landed.update({r.key(): r})
+                "ticks",
+                b"",
+                b"KR%09d%d" % (number * 104_729, number % 10),
+                on_delivery=lambda _, r: landed.update({r.key(): r}),
             )
         assert producer.flush(20) == 0
     assert len(landed) == 300

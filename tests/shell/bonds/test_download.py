@@ -69,7 +69,9 @@ async def test_the_body_is_given_as_it_is():
     assert asked == ["/a/bond_code.mst.zip?b=c"]
 
 
-@pytest.mark.parametrize("text", ["ftp://h/f", "file:///etc/passwd", "http://", "http:///path", "http://[::1", "http://h:99999999/"])
+@pytest.mark.parametrize(
+    "text", ["ftp://h/f", "file:///etc/passwd", "http://", "http:///path", "http://[::1", "http://h:99999999/"]
+)
 async def test_other_urls(text):
     """Only http and https with a host are asked."""
     with pytest.raises(RequestMalformed, match="is neither http:// or https:// with a host, nor the path of a file"):
@@ -169,7 +171,9 @@ async def test_a_server_that_speaks_badly(reply):
 async def test_nobody_listens():
     """A refused connection is told with the URL."""
     [port] = free_ports(1)
-    with pytest.raises(NotInTime, match=f"^http://127.0.0.1:{port}/ could not be read: Connect call failed [(]'127.0.0.1', {port}[)]$"):
+    with pytest.raises(
+        NotInTime, match=f"^http://127.0.0.1:{port}/ could not be read: Connect call failed [(]'127.0.0.1', {port}[)]$"
+    ):
         await download(f"http://127.0.0.1:{port}/")
 
 
@@ -197,6 +201,7 @@ async def test_the_certificate_is_verified(tmp_path, monkeypatch):
                 assert await download(url) == b"good"
             else:
                 with pytest.raises(
-                    NotInTime, match=r"could not be read: .SSL: CERTIFICATE_VERIFY_FAILED. certificate verify failed: [^<]*$"
+                    NotInTime,
+                    match=r"could not be read: .SSL: CERTIFICATE_VERIFY_FAILED. certificate verify failed: [^<]*$",
                 ):
                     await download(url)

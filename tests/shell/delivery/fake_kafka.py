@@ -44,7 +44,9 @@ class Brokers:
     """Two brokers that lead the partitions by turns, and everything they accepted, in order."""
 
     def __init__(self, partitions=4):
-        self.leads = {(TICKS, number): f"broker-{number % 2}" for number in range(partitions)} | {(DEAD_LETTERS, 0): "broker-0"}
+        self.leads = {(TICKS, number): f"broker-{number % 2}" for number in range(partitions)} | {
+            (DEAD_LETTERS, 0): "broker-0"
+        }
         self.logs = {place: [] for place in self.leads}
         self.most_batch_bytes = {TICKS: 10**6, DEAD_LETTERS: 10**6}
         self.hanging = set()

@@ -21,7 +21,9 @@ def record(isin=ISINS[0], volume=1, accumulated=1, price="10575.00"):
 
 def frame(*records, raw=None, slot=0):
     """Return a frame received just now."""
-    return Received(time.time_ns(), slot, 7, False, raw or (f"0|H0BJCNT0|{len(records):03d}|" + "^".join(records)).encode())
+    return Received(
+        time.time_ns(), slot, 7, False, raw or (f"0|H0BJCNT0|{len(records):03d}|" + "^".join(records)).encode()
+    )
 
 
 class MemoryJournal:

@@ -30,7 +30,9 @@ async def plain():
 async def work(monkeypatch):
     """Return brokers, a journal, and a running delivery between them; pauses are short."""
     monkeypatch.setattr(delivery, "LEADER_SECONDS", 0.05)
-    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and nothing is acknowledged during a turn
+    monkeypatch.setattr(
+        delivery, "FRAMES_A_TURN", 16
+    )  # asyncio's debug mode is slow, and nothing is acknowledged during a turn
     monkeypatch.setattr(delivery, "FRAMES_AGAIN", 32)
     monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(lane, "ACK_SECONDS", 0.4)
@@ -137,7 +139,9 @@ async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(wor
     """The guilty tick is in the dead-letter topic with its text and reason, every other one is in its partition, in order."""
     brokers, journal, running = work
     brokers.refuses = lambda topic, records: (
-        InvalidRecordError() if topic == TICKS and any(_volume(one) == 123 and one.key == ISINS[0].encode() for one in records) else None
+        InvalidRecordError()
+        if topic == TICKS and any(_volume(one) == 123 and one.key == ISINS[0].encode() for one in records)
+        else None
     )
     trade(journal, 0, 400)
     await until(lambda: journal.watermark == 400, 30)
@@ -148,7 +152,12 @@ async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(wor
     assert found.pop(ISINS[0]) == [number for number in range(400) if number != 123]
     assert all(held == list(range(400)) for held in found.values())
     counts = running.counts
-    assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.dead_letters) == (3200, 3199, 0, {"KAFKA_REFUSED": 1})
+    assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.dead_letters) == (
+        3200,
+        3199,
+        0,
+        {"KAFKA_REFUSED": 1},
+    )
 
 
 @pytest.mark.parametrize(("error", "code"), [(OutOfOrderSequenceNumber, 45), (UnknownProducerId, 59)])
@@ -226,11 +235,15 @@ async def test_a_cluster_out_of_reach_is_waited_out(work, monkeypatch):
     async def unreachable():
         raise KafkaConnectionError("nobody there")
 
-    monkeypatch.setattr(running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, unreachable, *_rest(running._kafka)))
+    monkeypatch.setattr(
+        running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, unreachable, *_rest(running._kafka))
+    )
     brokers.hanging.update({"broker-0", "broker-1"})
     trade(journal, 10, 20)
     await until(lambda: "nobody there" in (running.waiting_for or ""))
-    monkeypatch.setattr(running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, leaders, *_rest(running._kafka)))
+    monkeypatch.setattr(
+        running, "_kafka", running._kafka.__class__(TICKS, DEAD_LETTERS, leaders, *_rest(running._kafka))
+    )
     brokers.hanging.clear()
     await until(lambda: journal.watermark == 20)
     assert_complete(brokers, 20)
@@ -260,7 +273,9 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     monkeypatch.setattr(delivery, "FRAMES_AGAIN", 1024)
     trade(journal, 0, 1)
     await until(lambda: journal.watermark == 1)
-    many = [frame(*[record(ISINS[0], accumulated=number * 50 + place) for place in range(1, 51)]) for number in range(80)]
+    many = [
+        frame(*[record(ISINS[0], accumulated=number * 50 + place) for place in range(1, 51)]) for number in range(80)
+    ]
     monkeypatch.setattr(delivery, "BYTES_A_TURN", 3 * len(many[0].raw) + 500)
     most, at_once = 0, 0
     place = running._sorter.place

@@ -114,7 +114,9 @@ async def test_bad_records_become_dead_letters_and_the_good_ones_of_the_frame_go
     """Of a frame of three with a bad second, two ticks and one dead letter arrive, and nothing stops."""
     rig = await start()
     bad = record(ISINS[1], price="1e9")
-    await rig.deliver(frame(record(accumulated=1), bad, record(accumulated=2)), frame(raw=b"9|nonsense"), frame(record(accumulated=3)))
+    await rig.deliver(
+        frame(record(accumulated=1), bad, record(accumulated=2)), frame(raw=b"9|nonsense"), frame(record(accumulated=3))
+    )
     ticks = [decode(one.value, SCHEMA)["ACML_VOL"] for one in await rig.read(rig.names.ticks)]
     letters = await rig.read(rig.names.dead_letters)
     assert ticks == [1, 2, 3]
@@ -163,7 +165,9 @@ async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
     assert sorted(identities) == list(range(300))
     assert all(len(copies) == 1 for copies in identities.values())
     counts = rig.delivery.counts
-    assert counts.rebuilds >= 3, "a sender that dies may fail the batch of one lane first, which then gets a producer of its own"
+    assert counts.rebuilds >= 3, (
+        "a sender that dies may fail the batch of one lane first, which then gets a producer of its own"
+    )
     assert (counts.decoded, counts.acknowledged) == (898, 898)
 
 

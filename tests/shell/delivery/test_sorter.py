@@ -80,7 +80,11 @@ def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
     sorter.place(1, frame(*texts))
     topics, held = zip(*lane.records(), strict=True)
     assert topics == (TICKS, DEAD_LETTERS, TICKS)
-    assert (held[1].key, held[1].value, held[1].headers["reason"]) == (ISINS[0].encode(), texts[1].encode(), b"KAFKA_REFUSED")
+    assert (held[1].key, held[1].value, held[1].headers["reason"]) == (
+        ISINS[0].encode(),
+        texts[1].encode(),
+        b"KAFKA_REFUSED",
+    )
     assert b"MessageSizeTooLargeError" in held[1].headers["detail"]
 
 

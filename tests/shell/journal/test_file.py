@@ -33,7 +33,10 @@ def file(path):
 
 def frames(count, start=0, size=10):
     """Return frames that differ from each other."""
-    return [Received(1000 + number, number % 3, 7, number % 2 == 1, b"%0*d" % (size, number)) for number in range(start, start + count)]
+    return [
+        Received(1000 + number, number % 3, 7, number % 2 == 1, b"%0*d" % (size, number))
+        for number in range(start, start + count)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, ROWS_A_STATEMENT, 2 * ROWS_A_STATEMENT + 77])
@@ -202,7 +205,9 @@ def test_a_kill_loses_nothing_that_was_committed(path):
         "for seq in range(1, 10**6):\n"
         "    file.insert(seq, [Received(seq, 0, 1, False, b'x' * 100)], (), {}); print(seq, flush=True)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    )
     for line in child.stdout:
         if int(line) >= 300:
             break
@@ -263,7 +268,16 @@ os.kill(os.getpid(), 9)
     assert done.returncode == -signal.SIGKILL
     file = JournalFile.open(path)
     assert [frame.raw for frame in file.read(0, 10, 10)[0].frames] == [b"one", b"two"]
-    assert len([entry for entry in path.parent.iterdir() if ".corrupt-" in entry.name and not entry.name.endswith(("-wal", "-shm"))]) == 1
+    assert (
+        len(
+            [
+                entry
+                for entry in path.parent.iterdir()
+                if ".corrupt-" in entry.name and not entry.name.endswith(("-wal", "-shm"))
+            ]
+        )
+        == 1
+    )
     file.close()
 
 

@@ -428,7 +428,9 @@ async def test_an_unfit_file_is_set_aside_and_the_frames_are_in_the_new_one(open
     again = await opened()
     assert await collect(again, 10, 50) == [frame(number) for number in range(10, 60)]
     assert_law(again)
-    (aside,) = [path for path in settings.path.parent.glob("journal.db.corrupt-*") if not path.name.endswith(("-wal", "-shm"))]
+    (aside,) = [
+        path for path in settings.path.parent.glob("journal.db.corrupt-*") if not path.name.endswith(("-wal", "-shm"))
+    ]
     assert aside.stat().st_mode & 0o777 == 0o600
 
 

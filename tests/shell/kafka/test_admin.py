@@ -34,7 +34,9 @@ async def test_created_topics_are_found(kafka, topic_names):
 
 async def test_refusals_are_returned_by_topic(kafka, topic_names):
     """What Kafka does not create is returned with its reason."""
-    planned = plan({"ticks": topic_names.ticks}, Sizes(partitions=1, slots=None, replication_factor=99, min_insync_replicas=1))
+    planned = plan(
+        {"ticks": topic_names.ticks}, Sizes(partitions=1, slots=None, replication_factor=99, min_insync_replicas=1)
+    )
     async with TopicAdmin.connect({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
         assert "InvalidReplicationFactorError" in (await admin.create(planned))[topic_names.ticks]
 

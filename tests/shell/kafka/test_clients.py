@@ -22,9 +22,15 @@ def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
     """A rotated password is used by the next client; exactly one trailing newline is trimmed."""
     password = tmp_path / "password"
     password.write_text("first\n")
-    kafka = KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password)
+    kafka = KafkaSettings(
+        security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password
+    )
     arguments = clients.client_arguments(kafka, "me")
-    assert (arguments["sasl_plain_password"], arguments["sasl_plain_username"], arguments["client_id"]) == ("first", "bond", "me")
+    assert (arguments["sasl_plain_password"], arguments["sasl_plain_username"], arguments["client_id"]) == (
+        "first",
+        "bond",
+        "me",
+    )
     password.write_text("second\n\n")
     assert clients.client_arguments(kafka, "me")["sasl_plain_password"] == "second\n"
 
@@ -34,7 +40,9 @@ def test_a_password_file_spoilt_while_running_leaves_the_password_read_before(tm
     """The next client uses the password read before, and the log names the file; where nothing was read before, that is an error."""
     password = tmp_path / "password"
     password.write_text("canary\n")
-    kafka = KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password)
+    kafka = KafkaSettings(
+        security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", sasl_username="bond", sasl_password_file=password
+    )
     clients.client_arguments(kafka, "me")
     spoil(password)
     with capture_logs() as logs:
@@ -113,7 +121,9 @@ async def test_an_abandoned_producer_sends_nothing_later(own_kafka, topic_names)
     await clients.start(other)
     await other.send_and_wait(topic_names.ticks, b"after", partition=0)
     await clients.abandon(other)
-    values = [record.value for record in await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.ticks)]
+    values = [
+        record.value for record in await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.ticks)
+    ]
     assert values == [b"before", b"after"]
     waiting.cancel()
 
@@ -121,7 +131,9 @@ async def test_an_abandoned_producer_sends_nothing_later(own_kafka, topic_names)
 @pytest.mark.kafka
 async def test_naming_a_topic_does_not_create_it(topic_names):
     """A client that asks for a missing topic on a broker that creates topics by itself leaves none behind."""
-    willing = started("a Kafka that creates topics by itself", lambda: start_kafka({"auto.create.topics.enable": "true"}))
+    willing = started(
+        "a Kafka that creates topics by itself", lambda: start_kafka({"auto.create.topics.enable": "true"})
+    )
     try:
         producer = clients.make_producer(KafkaSettings(bootstrap_servers=willing.bootstrap_servers), "me")
         await clients.start(producer)

@@ -71,7 +71,10 @@ async def until(condition, seconds=30):
 
 def write(broker, topic, *pairs, transactional_id=None, end="commit"):
     """Write pairs of key and value with the other client; a transaction ends as told, or stays open and is returned."""
-    settings = QUIET | {"bootstrap.servers": broker.bootstrap_servers, "enable.idempotence": transactional_id is not None}
+    settings = QUIET | {
+        "bootstrap.servers": broker.bootstrap_servers,
+        "enable.idempotence": transactional_id is not None,
+    }
     producer = Producer(settings | ({"transactional.id": transactional_id} if transactional_id else {}))
     if transactional_id:
         producer.init_transactions(20)
@@ -108,8 +111,13 @@ async def test_a_topic_is_read_to_its_end_and_followed(broker, topic_names):
         await until(reading.topic.restored.is_set)
         write(broker, topic_names.control, (b"c", b"3"))
         await until(lambda: reading.followed)
-        assert [(record.key, record.value, record.offset) for record in reading.snapshots[0]] == [(b"a", b"1", 0), (b"b", None, 1)]
-        assert [(record.key, record.value, record.partition, record.offset) for record in reading.followed] == [(b"c", b"3", 0, 2)]
+        assert [(record.key, record.value, record.offset) for record in reading.snapshots[0]] == [
+            (b"a", b"1", 0),
+            (b"b", None, 1),
+        ]
+        assert [(record.key, record.value, record.partition, record.offset) for record in reading.followed] == [
+            (b"c", b"3", 0, 2)
+        ]
         assert abs(reading.followed[0].timestamp_ms / 1000 - time.time()) < 60
         await until(lambda: reading.topic.lag == 0)
 
@@ -130,7 +138,9 @@ async def test_a_burst_comes_in_pieces_between_which_the_loop_turns(broker, topi
     async with running(reading):
         await until(reading.topic.restored.is_set)
         other = asyncio.create_task(turning())
-        await asyncio.to_thread(write, broker, topic_names.control, *((b"%d" % number, b"{}") for number in range(10_000)))
+        await asyncio.to_thread(
+            write, broker, topic_names.control, *((b"%d" % number, b"{}") for number in range(10_000))
+        )
         await until(lambda: sum(len(keys) for _, keys in pieces) == 10_000)
         other.cancel()
     assert [key for _, keys in pieces for key in keys] == list(range(10_000))
@@ -181,7 +191,9 @@ async def test_a_compacted_topic_whose_last_key_was_deleted_is_read(broker, topi
         assert time.monotonic() < deadline
     async with running(Reading(broker, topic)) as reading:
         await until(reading.topic.restored.is_set, 10)
-        assert {record.key: record.value for record in reading.snapshots[0]} == {f"k{number}".encode(): b"new" for number in range(9)}
+        assert {record.key: record.value for record in reading.snapshots[0]} == {
+            f"k{number}".encode(): b"new" for number in range(9)
+        }
 
 
 async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):
@@ -190,7 +202,8 @@ async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_name
         await until(lambda: reading.topic.problem)
         assert "kis-bond topics init" in reading.topic.problem
         assert (
-            topic_names.control not in AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=10).topics
+            topic_names.control
+            not in AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=10).topics
         )
         create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
         await until(reading.topic.restored.is_set)

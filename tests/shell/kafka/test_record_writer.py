@@ -39,7 +39,9 @@ async def test_records_are_written_where_java_would_write_them(own_kafka, topic_
     assert {record.partition for record in found} == {partition(record.key, 6) for record in records}
     assert all(record.partition == partition(record.key, 6) for record in found)
     for key in {record.key for record in records}:
-        assert [record.value for record in found if record.key == key] == [record.value for record in records if record.key == key]
+        assert [record.value for record in found if record.key == key] == [
+            record.value for record in records if record.key == key
+        ]
 
 
 async def test_a_missing_topic_is_told_and_not_created(own_kafka, topic_names, writer_of):
@@ -55,7 +57,9 @@ async def test_a_missing_topic_is_told_and_not_created(own_kafka, topic_names, w
 async def test_one_record_too_large_does_not_hide_among_the_others(own_kafka, topic_names, writer_of):
     """A record beyond aiokafka's own limit fails by itself; the others of its batch are acknowledged."""
     create_topics(own_kafka.bootstrap_servers, {topic_names.status: 1})
-    outcomes = await writer_of(topic_names.status).write([Outgoing(b"a", b"1"), Outgoing(b"b", b"x" * 9 * 2**20), Outgoing(b"c", b"3")])
+    outcomes = await writer_of(topic_names.status).write(
+        [Outgoing(b"a", b"1"), Outgoing(b"b", b"x" * 9 * 2**20), Outgoing(b"c", b"3")]
+    )
     assert [outcome is None for outcome in outcomes] == [True, False, True]
 
 

@@ -46,8 +46,16 @@ class Bench:
         self.journal = ListJournal()
         self.events = []
         self.changes = 0
-        fast = {"register_interval_seconds": 0.01, "reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.4, "in_use_wait_seconds": 0.3}
-        urls = {"websocket_url": url or kis.websocket_url, "approval_url": kis.approval_url if kis else "http://127.0.0.1:9/"}
+        fast = {
+            "register_interval_seconds": 0.01,
+            "reconnect_min_seconds": 0.05,
+            "reconnect_max_seconds": 0.4,
+            "in_use_wait_seconds": 0.3,
+        }
+        urls = {
+            "websocket_url": url or kis.websocket_url,
+            "approval_url": kis.approval_url if kis else "http://127.0.0.1:9/",
+        }
         self.settings = KisSettings(**(fast | urls | settings))
         self.feed = KisFeed(
             0,
@@ -56,7 +64,8 @@ class Bench:
             self.journal,
             self._changed,
             self.events.append,
-            request_approval_key=approve or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
+            request_approval_key=approve
+            or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
         )
 
     def _changed(self):

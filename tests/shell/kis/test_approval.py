@@ -31,7 +31,8 @@ async def test_wrong_pair_is_refused_in_either_shape(shape):
 
 
 @pytest.mark.parametrize(
-    "fault", ["approval-down=503", "approval-body=html", "approval-body=empty", "approval-body=huge", "approval-body=cut"]
+    "fault",
+    ["approval-down=503", "approval-body=html", "approval-body=empty", "approval-body=huge", "approval-body=cut"],
 )
 async def test_spoilt_answers_are_survived(fault):
     """A spoilt answer is unavailability, with a message that quotes nothing sent."""
@@ -161,7 +162,9 @@ async def test_message_that_quotes_the_pair_is_dropped():
 
     async def quoting(request):
         fields = await request.json()
-        return web.json_response({"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403)
+        return web.json_response(
+            {"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403
+        )
 
     application = web.Application()
     application.add_routes([web.post("/", quoting)])

@@ -86,7 +86,10 @@ def test_none_counted_without_credentials():
         (pair(1), ["pair 0 is missing"]),
         (pair(0) | {"appkey": "k"}, ["appkey: names no slot"]),
         (pair(0) | {"appkey-01": "k"}, ["appkey-01: names no slot"]),
-        ({"appkey-0": "", "appsecret-0": "\n"}, ["appkey-0: CRED_EMPTY: is empty", "appsecret-0: CRED_EMPTY: is empty"]),
+        (
+            {"appkey-0": "", "appsecret-0": "\n"},
+            ["appkey-0: CRED_EMPTY: is empty", "appsecret-0: CRED_EMPTY: is empty"],
+        ),
         (
             {"appkey-0": "can ary", "appsecret-0": "canary\n\n"},
             ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_CHARACTERS: holds blanks"],
@@ -95,7 +98,10 @@ def test_none_counted_without_credentials():
             {"appkey-0": "\ufeffcanary", "appsecret-0": b"\xff\xfe"},
             ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_NOT_TEXT: is not text"],
         ),
-        ({"appkey-99999": "k", "appsecret-99999": "s"}, ["pair 0 is missing", "pair 1 is missing", "pair 2 is missing"]),
+        (
+            {"appkey-99999": "k", "appsecret-99999": "s"},
+            ["pair 0 is missing", "pair 1 is missing", "pair 2 is missing"],
+        ),
     ],
 )
 def test_folder_refusals(tmp_path, files, expected):

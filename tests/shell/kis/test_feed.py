@@ -17,7 +17,9 @@ async def test_bonds_become_active_and_ticks_are_journalled():
         await kis.emit_ticks(A, 500)
         await until(lambda: len(bench.journal.raw) == 500)
         assert bench.feed.frames_received == 500
-        assert [raw.decode().split("|", 3)[3] for raw in bench.journal.raw] == [record.raw for sent in kis.sent for record in sent.records]
+        assert [raw.decode().split("|", 3)[3] for raw in bench.journal.raw] == [
+            record.raw for sent in kis.sent for record in sent.records
+        ]
         assert [event["event"] for event in bench.events] == ["session_up"]
         frame = bench.journal.frames[0]
         assert (frame.slot, frame.binary) == (0, False)
@@ -164,7 +166,10 @@ async def test_refused_bond_is_rejected_and_the_rest_flows():
 
 async def test_lost_replies_are_asked_for_again():
     """Where replies get lost every bond is confirmed in the end."""
-    async with Simulator(faults=["lost-replies=2"]) as kis, Bench(kis, reply_timeout_seconds=0.2).running(A, B, C) as bench:
+    async with (
+        Simulator(faults=["lost-replies=2"]) as kis,
+        Bench(kis, reply_timeout_seconds=0.2).running(A, B, C) as bench,
+    ):
         await bench.active(A, B, C)
         assert len(kis.connects) == 1
 
@@ -202,7 +207,9 @@ async def test_approval_key_is_reused():
         assert len(kis.approvals) == 1
 
 
-@pytest.mark.parametrize("fault", ["approval-down=503", "approval-body=html", "approval-error=EGW00201", "approval-down=429"])
+@pytest.mark.parametrize(
+    "fault", ["approval-down=503", "approval-body=html", "approval-error=EGW00201", "approval-down=429"]
+)
 async def test_approval_trouble_is_retried(fault):
     """An approval service in trouble is asked again later, and is told as such."""
     async with Simulator(faults=[fault]) as kis, Bench(kis).running(A) as bench:
@@ -300,7 +307,10 @@ async def test_stop_is_bounded():
 @pytest.mark.parametrize("fault", ["approval-slow=30", "handshake=503"])
 async def test_stop_before_a_session(fault):
     """A stop during the approval call or the back-off ends at once."""
-    async with Simulator(faults=[fault]) as kis, Bench(kis, reconnect_min_seconds=20, reconnect_max_seconds=60).running(A) as bench:
+    async with (
+        Simulator(faults=[fault]) as kis,
+        Bench(kis, reconnect_min_seconds=20, reconnect_max_seconds=60).running(A) as bench,
+    ):
         await asyncio.sleep(0.2)  # into the call, or the back-off
         await asyncio.wait_for(bench.feed.stop(), 1)
 

@@ -26,7 +26,12 @@ async def test_unreadable_json_is_counted_and_not_journalled():
     """JSON that cannot be read is counted and kept out of the journal, for it may hold key material."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
-        for raw in ("{", '{"header":null}', '{"a":' * 50_000, '{"header":{},"body":{"rt_cd":"0","msg_cd":"' + "x" * 500_000 + '"}}'):
+        for raw in (
+            "{",
+            '{"header":null}',
+            '{"a":' * 50_000,
+            '{"header":{},"body":{"rt_cd":"0","msg_cd":"' + "x" * 500_000 + '"}}',
+        ):
             await kis.emit(raw)
         await kis.emit(b'{"\xff')
         await until(lambda: bench.feed.unreadable == 5)
@@ -46,7 +51,9 @@ async def test_keys_stand_before_the_first_encrypted_frame():
         bench.feed.want([A, B])
         await bench.active(B)
         kept = [entry for entry in bench.journal.log if not hasattr(entry, "raw")]
-        assert [(entry[2], entry[3]) for entry in kept] == [(keys.key, keys.iv) for keys in kis.sessions[0].registered.values()]
+        assert [(entry[2], entry[3]) for entry in kept] == [
+            (keys.key, keys.iv) for keys in kis.sessions[0].registered.values()
+        ]
         assert bench.journal.log.index(kept[0]) == 1
         assert bench.journal.raw[1].startswith(b"1|")
         assert kept[0][:2] == (0, bench.journal.frames[0].session)
@@ -71,7 +78,9 @@ async def test_secrets_stay_out_of_logs(caplog, capsys):
         await kis.emit("{" + json.dumps(keys.key))
         await until(lambda: bench.feed.unreadable == 1)
     # The simulator's own logger may say what it likes: it plays KIS.
-    printed = "".join(str(record.getMessage()) for record in caplog.records if not record.name.startswith("websockets.server"))
+    printed = "".join(
+        str(record.getMessage()) for record in caplog.records if not record.name.startswith("websockets.server")
+    )
     printed += "".join(capsys.readouterr())
     assert approval_keys
     assert not [secret for secret in (*approval_keys, keys.key, keys.iv, "appkey0") if secret in printed]

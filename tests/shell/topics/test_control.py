@@ -24,7 +24,8 @@ class Control:
     def __init__(self, previous=None):
         self.changes = []
         self.topic = ControlTopic(
-            lambda: previous or Lists(), lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named)))
+            lambda: previous or Lists(),
+            lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named))),
         )
 
 
@@ -88,7 +89,11 @@ def test_a_refusal_is_logged_with_its_place():
     assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
     assert "not JSON" in refused["reason"]
     assert refused["kept"] == "the 2 instruments of offset 0"
-    assert (hopeless["list"], hopeless["offset"], hopeless["kept"]) == ("new", 8, "nothing: the list has no good content")
+    assert (hopeless["list"], hopeless["offset"], hopeless["kept"]) == (
+        "new",
+        8,
+        "nothing: the list has no good content",
+    )
 
 
 def test_every_refusal_is_logged():
@@ -96,7 +101,9 @@ def test_every_refusal_is_logged():
     control = Control()
     control.topic.snapshot([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow([record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])])
+        control.topic.follow(
+            [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
+        )
     told = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
     assert told == [(1, "the 1 instruments of offset 0"), (3, "the 2 instruments of offset 2")]
     assert control.changes[-1] == ([C], {C})

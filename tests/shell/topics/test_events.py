@@ -97,7 +97,9 @@ async def test_the_schema_knows_the_causes():
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, SCHEMA)
-    jsonschema.validate(event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}), SCHEMA)
+    jsonschema.validate(
+        event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}), SCHEMA
+    )
 
 
 async def test_after_a_failure_events_stay_in_order():

@@ -26,7 +26,9 @@ class Topic:
         if isinstance(failure, RuntimeError):
             raise failure
         if failure is None:
-            self.log += [(record.key.decode(), record.value) for record in records if record.key.decode() not in self.too_large]
+            self.log += [
+                (record.key.decode(), record.value) for record in records if record.key.decode() not in self.too_large
+            ]
         return [MessageSizeTooLargeError() if record.key.decode() in self.too_large else failure for record in records]
 
 
@@ -191,7 +193,11 @@ async def test_what_another_replica_wrote_over_ours_is_written_again():
         ours = TopicRecord(b"slot/0", b'{"x":0}', 0, 0, 0, (("writer", b"me"),))
         assert status.follow([ours]) == {}
         assert status.differing() == []
-        theirs = [TopicRecord(b"slot/0", b'{"x":9}', 0, 1, 0), TopicRecord(b"list/a", None, 0, 2, 0), TopicRecord(b"x", b"{}", 0, 3, 0)]
+        theirs = [
+            TopicRecord(b"slot/0", b'{"x":9}', 0, 1, 0),
+            TopicRecord(b"list/a", None, 0, 2, 0),
+            TopicRecord(b"x", b"{}", 0, 3, 0),
+        ]
         assert status.follow(theirs) == {"slot/0": {"x": 9}, "list/a": None}
         status.publish({"slot/0": {"x": 1}})
         assert await status.settle(5)
