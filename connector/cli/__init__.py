@@ -70,9 +70,9 @@ def _print_version(value: bool) -> None:
 def kis_bond(
     *,
     config: Config = None,  # noqa: ARG001 - read by the library or through the context
-    shown: Annotated[
+    shown: Annotated[  # noqa: ARG001 - read by the library or through the context
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,  # noqa: ARG001 - read by the library or through the context
+    ] = False,
 ) -> None:
     """Korean bond ticks from Korea Investment & Securities, as Avro records in Kafka."""
     # stdout is for data: until a command configures logs, nothing is logged but what ends it.

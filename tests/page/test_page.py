@@ -12,7 +12,10 @@ from tests.page.chromium import violations
 
 BONDS = first_bonds(5)
 SAMPLE, SAMPLE_NAME = BONDS[0], "국고03250-5303(23-2)"
-HIDE = "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s}); document.dispatchEvent(new Event('visibilitychange'))"
+HIDE = (
+    "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s});"
+    " document.dispatchEvent(new Event('visibilitychange'))"
+)
 PRICE = re.compile(r"^\d{1,2},\d{3}(\.\d+)?$")
 MOVED = re.compile(r"\S+ \S+ \S+")  # three points
 MARKUP = "<img src=x onerror=alert(1)>"

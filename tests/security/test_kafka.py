@@ -239,9 +239,9 @@ READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESC
         ),
     ],
 )
-def test_subs_without_rights_writes_nothing(
+def test_subs_without_rights_writes_nothing(  # noqa: PLR0917 - fixtures and columns
     broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said
-):  # noqa: PLR0917 - fixtures and columns
+):
     """A right that is missing ends the command with 5 and a sentence that names it; the topic holds what it held."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})

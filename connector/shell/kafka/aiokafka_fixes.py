@@ -59,10 +59,10 @@ async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
                 if not answer.brokers:  # of a cluster that is not there yet
                     return False
                 cluster.update_metadata(answer)
-                if client.cluster.brokers() and (
-                    first := client._conns.pop((BOOTSTRAP, ConnectionGroup.DEFAULT), None)
-                ):  # noqa: SLF001
-                    first.close()
+                if client.cluster.brokers():
+                    first = client._conns.pop((BOOTSTRAP, ConnectionGroup.DEFAULT), None)  # noqa: SLF001 - no public way
+                    if first:
+                        first.close()
                 return True
     finally:
         for task in asking:
