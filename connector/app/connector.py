@@ -15,6 +15,7 @@ from connector.app.clock import now, rfc3339
 from connector.app.metrics import Figures, Sources
 from connector.app.plan import Plan
 from connector.app.slots import Slots
+from connector.core.event import LOSS, Event
 from connector.core.kis.approval import Granted
 from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.core.topic_plan import not_durable
@@ -101,7 +102,7 @@ class Connector:
         self.stopping: str | None = None
         self._at_once = asyncio.Event()
         self.refusal: CredentialsRefused | None = None
-        self.recent_events: list[dict[str, Any]] = []
+        self.recent_events: list[Event] = []
         self._was_up = False  # a session has been open in this run
         self._credentials = Credentials(settings.kis)
         self._approval = ApprovalService(settings.kis.approval_url)
@@ -303,8 +304,8 @@ class Connector:
 
     # -- what is told ------------------------------------------------------------------------------------------------------
 
-    def _tell(self, event: dict[str, Any]) -> None:
-        self._was_up = self._was_up or event["event"] == "session_up"
+    def _tell(self, event: Event) -> None:
+        self._was_up = self._was_up or event.event == "session_up"
         self.recent_events = [*self.recent_events[1 - RECENT_EVENTS :], event]
         self.event_topic.publish(event)
 
@@ -317,7 +318,7 @@ class Connector:
             "to": rfc3339(loss.to_ns),
             "reason": loss.reason,
         }
-        self._tell({"event": "loss", "at": now(), "slot": loss.slot, "instrument": None, "detail": detail})
+        self._tell(Event(LOSS, now(), loss.slot, None, detail))
 
     def is_alive(self) -> bool:
         """Tell whether the event loop turns (it answered) and the journal's thread lives."""

@@ -96,7 +96,7 @@ def status(connector: Connector) -> dict[str, Any]:
         "lists": _by_name(records, LIST),
         "instruments": _by_name(records, INSTRUMENT),
         "last_ticks": _last_ticks(connector),
-        "events": connector.recent_events[::-1],
+        "events": [event.to_json() for event in reversed(connector.recent_events)],
     }
 
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from connector.app import connector as app
 from connector.app.clock import now
 from connector.core.bonds.isin import with_check_digit
+from connector.core.event import Event
 from connector.core.topic_plan import FoundTopic
 from connector.errors import CredentialsRefused, NotInTime
 from connector.settings import load
@@ -256,11 +257,9 @@ async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
     async with app.opened(settings(tmp_path)) as connector:
         connector._stop_on_signals()
         if was_up:
-            connector._tell({"event": "session_up", "at": now(), "slot": 0, "instrument": None, "detail": {}})
+            connector._tell(Event("session_up", now(), 0, None, {}))
         for _ in range(app.RECENT_EVENTS):
-            connector._tell(
-                {"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}}
-            )
+            connector._tell(Event("session_down", now(), 0, None, {"cause": "handshake"}))
         connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
         connector._look_for_refusal()
         assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from connector.core.event import LOSS
+from connector.core.status import SLOT
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from connector.core.event import Event
 
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
 RETRY_MIN_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 15
-LOSS: Final = "loss"
 KEPT: Final = "events"  # the name of the text that holds those waiting
 
 log = structlog.get_logger("connector.event_topic")
@@ -77,11 +81,11 @@ class EventTopic:
         """How many events are not acknowledged yet."""
         return len(self._waiting)
 
-    def publish(self, event: Mapping[str, Any]) -> None:
-        """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
-        key = event["instrument"] or f"slot/{event['slot']}"
-        value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(key.encode(), value, event["event"] == LOSS))
+    def publish(self, event: Event) -> None:
+        """Queue one event; never waits."""
+        key = event.instrument or f"{SLOT}{event.slot}"
+        value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+        self._waiting.append(EventRecord(key.encode(), value, event.event == LOSS))
         self._note_arrival()
 
     def _note_arrival(self) -> None:

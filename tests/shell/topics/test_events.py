@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from connector.core.event import Event
 from connector.shell.topics import events
 from connector.shell.topics.events import WAITING_AT_MOST, EventTopic
 
@@ -15,7 +16,8 @@ AT = "2026-01-02T00:00:00Z"
 
 def event(number=0, **fields):
     """Make an event whose detail tells it from others."""
-    return {"event": "session_up", "at": AT, "slot": 0, "instrument": None, "detail": {"number": number}} | fields
+    given = {"event": "session_up", "at": AT, "slot": 0, "instrument": None, "detail": {"number": number}}
+    return Event(**given | fields)
 
 
 class Topic:
@@ -90,15 +92,15 @@ async def test_events_are_keyed_by_what_they_concern():
 async def test_the_schema_knows_the_causes():
     """A cause or a loss reason that is not in the contract is refused by the published schema."""
     for bad in (
-        event(event="session_down", detail={"cause": "boredom"}),
-        event(event="session_down", detail={}),
-        event(event="loss"),
+        event(event="session_down", detail={"cause": "boredom"}).to_json(),
+        event(event="session_down", detail={}).to_json(),
+        event(event="loss").to_json(),
         {"event": "loss"},
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, SCHEMA)
     jsonschema.validate(
-        event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}), SCHEMA
+        event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}).to_json(), SCHEMA
     )
 
 
