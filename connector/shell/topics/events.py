@@ -63,9 +63,8 @@ class EventTopic:
     Kafka is back; after a kill between an acknowledgement and the next write there, an event stands in the topic twice.
     """
 
-    def __init__(self, writer: Writer, memory: Memory) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._memory = memory
         self._waiting: deque[EventRecord] = deque()
         self._arrived = asyncio.Event()
         self._changed = asyncio.Event()
@@ -96,9 +95,9 @@ class EventTopic:
         self._changed.set()
         self._arrived.set()
 
-    async def keep(self) -> None:
+    async def keep(self, memory: Memory) -> None:
         """Take over what the last process could not write, then keep what waits as it changes, until cancelled."""
-        if kept := _events(await self._memory.recall(KEPT)):
+        if kept := _events(await memory.recall(KEPT)):
             self._waiting.extendleft(reversed(kept))
             self._note_arrival()
         self._is_restored.set()
@@ -106,7 +105,7 @@ class EventTopic:
             await self._changed.wait()
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await self._memory.remember(KEPT, json.dumps(waiting, ensure_ascii=False))
+            await memory.remember(KEPT, json.dumps(waiting, ensure_ascii=False))
             if not self._waiting:
                 self._is_settled.set()
 

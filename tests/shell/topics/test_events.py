@@ -56,8 +56,11 @@ class Memory(dict):
 @contextlib.asynccontextmanager
 async def running(topic, memory=None):
     """Run an event topic's writer for as long as the block lasts."""
-    events = EventTopic(topic, Memory() if memory is None else memory)
-    tasks = {asyncio.create_task(events.keep()), asyncio.create_task(events.run())}
+    events = EventTopic(topic)
+    tasks = {
+        asyncio.create_task(events.keep(Memory() if memory is None else memory)),
+        asyncio.create_task(events.run()),
+    }
     try:
         yield events
     finally:
