@@ -1,4 +1,4 @@
-"""Takes secrets out of text on its way to a reader, by their value where it is known and by their shape where it is not."""
+"""Hides secrets in a text: known ones by their value, unknown ones by their shape."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "********"
-# Shorter values would blank out ordinary words; an IV, the shortest secret of KIS, has 16 characters.
-_SHORTEST = 6
-# Each registration brings a key and an IV, so the oldest give way: a long run must not end up comparing with thousands.
-_MOST = 512
+# A shorter value might be an ordinary word; the shortest secret of KIS, an IV, has 16 characters.
+_MIN_LENGTH = 6
+# Each registration brings a key and an IV; without a bound, a long run would search for thousands.
+_MAX_VALUES = 512
 
-_NAMES = r"appkey|appsecret|secretkey|secret|approval_key|access_token|token|\w*password|passphrase|sasl_auth_bytes|authorization"
-# The quote may be escaped any number of times: JSON stands inside the JSON of a log line.
+_NAMES = (
+    r"appkey|appsecret|secretkey|secret|approval_key|access_token|token|\w*password|passphrase"
+    r"|sasl_auth_bytes|authorization"
+)
+# The quote may be escaped any number of times: a log line of JSON may contain JSON.
 _QUOTE = r"""\\*["']"""
 _QUOTED = re.compile(rf"(?<![A-Za-z])(?:\w*[_-])?(?:{_NAMES}){_QUOTE}?\s*[:=]\s*b?(?P<quote>{_QUOTE})", re.IGNORECASE)
 _BARE = re.compile(
@@ -26,11 +29,11 @@ _BARE = re.compile(
 )
 _ANY_QUOTE = re.compile(r"""(\\*)(["'])""")
 _SHAPES = (
-    # AES key (32 characters) and IV (16) of a subscribe reply; other fields called "key" are no secrets.
+    # AES key (32 characters) and IV (16) of a subscribe reply; any other "key" is not a secret.
     re.compile(
         rf"(?P<name>(?<![A-Za-z])(?:key{_QUOTE}?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})|iv{_QUOTE}?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{16}}{_QUOTE})))[\w+/=]+"
     ),
-    # App key, wherever it stands.
+    # App key, anywhere.
     re.compile(r"(?P<name>\b)PS[A-Za-z0-9]{34}\b"),
     # Approval key: a UUID.
     re.compile(r"(?P<name>\b)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
@@ -41,54 +44,54 @@ _SHAPES = (
 
 
 class Redactor:
-    """Remembers secrets and hides them, and whatever looks like one, in a text."""
+    """Hides in a text the secrets it knows, and whatever looks like a secret."""
 
     def __init__(self) -> None:
-        self._ours: OrderedDict[str, None] = OrderedDict()
+        self._configured: OrderedDict[str, None] = OrderedDict()
         self._issued: OrderedDict[str, None] = OrderedDict()
 
     def hide(self, *secrets: str) -> None:
-        """Hide these values from now on, also as they look inside JSON."""
-        _remember(self._ours, secrets)
+        """Add values to hide, also in the form they have inside JSON."""
+        _add(self._configured, secrets)
 
     def hide_issued(self, *secrets: str) -> None:
-        """Hide values of which a peer issues new ones all the time, too; they never push out those given to `hide`."""
-        _remember(self._issued, secrets)
+        """Add values that a peer issues repeatedly; they never displace those given to `hide`."""
+        _add(self._issued, secrets)
 
     def clean(self, text: str) -> str:
-        """Return the text with every secret replaced by asterisks; a line of JSON stays one."""
-        for secret in sorted((*self._ours, *self._issued), key=len, reverse=True):
+        """Return the text with every secret replaced by asterisks; JSON stays valid JSON."""
+        for secret in sorted((*self._configured, *self._issued), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        text = _without_quoted(text)
+        text = _hide_quoted(text)
         for shape in (_BARE, *_SHAPES):
             text = shape.sub(rf"\g<name>{HIDDEN}", text)
         return text
 
 
-def _remember(known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
+def _add(known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
     for secret in secrets:
-        if len(secret) < _SHORTEST:
+        if len(secret) < _MIN_LENGTH:
             continue
         for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
             known[form] = None
             known.move_to_end(form)
-    while len(known) > _MOST:
+    while len(known) > _MAX_VALUES:
         known.popitem(last=False)
 
 
-def _without_quoted(text: str) -> str:
-    kept, position = [], 0
+def _hide_quoted(text: str) -> str:
+    parts, position = [], 0
     while (match := _QUOTED.search(text, position)) is not None:
-        kept += [text[position : match.end()], HIDDEN]
-        position = _closing(text, match.end(), match["quote"])
-    return "".join([*kept, text[position:]])
+        parts += [text[position : match.end()], HIDDEN]
+        position = _closing_quote(text, match.end(), match["quote"])
+    return "".join([*parts, text[position:]])
 
 
-def _closing(text: str, start: int, quote: str) -> int:
-    """Return where the quote that was opened before `start` is closed, or the text's end.
+def _closing_quote(text: str, start: int, quote: str) -> int:
+    """Return where the quote that was opened before `start` is closed, or the text's length.
 
-    JSON inside JSON doubles backslashes: with n before the opening quote, one with n more than a multiple of 2(n+1) closes it,
-    and any other belongs to the value.
+    JSON inside JSON doubles backslashes. If n stand before the opening quote, a quote after n more
+    than a multiple of 2(n+1) closes it. Any other quote belongs to the value.
     """
     depth = len(quote) - 1
     for match in _ANY_QUOTE.finditer(text, start):

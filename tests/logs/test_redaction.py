@@ -1,4 +1,4 @@
-"""Secrets are taken out of text by value and by shape."""
+"""Secrets are hidden by value and by shape."""
 
 import json
 
@@ -15,7 +15,7 @@ REPLY = json.dumps({"body": {"output": {"iv": AES_IV, "key": AES_KEY}}})
 
 @pytest.mark.parametrize("secret", ["canary", "pass word/with+odd=chars", 'quo"te\\canary', "암호암호암호"])
 def test_by_value(secret):
-    """A known value is hidden wherever it stands, also as JSON writes it."""
+    """A known value is hidden anywhere, also in the form JSON gives it."""
     redactor = Redactor()
     redactor.hide(secret)
     for text in (f"x {secret} y", json.dumps({"x": secret}), json.dumps({"x": secret}, ensure_ascii=False)):
@@ -25,23 +25,23 @@ def test_by_value(secret):
         assert json.dumps(secret)[1:-1] not in cleaned
 
 
-def test_short_values_are_left():
-    """A value so short that it may be a word is not hidden by value."""
+def test_short_values_stay():
+    """A value short enough to be an ordinary word is not hidden by value."""
     redactor = Redactor()
     redactor.hide("", "ab")
     assert redactor.clean("cab in lab") == "cab in lab"
 
 
-def test_the_oldest_value_gives_way():
-    """No more than some hundred values are remembered, the latest ones."""
+def test_the_oldest_value_is_dropped():
+    """Only the latest few hundred values are hidden."""
     redactor = Redactor()
     redactor.hide(*(f"secret-{number:04d}!" for number in range(600)))
     assert redactor.clean("secret-0599!") == HIDDEN
     assert redactor.clean("secret-0000!") == "secret-0000!"
 
 
-def test_what_kis_issues_pushes_out_nothing_of_ours():
-    """Keys that come with each registration give way among themselves, the oldest first; a password stays hidden for good."""
+def test_issued_values_displace_no_configured_value():
+    """Keys of registrations displace only older keys; a configured password stays hidden."""
     redactor = Redactor()
     redactor.hide("canary-password")
     for number in range(600):
@@ -71,7 +71,7 @@ def test_what_kis_issues_pushes_out_nothing_of_ours():
     ],
 )
 def test_by_shape(text, secrets):
-    """What looks like a secret is hidden though nobody named it."""
+    """A value that looks like a secret is hidden although nobody named it."""
     cleaned = Redactor().clean(text)
     assert HIDDEN in cleaned
     assert not [secret for secret in secrets if secret in cleaned]
@@ -86,7 +86,7 @@ def test_by_shape(text, secrets):
         "Registration of KR103502GD31 was refused: OPSP0008 MAX SUBSCRIBE OVER",
     ],
 )
-def test_the_rest_stays(text):
+def test_ordinary_lines_stay(text):
     """Ordinary log lines pass unchanged."""
     assert Redactor().clean(text) == text
 
@@ -101,5 +101,5 @@ def test_the_rest_stays(text):
     ],
 )
 def test_json_stays_json(value):
-    """A line of JSON is one after cleaning, too."""
+    """A JSON line is still valid JSON after redaction."""
     assert HIDDEN in json.dumps(json.loads(Redactor().clean(json.dumps(value))))
