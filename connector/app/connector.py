@@ -27,6 +27,7 @@ from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Loss
 from connector.shell.kafka import clients
 from connector.shell.kafka.admin import TopicAdmin
+from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.record_writer import RecordWriter
 from connector.shell.kis import KisFeed
 from connector.shell.kis.approval import ApprovalService
@@ -135,7 +136,7 @@ class Connector:
                     "plan": self.plan.run(),
                     "status": self.plan.status_topic.run(),
                     "events": self.event_topic.run(),
-                    "kept-events": self.event_topic.keep(),
+                    "kept-events": self.event_topic.save_waiting(),
                     "secrets": self._secrets.run(),
                     "loop-lag": self._loop_lag.run(),
                     "topics": self._look_at_topics(),
@@ -195,7 +196,10 @@ class Connector:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
-        await asyncio.gather(self.plan.status_topic.settle(SETTLE_SECONDS), self.event_topic.settle(SETTLE_SECONDS))
+        await asyncio.gather(
+            self.plan.status_topic.wait_until_written(SETTLE_SECONDS),
+            self.event_topic.wait_until_written(SETTLE_SECONDS),
+        )
 
     def _look_for_refusal(self) -> None:
         """Stop where KIS refused every app key for good before any session came up (exit 3)."""
@@ -253,11 +257,11 @@ class Connector:
         return clients.leaders(self.settings.kafka, self.settings.kafka_client_id)
 
     def _writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
-        return RecordWriter(topic, self._producer, clients.abandon, headers)
+        return RecordWriter(topic, self._producer, headers)
 
     def _kafka(self) -> Kafka:
         topics = self.settings.topics
-        return Kafka(topics.ticks, topics.dead_letters, self._leaders, self._producer, clients.start, clients.abandon)
+        return Kafka(topics.ticks, topics.dead_letters, self._leaders, self._producer, clients.start, abandon)
 
     async def _framing(self) -> bytes:
         """Return what stands before each datum: the registry's id, or the single-object mark and fingerprint."""

@@ -102,7 +102,7 @@ class Plan:
         return saved_lists.from_status(self.records, self._saved)
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
-        known = self.status_topic.known(records)
+        known = self.status_topic.restore(records)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
@@ -150,7 +150,7 @@ class Plan:
         """Take in that feeds began or ended; what others wrote of a slot that was ours counts from now on."""
         situation, feeds = self._situation, self._slots.feeds
         if situation is not None and situation.slots.keys() - feeds.keys():
-            self.records = self.status_topic.held()
+            self.records = self.status_topic.readable()
             kept = {slot: view for slot, view in situation.slots.items() if slot in feeds}
             self._situation = replace(situation, slots=kept, others=self._slots.others)
         self._place()
@@ -218,7 +218,7 @@ class Plan:
         """Publish the last records of a clean stop, and wait that long at most until they are written; then others may write them."""
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
-            await self.status_topic.settle(seconds)
+            await self.status_topic.wait_until_written(seconds)
         if self._slots.is_shared:
             self.status_topic.publish({}, _nothing)
 

@@ -1,4 +1,7 @@
-"""Puts right what aiokafka's clients do otherwise than this feed needs; imported for its effect, made for the pinned version."""
+"""Corrects what aiokafka's clients do differently from what this feed needs.
+
+It is imported for its effect, and written for the pinned version.
+"""
 
 import asyncio
 import contextlib
@@ -14,33 +17,36 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 NEXT_BROKER_SECONDS: Final = 0.5
-BOOTSTRAP: Final = "bootstrap"  # the node of the connection a client begins with
+BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
 
-# aiokafka asks brokers to create whatever topic it names, and offers no switch: a mistyped setting must not make a topic.
+# aiokafka asks brokers to create each topic it names, and offers no switch. A mistyped setting must
+# not create a topic.
 _metadata_request: Final = functools.partial(MetadataRequest, allow_auto_topic_creation=False)
 _connect: Final[Any] = AIOKafkaClient._get_conn  # noqa: SLF001 - no public way
 _close: Final[Any] = AIOKafkaClient.close
-# The locks under which a client connects, by node and group of connections.
+# The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
 
 
 async def _connect_apart(
     client: Any, node: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT, **hints: Any
 ) -> Any:
-    """Connect to one node while others are being connected to.
+    """Connect to one node while connections to others are being made.
 
-    aiokafka has one lock for all: a frozen broker, which takes connections and never answers, would hold up those to the healthy ones
-    for a request timeout, and delivery to their partitions with it.
+    aiokafka has one lock for all nodes: a frozen broker, which accepts connections and never
+    answers, would delay the connections to healthy ones, and so delivery to their partitions, for a
+    request timeout.
     """
     async with _connecting.setdefault(client, defaultdict(asyncio.Lock))[node, group]:
         return await _connect(client, node, group=group, **hints)
 
 
 async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
-    """Bring what is known of the cluster up to date from whichever broker answers first; tell whether one did.
+    """Update the cluster's metadata from the broker that answers first; return whether one did.
 
-    One is asked, and every half second another as well. aiokafka waits a request timeout for each before it asks the next: with a frozen
-    one asked first, every partition that is to be tried again waits so long, on whatever broker it is.
+    One broker is asked, and every half second another as well. aiokafka waits a request timeout
+    before it asks the next: after a frozen broker, all partitions to be retried would wait that
+    long, on healthy brokers as well.
     """
     nodes = [broker.nodeId for broker in client.cluster.brokers()]
     if (BOOTSTRAP, ConnectionGroup.DEFAULT) in client._conns:  # noqa: SLF001 - no public way
@@ -56,7 +62,7 @@ async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
                 asking, timeout=NEXT_BROKER_SECONDS if nodes else None, return_when=asyncio.FIRST_COMPLETED
             )
             for answer in filter(None, (task.result() for task in done)):
-                if not answer.brokers:  # of a cluster that is not there yet
+                if not answer.brokers:  # the cluster is still starting
                     return False
                 cluster.update_metadata(answer)
                 if client.cluster.brokers():
@@ -72,7 +78,7 @@ async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
 
 
 async def _ask(client: Any, node: Any, request: Any) -> Any:
-    """Return one broker's answer, None where it gives none."""
+    """Return one broker's answer, or None."""
     try:
         connection = await client._get_conn(node)  # noqa: SLF001 - no public way
         return connection and await connection.send(request)
@@ -81,7 +87,7 @@ async def _ask(client: Any, node: Any, request: Any) -> Any:
 
 
 async def _close_for_good(client: Any) -> None:
-    """Close a client with whatever it is about to open: aiokafka's own close leaves a connection behind that was just being made."""
+    """Close a client and the connections it is opening; aiokafka's own close leaves those open."""
     client._get_conn = _no_connection  # noqa: SLF001 - no public way
     await _close(client)
     for lock in list(_connecting.get(client, {}).values()):
@@ -91,11 +97,12 @@ async def _close_for_good(client: Any) -> None:
 
 
 async def _no_connection(*_: Any, **__: Any) -> None:
-    """Say that a node cannot be reached."""
+    """Report that a node cannot be reached."""
 
 
 aiokafka.client.MetadataRequest = _metadata_request  # type: ignore[assignment, attr-defined]  # a factory of the same class
 AIOKafkaClient._get_conn = _connect_apart  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
-AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignment, method-assign]  # noqa: SLF001 - its work is done above
+# `_connect_apart` does the work of this lock.
+AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
 AIOKafkaClient._metadata_update = _update_metadata  # type: ignore[method-assign]  # noqa: SLF001 - no public way
 AIOKafkaClient.close = _close_for_good  # type: ignore[method-assign]
