@@ -27,6 +27,9 @@ POLL_MS: Final = 500
 # A burst is passed on in pieces: whoever gets one blocks the event loop while it computes.
 PIECE_RECORDS: Final = 500
 SILENCE_SECONDS: Final = 30
+# Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
+FIELD_BYTES: Final = 2 * 2**20
+HEADERS: Final = 20  # we write one
 CONFIG_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 5
 
@@ -217,7 +220,14 @@ class CompactedTopic:
         if answered.silent_seconds > SILENCE_SECONDS:
             raise _SilentError(f"{self._topic.topic}: Kafka answered no fetch for {SILENCE_SECONDS} s")
         return [
-            TopicRecord(record.key, record.value, record.partition, record.offset, record.timestamp, record.headers)
+            TopicRecord(
+                _cut(record.key),
+                _cut(record.value),
+                record.partition,
+                record.offset,
+                record.timestamp,
+                [(name[:FIELD_BYTES], _cut(value) or b"") for name, value in record.headers[:HEADERS]],
+            )
             for batch in batches.values()
             for record in batch
         ]
@@ -260,6 +270,10 @@ class _Answers:
         """
         stable = self._consumer.last_stable_offset(self._topic)
         return self._empty >= 2 and stable is not None and stable >= end
+
+
+def _cut(field: bytes | None) -> bytes | None:
+    return field if field is None else field[:FIELD_BYTES]
 
 
 def _cause(error: Exception) -> str:

@@ -6,11 +6,14 @@ from itertools import pairwise
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from structlog.testing import capture_logs
 
+from connector.shell.kafka.aiokafka_fixes import skipped_batches
 from connector.shell.kafka.compacted_topic import CompactedTopic, _Answers
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.kafka.reader import create_topics, read_all
+from tests.peak_memory import peak_memory
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
 QUIET = {"log_level": 0}
@@ -69,11 +72,12 @@ async def until(condition, seconds=30):
         await asyncio.sleep(0.05)
 
 
-def write(broker, topic, *pairs, transactional_id=None, end="commit"):
+def write(broker, topic, *pairs, transactional_id=None, end="commit", **options):
     """Write pairs of key and value, in a transaction if it has an id; return the producer."""
     settings = QUIET | {
         "bootstrap.servers": broker.bootstrap_servers,
         "enable.idempotence": transactional_id is not None,
+        **{name.replace("_", "."): value for name, value in options.items()},
     }
     producer = Producer(settings | ({"transactional.id": transactional_id} if transactional_id else {}))
     if transactional_id:
@@ -194,6 +198,43 @@ async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_name
         assert {record.key: record.value for record in reading.snapshots[0]} == {
             f"k{number}".encode(): b"new" for number in range(9)
         }
+
+
+async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, topic_names):
+    """Whatever codec packed it, a batch above the bound is skipped, logged with its offsets and counted."""
+    topic, codecs = topic_names.control, ("gzip", "snappy", "lz4", "zstd")
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", max_message_bytes="8000000")
+    write(broker, topic, (b"a", b"1"))
+    for codec in codecs:
+        large = {"compression_type": codec, "message_max_bytes": 200_000_000}
+        write(broker, topic, (codec.encode(), bytes(100 * 2**20)), **large)
+    write(broker, topic, (b"b", b"2"), (b"c", b"3"), compression_type="zstd")
+    with capture_logs() as logs, peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+            assert keys(reading.snapshots[0]) == [b"a", b"b", b"c"]
+            await until(lambda: reading.topic.lag == 0)
+    skipped = [line for line in logs if line["event"] == "batch_skipped"]
+    assert [(line["topic"], line["first_offset"], line["last_offset"]) for line in skipped] == [
+        (topic, offset, offset) for offset in range(1, 5)
+    ]
+    assert skipped_batches[topic] == 4
+    assert peak.grown_bytes < 150 * 2**20
+
+
+async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
+    """A megabyte of batches that each unpack to 30 MiB is read piece by piece, and values are cut."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    for number in range(20):
+        large = {"compression_type": "zstd", "message_max_bytes": 200_000_000}
+        write(broker, topic, (b"%d" % number, bytes(30 * 2**20)), **large)
+    with peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+    assert len(reading.snapshots[0]) == 20
+    assert max(len(record.value) for record in reading.snapshots[0]) == 2 * 2**20
+    assert peak.grown_bytes < 250 * 2**20
 
 
 async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):
