@@ -9,22 +9,22 @@ import asyncio
 import json
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from connector.core.event import LOSS
+from connector.core.status import SLOT
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from connector.core.event import Event
     from connector.shell.kafka.record_writer import RecordWriter
 
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
-LOSS: Final = "loss"
 SAVED: Final = "events"  # the name under which the journal saves the events that wait
 
 log = structlog.get_logger("connector.event_topic")
@@ -52,14 +52,13 @@ class EventTopic:
     """The event topic's writer; `dropped` counts the events given up because too many waited.
 
     The oldest are given up first, losses last. `problem` says why nothing is written at present,
-    `missing` that there is no such topic. The events that wait are saved in `memory`, so that a
+    `missing` that there is no such topic. The events that wait are saved, so that a
     loss is reported even if the process ends before Kafka is back. If the process is killed
     between an acknowledgement and the next save, the topic holds an event twice.
     """
 
-    def __init__(self, writer: RecordWriter, memory: Memory) -> None:
+    def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
-        self._memory = memory
         self._waiting: deque[EventRecord] = deque()
         self._arrived = asyncio.Event()
         self._changed = asyncio.Event()
@@ -75,11 +74,11 @@ class EventTopic:
         """How many events are not acknowledged yet."""
         return len(self._waiting)
 
-    def publish(self, event: Mapping[str, Any]) -> None:
-        """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
-        key = event["instrument"] or f"slot/{event['slot']}"
-        value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(key.encode(), value, event["event"] == LOSS))
+    def publish(self, event: Event) -> None:
+        """Queue one event; never waits."""
+        key = event.instrument or f"{SLOT}{event.slot}"
+        value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+        self._waiting.append(EventRecord(key.encode(), value, event.event == LOSS))
         self._note_arrival()
 
     def _note_arrival(self) -> None:
@@ -90,9 +89,9 @@ class EventTopic:
         self._changed.set()
         self._arrived.set()
 
-    async def save_waiting(self) -> None:
+    async def save_waiting(self, memory: Memory) -> None:
         """Queue the events saved by the last process, then save those that wait at each change."""
-        if saved := _decode(await self._memory.recall(SAVED)):
+        if saved := _decode(await memory.recall(SAVED)):
             self._waiting.extendleft(reversed(saved))
             self._note_arrival()
         self._is_restored.set()
@@ -100,7 +99,7 @@ class EventTopic:
             await self._changed.wait()
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await self._memory.remember(SAVED, json.dumps(waiting, ensure_ascii=False))
+            await memory.remember(SAVED, json.dumps(waiting, ensure_ascii=False))
             if not self._waiting:
                 self._is_written.set()
 

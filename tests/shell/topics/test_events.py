@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from connector.core.event import Event
 from connector.shell.kafka import waiting
 from connector.shell.topics.events import WAITING_AT_MOST, EventTopic
 
@@ -15,7 +16,8 @@ AT = "2026-01-02T00:00:00Z"
 
 def event(number=0, **fields):
     """Make an event with a number in its detail."""
-    return {"event": "session_up", "at": AT, "slot": 0, "instrument": None, "detail": {"number": number}} | fields
+    given = {"event": "session_up", "at": AT, "slot": 0, "instrument": None, "detail": {"number": number}}
+    return Event(**given | fields)
 
 
 class Topic:
@@ -52,8 +54,11 @@ class Memory(dict):
 @contextlib.asynccontextmanager
 async def running(topic, memory=None):
     """Run an event topic's writer for as long as the block lasts."""
-    events = EventTopic(topic, Memory() if memory is None else memory)
-    tasks = {asyncio.create_task(events.save_waiting()), asyncio.create_task(events.run())}
+    events = EventTopic(topic)
+    tasks = {
+        asyncio.create_task(events.save_waiting(Memory() if memory is None else memory)),
+        asyncio.create_task(events.run()),
+    }
     try:
         yield events
     finally:
@@ -88,15 +93,15 @@ async def test_events_are_keyed_by_what_they_concern():
 async def test_the_schema_knows_the_causes():
     """A cause or a loss reason that is not in the contract is refused by the published schema."""
     for bad in (
-        event(event="session_down", detail={"cause": "boredom"}),
-        event(event="session_down", detail={}),
-        event(event="loss"),
+        event(event="session_down", detail={"cause": "boredom"}).to_json(),
+        event(event="session_down", detail={}).to_json(),
+        event(event="loss").to_json(),
         {"event": "loss"},
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, SCHEMA)
     jsonschema.validate(
-        event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}), SCHEMA
+        event(event="loss", detail={"frames": 1, "bytes": 2, "from": AT, "to": AT, "reason": "disk"}).to_json(), SCHEMA
     )
 
 
