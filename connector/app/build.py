@@ -24,6 +24,7 @@ from connector.shell.delivery import Delivery, Kafka
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal
 from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.record_writer import RecordWriter
 from connector.shell.kis import KisFeed
 from connector.shell.kis.credentials import require_credentials
@@ -100,7 +101,7 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
 
 def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: EventLog, journal: Journal) -> Parts:
     schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
-    reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, clients.abandon)
+    reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, abandon)
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
     changed = asyncio.Event()
 
@@ -154,7 +155,7 @@ class _KafkaClients:
 
     def writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
         """Return a writer of this topic."""
-        return RecordWriter(topic, self.producer, clients.abandon, headers)
+        return RecordWriter(topic, self.producer, headers)
 
 
 async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> bytes:

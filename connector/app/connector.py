@@ -60,7 +60,7 @@ class Connector:
             "saved-lists": plan.save_lists(),
             "status": plan.status_topic.run(),
             "events": parts.event_topic.run(),
-            "saved-events": parts.event_topic.keep(self.journal),
+            "saved-events": parts.event_topic.save_waiting(self.journal),
             "secrets": parts.secret_watch.run(),
             "loop-lag": parts.loop_lag.run(),
             "topics": parts.topic_check.run(),
@@ -97,7 +97,8 @@ class Connector:
             async with asyncio.timeout(parts.settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
         await asyncio.gather(
-            parts.plan.status_topic.settle(ACKNOWLEDGE_SECONDS), parts.event_topic.settle(ACKNOWLEDGE_SECONDS)
+            parts.plan.status_topic.wait_until_written(ACKNOWLEDGE_SECONDS),
+            parts.event_topic.wait_until_written(ACKNOWLEDGE_SECONDS),
         )
 
 

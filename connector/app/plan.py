@@ -108,7 +108,7 @@ class Plan:
         return saved_lists.from_status(self.records, self._saved)
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
-        known = self.status_topic.known(records)
+        known = self.status_topic.restore(records)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
@@ -156,7 +156,7 @@ class Plan:
         """React to feeds that began or ended: other replicas' records count for a slot that left us."""
         situation, feeds = self._situation, self._slots.feeds
         if situation is not None and situation.slots.keys() - feeds.keys():
-            self.records = self.status_topic.held()
+            self.records = self.status_topic.readable()
             remaining = {slot: view for slot, view in situation.slots.items() if slot in feeds}
             self._situation = replace(situation, slots=remaining, others=self._slots.others)
         self._request_placement()
@@ -250,7 +250,7 @@ class Plan:
         """Publish the last records of a clean stop and wait at most `seconds` for their acknowledgement."""
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
-            await self.status_topic.settle(seconds)
+            await self.status_topic.wait_until_written(seconds)
         if self._slots.is_shared:
             self.status_topic.publish({}, _nothing)
 
