@@ -1,4 +1,4 @@
-"""The command `kis-bond`: which commands there are, and how each one ends."""
+"""The command `kis-bond`: its subcommands, and the exit code each ends with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from connector.cli import bonds, check, demo, run, simulate, subs, tail, topics
-from connector.cli.options import Config  # noqa: TC001 - the library reads annotations as it runs
+from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
+from connector.cli.output import say
 from connector.errors import ConnectorError
 from connector.logs import clean
 
@@ -24,32 +25,32 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-class EndingGroup(TyperGroup):
-    """Turns what stopped a command into its exit code and a plain message on stderr."""
+class ExitCodeGroup(TyperGroup):
+    """Turns the exception that stopped a command into its exit code and a message on stderr."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command named on the line."""
+        """Run the command named on the command line."""
         try:
             return super().invoke(ctx)
         except ConnectorError as error:
-            typer.echo(clean(str(error)), err=True)
+            say(clean(str(error)), err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader of our output went away, as `head` does: what Python still has to flush goes nowhere.
+            # The reader has gone, as `head` does: discard what Python still has to flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
-        except Exception:  # noqa: BLE001 - whatever a bug raises ends the command with its code
-            typer.echo(clean(traceback.format_exc()), err=True)
+        except Exception:  # noqa: BLE001 - any bug ends the command with exit code 1
+            say(clean(traceback.format_exc()), err=True)
             raise typer.Exit(ConnectorError.exit_code) from None
 
 
 app = typer.Typer(
     name="kis-bond",
-    cls=EndingGroup,
+    cls=ExitCodeGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,20 +63,20 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"kis-bond {version('kis-bond-connector')}")
+        say(f"kis-bond {version('kis-bond-connector')}")
         raise typer.Exit
 
 
 @app.callback()
 def kis_bond(
     *,
-    config: Config = None,  # noqa: ARG001 - read by the library or through the context
-    shown: Annotated[  # noqa: ARG001 - read by the library or through the context
+    config: Config = None,  # noqa: ARG001 - read by typer or through the context
+    shown: Annotated[  # noqa: ARG001 - read by typer or through the context
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Korean bond ticks from Korea Investment & Securities, as Avro records in Kafka."""
-    # stdout is for data: until a command configures logs, nothing is logged but what ends it.
+    # stdout is for data: until a command configures logs, only what ends it is logged.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,9 +1,8 @@
-"""`kis-bond bonds`: KIS's bond master file, kept on this machine to look bonds up in."""
+"""`kis-bond bonds`: save KIS's bond master file on this machine, and search it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from connector.cli.options import Json  # noqa: TC001 - the library reads annotations as it runs
-from connector.cli.table import print_table
+from connector.cli.options import Json  # noqa: TC001 - typer reads annotations at run time
+from connector.cli.output import print_json, print_table, say
 from connector.core.bonds import codes, master
 from connector.errors import RequestMalformed
 from connector.shell.bonds import cache
@@ -45,13 +44,13 @@ def update(
     to: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Where to keep it. Default: $XDG_CACHE_HOME or ~/.cache, kis-bond/bond_code.mst."
+            metavar="FILE", help="Where to save it. Default: $XDG_CACHE_HOME or ~/.cache, kis-bond/bond_code.mst."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Load the bond master and keep it, in the place of the one before. Where that fails, the one before stays."""
-    path = to or _kept_at()
+    """Load the bond master and save it. If that fails, the one saved before stays."""
+    path = to or _default_path()
     lines, master = _load(source)
     cache.keep(path, lines)
     matured = sum(bond.is_matured(today()) for bond in master.bonds.values())
@@ -64,15 +63,13 @@ def update(
             "bad_rows": rows,
             "kept_at": str(path),
         }
-        typer.echo(json.dumps(report, ensure_ascii=False))
+        print_json(report)
         return
-    typer.echo(
-        f"{len(master.bonds):,} bonds, {matured:,} of them matured, from {master.lines:,} lines. Kept at {path}."
-    )
+    say(f"{len(master.bonds):,} bonds, {matured:,} of them matured, from {master.lines:,} lines. Kept at {path}.")
     for row in master.bad_rows[:_BAD_ROWS_SHOWN]:
-        typer.echo(f"{row} (left out)", err=True)
+        say(f"{row} (left out)", err=True)
     if len(master.bad_rows) > _BAD_ROWS_SHOWN:
-        typer.echo(f"{len(master.bad_rows):,} lines were left out in all; --json lists them.", err=True)
+        say(f"{len(master.bad_rows):,} lines were left out in all; --json lists them.", err=True)
 
 
 @app.command(
@@ -84,29 +81,30 @@ def search(
     *,
     source: Annotated[
         str | None,
-        typer.Option("--from", "--file", metavar="FILE|URL", help="Look in this file. Default: the one update kept."),
+        typer.Option("--from", "--file", metavar="FILE|URL", help="Look in this file. Default: the one update saved."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show the bonds whose name or ISIN holds a text, matured ones last."""
+    """Show the bonds with a text in their name or ISIN, matured ones last."""
     found = master.search(_bonds_of(source), text, today())
     shown = found[:limit]
     if as_json:
-        typer.echo(
-            json.dumps({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)}, ensure_ascii=False)
-        )
+        print_json({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)})
         return
     if shown:
         print_table(("isin", "name", "type", "class", "issued", "redeemed"), (_as_row(bond, today()) for bond in shown))
     if not shown:
-        typer.echo(f"No bond's name or ISIN holds {text}.", err=True)
+        say(f"No name or ISIN of a bond contains {text}.", err=True)
     elif len(found) > limit:
-        typer.echo(f"{limit:,} of {len(found):,} are shown: give a longer text, or a higher --limit.", err=True)
+        say(f"{limit:,} of {len(found):,} are shown: give a longer text, or a higher --limit.", err=True)
 
 
 def known_bonds() -> Mapping[str, Bond]:
-    """Return the bonds of the master kept, by ISIN; none where none was ever loaded, or, said on stderr, it cannot be read."""
+    """Return the bonds of the saved master by ISIN; none if none was saved.
+
+    If it cannot be read, that is said on stderr, and no bonds are known.
+    """
     path = cache.default_path()
     if path is None:
         return {}
@@ -115,20 +113,20 @@ def known_bonds() -> Mapping[str, Bond]:
     except cache.NotThere:
         return {}
     except RequestMalformed as problem:
-        typer.echo(f"Bond names are not known: {problem} Load it again with kis-bond bonds update.", err=True)
+        say(f"Bond names are not known: {problem} Load it again with kis-bond bonds update.", err=True)
         return {}
 
 
 def today() -> date:
-    """Return the date in Seoul, by which bonds mature."""
+    """Return the date in Seoul, which decides whether a bond is matured."""
     return datetime.now(ZoneInfo("Asia/Seoul")).date()
 
 
-def _kept_at() -> Path:
+def _default_path() -> Path:
     path = cache.default_path()
     if path is None:
         raise RequestMalformed(
-            "This user has no home folder to keep the bond master in. Give a place with --to, or set XDG_CACHE_HOME."
+            "This user has no home folder for the bond master. Give a place with --to, or set XDG_CACHE_HOME."
         )
     return path
 
@@ -136,7 +134,7 @@ def _kept_at() -> Path:
 def _bonds_of(source: str | None) -> Mapping[str, Bond]:
     if source is not None:
         return _load(source)[1].bonds
-    path = _kept_at()
+    path = _default_path()
     try:
         return _load(str(path))[1].bonds
     except cache.NotThere:
@@ -144,21 +142,21 @@ def _bonds_of(source: str | None) -> Mapping[str, Bond]:
 
 
 def _load(source: str) -> tuple[bytes, Master]:
-    """Return the lines of a bond master, and what they say. Raises RequestMalformed and NotInTime."""
+    """Return the lines of a bond master, raw and read. Raises RequestMalformed and NotInTime."""
     if _URL.match(source) is None:
         return _read(cache.read(Path(source)), source)
-    # The HTTP library is imported where it is needed, so that `--help` is quick.
+    # Imported only here, so that `--help` need not load the HTTP client.
     from connector.shell.bonds import download
 
     return _read(asyncio.run(download.download(source)), download.without_secrets(source))
 
 
 def _read(raw: bytes, name: str) -> tuple[bytes, Master]:
-    """Refuse a file without a single bond: it is another file, or has another layout."""
+    """Read a bond master. A file without a single bond is refused: it is some other file."""
     lines = master.unpack(raw, name)
     found = master.read(lines)
     if not found.bonds:
-        raise RequestMalformed(f"{name} holds no bond ({found.bad_rows[0] if found.bad_rows else 'it is empty'}).")
+        raise RequestMalformed(f"{name} contains no bond ({found.bad_rows[0] if found.bad_rows else 'it is empty'}).")
     return lines, found
 
 

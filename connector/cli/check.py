@@ -1,16 +1,16 @@
-"""`kis-bond check`: the effective configuration, and whether everything it names can be reached."""
+"""`kis-bond check`: print the effective configuration, and try each peer it names."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
-from connector.cli.finding import Finding, ending
+from connector.cli.check_result import CheckResult, failure_of
 from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import print_json, say
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
@@ -30,31 +30,31 @@ def check(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Print the effective configuration, secrets hidden, with warnings on stderr."""
+    """Print the effective configuration with secrets hidden, and warnings on stderr."""
     settings = load_settings(context, config)
     shown: dict[str, Any] = {"settings": settings.redacted(), "warnings": settings.warnings()}
     if not as_json:
-        typer.echo(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
+        say(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
         for warning in shown["warnings"]:
-            typer.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)
     credentials = require_credentials(settings)
     shown["app_keys"] = credentials.count()
-    findings = _reach(settings, credentials) if connect else []
+    results = _try_peers(settings, credentials) if connect else []
     if as_json:
         shown["connect"] = [
-            {"part": each.part, "ok": each.failure is None, "message": each.message} for each in findings
+            {"part": each.part, "ok": each.failure is None, "message": each.message} for each in results
         ]
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        print_json(shown)
     else:
-        typer.echo(f"# app keys, read and well formed: {credentials.count()}")
-        for each in findings:
-            typer.echo(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {each.message}")
-    if ended := ending(findings):
-        raise ended
+        say(f"# app keys, read and well formed: {credentials.count()}")
+        for each in results:
+            say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {each.message}")
+    if failure := failure_of(results):
+        raise failure
 
 
-def _reach(settings: Settings, credentials: Credentials) -> list[Finding]:
-    # The clients of the peers are imported only here, so that `--help` is quick.
+def _try_peers(settings: Settings, credentials: Credentials) -> list[CheckResult]:
+    # Imported only here, so that `--help` need not load the clients of Kafka and KIS.
     from connector.cli import check_peers
 
-    return asyncio.run(check_peers.find_all(settings, credentials))
+    return asyncio.run(check_peers.check_all(settings, credentials))

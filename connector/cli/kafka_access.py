@@ -1,4 +1,4 @@
-"""One-off questions of the command line to Kafka, each answered, or given up within a quarter of a minute with exit code 5."""
+"""Reads and writes topics for one command; gives up within 15 seconds with exit code 5."""
 
 from __future__ import annotations
 
@@ -27,31 +27,35 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 12.0
 REQUEST_MS = 5_000
-# A problem that lasts so long is told at once: it is rarely a broker's brief absence when someone waits at a prompt.
+# A problem that lasts this long is reported without waiting out the patience: a user is waiting at
+# a prompt, and a broker's brief absence is shorter.
 PROBLEM_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _NAMED_KEYS = 5
 
 
 def client_arguments(settings: Settings) -> dict[str, Any]:
-    """Return what aiokafka needs. Raises ConfigurationError for files that cannot be read."""
+    """Return the arguments of aiokafka's clients.
+
+    Raises ConfigurationError for files that cannot be read.
+    """
     return clients.client_arguments(settings.kafka, settings.kafka_client_id) | {"request_timeout_ms": REQUEST_MS}
 
 
-class Replica:
-    """What a compacted topic says at present, by key, kept up to date while the `following` block lasts."""
+class LatestRecords:
+    """The latest record of each key of a compacted topic, up to date while `following` lasts."""
 
     def __init__(self) -> None:
         self.records: dict[str, TopicRecord] = {}
         self.changed = asyncio.Event()
 
-    def restart(self, records: Sequence[TopicRecord]) -> None:
-        """Take a complete reading."""
+    def replace(self, records: Sequence[TopicRecord]) -> None:
+        """Replace everything by a complete reading of the topic."""
         self.records.clear()
-        self.take(records)
+        self.update(records)
 
-    def take(self, records: Sequence[TopicRecord]) -> None:
-        """Take what followed; keys that are no UTF-8 are nobody's."""
+    def update(self, records: Sequence[TopicRecord]) -> None:
+        """Add the records that followed; a key that is not UTF-8 cannot be one of ours."""
         for record in records:
             key = (record.key or b"").decode(errors="replace")
             if record.value is None:
@@ -62,21 +66,24 @@ class Replica:
 
 
 @asynccontextmanager
-async def following(settings: Settings, topic: str) -> AsyncIterator[Replica]:
-    """Give a compacted topic, read to its end. Raises NotInTime with the reason when it cannot be read."""
+async def following(settings: Settings, topic: str) -> AsyncIterator[LatestRecords]:
+    """Give the latest records of a compacted topic once it is read to its end, and follow it.
+
+    Raises NotInTime with the reason if it cannot be read.
+    """
     client_arguments(settings)
-    replica = Replica()
-    reader = CompactedTopic(topic, lambda: client_arguments(settings), replica.restart, replica.take)
+    latest = LatestRecords()
+    reader = CompactedTopic(topic, lambda: client_arguments(settings), latest.replace, latest.update)
     task = asyncio.create_task(reader.run())
     try:
-        await _restored(reader, settings)
-        yield replica
+        await _wait_until_read(reader, settings)
+        yield latest
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
-async def _restored(reader: CompactedTopic, settings: Settings) -> None:
+async def _wait_until_read(reader: CompactedTopic, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     problem_since: float | None = None
@@ -84,22 +91,22 @@ async def _restored(reader: CompactedTopic, settings: Settings) -> None:
         now = loop.time()
         problem_since = None if reader.problem is None else problem_since or now
         if now - started > PATIENCE_SECONDS or (problem_since and now - problem_since > PROBLEM_SECONDS):
-            raise NotInTime(
-                f"Kafka at {settings.kafka.bootstrap_servers}: {reader.problem or f'no answer in {PATIENCE_SECONDS:g} s'}"
-            )
+            problem = reader.problem or f"no answer in {PATIENCE_SECONDS:g} s"
+            raise NotInTime(f"Kafka at {settings.kafka.bootstrap_servers}: {problem}")
         await asyncio.sleep(_POLL_SECONDS)
 
 
 async def read(settings: Settings, topic: str) -> dict[str, TopicRecord]:
     """Return the latest record of each key that has a value."""
-    async with following(settings, topic) as replica:
-        return dict(replica.records)
+    async with following(settings, topic) as latest:
+        return dict(latest.records)
 
 
 async def write(settings: Settings, topic: str, records: Sequence[tuple[str, bytes | None]]) -> int:
-    """Write records to the one partition of `topic` and return the offset of the first, -1 where Kafka did not say.
+    """Write records to the one partition of `topic`; return the first one's offset, -1 if unknown.
 
-    As far as they fit into one batch they are written all or none. Raises NotInTime, which says what was written and what perhaps was.
+    Records that fit into one batch are written all or none. Raises NotInTime, which says what was
+    written and what may have been.
     """
     producer = clients.make_producer(settings.kafka, settings.kafka_client_id)
     first = None
@@ -122,11 +129,11 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
                 acknowledged = end
                 first = metadata.offset if first is None else first
     except (KafkaError, OSError, TimeoutError) as error:
-        told = f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}"
+        message = f"{topic} at {settings.kafka.bootstrap_servers} could not be written: {reason(error, 'Write')}"
         keys = [key for key, _ in records]
         known = acknowledged if _is_refusal(error) else sent
         raise NotInTime(
-            "\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])
+            "\n".join([message, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])
         ) from error
     finally:
         await abandon(producer)
@@ -134,12 +141,12 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Tell whether a broker said that it did not write; after any other failure, it may have."""
+    """Whether a broker said that it did not write. After any other failure, it may have."""
     return isinstance(error, BrokerResponseError) and not error.retriable and not isinstance(error, UnknownError)
 
 
 def _outcome(written: Sequence[str], unknown: Sequence[str], unwritten: Sequence[str]) -> list[str]:
-    """Return a line for each kind of keys; none where nothing was written, as the failure itself says that."""
+    """Return a line for each group of keys that is not empty; none if nothing was written."""
     if not written and not unknown:
         return []
     lines = (("Written before that", written), ("May or may not be written", unknown), ("Not written", unwritten))
@@ -152,13 +159,16 @@ def _named(keys: Sequence[str]) -> str:
 
 
 def reason(error: Exception, right: str) -> str:
-    """Return what an exception of Kafka's says in a sentence, and what to do where that is known; `right` is what the request takes."""
+    """Return the cause in words, with the remedy if it is known.
+
+    `right` is the Kafka permission the request needs.
+    """
     match error:
         case TimeoutError():
             return f"no answer in {PATIENCE_SECONDS:g} s"
         case UnknownTopicOrPartitionError():
             return "the topic does not exist: run kis-bond topics init"
-        # An idempotent producer may not even begin where its user can write to no topic at all (KIP-679).
+        # An idempotent producer cannot even start if its user may write to no topic (KIP-679).
         case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
             return f"Kafka does not permit it: grant this user {right} on the topic"
         case _:

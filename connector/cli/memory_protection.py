@@ -1,4 +1,4 @@
-"""Keeps this process's memory, and the secrets in it, out of core dumps and away from other users' debuggers."""
+"""Keeps this process's memory, with its secrets, out of core dumps and debuggers."""
 
 import ctypes
 import resource
@@ -8,7 +8,7 @@ PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 def forbid_dumps() -> None:
-    """Allow no core dump and, on Linux, no attaching by processes of the same user."""
+    """Forbid core dumps and, on Linux, attaching by processes of the same user."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""The options commands have in common, and the settings they lead to."""
+"""The options that commands share, and the settings they lead to."""
 
 from __future__ import annotations
 
@@ -22,5 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load_settings(context: typer.Context, config: Path | None) -> configuration.Settings:
-    """Return the settings of the file named at the command, else before it. Raises ConfigurationError."""
+    """Return the settings of the --config given after the command, else of the one before it.
+
+    Raises ConfigurationError.
+    """
     return configuration.load(config or context.find_root().params.get("config"))

@@ -1,4 +1,4 @@
-"""`kis-bond run`: the connector."""
+"""`kis-bond run`: run the connector."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ EXAMPLES = """Examples:
   KIS_BOND_KIS__APPKEY=... KIS_BOND_KIS__APPSECRET=... kis-bond run
 """
 
-# The tick path makes no cycles; collecting less often spares it walks over the frames that wait.
+# The tick path makes no reference cycles. Collecting less often saves the collector from walking
+# over all the frames that wait.
 COLLECT_AFTER = (50_000, 20, 100)
 
 
 def run(context: typer.Context, *, config: Config = None) -> None:
     """Register the wanted bonds at KIS and publish each of their ticks.
 
-    SIGTERM ends it with 0, or with 6 where frames are still undelivered. It ends with 2 for wrong settings, 3 where KIS refused every
-    app key, 4 for an unusable journal.
+    SIGTERM ends it with 0, or with 6 if frames are still undelivered. Wrong settings end it with
+    2, an unusable journal with 4. It ends with 3 if KIS refused every app key.
     """
     settings = load_settings(context, config)
     handler = logs.configure(settings.log)

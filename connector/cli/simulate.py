@@ -1,13 +1,13 @@
-"""`kis-bond simulate`: the KIS simulator alone."""
+"""`kis-bond simulate`: run the KIS simulator alone."""
 
 import asyncio
-import json
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from connector.cli.output import say, to_json
 from connector.errors import RequestMalformed
 from simulator import Simulator, SimulatorSettings
 from simulator.faults import FaultUnknownError, listing
@@ -37,17 +37,19 @@ def simulate(
     ] = None,
     capacity: Annotated[int, typer.Option(min=0, help="Registrations a session may hold.")] = 41,
     in_use: Annotated[
-        Literal["refuse", "kick"], typer.Option(help="Which session loses when an app key comes twice.")
+        Literal["refuse", "kick"], typer.Option(help="Which session loses when one app key is used twice.")
     ] = "refuse",
     linger: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long a vanished client's app key stays taken.")
+        float, typer.Option(min=0, metavar="SECONDS", help="How long the app key of a vanished client stays in use.")
     ] = 0.0,
     ping: Annotated[
         Literal["lenient", "strict"], typer.Option(help="Whether protocol Ping and Pong end the session.")
     ] = "lenient",
-    pingpong: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Tick of the idle keep-alive.")] = 10.0,
+    pingpong: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between keep-alives of an idle session.")
+    ] = 10.0,
     pingpong_timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for its answer.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for the answer to a keep-alive.")
     ] = 100.0,
     error_shape: Annotated[
         Literal["gateway", "rt_cd"], typer.Option(help="Error body of the approval call.")
@@ -57,10 +59,11 @@ def simulate(
 ) -> None:
     """Play KIS: the approval call and the WebSocket feed of H0BJCNT0.
 
-    Prints both URLs as one line once it listens, and ends with 0 at SIGTERM or Ctrl-C. Any app key is accepted.
+    Prints both URLs on one line once it listens. SIGTERM or Ctrl-C ends it with 0.
+    Any app key is accepted.
     """
     if list_faults:
-        typer.echo(listing())
+        say(listing())
         return
     settings = SimulatorSettings(
         host=host,
@@ -84,7 +87,7 @@ def simulate(
     except FaultUnknownError as error:
         raise RequestMalformed(str(error)) from error
     except OSError as error:
-        raise RequestMalformed(f"The simulator could not begin: {error}") from error
+        raise RequestMalformed(f"The simulator could not start: {error}") from error
 
 
 async def _serve(settings: SimulatorSettings, *, as_json: bool) -> None:
@@ -94,5 +97,5 @@ async def _serve(settings: SimulatorSettings, *, as_json: bool) -> None:
         loop.add_signal_handler(each, stop.set)
     async with Simulator(settings) as kis:
         urls = {"approval_url": kis.approval_url, "websocket_url": kis.websocket_url}
-        typer.echo(json.dumps(urls) if as_json else " ".join(f"{name}={url}" for name, url in urls.items()))
+        say(to_json(urls) if as_json else " ".join(f"{name}={url}" for name, url in urls.items()))
         await stop.wait()

@@ -1,9 +1,8 @@
-"""`kis-bond tail`: the decoded ticks of the topic."""
+"""`kis-bond tail`: print the decoded ticks of the topic."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.table import console
+from connector.cli.output import console, say, to_json
 from connector.core.bonds.isin import has_shape
 from connector.core.ticks.avro import TickSchema, decode, plain
 from connector.errors import NotInTime, RequestMalformed
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = "Examples: kis-bond tail | kis-bond tail --from-beginning --isin KR103502GA34 --count 10 --json"
 POLL_MS = 500
-# Heading, field and width of what the table shows; --json shows every field.
+# Heading, field and width of each column of the table; --json shows every field.
 COLUMNS = (
     ("traded at (UTC)", "traded_at", 32),
     ("ISIN", "STND_ISCD", 12),
@@ -60,7 +59,7 @@ def tail(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Print ticks as they arrive. A record that cannot be decoded is shown as such."""
+    """Print ticks as they arrive. A record that cannot be decoded is shown as a bad record."""
     wrong = [each for each in isin or [] if not has_shape(each)]
     if wrong:
         raise RequestMalformed(f"{', '.join(wrong)} is not an ISIN.")
@@ -73,7 +72,7 @@ def tail(
 
 
 class _Printer:
-    """Prints lines until enough ticks were seen."""
+    """Prints lines until it has printed as many as asked for."""
 
     def __init__(self, *, as_json: bool, isins: frozenset[str], count: int | None) -> None:
         self._as_json, self._isins, self._left = as_json, isins, count
@@ -91,7 +90,7 @@ class _Printer:
             self._left -= len(wanted)
         if self._as_json:
             for line in wanted:
-                typer.echo(as_json(line))
+                say(as_json(line))
         elif wanted:
             self._console.print(self._table(wanted))
             self._headed = True
@@ -110,12 +109,13 @@ class _Printer:
 
 
 def as_json(line: Line) -> str:
-    """Return a line as one JSON object: every field of the tick, or where the bad record is and what is wrong with it."""
+    """Return a line as one JSON object.
+
+    It has every field of the tick, or the place of a bad record and what is wrong with it.
+    """
     if line.tick is None:
-        return json.dumps(
-            {"bad": line.bad, "key": line.key, "partition": line.partition, "offset": line.offset}, ensure_ascii=False
-        )
-    return json.dumps({name: plain(value) for name, value in line.tick.items()}, ensure_ascii=False)
+        return to_json({"bad": line.bad, "key": line.key, "partition": line.partition, "offset": line.offset})
+    return to_json({name: plain(value) for name, value in line.tick.items()})
 
 
 def _cell(value: Any) -> str:
@@ -131,7 +131,7 @@ def _line(record: Any, schema: TickSchema) -> Line:
 
 
 async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) -> None:
-    # Kafka's client is imported by the commands that need it, so that `--help` is quick.
+    # Imported only here, so that `--help` need not load the Kafka client.
     from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.errors import KafkaError
 

@@ -1,24 +1,27 @@
-"""`kis-bond topics`: creates the topics that are missing, and tells how far the others are from what is needed."""
+"""`kis-bond topics`: create missing topics, and report how existing ones differ."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.table import print_table
+from connector.cli.output import print_json, print_table, say
 from connector.core.topic_plan import PlannedTopic, Sizes, compare, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick
 from connector.shell.kis.credentials import Credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from connector.core.topic_plan import Difference, FoundTopic
     from connector.settings import Settings
     from connector.shell.kafka.admin import TopicAdmin
+
+POLL_SECONDS = 0.1
 
 app = typer.Typer(no_args_is_help=True, help="Create and verify the topics.")
 
@@ -49,12 +52,12 @@ def init(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Create the topics that are missing. What exists is never changed; drift ends with 5."""
+    """Create the missing topics. Existing topics are never changed; drift ends with 5."""
     settings = load_settings(context, config)
     if register_schema and settings.registry.url is None:
         raise ConfigurationError(["registry.url: is needed with --register-schema: set it"])
-    wanted = _Wanted(partitions, replication_factor, min_insync_replicas, slots)
-    report = asyncio.run(_run(settings, wanted, create=True))
+    options = _SizeOptions(partitions, replication_factor, min_insync_replicas, slots)
+    report = asyncio.run(_compare(settings, options, create=True))
     if register_schema:
         report["subject"] = f"{settings.topics.ticks}-value"
         report["schema_id"] = asyncio.run(_register(settings, report["subject"]))
@@ -72,13 +75,13 @@ def verify(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Compare the topics with what is needed. Drift ends with 5; other differences are warnings."""
-    wanted = _Wanted(partitions, replication_factor, min_insync_replicas, slots)
-    _finish(asyncio.run(_run(load_settings(context, config), wanted, create=False)), as_json=as_json)
+    """Compare the topics with the needed ones. Drift ends with 5; the rest are warnings."""
+    options = _SizeOptions(partitions, replication_factor, min_insync_replicas, slots)
+    _finish(asyncio.run(_compare(load_settings(context, config), options, create=False)), as_json=as_json)
 
 
-class _Wanted:
-    """The sizes asked for, those left open filled in from the cluster and the settings."""
+class _SizeOptions:
+    """The sizes given as options; `sizes` derives the others from the cluster and settings."""
 
     def __init__(
         self,
@@ -94,54 +97,57 @@ class _Wanted:
         min_insync = self.min_insync or default_min_insync(replication)
         if min_insync > replication:
             raise RequestMalformed(
-                f"--min-insync-replicas {min_insync} is more than the replication factor, {replication}: nothing could be written"
+                f"--min-insync-replicas {min_insync} is more than the replication factor, {replication}: "
+                "nothing could be written"
             )
         needed = settings.replicas.coordination == "group" or self.slots is not None
         slots = self.slots or max(1, Credentials(settings.kis).count())
         return Sizes(self.partitions, slots if needed else None, replication, min_insync)
 
 
-async def look(settings: Settings) -> list[Difference]:
-    """Return the differences between the topics and what `topics init` would create by default. Raises NotInTime."""
+async def find_differences(settings: Settings) -> list[Difference]:
+    """Return how the topics differ from what `topics init` would create by default.
+
+    Raises NotInTime.
+    """
     async with _connected(settings) as admin:
-        planned = plan(settings.topics.model_dump(), _Wanted().sizes(settings, await admin.brokers()))
+        planned = plan(settings.topics.model_dump(), _SizeOptions().sizes(settings, await admin.brokers()))
         return compare(planned, await admin.find([topic.name for topic in planned]))
 
 
 def _connected(settings: Settings) -> Any:
-    # aiokafka is imported by the commands that need it, so that `--help` is quick.
+    # Imported only here, so that `--help` need not load the Kafka client.
     from connector.cli.kafka_access import client_arguments
     from connector.shell.kafka.admin import TopicAdmin
 
     return TopicAdmin.connect(client_arguments(settings))
 
 
-async def _run(settings: Settings, wanted: _Wanted, *, create: bool) -> dict[str, Any]:
+async def _compare(settings: Settings, options: _SizeOptions, *, create: bool) -> dict[str, Any]:
     async with _connected(settings) as admin:
-        planned = plan(settings.topics.model_dump(), wanted.sizes(settings, await admin.brokers()))
+        planned = plan(settings.topics.model_dump(), options.sizes(settings, await admin.brokers()))
         names = [topic.name for topic in planned]
         before = await admin.find(names)
         missing = [topic for topic in planned if topic.name not in before]
         if not create or not missing:
             return _report(planned, before, [], compare(planned, before))
-        await _create(admin, missing)
-        after = await _visible(admin, names)
+        await create_topics(admin, missing)
+        after = await admin.find(names)
         return _report(planned, after, [topic.name for topic in missing], compare(planned, after))
 
 
-async def _create(admin: TopicAdmin, missing: list[PlannedTopic]) -> None:
-    failed = await admin.create(missing)
-    if failed:
+async def create_topics(admin: TopicAdmin, planned: Sequence[PlannedTopic]) -> None:
+    """Create topics, and wait until the broker that answers us knows them. Raises NotInTime.
+
+    `TopicAdmin.connect` bounds the wait.
+    """
+    if failed := await admin.create(planned):
         raise NotInTime("\n".join(f"{name} was not created: {why}" for name, why in failed.items()))
-
-
-async def _visible(admin: TopicAdmin, names: list[str]) -> dict[str, FoundTopic]:
-    """Return the topics once the broker that answers has heard of those just created. `TopicAdmin.connect` bounds the wait."""
-    while True:
+    names = [topic.name for topic in planned]
+    found: Mapping[str, FoundTopic] = {}
+    while not all(name in found and found[name].partitions for name in names):
+        await asyncio.sleep(POLL_SECONDS)
         found = await admin.find(names)
-        if all(name in found and found[name].partitions for name in names):
-            return found
-        await asyncio.sleep(0.1)
 
 
 def _report(
@@ -165,7 +171,7 @@ def _report(
 def _finish(report: dict[str, Any], *, as_json: bool) -> None:
     drifted = [topic["topic"] for topic in report["topics"] if topic["drift"]]
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
+        print_json(report)
     else:
         _print(report)
     if drifted:
@@ -180,7 +186,7 @@ def _print(report: dict[str, Any]) -> None:
         rows.append((topic["topic"], topic["state"], *counts, "\n".join(findings)))
     print_table(("topic", "state", "partitions", "replicas", "findings"), rows)
     if "schema_id" in report:
-        typer.echo(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")
+        say(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")
 
 
 async def _register(settings: Settings, subject: str) -> int:

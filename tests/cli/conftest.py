@@ -1,4 +1,4 @@
-"""The command line run in this process, and what it leaves behind put back."""
+"""Fixtures that run the command line in this process and restore what it changes."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from tests.kafka.reader import QUIET
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch, tmp_path):
-    """Keep this machine's settings and bond master out, and log settings in."""
+    """Hide this machine's settings and bond master, and restore the log settings."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in [name for name in os.environ if name.startswith("KIS_BOND_")]:
         monkeypatch.delenv(name)
@@ -27,7 +27,7 @@ def _clean(monkeypatch, tmp_path):
 
 @pytest.fixture
 def cli():
-    """Return what runs a command with variables, given without their prefix."""
+    """Return a function that runs a command with variables, given without their prefix."""
     runner = CliRunner()
 
     def run(*arguments, **variables):
@@ -39,14 +39,14 @@ def cli():
 
 @pytest.fixture
 def variables(kafka, topic_names):
-    """Give the variables that lead to the tests' Kafka and to topics of the test's own."""
+    """Return the variables that name the tests' Kafka and the test's own topics."""
     names = {f"TOPICS__{name.upper()}": topic for name, topic in asdict(topic_names).items()}
     return {"KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers, **names}
 
 
 @pytest.fixture
 def produce(kafka):
-    """Return what writes one record through another client."""
+    """Return a function that writes one record through another client."""
     producer = Producer(QUIET | {"bootstrap.servers": kafka.bootstrap_servers})
 
     def write(topic, key, value):

@@ -18,19 +18,19 @@ BAD_LINES = [6, 7, 8, 9, 10]
 
 @pytest.fixture(autouse=True)
 def _today(monkeypatch):
-    """Make it a certain day, on which one bond of the sample is matured."""
+    """Set the date to one on which a bond of the sample is matured."""
     monkeypatch.setattr(bonds, "today", lambda: date(2026, 11, 25))
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """Return where the master is kept."""
+def saved(tmp_path):
+    """Return the path of the saved master."""
     return tmp_path / "cache/kis-bond/bond_code.mst"
 
 
 @pytest.fixture
 def source(tmp_path):
-    """Give a folder with the sample, bare and as a zip."""
+    """Return a folder with the sample, bare and as a zip."""
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "bond_code.mst").write_bytes(sample())
@@ -56,29 +56,29 @@ def url(source):
 
 @pytest.fixture(params=["source", "url"])
 def origin(request):
-    """Give the folder's path or address."""
+    """Return the folder's path or address."""
     return str(request.getfixturevalue(request.param))
 
 
 @pytest.mark.parametrize("name", ["bond_code.mst", "bond_code.mst.zip"])
-def test_update(cli, kept, origin, name):
-    """A master is taken from a file or a URL, bare or zipped, and kept bare; lines left out are told with number and reason."""
+def test_update(cli, saved, origin, name):
+    """A master from a file or URL, bare or zipped, is saved bare; bad lines are listed."""
     result = cli("bonds", "update", "--from", f"{origin}/{name}")
     assert result.exit_code == 0
-    assert result.stdout == f"4 bonds, 1 of them matured, from 10 lines. Kept at {kept}.\n"
-    assert kept.read_bytes() == sample()
-    told = result.stderr.splitlines()
-    assert [line.partition(":")[0] for line in told] == [f"line {number}" for number in BAD_LINES]
-    assert told[3] == "line 9: is 66 bytes long instead of 82 or 106 (left out)"
+    assert result.stdout == f"4 bonds, 1 of them matured, from 10 lines. Kept at {saved}.\n"
+    assert saved.read_bytes() == sample()
+    lines = result.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"line {number}" for number in BAD_LINES]
+    assert lines[3] == "line 9: is 66 bytes long instead of 82 or 106 (left out)"
 
 
 def test_update_as_json(cli, source, tmp_path):
-    """--json tells the figures, the place, and every line left out."""
+    """--json reports the figures, the path, and every line left out."""
     to = tmp_path / "elsewhere/master"
     result = cli("bonds", "update", "--from", str(source / "bond_code.mst"), "--to", str(to), "--json")
-    told = json.loads(result.stdout)
-    bad_rows = told.pop("bad_rows")
-    assert (result.exit_code, result.stderr, told) == (
+    report = json.loads(result.stdout)
+    bad_rows = report.pop("bad_rows")
+    assert (result.exit_code, result.stderr, report) == (
         0,
         "",
         {"bonds": 4, "matured": 1, "lines": 10, "kept_at": str(to)},
@@ -89,7 +89,7 @@ def test_update_as_json(cli, source, tmp_path):
 
 
 def test_many_bad_lines(cli, tmp_path):
-    """Of many lines left out the first are shown and all are counted; --json has each."""
+    """Of many bad lines the first are shown and all are counted; --json has each."""
     file = tmp_path / "master"
     file.write_bytes(row() + b"\n" + b"bad\n" * 100)
     result = cli("bonds", "update", "--from", str(file))
@@ -100,50 +100,50 @@ def test_many_bad_lines(cli, tmp_path):
 
 
 FILES = {
-    "empty": (b"", "holds no bond (it is empty)."),
-    "page": (b"<html>\n", "holds no bond (line 1: is 6 bytes long instead of 82 or 106)."),
+    "empty": (b"", "contains no bond (it is empty)."),
+    "page": (b"<html>\n", "contains no bond (line 1: is 6 bytes long instead of 82 or 106)."),
     "torn.zip": (zipped(sample())[:-30], "is a zip file that cannot be opened: "),
     "two.zip": (zipped(sample(), b""), "is a zip file with 2 members instead of one."),
-    "empty.zip": (zipped(b""), "holds no bond (it is empty)."),
+    "empty.zip": (zipped(b""), "contains no bond (it is empty)."),
 }
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_unusable_file_changes_nothing(cli, kept, source, origin, name):
-    """A file without one bond ends with 2 and a sentence, and the master kept before stays."""
+def test_an_unusable_file_changes_nothing(cli, saved, source, origin, name):
+    """A file without a bond ends with 2 and a sentence, and the master saved before stays."""
     content, said = FILES[name]
     (source / name).write_bytes(content)
     cli("bonds", "update", "--from", str(source / "bond_code.mst"))
     result = cli("bonds", "update", "--from", f"{origin}/{name}")
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"{origin}/{name} {said}" in result.stderr
-    assert kept.read_bytes() == sample()
+    assert saved.read_bytes() == sample()
 
 
 @pytest.mark.parametrize(
     ("origin", "code"),
     [("missing", 2), (".", 2), ("ftp://127.0.0.1/f", 2), ("file:///etc/passwd", 2), ("HTTP://", 2), ("URL/missing", 5)],
 )
-def test_a_source_that_cannot_be_had(cli, kept, url, origin, code):
-    """A path or scheme that cannot be read ends with 2, a server that does not give the file with 5; nothing is kept."""
+def test_a_source_that_cannot_be_read(cli, saved, url, origin, code):
+    """An unreadable path or scheme ends with 2, a server without the file with 5."""
     result = cli("bonds", "update", "--from", origin.replace("URL", url))
     assert (result.exit_code, result.stdout) == (code, "")
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert not kept.parent.exists()
+    assert not saved.parent.exists()
 
 
 def test_passwords_are_not_shown(cli, url, source):
-    """What is wrong with a file is told without the password and the query of its URL."""
+    """A message on a bad file hides the password and the query of its URL."""
     (source / "page").write_bytes(b"<html>")
     result = cli("bonds", "update", "--from", f"{url.replace('//', '//me:canary@')}/page?token=canary")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"{url}/page holds no bond")
+    assert result.stderr.startswith(f"{url}/page contains no bond")
     assert "canary" not in result.stderr
 
 
-def test_nobody_listens(cli):
-    """A server out of reach ends with 5 and a sentence that names the URL."""
+def test_an_unreachable_server(cli):
+    """A server that cannot be reached ends with 5 and a sentence that names the URL."""
     [port] = free_ports(1)
     result = cli("bonds", "update", "--from", f"http://127.0.0.1:{port}/bond_code.mst.zip")
     assert (result.exit_code, result.stdout) == (5, "")
@@ -151,13 +151,13 @@ def test_nobody_listens(cli):
 
 
 def test_the_default_is_kis_own_address_over_tls(cli):
-    """Without --from the file is KIS's own, by https."""
+    """Without --from the file is loaded from KIS by https."""
     assert bonds.KIS_URL == "https://new.real.download.dws.co.kr/common/master/bond_code.mst.zip"
     assert "new.real.download.dws.co.kr" in cli("bonds", "update", "--help").stdout
 
 
 def test_search(cli, source):
-    """A row has ISIN, name, types, class and dates; codes are spelled out, and matured bonds are marked and last."""
+    """A row has ISIN, name, types, class and dates; matured bonds are marked and last."""
     cli("bonds", "update", "--from", str(source / "bond_code.mst"))
     result = cli("bonds", "search", "")
     rows = [line.rstrip() for line in result.stdout.splitlines()]
@@ -170,7 +170,7 @@ def test_search(cli, source):
 
 
 def test_search_as_json(cli, source):
-    """--json gives every code with its meaning, dates or null, and how many were found in all."""
+    """--json has every code with its meaning, dates or null, and the total number found."""
     result = cli("bonds", "search", "국고", "--from", str(source / "bond_code.mst.zip"), "--limit", "1", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
@@ -198,8 +198,8 @@ def test_search_as_json(cli, source):
     }
 
 
-def test_search_marks_what_it_does_not_know(cli, tmp_path):
-    """Unknown codes are shown as they are, and have no meaning in JSON; a date that is blank is null there."""
+def test_search_shows_unknown_codes(cli, tmp_path):
+    """Unknown codes are shown as they are; in JSON their meaning and a blank date are null."""
     file = tmp_path / "master"
     file.write_bytes(row("Z9", "ZZ", interest="88", redeemed=""))
     assert " Z9 " in cli("bonds", "search", "", "--file", str(file)).stdout
@@ -214,7 +214,7 @@ def test_search_marks_what_it_does_not_know(cli, tmp_path):
 
 
 def test_search_limit(cli, source):
-    """More bonds than the limit are counted on stderr."""
+    """If more bonds than the limit match, stderr says how many."""
     result = cli("bonds", "search", "KR", "--file", str(source / "bond_code.mst"), "--limit", "2")
     assert len(result.stdout.splitlines()) == 3
     assert result.stderr == "2 of 4 are shown: give a longer text, or a higher --limit.\n"
@@ -222,20 +222,20 @@ def test_search_limit(cli, source):
 
 
 def test_search_without_a_hit(cli, source):
-    """Nothing found is said, and is no failure."""
+    """A search without a result says so on stderr and ends with 0."""
     result = cli("bonds", "search", "없음", "--file", str(source / "bond_code.mst"))
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No bond's name or ISIN holds 없음.\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No name or ISIN of a bond contains 없음.\n")
 
 
-def test_search_before_any_update(cli, kept):
-    """Without a master search ends with 2 and says how to load one."""
+def test_search_before_any_update(cli, saved):
+    """Without a saved master search ends with 2 and says how to load one."""
     result = cli("bonds", "search", "x")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"There is no bond master at {kept} yet. Load it with kis-bond bonds update.\n"
+    assert result.stderr == f"There is no bond master at {saved} yet. Load it with kis-bond bonds update.\n"
 
 
 def test_a_user_without_a_home(cli, monkeypatch, source):
-    """Without a home update asks for a place, takes one, and known bonds are none."""
+    """A user without a home folder has to give a place to save to, and knows no bonds."""
     monkeypatch.setattr(bonds.cache, "default_path", lambda: None)
     refused = cli("bonds", "update", "--from", str(source / "bond_code.mst"))
     assert refused.exit_code == 2
@@ -245,7 +245,7 @@ def test_a_user_without_a_home(cli, monkeypatch, source):
 
 
 def test_known_bonds(cli, source, capsys):
-    """Other commands know the bonds of the master kept, and none before one was loaded."""
+    """Other commands know the bonds of the saved master, and none before one is saved."""
     assert bonds.known_bonds() == {}
     cli("bonds", "update", "--from", str(source / "bond_code.mst"))
     known = bonds.known_bonds()
@@ -254,20 +254,20 @@ def test_known_bonds(cli, source, capsys):
 
 
 @pytest.mark.parametrize("content", [b"garbage\n", None])
-def test_known_bonds_of_an_unusable_file(kept, capsys, content):
-    """A file that holds no bond, or cannot be read, is one line on stderr, and no bonds are known."""
-    kept.parent.mkdir(parents=True)
-    kept.mkdir() if content is None else kept.write_bytes(content)
+def test_known_bonds_of_an_unusable_file(saved, capsys, content):
+    """An unusable file is one line on stderr, and no bonds are known."""
+    saved.parent.mkdir(parents=True)
+    saved.mkdir() if content is None else saved.write_bytes(content)
     assert bonds.known_bonds() == {}
-    told = capsys.readouterr()
-    assert told.out == ""
-    [line] = told.err.splitlines()
-    assert line.startswith(f"Bond names are not known: {kept} ")
+    output = capsys.readouterr()
+    assert output.out == ""
+    [line] = output.err.splitlines()
+    assert line.startswith(f"Bond names are not known: {saved} ")
     assert line.endswith("Load it again with kis-bond bonds update.")
 
 
-def test_a_place_that_cannot_be_looked_at(cli, monkeypatch, capsys):
-    """A cache folder that cannot be entered is a hint to other commands, and exit 2 with a sentence here."""
+def test_a_cache_folder_that_cannot_be_read(cli, monkeypatch, capsys):
+    """An unreadable cache folder is a warning in other commands, and exit 2 here."""
     monkeypatch.setenv("XDG_CACHE_HOME", f"/{'x' * 300}")
     assert bonds.known_bonds() == {}
     assert "could not be read: File name too long" in capsys.readouterr().err
@@ -277,7 +277,7 @@ def test_a_place_that_cannot_be_looked_at(cli, monkeypatch, capsys):
 
 
 def test_today_is_seoul_s(monkeypatch):
-    """The day begins when it does in Seoul, nine hours before UTC's."""
+    """The day begins when it begins in Seoul, nine hours before the day of UTC."""
     monkeypatch.undo()
     before = datetime.now(UTC)
     today = bonds.today()

@@ -1,4 +1,4 @@
-"""`kis-bond check` without its peers."""
+"""Tests of `kis-bond check` without its peers."""
 
 import json
 
@@ -10,7 +10,7 @@ KEYS = {"KIS__APPKEY": "canary-key", "KIS__APPSECRET": "canary-secret"}
 
 
 def test_prints_the_effective_configuration(cli):
-    """The settings are printed as YAML that could be a settings file, secrets hidden, warnings on stderr."""
+    """The settings are printed as YAML with secrets hidden, and warnings on stderr."""
     result = cli("check", HTTP__PORT="9", **KEYS)
     assert result.exit_code == 0
     shown = yaml.safe_load(result.stdout)
@@ -31,15 +31,15 @@ def test_json(cli):
 
 
 def test_credentials_are_demanded(cli):
-    """Without credentials check ends with 2, though it shows the settings."""
+    """Without credentials check shows the settings and ends with 2."""
     result = cli("check")
     assert result.exit_code == 2
     assert "kafka:" in result.stdout
     assert "no KIS credentials were given" in result.stderr
 
 
-def test_connect_tells_every_try(cli, tmp_path):
-    """With --connect each peer is a line, and one that failed ends with 5."""
+def test_connect_reports_every_try(cli, tmp_path):
+    """With --connect each peer has a line, and a failed one ends the command with 5."""
     away = {
         "KIS__APPROVAL_URL": "http://127.0.0.1:1/x",
         "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1",

@@ -1,4 +1,4 @@
-"""How commands are found and how they end."""
+"""Tests of how commands are found and how they end."""
 
 import importlib
 import subprocess
@@ -13,7 +13,7 @@ COMMANDS = ["bonds", "check", "run", "simulate", "subs", "tail", "topics"]
 
 
 def test_help_lists_the_commands(cli):
-    """The help says what the program is and names every command."""
+    """The help says what the program does and names every command."""
     result = cli("--help")
     assert result.exit_code == 0
     assert "Korean bond ticks" in result.stdout
@@ -33,7 +33,7 @@ def test_help_lists_the_commands(cli):
     ],
 )
 def test_each_command_has_an_example(cli, command):
-    """The help of each command ends with an example of it."""
+    """The help of each command ends with an example."""
     result = cli(*command, "--help")
     assert result.exit_code == 0
     assert "Example" in result.stdout
@@ -41,7 +41,7 @@ def test_each_command_has_an_example(cli, command):
 
 
 def test_version(cli):
-    """--version prints the version and ends."""
+    """--version prints the version and ends with 0."""
     result = cli("--version")
     assert (result.exit_code, result.stdout.split()[0]) == (0, "kis-bond")
 
@@ -50,14 +50,14 @@ def test_version(cli):
     "arguments", [["nonsense"], ["subs", "add"], ["tail", "--count", "0"], ["check", "--appkey", "x"]]
 )
 def test_malformed_lines_end_with_two(cli, arguments):
-    """What cannot be understood ends with 2 and a message on stderr only."""
+    """A malformed command line ends with 2 and a message on stderr only."""
     result = cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr
 
 
 def test_configuration_mistakes_end_with_two(cli, tmp_path):
-    """Wrong settings end with 2, each problem on a line of stderr."""
+    """Wrong settings end with 2, and stderr has a line for each mistake."""
     config = tmp_path / "c.yaml"
     config.write_text("http: {port: x}\nlog: {level: loud}")
     result = cli("subs", "ls", "--config", str(config))
@@ -69,7 +69,7 @@ def test_configuration_mistakes_end_with_two(cli, tmp_path):
     ("before", "after"), [(["--config", "FILE"], []), ([], ["--config", "FILE"]), (["-c", "no.yaml"], ["-c", "FILE"])]
 )
 def test_config_before_or_after_the_command(cli, tmp_path, before, after):
-    """--config is taken in both places; the one at the command wins."""
+    """--config counts before and after the command; the one after it wins."""
     config = tmp_path / "c.yaml"
     config.write_text("http: {prot: 1}")
     lines = [[str(config) if word == "FILE" else word for word in words] for words in (before, after)]
@@ -88,7 +88,7 @@ def test_config_before_or_after_the_command(cli, tmp_path, before, after):
     ],
 )
 def test_endings(cli, monkeypatch, error, code):
-    """Each kind of ending has its exit code, and a bug shows its traceback without secrets."""
+    """Each kind of error has its exit code, and a bug shows its traceback without secrets."""
 
     def fail(*_):
         raise error
@@ -101,7 +101,7 @@ def test_endings(cli, monkeypatch, error, code):
 
 
 def test_main_exits(capsys):
-    """The entry point ends the process with the command's code."""
+    """The entry point ends the process with the command's exit code."""
     with pytest.raises(SystemExit) as ended:
         main(["subs", "rm"])
     assert ended.value.code == 2
@@ -109,15 +109,15 @@ def test_main_exits(capsys):
 
 
 def test_module_is_the_command():
-    """Python -m connector is kis-bond."""
+    """The module connector runs as the command kis-bond."""
     result = subprocess.run(
         [sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.startswith("kis-bond ")
 
 
-def test_output_cut_off_by_its_reader():
-    """A reader that goes away, as head does, ends a command quietly."""
+def test_a_reader_that_stops_early():
+    """A command ends quietly if its reader stops early, as head does."""
     line = f"{sys.executable} -m connector check --json | true"
     environ = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
     result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60, env=environ)

@@ -1,4 +1,4 @@
-"""One-off questions to Kafka."""
+"""Tests of how one command reads and writes topics."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from connector.cli import kafka_access
-from connector.cli.kafka_access import Replica, reason
+from connector.cli.kafka_access import LatestRecords, reason
 from connector.errors import ConfigurationError, NotInTime
 from connector.settings import load
 from connector.shell.kafka import clients
@@ -20,22 +20,22 @@ def record(key, value):
     return TopicRecord(key, value, 0, 0, 0)
 
 
-def test_replica_keeps_the_latest():
-    """The latest value of each key counts, a tombstone removes it, and a new reading replaces everything."""
-    replica = Replica()
-    replica.restart([record(b"a", b"1"), record(b"b", b"2")])
-    replica.take([record(b"a", b"3"), record(b"b", None), record(b"c", None)])
-    assert {key: each.value for key, each in replica.records.items()} == {"a": b"3"}
-    assert replica.changed.is_set()
-    replica.restart([record(b"d", b"4")])
-    assert list(replica.records) == ["d"]
+def test_the_latest_record_counts():
+    """The latest record of a key counts, a tombstone removes it, a new reading replaces all."""
+    latest = LatestRecords()
+    latest.replace([record(b"a", b"1"), record(b"b", b"2")])
+    latest.update([record(b"a", b"3"), record(b"b", None), record(b"c", None)])
+    assert {key: each.value for key, each in latest.records.items()} == {"a": b"3"}
+    assert latest.changed.is_set()
+    latest.replace([record(b"d", b"4")])
+    assert list(latest.records) == ["d"]
 
 
-def test_replica_survives_foreign_keys():
-    """Keys that are missing or no UTF-8 do no harm."""
-    replica = Replica()
-    replica.take([record(None, b"1"), record(b"\xff", b"2")])
-    assert len(replica.records) == 2
+def test_foreign_keys():
+    """Keys that are missing or not UTF-8 do no harm."""
+    latest = LatestRecords()
+    latest.update([record(None, b"1"), record(b"\xff", b"2")])
+    assert len(latest.records) == 2
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_replica_survives_foreign_keys():
     ],
 )
 def test_reasons(error, said):
-    """What Kafka's exceptions mean is said in words."""
+    """Each of Kafka's exceptions is described in words."""
     assert reason(error, "Write") == said
 
 
 async def test_write_is_one_batch_in_order(kafka, topic_names):
-    """Records and tombstones are written in order, and the first one's offset is returned."""
+    """Records and tombstones are written in order, and the first offset is returned."""
     settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     assert await kafka_access.write(settings, topic_names.control, [("a", b"1"), ("b", None)]) == 0
@@ -66,12 +66,12 @@ async def test_write_is_one_batch_in_order(kafka, topic_names):
 
 
 async def test_a_later_batch_that_is_refused(kafka, topic_names):
-    """What the batches before it wrote is named, and what was not written."""
+    """The message names the keys of the batches before it, and the keys not written."""
     settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
     create_topics(
         kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact", max_message_bytes="20000"
     )
-    noise = random.Random(7).randbytes(60_000)  # which no compression makes small enough
+    noise = random.Random(7).randbytes(60_000)  # no compression makes it small enough
     records = [*((f"k{number}", b"x" * 1000) for number in range(100)), ("big", noise), ("last", noise), ("last", None)]
     with pytest.raises(NotInTime) as failed:
         await kafka_access.write(settings, topic_names.control, records)
@@ -82,7 +82,7 @@ async def test_a_later_batch_that_is_refused(kafka, topic_names):
 
 
 async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
-    """It may have been written, which is said; here it was, and the answer is lost."""
+    """The message says that a batch without an answer may have been written."""
     make_producer = clients.make_producer
 
     def deaf(*arguments):
@@ -110,7 +110,7 @@ async def test_a_batch_without_an_answer(kafka, topic_names, monkeypatch):
 
 
 async def test_files_that_vanished_are_configuration(tmp_path):
-    """A password file that went away since it was checked is a mistake of configuration, not of Kafka."""
+    """A password file that vanished since the settings were read is a mistake of configuration."""
     password = tmp_path / "p"
     password.write_text("x")
     names = {
@@ -126,7 +126,7 @@ async def test_files_that_vanished_are_configuration(tmp_path):
 
 
 async def test_kafka_that_is_silent(monkeypatch, unused_tcp_port_factory):
-    """A broker that takes the connection and never answers is given up after the patience of the command line."""
+    """A broker that accepts the connection and never answers is given up after the patience."""
     monkeypatch.setattr(kafka_access, "PATIENCE_SECONDS", 1.0)
     stop = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""A crash leaves no core, and nobody of the same user looks into the process."""
+"""Tests that a crash leaves no core dump and no other process can attach."""
 
 import subprocess
 import sys
@@ -12,6 +12,6 @@ print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0,
 
 
 def test_no_core_and_not_dumpable():
-    """The limit is 0 and PR_GET_DUMPABLE says 0."""
+    """The core limit is 0, and the process is not dumpable."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "0"]

@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Tests of the options that commands share."""
 
 from types import SimpleNamespace
 
@@ -6,12 +6,12 @@ from connector.cli.options import load_settings
 
 
 def context(config=None):
-    """Return a command's context whose root was given this --config."""
+    """Return the context of a command with this --config before it."""
     return SimpleNamespace(find_root=lambda: SimpleNamespace(params={"config": config}))
 
 
 def test_the_commands_own_file_wins(tmp_path):
-    """The file named at the command is read, else the one named before it, else none."""
+    """The file given after the command is read, else the one before it, else none."""
     files = []
     for port in (1, 2):
         files.append(tmp_path / f"{port}.yaml")

@@ -1,4 +1,4 @@
-"""`kis-bond run` ends with the code its reason has, and a sentence that says what to do."""
+"""Tests that `kis-bond run` ends with the right code and a sentence that says what to do."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ NOBODY = "127.0.0.1:1"
 
 
 def run(tmp_path, **environment):
-    """Run the connector until it ends by itself and return how it ended."""
+    """Run the connector until it ends, and return the finished process."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")}
     given = {
         "KIS_BOND_KIS__APPKEY": "test-appkey",
@@ -25,13 +25,13 @@ def run(tmp_path, **environment):
         "KIS_BOND_JOURNAL__PATH": str(tmp_path / "data" / "journal.db"),
         "KIS_BOND_HTTP__PORT": "0",
     } | environment
-    kept = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     command = [sys.executable, "-m", "connector", "run"]
-    return subprocess.run(command, env=clean | kept, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=clean | given, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_all_mistakes_are_told_at_once_before_connecting(tmp_path):
-    """Wrong settings end it with 2, each mistake on a line with its key."""
+def test_all_mistakes_are_reported_before_connecting(tmp_path):
+    """Wrong settings end it with 2, and each mistake has a line with its key."""
     done = run(
         tmp_path,
         KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x",
@@ -45,14 +45,14 @@ def test_all_mistakes_are_told_at_once_before_connecting(tmp_path):
 
 
 def test_missing_credentials_are_a_configuration_error(tmp_path):
-    """Without app key nothing is opened."""
+    """Without an app key it ends with 2 before anything is opened."""
     done = run(tmp_path, KIS_BOND_KIS__APPKEY=None, KIS_BOND_KIS__APPSECRET=None)
     assert done.returncode == 2
     assert "kis.credentials_dir" in done.stderr
 
 
 def test_a_journal_held_by_another_ends_it_with_four(tmp_path):
-    """The message names the file."""
+    """A journal held by another instance ends it with 4, and the message names the file."""
     path = tmp_path / "data" / "journal.db"
     held = JournalFile.open(path)
     done = run(tmp_path)
@@ -63,7 +63,7 @@ def test_a_journal_held_by_another_ends_it_with_four(tmp_path):
 
 
 def test_a_journal_that_cannot_be_written_ends_it_with_four(tmp_path):
-    """A path below a file names the folder."""
+    """A journal path below a file ends it with 4."""
     (tmp_path / "data").write_text("x")
     done = run(tmp_path)
     assert done.returncode == 4
@@ -72,13 +72,13 @@ def test_a_journal_that_cannot_be_written_ends_it_with_four(tmp_path):
 
 @pytest.fixture
 async def kis():
-    """Return an exchange that knows one app key."""
+    """Run a simulator that knows one app key."""
     async with Simulator(app_keys=[("another-appkey", "another-secret")]) as exchange:
         yield exchange
 
 
 async def test_an_app_key_refused_for_good_ends_it_with_three(kis, kafka, topic_names, tmp_path):
-    """KIS refusing the only app key at start ends it with 3 and KIS's own code."""
+    """If KIS refuses the only app key at start, it ends with 3 and logs KIS's code."""
     own = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
     own.create_topics()
     own.write("KR103502GD31", {})
@@ -89,7 +89,7 @@ async def test_an_app_key_refused_for_good_ends_it_with_three(kis, kafka, topic_
 
 
 async def test_no_secret_reaches_the_log(kis, kafka, topic_names, tmp_path):
-    """Neither app key, secret nor approval key is in the log at DEBUG."""
+    """The log at DEBUG has no app key, no secret and no approval key."""
     own = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
     own.environment |= {
         "KIS_BOND_KIS__APPKEY": "another-appkey",

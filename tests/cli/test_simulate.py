@@ -1,4 +1,4 @@
-"""The command `simulate`."""
+"""Tests of the command `simulate`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 @pytest.fixture
 def start():
-    """Return what starts the command with arguments; all it started is killed at the end."""
+    """Return a function that starts the command; every process it started is killed at the end."""
     running = []
 
     def run(*arguments):
@@ -40,7 +40,7 @@ def first_line(process, seconds=20.0):
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_prints_its_urls_and_ends_with_zero(start, by):
-    """With --json one JSON object names both URLs once they are served, and a signal ends it with 0."""
+    """With --json it prints both URLs as JSON once they are served; a signal ends it with 0."""
     process = start("--json")
     urls = json.loads(first_line(process))
     assert set(urls) == {"approval_url", "websocket_url"}
@@ -53,12 +53,12 @@ def test_prints_its_urls_and_ends_with_zero(start, by):
 
 
 def test_plain_line(start):
-    """Without --json both URLs stand on one line."""
+    """Without --json both URLs are on one line."""
     assert re.fullmatch(r"approval_url=http://127\S+ websocket_url=ws://127\S+\n", first_line(start("--rate", "1")))
 
 
-def test_an_unknown_fault_is_refused_with_the_list(start):
-    """An unknown fault ends it before it listens, and the error lists the faults."""
+def test_an_unknown_fault_is_refused(start):
+    """An unknown fault ends it with 2 before it listens, and the message names the fault."""
     process = start("--fault", "nonsense")
     output, errors = process.communicate(timeout=20)
     assert process.returncode == 2
@@ -67,7 +67,7 @@ def test_an_unknown_fault_is_refused_with_the_list(start):
 
 
 def test_list_faults(start):
-    """--list-faults prints the faults and ends."""
+    """--list-faults prints the faults and ends with 0."""
     process = start("--list-faults")
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -75,16 +75,16 @@ def test_list_faults(start):
 
 
 def test_a_port_already_taken_is_refused(start):
-    """A port that is taken ends it with 2 and a message."""
+    """A port in use ends it with 2 and a message."""
     taken = json.loads(first_line(start("--json")))["websocket_url"].rpartition(":")[2]
     process = start("--ws-port", taken)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert "could not begin" in errors
+    assert "could not start" in errors
 
 
 def test_options_reach_the_simulator(start, tmp_path):
-    """Capacity, faults and the sent log are those of the command line."""
+    """Capacity and the sent log are those of the command line."""
     urls = json.loads(
         first_line(start("--json", "--capacity", "0", "--rate", "0", "--sent-log", str(tmp_path / "sent.jsonl")))
     )

@@ -1,4 +1,4 @@
-"""`kis-bond tail` against a real Kafka."""
+"""Tests of `kis-bond tail` with a real Kafka."""
 
 import io
 import json
@@ -18,7 +18,7 @@ SCHEMA = TickSchema(bond_tick())
 
 
 def tick(isin, volume=1):
-    """Return the fields of one tick, those left out null."""
+    """Return the fields of one tick; most are null."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
     own = {
         "tick_id": "0" * 32,
@@ -48,13 +48,13 @@ def framed(isin, volume=1, prefix=SCHEMA.single_object_prefix):
 
 @pytest.fixture
 def topic(kafka, topic_names):
-    """Create the tick topic with one partition, so that order is known."""
+    """Create the tick topic with one partition, so that the order is known."""
     create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
     return topic_names.ticks
 
 
 def test_json_lines(cli, variables, produce, topic):
-    """Both framings are decoded to every field, decimals as text and times as RFC 3339; a bad record is a line of its own."""
+    """Both framings are decoded to all fields; a bad record has a line of its own."""
     produce(topic, A, framed(A))
     produce(topic, A, framed(A, prefix=b"\x00\x00\x00\x00\x07"))
     produce(topic, "odd", b"nonsense")
@@ -75,7 +75,7 @@ def test_json_lines(cli, variables, produce, topic):
 
 
 def test_table_of_one_bond(cli, variables, produce, topic):
-    """Rows stand under one heading, and --isin leaves other bonds out."""
+    """All rows are under one heading, and --isin leaves other bonds out."""
     for isin, volume in ((A, 111), (B, 222), (A, 333)):
         produce(topic, isin, framed(isin, volume))
     result = cli("tail", "--from-beginning", "--count", "2", "--isin", A, **variables)
@@ -87,7 +87,7 @@ def test_table_of_one_bond(cli, variables, produce, topic):
 
 
 def test_a_bad_record_in_the_table(cli, variables, produce, topic):
-    """A bad record is shown with its place, and the ticks behind it follow."""
+    """A bad record is shown with its place, and the ticks after it follow."""
     produce(topic, A, b"nonsense")
     produce(topic, A, framed(A))
     result = cli("tail", "--from-beginning", "--count", "2", **variables)
@@ -98,24 +98,24 @@ def test_a_bad_record_in_the_table(cli, variables, produce, topic):
 
 
 def test_a_malformed_isin(cli):
-    """What is no ISIN is refused before Kafka is asked."""
+    """A malformed ISIN ends with 2 before Kafka is asked."""
     assert cli("tail", "--isin", "x", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1").exit_code == 2
 
 
 def test_missing_topic(cli, variables):
-    """Without the topic the message says how to make it."""
+    """Without the topic it ends with 5, and the message says how to create it."""
     result = cli("tail", **variables)
     assert (result.exit_code, result.stdout) == (5, "")
     assert "kis-bond topics init" in result.stderr
 
 
 def test_kafka_away(cli):
-    """Kafka out of reach ends with 5."""
+    """If Kafka cannot be reached, it ends with 5 and names the address."""
     result = cli("tail", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (5, "")
     assert "127.0.0.1:1" in result.stderr
 
 
 def test_a_bad_line_names_its_place():
-    """The JSON of a bad record says where it is and what is wrong."""
+    """The JSON of a bad record names its place and what is wrong."""
     assert json.loads(as_json(Line(3, 4, "k", None, "why"))) == {"bad": "why", "key": "k", "partition": 3, "offset": 4}

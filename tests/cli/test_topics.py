@@ -1,4 +1,4 @@
-"""`kis-bond topics` against a real Kafka."""
+"""Tests of `kis-bond topics` with a real Kafka."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from tests.kafka.reader import QUIET, create_topics
 
 
 def configs(kafka, topic):
-    """Return a topic's configuration as another client sees it."""
+    """Return the configuration of a topic, read by another client."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers})
     described = admin.describe_configs([resource])[resource].result(20)
@@ -17,7 +17,7 @@ def configs(kafka, topic):
 
 
 def partitions(kafka, topic):
-    """Return a topic's number of partitions."""
+    """Return the number of a topic's partitions."""
     return len(
         AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers})
         .list_topics(timeout=20)
@@ -27,7 +27,7 @@ def partitions(kafka, topic):
 
 
 def test_init_creates_and_verify_finds_no_drift(cli, kafka, variables, topic_names):
-    """What init creates is as the contract has it, so that verify has nothing to say, and a second init nothing to do."""
+    """Init creates topics without drift, so verify finds nothing and a second init does nothing."""
     first = cli("topics", "init", "--json", **variables)
     assert first.exit_code == 0, first.stderr
     assert {topic["state"] for topic in json.loads(first.stdout)["topics"]} == {"created"}
@@ -51,7 +51,7 @@ def test_init_creates_and_verify_finds_no_drift(cli, kafka, variables, topic_nam
 
 
 def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
-    """Missing topics are drift, end with 5, and are still missing afterwards."""
+    """Missing topics are drift: verify ends with 5 and does not create them."""
     result = cli("topics", "verify", **variables)
     assert result.exit_code == 5
     assert result.stdout.count("drift: is missing: run kis-bond topics init") == 5
@@ -62,8 +62,8 @@ def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
     )
 
 
-def test_drift_is_told_and_left(cli, kafka, variables, topic_names):
-    """A topic that exists otherwise than needed is drift for init, too, which creates the rest and changes nothing."""
+def test_drift_is_reported_and_left(cli, kafka, variables, topic_names):
+    """Init reports drift of an existing topic, does not change it, and creates the rest."""
     create_topics(kafka.bootstrap_servers, {topic_names.control: 2}, cleanup_policy="delete")
     result = cli("topics", "init", "--json", **variables)
     assert result.exit_code == 5
@@ -78,7 +78,7 @@ def test_drift_is_told_and_left(cli, kafka, variables, topic_names):
 
 
 def test_slot_topic(cli, kafka, variables, topic_names, tmp_path):
-    """With group coordination the slot topic has a partition for each app key."""
+    """With group coordination the slot topic gets a partition for each app key."""
     for slot in (0, 1, 2):
         for part in ("appkey", "appsecret"):
             (tmp_path / f"{part}-{slot}").write_text("x")
@@ -91,7 +91,7 @@ def test_slot_topic(cli, kafka, variables, topic_names, tmp_path):
 
 
 def test_more_replicas_than_brokers(cli, variables, kafka):
-    """What Kafka refuses to create is told with its reason."""
+    """If Kafka refuses to create a topic, the message has Kafka's reason."""
     brokers = len(AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).brokers)
     result = cli("topics", "init", "--replication-factor", str(brokers + 1), **variables)
     assert result.exit_code == 5
@@ -99,14 +99,14 @@ def test_more_replicas_than_brokers(cli, variables, kafka):
 
 
 def test_more_in_sync_than_replicas(cli, variables):
-    """A minimum of in-sync replicas that could never be had is a malformed request."""
+    """More in-sync replicas than replicas is a malformed request."""
     result = cli("topics", "init", "--replication-factor", "1", "--min-insync-replicas", "2", **variables)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "nothing could be written" in result.stderr
 
 
 def test_register_schema(cli, variables, registry_url, topic_names):
-    """--register-schema registers the schema of ticks under the topic's value subject, the same id each time."""
+    """--register-schema registers the tick schema and gets the same id each time."""
     ids = {
         json.loads(
             cli("topics", "init", "--register-schema", "--json", REGISTRY__URL=registry_url, **variables).stdout
@@ -117,14 +117,14 @@ def test_register_schema(cli, variables, registry_url, topic_names):
 
 
 def test_register_schema_needs_a_registry(cli):
-    """Without registry.url --register-schema is refused before Kafka is asked."""
+    """--register-schema without registry.url ends with 2 before Kafka is asked."""
     result = cli("topics", "init", "--register-schema", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert result.exit_code == 2
     assert result.stderr.startswith("registry.url: is needed with --register-schema")
 
 
 def test_kafka_away(cli):
-    """Kafka out of reach ends with 5 and a sentence, within a quarter of a minute."""
+    """If Kafka cannot be reached, verify ends with 5 and a sentence within 15 seconds."""
     began = time.monotonic()
     result = cli("topics", "verify", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (5, "")

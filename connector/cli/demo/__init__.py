@@ -1,4 +1,4 @@
-"""`kis-bond demo`: everything there is, on one machine, with nothing to prepare."""
+"""`kis-bond demo`: the whole system on one machine, with nothing to prepare."""
 
 from connector.cli.demo.command import EXAMPLES, demo
 

@@ -1,10 +1,9 @@
-"""The command: which run was asked for, where its files are, and what its end is worth."""
+"""The command `demo`: its options, its temporary files, and its exit code."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,8 +13,9 @@ import typer
 from rich.console import Console
 
 from connector.cli.demo import kafka
-from connector.cli.demo.run import Outcome, Wanted, run
+from connector.cli.demo.run import Outcome, RunOptions, run
 from connector.cli.demo.view import summary
+from connector.cli.output import print_json, say
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from simulator.faults import FaultUnknownError
 
@@ -39,11 +39,11 @@ def demo(
         str | None,
         typer.Option(
             metavar="HOST:PORT,...",
-            help="Use this Kafka, with topics of the run's own, instead of the embedded broker.",
+            help="Use this Kafka, with topics created for this run, instead of the embedded broker.",
         ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="End by itself so long after the first tick. Default: at Ctrl-C.")
+        float | None, typer.Option(min=1, help="End this long after the first tick. Default: at Ctrl-C.")
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second over all bonds.")] = 40.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
@@ -61,32 +61,34 @@ def demo(
         bool, typer.Option("--json", help="Print the summary as one JSON object, the rest on stderr.")
     ] = False,
 ) -> None:
-    """Show the connector at work beside a simulated KIS and an embedded broker: nothing to prepare, nothing left behind.
+    """Show the connector at work with a simulated KIS and an embedded broker.
 
-    It ends with a summary, and with 1 unless an independent consumer read back every tick the simulator sent. A real Kafka is given by
-    --bootstrap-servers, and KIS_BOND_KAFKA__* where it asks for more; the topics of a run have names of its own and stay.
+    Nothing has to be prepared, and no files remain. It ends with a summary, and with 1 unless an
+    independent consumer read back every tick the simulator sent. --bootstrap-servers names a real
+    Kafka, and KIS_BOND_KAFKA__* its other settings; each run creates its own topics there, and
+    they stay.
     """
     kafka.require_client()
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="kis-bond-demo-"))
-    keep = True
+    keep_files = True
     try:
-        wanted = Wanted(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json, faults=tuple(fault or ()))
-        outcome = asyncio.run(run(wanted, folder, console))
+        options = RunOptions(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json, faults=tuple(fault or ()))
+        outcome = asyncio.run(run(options, folder, console))
         _report(outcome, console, as_json=as_json)
-        keep = bool(outcome.differences)
+        keep_files = bool(outcome.differences)
     except (ConfigurationError, NotInTime):
-        keep = False
+        keep_files = False
         raise
     except FaultUnknownError as error:
-        keep = False
+        keep_files = False
         raise RequestMalformed(str(error)) from error
     except asyncio.CancelledError:
-        keep = False
+        keep_files = False
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        if keep:
-            typer.echo(f"The connector's log and journal are in {folder}.", err=True)
+        if keep_files:
+            say(f"The connector's log and journal are in {folder}.", err=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
     raise typer.Exit(DIFFERENCE if outcome.differences else 0)
@@ -95,14 +97,12 @@ def demo(
 def _report(outcome: Outcome, console: Console, *, as_json: bool) -> None:
     if as_json:
         figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
-        typer.echo(
-            json.dumps(figures | {"differences": outcome.differences, "topics": outcome.topics}, ensure_ascii=False)
-        )
+        print_json(figures | {"differences": outcome.differences, "topics": outcome.topics})
     else:
         console.print(summary(outcome.ledger))
         if not outcome.differences:
             console.print("Every tick sent was received, delivered and read back.", style="green")
     for difference in outcome.differences:
-        typer.echo(difference, err=True)
+        say(difference, err=True)
     for note in outcome.notes:
-        typer.echo(note, err=as_json)
+        say(note, err=as_json)

@@ -1,4 +1,4 @@
-"""What to try in a second terminal while a demo runs, and what a demo leaves behind."""
+"""Lines on what to try in a second terminal during a demo, and on what remains after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ COMMANDS = (f"subs add {SPARE_ISIN}", "subs ls", "tail")
 
 
 def of(settings: Settings, folder: Path, port: int, *, own_topics: bool) -> list[str]:
-    """Return lines to show; those to type are indented. Where topics have names of their own, a settings file in `folder` holds them."""
+    """Return the lines to show; those to type are indented.
+
+    If the run has topics of its own, a settings file in `folder` names them.
+    """
     variables = {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
     if own_topics:
         variables["KIS_BOND_CONFIG"] = str(_settings_file(settings, folder))
@@ -30,26 +33,24 @@ def of(settings: Settings, folder: Path, port: int, *, own_topics: bool) -> list
     ]
 
 
-def left_behind(settings: Settings) -> list[str]:
-    """Return what to say about the topics of a run on a real Kafka."""
+def remaining_topics(settings: Settings) -> list[str]:
+    """Return the lines on the topics that a run leaves on a real Kafka."""
     prefix = settings.topics.ticks.partition(".")[0]
-    return [
-        f"The topics {prefix}.* were made for this run and stay until somebody deletes them; no other topic was touched."
-    ]
+    return [f"The topics {prefix}.* were created for this run and stay until somebody deletes them."]
 
 
 def _program() -> str:
-    """Return the program as it was called."""
+    """Return the words that call this program, as the user called it."""
     called = Path(sys.argv[0])
     return f"{shlex.quote(sys.executable)} -m connector" if called.name == "__main__.py" else shlex.quote(sys.argv[0])
 
 
 def _settings_file(settings: Settings, folder: Path) -> Path:
     tree = settings.redacted()
-    kept = {
+    given = {
         section: {name: value for name, value in tree[section].items() if value is not None}
         for section in ("kafka", "topics")
     }
     path = folder / "demo.yaml"
-    path.write_text(yaml.safe_dump(kept), encoding="utf-8")
+    path.write_text(yaml.safe_dump(given), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""Sets what was sent against what arrived."""
+"""Compares what was sent with what arrived."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One run in ticks, each figure from another observer; KIS, as simulated here, puts one tick into a frame.
+    """The ticks of one run, each figure counted by another observer.
 
-    `sent` is the simulator's own count, `received` the journal's, `delivered` what Kafka acknowledged to the connector; `read_back`
-    (distinct tick_ids), `duplicates` and `unreadable` are those of a reader built on another client. `pending` is still in the journal.
+    `sent` is the simulator's own count: it puts one tick into each frame. `received` is the
+    journal's count, `delivered` what Kafka acknowledged to the connector. A reader built on another
+    client counts `read_back` (distinct tick_ids), `duplicates` and `unreadable`. `pending` is still
+    in the journal.
     """
 
     sent: int
@@ -24,18 +26,18 @@ class Ledger:
 
     @property
     def lost(self) -> int:
-        """Ticks sent that are neither read back nor dead-lettered nor safe in the journal."""
+        """Sent ticks that are neither read back nor dead-lettered nor safe in the journal."""
         return max(0, self.sent - self.read_back - self.dead_lettered - self.pending)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is under way any more."""
+    def is_drained(self) -> bool:
+        """Whether no tick is under way."""
         return self.pending == 0 and self.received == self.sent and self.read_back + self.unreadable >= self.delivered
 
     def differences(self) -> list[str]:
-        """Return a sentence for each way in which sent = received = delivered = read back does not hold.
+        """Return a sentence for each break of sent = received = delivered = read back.
 
-        A duplicate is none: delivery is at least once, and its copies have one tick_id.
+        Duplicates are no difference: delivery is at least once, and copies share one tick_id.
         """
         found = []
         if self.received != self.sent:

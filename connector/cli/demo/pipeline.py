@@ -1,4 +1,4 @@
-"""The connector of a demo, started, watched and stopped as the command `run` does it."""
+"""Starts, watches and stops the connector of a demo, as the command `run` does."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from simulator import Simulator
 
 POLL_SECONDS = 0.05
-# The simulator may owe a last burst from before its rate was set to nothing (its slowest grid is 0.25 s).
+# The simulator may still send one burst after its rate became 0: it sends at least every 0.25 s.
 QUIET_SECONDS = 0.6
 
 
 class Pipeline:
-    """Simulator, running connector and independent reader; `port` serves its HTTP endpoints, `trouble` is what kept it from draining."""
+    """Simulator, running connector and independent reader.
+
+    `port` is the port of the HTTP endpoints; `trouble` says why the pipeline did not drain in time.
+    """
 
     def __init__(self, kis: Simulator, connector: app.Connector, reader: Reader) -> None:
         self._kis, self._connector, self._reader = kis, connector, reader
-        self._greeted: set[str] = set()
+        self._traded: set[str] = set()
         self.port = connector.port
         self.trouble = ""
         self.task: asyncio.Task[None] | None = None
@@ -57,7 +60,7 @@ class Pipeline:
         return found
 
     def problems(self) -> list[str]:
-        """Return what the connector itself says is wrong."""
+        """Return the problems that the connector and the reader report."""
         reasons, degraded = self._connector.report.readiness()
         waiting = (
             [f"delivery waits for {self._connector.delivery.waiting_for}"]
@@ -71,16 +74,22 @@ class Pipeline:
             *([f"the consumer reports {self._reader.problem}"] if self._reader.problem else []),
         ]
 
-    async def greet(self) -> None:
-        """Let each newly registered bond trade at once: by chance alone the first trade of one among many takes seconds."""
+    async def trade_new_bonds(self) -> None:
+        """Trade each newly registered bond at once.
+
+        The simulator trades bonds at random, so the first trade of one among many takes seconds.
+        """
         held = {isin for session in self._kis.sessions for isin in session.tr_keys}
-        for isin in held - self._greeted:
-            with contextlib.suppress(LookupError):  # released meanwhile
+        for isin in held - self._traded:
+            with contextlib.suppress(LookupError):  # released in the meantime
                 await self._kis.emit_ticks(isin)
-        self._greeted = held
+        self._traded = held
 
     async def end(self, drain_seconds: float) -> None:
-        """Stop the trades, have all of them read back, and stop the connector as SIGTERM does. Raises what the connector ended with."""
+        """Stop the trades, wait until all are read back, and stop the connector as SIGTERM does.
+
+        Raises what the connector ended with.
+        """
         self._kis.rate = 0
         await self._drain(drain_seconds)
         if self.task is None:
@@ -92,14 +101,14 @@ class Pipeline:
             raise self._connector.refusal
 
     async def _drain(self, seconds: float) -> None:
-        """Wait until all ticks sent are read back, at most so long."""
+        """Wait until all sent ticks are read back, at most `seconds`."""
         loop = asyncio.get_running_loop()
         deadline, sent, since = loop.time() + seconds, -1, loop.time()
         while loop.time() < deadline and not self.has_ended:
             ledger = self.ledger()
             if ledger.sent != sent:
                 sent, since = ledger.sent, loop.time()
-            elif ledger.is_settled and loop.time() - since > QUIET_SECONDS:
+            elif ledger.is_drained and loop.time() - since > QUIET_SECONDS:
                 return
             await asyncio.sleep(POLL_SECONDS)
         self.trouble = "; ".join(self.problems())
@@ -107,7 +116,10 @@ class Pipeline:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, kis: Simulator, reader: Reader) -> AsyncIterator[Pipeline]:
-    """Run the connector while the block lasts. Its signal handlers are in place on entry, so that the caller's can replace them."""
+    """Run the connector while the block lasts.
+
+    Its signal handlers are set on entry, so that the caller can replace them.
+    """
     async with app.opened(settings) as connector:
         pipeline = Pipeline(kis, connector, reader)
         pipeline.task = asyncio.create_task(connector.run(), name="connector")

@@ -1,4 +1,4 @@
-"""Reads the tick topic through another client than the connector's, so that one client's bug cannot hide itself."""
+"""Reads the tick topic through another Kafka client, so that a client's bug cannot hide."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ POLL_RECORDS = 1_000
 METADATA_SECONDS = 2.0
 STOP_SECONDS = 5.0
 FETCH_WAIT_MS = 50  # librdkafka's own half second would show in the table
-# A replay repeats ticks of the last moments; remembering more of them only costs memory in a demo that runs for days.
-REMEMBERED_TICKS = 500_000
+# A replay repeats only the ticks of the last moments; the bound saves memory in a demo of days.
+MAX_TICK_IDS = 500_000
 
 
 class Reader:
-    """Follows the topic from its first record to the end of the `with` block, in a thread; its figures may be read at any time."""
+    """Follows the topic from its first record until the `with` block ends, in a thread.
+
+    Its figures may be read at any time.
+    """
 
     def __init__(self, kafka: KafkaSettings, topic: str, schema: TickSchema) -> None:
         self._configuration = client_configuration(kafka)
@@ -47,7 +50,7 @@ class Reader:
         self._ended.set()
         self._thread.join(STOP_SECONDS)
 
-    def take(self, value: bytes | None) -> None:
+    def count(self, value: bytes | None) -> None:
         """Count one record's value."""
         try:
             tick = decode(value or b"", self._schema)
@@ -55,13 +58,13 @@ class Reader:
             self.unreadable += 1
             self.problem = str(error)
             return
-        identity, isin = tick["tick_id"], tick["STND_ISCD"]
-        if identity in self._ids:
+        tick_id, isin = tick["tick_id"], tick["STND_ISCD"]
+        if tick_id in self._ids:
             self.duplicates += 1
             return
-        self._ids.add(identity)
-        self._order.append(identity)
-        if len(self._order) > REMEMBERED_TICKS:
+        self._ids.add(tick_id)
+        self._order.append(tick_id)
+        if len(self._order) > MAX_TICK_IDS:
             self._ids.discard(self._order.popleft())
         self.distinct += 1
         self.problem = None
@@ -69,7 +72,7 @@ class Reader:
         self.latest[isin] = tick
 
     def _run(self) -> None:
-        # confluent-kafka comes with the extra `demo`; the rest of the command line has no need of it.
+        # confluent-kafka comes with the extra `demo`; no other command needs it.
         from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
         consumer = Consumer(self._configuration)
@@ -79,14 +82,14 @@ class Reader:
             while not self._ended.is_set():
                 for message in consumer.consume(POLL_RECORDS, timeout=POLL_SECONDS):
                     if message.error() is None:
-                        self.take(message.value())
+                        self.count(message.value())
                     else:
                         self.problem = str(message.error())
         finally:
             consumer.close()
 
     def _partitions(self, consumer: Any) -> Sequence[int]:
-        """Return the topic's partitions, as soon as a broker names them."""
+        """Return the topic's partitions as soon as a broker names them."""
         from confluent_kafka import KafkaException
 
         while not self._ended.is_set():
@@ -102,7 +105,7 @@ class Reader:
 
 
 def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return librdkafka's names for our settings; what is not set is left to librdkafka."""
+    """Return our settings under librdkafka's names; settings without a value are left out."""
     secrets: Mapping[str, Any] = {
         "sasl.password": kafka.sasl_password_file
         and kafka.sasl_password_file.read_text(encoding="utf-8").removesuffix("\n"),
@@ -119,7 +122,8 @@ def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
     return {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
-        "group.id": "kis-bond-demo",  # librdkafka asks for one; partitions are assigned by hand and nothing is committed
+        # librdkafka demands a group; partitions are assigned by hand, and nothing is committed.
+        "group.id": "kis-bond-demo",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",

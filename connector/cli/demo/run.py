@@ -1,4 +1,4 @@
-"""One run of the demo: the parts started in order, shown, and ended in order."""
+"""One run of the demo: starts the parts in order, shows them, and ends them in order."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from connector.cli.demo.screen import Screen
     from connector.settings import LogSettings
 
-START_SECONDS = 60.0  # for the first tick to come
+START_SECONDS = 60.0  # for the first tick to arrive
 DRAIN_SECONDS = 20.0
 REFRESH_SECONDS = 0.2
 ENDING = (
-    "Ending: what is under way is read back, then the bonds are released. Ctrl-C again ends at once, without a summary.",
+    "Ending: ticks under way are read back, then the bonds are released. Ctrl-C again ends at once, without a summary.",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What was asked for on the command line; `live` is whether a table may be drawn."""
+class RunOptions:
+    """The options of the command line; `live` is whether a table may be drawn."""
 
     bootstrap_servers: str | None
     seconds: float | None
@@ -54,7 +54,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: its figures, what does not add up, the topics it used, and what the user should know."""
+    """How a run ended: its figures, what does not add up, its topics, and notes for the user."""
 
     ledger: Ledger
     differences: list[str]
@@ -62,40 +62,41 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-async def run(wanted: Wanted, folder: Path, console: Console) -> Outcome:
-    """Run until the time is over or a signal comes; a second signal cancels. Files go into `folder`.
+async def run(options: RunOptions, folder: Path, console: Console) -> Outcome:
+    """Run until the time is over or a signal arrives; a second signal cancels.
 
-    Raises ConfigurationError, NotInTime (Kafka out of reach) and whatever ended the connector.
+    Files go into `folder`. Raises ConfigurationError, NotInTime (Kafka cannot be reached) and
+    whatever ended the connector.
     """
     end = asyncio.Event()
     _end_on_signals(end)
     with contextlib.ExitStack() as stack:
-        address = wanted.bootstrap_servers or stack.enter_context(kafka.embedded())
-        async with Simulator(rate=wanted.rate, seed=wanted.seed, faults=wanted.faults, keep_sent=False) as kis:
-            settings = configuration.load(None, _environment(wanted, address, folder, kis))
+        address = options.bootstrap_servers or stack.enter_context(kafka.embedded())
+        async with Simulator(rate=options.rate, seed=options.seed, faults=options.faults, keep_sent=False) as kis:
+            settings = configuration.load(None, _environment(options, address, folder, kis))
             stack.enter_context(_logging(settings.log, folder))
-            if wanted.bootstrap_servers:
+            if options.bootstrap_servers:
                 await kafka.create_topics(settings)
-            await kafka.write_first_list(settings, kafka.first_bonds(wanted.bonds))
+            await kafka.write_first_list(settings, kafka.first_bonds(options.bonds))
             with Reader(settings.kafka, settings.topics.ticks, TickSchema(bond_tick())) as reader:
                 async with running(settings, kis, reader) as pipeline:
                     _end_on_signals(end)
-                    told = hints.of(settings, folder, pipeline.port, own_topics=wanted.bootstrap_servers is not None)
-                    with screen_for(console, told, live=wanted.live) as screen:
-                        await _show(pipeline, reader, screen, end, wanted.seconds)
+                    lines = hints.of(settings, folder, pipeline.port, own_topics=options.bootstrap_servers is not None)
+                    with screen_for(console, lines, live=options.live) as screen:
+                        await _show(pipeline, reader, screen, end, options.seconds)
                         screen.hints = ENDING
                         await _end(pipeline, reader, screen)
                         ledger, differences = pipeline.ledger(), _differences(pipeline)
-    notes = hints.left_behind(settings) if wanted.bootstrap_servers else []
+    notes = hints.remaining_topics(settings) if options.bootstrap_servers else []
     return Outcome(ledger, differences, settings.topics.model_dump(), notes)
 
 
 async def _show(pipeline: Pipeline, reader: Reader, screen: Screen, end: asyncio.Event, seconds: float | None) -> None:
-    """Show the run until a signal, the connector's end, or so many seconds after the first tick."""
+    """Show the run until a signal, the connector's end, or `seconds` after the first tick."""
     loop = asyncio.get_running_loop()
     has_begun, deadline = False, loop.time() + START_SECONDS
     while not end.is_set() and not pipeline.has_ended and (seconds is None or loop.time() < deadline):
-        await pipeline.greet()
+        await pipeline.trade_new_bonds()
         if not has_begun and pipeline.ledger().sent:
             has_begun, deadline = True, loop.time() + (seconds or 0)
         await screen.show(pipeline, reader)
@@ -104,7 +105,7 @@ async def _show(pipeline: Pipeline, reader: Reader, screen: Screen, end: asyncio
 
 
 async def _end(pipeline: Pipeline, reader: Reader, screen: Screen) -> None:
-    """End the run, and show meanwhile what becomes of it."""
+    """End the run, and go on showing it until it has ended."""
     ending = asyncio.create_task(pipeline.end(DRAIN_SECONDS), name="ending")
     try:
         while not ending.done():
@@ -124,10 +125,10 @@ def _differences(pipeline: Pipeline) -> list[str]:
 
 
 def _end_on_signals(end: asyncio.Event) -> None:
-    """Take the signals that end a program, in place of whoever took them before."""
+    """Handle the signals that end a program, replacing any earlier handler."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def told() -> None:
+    def on_signal() -> None:
         if end.is_set() and task:
             task.cancel()
         end.set()
@@ -135,18 +136,21 @@ def _end_on_signals(end: asyncio.Event) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         with contextlib.suppress(
             NotImplementedError, ValueError, RuntimeError, AttributeError
-        ):  # only the main thread takes signals
-            loop.add_signal_handler(getattr(signal, name), told)
+        ):  # only the main thread can handle signals
+            loop.add_signal_handler(getattr(signal, name), on_signal)
 
 
-def _environment(wanted: Wanted, address: str, folder: Path, kis: Simulator) -> Mapping[str, str]:
-    """Return the variables of the connector's settings; of the user's own only those about Kafka count, and only for a real one."""
+def _environment(options: RunOptions, address: str, folder: Path, kis: Simulator) -> Mapping[str, str]:
+    """Return the variables of the connector's settings.
+
+    Of the user's own variables only those about Kafka count, and only with a real Kafka.
+    """
     own = (
         {name: value for name, value in os.environ.items() if name.startswith("KIS_BOND_KAFKA__")}
-        if wanted.bootstrap_servers
+        if options.bootstrap_servers
         else {}
     )
-    topics = kafka.own_topics(datetime.now(UTC)) if wanted.bootstrap_servers else {}
+    topics = kafka.own_topics(datetime.now(UTC)) if options.bootstrap_servers else {}
     given: dict[str, Any] = {
         "KIS__APPROVAL_URL": kis.approval_url,
         "KIS__WEBSOCKET_URL": kis.websocket_url,
@@ -162,7 +166,7 @@ def _environment(wanted: Wanted, address: str, folder: Path, kis: Simulator) -> 
 
 @contextlib.contextmanager
 def _logging(log: LogSettings, folder: Path) -> Iterator[None]:
-    """Send the logs into a file, away from the table."""
+    """Write the logs to a file, so that they do not disturb the table."""
     with (folder / "connector.log").open("w", encoding="utf-8", buffering=1) as file:
 
         def write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a demo is shown: a live table on a terminal, a plain line now and then elsewhere."""
+"""Shows a demo: as a live table on a terminal, as a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Screen(Protocol):
         ...
 
     async def show(self, pipeline: Pipeline, reader: Reader) -> None:
-        """Show how things stand."""
+        """Show the present figures."""
         ...
 
 
 class LiveTable:
-    """A terminal of its own for the table."""
+    """Draws the table on the terminal's alternate screen."""
 
     def __init__(self, console: Console, hints: Sequence[str]) -> None:
         self._console, self.hints = console, hints
@@ -55,7 +55,7 @@ class LiveTable:
         self._live.stop()
 
     async def show(self, pipeline: Pipeline, reader: Reader) -> None:
-        """Draw the table. A terminal that takes nothing (Ctrl-S) holds up a thread, and not the connector beside us."""
+        """Draw the table in a thread: a stopped terminal (Ctrl-S) must not block the connector."""
         instruments = pipeline.instruments()
         rows = [
             view.row(isin, instruments[isin]["state"], reader.latest.get(isin), reader.ticks[isin])
@@ -66,7 +66,7 @@ class LiveTable:
 
 
 class PlainLines:
-    """Lines for a file, a pipe or a job's log."""
+    """Prints lines to a file, a pipe or the log of a job."""
 
     def __init__(self, console: Console, hints: Sequence[str]) -> None:
         self._console, self.hints = console, hints
@@ -81,8 +81,8 @@ class PlainLines:
     def __exit__(self, *_: object) -> None:
         """Leave the lines where they are."""
 
-    async def show(self, pipeline: Pipeline, reader: Reader) -> None:  # noqa: ARG002 - the table's part
-        """Print a line, if the last one is long enough ago."""
+    async def show(self, pipeline: Pipeline, reader: Reader) -> None:  # noqa: ARG002 - only the table needs it
+        """Print a line if the last one is old enough."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + LINE_SECONDS
@@ -96,5 +96,5 @@ class PlainLines:
 
 
 def screen_for(console: Console, hints: Sequence[str], *, live: bool) -> Screen:
-    """Return the way to show a run on this console, as a table only where that is wanted and possible."""
+    """Return the screen for this console: a table only if it is wanted and possible."""
     return LiveTable(console, hints) if live and console.is_terminal else PlainLines(console, hints)

@@ -1,4 +1,4 @@
-"""What a demo shows: the live table with the figures below it, one plain line of figures, and the summary."""
+"""What a demo shows: the live table with its figures, one plain line, and the summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from connector.cli.demo.ledger import Ledger
 
-# KIS's PRDY_VRSS_SIGN: 1 upper limit, 2 up, 3 unchanged, 4 lower limit, 5 down. Korean screens show up in red and down in blue.
+# KIS's PRDY_VRSS_SIGN: 1 upper limit, 2 up, 3 unchanged, 4 lower limit, 5 down.
+# Korean screens show up in red and down in blue.
 UP, DOWN = ("1", "2"), ("4", "5")
 UP_STYLE, DOWN_STYLE = "bright_red", "bright_blue"
 STATE_STYLES = {
@@ -28,12 +29,12 @@ STATE_STYLES = {
 }
 HEADINGS = ("instrument", "name", "last price", "change", "yield %", "volume", "ticks", "state")
 LEFT_ALIGNED = ("instrument", "name", "state")
-# Heading, the line that says how many rows are left out, a blank line, figures, a blank line.
+# Heading, the line that counts the rows left out, a blank line, figures, a blank line.
 LINES_BESIDE_ROWS = 5
 
 
 class Rows:
-    """The order of the table's rows: bonds asked for later stand above those before, where they are seen."""
+    """The order of the table's rows: new bonds stand at the top, where they are seen."""
 
     def __init__(self) -> None:
         self._order: list[str] = []
@@ -46,7 +47,7 @@ class Rows:
 
 
 def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> list[Text]:
-    """Return the cells of one bond; `tick` has the fields of its latest tick, None before the first."""
+    """Return the cells of one bond; `tick` is its latest tick's fields, None before the first."""
     status = Text(state, STATE_STYLES.get(state, ""))
     if tick is None:
         return [Text(isin), Text("-"), Text("-"), Text("-"), Text("-"), Text("-"), Text("0"), status]
@@ -67,7 +68,7 @@ def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> li
 
 
 def table(rows: Sequence[Sequence[Text]], most: int) -> Group:
-    """Return the table of at most so many rows, and a line on those left out."""
+    """Return the table of at most `most` rows, and a line that counts those left out."""
     shown = Table(box=None, pad_edge=False, header_style="dim")
     for heading in HEADINGS:
         shown.add_column(heading, justify="left" if heading in LEFT_ALIGNED else "right", no_wrap=True)
@@ -103,12 +104,12 @@ def _figures(ledger: Ledger) -> Text:
 
 
 def line(ledger: Ledger, bonds: int, active: int) -> str:
-    """Return one plain line for where no terminal is."""
+    """Return the figures as one plain line, for output that is not a terminal."""
     return f"{active} of {bonds} bonds active; {_figures(ledger).plain}"
 
 
 def summary(ledger: Ledger) -> Table:
-    """Return the run's figures with what they were counted by."""
+    """Return the run's figures, each with the observer that counted it."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column()
     shown.add_column(justify="right")
@@ -120,8 +121,8 @@ def summary(ledger: Ledger) -> Table:
         ("dead-lettered", ledger.dead_lettered, "acknowledged by Kafka"),
         ("pending", ledger.pending, "left in the journal"),
         ("read back", ledger.read_back, "by an independent consumer, each tick_id once"),
-        ("duplicates", ledger.duplicates, "copies of a tick_id read before"),
-        ("lost", ledger.lost, "sent, and found nowhere"),
+        ("duplicates", ledger.duplicates, "copies of a tick_id already read"),
+        ("lost", ledger.lost, "sent, but found nowhere"),
     ):
         shown.add_row(name, f"{value:,}", source)
     return shown

@@ -1,4 +1,4 @@
-"""`kis-bond subs`: which bonds are wanted, changed through the control topic and watched through the status topic."""
+"""`kis-bond subs`: change the wanted bonds in the control topic, watch the status topic."""
 
 import typer
 
@@ -6,7 +6,7 @@ from connector.cli.subs import add, apply, ls, rm, watch
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="List, add, remove, apply and watch lists of bonds. Needs Kafka, and neither KIS nor the connector.",
+    help="List, add, remove, apply and watch lists of bonds. Needs only Kafka, neither KIS nor a running connector.",
 )
 app.command("ls", epilog=ls.EXAMPLES)(ls.ls)
 app.command("add", epilog=add.EXAMPLES)(add.add)

@@ -1,17 +1,17 @@
-"""`kis-bond subs add`: ask for bonds."""
+"""`kis-bond subs add`: request bonds."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
-from connector.cli.subs.waiting import Goal, Wait, Waited, unreported, until
+from connector.cli.subs.waiting import Goal, Wait, WaitResult, pending_row, wait_for
 from connector.core.lists import edits
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Ask for bonds."""
+    """Request bonds."""
     wanted = edits.check(isins)
     asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
 
@@ -47,34 +47,32 @@ async def _add(
     warnings = master.warn(isins)
     idle: list[str] = []
     if name is None:
-        records = edits.added(isins, None, None, topics.request())
+        records = edits.added(isins, None, None, topics.new_request())
     else:
-        found = await topics.read(settings)
-        standing = found.standing()
-        records = edits.added(isins, name, found.values.get(name), topics.request(standing.entries.get(name)))
+        snapshot = await topics.read(settings)
+        lists = snapshot.lists()
+        records = edits.added(isins, name, snapshot.values.get(name), topics.new_request(lists.entries.get(name)))
         topics.refuse_if_held_back(
-            standing, records, "Write the whole list: kis-bond subs apply, with --confirm where bonds are to go."
+            lists, records, "Write the whole list: kis-bond subs apply, with --confirm if it removes bonds."
         )
-        idle = [each for each in isins if each not in edits.after(standing, records).wanted_by]
+        idle = [each for each in isins if each not in edits.after(lists, records).wanted_by]
     offset = await topics.write(settings, records)
     if not as_json:
-        typer.echo(
-            f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}."
-        )
-    waited = None
+        say(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
+    result = None
     if wait is not None and idle:
         why = f"list {name} is paused"
-        ended = [f"{each} cannot become ACTIVE: {why}, and no other list wants it." for each in idle]
-        waited = Waited([unreported(each, why) for each in idle], (), ended)
+        failures = [f"{each} cannot become ACTIVE: {why}, and no other list wants it." for each in idle]
+        result = WaitResult([pending_row(each, why) for each in idle], (), failures)
     elif wait is not None:
-        waited = await until(
+        result = await wait_for(
             settings, Goal(dict.fromkeys(dict(records), offset), active=dict.fromkeys(isins, offset)), wait
         )
     if as_json:
         shown: dict[str, object] = {"written": [key for key, _ in records], "offset": offset, "warnings": warnings}
-        shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
-        typer.echo(json.dumps(shown, ensure_ascii=False))
-    if waited is not None and wait is not None:
-        waited.require("ACTIVE", wait)
+        shown |= {} if result is None else {"instruments": [as_object(row) for row in result.rows]}
+        print_json(shown)
+    if result is not None and wait is not None:
+        result.require("ACTIVE", wait)
         if not as_json:
-            typer.echo(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")
+            say(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path  # noqa: TC003 - the library reads annotations as it runs
+from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector import strict_yaml
 from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
-from connector.cli.subs.waiting import Goal, Wait, taken_up, until
+from connector.cli.subs.waiting import Goal, Wait, confirmation, wait_for
 from connector.core.lists import apply_file
 from connector.errors import RequestMalformed
 
@@ -35,7 +35,7 @@ The file maps names to lists:
 
   desk: {instruments: [KR103502GA34, KR103502GD31], priority: 7}
 """
-SHOWN = 5
+SHOWN_ISINS = 5
 
 
 def apply(
@@ -43,18 +43,16 @@ def apply(
     *,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name.")],
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list of the file.")] = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove the lists of the topic that the file does not name.")
-    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove lists of the topic that are not in the file.")] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Let removals pass the guard against mass removal.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the differences, and write nothing.")] = False,
     wait: Wait = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show how a file of lists differs from the topic, and write what differs."""
+    """Show how a file of lists differs from the topic, and write the differences."""
     document, problems = strict_yaml.read(file, "the file of lists", "correct -f")
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
@@ -67,9 +65,7 @@ def _chosen(wanted: dict[str, Wish], name: str | None, *, prune: bool) -> dict[s
     if name is None:
         return wanted
     if prune:
-        raise RequestMalformed(
-            "--prune removes what the whole file does not name: leave out --list. Nothing was written."
-        )
+        raise RequestMalformed("--prune removes lists that are not in the file: leave out --list. Nothing was written.")
     if name not in wanted:
         raise RequestMalformed(f"There is no list {name} in the file. Nothing was written.")
     return {name: wanted[name]}
@@ -86,39 +82,38 @@ async def _apply(
     as_json: bool,
 ) -> None:
     warnings = master.warn(dict.fromkeys(isin for wish in wanted.values() for isin in wish.instruments))
-    found = await topics.read(settings)
-    standing = found.standing()
-    changes = apply_file.compare(wanted, standing, prune=prune)
-    records = apply_file.records(changes, topics.request(), confirm=confirm)
+    snapshot = await topics.read(settings)
+    lists = snapshot.lists()
+    changes = apply_file.compare(wanted, lists, prune=prune)
+    records = apply_file.records(changes, topics.new_request(), confirm=confirm)
     if not as_json:
-        for line in described(changes):
-            typer.echo(line)
-    topics.refuse_if_held_back(standing, records)
+        for line in describe(changes):
+            say(line)
+    topics.refuse_if_held_back(lists, records)
     offset = await topics.write(settings, records) if records and not dry_run else -1
     written = [] if dry_run else list(dict.fromkeys(name for name, _ in records))
     if not as_json:
-        typer.echo(said(written, dry_run=dry_run))
-    goal = waited = None
+        say(summarize(written, dry_run=dry_run))
+    goal = result = None
     if wait is not None and not dry_run:
-        # What was not written has to be confirmed as of the record there is.
-        offsets = {name: entry.control.offset for name, entry in standing.entries.items() if name in wanted}
-        goal = _goal(changes, wanted, offsets | dict.fromkeys(written, offset), found.status)
-        waited = await until(settings, goal, wait)
+        # The bonds of an unchanged list have to be confirmed as of its latest record.
+        offsets = {name: entry.control.offset for name, entry in lists.entries.items() if name in wanted}
+        goal = _goal(changes, wanted, offsets | dict.fromkeys(written, offset), snapshot.status)
+        result = await wait_for(settings, goal, wait)
         if goal.active and not as_json:
-            confirmed = sum(row.state == "ACTIVE" and row.instrument in goal.active for row in waited.rows)
-            typer.echo(f"{confirmed} of {len(goal.active)} bonds are ACTIVE.")
+            confirmed = sum(row.state == "ACTIVE" and row.instrument in goal.active for row in result.rows)
+            say(f"{confirmed} of {len(goal.active)} bonds are ACTIVE.")
     if as_json:
         shown: dict[str, object] = {"changes": [_as_object(change) for change in changes], "written": written}
         shown |= {"offset": offset, "warnings": warnings}
-        shown |= {} if waited is None else {"instruments": [as_object(row) for row in waited.rows]}
-        # What stood in the topic may hold half a surrogate pair, which only its escape can show.
-        typer.echo(json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode())
-    if goal is not None and waited is not None and wait is not None:
-        waited.require(
-            " and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "taken up", wait
+        shown |= {} if result is None else {"instruments": [as_object(row) for row in result.rows]}
+        print_json(shown)
+    if goal is not None and result is not None and wait is not None:
+        result.require(
+            " and ".join(["ACTIVE", *(["released"] if goal.released else [])]) if goal.active else "applied", wait
         )
         if (goal.released or not goal.active) and not as_json:
-            typer.echo(taken_up(goal, waited))
+            say(confirmation(goal, result))
 
 
 def _goal(
@@ -140,8 +135,8 @@ def _goal(
     )
 
 
-def said(written: Sequence[str], *, dry_run: bool) -> str:
-    """Return the sentence behind the difference."""
+def summarize(written: Sequence[str], *, dry_run: bool) -> str:
+    """Return the sentence after the differences."""
     if dry_run:
         return "Nothing was written: --dry-run."
     match len(written):
@@ -153,7 +148,7 @@ def said(written: Sequence[str], *, dry_run: bool) -> str:
             return f"{count} lists were written."
 
 
-def described(changes: Sequence[Change]) -> list[str]:
+def describe(changes: Sequence[Change]) -> list[str]:
     """Return a line for each list that differs, and one that counts the others."""
     lines = []
     for change in changes:
@@ -180,7 +175,9 @@ def _counted(isins: Sequence[str]) -> str:
 
 
 def _shortened(isins: Sequence[str]) -> str:
-    return ", ".join(isins[:SHOWN]) + (f" and {len(isins) - SHOWN} more" if len(isins) > SHOWN else "")
+    return ", ".join(isins[:SHOWN_ISINS]) + (
+        f" and {len(isins) - SHOWN_ISINS} more" if len(isins) > SHOWN_ISINS else ""
+    )
 
 
 def _as_object(change: Change) -> dict[str, object]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import print_json, say
 from connector.cli.subs import topics
-from connector.cli.subs.waiting import Goal, taken_up, until
+from connector.cli.subs.waiting import Goal, confirmation, wait_for
 from connector.core.lists import edits
 from connector.errors import RequestMalformed
 
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from connector.core.lists.subscription import Lists
     from connector.settings import Settings
 
-EXAMPLES = "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502GA34 --list desk | kis-bond subs rm --list desk --confirm"
+EXAMPLES = (
+    "Examples: kis-bond subs rm KR103502GA34 | kis-bond subs rm KR103502GA34 --list desk | "
+    "kis-bond subs rm --list desk --confirm"
+)
 
 
 def rm(
     context: typer.Context,
     isins: Annotated[
-        list[str] | None, typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, --list is removed whole.")
+        list[str] | None,
+        typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, the whole --list is removed."),
     ] = None,
     *,
-    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to take them from.")] = None,
+    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to remove them from.")] = None,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")
     ] = False,
@@ -50,38 +54,34 @@ def rm(
 async def _remove(
     settings: Settings, isins: Sequence[str], name: str | None, wait: float | None, *, confirm: bool, as_json: bool
 ) -> None:
-    found = await topics.read(settings)
-    standing = found.standing()
-    records = _records(found.values, standing, isins, name, confirm=confirm)
-    topics.refuse_if_held_back(standing, records)
+    snapshot = await topics.read(settings)
+    lists = snapshot.lists()
+    records = _records(snapshot.values, lists, isins, name, confirm=confirm)
+    topics.refuse_if_held_back(lists, records)
     offset = await topics.write(settings, records)
-    after = {key: value for key, value in (found.values | dict(records)).items() if value is not None}
+    after = {key: value for key, value in (snapshot.values | dict(records)).items() if value is not None}
     wanted_by = {each: edits.wanting(each, after) for each in isins}
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by}, ensure_ascii=False
-            )
-        )
+        print_json({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by})
     else:
-        for line in _said(wanted_by, name):
-            typer.echo(line)
+        for line in _describe(wanted_by, name):
+            say(line)
     if wait is not None:
-        going = isins or _bonds(standing, str(name))
+        removed = isins or _bonds(lists, str(name))
         written = dict(records)
         goal = Goal(
             dict.fromkeys(written, offset),
-            released=dict.fromkeys(going, written),
+            released=dict.fromkeys(removed, written),
             reported=[key for key, value in written.items() if value is not None],
-            removed={key: f"list/{key}" in found.status for key, value in written.items() if value is None},
+            removed={key: f"list/{key}" in snapshot.status for key, value in written.items() if value is None},
         )
-        waited = await until(settings, goal, wait)
-        waited.require("released", wait)
+        result = await wait_for(settings, goal, wait)
+        result.require("released", wait)
         if not as_json:
-            typer.echo(taken_up(goal, waited))
+            say(confirmation(goal, result))
 
 
-def _said(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]:
+def _describe(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]:
     lines = [] if wanted_by else [f"The removal of list {name} was written."]
     for each, others in wanted_by.items():
         lines.append(f"{each} was withdrawn{f' from list {name}' if name else ''}.")
@@ -89,25 +89,25 @@ def _said(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]
     return lines
 
 
-def _bonds(standing: Lists, name: str) -> tuple[str, ...]:
-    content = standing.entries[name].in_force
+def _bonds(lists: Lists, name: str) -> tuple[str, ...]:
+    content = lists.entries[name].in_force
     return () if content is None else content.wish.instruments
 
 
 def _records(
-    control: Mapping[str, bytes], standing: Lists, isins: Sequence[str], name: str | None, *, confirm: bool
+    control: Mapping[str, bytes], lists: Lists, isins: Sequence[str], name: str | None, *, confirm: bool
 ) -> edits.Records:
     if name is None:
         return edits.removed(isins, control, confirm=confirm)
     if isins:
         return edits.removed_from(
-            name, isins, control.get(name), topics.request(standing.entries.get(name)), confirm=confirm
+            name, isins, control.get(name), topics.new_request(lists.entries.get(name)), confirm=confirm
         )
     if name in control:
         return edits.tombstone(name, confirm=confirm)
-    if name not in standing.entries:
+    if name not in lists.entries:
         raise RequestMalformed(f"There is no list {name}. Nothing was written.")
-    # The topic holds no record of it, but the connector held its removal back.
+    # The topic has no record of the list, but the connector holds its removal back.
     if not confirm:
         raise RequestMalformed(
             f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass."

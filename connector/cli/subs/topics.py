@@ -1,4 +1,4 @@
-"""The control and the status topic as these commands read and write them."""
+"""Reads the control and the status topic for the `subs` commands, and writes the first."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
-    """Both topics as they stand: the control records with a value, by list, and the readable status records, by key."""
+class Snapshot:
+    """Both topics at one moment: control records with a value by list, status records by key."""
 
     control: Mapping[str, TopicRecord]
     status: Mapping[str, Record]
 
     @property
     def values(self) -> dict[str, bytes]:
-        """The lists' values."""
+        """The value of each list's control record."""
         return values(self.control)
 
-    def standing(self) -> Lists:
+    def lists(self) -> Lists:
         """Return the lists as the connector holds them."""
         control = [
             ControlRecord(record.key, record.value, Position(record.partition, record.offset), record.timestamp_ms)
@@ -44,21 +44,23 @@ class Topics:
         return edits.standing(control, self.status)
 
 
-def refuse_if_held_back(standing: Lists, records: edits.Records, cure: str = "Give --confirm to let it pass.") -> None:
-    """Raise RequestMalformed where the connector's guard would hold a record back: nothing is to be written then."""
-    if (reason := edits.held_back(standing, records)) is not None:
-        raise RequestMalformed(f"{reason}\nNothing was written. {cure}")
+def refuse_if_held_back(lists: Lists, records: edits.Records, remedy: str = "Give --confirm to let it pass.") -> None:
+    """Raise RequestMalformed if the connector's removal guard would hold a record back."""
+    if (reason := edits.held_back(lists, records)) is not None:
+        raise RequestMalformed(f"{reason}\nNothing was written. {remedy}")
 
 
-async def read(settings: Settings) -> Topics:
-    """Return both topics. Raises NotInTime."""
-    # Kafka's client is imported by the commands that need it, here and below, so that `--help` is quick.
+async def read(settings: Settings) -> Snapshot:
+    """Read both topics. Raises NotInTime."""
+    # Imported only here and below, so that `--help` need not load the Kafka client.
     from connector.cli import kafka_access
 
     control, status = await asyncio.gather(
         kafka_access.read(settings, settings.topics.control), kafka_access.read(settings, settings.topics.status)
     )
-    return Topics({name: record for name, record in control.items() if record.value is not None}, statuses(status))
+    return Snapshot(
+        {name: record for name, record in control.items() if record.value is not None}, status_records(status)
+    )
 
 
 async def write(settings: Settings, records: edits.Records) -> int:
@@ -68,8 +70,8 @@ async def write(settings: Settings, records: edits.Records) -> int:
     return await kafka_access.write(settings, settings.topics.control, records)
 
 
-def request(entry: Entry | None = None) -> edits.Request:
-    """Return who asks, and since when: for a list that is in force since it was first asked for, else now."""
+def new_request(entry: Entry | None = None) -> edits.Request:
+    """Return who asks, and since when: a list in force keeps the time of its first request."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     since = edits.first_requested(entry.in_force if entry else None)
     return edits.Request(f"{_user()}@{socket.gethostname()}", since or now)
@@ -78,16 +80,16 @@ def request(entry: Entry | None = None) -> edits.Request:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id need not have a name
+    except (KeyError, OSError):  # the user id of a container need not have a name
         return "unknown"
 
 
 def values(records: Mapping[str, TopicRecord]) -> dict[str, bytes]:
-    """Return the values of records that have one."""
+    """Return the value of each record that has one."""
     return {key: record.value for key, record in records.items() if record.value is not None}
 
 
-def statuses(records: Mapping[str, TopicRecord]) -> dict[str, Record]:
+def status_records(records: Mapping[str, TopicRecord]) -> dict[str, Record]:
     """Return the readable status records."""
     decoded = {key: decode(value) for key, value in values(records).items()}
     return {key: record for key, record in decoded.items() if record is not None}

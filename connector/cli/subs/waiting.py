@@ -1,4 +1,4 @@
-"""Waits until KIS confirmed bonds, or released them, by the status topic."""
+"""Waits until the status topic says that KIS has confirmed or released bonds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.subs.topics import statuses
+from connector.cli.subs.topics import status_records
 from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, to_rows
 from connector.errors import NotInTime
 
@@ -27,12 +27,14 @@ Wait = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is waited for.
+    """What a command waits for.
 
-    `lists` are the lists concerned, with the offsets of their records: one that is refused ends the waiting. Bonds in `active` have to be
-    ACTIVE by a record that reflects this control offset; those in `released` to be released, or held for other lists than these alone.
-    `reported` are lists of which no bond tells that their record was taken up, so that a report on them has to; `removed` lists have no
-    record, and say whether a connector had reported on them before their tombstone.
+    `lists` maps each list concerned to the control offset of its record; the wait ends if one is
+    refused. `active` maps each bond that has to become ACTIVE to the control offset its status has
+    to reflect. `released` maps each bond that has to be released to the lists that gave it up; it
+    may still be held for other lists. `reported` are lists without an active bond: only their own
+    status record shows that the connector applied them. `removed` maps each removed list to whether
+    it had a status record before.
     """
 
     lists: Mapping[str, int]
@@ -43,104 +45,105 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
-    """What waiting came to: the bonds as they stood at last, and lines that say what is not as it was waited for, and why.
+class WaitResult:
+    """The bonds' latest rows, and a line for each part of the goal that is missing, with why.
 
-    `ended` says why the waiting came to an end before its time, as where a list was refused.
+    `failures` says why the wait ended early, for example because a list was refused.
     """
 
     rows: Sequence[Row]
     missing: Sequence[str]
-    ended: Sequence[str] = ()
+    failures: Sequence[str] = ()
 
     def require(self, wanted: str, seconds: float) -> None:
-        """Raise NotInTime, which ends the command with 5, where the waiting ended before its time or something is missing."""
-        if self.ended:
-            raise NotInTime("\n".join(self.ended))
+        """Raise NotInTime (exit code 5) if the wait failed or part of the goal is missing."""
+        if self.failures:
+            raise NotInTime("\n".join(self.failures))
         if self.missing:
             raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *self.missing]))
 
 
-async def until(settings: Settings, goal: Goal, seconds: float) -> Waited:
-    """Wait until all is as the goal has it. Never raises NotInTime: a command has to tell first what it wrote."""
-    # Kafka's client is imported by the commands that need it, so that `--help` is quick.
+async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult:
+    """Wait until the goal is reached, at most `seconds`.
+
+    Never raises NotInTime: the command first has to print what it wrote.
+    """
+    # Imported only here, so that `--help` need not load the Kafka client.
     from connector.cli import kafka_access
 
-    waited = Waited((), (f"{settings.topics.status} was not read",))
+    result = WaitResult((), (f"{settings.topics.status} was not read",))
     try:
-        async with asyncio.timeout(seconds), kafka_access.following(settings, settings.topics.status) as replica:
+        async with asyncio.timeout(seconds), kafka_access.following(settings, settings.topics.status) as latest:
             while True:
-                replica.changed.clear()
-                waited = look(statuses(replica.records), goal, datetime.now(UTC))
-                if waited.ended or not waited.missing:
-                    return waited
-                await replica.changed.wait()
+                latest.changed.clear()
+                result = progress(status_records(latest.records), goal, datetime.now(UTC))
+                if result.failures or not result.missing:
+                    return result
+                await latest.changed.wait()
     except TimeoutError:
-        return waited
+        return result
     except NotInTime as failure:
-        return replace(waited, ended=(str(failure),))
+        return replace(result, failures=(str(failure),))
 
 
-def look(status: Mapping[str, Record], goal: Goal, now: datetime) -> Waited:
-    """Return how far the goal is reached by these status records."""
+def progress(status: Mapping[str, Record], goal: Goal, now: datetime) -> WaitResult:
+    """Return how far the status records have reached the goal."""
     rows = {row.instrument: row for row in to_rows(status, {}, now)}
-    reached = [_as_of(rows.get(each), each, offset) for each, offset in goal.active.items()]
-    going = [(rows[each], names) for each, names in goal.released.items() if each in rows]
-    late = [
-        f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}"
-        for row in reached
-        if row.state != "ACTIVE"
+    active = [_row_as_of(rows.get(each), each, offset) for each, offset in goal.active.items()]
+    unreleased = [(rows[each], names) for each, names in goal.released.items() if each in rows]
+    missing = [
+        f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}" for row in active if row.state != "ACTIVE"
     ]
-    late += [
-        f"{row.instrument} is {row.state} and {_holder(row.lists)}"
-        for row, names in going
+    missing += [
+        f"{row.instrument} is {row.state} and {_why_held(row.lists)}"
+        for row, names in unreleased
         if not row.lists or set(names) & set(row.lists)
     ]
-    late += [
-        f"list {name}: no connector has taken up the record at offset {goal.lists[name]}"
-        for name in _behind(status, goal, now)
+    missing += [
+        f"list {name}: no connector has applied the record at offset {goal.lists[name]}"
+        for name in _unapplied(status, goal, now)
     ]
-    held = [row for row, _ in going if row.instrument not in goal.active]
-    return Waited([*reached, *held], late, _refused(status, goal.lists))
+    held = [row for row, _ in unreleased if row.instrument not in goal.active]
+    return WaitResult([*active, *held], missing, _refusals(status, goal.lists))
 
 
-def taken_up(goal: Goal, waited: Waited) -> str:
-    """Return the sentence on what became of bonds that were let go of, once the goal is reached."""
+def confirmation(goal: Goal, result: WaitResult) -> str:
+    """Return the sentence that says what became of the removed bonds once the goal is reached."""
     gone = goal.released.keys() - goal.active.keys()
     if not gone:
-        return "The connector took it up."
-    held = sum(row.instrument in gone for row in waited.rows)
-    return f"The connector took it up: {len(gone) - held} released, {held} held for other lists."
+        return "The connector applied it."
+    held = sum(row.instrument in gone for row in result.rows)
+    return f"The connector applied it: {len(gone) - held} released, {held} held for other lists."
 
 
-def unreported(each: str, why: str) -> Row:
-    """Return the row of a bond that nothing is known of."""
-    return Row(each, "PENDING", None, None, (), why, -1)
+def pending_row(isin: str, why: str) -> Row:
+    """Return the row of a bond for which no status record counts."""
+    return Row(isin, "PENDING", None, None, (), why, -1)
 
 
-def _behind(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[str]:
-    """Return the lists whose record no connector has taken up.
+def _unapplied(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[str]:
+    """Return the lists for which no connector has applied the latest record.
 
-    A removed list has no report. That there is none tells of the removal where there was one before; else only that there is a connector,
-    who reads the tombstone at once, can be known.
+    A removed list has no status record. If it had one before, its absence confirms the removal. If
+    it never had one, we can only check that a connector is running.
     """
-    behind = []
+    unapplied = []
     for name in (*goal.reported, *goal.removed):
         record = status.get(f"list/{name}")
         if record is None:
-            taken_up = name in goal.removed and (goal.removed[name] or is_anyone_there(status, now))
+            is_applied = name in goal.removed and (goal.removed[name] or is_anyone_there(status, now))
         else:
-            taken_up = offset_of(record) >= goal.lists[name]
-        if not taken_up:
-            behind.append(name)
-    return behind
+            is_applied = offset_of(record) >= goal.lists[name]
+        if not is_applied:
+            unapplied.append(name)
+    return unapplied
 
 
-def _holder(names: Sequence[str]) -> str:
+def _why_held(names: Sequence[str]) -> str:
     return f"held for {', '.join(names)}" if names else "being released"
 
 
-def _refused(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
+def _refusals(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
     records = {name: status.get(f"list/{name}") for name in lists}
     return [
         f"List {name} was refused: {record.get('reason')}"
@@ -149,8 +152,8 @@ def _refused(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str
     ]
 
 
-def _as_of(row: Row | None, each: str, offset: int) -> Row:
-    """Take a row that reflects an older control record than ours as no answer yet."""
+def _row_as_of(row: Row | None, isin: str, offset: int) -> Row:
+    """Return the row if it reflects our control record; an older row is no answer yet."""
     if row is None:
-        return unreported(each, "no connector has reported on it")
-    return unreported(each, f"no connector has taken up the record at offset {offset}") if row.offset < offset else row
+        return pending_row(isin, "no connector has reported on it")
+    return pending_row(isin, f"no connector has applied the record at offset {offset}") if row.offset < offset else row

@@ -1,15 +1,15 @@
-"""`kis-bond subs watch`: what becomes of the wanted bonds, as it happens."""
+"""`kis-bond subs watch`: print each change of the wanted bonds' states."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import say, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
 from connector.core.status.rows import refused_lists, to_rows
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 EXAMPLES = "Examples: kis-bond subs watch | kis-bond subs watch --list desk --json"
-# A slot that falls silent writes nothing, so its bonds are looked at again without a record.
-LOOK_AGAIN_SECONDS = 5.0
+# A slot that falls silent writes nothing, so its bonds are compared again without a new record.
+COMPARE_AGAIN_SECONDS = 5.0
 
 
 def watch(
@@ -38,7 +38,7 @@ def watch(
 
 
 async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None:
-    # Kafka's client is imported by the commands that need it, so that `--help` is quick.
+    # Imported only here, so that `--help` need not load the Kafka client.
     from connector.cli import kafka_access
 
     shown: dict[str, Row] = {}
@@ -47,36 +47,37 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         kafka_access.following(settings, settings.topics.control) as control,
         kafka_access.following(settings, settings.topics.status) as status,
     ):
-        standing = topics.Topics(control.records, topics.statuses(status.records)).standing()
-        if name is not None and name not in standing.entries:
+        lists = topics.Snapshot(control.records, topics.status_records(status.records)).lists()
+        if name is not None and name not in lists.entries:
             raise RequestMalformed(f"There is no list {name}.")
         while True:
             control.changed.clear()
             status.changed.clear()
             now = datetime.now(UTC)
-            found = topics.statuses(status.records)
-            everything = {row.instrument: row for row in to_rows(found, topics.values(control.records), now)}
+            records = topics.status_records(status.records)
+            everything = {row.instrument: row for row in to_rows(records, topics.values(control.records), now)}
             rows = {isin: row for isin, row in everything.items() if name is None or name in row.lists}
             for line in changes(shown, rows, everything, now, as_json=as_json):
-                typer.echo(line)
-            present = {key: reason for key, reason in refused_lists(found).items() if name in (None, key)}
+                say(line)
+            present = {key: reason for key, reason in refused_lists(records).items() if name in (None, key)}
             for key, reason in present.items():
                 if refused.get(key) != reason:
-                    typer.echo(
-                        json.dumps({"list": key, "refused": reason}, ensure_ascii=False)
+                    say(
+                        to_json({"list": key, "refused": reason})
                         if as_json
                         else f"{_clock(now)}  list {key} was refused: {reason}"
                     )
             shown, refused = rows, present
-            await _either(control.changed, status.changed)
+            await _wait_for_any(control.changed, status.changed)
 
 
 def changes(
     before: Mapping[str, Row], after: Mapping[str, Row], everything: Mapping[str, Row], now: datetime, *, as_json: bool
 ) -> list[str]:
-    """Return a line for each bond whose row differs, is new, or is gone (state null in JSON).
+    """Return a line for each bond that is new, has changed, or is gone (state null in JSON).
 
-    `before` and `after` are the rows that are watched. A bond that left them is not gone where `everything` has lists that still want it.
+    `before` and `after` are the watched rows. A bond that left them is not gone if a row of
+    `everything` says that other lists still want it.
     """
     lines = []
     for isin in sorted(before.keys() | after.keys()):
@@ -87,20 +88,18 @@ def changes(
         if row is None and elsewhere is not None and not elsewhere.lists:
             elsewhere = None
         if as_json:
-            told = row or elsewhere
-            lines.append(
-                json.dumps({"instrument": isin, "state": None} if told is None else as_object(told), ensure_ascii=False)
-            )
+            current = row or elsewhere
+            shown = {"instrument": isin, "state": None} if current is None else as_object(current)
+            lines.append(to_json(shown))
         elif row is None and elsewhere is not None:
-            lines.append(f"{_clock(now)}  {isin}  left the list, and is still wanted by {', '.join(elsewhere.lists)}")
+            lines.append(f"{_clock(now)}  {isin}  left the list; still wanted by {', '.join(elsewhere.lists)}")
         elif row is None:
-            lines.append(f"{_clock(now)}  {isin}  is not wanted any more")
+            lines.append(f"{_clock(now)}  {isin}  is no longer wanted")
         elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):
             came_from = f"{was.state} -> " if was is not None and was.state != row.state else ""
             slot = "" if row.slot is None else f"  slot {row.slot}"
-            lines.append(
-                f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{f'  {row.why}' if row.why else ''}"
-            )
+            why = f"  {row.why}" if row.why else ""
+            lines.append(f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{why}")
     return lines
 
 
@@ -108,10 +107,10 @@ def _clock(now: datetime) -> str:
     return now.astimezone().strftime("%H:%M:%S")
 
 
-async def _either(*events: asyncio.Event) -> None:
+async def _wait_for_any(*events: asyncio.Event) -> None:
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, timeout=COMPARE_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waiting:
             task.cancel()

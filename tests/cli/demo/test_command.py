@@ -1,4 +1,4 @@
-"""The command `demo`, as a process."""
+"""Tests of the command `demo` as a process."""
 
 import json
 import os
@@ -19,7 +19,7 @@ FIGURES = ("sent", "received", "delivered", "read_back")
 
 @pytest.fixture
 def start(tmp_path):
-    """Return what starts the command with temporary files in the test's folder; what it started is killed at the end."""
+    """Return a function that starts the command with its files in the test's folder."""
     running = []
 
     def run(*arguments):
@@ -40,7 +40,7 @@ def start(tmp_path):
 
 
 def test_json_summary(start, tmp_path):
-    """It ends by itself with 0, one JSON object on stdout in which all counts are equal, and no files left."""
+    """It ends with 0, prints one JSON object with equal counts, and leaves no files."""
     process = start("--seconds", "3", "--json", "--bonds", "4")
     output, _ = process.communicate(timeout=60)
     summary = json.loads(output)
@@ -63,7 +63,7 @@ def test_real_kafka(start, kafka):
 
 
 def test_the_commands_it_prints_work(start):
-    """The commands printed for a second terminal reach the demo: a bond added becomes active and its ticks can be read."""
+    """The printed commands reach the demo: an added bond becomes active and its ticks are read."""
     process = start("--bonds", "1")
     lines = [process.stdout.readline().strip() for _ in range(6)]
     name, _, value = lines[1].removeprefix("export ").partition("=")
@@ -88,7 +88,7 @@ def test_the_commands_it_prints_work(start):
 
 
 def test_a_difference_ends_with_1(cli, monkeypatch, tmp_path):
-    """A difference is told on stderr, ends with 1, and the files stay and are named."""
+    """A difference is printed on stderr and ends with 1, and the files stay and are named."""
     ledger = Ledger(
         sent=9, received=9, delivered=9, dead_lettered=0, pending=0, read_back=8, duplicates=0, unreadable=0
     )
@@ -107,7 +107,7 @@ def test_a_difference_ends_with_1(cli, monkeypatch, tmp_path):
 
 
 def test_an_unexpected_end_keeps_the_files(cli, monkeypatch, tmp_path):
-    """A bug in the run ends with 1 and names the folder with the log."""
+    """A bug in the run ends with 1, and the message names the folder with the log."""
 
     async def run(*_):
         raise LookupError("a bug")
@@ -127,8 +127,8 @@ def test_missing_client(cli, monkeypatch):
     assert "pip install" in result.stderr
 
 
-def test_kafka_out_of_reach(start, tmp_path):
-    """A Kafka that does not answer ends with 5 and leaves no files."""
+def test_unreachable_kafka(start, tmp_path):
+    """A Kafka that does not answer ends it with 5, and no files are left."""
     process = start("--bootstrap-servers", "127.0.0.1:1", "--seconds", "2")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 5
@@ -136,8 +136,8 @@ def test_kafka_out_of_reach(start, tmp_path):
     assert list(Path(tmp_path).iterdir()) == []
 
 
-def test_a_fault_nobody_knows(cli):
-    """It ends with 2 and the names there are, before anything is started."""
+def test_an_unknown_fault(cli):
+    """An unknown fault ends it with 2, and the message names the fault."""
     result = cli("demo", "--fault", "rain")
     assert result.exit_code == 2
     assert "rain" in result.stderr

@@ -1,4 +1,4 @@
-"""What to try beside a demo."""
+"""Tests of the lines on what to try during a demo."""
 
 import sys
 from pathlib import Path
@@ -16,12 +16,12 @@ TOPICS = {
 
 @pytest.fixture
 def settings():
-    """Give settings with names as a run on a real Kafka has them."""
+    """Return settings with topic names as a run on a real Kafka has them."""
     return configuration.load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1234", **TOPICS})
 
 
 def test_commands_are_as_the_program_was_called(monkeypatch, settings, tmp_path):
-    """The commands begin with the program as it was called, and the environment they need stands before them."""
+    """The commands call the program as the user called it, after the variables they need."""
     monkeypatch.setattr(sys, "argv", [".venv/bin/kis-bond", "demo"])
     lines = hints.of(settings, tmp_path, 8081, own_topics=False)
     assert lines[1] == "  export KIS_BOND_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:1234"
@@ -30,19 +30,19 @@ def test_commands_are_as_the_program_was_called(monkeypatch, settings, tmp_path)
 
 
 def test_run_as_a_module(monkeypatch, settings, tmp_path):
-    """Run as a module, the commands are run as one."""
+    """If the demo was run as a module, the commands are run as one."""
     monkeypatch.setattr(sys, "argv", ["/somewhere/connector/__main__.py", "demo"])
     assert hints.of(settings, tmp_path, 1, own_topics=False)[2].endswith(" -m connector subs add KR103502GA34")
 
 
 def test_own_topics_come_from_a_settings_file(settings, tmp_path):
-    """Where the topics have names of their own, the file named in the environment leads to the same Kafka and topics."""
+    """If the run has its own topics, a settings file names the same Kafka and topics."""
     export = hints.of(settings, tmp_path, 1, own_topics=True)[1]
     file = Path(export.rpartition("KIS_BOND_CONFIG=")[2])
     found = configuration.load(file, {})
     assert (found.kafka, found.topics) == (settings.kafka, settings.topics)
 
 
-def test_left_behind(settings):
-    """What stays on a real Kafka is named."""
-    assert "demo-1.*" in hints.left_behind(settings)[0]
+def test_remaining_topics(settings):
+    """The topics that stay on a real Kafka are named."""
+    assert "demo-1.*" in hints.remaining_topics(settings)[0]

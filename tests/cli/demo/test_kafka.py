@@ -1,4 +1,4 @@
-"""The Kafka of a demo."""
+"""Tests of the Kafka of a demo."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from connector import settings as configuration
 from connector.cli.demo import kafka as demo_kafka
 from connector.cli.kafka_access import read
-from connector.cli.topics import look
+from connector.cli.topics import find_differences
 from connector.core.bonds.isin import is_valid
 from connector.core.topic_plan import Sizes, plan
 from connector.errors import ConfigurationError
@@ -18,12 +18,12 @@ from connector.settings import TopicSettings
 
 
 def settings_for(address, **variables):
-    """Return settings that lead to a broker."""
+    """Return settings that name a broker."""
     return configuration.load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": address, **variables})
 
 
 def test_first_bonds():
-    """As many bonds as asked for, all different and valid, the same each time, without the one kept for `subs add`."""
+    """The first bonds are valid, distinct, the same each time, and without the spare one."""
     bonds = demo_kafka.first_bonds(demo_kafka.MOST_BONDS)
     assert len(set(bonds)) == demo_kafka.MOST_BONDS
     assert all(map(is_valid, [*bonds, demo_kafka.SPARE_ISIN]))
@@ -33,7 +33,7 @@ def test_first_bonds():
 
 
 def test_own_topics_differ_from_run_to_run():
-    """No topic of a run is one of the defaults or of another run, and all have a common prefix."""
+    """The topics of a run share a prefix, and none is a default or another run's topic."""
     first, second = (demo_kafka.own_topics(datetime(2026, 1, 2, 3, 4, 5, us, tzinfo=UTC)) for us in (1, 2))
     assert len({*first.values(), *second.values(), *TopicSettings().model_dump().values()}) == 18
     assert {name.partition(".")[0] for name in first.values()} == {"demo-20260102-030405-000001"}
@@ -46,8 +46,8 @@ def test_a_missing_client_is_a_plain_message(monkeypatch):
         demo_kafka.require_client()
 
 
-async def test_the_embedded_broker_has_the_topics_and_takes_the_list():
-    """The embedded broker has every planned topic, and the first list is read back from the control topic."""
+async def test_the_embedded_broker():
+    """The embedded broker has every planned topic, and the first list can be read back."""
     with demo_kafka.embedded() as address:
         settings = settings_for(address)
         await demo_kafka.write_first_list(settings, [demo_kafka.SAMPLE_ISIN])
@@ -60,13 +60,13 @@ async def test_the_embedded_broker_has_the_topics_and_takes_the_list():
 
 
 async def test_topics_on_a_real_kafka_are_those_of_topics_init(kafka, topic_variables):
-    """The topics created are the ones `topics verify` wants."""
+    """The created topics show no drift."""
     settings = settings_for(kafka.bootstrap_servers, **topic_variables)
     await demo_kafka.create_topics(settings)
-    assert await look(settings) == []
+    assert await find_differences(settings) == []
 
 
 @pytest.fixture
 def topic_variables():
-    """Give topics of the test's own."""
+    """Return the variables that name topics of the test's own."""
     return {f"KIS_BOND_TOPICS__{part.upper()}": name for part, name in demo_kafka.own_topics(datetime.now(UTC)).items()}

@@ -1,4 +1,4 @@
-"""The connector of a demo."""
+"""Tests of the connector of a demo."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from simulator import Simulator
 
 @pytest.fixture
 async def pipeline(tmp_path):
-    """Give a running pipeline over the embedded broker that sends nothing by itself, with one bond wanted."""
+    """Run a pipeline with one wanted bond on the embedded broker; it trades nothing by itself."""
     with demo_kafka.embedded() as address:
         async with Simulator(rate=0) as kis:
             variables = {
@@ -42,26 +42,26 @@ async def until(condition):
 
 
 async def test_a_registered_bond_trades_at_once_and_once(pipeline):
-    """A bond gets one trade when it is registered, and no second one for being looked at again."""
+    """A bond gets one trade when it is registered, and no second one later."""
     await until(lambda: [record["state"] for record in pipeline.instruments().values()] == ["ACTIVE"])
-    await pipeline.greet()
-    await pipeline.greet()
+    await pipeline.trade_new_bonds()
+    await pipeline.trade_new_bonds()
     await until(lambda: pipeline.ledger().read_back == 1)
     assert pipeline.ledger().sent == 1
 
 
 async def test_it_ends_in_order(pipeline):
-    """At the end everything is read back and the connector has ended by itself."""
+    """At the end every tick is read back, and the connector has ended without being cancelled."""
     await until(pipeline.instruments)
-    await pipeline.greet()
+    await pipeline.trade_new_bonds()
     await pipeline.end(20)
     assert pipeline.has_ended
     assert pipeline.ledger().differences() == []
     assert pipeline.trouble == ""
 
 
-async def test_what_keeps_it_from_ending_is_told(pipeline):
-    """Where something stays under way the wait has a deadline, and the connector's own word on it is kept."""
+async def test_a_pipeline_that_does_not_drain(pipeline):
+    """The wait for ticks under way has a deadline, and the reported problem is saved."""
     await until(pipeline.instruments)
     pipeline._kis.stats.frames += 1
     pipeline._reader.problem = "the broker went away"

@@ -1,4 +1,4 @@
-"""The independent reader."""
+"""Tests of the independent reader."""
 
 import io
 import time
@@ -14,38 +14,38 @@ from tests.cli.test_tail import SCHEMA, A, B, tick
 
 
 def framed(isin, number):
-    """Return the value of one tick with an identity of its own, written by fastavro alone."""
+    """Return the value of one tick with its own tick_id, written by fastavro alone."""
     buffer = io.BytesIO()
     fastavro.schemaless_writer(buffer, SCHEMA.parsed, tick(isin, number) | {"tick_id": f"{number:032x}"})
     return SCHEMA.single_object_prefix + buffer.getvalue()
 
 
 def reader_of(address):
-    """Return a reader, not started."""
+    """Return a reader that is not started."""
     return Reader(KafkaSettings(bootstrap_servers=address), "ticks", SCHEMA)
 
 
 def test_counts_each_tick_once():
-    """Copies of a tick_id are duplicates, what is no tick is unreadable, and the latest tick of each bond is at hand."""
+    """The reader counts ticks, duplicates and bad records, and has each bond's latest tick."""
     reader = reader_of("127.0.0.1:1")
     for value in (framed(A, 1), framed(A, 2), framed(A, 1), framed(B, 3), b"nonsense", None):
-        reader.take(value)
+        reader.count(value)
     assert (reader.distinct, reader.duplicates, reader.unreadable) == (3, 1, 2)
     assert reader.ticks == {A: 2, B: 1}
     assert {isin: found["CNTG_VOL"] for isin, found in reader.latest.items()} == {A: 2, B: 3}
 
 
-def test_remembers_no_more_than_it_should(monkeypatch):
-    """Identities older than the bound are forgotten, so that a long run does not fill the memory."""
-    monkeypatch.setattr("connector.cli.demo.reader.REMEMBERED_TICKS", 2)
+def test_the_tick_ids_are_bounded(monkeypatch):
+    """The oldest tick_ids above the bound are dropped, so that memory stays bounded."""
+    monkeypatch.setattr("connector.cli.demo.reader.MAX_TICK_IDS", 2)
     reader = reader_of("127.0.0.1:1")
     for number in (1, 2, 3, 1, 3):
-        reader.take(framed(A, number))
+        reader.count(framed(A, number))
     assert (reader.distinct, reader.duplicates) == (4, 1)
 
 
-def test_reads_what_was_there_before_and_what_follows():
-    """All partitions are read from their first record on and followed."""
+def test_reads_old_and_new_records():
+    """All partitions are read from their first record and followed."""
     with EmbeddedKafka({"ticks": 3}) as kafka:
         producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
         for number in range(30):
@@ -58,8 +58,8 @@ def test_reads_what_was_there_before_and_what_follows():
         assert (reader.distinct, reader.duplicates, reader.problem) == (31, 0, None)
 
 
-def test_a_kafka_out_of_reach_is_told():
-    """While no broker answers the reader says so, and it ends all the same."""
+def test_an_unreachable_kafka():
+    """While no broker answers, the reader has a problem and can still be ended."""
     with reader_of("127.0.0.1:1") as reader:
         wait_for(lambda: reader.problem)
 
@@ -73,7 +73,7 @@ def wait_for(condition, seconds=20):
 
 
 def test_configuration(tmp_path):
-    """TLS and SASL settings reach librdkafka under its names, a password without the file's newline."""
+    """TLS and SASL settings get librdkafka's names, and a password loses its newline."""
     (tmp_path / "password").write_text("secret\n")
     (tmp_path / "ca.pem").write_text("")
     kafka = KafkaSettings(
@@ -97,6 +97,6 @@ def test_configuration(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sasl.password", "ssl.ca.location", "sasl.username"])
-def test_what_is_not_set_is_left_out(name):
-    """Settings that are not given are left to librdkafka."""
+def test_settings_without_a_value(name):
+    """Settings without a value are left to librdkafka."""
     assert name not in client_configuration(KafkaSettings())

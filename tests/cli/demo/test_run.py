@@ -1,4 +1,4 @@
-"""One run of the demo, in this process."""
+"""Tests of one run of the demo, in this process."""
 
 import asyncio
 import functools
@@ -12,20 +12,20 @@ from rich.console import Console
 
 from connector.cli.demo import run as demo_run
 from connector.cli.demo.reader import Reader
-from connector.cli.demo.run import Wanted, run
+from connector.cli.demo.run import RunOptions, run
 from connector.errors import NotInTime
 
-SHORT = Wanted(bootstrap_servers=None, seconds=2, rate=50, seed=1, bonds=3, live=False)
+SHORT = RunOptions(bootstrap_servers=None, seconds=2, rate=50, seed=1, bonds=3, live=False)
 
 
 @pytest.fixture
 def play(tmp_path):
-    """Return what runs the demo with its files in the test's folder."""
+    """Return a function that runs the demo with its files in the test's folder."""
     return functools.partial(run, folder=tmp_path, console=Console(file=io.StringIO()))
 
 
-async def test_all_that_was_sent_is_read_back(play, tmp_path):
-    """A run on the embedded broker ends with equal counts, and its logs are in its folder."""
+async def test_every_sent_tick_is_read_back(play, tmp_path):
+    """A run on the embedded broker ends with equal counts, and its log is in its folder."""
     outcome = await play(SHORT)
     assert outcome.differences == outcome.notes == []
     assert outcome.ledger.sent == outcome.ledger.received == outcome.ledger.delivered == outcome.ledger.read_back > 20
@@ -34,7 +34,7 @@ async def test_all_that_was_sent_is_read_back(play, tmp_path):
 
 
 async def test_ticks_sent_twice_are_a_difference(play, monkeypatch):
-    """Where KIS sends a tick twice the counts differ, and the difference is told."""
+    """If KIS sends a tick twice, the counts differ, and the difference is reported."""
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
     outcome = await play(replace(SHORT, faults=("duplicate=5",)))
     assert outcome.ledger.duplicates > 0
@@ -42,7 +42,7 @@ async def test_ticks_sent_twice_are_a_difference(play, monkeypatch):
 
 
 async def test_dead_letters_are_a_difference(play, monkeypatch):
-    """Frames that cannot be decoded are dead-lettered, and the difference is told."""
+    """Frames that cannot be decoded are dead-lettered, and the difference is reported."""
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
     outcome = await play(replace(SHORT, faults=("malformed=10",)))
     assert outcome.ledger.dead_lettered > 0
@@ -50,10 +50,10 @@ async def test_dead_letters_are_a_difference(play, monkeypatch):
 
 
 async def test_a_tick_that_cannot_be_read_back_is_a_difference(play, monkeypatch):
-    """A tick that Kafka acknowledged and the consumer did not get is counted as lost."""
-    take = Reader.take
+    """A tick that Kafka acknowledged but the consumer did not read is counted as lost."""
+    count = Reader.count
     monkeypatch.setattr(
-        Reader, "take", lambda reader, value: take(reader, value) if reader.distinct != 10 else swallow(reader)
+        Reader, "count", lambda reader, value: count(reader, value) if reader.distinct != 10 else swallow(reader)
     )
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)
     outcome = await play(SHORT)
@@ -66,7 +66,7 @@ def swallow(_reader):
 
 
 async def test_nothing_sent_is_no_success(play, monkeypatch):
-    """A run in which KIS refused every bond proves nothing, and says so."""
+    """A run in which KIS refused every bond reports that nothing was sent."""
     monkeypatch.setattr(demo_run, "START_SECONDS", 2)
     outcome = await play(replace(SHORT, faults=("reply:*=OPSP8992",)))
     assert outcome.ledger.sent == 0
@@ -74,11 +74,11 @@ async def test_nothing_sent_is_no_success(play, monkeypatch):
 
 
 async def test_a_signal_ends_it_with_the_summary(play):
-    """Ctrl-C ends a run without a time limit in order, with equal counts."""
-    going = asyncio.create_task(play(Wanted(None, None, 50, 1, 3, live=False)))
+    """Ctrl-C ends a run without a time limit in order and with equal counts."""
+    running = asyncio.create_task(play(RunOptions(None, None, 50, 1, 3, live=False)))
     await started(play)
     os.kill(os.getpid(), signal.SIGINT)
-    outcome = await going
+    outcome = await running
     assert outcome.differences == []
     assert outcome.ledger.sent > 0
 
@@ -94,25 +94,25 @@ async def started(play):
 
 async def test_a_second_signal_ends_it_at_once(play):
     """A second Ctrl-C cancels the run."""
-    going = asyncio.create_task(play(Wanted(None, None, 50, 1, 3, live=False)))
+    running = asyncio.create_task(play(RunOptions(None, None, 50, 1, 3, live=False)))
     await started(play)
     os.kill(os.getpid(), signal.SIGINT)
     await asyncio.sleep(0.1)
     os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(asyncio.CancelledError):
-        await going
+        await running
 
 
 async def test_a_real_kafka(play, kafka):
-    """On a real Kafka the counts are equal too, in topics of the run's own that are named at the end."""
-    outcome = await play(Wanted(kafka.bootstrap_servers, 3, 50, 1, 3, live=False))
+    """On a real Kafka the counts are equal too, and the run's own topics are named at the end."""
+    outcome = await play(RunOptions(kafka.bootstrap_servers, 3, 50, 1, 3, live=False))
     assert outcome.differences == []
     assert outcome.ledger.sent == outcome.ledger.read_back > 20
     assert all(name.startswith("demo-") for name in outcome.topics.values())
     assert outcome.topics["ticks"].partition(".")[0] in outcome.notes[0]
 
 
-async def test_a_kafka_out_of_reach(play):
-    """A Kafka that is not there ends the run with a message that names it."""
+async def test_an_unreachable_kafka(play):
+    """A Kafka that cannot be reached ends the run with a message that names it."""
     with pytest.raises(NotInTime, match=r"127\.0\.0\.1:1"):
-        await play(Wanted("127.0.0.1:1", 3, 50, 1, 3, live=False))
+        await play(RunOptions("127.0.0.1:1", 3, 50, 1, 3, live=False))

@@ -1,4 +1,4 @@
-"""Where a demo is shown."""
+"""Tests of the screens of a demo."""
 
 import io
 from collections import Counter
@@ -19,12 +19,12 @@ READER = SimpleNamespace(latest={"KR103502GD31": TICK}, ticks=Counter(KR103502GD
 
 
 def console(**options):
-    """Return a console whose text can be looked at."""
+    """Return a console that writes into memory."""
     return Console(file=io.StringIO(), width=100, height=30, **options)
 
 
 async def test_the_live_table_leaves_the_terminal_as_it_was():
-    """The table is drawn on the terminal's other screen, and the first one comes back at the end."""
+    """The table is drawn on the alternate screen, and the first screen is restored at the end."""
     out = console(force_terminal=True)
     with LiveTable(out, ["Try"]) as live:
         await live.show(PIPELINE, READER)
@@ -34,7 +34,7 @@ async def test_the_live_table_leaves_the_terminal_as_it_was():
     assert text.index("\x1b[?1049h") < text.index("10,126.50") < text.rindex("\x1b[?1049l")
 
 
-async def test_plain_lines_come_now_and_then(monkeypatch):
+async def test_plain_lines(monkeypatch):
     """Elsewhere the hints are printed once, and a line of figures at most every few seconds."""
     out = console()
     with PlainLines(out, ["Try", "  [this]"]) as lines:
@@ -53,5 +53,5 @@ async def test_plain_lines_come_now_and_then(monkeypatch):
     ("terminal", "live", "kind"), [(True, True, LiveTable), (True, False, PlainLines), (False, True, PlainLines)]
 )
 def test_a_table_only_on_a_terminal(terminal, live, kind):
-    """The table is drawn only where it is wanted and there is a terminal."""
+    """The table is drawn only if it is wanted and there is a terminal."""
     assert type(screen_for(console(force_terminal=terminal), [], live=live)) is kind

@@ -1,4 +1,4 @@
-"""What a demo shows."""
+"""Tests of what a demo shows."""
 
 import io
 from decimal import Decimal
@@ -21,14 +21,14 @@ TICK = {
 
 
 def printed(renderable, width=100, **options):
-    """Return what is printed."""
+    """Return the printed text."""
     console = Console(file=io.StringIO(), width=width, **options)
     console.print(renderable)
     return console.file.getvalue()
 
 
 def test_a_row_shows_the_latest_tick():
-    """A bond's row has its name, price, change, yield, volume, number of ticks and state."""
+    """The row of a bond has name, price, change, yield, volume, number of ticks and state."""
     cells = [cell.plain for cell in view.row("KR103502GD31", "ACTIVE", TICK, 1_000)]
     assert cells == [
         "KR103502GD31",
@@ -54,7 +54,7 @@ def test_a_row_before_the_first_tick():
 
 
 def test_empty_columns_are_dashes():
-    """A tick whose optional columns are empty has dashes in their place, and no colour."""
+    """Empty optional columns of a tick are shown as dashes without colour."""
     cells = view.row(
         "KR103502GD31", "ACTIVE", TICK | dict.fromkeys(("BOND_ISNM", "PRDY_VRSS_SIGN", "PRDY_VRSS", "BOND_CNTG_ERT")), 1
     )
@@ -73,14 +73,14 @@ def test_empty_columns_are_dashes():
     ],
 )
 def test_direction(sign, change, shown, style):
-    """A price above yesterday's is red with an arrow up, one below is blue with an arrow down, as on Korean screens."""
+    """A rise is red with an arrow up and a fall blue with an arrow down, as on Korean screens."""
     cells = view.row("KR103502GD31", "ACTIVE", TICK | {"PRDY_VRSS_SIGN": sign, "PRDY_VRSS": Decimal(change)}, 1)
     assert (cells[3].plain, cells[3].style, cells[2].style) == (shown, style, style)
     assert ("red" in style) == (sign in "12")
 
 
-def test_columns_stand_below_each_other():
-    """Korean names take two cells a letter, and the columns behind them still line up."""
+def test_columns_line_up():
+    """Korean letters take two cells each, and the columns to their right still line up."""
     rows = [
         view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": name}, 1) for name in ("국고", "마루에너지286-3", "A")
     ]
@@ -89,14 +89,14 @@ def test_columns_stand_below_each_other():
 
 
 def test_colours_only_on_a_terminal():
-    """Without a terminal the same table has no control codes."""
+    """Without a terminal the table has no control codes."""
     table = view.table([view.row("KR103502GD31", "ACTIVE", TICK, 1)], 10)
     assert "\x1b[" not in printed(table)
     assert "\x1b[" in printed(table, force_terminal=True, color_system="standard")
 
 
-def test_what_does_not_fit_is_counted():
-    """Rows beyond the terminal's height are left out and counted, and everything stays within the height."""
+def test_rows_that_do_not_fit():
+    """Rows that do not fit the terminal are counted, and the output stays within its height."""
     rows = [view.row(f"KR{number:010}", "ACTIVE", None, 0) for number in range(50)]
     lines = printed(view.live(rows, EVEN, ["slot 0 is BLOCKED"], ["Try:", "  tail"], 24)).splitlines()
     assert len(lines) == 24
@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_counted():
 
 
 def test_order():
-    """The first bonds stand in the order of their ISINs, later ones above them, and those withdrawn are gone."""
+    """The first bonds are in the order of their ISINs, and later ones are above them."""
     rows = view.Rows()
     assert rows.order(["C", "A", "B"]) == ["A", "B", "C"]
     assert rows.order(["A", "B", "C", "Z"]) == ["Z", "A", "B", "C"]
@@ -114,7 +114,7 @@ def test_order():
 
 
 def test_line_and_summary():
-    """The plain line and the summary carry the ledger's figures."""
+    """The plain line and the summary have the ledger's figures."""
     assert (
         view.line(EVEN, 12, 11)
         == "11 of 12 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9"

@@ -1,4 +1,4 @@
-"""Topics of a test's own, and another client that reads what was written."""
+"""Fixtures for topics of the test's own, and another client that reads what was written."""
 
 import json
 
@@ -18,7 +18,10 @@ def topics(kafka, topic_names):
 
 @pytest.fixture
 def written(kafka, topics):
-    """Return what reads the control topic through another client, as (key, value); every value is one the published schema allows."""
+    """Return a function that reads the control topic through another client, as (key, value).
+
+    It checks each value against the published schema.
+    """
     schema = json.loads((SCHEMAS / "control_record.schema.json").read_text())
 
     def read():

@@ -1,4 +1,4 @@
-"""Status records as a connector would have written them, each held against the published schema."""
+"""Status records as a connector writes them, each checked against the published schema."""
 
 import json
 from datetime import UTC, datetime
@@ -11,24 +11,24 @@ SINCE = "2026-01-02T00:00:00.000Z"
 
 
 def checked(record):
-    """Return a status record's value, which the schema allows."""
+    """Return a status record as JSON after checking it against the schema."""
     jsonschema.validate(record, json.loads((SCHEMAS / "status_record.schema.json").read_text()))
     return json.dumps(record)
 
 
 def position(offset):
-    """Return where a control record stands."""
+    """Return the position of a control record."""
     return {"partition": 0, "offset": offset}
 
 
 def active(offset, **fields):
-    """Return an instrument's status record that reflects a control offset."""
+    """Return the status record of an instrument that reflects a control offset."""
     record = {"state": "ACTIVE", "lists": [], "slot": 0, "since": SINCE, "code": None, "message": None} | fields
     return checked(record | {"control": position(offset)})
 
 
 def alive(at=None):
-    """Return a slot's status record of this moment, or of another."""
+    """Return the status record of a slot that is alive at `at`, by default now."""
     at = at or datetime.now(UTC).isoformat()
     slot = {
         "state": "CONNECTED",
@@ -43,7 +43,10 @@ def alive(at=None):
 
 
 def refused(reason, offset, in_force=None):
-    """Return the status record of a list whose record at `offset` was refused; `in_force` are the bonds it keeps, by offset 0."""
+    """Return the status record of a list after a refusal of its record at `offset`.
+
+    `in_force` are the bonds it keeps, by its record at offset 0.
+    """
     value = None if in_force is None else {"value": {"instruments": in_force}, "control": position(0)}
     count = len(in_force or ())
     return checked(
@@ -52,7 +55,7 @@ def refused(reason, offset, in_force=None):
 
 
 def accepted(isins, offset):
-    """Return the status record of a list whose record at `offset` is in force."""
+    """Return the status record of a list with its record at `offset` in force."""
     value = {"value": {"instruments": isins}, "control": position(offset)}
     return checked(
         {"state": "ACCEPTED", "instruments": len(isins), "reason": None, "control": position(offset), "in_force": value}

@@ -1,4 +1,4 @@
-"""`kis-bond subs add` against a real Kafka."""
+"""Tests of `kis-bond subs add` with a real Kafka."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ def test_add_writes_empty_objects(cli, variables, written):
 
 
 def test_add_to_a_list_keeps_what_is_there(cli, variables, written, produce, topics):
-    """A list's present bonds, its other fields and its place among the waiting stay; who asked is noted."""
+    """A list keeps its bonds, other fields and first request time; who asked is recorded."""
     produce(
         topics.control, "desk", json.dumps({"instruments": [A], "priority": 9, "requested_at": "2026-01-02T03:04:05Z"})
     )
@@ -28,8 +28,8 @@ def test_add_to_a_list_keeps_what_is_there(cli, variables, written, produce, top
     assert value["requested_at"] == "2026-01-02T03:04:05Z"
 
 
-def test_a_new_list_is_asked_for_from_now_on(cli, variables, written):
-    """Its first record says when."""
+def test_a_new_list_is_requested_now(cli, variables, written):
+    """The first record of a list has the present time as its request time."""
     before = datetime.now(UTC).replace(microsecond=0)
     assert cli("subs", "add", A, "--list", "desk", **variables).exit_code == 0
     ((_, value),) = written()
@@ -45,7 +45,7 @@ def test_a_malformed_isin_writes_nothing(cli, variables, written):
 
 
 def test_add_as_json(cli, variables, written):
-    """--json tells the lists written and the offset, and nothing else."""
+    """--json has the lists written, the offset and the warnings, and nothing else."""
     result = cli("subs", "add", A, B, "--json", **variables)
     assert json.loads(result.stdout) == {"written": [A, B], "offset": 0, "warnings": {}}
     assert len(written()) == 2
@@ -55,7 +55,7 @@ MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
 
 
 def test_add_that_the_guard_would_hold_back_writes_nothing(cli, variables, written, produce, topics):
-    """After an emptying that was held back, the list with one bond would drop all others, and that is said before anything is written."""
+    """Adding to a list with a removal held back would drop its bonds, so nothing is written."""
     produce(topics.control, "desk", '{"instruments": []}')
     produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
     result = cli("subs", "add", A, "--list", "desk", **variables)
@@ -66,7 +66,7 @@ def test_add_that_the_guard_would_hold_back_writes_nothing(cli, variables, writt
 
 
 def test_a_bond_of_a_paused_list_is_not_waited_for(cli, variables, written, produce, topics):
-    """It is added, and waiting ends at once with 5, unless another list wants the bond."""
+    """A bond of a paused list is added, and the wait ends at once unless another list wants it."""
     produce(topics.control, "desk", json.dumps({"instruments": [], "paused": True}))
     produce(topics.control, B, "{}")
     produce(topics.status, f"instrument/{B}", active(9, lists=[B]))

@@ -1,4 +1,4 @@
-"""`kis-bond subs apply` against a real Kafka."""
+"""Tests of `kis-bond subs apply` with a real Kafka."""
 
 import json
 import threading
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from connector.cli.subs.apply import described, said
+from connector.cli.subs.apply import describe, summarize
 from connector.core.bonds.isin import with_check_digit
 from connector.core.lists.apply_file import compare, parse
 from connector.core.lists.subscription import Lists
@@ -19,7 +19,7 @@ MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
 
 @pytest.fixture
 def apply(cli, variables, tmp_path):
-    """Return what applies a file of this text, with options."""
+    """Return a function that applies a file of this text, with options."""
 
     def run(text, *options, **changed):
         (path := tmp_path / "lists.yaml").write_text(text)
@@ -28,8 +28,8 @@ def apply(cli, variables, tmp_path):
     return run
 
 
-def test_what_differs_is_shown_and_written(apply, written, produce, topics):
-    """New, changed and unchanged lists are told apart; only the first two are written, the changed one with its first request's time."""
+def test_differences_are_shown_and_written(apply, written, produce, topics):
+    """New and changed lists are written; a changed one keeps the time of its first request."""
     first = {"instruments": [A], "requested_at": "2026-01-02T03:04:05Z", "requested_by": "me"}
     produce(topics.control, "desk", json.dumps(first))
     produce(topics.control, "fund", json.dumps({"instruments": [A, B]}))
@@ -52,7 +52,7 @@ def test_what_differs_is_shown_and_written(apply, written, produce, topics):
 
 
 def test_a_list_without_a_time_keeps_that_of_its_record(apply, written, produce, topics):
-    """Its place among the waiting is not lost by an edit."""
+    """An edit keeps the first request time of a list, and so its place in the queue."""
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     before = time.time()
     apply(f"desk: [{A}, {B}]")
@@ -60,8 +60,8 @@ def test_a_list_without_a_time_keeps_that_of_its_record(apply, written, produce,
     assert at <= time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime(before))
 
 
-def test_prune_removes_what_the_file_lacks(apply, written, produce, topics):
-    """Without --prune other lists stay; with it they get tombstones."""
+def test_prune_removes_lists_the_file_lacks(apply, written, produce, topics):
+    """With --prune the lists that are not in the file get tombstones; without it they stay."""
     produce(topics.control, "old", json.dumps({"instruments": [A]}))
     path = f"lists:\n- name: desk\n  instruments: [{B}]\n"
     assert "old" not in apply(path).stdout
@@ -71,14 +71,14 @@ def test_prune_removes_what_the_file_lacks(apply, written, produce, topics):
 
 
 def test_dry_run_writes_nothing(apply, written):
-    """The difference is shown all the same."""
+    """--dry-run shows the differences and writes nothing."""
     result = apply(f"desk: [{A}]", "--dry-run")
     assert result.stdout.splitlines() == [f"+ desk: 1 bond ({A})", "Nothing was written: --dry-run."]
     assert written() == []
 
 
 def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
-    """The guard is told before anything is written; with --confirm the value carries it."""
+    """A mass removal is refused before anything is written, unless --confirm is given."""
     produce(topics.control, "desk", json.dumps({"instruments": MANY}))
     path = f"desk: [{A}]\nnew: [{B}]"
     result = apply(path)
@@ -111,22 +111,22 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
     ],
 )
 def test_a_file_with_a_mistake_writes_nothing(apply, text, said):
-    """It ends with 2 and a sentence, before Kafka is asked."""
+    """A file with a mistake ends with 2 and a sentence before Kafka is asked."""
     result = apply(text, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert "Nothing was written." in result.stderr
 
 
-def test_a_file_that_is_not_there(cli, tmp_path):
-    """It is named."""
+def test_a_missing_file(cli, tmp_path):
+    """A missing file ends with 2, and the message names it."""
     result = cli("subs", "apply", "-f", str(tmp_path / "no.yaml"))
     assert result.exit_code == 2
     assert "no.yaml: the file of lists was not found" in result.stderr
 
 
 def test_wait_counts_the_bonds_of_the_whole_file(apply, written, produce, topics):
-    """A written list's bonds need a record that reflects it, those of an unchanged list are taken as they stand; --json tells all."""
+    """Waiting covers the bonds of written and unchanged lists, and --json shows them all."""
     produce(topics.control, "same", json.dumps({"instruments": [A]}))
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, f"instrument/{B}", active(0))
@@ -149,8 +149,8 @@ def test_wait_counts_the_bonds_of_the_whole_file(apply, written, produce, topics
     assert {row["instrument"]: row["state"] for row in report["instruments"]} == {A: "ACTIVE", B: "ACTIVE"}
 
 
-def test_wait_in_vain_says_which_and_why(apply, produce, topics):
-    """It ends with 5."""
+def test_wait_in_vain_names_the_bonds_and_the_reasons(apply, produce, topics):
+    """A wait in vain ends with 5 and names each missing bond with the reason."""
     produce(
         topics.status,
         f"instrument/{A}",
@@ -162,11 +162,11 @@ def test_wait_in_vain_says_which_and_why(apply, produce, topics):
 
 
 def test_long_lists_are_shortened_and_words_agree():
-    """Five bonds are named, the rest is counted."""
-    assert described(compare(parse({"desk": MANY}), Lists(), prune=False)) == [
+    """Of a long list five bonds are named and the rest is counted."""
+    assert describe(compare(parse({"desk": MANY}), Lists(), prune=False)) == [
         f"+ desk: 12 bonds ({', '.join(MANY[:5])} and 7 more)"
     ]
-    assert [said(["a"] * n, dry_run=False) for n in (0, 1, 2)] == [
+    assert [summarize(["a"] * n, dry_run=False) for n in (0, 1, 2)] == [
         "Nothing differs.",
         "1 list was written.",
         "2 lists were written.",
@@ -174,7 +174,7 @@ def test_long_lists_are_shortened_and_words_agree():
 
 
 def test_a_held_back_removal_is_released_with_confirm(apply, written, produce, topics):
-    """The topic already holds what the file says, but the connector holds it back: without --confirm that is told, with it it passes."""
+    """A removal that the connector holds back needs --confirm even if the topic equals the file."""
     produce(topics.control, "desk", '{"instruments": []}')
     produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
     result = apply("desk: []")
@@ -188,14 +188,14 @@ def test_a_held_back_removal_is_released_with_confirm(apply, written, produce, t
 
 
 def test_wait_needs_the_present_record_of_an_unchanged_list(apply, written, produce, topics):
-    """Though nothing is written, ACTIVE by an older record of the list is no confirmation."""
+    """ACTIVE by an older record of an unchanged list is no confirmation."""
     produce(topics.control, "desk", json.dumps({"instruments": [B]}))
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, "slot/0", alive())
     result = apply(f"desk: [{A}]", "--wait", "3")
     assert result.exit_code == 5
-    assert f"{A} is PENDING: no connector has taken up the record at offset 1" in result.stderr
+    assert f"{A} is PENDING: no connector has applied the record at offset 1" in result.stderr
     assert len(written()) == 2
 
 
@@ -204,13 +204,13 @@ def test_one_list_of_the_file(apply, written):
     text = f"desk: [{A}]\nfund: [{B}]"
     assert apply(text, "--list", "fund").exit_code == 0
     assert [name for name, _ in written()] == ["fund"]
-    for options, told in (
+    for options, message in (
         (["--list", "nope"], "no list nope in the file"),
         (["--list", "fund", "--prune"], "leave out --list"),
     ):
         result = apply(text, *options)
         assert result.exit_code == 2
-        assert told in result.stderr
+        assert message in result.stderr
     assert len(written()) == 1
 
 
@@ -218,8 +218,8 @@ def test_one_list_of_the_file(apply, written):
     ("text", "options"),
     [("desk: []", []), (f"desk: {{instruments: [{A}], paused: true}}", []), ("fund: []", ["--prune"])],
 )
-def test_wait_needs_removals_taken_up(apply, produce, topics, text, options):
-    """An emptied, paused or pruned list is waited for until a connector let its bonds go; without any connector that is in vain."""
+def test_wait_needs_removals_applied(apply, produce, topics, text, options):
+    """--wait waits until the bonds of an emptied, paused or pruned list are released."""
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     produce(topics.status, "list/desk", accepted([A], 0))
     produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
@@ -227,13 +227,13 @@ def test_wait_needs_removals_taken_up(apply, produce, topics, text, options):
     result = apply(text, *options, "--wait", "2")
     assert result.exit_code == 5
     first, *late = result.stderr.splitlines()
-    assert first == "Not taken up within 2 s:"
+    assert first == "Not applied within 2 s:"
     assert f"{A} is ACTIVE and held for desk" in late
     assert "bonds are ACTIVE" not in result.stdout
 
 
-def test_wait_sees_a_removal_refused_and_taken_up(apply, written, produce, topics):
-    """A guard's refusal that comes while apply waits ends it with 5; once the bonds are released it ends with 0."""
+def test_wait_sees_a_removal_refused_and_applied(apply, written, produce, topics):
+    """A refusal by the guard ends the wait with 5; once the bonds are released it ends with 0."""
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     produce(topics.status, "list/desk", accepted([A], 0))
     produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
@@ -254,19 +254,19 @@ def test_wait_sees_a_removal_refused_and_taken_up(apply, written, produce, topic
     produce(topics.status, f"instrument/{A}", None)
     result = apply("desk: []", "--wait", "30")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == ["= 1 unchanged", "Nothing differs.", "The connector took it up."]
+    assert result.stdout.splitlines() == ["= 1 unchanged", "Nothing differs.", "The connector applied it."]
 
 
 def test_a_refused_value_among_good_ones_writes_nothing(apply, written):
-    """A record beyond 1 MiB ends with 2 before any batch is sent."""
+    """A record above 1 MiB ends with 2 before any batch is sent."""
     result = apply(f"a: [{A}]\nb: {{instruments: [{B}], note: {'x' * 1_100_000}}}")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "List b would be refused: the value has 1100" in result.stderr
     assert written() == []
 
 
-def test_json_shows_what_no_text_can_hold(apply, produce, topics):
-    """Half a surrogate pair in the topic is shown as its escape, not told as a bug after the writing."""
+def test_json_shows_half_a_surrogate_pair(apply, produce, topics):
+    """Half a surrogate pair in the topic is shown as its escape, not as a bug after writing."""
     produce(topics.control, "desk", f'{{"instruments": ["{A}"], "note": "\\ud800"}}')
     result = apply(f"desk: [{A}]", "--json")
     assert (result.exit_code, result.stderr) == (0, "")

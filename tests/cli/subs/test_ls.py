@@ -1,4 +1,4 @@
-"""`kis-bond subs ls` against a real Kafka."""
+"""Tests of `kis-bond subs ls` with a real Kafka."""
 
 import json
 
@@ -10,7 +10,7 @@ A, B = "KR103502GA34", "KR103502GD31"
 
 
 def test_ls(cli, variables, produce, topics):
-    """Ls shows state, slot, lists and reason of each wanted bond, as a table or JSON; refused lists are told beside it."""
+    """Ls shows state, slot, lists and reason of each wanted bond, and refused lists on stderr."""
     produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
     produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
     produce(topics.status, "slot/0", alive())
@@ -28,15 +28,15 @@ def test_ls(cli, variables, produce, topics):
 
 
 def test_ls_of_one_list(cli, variables, produce, topics):
-    """--list shows the bonds of that list alone."""
+    """--list shows only the bonds of that list."""
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     produce(topics.control, B, "{}")
     report = json.loads(cli("subs", "ls", "--list", "desk", "--json", **variables).stdout)
     assert [row["instrument"] for row in report["instruments"]] == [A]
 
 
-def test_names_are_shown_where_they_are_known(capsys):
-    """With names a column of them stands beside the ISIN, - where one is missing."""
+def test_known_names_are_shown(capsys):
+    """Known names have a column beside the ISIN, with - for a missing one."""
     rows = [Row(isin, "PENDING", None, None, (), "", -1) for isin in (A, B)]
     show(rows, {A: "국고04875-2811(23-9)"})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -44,13 +44,13 @@ def test_names_are_shown_where_they_are_known(capsys):
 
 
 def test_ls_of_an_unknown_list(cli, variables, topics):
-    """A list nobody wrote ends with 2, so that a mistyped name is no empty list."""
+    """An unknown list ends with 2, so that a mistyped name does not look like an empty list."""
     result = cli("subs", "ls", "--list", "nope", **variables)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "There is no list nope.\n")
 
 
 def test_ls_waits_until_all_are_active(cli, variables, produce, topics):
-    """Each bond of the list has to be ACTIVE by a record that reflects the list's latest; the table is shown either way."""
+    """--wait ends with 0 once each bond is ACTIVE by the latest record."""
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     produce(topics.control, "desk", json.dumps({"instruments": [A], "priority": 7}))
     produce(topics.status, "slot/0", alive())
@@ -58,6 +58,6 @@ def test_ls_waits_until_all_are_active(cli, variables, produce, topics):
     late = cli("subs", "ls", "--list", "desk", "--wait", "3", **variables)
     assert late.exit_code == 5
     assert A in late.stdout
-    assert f"{A} is PENDING: no connector has taken up the record at offset 1" in late.stderr
+    assert f"{A} is PENDING: no connector has applied the record at offset 1" in late.stderr
     produce(topics.status, f"instrument/{A}", active(1, lists=["desk"]))
     assert cli("subs", "ls", "--list", "desk", "--wait", "3", **variables).exit_code == 0

@@ -1,4 +1,4 @@
-"""What the bond master adds to the lists."""
+"""Tests of the names and warnings from the bond master."""
 
 import json
 from datetime import date
@@ -13,7 +13,7 @@ A, B, C = "KR103502GA34", "KR103502GD31", "KR6000011D10"
 
 @pytest.fixture
 def _known(monkeypatch):
-    """Know A, and B as matured."""
+    """Make A a known bond, and B a matured one."""
     bonds = {
         A: Bond(A, "국고04875-2811(23-9)", (), None, None, None),
         B: Bond(B, "옛채권", (), None, None, date(2020, 1, 2)),
@@ -23,7 +23,7 @@ def _known(monkeypatch):
 
 @pytest.mark.usefixtures("_known")
 def test_unknown_and_matured_bonds_are_warned_of(capsys):
-    """A bond that is known and runs is not."""
+    """Unknown and matured bonds are warned of, and other bonds are not."""
     assert set(master.warn([A, B, C])) == {B, C}
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
@@ -32,8 +32,8 @@ def test_unknown_and_matured_bonds_are_warned_of(capsys):
     assert master.names() == {A: "국고04875-2811(23-9)", B: "옛채권"}
 
 
-def test_without_a_master_nothing_is_warned_of(capsys, monkeypatch):
-    """Nobody has to load one."""
+def test_without_a_master_there_are_no_warnings(capsys, monkeypatch):
+    """Without a bond master there are no warnings."""
     monkeypatch.setattr(master, "known_bonds", dict)
     assert master.warn([A]) == {}
     assert capsys.readouterr().err == ""
@@ -42,7 +42,7 @@ def test_without_a_master_nothing_is_warned_of(capsys, monkeypatch):
 @pytest.mark.kafka
 @pytest.mark.usefixtures("_known", "topics")
 def test_a_warning_refuses_nothing(cli, variables, written):
-    """The matured bond is asked for all the same, and --json holds the warning."""
+    """A matured bond is requested all the same, and --json has the warning."""
     result = cli("subs", "add", B, "--json", **variables)
     assert result.exit_code == 0
     assert result.stderr.startswith("Warning: ")

@@ -1,4 +1,4 @@
-"""`kis-bond subs rm` against a real Kafka."""
+"""Tests of `kis-bond subs rm` with a real Kafka."""
 
 import json
 
@@ -11,7 +11,7 @@ A, B = "KR103502GA34", "KR103502GD31"
 
 
 def test_rm_says_who_still_wants_the_bond(cli, variables, written, produce, topics):
-    """Rm tombstones the bond's own record and names the lists that still want it."""
+    """Rm writes a tombstone for the bond's own record and names the lists that still want it."""
     produce(topics.control, A, "{}")
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     result = cli("subs", "rm", A, **variables)
@@ -21,7 +21,7 @@ def test_rm_says_who_still_wants_the_bond(cli, variables, written, produce, topi
 
 
 def test_rm_from_a_list(cli, variables, written, produce, topics):
-    """Rm with a list takes the bond out of that list."""
+    """Rm with a list removes the bond from that list."""
     produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
     result = cli("subs", "rm", A, "--list", "desk", **variables)
     assert f"No list wants {A} any more." in result.stdout
@@ -44,8 +44,8 @@ def test_rm_of_a_list_confirmed(cli, variables, written, produce, topics):
         (["rm"], "Name at least one ISIN"),
     ],
 )
-def test_rm_of_what_is_not_there(cli, variables, written, arguments, said):
-    """Unknown bonds and lists end with 2 and write nothing."""
+def test_rm_of_something_unknown(cli, variables, written, arguments, said):
+    """An unknown bond or list ends with 2, and nothing is written."""
     result = cli("subs", *arguments, **variables)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
@@ -56,7 +56,7 @@ MANY = [with_check_digit(f"KR{number:09}") for number in range(12)]
 
 
 def test_rm_that_the_guard_would_hold_back_writes_nothing(cli, variables, written, produce, topics):
-    """Dropping twelve of twelve bonds needs --confirm, and that is said before anything is written."""
+    """Dropping all twelve bonds without --confirm ends with 2, and nothing is written."""
     produce(topics.control, "desk", json.dumps({"instruments": MANY}))
     result = cli("subs", "rm", "--list", "desk", **variables)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -68,7 +68,7 @@ def test_rm_that_the_guard_would_hold_back_writes_nothing(cli, variables, writte
 
 
 def test_rm_confirms_a_removal_that_is_held_back(cli, variables, written, produce, topics):
-    """After somebody's tombstone was held back the topic holds no record, and --confirm still releases it."""
+    """--confirm releases a tombstone that the connector holds back."""
     produce(topics.status, "list/desk", refused("removal guard: x", 1, MANY))
     result = cli("subs", "rm", "--list", "desk", **variables)
     assert result.exit_code == 2
@@ -78,7 +78,7 @@ def test_rm_confirms_a_removal_that_is_held_back(cli, variables, written, produc
 
 
 def test_rm_as_json(cli, variables, produce, topics):
-    """--json tells who still wants each bond."""
+    """--json names the lists that still want each bond."""
     produce(topics.control, A, "{}")
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     result = json.loads(cli("subs", "rm", A, "--json", **variables).stdout)
@@ -86,7 +86,7 @@ def test_rm_as_json(cli, variables, produce, topics):
 
 
 def test_rm_sees_what_stays_in_force(cli, variables, written, produce, topics):
-    """Of a list whose latest record is held back the old bonds count: without --confirm its tombstone is not written."""
+    """For a list with a removal held back its old bonds count, so rm needs --confirm."""
     produce(topics.control, "desk", '{"instruments": []}')
     produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
     result = cli("subs", "rm", "--list", "desk", **variables)

@@ -1,4 +1,4 @@
-"""Waiting until KIS confirmed bonds."""
+"""Tests of waiting until KIS has confirmed or released bonds."""
 
 import json
 import threading
@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.cli.subs.waiting import Goal, look, taken_up
+from connector.cli.subs.waiting import Goal, confirmation, progress
 from tests.cli.subs.status_records import accepted, active, alive, refused
 
 A, B = "KR103502GA34", "KR103502GD31"
 
 
 def test_wait_until_active(cli, variables, written, produce, topics):
-    """--wait ends with 0 once the status topic says ACTIVE of our own record, and an older ACTIVE does not count."""
+    """--wait ends with 0 once the bond is ACTIVE by our own record, not by an older one."""
     produce(topics.control, A, "{}")
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, "slot/0", alive())
@@ -34,7 +34,7 @@ def test_wait_until_active(cli, variables, written, produce, topics):
 
 
 def test_wait_in_vain(cli, variables, produce, topics):
-    """--wait ends with 5, naming the bonds that are not ACTIVE and why."""
+    """--wait ends with 5 and names each bond that is not ACTIVE, with the reason."""
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, f"instrument/{B}", active(9, state="REJECTED", code="OPSP8992", message="INVALID"))
     produce(topics.status, "slot/0", alive())
@@ -44,7 +44,7 @@ def test_wait_in_vain(cli, variables, produce, topics):
 
 
 def test_wait_ends_when_the_list_is_refused(cli, variables, produce, topics):
-    """A refused list cannot become ACTIVE, so waiting ends at once with the reason."""
+    """If the list is refused, the wait ends at once with the reason."""
     produce(topics.status, "list/desk", refused("removal guard: x", 0))
     result = cli("subs", "add", A, "--list", "desk", "--wait", "60", **variables)
     assert result.exit_code == 5
@@ -52,7 +52,7 @@ def test_wait_ends_when_the_list_is_refused(cli, variables, produce, topics):
 
 
 def test_a_silent_slot_confirms_nothing(cli, variables, produce, topics):
-    """ACTIVE on a slot whose record is older than 90 s is no confirmation."""
+    """ACTIVE on a slot that has been silent for over 90 s is no confirmation."""
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, "slot/0", alive("2026-01-02T00:00:00+00:00"))
     result = cli("subs", "add", A, "--wait", "3", **variables)
@@ -60,8 +60,8 @@ def test_a_silent_slot_confirms_nothing(cli, variables, produce, topics):
     assert f"{A} is DISCONNECTED: slot 0 has been silent since 2026-01-02T00:00:00+00:00" in result.stderr
 
 
-def test_json_tells_the_states_also_in_vain(cli, variables, produce, topics):
-    """A script gets the rows on stdout, and the sentence stays on stderr."""
+def test_json_has_the_states_even_after_a_wait_in_vain(cli, variables, produce, topics):
+    """With --json a wait in vain prints the rows on stdout and the sentence on stderr."""
     produce(topics.status, f"instrument/{A}", active(0))
     produce(topics.status, "slot/0", alive())
     produce(topics.control, A, "{}")
@@ -69,11 +69,11 @@ def test_json_tells_the_states_also_in_vain(cli, variables, produce, topics):
     assert result.exit_code == 5
     (row,) = json.loads(result.stdout)["instruments"]
     assert (row["instrument"], row["state"]) == (A, "PENDING")
-    assert result.stderr.splitlines()[1] == f"{A} is PENDING: no connector has taken up the record at offset 1"
+    assert result.stderr.splitlines()[1] == f"{A} is PENDING: no connector has applied the record at offset 1"
 
 
-def test_a_removal_is_waited_for_until_the_bond_is_released(cli, variables, written, produce, topics):
-    """A bond that KIS still holds for the list or for nobody is not released; one that other lists hold is no longer the list's."""
+def test_waiting_for_a_removal(cli, variables, written, produce, topics):
+    """A removal is waited for until KIS has released the bond or holds it for other lists alone."""
     produce(topics.control, "desk", json.dumps({"instruments": [A, B]}))
     produce(topics.status, "list/desk", accepted([A, B], 0))
     produce(topics.status, f"instrument/{A}", active(0, lists=["desk"]))
@@ -85,7 +85,7 @@ def test_a_removal_is_waited_for_until_the_bond_is_released(cli, variables, writ
         "Not released within 3 s:",
         f"{A} is ACTIVE and held for desk",
         f"{B} is ACTIVE and being released",
-        "list desk: no connector has taken up the record at offset 1",
+        "list desk: no connector has applied the record at offset 1",
     ]
 
     def connector():
@@ -107,56 +107,60 @@ def test_a_removal_is_waited_for_until_the_bond_is_released(cli, variables, writ
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BEFORE = NOW - timedelta(seconds=10)
-BEHIND = ["list desk: no connector has taken up the record at offset 5"]
+NOT_APPLIED = ["list desk: no connector has applied the record at offset 5"]
 SLOT = json.loads(alive(BEFORE.isoformat()))
 
 
 @pytest.mark.parametrize(
     ("goal", "status", "missing"),
     [
-        (Goal({"desk": 5}, removed={"desk": False}), {}, BEHIND),
-        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"owner": None, "state": "IDLE"}}, BEHIND),
-        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"alive_at": "2026-01-01T00:00:00Z"}}, BEHIND),
-        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"alive_at": None}}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": False}), {}, NOT_APPLIED),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"owner": None, "state": "IDLE"}}, NOT_APPLIED),
+        (
+            Goal({"desk": 5}, removed={"desk": False}),
+            {"slot/0": SLOT | {"alive_at": "2026-01-01T00:00:00Z"}},
+            NOT_APPLIED,
+        ),
+        (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT | {"alive_at": None}}, NOT_APPLIED),
         (Goal({"desk": 5}, removed={"desk": False}), {"slot/0": SLOT}, []),
         (Goal({"desk": 5}, removed={"desk": True}), {}, []),
-        (Goal({"desk": 5}, removed={"desk": True}), {"list/desk": json.loads(accepted([A], 4))}, BEHIND),
-        (Goal({"desk": 5}, reported=["desk"]), {"slot/0": SLOT}, BEHIND),
-        (Goal({"desk": 5}, reported=["desk"]), {"list/desk": json.loads(accepted([], 4))}, BEHIND),
+        (Goal({"desk": 5}, removed={"desk": True}), {"list/desk": json.loads(accepted([A], 4))}, NOT_APPLIED),
+        (Goal({"desk": 5}, reported=["desk"]), {"slot/0": SLOT}, NOT_APPLIED),
+        (Goal({"desk": 5}, reported=["desk"]), {"list/desk": json.loads(accepted([], 4))}, NOT_APPLIED),
         (Goal({"desk": 5}, reported=["desk"]), {"list/desk": json.loads(accepted([], 5))}, []),
     ],
 )
-def test_what_tells_that_a_record_was_taken_up(goal, status, missing):
-    """A report as of it; for a tombstone that a report went, or, where none stood there before, that a connector lives."""
-    assert look(status, goal, NOW).missing == missing
+def test_how_a_record_is_known_to_be_applied(goal, status, missing):
+    """A list's status record confirms its record, and the absence of one confirms a tombstone."""
+    assert progress(status, goal, NOW).missing == missing
 
 
-def test_a_bond_that_moves_is_let_go_by_the_list_that_loses_it_alone():
-    """Held for the list that gains it, which was written too, it is no removal in vain."""
+def test_a_bond_that_moves_between_lists():
+    """A bond that moved to another written list counts as released by the first."""
     goal = Goal({"desk": 5, "fund": 5}, active={A: 5}, released={A: ["desk"], B: ["desk"]})
     status = {f"instrument/{A}": json.loads(active(6, lists=["fund"])), "slot/0": SLOT}
-    waited = look(status, goal, NOW)
-    assert (waited.missing, taken_up(goal, waited)) == (
+    result = progress(status, goal, NOW)
+    assert (result.missing, confirmation(goal, result)) == (
         [],
-        "The connector took it up: 1 released, 0 held for other lists.",
+        "The connector applied it: 1 released, 0 held for other lists.",
     )
     status[f"instrument/{A}"] = json.loads(active(6, lists=["desk", "fund"]))
-    assert look(status, goal, NOW).missing == [f"{A} is ACTIVE and held for desk, fund"]
+    assert progress(status, goal, NOW).missing == [f"{A} is ACTIVE and held for desk, fund"]
 
 
 def test_a_removal_without_any_connector_is_in_vain(cli, variables, topics):
-    """That the status topic says nothing of a list is no sign of a connector that took its removal up."""
+    """Without any connector a removal is not confirmed by the mere absence of a status record."""
     assert cli("subs", "add", A, **variables).exit_code == 0
     result = cli("subs", "rm", A, "--wait", "2", **variables)
     assert result.exit_code == 5
     assert result.stderr.splitlines() == [
         "Not released within 2 s:",
-        f"list {A}: no connector has taken up the record at offset 1",
+        f"list {A}: no connector has applied the record at offset 1",
     ]
 
 
-def test_kafka_failing_while_waiting_is_told_after_what_was_written(cli, variables, written, topics):
-    """The change stands, so a script gets its JSON, and the failure on stderr with 5."""
+def test_a_failure_of_kafka_during_the_wait(cli, variables, written, topics):
+    """If Kafka fails during the wait, the JSON of the change is printed before the failure."""
     nowhere = variables | {"TOPICS__STATUS": f"{topics.status}.nowhere"}
     result = cli("subs", "add", A, "--wait", "20", "--json", **nowhere)
     assert result.exit_code == 5

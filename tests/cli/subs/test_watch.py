@@ -1,4 +1,4 @@
-"""`kis-bond subs watch`."""
+"""Tests of `kis-bond subs watch`."""
 
 import json
 import os
@@ -18,12 +18,12 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def row(state, slot=0, why=""):
-    """Make a row of bond A."""
+    """Return a row of bond A."""
     return Row(A, state, slot, "2026-01-02T00:00:00Z", ("desk",), why, 7)
 
 
-def test_a_line_says_what_became_of_a_bond():
-    """From which state to which, on which slot, for which lists, and why."""
+def test_the_line_of_a_change():
+    """A line names both states, the slot, the lists and the reason."""
     assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].split()[1:] == [
         *(A, "PENDING", "->", "ACTIVE", "slot", "0", "desk"),
     ]
@@ -33,35 +33,35 @@ def test_a_line_says_what_became_of_a_bond():
         "desk",
         "OPSP8992",
     ]
-    assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith("is not wanted any more")
+    assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith("is no longer wanted")
     assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, {}, NOW, as_json=False) == []
 
 
 def test_json_lines_hold_the_row_or_null():
-    """One object a line."""
+    """Each JSON line is the row of a bond, with state null if it is gone."""
     assert json.loads(changes({}, {A: row("ACTIVE")}, {}, NOW, as_json=True)[0])["state"] == "ACTIVE"
     assert json.loads(changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=True)[0]) == {"instrument": A, "state": None}
 
 
-def test_a_bond_that_left_the_list_is_not_said_to_be_unwanted():
-    """Its lists are told, and its row in JSON; one that is merely being released is not wanted any more."""
+def test_a_bond_that_left_the_list():
+    """The line of a bond that left the list names the lists that still want it, if any do."""
     elsewhere = replace(row("ACTIVE"), lists=("fund", "other"))
     (line,) = changes({A: row("ACTIVE")}, {}, {A: elsewhere}, NOW, as_json=False)
-    assert line.endswith(f"{A}  left the list, and is still wanted by fund, other")
+    assert line.endswith(f"{A}  left the list; still wanted by fund, other")
     (line,) = changes({A: row("ACTIVE")}, {}, {A: elsewhere}, NOW, as_json=True)
     assert (json.loads(line)["state"], json.loads(line)["lists"]) == ("ACTIVE", ["fund", "other"])
     (line,) = changes({A: row("ACTIVE")}, {}, {A: replace(elsewhere, lists=())}, NOW, as_json=True)
     assert json.loads(line) == {"instrument": A, "state": None}
 
 
-def test_an_unknown_list_is_told(cli, variables, topics):
-    """As with ls it ends with 2, so that a mistyped name is not watched in silence."""
+def test_an_unknown_list(cli, variables, topics):
+    """An unknown list ends with 2, so that a mistyped name is not watched in silence."""
     result = cli("subs", "watch", "--list", "nope", **variables)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "There is no list nope.\n")
 
 
 def test_changes_appear_as_they_happen(variables, produce, topics):
-    """A running watch prints the present states, then a change, then a refusal; Ctrl-C ends it with 130."""
+    """Watch prints present states, then changes and refusals; Ctrl-C ends it with 130."""
     environ = os.environ | {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}
     produce(topics.control, "desk", json.dumps({"instruments": [A]}))
     command = [sys.executable, "-m", "connector", "subs", "watch", "--json"]

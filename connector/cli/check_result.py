@@ -1,4 +1,4 @@
-"""What trying one peer came to, and how a command ends after several."""
+"""The result of trying one peer, and the failure a command ends with after several."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What became of one try; `failure` is the kind of ending it stands for, None where all is well."""
+class CheckResult:
+    """The result of one try; `failure` decides the exit code, None if all is well."""
 
     part: str
     message: str
     failure: type[ConnectorError] | None = None
 
 
-def ending(findings: Sequence[Finding]) -> ConnectorError | None:
-    """Return what the command ends with: 3 only where KIS refused every app key, 4 for the journal, else 5."""
-    failed = {finding.failure for finding in findings}
-    approvals = [finding.failure for finding in findings if finding.part.startswith("app key")]
+def failure_of(results: Sequence[CheckResult]) -> ConnectorError | None:
+    """Return the error to end with: 3 if KIS refused every app key, 4 for the journal, else 5."""
+    failed = {result.failure for result in results}
+    approvals = [result.failure for result in results if result.part.startswith("app key")]
     if approvals and all(failure is CredentialsRefused for failure in approvals):
         return CredentialsRefused("KIS refused every app key.")
     if JournalUnusable in failed:
         return JournalUnusable("The journal cannot be used.")
-    parts = [finding.part for finding in findings if finding.failure]
+    parts = [result.part for result in results if result.failure]
     return NotInTime(f"Not in order: {', '.join(parts)}.") if parts else None
