@@ -12,7 +12,7 @@ from connector.core.kis.session import SlotView
 from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import placement
-from connector.core.status import Situation
+from connector.core.status import ReplicaView
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/status_record.schema.json").read_text())
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(60)]
@@ -36,7 +36,7 @@ def judged(*records):
     desired = subscription.desired(lists)
     slots = {0: SlotView(0, "CONNECTED", 41, 0, None, None, {})}
     made = status.records(
-        Situation(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
+        ReplicaView(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
     )
     for record in made.values():
         jsonschema.validate(json.loads(status.encode(record)), SCHEMA)
