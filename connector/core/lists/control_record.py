@@ -120,12 +120,12 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _RepeatedNameError(f"{_shown(repeated)} stands there twice")
+        raise _RepeatedNameError(f"{_shown(repeated)} is there twice")
     return members
 
 
 def _no_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def _read_instruments(content: object) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _isin_fault(item: object) -> str | None:
     if not isinstance(item, str):
         return f"is {_kind(item)}: write an ISIN"
     if not isin.has_shape(item):
-        return f"{_shown(item)} is no ISIN: two capitals, nine capitals or digits, one digit"
+        return f"{_shown(item)} is not an ISIN: write two capitals, nine capitals or digits, and a check digit"
     if not isin.is_valid(item):
         return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
     return None

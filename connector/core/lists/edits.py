@@ -74,7 +74,7 @@ def encoded(name: str, value: Mapping[str, Any]) -> bytes:
         shown = name.encode(errors="backslashreplace").decode()
         half = f"{error.object[error.start]!a}"
         raise RequestMalformed(
-            f"List {shown} or a text of it holds {half}, which is not UTF-8. Nothing was written."
+            f"List {shown} or a text in it contains {half}, which is not UTF-8. Nothing was written."
         ) from None
     judged = control_record.parse(name, written)
     if isinstance(judged, Refusal):
