@@ -9,7 +9,7 @@ from connector.app.metrics.definition import Definition
 from connector.core.kis.governor import Cause
 from connector.core.kis.registration import State as RegistrationState
 from connector.core.kis.session import SlotState
-from connector.core.status import INSTRUMENT, LIST
+from connector.core.record_keys import INSTRUMENT, LIST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
