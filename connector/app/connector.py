@@ -266,7 +266,7 @@ class Connector:
             return schema.single_object_prefix
         subject = f"{self.settings.topics.ticks}-value"
         found = await registry.schema_id(
-            self.settings.registry, subject, schema.text, self.journal.recall, self.journal.remember
+            self.settings.registry, subject, schema.text, self.journal.saved, self.journal.save
         )
         return registry_prefix(found)
 

@@ -17,6 +17,8 @@ from connector.core.histogram import Latencies
 from connector.core.kis.governor import Cause
 from connector.core.kis.registration import State as RegistrationState
 from connector.core.kis.session import SlotState
+from connector.core.ticks.dead_letter import DeadLetterReason
+from connector.shell.journal import LossReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -34,21 +36,9 @@ if TYPE_CHECKING:
 
 INSTRUMENT_STATES: Final = ("PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED")
 LIST_STATES: Final = ("ACCEPTED", "REFUSED")
-LOSS_REASONS: Final = ("journal_full", "disk", "corrupt")
+LOSS_REASONS: Final = get_args(LossReason)
 LEFT_OUT: Final = ("dropped", "repeated")
-DEAD_LETTER_REASONS: Final = (
-    *(
-        "FRAME_KIND",
-        "FRAME_NOT_UTF8",
-        "FRAME_HEADER",
-        "FRAME_FLAG",
-        "FRAME_TR",
-        "FRAME_COUNT",
-        "DECRYPT_NO_KEY",
-        "DECRYPT_FAILED",
-    ),
-    *("FRAME_ARITY", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE", "KAFKA_REFUSED"),
-)
+DEAD_LETTER_REASONS: Final = get_args(DeadLetterReason)
 # KIS gives a trade's time in whole seconds, so an age of 0 is one of less than a second.
 AGE_BOUNDS: Final = (0, 1, 2, 5, 10, 30, 60, 300, 1800, 3600)
 

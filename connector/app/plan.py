@@ -82,7 +82,7 @@ class Plan:
 
     async def read(self) -> None:
         """Read the status topic (what was in force), then the control topic; while neither can be had, use the saved lists."""
-        self._saved = saved_lists.from_text(await self._journal.recall(SAVED))
+        self._saved = saved_lists.from_text(await self._journal.saved(SAVED))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -201,7 +201,7 @@ class Plan:
                 self._carry()
             self._publish(self.control.lists)
             if kept is not (kept := self.control.lists):
-                await self._journal.remember(SAVED, saved_lists.to_text(kept))
+                await self._journal.save(SAVED, saved_lists.to_text(kept))
             await asyncio.sleep(STATUS_PAUSE_SECONDS)
 
     def _publish(self, lists: subscription.Lists) -> None:

@@ -18,8 +18,8 @@ from connector.errors import ConfigurationError, NotInTime
 from connector.logs import hide
 from connector.settings import RegistrySettings
 
-Recall = Callable[[str], Awaitable[str | None]]
-Remember = Callable[[str, str], Awaitable[None]]
+Saved = Callable[[str], Awaitable[str | None]]
+Save = Callable[[str, str], Awaitable[None]]
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 NOT_THERE = {40401, 40402, 40403}  # the API's codes for an unknown subject, version and schema
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
         return self.status == 404 and self.content is not None and self.content.get("error_code") in NOT_THERE
 
 
-async def schema_id(settings: RegistrySettings, subject: str, schema: str, recall: Recall, remember: Remember) -> int:
+async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved: Saved, save: Save) -> int:
     """Return the id of exactly this schema (Avro as JSON text) under the subject.
 
     In this order: `schema_id` of the settings, the registry's own answer, registration where `auto_register` allows it; where the
@@ -63,7 +63,7 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, recal
     try:
         found = await _look_up(settings, subject, schema)
     except RegistryFailed as failure:
-        kept = _kept_id(await recall(name), fingerprint)
+        kept = _saved_id(await saved(name), fingerprint)
         if kept is None:
             raise
         log.warning(
@@ -78,7 +78,7 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, recal
                 retryable=True,
             )
         found = await register(settings, subject, schema)
-    await remember(name, json.dumps({"id": found, "fingerprint": fingerprint}))
+    await save(name, json.dumps({"id": found, "fingerprint": fingerprint}))
     return found
 
 
@@ -232,7 +232,7 @@ def _fingerprint(settings: RegistrySettings, subject: str, schema: str) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _kept_id(text: str | None, fingerprint: str) -> int | None:
+def _saved_id(text: str | None, fingerprint: str) -> int | None:
     kept = _object((text or "").encode())
     if kept is None or kept.get("fingerprint") != fingerprint:
         return None

@@ -72,8 +72,8 @@ async def _use(path):
         assert journal.received == journal.finished + journal.pending + sum(journal.lost.values())
         assert journal.pending >= 1
         journal.advance(after)
-        assert isinstance(await journal.recall("lists"), str | None)
-        await journal.remember("lists", "{}")
+        assert isinstance(await journal.saved("lists"), str | None)
+        await journal.save("lists", "{}")
     finally:
         await journal.close()
 

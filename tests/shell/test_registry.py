@@ -24,12 +24,12 @@ NOT_THERE = {"error_code": 40401, "message": "Subject not found"}
 
 
 class Memory(dict):
-    """What `remember` keeps and `recall` gives back."""
+    """Returns from `saved` what `save` was given."""
 
-    async def recall(self, name):
+    async def saved(self, name):
         return self.get(name)
 
-    async def remember(self, name, value):
+    async def save(self, name, value):
         self[name] = value
 
 
@@ -73,7 +73,7 @@ def _error(status, code=None, message="no"):
 
 async def _ask(url, memory=None, **settings):
     memory = Memory() if memory is None else memory
-    return await schema_id(RegistrySettings(url=url, **settings), SUBJECT, SCHEMA, memory.recall, memory.remember)
+    return await schema_id(RegistrySettings(url=url, **settings), SUBJECT, SCHEMA, memory.saved, memory.save)
 
 
 async def test_the_id_is_the_one_of_exactly_our_schema(fake):
@@ -199,7 +199,7 @@ async def test_a_registry_that_is_away_leaves_only_the_id_of_the_same_schema(fak
     assert await _ask(fake.url, memory) == 7
     settings = RegistrySettings(url=fake.url)
     with pytest.raises(RegistryFailed):
-        await schema_id(settings, SUBJECT, SCHEMA.replace("why", "since"), memory.recall, memory.remember)
+        await schema_id(settings, SUBJECT, SCHEMA.replace("why", "since"), memory.saved, memory.save)
     away = f"http://127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(RegistryFailed, match="could not be reached") as caught:
         await _ask(away, memory)
@@ -320,12 +320,12 @@ async def test_a_real_registry_gives_one_id_for_one_schema(registry_url):
     subject, memory = f"{uuid.uuid4().hex}-value", Memory()
     settings = RegistrySettings(url=registry_url)
     with pytest.raises(RegistryFailed, match="does not hold this schema"):
-        await schema_id(settings, subject, bond_tick(), memory.recall, memory.remember)
+        await schema_id(settings, subject, bond_tick(), memory.saved, memory.save)
     registered = await register(settings, subject, bond_tick())
     assert await register(settings, subject, bond_tick()) == registered
-    assert await schema_id(settings, subject, bond_tick(), memory.recall, memory.remember) == registered
+    assert await schema_id(settings, subject, bond_tick(), memory.saved, memory.save) == registered
     pinned = RegistrySettings(url=registry_url, schema_id=registered)
-    assert await schema_id(pinned, subject, bond_tick(), memory.recall, memory.remember) == registered
+    assert await schema_id(pinned, subject, bond_tick(), memory.saved, memory.save) == registered
     async with ClientSession() as session, session.get(f"{registry_url}/schemas/ids/{registered}") as response:
         assert json.loads((await response.json(content_type=None))["schema"]) == json.loads(bond_tick())
 

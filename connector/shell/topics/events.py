@@ -35,13 +35,13 @@ class Writer(Protocol):
 
 
 class Memory(Protocol):
-    """What keeps a small text for the next process; shell/journal."""
+    """Saves small texts for the next process; shell/journal."""
 
-    async def remember(self, name: str, value: str) -> None:
-        """Keep a text under a name."""
+    async def save(self, name: str, value: str) -> None:
+        """Save a text under a name."""
 
-    async def recall(self, name: str) -> str | None:
-        """Return the text kept under a name."""
+    async def saved(self, name: str) -> str | None:
+        """Return the text saved under a name."""
 
 
 class EventRecord(NamedTuple):
@@ -94,7 +94,7 @@ class EventTopic:
 
     async def keep(self) -> None:
         """Take over what the last process could not write, then keep what waits as it changes, until cancelled."""
-        if kept := _events(await self._memory.recall(KEPT)):
+        if kept := _events(await self._memory.saved(KEPT)):
             self._waiting.extendleft(reversed(kept))
             self._note_arrival()
         self._is_restored.set()
@@ -102,7 +102,7 @@ class EventTopic:
             await self._changed.wait()
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await self._memory.remember(KEPT, json.dumps(waiting, ensure_ascii=False))
+            await self._memory.save(KEPT, json.dumps(waiting, ensure_ascii=False))
             if not self._waiting:
                 self._is_settled.set()
 

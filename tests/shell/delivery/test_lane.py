@@ -166,7 +166,7 @@ def test_failures_wait_longer_each_time():
     lane = Lane("ticks", 0, Linger())
     pauses = []
     for _ in range(7):
-        lane.failed(TimeoutError(), 100.0, is_alone=True)
+        lane.note_failure(TimeoutError(), 100.0, is_suspect=True)
         pauses.append(lane.retry_at - 100.0)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] == 5.0

@@ -14,7 +14,7 @@ import pytest
 from connector.core.ticks.frame import CipherKey, Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import JournalFile
-from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey, _connect
+from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, SessionKey, _connect
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def test_progress_and_small_texts_survive(path):
     file = JournalFile.open(path)
     file.insert(1, frames(2), (), {"watermark": 1})
     file.insert(3, (), (), {"watermark": 2, "lost_disk": 4})
-    file.keep("lists", "first")
-    file.keep("lists", "국고")
+    file.save("lists", "first")
+    file.save("lists", "국고")
     file.close()
     again = JournalFile.open(path)
     assert again.progress() == {"watermark": 2, "lost_disk": 4}
-    assert (again.kept("lists"), again.kept("other")) == ("국고", None)
+    assert (again.saved("lists"), again.saved("other")) == ("국고", None)
     again.close()
 
 
@@ -93,7 +93,9 @@ def test_cipher_keys_live_as_long_as_their_frames(path):
     """Keys come back in the order they were kept; at a start those whose session has no frame left are gone."""
     key, newer = CipherKey("k" * 32, "i" * 16), CipherKey("n" * 32, "j" * 16)
     file = JournalFile.open(path)
-    file.insert(1, [Received(1, 0, 7, False, b"x")], [KeptKey(0, 7, key), KeptKey(0, 7, newer), KeptKey(0, 8, key)], {})
+    file.insert(
+        1, [Received(1, 0, 7, False, b"x")], [SessionKey(0, 7, key), SessionKey(0, 7, newer), SessionKey(0, 8, key)], {}
+    )
     file.close()
     again = JournalFile.open(path)
     assert [kept.key for kept in again.cipher_keys()] == [key, newer]
@@ -104,7 +106,7 @@ def test_a_failed_commit_leaves_nothing_behind(file):
     """Frames, keys and progress of one commit are there together or not at all."""
     file.insert(5, frames(1), (), {})
     with pytest.raises(sqlite3.IntegrityError):
-        file.insert(4, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {"watermark": 9})
+        file.insert(4, frames(3), [SessionKey(0, 7, CipherKey("k", "i"))], {"watermark": 9})
     assert file.progress() == {}
     assert file.cipher_keys() == []
     assert file.read(0, 100, 100)[0].frames == frames(1)
@@ -284,7 +286,7 @@ os.kill(os.getpid(), 9)
 def test_text_that_is_no_text_is_corruption(path):
     """A key whose bytes are not UTF-8 sets the file aside; the frames are taken over."""
     file = JournalFile.open(path)
-    file.insert(1, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {})
+    file.insert(1, frames(3), [SessionKey(0, 7, CipherKey("k", "i"))], {})
     file.close()
     with sqlite3.connect(path) as outside:
         outside.execute("UPDATE cipher_key SET iv = CAST(x'fffe80' AS TEXT)")

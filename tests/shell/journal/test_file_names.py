@@ -25,14 +25,14 @@ def write(path, *suffixes):
 def test_without_a_successor_nothing_changes(path):
     """A journal that was closed in order stays where it is."""
     write(path, "", "-wal")
-    assert file_names.settle(path) == []
+    assert file_names.promote_successor(path) == []
     assert names(path) == {"journal.db", "journal.db-wal"}
 
 
 def test_the_latest_successor_takes_the_place(path):
     """With its log; the others are set aside with theirs."""
     write(path, "", "-wal", ".1", ".2", ".2-wal")
-    aside = file_names.settle(path)
+    aside = file_names.promote_successor(path)
     assert (path.read_text(), path.with_name("journal.db-wal").read_text()) == (".2", ".2-wal")
     assert [each.read_text() for each in aside] == ["", ".1"]
     assert all(each.name.startswith("journal.db.corrupt-") for each in aside)
@@ -42,7 +42,7 @@ def test_the_latest_successor_takes_the_place(path):
 def test_a_kill_between_log_and_database_is_made_good(path):
     """The log got its new name, the database did not yet: they are together after the next start."""
     write(path, "-wal", ".1")
-    file_names.settle(path)
+    file_names.promote_successor(path)
     assert names(path) == {"journal.db", "journal.db-wal"}
     assert path.read_text() == ".1"
 

@@ -168,10 +168,10 @@ async def test_the_reader_waits_when_a_commit_is_overdue(opened, monkeypatch):
     source = await opened()
     for number in range(5):
         source.append(frame(number))
-    assert source.is_behind
+    assert source.is_overdue
     async with asyncio.timeout(5):
         await source.room()
-    assert not source.is_behind
+    assert not source.is_overdue
 
 
 async def test_frames_in_the_file_are_counted_delivered_ones_included(opened, monkeypatch):
@@ -248,7 +248,7 @@ async def test_a_loss_not_told_of_is_by_the_next_process(opened):
 @pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]'])
 async def test_kept_losses_that_cannot_be_read_hold_nothing_up(opened, kept):
     """The frames are counted all the same, and the journal opens."""
-    await (await opened()).remember("losses", kept)
+    await (await opened()).save("losses", kept)
     (await opened()).report_losses()
     assert opened.losses == []
 
@@ -384,17 +384,17 @@ async def test_a_small_text_waits_for_the_disk(opened, monkeypatch):
     """Keeping the lists must not end the connector because the disk is full."""
     source = await opened()
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
-    keep, failures = source._file.keep, iter(range(2))
+    save, failures = source._file.save, iter(range(2))
 
     def failing(*arguments):
         if next(failures, None) is not None:
             raise Failing(sqlite3.SQLITE_FULL)
-        keep(*arguments)
+        save(*arguments)
 
-    monkeypatch.setattr(source._file, "keep", failing)
-    await source.remember("lists", "{}")
+    monkeypatch.setattr(source._file, "save", failing)
+    await source.save("lists", "{}")
     async with asyncio.timeout(5):
-        while await source.recall("lists") != "{}":
+        while await source.saved("lists") != "{}":
             await asyncio.sleep(0.02)
 
 
@@ -496,9 +496,9 @@ async def test_a_checkpoint_follows_within_seconds_at_any_rate(opened, settings,
 async def test_small_texts_are_kept(opened):
     """What is remembered under a name is recalled after a restart."""
     source = await opened()
-    await source.remember("lists", "{}")
+    await source.save("lists", "{}")
     source = await opened()
-    assert await source.recall("lists") == "{}"
+    assert await source.saved("lists") == "{}"
 
 
 async def test_a_close_waits_for_a_read_under_way(opened):
@@ -546,17 +546,17 @@ async def test_frames_and_texts_that_come_while_a_file_is_replaced_are_in_the_ne
     await until(source._file_lock.locked)
     source.append(frame(5))
     source.append(frame(6))
-    remembering = asyncio.create_task(source.remember("lists", "{}"))
+    saving = asyncio.create_task(source.save("lists", "{}"))
     assert await collect(source, 5, 2) == [frame(5), frame(6)], "capture and delivery do not wait for it"
     going_on.set()
-    await asyncio.gather(replacing, remembering)
+    await asyncio.gather(replacing, saving)
     source.append(frame(7))
     await until(lambda: source.committed_seq == 8)
     source._clear_window(0)
     assert await collect(source, 0, 8) == [frame(number) for number in range(8)]
     again = await opened()
     assert await collect(again, 0, 8) == [frame(number) for number in range(8)]
-    assert await again.recall("lists") == "{}"
+    assert await again.saved("lists") == "{}"
     assert again.lost == {}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.core.ticks.frame import CipherKey, Received
 from connector.shell.journal import JournalFile
-from connector.shell.journal.file import KeptKey
+from connector.shell.journal.file import SessionKey
 from connector.shell.journal.salvage import salvage
 
 
@@ -16,8 +16,8 @@ def old(tmp_path):
     path = tmp_path / "old" / "journal.db"
     file = JournalFile.open(path)
     frames = [Received(1000 + number, 0, 7, False, b"%0200d" % number) for number in range(1, 1001)]
-    file.insert(1, frames, [KeptKey(0, 7, CipherKey("k", "i"))], {"watermark": 100, "lost_disk": 3})
-    file.keep("lists", "{}")
+    file.insert(1, frames, [SessionKey(0, 7, CipherKey("k", "i"))], {"watermark": 100, "lost_disk": 3})
+    file.save("lists", "{}")
     file.close()
     return path
 
@@ -38,8 +38,8 @@ def test_a_sound_file_is_taken_over_behind_its_watermark(old, new):
     assert new.read(100, 102, 1)[0].frames[0].raw == b"%0200d" % 101
     assert new.read(0, 100, 1)[0].frames == []
     assert new.progress() == {"watermark": 100, "lost_disk": 3}
-    assert new.kept("lists") == "{}"
-    assert new.cipher_keys() == [KeptKey(0, 7, CipherKey("k", "i"))]
+    assert new.saved("lists") == "{}"
+    assert new.cipher_keys() == [SessionKey(0, 7, CipherKey("k", "i"))]
     assert new.last_seq() == 1000
     assert old.read_bytes() == before
 
@@ -89,4 +89,4 @@ def test_a_salvage_is_all_or_nothing(old, new):
     with pytest.raises(sqlite3.Error):
         salvage(old, new._writer, 0, 0)
     assert new.progress() == {}
-    assert new.kept("lists") is None
+    assert new.saved("lists") is None
