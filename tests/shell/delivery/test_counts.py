@@ -4,7 +4,7 @@ from connector.shell.delivery.counts import Counts
 
 
 def test_the_law_holds_over_ticks_and_letters():
-    """Dead letters of records settle a decoded record; those of whole frames were never decoded."""
+    """Only dead letters of records end a decoded record; whole frames were never decoded."""
     counts = Counts(decoded=6)
     counts.count_acknowledged([1, 2], [], 3)
     counts.count_acknowledged([1, 1], ["FIELD_TIME", "KAFKA_REFUSED"], 3)
