@@ -95,11 +95,11 @@ def test_a_bad_record_is_refused_whole(name):
     content, reason = REFUSED[name]
     lists, records = judged((b"desk", content))
     assert sorted(bond.isin for bond in subscription.desired(lists)) == BONDS[:20]
-    status = records["list/desk"]
-    assert (status["state"], status["control"], status["instruments"]) == ("REFUSED", {"partition": 0, "offset": 7}, 20)
-    assert reason in status["reason"]
-    assert len(status["reason"].encode()) < 1000
-    assert status["in_force"] == {"value": GOOD, "control": {"partition": 0, "offset": 1}}
+    shown = records["list/desk"]
+    assert (shown["state"], shown["control"], shown["instruments"]) == ("REFUSED", {"partition": 0, "offset": 7}, 20)
+    assert reason in shown["reason"]
+    assert len(shown["reason"].encode()) < 1000
+    assert shown["in_force"] == {"value": GOOD, "control": {"partition": 0, "offset": 1}}
 
 
 @pytest.mark.parametrize("key", [None, b"\xff", b"\xc3"])
@@ -134,9 +134,9 @@ def test_an_odd_record_is_accepted(name):
     content, expected = ACCEPTED[name]
     lists, records = judged((b"desk", content))
     assert sorted(bond.isin for bond in subscription.desired(lists)) == expected
-    status = records["list/desk"]
-    assert (status["state"], status["reason"], status["instruments"]) == ("ACCEPTED", None, len(expected))
-    assert status["in_force"]["control"] == status["control"] == {"partition": 0, "offset": 7}
+    shown = records["list/desk"]
+    assert (shown["state"], shown["reason"], shown["instruments"]) == ("ACCEPTED", None, len(expected))
+    assert shown["in_force"]["control"] == shown["control"] == {"partition": 0, "offset": 7}
 
 
 def test_a_tombstone_removes_a_small_list():
