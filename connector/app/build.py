@@ -163,7 +163,7 @@ async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> 
     if settings.registry.url is None:
         return schema.single_object_prefix
     subject = f"{settings.topics.ticks}-value"
-    found = await registry.schema_id(settings.registry, subject, schema.text, journal.recall, journal.remember)
+    found = await registry.schema_id(settings.registry, subject, schema.text, journal.saved, journal.save)
     return registry_prefix(found)
 
 

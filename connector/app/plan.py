@@ -88,7 +88,7 @@ class Plan:
 
     async def read(self) -> None:
         """Read the status topic (the lists in force), then the control topic; or else use the saved lists."""
-        self._saved = saved_lists.from_text(await self._journal.recall(SAVED))
+        self._saved = saved_lists.from_text(await self._journal.saved(SAVED))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -233,7 +233,7 @@ class Plan:
             await self._unsaved.wait()
             self._unsaved.clear()
             if (lists := self.control.lists) is not None and lists is not saved:
-                await self._journal.remember(SAVED, saved_lists.to_text(lists))
+                await self._journal.save(SAVED, saved_lists.to_text(lists))
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:

@@ -162,12 +162,12 @@ class Slots:
                 group.create_task(feed.run(), name=f"feed-{feed.slot}")
             if self._lease is not None and self._group is not None:
                 group.create_task(self._group.run(), name="slot-group")
-                self._lease.use_saved(_from_text(await journal.recall(SAVED)), monotonic())
+                self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
                 while True:
                     self._follow_lease(group, self._lease, learned_limit)
                     on_change()
                     if self._lease.is_member:
-                        await journal.remember(SAVED, json.dumps(sorted(self.feeds)))
+                        await journal.save(SAVED, json.dumps(sorted(self.feeds)))
                     surrenders_at = self._lease.surrenders_at(monotonic())
                     await within(self._changed, None if surrenders_at is None else surrenders_at - monotonic())
                     self._changed.clear()

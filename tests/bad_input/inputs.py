@@ -1,6 +1,6 @@
-"""The bad frames and records of the matrix, each with the one reason it must be given; what is odd and good stands beside them.
+"""The matrix of bad frames and records, each with its one reason; odd but good ones as well.
 
-Everything is made of the portal's sample frame by a named change, so that a row says what is wrong and nothing else is.
+Each is made from the portal's sample frame by a named change, so that only this change is wrong.
 """
 
 import base64
@@ -22,7 +22,7 @@ KEY, IV = "abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"
 
 
 class Bad(NamedTuple):
-    """A message that gives no record."""
+    """A message without a readable record."""
 
     reason: str
     raw: bytes
@@ -43,14 +43,14 @@ def frame(*records, count=None):
 
 
 def record(**columns):
-    """Return the sample's record with some columns changed."""
+    """Return the sample record with some columns changed."""
     values = dict(zip(NAMES, RECORD.split("^"), strict=True)) | columns
     assert tuple(values) == NAMES
     return "^".join(values.values())
 
 
 def sealed(plain, key=KEY, iv=IV, *, pad=True):
-    """Return a payload as KIS encrypts it; unpadded bytes have to fill whole blocks."""
+    """Return a payload as KIS encrypts it; without padding, bytes must fill whole blocks."""
     raw = plain if isinstance(plain, bytes) else plain.encode()
     padder = PKCS7(128).padder()
     whole = padder.update(raw) + padder.finalize() if pad else raw
@@ -106,10 +106,10 @@ FRAMES: dict[str, Bad] = {
         flag_2="2" + SAMPLE[1:],
         flag_00="0" + SAMPLE,
         flag_of_full_width="０" + SAMPLE[1:],
-        flag_behind_a_blank=" " + SAMPLE,
-        flag_behind_BOM="\ufeff" + SAMPLE,
-        flag_behind_NUL="\x00" + SAMPLE,
-        flag_behind_CR_LF="\r\n" + SAMPLE,
+        flag_after_a_blank=" " + SAMPLE,
+        flag_after_BOM="\ufeff" + SAMPLE,
+        flag_after_NUL="\x00" + SAMPLE,
+        flag_after_CR_LF="\r\n" + SAMPLE,
         flag_of_a_kilobyte="x" * 1024 + SAMPLE,
     ),
     # TR.
@@ -157,7 +157,7 @@ FRAMES: dict[str, Bad] = {
         one_column_too_many_in_one_of_two=frame(RECORD, RECORD + "^x"),
         one_column_too_few_in_one_of_two=frame(RECORD, NINETEENTH),
         caret_in_one_of_two_names=frame(RECORD, RECORD.replace("국고", "국^고")),
-        two_trailing_carets_behind_three=frame(RECORD, RECORD, RECORD) + "^^",
+        two_trailing_carets_after_three=frame(RECORD, RECORD, RECORD) + "^^",
         count_999_and_one_there=frame(RECORD, count="999"),
         cut_off_in_the_middle=SAMPLE[: len(SAMPLE) // 2],
     ),
@@ -255,7 +255,7 @@ FIELDS: dict[str, BadField] = {
     f"{bad.field} {bad.text[:14]!a}{f' of {len(bad.text)}' if len(bad.text) > 14 else ''}": bad for bad in _fields()
 }
 
-# Odd and good: the frame, and what stands in `extra` of each of its records.
+# Odd but good: the frame, and the `extra` of each of its records.
 ACCEPTED: dict[str, tuple[str, list[list[str]]]] = {
     "the portal's sample": (SAMPLE, [[]]),
     "count 1": (frame(RECORD, count="1"), [[]]),
@@ -266,13 +266,13 @@ ACCEPTED: dict[str, tuple[str, list[list[str]]]] = {
     "999 records": (frame(*[RECORD] * 999), [[]] * 999),
     **{f"width {19 + more}": (frame(*[RECORD + "^x" * more] * 2), [["x"] * more] * 2) for more in range(1, 19)},
     "one trailing caret": (SAMPLE + "^", [[]]),
-    "a trailing caret behind three": (frame(*[RECORD] * 3) + "^", [[]] * 3),
-    "a trailing caret behind width 37": (frame(RECORD + "^x" * 18) + "^", [["x"] * 18]),
+    "a trailing caret after three": (frame(*[RECORD] * 3) + "^", [[]] * 3),
+    "a trailing caret after width 37": (frame(RECORD + "^x" * 18) + "^", [["x"] * 18]),
     "empty appended columns": (frame(*[RECORD + "^^^"] * 2), [[]] * 2),
     "empty column before an appended one": (frame(RECORD + "^^x"), [["", "x"]]),
     "appended column in one record only": (frame(RECORD + "^x", RECORD + "^"), [["x"], []]),
     "pipe in an appended column": (frame(RECORD + "^a|b"), [["a|b"]]),
-    "line break behind the frame": (SAMPLE + "\r\n", [[]]),
+    "line break after the frame": (SAMPLE + "\r\n", [[]]),
     "check digit wrong": (frame(record(STND_ISCD="KR103502GD39")), [[]]),
     "ISIN nobody asked for": (frame(record(STND_ISCD="US0378331005")), [[]]),
     "sign and type never seen": (frame(record(PRDY_VRSS_SIGN="Z", CNTG_TYPE_CLS_CODE="99")), [[]]),

@@ -1,4 +1,4 @@
-"""Bad-input matrix, encrypted frames: without a key one reason, with one another, and no word on why it does not fit."""
+"""Bad-input matrix, encrypted frames: one reason with a key, one without, and no more."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.shell.delivery.frames import MemoryJournal, frame
 
 @pytest.mark.parametrize("name", CIPHERS)
 def test_a_bad_encrypted_frame_has_one_reason(name):
-    """An encrypted frame that gives no record has its reason, with the session's key alone or among others."""
+    """A bad encrypted frame has its reason, with the session's key alone or among others."""
     for keys in (KEYS, (CipherKey("z" * 31 + "y", "f" * 16), *KEYS)):
         bad = split(received(CIPHERS[name].raw), SCHEMA.width, keys)
         assert isinstance(bad, BadFrame)
@@ -23,12 +23,12 @@ def test_a_bad_encrypted_frame_has_one_reason(name):
 
 @pytest.mark.parametrize("name", [name for name, bad in CIPHERS.items() if bad.reason != "FRAME_COUNT"])
 def test_without_a_key_nothing_is_tried(name):
-    """As long as no reply brought a key, every encrypted frame is DECRYPT_NO_KEY."""
+    """Until a reply brings a key, every encrypted frame is DECRYPT_NO_KEY."""
     assert split(received(CIPHERS[name].raw), SCHEMA.width, ()).reason == "DECRYPT_NO_KEY"
 
 
-def test_nothing_tells_why_a_key_does_not_fit():
-    """Base64, block size, padding and text fail with the same words, which hold nothing of the plaintext."""
+def test_no_word_says_why_a_key_does_not_fit():
+    """Bad base64, size, padding and text give the same words, without any plaintext."""
     failed = {
         name: split(received(bad.raw), SCHEMA.width, KEYS)
         for name, bad in CIPHERS.items()
@@ -42,8 +42,8 @@ def test_nothing_tells_why_a_key_does_not_fit():
 @pytest.mark.parametrize(
     ("key", "iv"), [("", ""), (KEY, IV[:-1]), (KEY[:-1], IV), ("가" * 32, IV), (KEY, "가" * 16), ("\ud800" * 32, IV)]
 )
-def test_a_key_that_is_none_opens_nothing(key, iv):
-    """A key or IV of another size than AES takes fails like one that does not fit."""
+def test_a_key_of_the_wrong_size_opens_nothing(key, iv):
+    """A key or IV of the wrong size fails like one that does not fit."""
     assert (
         split(received(encrypted(sealed(RECORD)).encode()), SCHEMA.width, [CipherKey(key, iv)]).reason
         == "DECRYPT_FAILED"
@@ -55,7 +55,7 @@ def test_a_key_that_is_none_opens_nothing(key, iv):
     [("at once", (TICKS, None)), ("in time", (TICKS, None)), ("never", (DEAD_LETTERS, b"DECRYPT_NO_KEY"))],
 )
 async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeypatch):
-    """An encrypted frame is held until its session's key arrives; after the bound it is a dead letter, and what follows goes on."""
+    """A frame waits a bounded time for its key, then is a dead letter; later frames go on."""
     monkeypatch.setattr("connector.shell.delivery.delivery.KEY_WAIT_SECONDS", 0.5 if comes == "never" else 30)
     brokers, journal = Brokers(), MemoryJournal()
     if comes == "at once":
@@ -65,7 +65,7 @@ async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeyp
     secret = frame(raw=encrypted(sealed(RECORD)).encode())
     journal.append(secret, frame(RECORD))
     if comes == "in time":
-        await asyncio.sleep(0.1)  # the span in which it must not be given up
+        await asyncio.sleep(0.1)  # for this long the frame must wait
         assert journal.watermark == 0
         journal.cipher_keys[0, 7] = KEYS
     async with asyncio.timeout(10):

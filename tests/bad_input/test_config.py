@@ -1,4 +1,4 @@
-"""Bad-input matrix, configuration: every mistake at once, each as "key: problem: fix", exit code 2 before any connection."""
+"""Bad-input matrix, configuration: each mistake as "key: problem: fix", and exit code 2."""
 
 import asyncio
 import os
@@ -41,7 +41,10 @@ MISTAKES = {
     "YAML list": ("- kafka", None, ""),
     "YAML with a Python object": ("kafka: !!python/object/apply:os.system ['true']", None, ""),
     "PLAIN in clear text": (
-        "kafka: {security_protocol: SASL_PLAINTEXT, sasl_mechanism: PLAIN, sasl_username: u, sasl_password_file: /dev/null}",
+        (
+            "kafka: {security_protocol: SASL_PLAINTEXT, sasl_mechanism: PLAIN, "
+            "sasl_username: u, sasl_password_file: /dev/null}"
+        ),
         "kafka.security_protocol",
         "PLAIN would send the password in clear text",
     ),
@@ -49,8 +52,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_told_with_its_key_and_fix(tmp_path, name):
-    """A mistaken file is refused with one problem, which names the key (or the file) first and says what to do last."""
+def test_a_mistake_is_reported_with_its_key_and_fix(tmp_path, name):
+    """A bad file is refused with one problem: first the key or the file, last the fix."""
     text, key, words = MISTAKES[name]
     config = tmp_path / "kis-bond.yaml"
     config.write_text(text)
@@ -64,7 +67,7 @@ def test_a_mistake_is_told_with_its_key_and_fix(tmp_path, name):
 
 
 async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
-    """`kis-bond run` tells every mistake at once and ends with 2, having connected nowhere and written nothing."""
+    """`kis-bond run` reports all mistakes at once and ends with 2, without any connection."""
     touched = asyncio.Event()
 
     async def touch(_, writer):
@@ -76,7 +79,8 @@ async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
     rows = ("unknown key", "acks other than all", "text for a number", "size in a foreign unit", "value that is none")
     config = tmp_path / "kis-bond.yaml"
     config.write_text(
-        f"kis: {{websocket_url: 'ws://127.0.0.1:{port}', approval_url: 'http://127.0.0.1:{port}/', appkey: canary, appsecret: canary}}\n"
+        f"kis: {{websocket_url: 'ws://127.0.0.1:{port}', approval_url: 'http://127.0.0.1:{port}/', "
+        "appkey: canary, appsecret: canary}\n"
         f"kafka: {{bootstrap_servers: '127.0.0.1:{port}', bootstrap: a, acks: 1}}\n"
         "http: {port: http}\njournal: {max_bytes: 1 parsec}\nlog: {level: loud}\n"
     )
@@ -94,8 +98,8 @@ async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
 @pytest.mark.parametrize(
     "words", [["--appkey", "canary"], ["--appsecret=canary"], ["--kis.appkey", "canary"], ["canary"]]
 )
-def test_a_secret_is_no_argument(tmp_path, words):
-    """No argument takes a secret: whoever gives one is refused with 2."""
+def test_no_argument_takes_a_secret(tmp_path, words):
+    """No argument takes a secret; giving one ends with 2."""
     done = _run(tmp_path, "run", *words)
     assert done.returncode == 2
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Bad-input matrix, control records: refused whole with place and reason, the last good content in force; and what is odd but good."""
+"""Bad-input matrix, control records: a bad one is refused whole, an odd one is accepted."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,12 @@ NOW = "2026-11-20T00:00:00.000Z"
 
 
 def value(**fields):
-    """Return a control record's value: the good one with some fields changed."""
+    """Return the good control record's value with some fields changed."""
     return json.dumps(GOOD | fields).encode()
 
 
 def judged(*records):
-    """Return the lists, and the status records by key, after the list `desk` was accepted at offset 1 and these came from offset 7 on."""
+    """Return lists and statuses after `desk` at offset 1, and these records from offset 7 on."""
     history = [(b"desk", value()), *records]
     lists = Lists()
     for place, (key, content) in enumerate(history):
@@ -49,7 +49,7 @@ REFUSED = {
     "not UTF-8": (b'{"note": "\xff"}', "the value is not UTF-8 at byte 10"),
     "BOM": (b"\xef\xbb\xbf" + value(), "the value is not JSON"),
     "cut off": (value()[:-1], "the value is not JSON"),
-    "text behind the object": (value() + b"}", "the value is not JSON"),
+    "text after the object": (value() + b"}", "the value is not JSON"),
     "NUL": (b"\x00", "the value is not JSON"),
     "NaN": (b'{"instruments": [], "priority": NaN}', "NaN is not a JSON"),
     "number of five thousand digits": (
@@ -91,26 +91,26 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_record_is_refused_whole(name):
-    """A bad record changes no desired bond; its list says REFUSED, why, and where the record stands, beside what stays in force."""
+    """A bad record changes no bond; its list's status has the reason and its offset."""
     content, reason = REFUSED[name]
     lists, records = judged((b"desk", content))
     assert sorted(bond.isin for bond in subscription.desired(lists)) == BONDS[:20]
-    told = records["list/desk"]
-    assert (told["state"], told["control"], told["instruments"]) == ("REFUSED", {"partition": 0, "offset": 7}, 20)
-    assert reason in told["reason"]
-    assert len(told["reason"].encode()) < 1000
-    assert told["in_force"] == {"value": GOOD, "control": {"partition": 0, "offset": 1}}
+    shown = records["list/desk"]
+    assert (shown["state"], shown["control"], shown["instruments"]) == ("REFUSED", {"partition": 0, "offset": 7}, 20)
+    assert reason in shown["reason"]
+    assert len(shown["reason"].encode()) < 1000
+    assert shown["in_force"] == {"value": GOOD, "control": {"partition": 0, "offset": 1}}
 
 
 @pytest.mark.parametrize("key", [None, b"\xff", b"\xc3"])
 def test_a_key_that_names_no_list_changes_nothing(key):
-    """A record without a key, or with one that is not UTF-8, leaves lists and status as they were."""
+    """A record with no key, or one that is not UTF-8, changes neither lists nor status."""
     assert judged((key, value(instruments=BONDS)))[1] == judged()[1]
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 201])
 def test_a_list_name_of_a_wrong_length_is_refused(key):
-    """An empty or an endless list name is refused with the limits."""
+    """A list name that is empty or too long is refused, with the limits."""
     _, records = judged((key, value()))
     assert "1 to 200 are allowed" in records[f"list/{key.decode()}"]["reason"]
 
@@ -130,22 +130,22 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_an_odd_record_is_accepted(name):
-    """What the contract allows is in force as soon as it is read."""
+    """A record that the contract allows is in force as soon as it is read."""
     content, expected = ACCEPTED[name]
     lists, records = judged((b"desk", content))
     assert sorted(bond.isin for bond in subscription.desired(lists)) == expected
-    told = records["list/desk"]
-    assert (told["state"], told["reason"], told["instruments"]) == ("ACCEPTED", None, len(expected))
-    assert told["in_force"]["control"] == told["control"] == {"partition": 0, "offset": 7}
+    shown = records["list/desk"]
+    assert (shown["state"], shown["reason"], shown["instruments"]) == ("ACCEPTED", None, len(expected))
+    assert shown["in_force"]["control"] == shown["control"] == {"partition": 0, "offset": 7}
 
 
 def test_a_tombstone_removes_a_small_list():
-    """The tombstone of a list of one bond is obeyed, and its status is gone."""
+    """The tombstone of a list of one bond removes the list and its status."""
     assert judged((BONDS[50].encode(), b"{}"), (BONDS[50].encode(), None))[1] == judged()[1]
 
 
 def test_the_later_of_two_records_counts():
-    """Of two records for one key the later is in force, also where a bad one stands between them."""
+    """The later of two records for a key is in force, even with a bad one between them."""
     lists, records = judged(
         (b"desk", value(instruments=BONDS[:30])), (b"desk", b"{"), (b"desk", value(instruments=BONDS[5:25]))
     )
@@ -154,13 +154,13 @@ def test_the_later_of_two_records_counts():
 
 
 def test_a_good_record_releases_what_a_bad_one_held():
-    """A refused list is accepted again by its next good record."""
+    """A refused list is accepted again with its next good record."""
     _, records = judged((b"desk", b"{"), (b"desk", value()))
     assert (records["list/desk"]["state"], records["list/desk"]["reason"]) == ("ACCEPTED", None)
 
 
 def test_one_bond_over_the_limit_waits():
-    """With 42 bonds for 41 places the last by priority, time and ISIN waits for capacity, and nothing is refused."""
+    """Of 42 bonds for 41 places, the last by priority, time and ISIN waits for capacity."""
     lists, records = judged(
         (b"more", value(instruments=BONDS[20:41], priority=9)), (BONDS[59].encode(), b'{"priority": 0}')
     )

@@ -1,4 +1,4 @@
-"""Bad-input matrix, the control topic itself: what of it cannot be used makes the connector not ready, with the exact fix."""
+"""Bad-input matrix, the control topic: an unusable one makes the connector not ready."""
 
 import json
 
@@ -15,7 +15,7 @@ BOND = "KR103502GD31"
 
 @pytest.fixture
 async def own(kafka, topic_names, tmp_path):
-    """Give a connector that has run, and so has saved its list of one bond, and that is stopped."""
+    """Return a stopped connector that has run, and so has saved its list of one bond."""
     async with Simulator() as kis:
         deployed = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
         deployed.create_topics()
@@ -28,7 +28,7 @@ async def own(kafka, topic_names, tmp_path):
 
 
 def remade(own, partitions, policy, **configs):
-    """Make the control topic anew in another shape."""
+    """Create the control topic again with another shape."""
     admin = AdminClient({"bootstrap.servers": own.bootstrap_servers, "log_level": 0})
     for done in admin.delete_topics([own.names.control]).values():
         done.result(30)
@@ -44,7 +44,7 @@ def remade(own, partitions, policy, **configs):
     ids=["two partitions", "not compacted"],
 )
 async def test_a_control_topic_of_the_wrong_shape_is_not_used(own, partitions, policy, fix):
-    """The connector is not ready and names the fix; the saved lists stay in use and their ticks are delivered."""
+    """The connector is not ready and names the fix; saved lists stay in use, ticks flow."""
     remade(own, partitions, policy)
     await own.start()
     await own.until_state("ACTIVE", [BOND])
@@ -57,7 +57,7 @@ async def test_a_control_topic_of_the_wrong_shape_is_not_used(own, partitions, p
 
 
 async def test_a_control_record_of_two_mebibytes_is_refused_by_its_place(own):
-    """A record larger than any we allow is read past, refused by partition and offset, and the next one counts."""
+    """A record that is too large is refused by partition and offset; the next one counts."""
     admin_limit = {"max.message.bytes": str(4 * 2**20)}
     remade(own, 1, "compact", **admin_limit)
     producer = Producer({"bootstrap.servers": own.bootstrap_servers, "log_level": 0, "message.max.bytes": 4 * 2**20})
@@ -70,6 +70,6 @@ async def test_a_control_record_of_two_mebibytes_is_refused_by_its_place(own):
     assert producer.flush(30) == 0
     await own.start()
     await own.until_state("ACTIVE", [BOND, "KR103502GA34"])
-    told = (await own.ask("/status"))[1]["lists"]["desk"]
-    assert (told["state"], told["control"]) == ("REFUSED", {"partition": 0, "offset": 1})
-    assert "at most 1048576 are allowed" in told["reason"]
+    status = (await own.ask("/status"))[1]["lists"]["desk"]
+    assert (status["state"], status["control"]) == ("REFUSED", {"partition": 0, "offset": 1})
+    assert "at most 1048576 are allowed" in status["reason"]

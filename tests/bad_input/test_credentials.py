@@ -1,4 +1,4 @@
-"""Bad-input matrix, app keys and the approval call: the file is named and never its content; a running session keeps what it has."""
+"""Bad-input matrix, app keys and approval: files are named, never quoted; sessions go on."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,7 +18,7 @@ CONTENTS = {
     "nothing but a newline": (b"\n", "CRED_EMPTY"),
     "two newlines": (b"canary\n\n", "CRED_CHARACTERS"),
     "newline before": (b"\ncanary", "CRED_CHARACTERS"),
-    "blank behind": (b"canary ", "CRED_CHARACTERS"),
+    "blank after": (b"canary ", "CRED_CHARACTERS"),
     "blank inside": (b"can ary", "CRED_CHARACTERS"),
     "tab": (b"can\tary", "CRED_CHARACTERS"),
     "NUL": (b"canary\x00", "CRED_CHARACTERS"),
@@ -30,7 +30,7 @@ CONTENTS = {
 
 
 def write(path, content):
-    """Put a file's content, or its absence, in place as a rotation does."""
+    """Write a file, or remove it, as a rotation does."""
     path.unlink(missing_ok=True)
     if content is not MISSING:
         path.write_bytes(content)
@@ -38,7 +38,7 @@ def write(path, content):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give a folder with one good pair."""
+    """Return a folder with one good pair."""
     (tmp_path / "appkey-0").write_bytes(b"canary-appkey\n")
     (tmp_path / "appsecret-0").write_bytes(b"canary-secret\r\n")
     return tmp_path
@@ -50,14 +50,14 @@ def settings(folder):
 
 
 def test_exactly_one_newline_is_trimmed(folder):
-    """One trailing newline, of either kind, is not part of the value."""
+    """One trailing newline, LF or CR LF, is not part of the value."""
     assert require_credentials(settings(folder)).read(0) == AppKey("canary-appkey", "canary-secret")
 
 
 @pytest.mark.parametrize("part", ["appkey-0", "appsecret-0"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_an_unusable_file_is_named_and_not_quoted(folder, name, part):
-    """Each unusable file is one problem at start: its path, what is wrong, what to do; nothing it holds."""
+    """An unusable file is one problem at start: path, mistake and fix, but no content."""
     content, words = CONTENTS[name]
     write(folder / part, content)
     with pytest.raises(ConfigurationError) as refused:
@@ -70,7 +70,7 @@ def test_an_unusable_file_is_named_and_not_quoted(folder, name, part):
 
 @pytest.mark.parametrize("name", CONTENTS)
 async def test_a_file_spoilt_while_running_leaves_the_session_and_its_pair(folder, name):
-    """A secret replaced by garbage costs no connection; the next connect uses the pair read before, with an alarm that names the file."""
+    """If a secret becomes garbage, the session goes on, and the next connect uses the old pair."""
     content, _ = CONTENTS[name]
     credentials = Credentials(settings(folder).kis)
     async with (
@@ -92,7 +92,7 @@ async def test_a_file_spoilt_while_running_leaves_the_session_and_its_pair(folde
 
 
 async def test_a_pair_kis_does_not_know_is_refused_with_its_code():
-    """A well-formed pair that is wrong is KIS's to judge: the slot is BLOCKED with EGW00103."""
+    """A well-formed but wrong pair makes the slot BLOCKED with KIS's code EGW00103."""
     async with Simulator(app_keys=[("another", "secret")]) as kis, Bench(kis).running(A) as bench:
         await until(lambda: bench.feed.view.state == "BLOCKED")
         assert bench.feed.view.code == "EGW00103"
@@ -121,7 +121,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_approval_answer_is_one_of_three(name):
-    """An answer grants, refuses for good, or may be better later; what it held shows nowhere unless KIS gave a code with it."""
+    """An answer grants, refuses for good, or may improve; its text shows only with a code."""
     status, body, kind = ANSWERS[name]
     answer = read_answer(status, body)
     assert type(answer) is kind
@@ -139,7 +139,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_spoilt_approval_call_leaves_a_session_and_delays_the_next(fault):
-    """While the approval service answers nonsense, an open session goes on; a new one comes as soon as the answer is good again."""
+    """Nonsense from the approval service delays only new sessions, until it is good again."""
     async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         kis.faults.set(fault)
@@ -158,7 +158,7 @@ async def test_a_spoilt_approval_call_leaves_a_session_and_delays_the_next(fault
 
 
 async def test_a_dripping_answer_is_given_up():
-    """An answer that comes byte by byte is given up in time."""
+    """An answer that arrives byte by byte is given up in time."""
     async with Simulator(faults=["approval-body=drip"]) as kis:
         answer = await ApprovalService(kis.approval_url, timeout_seconds=0.3).request(AppKey("k", "s"))
     assert answer == Unavailable(None, "CRED_APPROVAL: the approval service did not answer within 0.3 s")

@@ -1,4 +1,4 @@
-"""The whole matrix of frames over a real socket, through a real journal and delivery: nothing stops, nothing is dropped."""
+"""The whole matrix of frames over a real socket, journal and delivery: none is dropped."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from tests.bad_input.test_frames import SCHEMA
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
 from tests.shell.kis.bench import A, Bench, until
 
-# The simulator's session has keys of its own, so that nothing the tables sealed can be opened.
+# The simulator's session has other keys, so that no payload of the tables can be decrypted.
 SEALED = {name: "DECRYPT_FAILED" if bad.reason == "FRAME_ARITY" else bad.reason for name, bad in CIPHERS.items()}
 
 
 async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
-    """Every row, sent on one connection between good ticks, is a dead letter with its bytes, in order; every good tick is published."""
+    """Each bad input among good ticks is a dead letter with its bytes; each tick is published."""
     async with Simulator() as kis:
         journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
         bench, brokers = Bench(kis), Brokers()
@@ -63,7 +63,7 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
 
 
 async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_path):
-    """In a binary message, in an array, behind a BOM: a reply is a dead letter without its key and IV; the journal holds it whole."""
+    """The dead letter of an unrecognised reply hides its keys; the journal has them."""
     async with Simulator() as kis:
         journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
         bench, brokers = Bench(kis), Brokers()
@@ -96,7 +96,7 @@ async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_p
 
 
 async def test_a_frame_beyond_the_size_limit_ends_the_connection_and_no_more():
-    """The largest frame passes; one byte more ends the connection with 1009, the event says so, and the next session brings ticks."""
+    """A frame one byte too large ends the connection with 1009; the next session has ticks."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         await kis.emit(b"x" * MAX_FRAME_BYTES)
@@ -112,7 +112,7 @@ async def test_a_frame_beyond_the_size_limit_ends_the_connection_and_no_more():
 
 
 def test_the_largest_frame_kis_can_send_is_far_below_the_limit():
-    """999 ticks are a quarter of what the socket takes."""
+    """A frame of 999 ticks has a quarter of the socket's limit."""
     assert len(frame(*[RECORD] * 999).encode()) < MAX_FRAME_BYTES / 4
 
 

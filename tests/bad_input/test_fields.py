@@ -1,4 +1,4 @@
-"""Bad-input matrix, fields: each bad column is one reason that names the field; the records beside it are published."""
+"""Bad-input matrix, fields: a bad column is one reason with its name; neighbours are ticks."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.bad_input.test_frames import RECEIVED_NS, SCHEMA, received
 
 
 def judged(text):
-    """Return the message of a frame, and what each of its records became."""
+    """Return a frame as a message, and the outcome of each of its records."""
     message = received(text.encode())
     encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
     origin = encoder.origin(RECEIVED_NS // 1_000_000)
@@ -19,30 +19,30 @@ def judged(text):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_bad_field_is_one_dead_letter(name):
-    """A record with a bad column is a dead letter with reason, field, its raw text and its key; its neighbours are ticks."""
+    """A bad record is a dead letter with reason, field, text and key; neighbours are ticks."""
     bad = FIELDS[name]
     spoilt = record(**{bad.field: bad.text})
-    message, ((_, before), (wire, refused), (_, behind)) = judged(frame(RECORD, spoilt, RECORD))
+    message, ((_, before), (wire, refused), (_, after)) = judged(frame(RECORD, spoilt, RECORD))
     assert isinstance(refused, BadTick)
     assert (refused.reason, refused.field) == (bad.reason, bad.field)
     assert refused.detail.isascii()
     assert len(refused.detail) < 200
     assert isinstance(before, Tick)
-    assert before == behind
+    assert before == after
     letter = of_record(message, wire, refused)
     assert (letter.key, letter.value) == (None if bad.field == "STND_ISCD" else ISIN.encode(), spoilt.encode())
     assert dict(letter.headers)["field"] == bad.field.encode()
 
 
 def test_the_first_bad_field_is_named():
-    """Of several bad columns the first in wire order gives the reason."""
+    """Of several bad columns, the first in wire order gives the reason."""
     _, [(_, refused)] = judged(frame(record(STCK_CNTG_HOUR="noon", STCK_PRPR="", ACML_VOL="x")))
     assert (refused.reason, refused.field) == ("FIELD_TIME", "STCK_CNTG_HOUR")
 
 
 @pytest.mark.parametrize(("place", "reason"), [(1, "FIELD_TIME"), (2, "FIELD_TIME")])
 def test_a_caret_in_the_bond_name_publishes_no_shifted_tick(place, reason):
-    """A `^` inside the name of a single record passes for an appended column; its shifted fields do not pass."""
+    """A `^` in the name looks like an appended column, but the shifted columns are bad."""
     columns = RECORD.split("^")
     columns[1] = columns[1][:place] + "^" + columns[1][place:]
     _, [(wire, refused)] = judged(frame("^".join(columns)))
@@ -52,7 +52,7 @@ def test_a_caret_in_the_bond_name_publishes_no_shifted_tick(place, reason):
 
 
 def test_a_caret_before_a_name_that_is_a_time_is_stopped_by_a_later_field():
-    """Even a bond whose name ends in `^` and six digits is caught, by the first number that is a time's or sign's text."""
+    """Even a name that ends in `^` and six digits is caught, by a later column."""
     columns = RECORD.split("^")
     columns[1] = "국고^131743"
     _, [(_, refused)] = judged(frame("^".join(columns)))

@@ -1,4 +1,4 @@
-"""Bad-input matrix, frames: each has one reason, and what is odd but good is published."""
+"""Bad-input matrix, frames: a bad one has one reason, and an odd but good one is published."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def received(raw, *, binary=False):
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_bad_frame_is_one_dead_letter(name):
-    """A bad frame has its reason, whatever keys there are, and its dead letter holds the frame's bytes and no key."""
+    """A bad frame's dead letter has its reason and bytes and no key, with any cipher keys."""
     message = received(FRAMES[name].raw, binary=FRAMES[name].binary)
     for keys in ((), KEYS):
         bad = split(message, SCHEMA.width, keys)
@@ -39,7 +39,7 @@ def test_a_bad_frame_is_one_dead_letter(name):
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_an_odd_frame_is_published(name):
-    """What KIS may change without notice costs no tick: the first nineteen columns are the tick, the others its `extra`."""
+    """Changes KIS may make cost no tick: nineteen columns, and the others in `extra`."""
     text, extras = ACCEPTED[name]
     records = split(received(text.encode()), SCHEMA.width, ())
     encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)

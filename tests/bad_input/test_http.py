@@ -1,4 +1,4 @@
-"""Bad-input matrix, the HTTP endpoint: 4xx or a closed connection, and nobody else waits."""
+"""Bad-input matrix, HTTP: a bad client gets 4xx or a closed connection; no other waits."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ REQUESTS = {
 
 @pytest.fixture
 async def server():
-    """Give the endpoints on any free port."""
+    """Return the endpoints, served on a free port."""
     one = HttpServer(HttpSettings(port=0), Observed())
     await one.start()
     yield one
@@ -41,7 +41,7 @@ async def server():
 
 
 async def talk(server, raw):
-    """Send bytes and return the status of the answer, None where the connection was closed without one."""
+    """Send bytes and return the answer's status; None if the connection closes without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(raw)
     try:
@@ -55,7 +55,7 @@ async def talk(server, raw):
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_bad_request_is_the_clients_fault(server, name):
-    """A bad request is answered 4xx, and the next good one is answered as ever."""
+    """A bad request is answered 4xx, and the next good one as usual."""
     status = await talk(server, REQUESTS[name])
     assert status is not None
     assert 400 <= status < 500
@@ -63,7 +63,7 @@ async def test_a_bad_request_is_the_clients_fault(server, name):
 
 
 async def test_clients_that_say_nothing_hold_up_nobody(server):
-    """Three hundred clients that send half a request, or read no answers, keep no other from being answered at once."""
+    """Three hundred stalled clients do not delay the answer to another one."""
     unread = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50, b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 60
     writers = []
     for number in range(300):
@@ -83,7 +83,7 @@ async def test_clients_that_say_nothing_hold_up_nobody(server):
     ids=["nothing", "half a request", "a request"],
 )
 async def test_a_client_that_hangs_is_let_go(said):
-    """A client that says nothing, no more or nothing further for the idle time loses its connection, and with it its file descriptor."""
+    """A client that is silent for the idle time loses its connection and descriptor."""
     server = HttpServer(HttpSettings(port=0), Observed(), idle_seconds=0.2)
     await server.start()
     try:

@@ -1,4 +1,4 @@
-"""Bad-input matrix, the schema registry: frames are captured whatever it answers, and delivered once it answers well."""
+"""Bad-input matrix, the registry: frames are captured, and delivered once it answers well."""
 
 import asyncio
 import json
@@ -20,11 +20,11 @@ HTML = "<html><body>canary</body></html>"
 
 
 def problem(status, code, text="no"):
-    """Return an error of the registry's shape."""
+    """Return an error as a registry writes it."""
     return status, json.dumps({"error_code": code, "message": text}), {}
 
 
-# What the registry answers to the look-up: status, body, headers; and what delivery says it waits for.
+# The answer to the look-up (status, body, headers), and what delivery says it is waiting for.
 ANSWERS = {
     "down": (None, "REG_UNREACHABLE"),
     "slow": ("hang", "REG_TIMEOUT"),
@@ -71,7 +71,7 @@ class Registry:
 
 @pytest.fixture
 async def bench(monkeypatch):
-    """Give a delivery whose framing comes of a registry, with journal, brokers and registry."""
+    """Return a delivery that gets its framing from a registry, with journal and brokers."""
     monkeypatch.setattr(registry, "TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(delivery, "RETRY_SECONDS", (0.05,))
     one = Bench()
@@ -87,7 +87,7 @@ async def bench(monkeypatch):
 
 
 class Bench:
-    """A delivery and all it needs; `memory` is what the journal keeps."""
+    """A delivery with all it needs; `memory` holds the journal's saved texts."""
 
     def __init__(self):
         self.registry, self.brokers, self.journal, self.memory = Registry(), Brokers(), MemoryJournal(), {}
@@ -95,7 +95,7 @@ class Bench:
         self.tasks = []
 
     def start(self):
-        """Start a connector's delivery, as a restart does: only journal and memory are kept."""
+        """Start delivery, as after a restart: only journal and memory remain."""
         self.delivery = Delivery(self.journal, SCHEMA, self.brokers.kafka(), self._framing)
         self.tasks.append(asyncio.create_task(self.delivery.run()))
 
@@ -106,7 +106,7 @@ class Bench:
         await asyncio.wait(self.tasks)
 
     async def delivered(self, count):
-        """Wait for so many ticks and return the schema ids they were written with, in order."""
+        """Wait for this many ticks and return their schema ids in order."""
         async with asyncio.timeout(10):
             await self.delivery.drained(len(self.journal.frames))
         values = [record.value for (topic, _), log in self.brokers.logs.items() if topic == TICKS for record in log]
@@ -126,7 +126,7 @@ class Bench:
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_delivery_waits_and_encodes_later_from_the_journal(bench, name):
-    """A bad answer at first start holds delivery, which says what to do; frames are captured, and all delivered under the id that comes."""
+    """A bad first answer makes delivery wait and say so; all frames are delivered later."""
     bench.registry.answer, words = ANSWERS[name]
     bench.start()
     await until(lambda: words in (bench.delivery.waiting_for or ""), lambda: bench.delivery.waiting_for)
@@ -140,8 +140,8 @@ async def test_delivery_waits_and_encodes_later_from_the_journal(bench, name):
 
 
 @pytest.mark.parametrize("name", [name for name in ANSWERS if not name.startswith("404 s")])
-async def test_the_id_kept_from_before_is_used(bench, name):
-    """After a restart, the id the registry gave for the same schema is good enough while its answers are bad."""
+async def test_the_saved_id_is_used(bench, name):
+    """After a restart, the saved id of the same schema is used while answers are bad."""
     bench.registry.answer = (200, '{"id": 7}', {})
     bench.journal.append(frame(RECORD))
     bench.start()
@@ -154,8 +154,8 @@ async def test_the_id_kept_from_before_is_used(bench, name):
 
 
 @pytest.mark.parametrize("name", [name for name in ANSWERS if name.startswith("404 s")])
-async def test_a_kept_id_gives_way_to_the_registrys_own_no(bench, name):
-    """Where the registry itself says that it does not hold the schema, the kept id is not used, and nothing is registered unasked."""
+async def test_a_saved_id_gives_way_to_the_registrys_own_no(bench, name):
+    """If the registry says that it lacks the schema, the saved id is not used."""
     bench.registry.answer = (200, '{"id": 7}', {})
     bench.start()
     await until(lambda: bench.memory)
@@ -168,8 +168,8 @@ async def test_a_kept_id_gives_way_to_the_registrys_own_no(bench, name):
     assert set(bench.registry.asked) == {f"POST /subjects/{SUBJECT}"}
 
 
-async def test_a_kept_id_of_another_schema_is_not_used(bench):
-    """An id kept for another fingerprint does not frame our ticks."""
+async def test_a_saved_id_of_another_schema_is_not_used(bench):
+    """An id saved for another fingerprint does not frame our ticks."""
     bench.memory[f"registry-id/{SUBJECT}"] = json.dumps({"id": 9, "fingerprint": "of another schema"})
     bench.journal.append(frame(RECORD))
     bench.start()
@@ -178,8 +178,8 @@ async def test_a_kept_id_of_another_schema_is_not_used(bench):
     assert await bench.delivered(1) == [7]
 
 
-async def test_an_id_that_stands_for_another_schema_holds_delivery(bench):
-    """A configured id under which the registry holds another schema is refused with the setting to correct."""
+async def test_an_id_of_another_schema_makes_delivery_wait(bench):
+    """A configured id of another schema is refused with the name of the setting."""
     bench.settings = bench.settings.model_copy(update={"schema_id": 5})
     bench.registry.answer = (200, json.dumps({"schema": '"string"'}), {})
     bench.journal.append(frame(RECORD))

@@ -1,4 +1,4 @@
-"""Bad-input matrix, JSON messages: CTRL_SHAPE or a reply, and what each of KIS's codes makes of a bond and of the session."""
+"""Bad-input matrix, JSON messages: CTRL_SHAPE or a reply, and the effect of each KIS code."""
 
 import json
 
@@ -12,14 +12,14 @@ SUCCESS = '{"rt_cd":"0","msg_cd":"OPSP0000","msg1":"SUBSCRIBE SUCCESS"}'
 
 
 def message(header='{"tr_id":"H0BJCNT0"}', body=SUCCESS):
-    """Return a message of KIS's shape."""
+    """Return a message as KIS writes it."""
     return f'{{"header":{header},"body":{body}}}'
 
 
 SHAPES = {
     "one brace": "{",
     "cut off": message()[:-1],
-    "bytes behind the object": message() + "x",
+    "bytes after the object": message() + "x",
     "two objects": message() * 2,
     "BOM": "\ufeff" + message(),
     "NUL in a string": message(body=SUCCESS.replace("SUCCESS", "\x00")),
@@ -54,7 +54,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_shapeless_message_is_counted_and_changes_nothing(name):
-    """JSON without a usable rt_cd and msg_cd is CTRL_SHAPE, quoted nowhere, and the session goes on as it was."""
+    """JSON without usable codes is CTRL_SHAPE, quoted nowhere, and the session goes on."""
     world = opened(A)
     before = world.session.view
     [effect] = world.session.receive_control(SHAPES[name], world.now)
@@ -87,7 +87,7 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_an_odd_reply_is_read_by_its_codes(name):
-    """A reply is what its rt_cd and msg_cd say, however odd the rest; its texts are short and can be written as UTF-8."""
+    """An odd reply is read by rt_cd and msg_cd; its texts are short and valid UTF-8."""
     text, expected = READ[name]
     found = parse(text)
     assert isinstance(found, Reply)
@@ -113,14 +113,14 @@ def test_a_pingpong_goes_back_as_the_identical_text(name):
 
 
 def opened(*isins):
-    """Return a tiny exchange with an open session that wants these bonds and has not asked yet."""
+    """Return a tiny exchange with an open session that wants these bonds but has not yet asked."""
     world = World(limit=LIMIT)
     world.session.want(isins, 0.0)
     world.connect()
     return world
 
 
-# What KIS answers to the registration of a bond: the bond's state then, and what the session does.
+# KIS's answer to a registration: the bond's new state, and the session's act.
 CODES = {
     "success": ("OPSP0000", "ACTIVE", None),
     "already subscribed": ("OPSP0002", "ACTIVE", None),
@@ -140,7 +140,7 @@ CODES = {
 @pytest.mark.parametrize("nobody", [False, True], ids=["named", "(null)"])
 @pytest.mark.parametrize("name", CODES)
 def test_each_code_is_mapped(name, nobody):
-    """Each code of KIS's makes one state of the bond and one act of the session, also where an error names nobody."""
+    """Each KIS code gives the bond one state and the session one act, even without a name."""
     code, state, act = CODES[name]
     world = opened(A)
     assert [type(effect) for effect in world.session.converge(0.0)] == [Send]
@@ -154,8 +154,8 @@ def test_each_code_is_mapped(name, nobody):
     assert world.session.unreadable == 0
 
 
-def test_a_limit_is_learnt():
-    """OPSP0008 teaches the session its limit: the accepted bond stays, the others wait with the code, and nobody keeps asking."""
+def test_a_limit_is_learned():
+    """After OPSP0008 the accepted bond stays, and the others wait without asking again."""
     world = opened(A, B, C)
     world.advance(60)
     assert world.states() == {A: "ACTIVE", B: "WAITING_CAPACITY", C: "WAITING_CAPACITY"}
@@ -165,7 +165,7 @@ def test_a_limit_is_learnt():
 
 
 def test_an_app_key_in_use_blocks_the_slot():
-    """OPSP8996 ends the session, blocks the slot with KIS's code, and the next try is a long wait away."""
+    """OPSP8996 ends the session and blocks the slot with that code until a long wait is over."""
     world = opened(A)
     world.session.converge(0.0)
     [close] = world.session.receive_control(reply("OPSP8996", "", tr_id="(null)"), 0.1)
@@ -199,7 +199,7 @@ STRAY = {
 
 @pytest.mark.parametrize("name", STRAY)
 def test_an_unsolicited_reply_is_counted(name):
-    """A reply nobody waits for is counted, and the bond that is held stays ACTIVE."""
+    """A reply that nobody waits for is counted, and a held bond stays ACTIVE."""
     world = opened(A)
     world.advance(1)
     assert world.states() == {A: "ACTIVE"}

@@ -1,9 +1,9 @@
-"""Plays the fault matrix against three real brokers and says, row by row, what came out.
+"""Plays the fault matrix against three real brokers and prints the outcome of each row.
 
 Examples:
   python -m tests.faults                 all rows, shortened where the fault takes minutes
   python -m tests.faults A2 A3 --full    two rows at their full length
-  python -m tests.faults --list          what there is
+  python -m tests.faults --list          list the rows
   python -m tests.faults --table         write the results so far into docs/guarantee.md
 """
 
@@ -26,7 +26,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def arguments() -> argparse.Namespace:
-    """Return what was asked for; ends with 2 and a sentence where that is malformed."""
+    """Return the parsed arguments; ends with 2 and a sentence if they are malformed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,12 +45,12 @@ def arguments() -> argparse.Namespace:
 
 
 def in_order() -> list[str]:
-    """Return the rows' numbers as the matrix has them."""
+    """Return the rows' numbers in the order of the matrix."""
     return sorted(ROWS, key=lambda name: (name[0], int(re.sub(r"\D", "", name))))
 
 
 def show(result: dict[str, Any], place: str) -> None:
-    """Print one row's outcome: the ledger of each of its runs, then its own checks and whatever was not met."""
+    """Print one row's outcome: each run's ledger, the row's own checks, and all failed checks."""
     verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
     console.print(f"{place:>7} [bold]{result['row']:<4}[/]{verdict}  {result['seconds']:.0f} s  {result['fault']}")
     for line in results.lines(result):
@@ -100,7 +100,7 @@ async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[
 
 
 async def main(given: argparse.Namespace) -> int:
-    """Play the rows and return the exit code: 0 all met, 5 some not."""
+    """Play the rows and return the exit code: 0 if all are met, else 5."""
     wanted = given.rows or in_order()
     done: list[dict[str, Any]] = []
     started_at = time.monotonic()
@@ -116,7 +116,7 @@ async def main(given: argparse.Namespace) -> int:
                 group.create_task(work(names, given, done, len(wanted)))
     failed = [result for result in done if not result["met"]]
     if not given.json:
-        for result in failed:  # again, at the end: that is the part of a long log people see
+        for result in failed:  # repeated at the end, which is the part of a long log that people see
             show(result, "")
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
         console.print(

@@ -1,4 +1,4 @@
-"""Three brokers, each behind a proxy for the connector and with a listener of its own for everybody else."""
+"""Three brokers: the connector reaches them through proxies, others by a second listener."""
 
 import asyncio
 import contextlib
@@ -27,13 +27,14 @@ from tests.faults.proxy import Proxy
 from tests.kafka.launcher import START_SECONDS, Broker, JavaKafka, wait_for_brokers
 from tests.kafka.process import free_ports, wait_for_port
 
-# Shorter than Kafka's own, so that a run shows many of them; the session timeout is the time to a new leader after a kill.
-# Broker and controller being one process here, a killed one may take the active controller along, whose successor counts from anew.
+# Shorter than Kafka's own, so that one run has many. After a kill, the session timeout passes
+# before there is a new leader. Broker and controller are one process here: if a kill takes the
+# active controller along, its successor starts to count again.
 TIMES = {
     "broker.session.timeout.ms": "6000",
     "broker.heartbeat.interval.ms": "1000",
     "replica.lag.time.max.ms": "5000",
-    "replica.fetch.backoff.ms": "200",  # else a follower is up to a second late at its new leader
+    "replica.fetch.backoff.ms": "200",  # or a follower is up to a second late at its new leader
     "controller.quorum.fetch.timeout.ms": "1000",
     "controller.quorum.election.timeout.ms": "500",
     "controller.quorum.election.backoff.max.ms": "200",
@@ -47,15 +48,20 @@ RULES = {
 
 
 class RigTrouble(Exception):
-    """The rig did not do its part: a broker did not come up, another client got no answer. It says nothing of the connector."""
+    """The rig itself failed, such as a broker that did not start; no verdict on the connector."""
 
 
 @contextlib.contextmanager
 def rig_part(what: str) -> Iterator[None]:
-    """Do something in which the connector has no part; raises RigTrouble where that fails."""
+    """Run a step in which the connector has no part; raises RigTrouble if it fails."""
     try:
         yield
-    except (KafkaException, OSError, RuntimeError, subprocess.SubprocessError) as error:  # a TimeoutError is an OSError
+    except (
+        KafkaException,
+        OSError,
+        RuntimeError,
+        subprocess.SubprocessError,
+    ) as error:  # TimeoutError is a subclass of OSError
         raise RigTrouble(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -78,7 +84,7 @@ class ProxiedKafka(JavaKafka):
         self.bootstrap_servers = ",".join(f"127.0.0.1:{port}" for port in proxied)
 
     def start(self) -> None:
-        """Start the brokers that do not run, and return once all of them answer."""
+        """Start the brokers that are not running, and wait until all answer."""
         with rig_part("the brokers did not start"):
             for broker in self.brokers:
                 broker.server.start()
@@ -92,7 +98,7 @@ class ProxiedKafka(JavaKafka):
         await asyncio.gather(asyncio.to_thread(self.start), *(proxy.start() for proxy in self.proxies))
 
     async def heal(self) -> None:
-        """Undo every fault: toxics, frozen and dead brokers."""
+        """Undo every fault: toxics, frozen brokers and dead ones."""
         for broker, proxy in zip(self.brokers, self.proxies, strict=True):
             proxy.heal()
             with contextlib.suppress(RuntimeError):
@@ -100,7 +106,7 @@ class ProxiedKafka(JavaKafka):
         await self.open()
 
     def forward(self, port: int, place: int) -> Proxy:
-        """Return another proxy to a broker, not started, on a port of its own: a name that leads to it."""
+        """Return another proxy to a broker, not started, on a port of its own."""
         return Proxy(port, self.proxies[place].target_port, self.seed)
 
     async def shut(self) -> None:
@@ -110,19 +116,19 @@ class ProxiedKafka(JavaKafka):
         await asyncio.to_thread(self.close)
 
     def controller(self) -> int:
-        """Return the place, in `brokers`, of the active controller. Takes the second that Java's tool takes to start."""
+        """Return the active controller's index in `brokers`. Java's tool takes a second."""
         tool = [self._java, "-cp", self._libraries, "org.apache.kafka.tools.MetadataQuorumCommand"]
-        told = subprocess.run(
+        answer = subprocess.run(
             [*tool, "--bootstrap-server", self.direct_servers, "describe", "--status"],
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
         )
-        return next(int(line.split()[-1]) for line in told.stdout.splitlines() if line.startswith("LeaderId")) - 1
+        return next(int(line.split()[-1]) for line in answer.stdout.splitlines() if line.startswith("LeaderId")) - 1
 
     def advertise(self, ports: list[int]) -> None:
-        """Name other proxy ports to clients from the brokers' next start on."""
+        """Make the brokers name other proxy ports to clients from their next start on."""
         for proxy, broker, port in zip(self.proxies, self.brokers, ports, strict=True):
             configuration = broker.folder / "server.properties"
             configuration.write_text(
@@ -151,7 +157,7 @@ USER, PASSWORD = "bond", "bond-password"
 
 @dataclass
 class GuardedKafka(ProxiedKafka):
-    """Asks the connector for a password (SCRAM) and has its rights in ACLs; everybody else may do everything."""
+    """Asks the connector for a password (SCRAM) and checks its ACLs; others may do everything."""
 
     def introduce(self, run: Any) -> None:
         """Give a run's connector its password."""
@@ -165,18 +171,18 @@ class GuardedKafka(ProxiedKafka):
         }
 
     async def admit(self) -> None:
-        """Make the connector's user."""
+        """Create the connector's user."""
         scram = UserScramCredentialUpsertion(
             USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), PASSWORD.encode()
         )
         await self._ask(lambda client: client.alter_user_scram_credentials([scram]))
 
     async def revoke(self, topic: str) -> None:
-        """Take the right to write a topic away; it may still be described."""
+        """Take away the right to write a topic; it may still be described."""
         await self._ask(lambda client: client.create_acls(_rights(topic)))
 
     async def restore(self, topic: str) -> None:
-        """Take the topic's ACLs away, and so the refusal."""
+        """Remove the topic's ACLs, and so the refusal."""
         anything = AclBindingFilter(
             ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
         )
@@ -191,7 +197,9 @@ class GuardedKafka(ProxiedKafka):
         return super()._of(broker, voters) | {
             "listener.security.protocol.map": "PROXIED:SASL_PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "sasl.enabled.mechanisms": "SCRAM-SHA-256",
-            "listener.name.proxied.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "listener.name.proxied.scram-sha-256.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true",
             "super.users": "User:ANONYMOUS",
@@ -210,7 +218,7 @@ def _rights(topic: str) -> list[AclBinding]:
 
 @dataclass
 class TwoDiskKafka(ProxiedKafka):
-    """The last broker has a second log directory, on a small volume of its own. Needs root."""
+    """The last broker has a second log directory, on a small volume. Needs root."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,7 +232,7 @@ class TwoDiskKafka(ProxiedKafka):
         return self.brokers[-1].folder / "data-2"
 
     def fill(self) -> None:
-        """Take the rest of the small volume."""
+        """Fill the small volume."""
         with (self._second / "filler").open("ab", buffering=0) as filler, contextlib.suppress(OSError):
             while True:
                 filler.write(b"\0" * 4096)

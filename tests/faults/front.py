@@ -1,4 +1,4 @@
-"""A WebSocket port in front of the exchange that can answer the handshake wrongly, and a trap to redirect to."""
+"""A WebSocket port before the exchange that can spoil the handshake, and a redirect trap."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ ANSWERS = {
 
 
 class Front:
-    """Passes connections on to the exchange, or gives the answer named by `mode`. `trapped` is what came to the trap."""
+    """Passes connections on, or gives the answer named by `mode`; `trapped`: redirects followed."""
 
     def __init__(self) -> None:
         self.mode: str | None = None
@@ -20,14 +20,14 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, target: int) -> int:
-        """Listen in front of a port, and return the port to connect to."""
+        """Listen before a port, and return the port to connect to."""
         self._target = target
         self._trap = await asyncio.start_server(self._catch, "127.0.0.1", 0)
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         for server in (self._server, self._trap):
             server.close()
         for task in self._tasks:
@@ -51,7 +51,7 @@ class Front:
                 writer.write(answer % self._trap.sockets[0].getsockname()[1] if b"%d" in answer else answer)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # connections end in every way there is
+            pass  # connections may end in any way
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -1,4 +1,4 @@
-"""A journal under steady writing, pruning and checkpointing, to be killed; says what it found at its start, then what is committed."""
+"""A journal under steady load, to be killed; prints what it found, then what it committed."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def main(path: Path) -> None:
 
 
 def tell(line: str) -> None:
-    """Say one line to whoever kills."""
+    """Print one line for the parent process."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What a run comes to: everything sent, received, delivered, lost, missed, repeated, out of order."""
+"""The sums of a run: everything sent, received, delivered, lost, missed, repeated, disordered."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from simulator.sent_log import Sent
 from tests.kafka.reader import Record
 
 SCHEMA = TickSchema(bond_tick())
-LEAST_TICKS = 1000  # of each bond; a run with fewer shows nothing
+LEAST_TICKS = 1000  # of each bond; a run with fewer proves nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Figures taken while the run was on. Seconds, MiB; gaps by tick partition."""
+    """Figures sampled during a run: seconds, MiB, and gaps by tick partition."""
 
     gaps: Mapping[int, float] = field(default_factory=dict)
     catch_up_seconds: float = 0
@@ -32,11 +32,13 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One run's figures; `lost` = received - delivered - dead letters - pending - counted losses, and must be 0.
+    """One run's figures. `lost` must be 0.
 
-    sent: data frames the exchange wrote, of one record each, `copies` of earlier ones included; received: frames the journal took, over
-    all restarts; decoded, acknowledged: ticks, by the last process; delivered: distinct ticks read back; missed = sent - received;
-    inversions: of first copies, by bond; the gap is the longest one without an acknowledgement.
+    lost = received - delivered - dead letters - pending - counted losses. sent: data frames of the
+    exchange, one record each, with `copies` of earlier ones; received: frames the journal accepted,
+    over all restarts; decoded, acknowledged: ticks of the last process; delivered: distinct ticks
+    read back; missed = sent - received; inversions: of first copies, by bond; gap: the longest time
+    without an acknowledgement.
     """
 
     sent: int
@@ -62,23 +64,23 @@ class Ledger:
 
     @property
     def longest_gap_seconds(self) -> float:
-        """The longest time without an acknowledgement, of any partition."""
+        """The longest time without an acknowledgement in any partition."""
         return max(self.watched.gaps.values(), default=0.0)
 
     @property
     def not_decoded(self) -> int:
-        """How many frames the journal took and kept without a tick made of them; only where one process did all of it."""
+        """Frames the journal accepted that gave no tick; only if one process did everything."""
         return self.received - self.counted_losses - self.decoded
 
     @property
     def not_read_back(self) -> int:
-        """How many ticks Kafka is said to have acknowledged that nobody can read; at least so many where restarts began to count anew."""
+        """Ticks that count as acknowledged but cannot be read; a lower bound after restarts."""
         if self.watched.processes == 1:
             return self.acknowledged - self.delivered - self.copies
         return max(0, self.acknowledged - self.delivered - self.copies - self.duplicates)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all figures as JSON holds them, those taken while the run was on among the others."""
+        """Return all figures as JSON holds them, including those sampled during the run."""
         figures = asdict(self)
         return figures | figures.pop("watched") | {"longest_gap_seconds": round(self.longest_gap_seconds, 2)}
 
@@ -91,7 +93,7 @@ def balance(
     watched: Watched,
     **figures: Any,
 ) -> Ledger:
-    """Return the ledger of a run: the exchange's log, both topics as another client read them, the connector's last /status.
+    """Return a run's ledger: the exchange's log, both topics as read back, the last /status.
 
     `figures` are connects, stall_seconds and exit_code.
     """
@@ -138,15 +140,16 @@ def balance(
 
 
 def is_data(frame: Sent) -> bool:
-    """Tell whether what the exchange sent is a data frame: what the connector counts as received, whatever it holds."""
+    """Whether a message of the exchange is a data frame, which the connector counts as received."""
     return frame.kind == "ticks" or (frame.kind == "raw" and (frame.raw or b"").startswith((b"0|", b"1|")))
 
 
 def broken_laws(status: Mapping[str, Any], written: int) -> list[str]:
-    """Return which laws one /status breaks, with its figures; `written`: the data frames of the exchange's log just after it.
+    """Return the laws that a /status breaks, with figures; `written`: data frames just after it.
 
-    Two are the connector's own sums. The others hold figures against each other that are counted apart: the lanes' acknowledged
-    records, the journal's frames, the exchange's log. Frames hold one record each here.
+    Two laws are the connector's own sums. The others compare figures that are counted
+    separately: the lanes' acknowledged records, the journal's frames, the exchange's log.
+    A frame has one record here.
     """
     frames, ticks = status["frames"], status["ticks"]
     lost, letters = sum(frames["lost"].values()), ticks["dead_letters"]
@@ -167,7 +170,10 @@ def broken_laws(status: Mapping[str, Any], written: int) -> list[str]:
 
 
 def _identities(sent: Sequence[Sent]) -> dict[str, int]:
-    """Return the place in the log of each record by its possible identities: its trade date is today's, or yesterday's around midnight."""
+    """Return each record's place in the log, by its possible identities.
+
+    Around midnight, its trade date may be today or yesterday.
+    """
     today = datetime.now(ZoneInfo("Asia/Seoul")).date()
     days = [f"{today - timedelta(days=back)}|".encode() for back in (-1, 0, 1)]
     found: dict[str, int] = {}
@@ -181,9 +187,9 @@ def _identities(sent: Sequence[Sent]) -> dict[str, int]:
 
 
 def _inversions(numbers: Sequence[int]) -> int:
-    """Count the records that stand behind a later one."""
-    highest, behind = -1, 0
+    """Count the records that come after a later one."""
+    highest, inverted = -1, 0
     for number in numbers:
-        behind += number < highest
+        inverted += number < highest
         highest = max(highest, number)
-    return behind
+    return inverted

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a link slow, cut, half-open or corrupt, in toxiproxy's words (Shopify/toxiproxy, README)."""
+"""A TCP proxy that slows, cuts, deafens or corrupts a link, in toxiproxy's words."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,12 @@ CHUNK_BYTES = 64 * 1024
 
 @dataclass
 class Toxics:
-    """What happens to the bytes of one direction.
+    """Faults in one direction of a link (words: Shopify/toxiproxy, README).
 
-    `latency` in seconds for each chunk, `bandwidth` in bytes per second, `timeout`: swallowed, the connection stays (half-open).
-    `reset_peer`: chance for each chunk that it is dropped and the connection reset; `slicer`: bytes per slice; `limit_data`: bytes after
-    which the connection closes; `corrupt`: chance for each chunk that one bit of it flips.
+    `latency`: seconds for each chunk; `bandwidth`: bytes a second; `timeout`: everything is
+    swallowed and the connection stays (half-open); `reset_peer`: chance for each chunk that it is
+    dropped and the connection reset; `slicer`: bytes a slice; `limit_data`: bytes after which the
+    connection closes; `corrupt`: chance for each chunk that one of its bits flips.
     """
 
     latency: float = 0
@@ -43,7 +44,7 @@ class Link:
 
 @dataclass
 class Proxy:
-    """One port in front of one broker: `up` is what clients send, `down` what the broker answers."""
+    """One port before one broker: `up` is sent by clients, `down` by the broker."""
 
     port: int
     target_port: int
@@ -60,12 +61,12 @@ class Proxy:
         self.corrupted = 0
 
     async def start(self) -> None:
-        """Listen, again on the same port after `stop`."""
+        """Listen; after `stop`, on the same port."""
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=CHUNK_BYTES)
 
     async def stop(self) -> None:
-        """Refuse connections and reset those there are."""
+        """Refuse connections and reset the existing ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -79,12 +80,12 @@ class Proxy:
         await asyncio.gather(*self._links, return_exceptions=True)
 
     def deafen(self) -> None:
-        """Make the connections there are half-open: nothing passes, nobody is told; new ones work."""
+        """Make existing connections half-open, without notice; new ones work."""
         for link in self._links.values():
             link.is_deaf = True
 
     def heal(self) -> None:
-        """Take all toxics away."""
+        """Remove all toxics."""
         self.up, self.down = Toxics(), Toxics()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,7 +96,7 @@ class Proxy:
         try:
             await self._join(reader, link)
         except (OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
-            pass  # a proxy's connections end in every way there is
+            pass  # a proxy's connections may end in any way
         finally:
             self._links.pop(task)
             writer.close()

@@ -1,4 +1,4 @@
-"""Keeps the latest result of each row, and writes them as the table of docs/guarantee.md."""
+"""Saves the latest result of each row, and writes all as the table of docs/guarantee.md."""
 
 import json
 import re
@@ -10,7 +10,7 @@ RESULTS = FOLDER / "results.json"
 PAGE = FOLDER.parents[1] / "docs" / "guarantee.md"
 BEGIN, END = "<!-- table: make faults -->", "<!-- end of table -->"
 
-# Checks every row has; they are told where they are not met, and the ledger has their figures.
+# Checks of every row; shown only if they fail, because the ledger has their figures.
 COMMON = frozenset(
     {
         *(
@@ -53,7 +53,7 @@ def keep(result: dict[str, Any]) -> None:
 
 
 def load() -> dict[str, dict[str, Any]]:
-    """Return the kept results by row and variant."""
+    """Return the saved results by row and variant."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
@@ -63,7 +63,7 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 
 def own_checks(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row's own checks, and those every row has where they are not met, or where no ledger has their figures."""
+    """Return a row's own checks, and each common check that failed or is in no ledger."""
     return [
         check
         for check in result["checks"]
@@ -72,7 +72,7 @@ def own_checks(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(known: dict[str, dict[str, Any]]) -> str:
-    """Return the results in Markdown, in the order of the matrix: the machine, each row's verdict, each run's ledger."""
+    """Return the results in Markdown, in matrix order: machine, verdict of each row, ledgers."""
     results = [known[key] for key in sorted(known, key=_order)]
     verdicts = [
         "| row | fault | expected | measured beside the ledger | met | date | command |",
@@ -98,7 +98,7 @@ def table(known: dict[str, dict[str, Any]]) -> str:
 
 
 def _machines(results: list[dict[str, Any]]) -> list[str]:
-    """Return one line for each machine; with the rows played there, where there were several."""
+    """Return one line for each machine, with its rows if there are several machines."""
     played: dict[str, list[str]] = {}
     for result in results:
         played.setdefault(result["machine"], []).append(result["row"])
@@ -112,7 +112,7 @@ def _cells(*cells: str) -> str:
 
 
 def _last_words(error: str) -> str:
-    """Return the first line of what a traceback ends with."""
+    """Return the first line of a traceback's exception."""
     message = re.split(r"^(?=[\w.]+(?:Error|Exception|Trouble)\b)", error, flags=re.MULTILINE)[-1]
     return message.strip().splitlines()[0][:200]
 

@@ -1,4 +1,4 @@
-"""One run: exchange, connector, cluster behind proxies, someone who watches, and the ledger at its end."""
+"""One run: exchange, connector, cluster with proxies, a watch, and the ledger at the end."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ def bonds(count: int = PARTITIONS) -> list[str]:
 
 
 class Run:
-    """One connector under load; `ledger` is there once the block of `Rig.run` has ended."""
+    """One connector under load; `ledger` exists once the block of `Rig.run` has ended."""
 
     def __init__(
         self, cluster: ProxiedKafka, kis: Simulator, connector: Deployment, rate: float, isins: list[str]
@@ -58,7 +58,7 @@ class Run:
         self.watch = Watch(connector)
         self.ledger: Ledger
         self.events: list[dict[str, Any]] = []
-        self.earlier: list[Record] = []  # ticks read before the row deleted them
+        self.earlier: list[Record] = []  # ticks that were read before the row deleted them
         self.dates: Counter[str] = Counter()
         self.late = 0
         self.connects_expected = 1
@@ -66,16 +66,16 @@ class Run:
         self._counted = 0
 
     def market(self, rate: float | None = None) -> None:
-        """Let the market trade at the run's rate, or at another; 0 closes it."""
+        """Make the market trade at the run's rate or another one; 0 closes it."""
         self.kis.rate = self.rate if rate is None else rate
         self.watch.market(self.kis.rate)
 
     async def passed(self, seconds: float) -> None:
-        """Let the market trade for so long: the fault's own time, nothing is waited for."""
+        """Let the market trade for this long: the duration of the fault."""
         await asyncio.sleep(seconds)
 
     async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
-        """Wait until a plain condition holds; AssertionError with the log's end where it does not in time."""
+        """Wait for a condition; AssertionError with the log's end if it does not come in time."""
 
         async def holds() -> bool:
             return bool(condition())
@@ -83,7 +83,7 @@ class Run:
         await self.connector.until(holds, seconds)
 
     def least_ticks(self) -> int:
-        """Return how many ticks were sent of the bond that had fewest."""
+        """Return the number of ticks sent of the bond with the fewest."""
         sent = self.kis.sent
         for frame in itertools.islice(sent, self._counted, None):
             self._ticks.update(record.tr_key for record in frame.records)
@@ -91,7 +91,7 @@ class Run:
         return min(self._ticks[isin] for isin in self.isins)
 
     def leader(self, number: int) -> int:
-        """Return the place, in `cluster.brokers`, of the broker that leads a partition of the tick topic."""
+        """Return the index in `cluster.brokers` of a tick partition's leader."""
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - rows ask for it, a worker's start does not
 
         admin = AdminClient({"bootstrap.servers": self.cluster.direct_servers, "log_level": 0})
@@ -99,7 +99,10 @@ class Run:
         return int(found.partitions[number].leader) - 1
 
     async def until_without(self, place: int, seconds: float = 60) -> float:
-        """Wait until no partition of ticks counts on a broker any more, as leader or in sync; return how long that took the cluster."""
+        """Wait until no tick partition has this broker as leader or in sync.
+
+        Return how long that took the cluster.
+        """
         return float(await asyncio.to_thread(self._wait_without, place, seconds))
 
     def _wait_without(self, place: int, seconds: float) -> float:
@@ -110,7 +113,7 @@ class Run:
         )
         topic, started_at = self.connector.names.ticks, time.monotonic()
         while (passed := time.monotonic() - started_at) < seconds:
-            # A new client each time asks one of the others; a known one might wait for the broker that is away.
+            # A new client asks another broker; a known one might wait for the absent broker.
             with contextlib.suppress(KafkaException):
                 found = (
                     AdminClient({"bootstrap.servers": others, "log_level": 0})
@@ -123,7 +126,7 @@ class Run:
         raise RigTrouble(f"broker {place + 1} still counts after {seconds} s")
 
     def checks(self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None) -> list[Check]:
-        """Return what holds in every row; `missed` None where frames are missed at the edge by the fault itself."""
+        """Return the checks of every row; `missed` is None if the fault makes frames be missed."""
         ledger = self.ledger
         found = [
             at_least("ticks of each bond", ledger.least_ticks, LEAST_TICKS),
@@ -144,9 +147,9 @@ class Run:
 
 
 class Rig:
-    """What a row is played on. `full`: the fault lasts as long as the matrix says, else shorter where that takes minutes.
+    """All that a row is played on; `full`: faults have the full length of the matrix.
 
-    `ledgers` are those of the runs that came to their end.
+    `ledgers` are those of the runs that reached their end.
     """
 
     def __init__(self, cluster: ProxiedKafka, seed: int, *, full: bool) -> None:
@@ -163,7 +166,7 @@ class Rig:
 
     @staticmethod
     async def off_loop(act: Callable[[], Any]) -> Any:
-        """Do something that blocks, such as stopping a broker, beside the exchange and the proxies."""
+        """Run a blocking function, such as a broker's stop, in another thread."""
         return await asyncio.to_thread(act)
 
     @contextlib.asynccontextmanager
@@ -179,10 +182,12 @@ class Rig:
         active: int | None = None,
         least_ticks: int = LEAST_TICKS,
     ) -> AsyncIterator[Run]:
-        """Begin a run with all bonds active and the market open; at the block's end heal, let it catch up, stop, and read everything back.
+        """Begin a run with all bonds active and the market open.
 
-        `settings` go to the connector's environment (`KAFKA__COMPRESSION`), `exchange` to the simulator; `prepare` sees the run before
-        the connector starts. `active`: so many of the bonds become active, and the run counts those.
+        At the end of the block it is healed, catches up, stops, and is read back. `settings` go
+        to the connector's environment (`KAFKA__COMPRESSION`), `exchange` to the simulator;
+        `prepare` gets the run before the connector starts. `active`: the number of bonds that
+        become active, if not all; the run counts only those.
         """
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-fault-"))
         names = TopicNames(
@@ -209,7 +214,7 @@ class Rig:
                 await self._finish(run, watching, least_ticks)
             except BaseException:
                 watching.cancel()
-                with contextlib.suppress(RigTrouble):  # what broke the run is told
+                with contextlib.suppress(RigTrouble):  # the error that broke the run is the one to report
                     await self.cluster.heal()
                 raise
             finally:
@@ -252,7 +257,7 @@ class Rig:
 
 
 def _late(metrics: str) -> int:
-    """Return how many ticks of the last process were acknowledged later than 2.5 s after their receipt."""
+    """Return how many ticks of the last process took over 2.5 s from receipt to acknowledgement."""
     name = "kis_bond_receive_to_ack_seconds"
     found = {
         (sample.name, sample.labels.get("le")): sample.value

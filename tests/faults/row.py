@@ -1,4 +1,4 @@
-"""One row of the fault matrix: a fault, what is expected, and the checks of what came out."""
+"""One row of the fault matrix: a fault, the expectation, and the checks of the outcome."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure held against its bound."""
+    """One figure compared with its bound."""
 
     name: str
     figure: str
@@ -16,7 +16,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row by the number it has in the fault matrix."""
+    """A row, by its number in the fault matrix."""
 
     number: str
     fault: str
@@ -31,7 +31,7 @@ ROWS: dict[str, Row] = {}
 def row(
     number: str, *, fault: str, expected: str, is_timed: bool = False
 ) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
-    """Register a coroutine function of a `Rig` as a row; one that bounds times is played while no other is."""
+    """Register a coroutine function of a `Rig` as a row; one that bounds times is played alone."""
 
     def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:
         assert number not in ROWS, f"row {number} is there twice"
@@ -42,27 +42,27 @@ def row(
 
 
 def equal(name: str, figure: float, expected: float) -> Check:
-    """Hold a figure against the one it has to be."""
+    """Compare a figure with its only good value."""
     return Check(name, _text(figure), figure == expected)
 
 
 def at_most(name: str, figure: float, bound: float) -> Check:
-    """Hold a figure against an upper bound."""
+    """Compare a figure with an upper bound."""
     return Check(name, f"{_text(figure)} (at most {_text(bound)})", figure <= bound)
 
 
 def at_least(name: str, figure: float, bound: float) -> Check:
-    """Hold a figure against a lower bound."""
+    """Compare a figure with a lower bound."""
     return Check(name, f"{_text(figure)} (at least {_text(bound)})", figure >= bound)
 
 
-def told(name: str, figure: float | str) -> Check:
+def shown(name: str, figure: float | str) -> Check:
     """Report a figure that has no bound."""
     return Check(name, figure if isinstance(figure, str) else _text(figure), met=True)
 
 
 def true(name: str, met: bool) -> Check:
-    """Report whether something is so."""
+    """Report whether a condition holds."""
     return Check(name, "yes" if met else "no", met)
 
 

@@ -1,4 +1,4 @@
-"""Rows B: what KIS's side may do."""
+"""Rows B: faults on KIS's side."""
 
 import asyncio
 import time
@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from simulator.reply import pingpong
 from tests.faults.front import Front
 from tests.faults.rig import Rig, Run, bonds
-from tests.faults.row import Check, at_least, at_most, equal, row, told, true
+from tests.faults.row import Check, at_least, at_most, equal, row, shown, true
 from tests.faults.rows_kafka import rss_mb
 
-# The slow answer brings a key at last.
+# The slow answer brings a key in the end.
 SERVICE_FAULTS = ("approval-down=503", "approval-down=429", "approval-error=EGW00103", "approval-slow=5")
 ENDS = ("close=1000", "close=1001", "no-close-frame", "close=1011", "close=1012", "abrupt")
 
@@ -38,13 +38,13 @@ async def session_ended(rig: Rig) -> list[Check]:
         *run.checks(connects=len(ENDS) + 1),
         equal("session_up", kinds["session_up"], len(ENDS) + 1),
         equal("session_down", kinds["session_down"], len(ENDS) + 1),
-        told("causes", _causes(run)),
-        told("seconds without a session, all six", round(_seconds_down(run), 1)),
+        shown("causes", _causes(run)),
+        shown("seconds without a session, all six", round(_seconds_down(run), 1)),
     ]
 
 
 def _causes(run: Run) -> str:
-    """Return how often sessions ended by which cause."""
+    """Return the number of ended sessions by cause."""
     causes = Counter(event["detail"]["cause"] for event in run.events if event["event"] == "session_down")
     return ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items()))
 
@@ -54,7 +54,7 @@ def _more_connects(run: Run, than: int) -> bool:
 
 
 def _seconds_down(run: Run) -> float:
-    """Return the time between each session_down and the session_up behind it."""
+    """Return the time between each session_down and the next session_up."""
     down, total = None, 0.0
     for event in run.events:
         at = datetime.fromisoformat(event["at"])
@@ -71,7 +71,7 @@ def _seconds_down(run: Run) -> float:
     expected="at most 10 attempts in 60 s (5 in 20 s); BLOCKED while in use",
 )
 async def no_knocking(rig: Rig) -> list[Check]:
-    """Keep to the governor's budget, whose minimum comes back only with data or PINGPONG."""
+    """Keep to the governor's budget; only data or PINGPONG bring its minimum back."""
     seconds, most = (60, 10) if rig.full else (20, 5)
     settings = {} if rig.full else {"KIS__IN_USE_WAIT_SECONDS": "8"}
     attempts: dict[str, int] = {}
@@ -102,7 +102,7 @@ async def no_knocking(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def silent(rig: Rig) -> list[Check]:
-    """No frame of any kind for so long ends the session."""
+    """A session without any frame for the timeout ends."""
     timeout = 45 if rig.full else 5
     async with rig.run(
         settings={"KIS__SILENCE_TIMEOUT_SECONDS": str(timeout)}, exchange={"pingpong_seconds": 1.0}
@@ -128,7 +128,7 @@ async def _is_down(run: Run) -> bool:
     expected="the exchange is never held up, no session ends",
 )
 async def kafka_down(rig: Rig) -> list[Check]:
-    """The reader knows nothing of Kafka."""
+    """The reader does not notice Kafka's absence."""
     async with rig.run() as run:
         await run.passed(2)
         for broker in rig.cluster.brokers:
@@ -146,7 +146,7 @@ async def kafka_down(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def pingpong_under_load(rig: Rig) -> list[Check]:
-    """The reader itself answers."""
+    """The reader itself answers PINGPONG."""
     waits = []
     async with rig.run(rate=3000) as run:
         for broker in rig.cluster.brokers:
@@ -178,7 +178,7 @@ async def pingpong_under_load(rig: Rig) -> list[Check]:
     expected="L = M = 0; memory grows by at most 64 MiB",
 )
 async def burst(rig: Rig) -> list[Check]:
-    """Absorbed by the journal, whatever Kafka makes of it."""
+    """The journal absorbs the burst, whatever Kafka does with it."""
     async with rig.run(rate=500) as run:
         await run.passed(3)
         before = rss_mb(run)
@@ -190,12 +190,12 @@ async def burst(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_most("growth of memory, MiB", run.ledger.watched.peak_rss_mb - before, 64),
-        told("p99 receive to acknowledgement, s, at most", p99),
+        shown("p99 receive to acknowledgement, s, at most", p99),
     ]
 
 
 def _quantile(metrics: str, share: float) -> float:
-    """Return the bound of the bucket a share of all ticks is within."""
+    """Return the upper bound of the bucket that holds this share of all ticks."""
     name = "kis_bond_receive_to_ack_seconds_bucket"
     families = text_string_to_metric_families(metrics)
     buckets = [
@@ -214,7 +214,7 @@ def _quantile(metrics: str, share: float) -> float:
     expected="no byte to the other port; back-off; back when it is right again",
 )
 async def handshake_refused(rig: Rig) -> list[Check]:
-    """Nothing is followed, nothing is told to strangers."""
+    """No redirect is followed, and no secret reaches a stranger."""
     front = Front()
 
     attempts: dict[str, int] = {}
@@ -258,7 +258,7 @@ async def handshake_refused(rig: Rig) -> list[Check]:
     expected="the accepted stay; waiting set = published status, with OPSP0008",
 )
 async def no_room(rig: Rig) -> list[Check]:
-    """The limit is learnt, the rest waits visibly."""
+    """The limit is learned, and the rest waits visibly."""
     checks: list[Check] = []
     for wanted, room in ((44, 41), (6, 3)):
         async with rig.run(
@@ -294,12 +294,12 @@ async def _published_waiting(run: Run, expected: set[str]) -> bool:
     expected="all bonds confirmed; OPSP0002 counts as success",
 )
 async def replies_lost(rig: Rig) -> list[Check]:
-    """Ask again after a time; what is registered already is."""
+    """The request is repeated after a time; a registered bond stays registered."""
     settings = {"KIS__REPLY_TIMEOUT_SECONDS": "1"}
     async with rig.run(settings=settings, exchange={"faults": ("lost-replies=2",)}, isins=bonds(12)) as run:
         await run.passed(1)
         codes = Counter(answer.code for answer in run.kis.replies)
-    return [*run.checks(), at_least("OPSP0002", codes["OPSP0002"], 1), told("replies", str(dict(codes)))]
+    return [*run.checks(), at_least("OPSP0002", codes["OPSP0002"], 1), shown("replies", str(dict(codes)))]
 
 
 @row(
@@ -308,7 +308,7 @@ async def replies_lost(rig: Rig) -> list[Check]:
     expected="published as received: D = 0 beyond the exchange's copies, R = 0 against what was sent",
 )
 async def repeated(rig: Rig) -> list[Check]:
-    """What KIS repeats or reorders is KIS's; nothing is dropped or sorted."""
+    """Frames that KIS repeats or reorders are neither dropped nor sorted."""
     async with rig.run(exchange={"faults": ("duplicate=10", "reorder=7")}) as run:
         await run.passed(5)
         run.market(0)
@@ -322,11 +322,13 @@ async def repeated(rig: Rig) -> list[Check]:
 
 @row(
     "B11",
-    fault="approval service down, 429, wrong key, slow: the session ends, once with a kept key that KIS knows, once with one it forgot",
-    expected="the kept key serves the next connect; a forgotten one is asked for anew under each fault, until the service gives one",
+    fault="approval service down, 429, wrong key, slow: the session ends, once with a kept key that KIS knows, "
+    "once with one it forgot",
+    expected="the kept key serves the next connect; a forgotten one is asked for anew under each fault, "
+    "until the service gives one",
 )
 async def approval_down(rig: Rig) -> list[Check]:
-    """The approval key is needed to register, and for nothing else; nobody asks for another within a minute of the last."""
+    """Only registering needs an approval key, and a new key at most once a minute."""
     asked: dict[str, int] = {}
     async with rig.run(settings={"KIS__RECONNECT_MAX_SECONDS": "2"}) as run:
         await run.passed(2)
@@ -347,11 +349,12 @@ async def approval_down(rig: Rig) -> list[Check]:
             run.kis.faults.clear()
         await run.connector.until_state("ACTIVE", run.isins, 60)
     return [
-        # The start, the kept key, the forgotten one; after the wrong key the session closes, and the next one needs a key first.
+        # The start, the reused key, the forgotten one. After the wrong key the session closes, and
+        # the next session first needs a key.
         *run.checks(connects=4),
         equal("approval calls while the key served", asked_with_a_key, 1),
         *(at_least(f"calls answered under {fault}", count, 1) for fault, count in asked.items()),
-        told("causes", _causes(run)),
+        shown("causes", _causes(run)),
     ]
 
 

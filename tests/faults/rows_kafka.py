@@ -1,4 +1,4 @@
-"""Rows A: what Kafka's side may do."""
+"""Rows A: faults on Kafka's side."""
 
 import asyncio
 import os
@@ -12,19 +12,19 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from tests.deployment import Deployment
 from tests.faults.cluster import GuardedKafka, RigTrouble, TwoDiskKafka
 from tests.faults.rig import Rig, Run
-from tests.faults.row import Check, at_least, at_most, equal, row, told, true
+from tests.faults.row import Check, at_least, at_most, equal, row, shown, true
 from tests.kafka.process import free_ports
 from tests.kafka.reader import create_topics
 
-SESSION_SECONDS = 6  # of a broker, at these clusters
-LAG_SECONDS = 5  # of a replica, after which it is out of the in-sync set
-ACK_SECONDS = 12  # after which the connector gives a producer up
+SESSION_SECONDS = 6  # a broker's session timeout in these clusters
+LAG_SECONDS = 5  # a replica that lags longer leaves the in-sync set
+ACK_SECONDS = 12  # after this the connector gives a producer up
 REQUEST_SECONDS = 5
-BATCH_TICKS = 700  # of 128 KiB at most: how many ticks one batch in doubt may repeat
+BATCH_TICKS = 700  # the most that one doubtful batch, of up to 128 KiB, may repeat
 
 
 def admin(rig: Rig) -> AdminClient:
-    """Return the independent client's administration, past the proxies."""
+    """Return the independent client's administration, not through the proxies."""
     return AdminClient({"bootstrap.servers": rig.cluster.direct_servers, "log_level": 0})
 
 
@@ -38,15 +38,15 @@ async def alter(rig: Rig, topic: str, **configuration: str) -> None:
 
 
 async def configure(rig: Rig, resource: ConfigResource) -> None:
-    """Change a configuration, and wait until it is so."""
-    client = admin(rig)  # it gives up what it was asked for when it is collected
+    """Change a configuration, and wait until it is in force."""
+    client = admin(rig)  # a collected client drops its requests
     (future,) = client.incremental_alter_configs([resource]).values()
     await asyncio.wrap_future(future)
 
 
 @row("A1", fault="leader stopped cleanly, and back", expected="D = 0, U < 5 s", is_timed=True)
 async def leader_stopped(rig: Rig) -> list[Check]:
-    """Leadership moves before the broker goes."""
+    """Leadership moves before the broker stops."""
     async with rig.run() as run:
         await run.passed(3)
         await rig.off_loop(rig.cluster.brokers[run.leader(0)].server.stop)
@@ -61,10 +61,11 @@ async def leader_stopped(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def leader_killed(rig: Rig) -> list[Check]:
-    """The election is waited for, and the same sequence sent again.
+    """Delivery waits for the election and sends the same sequence again.
 
-    Brokers and controllers being the same processes here, a kill may take the active controller along: its successor is found first,
-    and counts every broker's session from anew. That time is the cluster's, so that another broker is killed.
+    Brokers and controllers are the same processes here. If a kill takes the active controller
+    along, a successor is elected first and counts every broker's session from the beginning.
+    That is the cluster's time and not ours, so another broker is killed.
     """
     async with rig.run() as run:
         for _ in range(5 if rig.full else 3):
@@ -83,7 +84,7 @@ async def leader_killed(rig: Rig) -> list[Check]:
 
 
 async def in_sync(rig: Rig, run: Run) -> None:
-    """Wait until every partition of the tick topic has all its replicas again: the next kill would leave fewer than two."""
+    """Wait until all tick partitions have all replicas: the next kill must leave two."""
     topic = run.connector.names.ticks
     found = await rig.off_loop(partial(_wait_in_sync, admin(rig), topic))
     if not found:
@@ -107,7 +108,7 @@ def _wait_in_sync(client: AdminClient, topic: str) -> bool:
     is_timed=True,
 )
 async def leader_frozen(rig: Rig) -> list[Check]:
-    """Nothing is reset: requests time out, the old leader refuses when it is back; the other brokers' partitions go on."""
+    """Nothing is reset: requests time out, and the other brokers' partitions go on."""
     async with rig.run() as run:
         await run.passed(3)
         controller = await rig.off_loop(rig.cluster.controller)
@@ -121,10 +122,10 @@ async def leader_frozen(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_most("D", run.ledger.duplicates, BATCH_TICKS * (6 - len(healthy))),
-        told(
+        shown(
             "U of the frozen leader's partitions, s", max(gap for number, gap in gaps.items() if number not in healthy)
         ),
-        told("the cluster's own time, s", cluster_seconds),
+        shown("the cluster's own time, s", cluster_seconds),
         at_most("U of the others, s", max(gaps[number] for number in healthy), cluster_seconds + 2),
     ]
 
@@ -136,7 +137,10 @@ async def leader_frozen(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def follower_frozen(rig: Rig) -> list[Check]:
-    """Acknowledgements stall until the follower is out of the in-sync set: one topic partition, led by another broker."""
+    """Acknowledgements stall until the follower has left the in-sync set.
+
+    The topic has one partition, led by another broker.
+    """
 
     def one_led_by_the_first(connector: Deployment) -> None:
         _create(connector, {number: [1, 2, 3] for number in range(6)}, rig)
@@ -150,13 +154,13 @@ async def follower_frozen(rig: Rig) -> list[Check]:
         rig.cluster.brokers[follower].server.thaw()
     return [
         *run.checks(),
-        told("the cluster's own time, s", cluster_seconds),
+        shown("the cluster's own time, s", cluster_seconds),
         at_most("U, s", run.ledger.longest_gap_seconds, max(LAG_SECONDS, cluster_seconds) + 2),
     ]
 
 
 def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **configuration: str) -> None:
-    """Create the topics, those of ticks on the brokers given for each partition."""
+    """Create the topics, with the tick partitions on the given brokers."""
     names = connector.names
     config = {name.replace("_", "."): value for name, value in configuration.items()}
     placed = NewTopic(
@@ -165,7 +169,7 @@ def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **c
         replica_assignment=[replicas[number] for number in range(len(replicas))],
         config=config,
     )
-    client = admin(rig)  # it gives up what it was asked for when it is collected
+    client = admin(rig)  # a collected client drops its requests
     for future in client.create_topics([placed], operation_timeout=20).values():
         future.result(timeout=30)
     create_topics(connector.bootstrap_servers, {names.dead_letters: 1, names.events: 6})
@@ -178,7 +182,7 @@ def _create(connector: Deployment, replicas: dict[int, list[int]], rig: Rig, **c
     expected="the journal takes all; D, T told",
 )
 async def two_down(rig: Rig) -> list[Check]:
-    """Too few replicas: nothing is acknowledged, nothing is lost."""
+    """With too few replicas nothing is acknowledged, and nothing is lost."""
     async with rig.run() as run:
         await run.passed(2)
         for broker in rig.cluster.brokers[:2]:
@@ -186,7 +190,7 @@ async def two_down(rig: Rig) -> list[Check]:
         await run.passed(300 if rig.full else 20)
         await rig.cluster.heal()
         run.watch.healed()
-    return [*run.checks(), told("most frames pending", run.watch.max_pending)]
+    return [*run.checks(), shown("most frames pending", run.watch.max_pending)]
 
 
 @row(
@@ -195,7 +199,7 @@ async def two_down(rig: Rig) -> list[Check]:
     expected="the journal takes all and drains in order; memory flat: grows by at most 64 MiB",
 )
 async def all_down(rig: Rig) -> list[Check]:
-    """The journal grows, memory does not."""
+    """The journal grows, and memory does not."""
     async with rig.run(rate=3000 if rig.full else 1000) as run:
         await run.passed(3)
         before = rss_mb(run)
@@ -209,13 +213,13 @@ async def all_down(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         at_most("growth of memory, MiB", watched.peak_rss_mb - before, 64),
-        told("frames pending at the outage's end", pending),
-        told("drained, frames/s beside the market's", round(pending / max(watched.catch_up_seconds, 0.1))),
+        shown("frames pending at the outage's end", pending),
+        shown("drained, frames/s beside the market's", round(pending / max(watched.catch_up_seconds, 0.1))),
     ]
 
 
 def rss_mb(run: Run) -> float:
-    """Return the connector's memory at this moment, in MiB."""
+    """Return the connector's current memory in MiB."""
     assert run.connector.process is not None
     with open(f"/proc/{run.connector.process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123 - one line of the kernel's
         return round(int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
@@ -227,7 +231,7 @@ def rss_mb(run: Run) -> float:
     expected="L = the counted losses exactly; loss events tell the same number",
 )
 async def journal_too_small(rig: Rig) -> list[Check]:
-    """The newest frames are dropped, counted, and published once Kafka is back."""
+    """The newest frames are dropped and counted; events follow once Kafka is back."""
     async with rig.run(rate=2000, settings={"JOURNAL__MAX_BYTES": "4MiB"}) as run:
         await run.passed(2)
         for broker in rig.cluster.brokers:
@@ -247,7 +251,7 @@ async def journal_too_small(rig: Rig) -> list[Check]:
 
 @row("A8", fault="rolling restart, five rounds (one in the quick run)", expected="D = 0; U told")
 async def rolling_restart(rig: Rig) -> list[Check]:
-    """Each broker in turn, stopped cleanly and started again once all replicas are in sync."""
+    """Stop each broker in turn, and start it again once all replicas are in sync."""
     async with rig.run() as run:
         await run.passed(2)
         for _ in range(5 if rig.full else 1):
@@ -264,7 +268,7 @@ async def rolling_restart(rig: Rig) -> list[Check]:
     expected="one rebuild, D ≤ a batch, U of the other partitions ≤ 2 s",
 )
 async def leaderless(rig: Rig) -> list[Check]:
-    """The others flow, and no producer is given up for the one again and again."""
+    """Other partitions go on, and the leaderless one does not cost producer after producer."""
 
     def sixth_on_the_third(connector: Deployment) -> None:
         _create(
@@ -285,7 +289,7 @@ async def leaderless(rig: Rig) -> list[Check]:
         equal("rebuilds of producers", run.ledger.rebuilds, 1),
         at_most("D", run.ledger.duplicates, BATCH_TICKS),
         at_most("U of the other partitions, s", max(gaps[number] for number in range(5)), 2),
-        told("U of the partition, s", gaps[5]),
+        shown("U of the partition, s", gaps[5]),
     ]
 
 
@@ -295,7 +299,7 @@ async def leaderless(rig: Rig) -> list[Check]:
     expected="dead letters = 1, then none; L = 0",
 )
 async def refused(rig: Rig) -> list[Check]:
-    """A refused batch is halved until the guilty record stands alone."""
+    """A refused batch is halved until the refused record is alone."""
 
     def taking_little(connector: Deployment) -> None:
         names = connector.names
@@ -320,7 +324,7 @@ async def refused(rig: Rig) -> list[Check]:
 
 
 def large(run: Run) -> str:
-    """Return a tick of the first bond that no compression makes small: eighteen columns KIS never had."""
+    """Return a tick that no compression makes small, with eighteen columns KIS never had."""
     sample = next(record.raw for frame in run.kis.sent for record in frame.records if record.tr_key == run.isins[0])
     return "^".join([sample, *(Random(number).randbytes(300).hex() for number in range(18))])
 
@@ -331,7 +335,10 @@ def large(run: Run) -> str:
     expected="L = 0, D ≤ a batch for each partition",
 )
 async def forgotten_producer(rig: Rig) -> list[Check]:
-    """UNKNOWN_PRODUCER_ID or OUT_OF_ORDER_SEQUENCE: the producer is given up, what is in doubt is sent again."""
+    """UNKNOWN_PRODUCER_ID or OUT_OF_ORDER_SEQUENCE: the producer is given up.
+
+    A new one sends all doubtful batches again.
+    """
     await expire_producer_ids(rig, "1500", AlterConfigOpType.SET)
     try:
         async with rig.run() as run:
@@ -353,15 +360,15 @@ async def forgotten_producer(rig: Rig) -> list[Check]:
 
 
 async def expire_producer_ids(rig: Rig, ms: str | None, how: AlterConfigOpType) -> None:
-    """Change on every broker after how long it forgets a producer; librdkafka cannot name what all have in common."""
+    """Set on each broker when it forgets a producer; librdkafka has no cluster-wide name."""
     for broker in rig.cluster.brokers:
         entry = ConfigEntry("producer.id.expiration.ms", ms, incremental_operation=how)
         await configure(rig, ConfigResource(ResourceType.BROKER, str(broker.node), incremental_configs=[entry]))
 
 
 async def delete_records(rig: Rig, topic: str) -> list[int]:
-    """Delete every record of a topic; return each partition's first offset after that."""
-    client = admin(rig)  # it gives up what it was asked for when it is collected
+    """Delete all records of a topic; return each partition's new first offset."""
+    client = admin(rig)  # a collected client drops its requests
     ends = [TopicPartition(topic, number, OFFSET_END) for number in range(6)]
     return [(await asyncio.wrap_future(future)).low_watermark for future in client.delete_records(ends).values()]
 
@@ -373,7 +380,7 @@ async def _nothing_pending(run: Run) -> bool:
 
 @row("A13", fault="the right to write is revoked for 15 s, and given back", expected="held, said, resumed; L = 0")
 async def right_revoked(rig: Rig) -> list[Check]:
-    """Delivery waits and says for what."""
+    """Delivery waits and says for which right."""
     cluster = await asyncio.to_thread(GuardedKafka, seed=rig.seed)
     try:
         await cluster.open()
@@ -392,7 +399,7 @@ async def right_revoked(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         true("said in /status", "TopicAuthorizationFailedError" in str(status["delivery"]["waiting_for"])),
-        told("answer of /readyz meanwhile", ready),
+        shown("answer of /readyz meanwhile", ready),
     ]
 
 
@@ -453,19 +460,21 @@ async def acks_lost(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def half_open(rig: Rig) -> list[Check]:
-    """No RST, no FIN: the request timeout bounds it."""
+    """Without RST or FIN, the request timeout bounds the wait."""
     async with rig.run() as run:
         await run.passed(3)
         cut = run.leader(0)
-        behind = [number for number in range(6) if run.leader(number) == cut]
+        cut_off = [number for number in range(6) if run.leader(number) == cut]
         rig.cluster.proxies[cut].deafen()
         await run.passed(15)
     gaps = run.ledger.watched.gaps
     return [
         *run.checks(),
-        at_most("U, s", max(gaps[number] for number in behind), 2 * REQUEST_SECONDS + 2),
+        at_most("U, s", max(gaps[number] for number in cut_off), 2 * REQUEST_SECONDS + 2),
         at_most(
-            "U of the other brokers' partitions, s", max(gap for number, gap in gaps.items() if number not in behind), 2
+            "U of the other brokers' partitions, s",
+            max(gap for number, gap in gaps.items() if number not in cut_off),
+            2,
         ),
     ]
 
@@ -477,7 +486,10 @@ async def half_open(rig: Rig) -> list[Check]:
     is_timed=True,
 )
 async def moved(rig: Rig) -> list[Check]:
-    """aiokafka never asks the bootstrap servers again: a producer without acknowledgement is given up, the next one asks them."""
+    """A producer without acknowledgements is given up, and the next one asks the bootstrap servers.
+
+    aiokafka itself never asks them again.
+    """
     old = [proxy.port for proxy in rig.cluster.proxies]
     new = free_ports(3)
     async with rig.run() as run:
@@ -487,7 +499,7 @@ async def moved(rig: Rig) -> list[Check]:
             await proxy.stop()
         for broker in rig.cluster.brokers:
             await rig.off_loop(broker.server.kill)
-        # The first new address is also what the bootstrap name leads to: the old first port forwards there.
+        # The bootstrap name leads to the first new address: the old first port forwards there.
         await rig.cluster.open()
         name = rig.cluster.forward(old[0], 0)
         await name.start()
@@ -507,7 +519,7 @@ async def moved(rig: Rig) -> list[Check]:
     expected="L = 0, a rebuild at most costs repeats",
 )
 async def corrupted(rig: Rig) -> list[Check]:
-    """Whatever the client makes of garbage, its sender's death included, the next producer goes on."""
+    """Garbage may even end the client's sender: the next producer goes on."""
     async with rig.run() as run:
         await run.passed(2)
         for proxy in rig.cluster.proxies:

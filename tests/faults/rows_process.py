@@ -1,4 +1,4 @@
-"""Rows C: what may happen to the process, its disk, its clock and its surroundings."""
+"""Rows C: faults of the process, its disk, its clock and its surroundings."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ import aiohttp
 
 from tests.deployment import Deployment
 from tests.faults.rig import Rig, Run
-from tests.faults.row import Check, at_least, at_most, equal, row, told, true
+from tests.faults.row import Check, at_least, at_most, equal, row, shown, true
 from tests.kafka.reader import create_topics
 
-PROGRESS_SECONDS = 0.25  # how much of what Kafka acknowledged a kill may repeat, beside what was in flight
+PROGRESS_SECONDS = 0.25  # a kill may repeat the acknowledged ticks of this span, and those in flight
 SEOUL_HOURS = 9
 
 
@@ -33,7 +33,7 @@ SEOUL_HOURS = 9
     expected="M = 0 up to the close, D = 0, exit 0 in less than 10 s",
 )
 async def stopped(rig: Rig) -> list[Check]:
-    """Leave KIS, read what is left, deliver, end."""
+    """Leave KIS, read the rest, deliver, end."""
     seconds: list[float] = []
     codes = []
     async with rig.run() as run:
@@ -63,7 +63,7 @@ async def started_again(run: Run) -> None:
     expected="L = 0; D ≤ what was in flight or acknowledged within 0.25 s, for each kill; M told",
 )
 async def killed(rig: Rig) -> list[Check]:
-    """Everything past the journal's commit arrives."""
+    """Every frame of a finished commit arrives."""
     kills, random = (100 if rig.full else 50), Random(rig.seed)
     async with rig.run(rate=1000) as run:
         for _ in range(kills):
@@ -73,8 +73,8 @@ async def killed(rig: Rig) -> list[Check]:
         await run.connector.until_state("ACTIVE", run.isins, 60)
     return [
         *run.checks(missed=None, connects=kills + 1),
-        told("kills", kills),
-        told("M, between the socket and the journal", run.ledger.missed),
+        shown("kills", kills),
+        shown("M, between the socket and the journal", run.ledger.missed),
         at_most("D for each kill", round(run.ledger.duplicates / kills, 1), run.rate * (PROGRESS_SECONDS + 0.5)),
     ]
 
@@ -85,7 +85,7 @@ async def killed(rig: Rig) -> list[Check]:
     expected="100 of 100 starts; every committed frame there, integrity_check ok, the law holds",
 )
 async def killed_in_the_journal(rig: Rig) -> list[Check]:
-    """The journal alone, so that hardly anything else happens: kills fall between and inside its steps."""
+    """Only the journal runs, so that kills fall between and inside its steps."""
     random, folder = Random(rig.seed), Path(tempfile.mkdtemp(prefix="kis-bond-journal-"))
     starts = missing = broken = committed = 0
     for _ in range(100):
@@ -100,9 +100,9 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
         broken += opened["pending"] != opened["readable"]
         await asyncio.sleep(random.uniform(0.0, 0.25))
         child.kill()
-        told_numbers = (await child.stdout.read()).split(b"\n")[:-1]
+        printed_numbers = (await child.stdout.read()).split(b"\n")[:-1]
         await child.wait()
-        committed = max([committed, *(int(line) for line in told_numbers)])
+        committed = max([committed, *(int(line) for line in printed_numbers)])
     with contextlib.closing(sqlite3.connect(folder / "journal.db")) as database:
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
     shutil.rmtree(folder)
@@ -121,7 +121,10 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
     expected="starts each time; what cannot be read is counted, the rest arrives; the file set aside is there",
 )
 async def journal_damaged(rig: Rig) -> list[Check]:
-    """Only a cut log loses without a word, as SQLite does: such frames count as missed here, since no restart knows of them."""
+    """Only a cut log loses silently, as in SQLite: no restart knows of its frames.
+
+    They count as missed here.
+    """
     corrupt: dict[str, int] = {}
     async with rig.run() as run:
         journal, before = run.connector.journal, 0
@@ -150,12 +153,12 @@ async def journal_damaged(rig: Rig) -> list[Check]:
         equal("counted after half the log", corrupt["half_the_log"], 0),
         at_least("counted after a page", corrupt["a_page"], 1),
         at_least("files set aside", len(aside), 1),
-        told("M, by the cut log and between socket and journal at the kills", ledger.missed),
+        shown("M, by the cut log and between socket and journal at the kills", ledger.missed),
     ]
 
 
 def a_bit_of_a_row(journal: Path) -> None:
-    """Flip one bit inside the bytes of the last frame, which is not delivered."""
+    """Flip one bit in the last frame, which is not delivered."""
     with contextlib.closing(sqlite3.connect(journal)) as database:
         seq, raw = database.execute("SELECT seq, raw FROM frame ORDER BY seq DESC LIMIT 1").fetchone()
         database.execute("UPDATE frame SET raw = ? WHERE seq = ?", (raw[:-1] + bytes([raw[-1] ^ 1]), seq))
@@ -169,7 +172,7 @@ def half_the_log(journal: Path) -> None:
 
 
 def a_page(journal: Path) -> None:
-    """Overwrite one of the last leaves of the frames' table, which holds pending ones, with garbage."""
+    """Overwrite one of the last leaves of the frame table, with pending frames, by garbage."""
     with contextlib.closing(sqlite3.connect(journal)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     content = journal.read_bytes()
@@ -189,7 +192,7 @@ def a_page(journal: Path) -> None:
     expected="L = 0 while Kafka is up; alarm; recovers by itself",
 )
 async def volume_full(rig: Rig) -> list[Check]:
-    """Frames are kept in memory and shipped."""
+    """Frames stay in memory and are delivered from there."""
     volumes: list[Path] = []
 
     def on_a_small_volume(run: Run) -> None:
@@ -220,7 +223,7 @@ async def volume_full(rig: Rig) -> list[Check]:
 
 
 def mounted(run: Run, mib: int) -> Path:
-    """Mount a small tmpfs where the journal goes, and return its folder. Needs root."""
+    """Mount a small tmpfs for the journal and return its folder. Needs root."""
     folder = run.connector.journal.parent
     folder.mkdir(mode=0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", folder], check=True)
@@ -228,7 +231,7 @@ def mounted(run: Run, mib: int) -> Path:
 
 
 def fill(path: Path) -> None:
-    """Take the rest of a volume."""
+    """Fill a volume."""
     with path.open("ab", buffering=0) as filler:
         try:
             while True:
@@ -238,7 +241,7 @@ def fill(path: Path) -> None:
 
 
 async def writable(run: Run) -> bool:
-    """Tell whether the journal takes frames again."""
+    """Whether the journal accepts frames again."""
     _, status = await run.connector.ask("/status")
     return bool(status) and not status["journal"]["error"]
 
@@ -275,7 +278,7 @@ def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-# What Python asks for the wall clock, moved by what stands in a file; the monotonic clock stays as it is.
+# Python's wall clock, moved by a file's content; the monotonic clock does not move.
 CLOCK = """
 import os, time
 _time, _time_ns, _read = time.time, time.time_ns, [0.0, 0.0]
@@ -296,7 +299,7 @@ time.time_ns = lambda: _time_ns() + int(_shift() * 1e9)
     expected="every tick_id as the exchange's day makes it, on both days",
 )
 async def clock(rig: Rig) -> list[Check]:
-    """The trade date comes from the recorded receive time, waits from the monotonic clock."""
+    """The trade date follows from the recorded receive time, waits from the monotonic clock."""
     now = time.time()
     to_midnight = 86400 - (now + SEOUL_HOURS * 3600) % 86400 - 25  # seconds to 25 s before the next midnight in Seoul
 
@@ -307,7 +310,7 @@ async def clock(rig: Rig) -> list[Check]:
         run.connector.environment |= {"SHIFT_FILE": str(shift), "PYTHONPATH": str(run.connector.folder)}
 
     def topics_of_the_future(connector: Deployment) -> None:
-        """Create the topics so that the brokers, whose clock is not moved, take ticks of a later day."""
+        """Create topics whose brokers, with an unmoved clock, accept ticks of a later day."""
         names = connector.names
         create_topics(connector.bootstrap_servers, {names.ticks: 6}, message_timestamp_after_max_ms=str(2**60))
         create_topics(connector.bootstrap_servers, {names.dead_letters: 1, names.events: 6})
@@ -332,7 +335,7 @@ async def clock(rig: Rig) -> list[Check]:
     return [
         *run.checks(),
         equal("trade dates", len(run.dates), 2),
-        told("ticks by trade date", ", ".join(f"{date} {count}" for date, count in sorted(run.dates.items()))),
+        shown("ticks by trade date", ", ".join(f"{date} {count}" for date, count in sorted(run.dates.items()))),
     ]
 
 
@@ -366,12 +369,12 @@ async def secrets_swapped(rig: Rig) -> list[Check]:
     return [
         *run.checks(connects=2),
         equal("connects until the session ended", connects, 1),
-        told("app keys asked with", ", ".join(map(str, used))),
+        shown("app keys asked with", ", ".join(map(str, used))),
     ]
 
 
 def _publish(folder: Path, appkey: str, appsecret: str, *, first: bool) -> None:
-    """Lay a pair out as a mounted Kubernetes secret, and point `..data` at it with one rename."""
+    """Write a pair like a mounted Kubernetes secret, and point `..data` to it in one rename."""
     version = folder / f"..{time.time_ns()}"
     version.mkdir()
     (version / "appkey-0").write_text(appkey)
@@ -392,7 +395,7 @@ def _publish(folder: Path, appkey: str, appsecret: str, *, first: bool) -> None:
     is_timed=True,
 )
 async def stdout_blocked(rig: Rig) -> list[Check]:
-    """Logging never waits: the queue fills, lines are dropped and counted."""
+    """Logging never waits: the queue fills, and further lines are dropped and counted."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     try:
@@ -421,7 +424,7 @@ async def stdout_blocked(rig: Rig) -> list[Check]:
     return [
         *run.checks(connects=2),
         at_most("p99 of /livez, ms", round(1000 * lags[int(len(lags) * 0.99)], 1), 50),
-        told("asked", len(lags)),
+        shown("asked", len(lags)),
     ]
 
 
@@ -431,7 +434,7 @@ async def stdout_blocked(rig: Rig) -> list[Check]:
     expected="no tick acknowledged later than 2.5 s after its receipt, L = 0",
 )
 async def starved_of_descriptors(rig: Rig) -> list[Check]:
-    """Whoever scrapes slowly or in numbers costs the ticks nothing."""
+    """Slow or many scrapers cost the ticks nothing."""
     async with rig.run() as run:
         await run.passed(2)
         pid = run.connector.process.pid if run.connector.process else 0
@@ -444,11 +447,11 @@ async def starved_of_descriptors(rig: Rig) -> list[Check]:
             writer.close()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         await run.passed(1)
-    return [*run.checks(), equal("ticks later than 2.5 s", run.late, 0), told("descriptors", used + 5)]
+    return [*run.checks(), equal("ticks later than 2.5 s", run.late, 0), shown("descriptors", used + 5)]
 
 
 async def _slow_client(run: Run) -> asyncio.StreamWriter:
-    """Ask for /metrics on a connection, and read nothing."""
+    """Ask for /metrics, and read nothing of the answer."""
     _, writer = await asyncio.open_connection("127.0.0.1", run.connector.port, limit=16)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return writer
@@ -460,7 +463,7 @@ async def _slow_client(run: Run) -> asyncio.StreamWriter:
     expected="ticks captured from the first second on, from the saved lists; L = M = 0",
 )
 async def started_without_kafka(rig: Rig) -> list[Check]:
-    """Capturing waits for nothing of Kafka's."""
+    """Capturing needs nothing from Kafka."""
     async with rig.run() as run:
         await run.passed(1)
         assert await run.connector.end() == 0

@@ -1,4 +1,4 @@
-"""The ledger finds what is missing, repeated and out of order: a rig that cannot fail shows nothing."""
+"""The ledger finds missing, repeated and disordered ticks: a rig must be able to fail."""
 
 import time
 
@@ -15,7 +15,7 @@ ENCODER = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
 
 
 def sent(text):
-    """Return the exchange's note of one tick."""
+    """Return the exchange's log entry of one tick."""
     return Sent(time.time_ns(), 0, 1, "ticks", (SentRecord(ISINS[0], text),))
 
 
@@ -31,7 +31,7 @@ TEXTS = [record(ISINS[0], accumulated=number) for number in range(5)]
 
 
 def ledger(ticks, *, received=5, pending=0, lost=0, letters=(), acknowledged=5, processes=1, log=()):
-    """Return the ledger of five ticks sent and these read back; `log`: what else the exchange sent."""
+    """Return the ledger of five ticks sent and these read back; `log`: further messages sent."""
     status = {
         "frames": {"received": received, "pending": pending, "lost": {"disk": lost}},
         "ticks": {"decoded": 5, "acknowledged": acknowledged},
@@ -42,7 +42,7 @@ def ledger(ticks, *, received=5, pending=0, lost=0, letters=(), acknowledged=5, 
 
 
 def test_a_clean_run_balances():
-    """Everything sent is read once, in order."""
+    """If everything sent is read once and in order, nothing is missing."""
     found = ledger([read(text) for text in TEXTS])
     assert (
         found.sent,
@@ -65,7 +65,7 @@ def test_a_clean_run_balances():
 
 
 def test_a_missing_tick_is_lost():
-    """Received and nowhere: L is 1."""
+    """A tick that was received and is nowhere is lost."""
     assert ledger([read(text) for text in TEXTS[:4]]).lost == 1
 
 
@@ -73,68 +73,68 @@ def test_a_missing_tick_is_lost():
     ("kept", "figures"), [({"pending": 1}, 0), ({"lost": 1}, 0), ({"letters": ("one",)}, 0), ({"received": 4}, 0)]
 )
 def test_what_is_accounted_for_is_not_lost(kept, figures):
-    """A frame pending, counted as lost, dead-lettered or never received is no silent loss."""
+    """A frame that is pending, counted, dead-lettered or not received is not lost."""
     assert ledger([read(text) for text in TEXTS[:4]], **kept).lost == figures
 
 
 def test_what_was_not_received_is_missed():
-    """Sent and not received: M is 1."""
+    """A tick that was sent but not received is missed."""
     assert ledger([read(text) for text in TEXTS[:4]], received=4).missed == 1
 
 
 def test_a_repeated_tick_is_a_duplicate_and_no_inversion():
-    """A replay from the head of a batch repeats; first copies stay in order."""
+    """A repeated batch gives duplicates; the first copies are still in order."""
     found = ledger([read(TEXTS[number]) for number in (0, 1, 2, 1, 2, 3, 4)])
     assert (found.duplicates, found.inversions, found.lost) == (2, 0, 0)
 
 
 def test_first_copies_out_of_order_are_an_inversion():
-    """A tick that stands behind a later one counts."""
+    """A tick after a later one is an inversion."""
     assert ledger([read(TEXTS[number]) for number in (0, 2, 1, 3, 4)]).inversions == 1
 
 
 def test_a_tick_nobody_sent_is_unknown():
-    """It hides no loss."""
+    """A tick that nobody sent is unknown, and does not hide a loss."""
     found = ledger([*(read(text) for text in TEXTS[:4]), read(record(ISINS[0], accumulated=99))])
     assert (found.unknown, found.lost) == (1, 1)
 
 
 def test_a_data_frame_sent_by_hand_counts_as_sent():
-    """The connector journals whatever comes as data; a PINGPONG is none."""
+    """Any data frame counts as sent, and a PINGPONG does not."""
     by_hand = [Sent(0, 0, 1, "raw", raw=raw) for raw in (b"0|H0BJCNT0|001|x", b'{"header":{"tr_id":"PINGPONG"}}')]
     assert ledger([read(text) for text in TEXTS], received=6, log=by_hand).missed == 0
 
 
 def test_an_acknowledged_tick_nobody_can_read_is_found():
-    """What the connector counts as acknowledged is held against what another client reads."""
+    """An acknowledged tick that cannot be read back is found."""
     assert ledger([read(text) for text in TEXTS]).not_read_back == 0
     assert ledger([read(text) for text in TEXTS[:4]], pending=1).not_read_back == 1
 
 
 def test_after_a_restart_acknowledged_ticks_are_at_most_those_read_back():
-    """The last process knows only its own; it may have sent again what an earlier one had."""
+    """After a restart, the last process's acknowledged ticks are a lower bound."""
     twice = [read(text) for text in (*TEXTS, *TEXTS[3:])]
     assert ledger(twice, acknowledged=2, processes=2).not_read_back == 0
     assert ledger(twice, acknowledged=7, processes=2).not_read_back == 0
     assert ledger(twice, acknowledged=8, processes=2).not_read_back == 1
 
 
-def test_a_kept_frame_that_was_never_decoded_is_found():
-    """The journal's count is held against the decoder's."""
+def test_a_journalled_frame_that_was_never_decoded_is_found():
+    """A journalled frame that was never decoded is found."""
     assert ledger([read(text) for text in TEXTS]).not_decoded == 0
     assert ledger([read(text) for text in TEXTS], received=6).not_decoded == 1
     assert ledger([read(text) for text in TEXTS], received=6, lost=1).not_decoded == 0
 
 
 def test_as_json_has_every_figure_at_one_level():
-    """What a result holds, with what was watched."""
+    """The JSON of a ledger is flat and has the sampled figures."""
     figures = ledger([read(text) for text in TEXTS]).as_json()
     assert "watched" not in figures
     assert (figures["sent"], figures["gaps"], figures["longest_gap_seconds"]) == (5, {0: 1.5, 1: 0.2}, 1.5)
 
 
 def status(*, frames=(10, 6, 4), ticks=(9, 6, 2), letters=None, lanes=(4, 3)):
-    """Return a /status: frames received, finished, pending; ticks decoded, acknowledged, in flight; records by lane."""
+    """Return a /status with these counts of frames, ticks and records by lane."""
     return {
         "frames": dict(zip(("received", "finished", "pending"), frames, strict=True)) | {"lost": {}},
         "ticks": dict(zip(("decoded", "acknowledged", "in_flight"), ticks, strict=True))
@@ -144,7 +144,7 @@ def status(*, frames=(10, 6, 4), ticks=(9, 6, 2), letters=None, lanes=(4, 3)):
 
 
 def test_a_status_that_adds_up_breaks_no_law():
-    """Also with a dead letter, which a lane takes like a tick."""
+    """A consistent status breaks no law, even with a dead letter in a lane."""
     assert broken_laws(status(), 10) == []
 
 
@@ -160,5 +160,5 @@ def test_a_status_that_adds_up_breaks_no_law():
     ],
 )
 def test_a_law_that_is_broken_is_named(figures, law):
-    """One wrong figure is enough."""
+    """One wrong figure breaks a law, which is named."""
     assert [one for one in broken_laws(figures, 10) if law in one.partition(":")[0]]

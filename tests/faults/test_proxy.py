@@ -1,4 +1,4 @@
-"""The proxy does to a link what it is told, and nothing else."""
+"""The proxy does exactly what its toxics say."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tests.kafka.process import free_ports
 
 @pytest.fixture
 async def proxy():
-    """Give a proxy in front of a server that echoes."""
+    """Return a proxy before a server that echoes."""
 
     async def echo(reader, writer):
         with contextlib.suppress(ConnectionError):
@@ -38,13 +38,13 @@ async def connected(proxy):
 
 
 async def test_bytes_pass_both_ways(proxy):
-    """Without a toxic nothing is changed."""
+    """Without a toxic no byte changes."""
     _, writer = await connected(proxy)
     writer.close()
 
 
 async def test_latency_delays(proxy):
-    """Each chunk is late by as much as was said."""
+    """Each chunk is delayed by the latency."""
     reader, writer = await connected(proxy)
     proxy.down.latency = 0.1
     since = time.monotonic()
@@ -55,7 +55,7 @@ async def test_latency_delays(proxy):
 
 
 async def test_deaf_links_swallow_and_new_ones_work(proxy):
-    """A half-open connection stays open and says nothing more."""
+    """A half-open connection stays open and silent; new ones work."""
     reader, writer = await connected(proxy)
     proxy.deafen()
     writer.write(b"x")
@@ -67,7 +67,7 @@ async def test_deaf_links_swallow_and_new_ones_work(proxy):
 
 
 async def test_timeout_swallows_everything(proxy):
-    """While the toxic is there neither old nor new connections get an answer."""
+    """With the toxic, neither old nor new connections get an answer."""
     reader, writer = await connected(proxy)
     proxy.up.timeout = True
     writer.write(b"x")
@@ -77,7 +77,7 @@ async def test_timeout_swallows_everything(proxy):
 
 
 async def test_reset_peer_resets(proxy):
-    """The client sees RST, after the request went through."""
+    """The client sees RST after the request has passed."""
     reader, writer = await connected(proxy)
     proxy.down.reset_peer = 1.0
     writer.write(b"x")
@@ -88,7 +88,7 @@ async def test_reset_peer_resets(proxy):
 
 
 async def test_corrupt_flips_one_bit(proxy):
-    """The length stays, one bit differs."""
+    """The length stays, and one bit differs."""
     reader, writer = await connected(proxy)
     proxy.down.corrupt = 1.0
     writer.write(b"\0" * 8)
@@ -98,7 +98,7 @@ async def test_corrupt_flips_one_bit(proxy):
 
 
 async def test_limit_data_closes(proxy):
-    """After so many bytes the connection ends."""
+    """The connection closes after the given number of bytes."""
     reader, writer = await connected(proxy)
     proxy.down.limit_data = 6
     writer.write(b"xy")
@@ -108,7 +108,7 @@ async def test_limit_data_closes(proxy):
 
 
 async def test_a_stopped_proxy_refuses_and_comes_back(proxy):
-    """Connections end with it, new ones are refused, and it listens again where it did."""
+    """A stopped proxy refuses connections; started again, it has the same port."""
     reader, _ = await connected(proxy)
     await proxy.stop()
     with pytest.raises(ConnectionResetError):

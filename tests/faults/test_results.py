@@ -1,4 +1,4 @@
-"""Results are told as ledgers and checks, and written as tables with the machine."""
+"""Results are written as ledgers, checks and tables with the machine."""
 
 from tests.faults.ledger import Watched, balance
 from tests.faults.results import lines, own_checks, table
@@ -34,28 +34,29 @@ def result(row="A1", **changes):
 
 
 def test_the_whole_ledger_is_one_line():
-    """Everything the matrix asks for stands in it."""
+    """The line of a ledger has every figure the matrix asks for."""
     (line,) = lines(result())
     assert line == (
-        "sent 9,504  received 0  delivered 0  lost 0  missed 0  duplicates 0  inversions 0  longest gap, s 1.5  time to catch up, s 0.25  "
+        "sent 9,504  received 0  delivered 0  lost 0  missed 0  duplicates 0  inversions 0  "
+        "longest gap, s 1.5  time to catch up, s 0.25  "
         "peak memory, MiB 80.5  peak journal, MiB 7.25  connection attempts 3  rebuilds 2"
     )
 
 
 def test_a_row_without_a_run_has_no_line():
-    """What is played on the journal alone has checks only."""
+    """A row played on the journal alone has only checks."""
     assert lines(result(ledgers=[])) == []
 
 
-def test_checks_of_every_row_are_told_where_they_are_not_met():
-    """L, R, M and their like are in the ledger; not met, or without one, they are told."""
+def test_common_checks_are_shown_if_they_failed():
+    """A common check is shown if it failed, or if no ledger has its figure."""
     checks = [check("L"), check("M", "1", met=False), check("cuts", "201")]
     assert [one["name"] for one in own_checks(result(checks=checks))] == ["M", "cuts"]
     assert [one["name"] for one in own_checks(result(checks=checks, ledgers=[]))] == ["L", "M", "cuts"]
 
 
 def test_the_tables_have_machine_verdict_and_ledger():
-    """The machine stands once; a row's own checks in the one table, its ledger in the other."""
+    """The machine is named once; own checks and ledgers have a table each."""
     text = table({"A1 quick": result()})
     assert text.startswith("Machine: Linux, 2 cores.\n\n| row | fault |")
     assert (
@@ -65,14 +66,14 @@ def test_the_tables_have_machine_verdict_and_ledger():
     assert "| A1 | 9,504 | 0 | 0 | 0 | 0 | 0 | 0 | 1.5 | 0.25 | 80.5 | 7.25 | 3 | 2 |" in text
 
 
-def test_several_machines_are_told_with_their_rows():
-    """A figure can be traced to what it was measured on."""
+def test_several_machines_are_shown_with_their_rows():
+    """If there are several machines, each is shown with its rows."""
     text = table({"A1 quick": result(), "A2 quick": result("A2", machine="Linux, 8 cores")})
     assert text.startswith("* Machine: Linux, 2 cores: A1\n* Machine: Linux, 8 cores: A2\n\n|")
 
 
 def test_a_row_that_broke_off_says_by_what():
-    """The first line of what was raised, not the log's end behind it."""
+    """A row that broke off shows the first line of its error, without the log after it."""
     error = "Traceback (most recent call last):\n  File x\nAssertionError: not in 900 s; the log ends:\nMore\nLast\n"
     text = table({"A1 quick": result(error=error, checks=[], ledgers=[], met=False)})
     assert "| the row broke off: AssertionError: not in 900 s; the log ends: | **no** |" in text

@@ -1,4 +1,4 @@
-"""The watch counts how long a partition was without an acknowledgement while the market was open."""
+"""The watch measures how long a partition had no acknowledgement while the market was open."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from tests.faults.watch import Watch
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a clock that stands until it is set."""
+    """Return a clock that moves only when it is set."""
     found = SimpleNamespace(now=100.0)
     monkeypatch.setattr("tests.faults.watch.time", SimpleNamespace(monotonic=lambda: found.now))
     return found
@@ -17,7 +17,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def watch():
-    """Return a watch of a connector with topics, to be shown one /status after the other."""
+    """Return a watch of a connector with topics, to be shown one /status after another."""
     return Watch(SimpleNamespace(names=SimpleNamespace(ticks="ticks"), kis=SimpleNamespace(sent=[])))
 
 
@@ -35,14 +35,14 @@ def status(*acknowledged):
 
 
 def look(watch, clock, *shown):
-    """Show these counts, each behind its time."""
+    """Show these counts, each at its time."""
     for at, counts in shown:
         clock.now = at
         watch._look(status(*counts))
 
 
 def test_the_longest_gap_of_each_partition_counts(watch, clock):
-    """A count that stands still is a gap; the other partition's is its own."""
+    """An unchanged count is a gap of its partition alone."""
     look(watch, clock, (100, (1, 1)))
     watch.market(600)
     look(watch, clock, (101, (2, 2)), (105, (2, 3)), (106, (3, 4)))
@@ -51,7 +51,7 @@ def test_the_longest_gap_of_each_partition_counts(watch, clock):
 
 
 def test_a_gap_that_is_open_when_the_market_closes_counts(watch, clock):
-    """A process started anew has no lanes before it reaches Kafka; that time is without an acknowledgement, too."""
+    """Time before a new process reaches Kafka, without lanes, is a gap as well."""
     look(watch, clock, (100, (1,)))
     watch.market(600)
     look(watch, clock, (101, (2,)), (102, ()))
@@ -62,7 +62,7 @@ def test_a_gap_that_is_open_when_the_market_closes_counts(watch, clock):
 
 
 def test_nothing_counts_while_the_market_is_closed(watch, clock):
-    """Nobody trades, nothing is acknowledged."""
+    """A closed market makes no gap."""
     look(watch, clock, (100, (1,)), (150, (1,)))
     watch.market(600)
     look(watch, clock, (151, (2,)))

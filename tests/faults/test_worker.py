@@ -1,4 +1,4 @@
-"""A row gets a second try where the rig failed it, and none where the connector did."""
+"""A row gets a second try if the rig failed, and none if the connector did."""
 
 from types import SimpleNamespace
 
@@ -20,12 +20,12 @@ class Cluster:
 
 
 def rig():
-    """Return a rig with one ledger to forget and one to keep."""
+    """Return a rig with one ledger to drop and one to keep."""
     return SimpleNamespace(cluster=Cluster(), full=False, seed=4, ledgers=[])
 
 
 async def played(*tries):
-    """Play a row whose tries come to these: checks, or what it raises; return the result and how many tries were had."""
+    """Play a row with these outcomes (checks or errors); return the result and the tries."""
     had = []
 
     async def of(its):
@@ -44,22 +44,22 @@ async def played(*tries):
     "failure", [AssertionError("not in 900 s; the log ends:"), TimeoutError(), OSError("reset"), KeyError("x")]
 )
 async def test_a_row_the_connector_breaks_off_is_not_met_at_once(failure):
-    """A wedge is the verdict: no second try makes it met."""
+    """If the connector breaks a row off, there is no second try."""
     result, tries = await played(failure, WELL)
     assert (result["met"], tries) == (False, 1)
     assert type(failure).__name__ in result["error"]
 
 
 @pytest.mark.parametrize("trouble", [RigTrouble("the brokers did not start"), KafkaException("no answer")])
-async def test_trouble_of_the_rig_is_played_again_and_told(trouble):
-    """The second try counts, its ledger alone is kept, and the first one's words stay."""
+async def test_trouble_of_the_rig_is_played_again_and_shown(trouble):
+    """After trouble of the rig, the second try counts; the first one's words are shown."""
     result, tries = await played(trouble, WELL)
     assert (result["met"], tries, result["ledgers"]) == (True, 2, [{"try": 2}])
     assert result["checks"][-1] == {"name": "first try", "figure": f"{type(trouble).__name__}: {trouble}", "met": True}
 
 
 async def test_trouble_while_tidying_up_does_not_hide_a_wedge():
-    """A cluster that does not heal after the row broke off is no reason for a second try."""
+    """A cluster that does not heal after a broken row is no reason for a second try."""
     trouble = RigTrouble("the brokers did not start")
     trouble.__context__ = AssertionError("not in 900 s")
     result, tries = await played(trouble, WELL)
@@ -67,14 +67,14 @@ async def test_trouble_while_tidying_up_does_not_hide_a_wedge():
     assert "not in 900 s" in result["error"]
 
 
-async def test_a_time_out_of_bounds_is_played_again_and_told():
-    """A busy machine spoils times; what the first try saw is told beside the second."""
+async def test_a_time_out_of_bounds_is_played_again_and_shown():
+    """A time that a busy machine spoilt is tried again, and both figures are shown."""
     result, tries = await played([*WELL, Check("U, s", "9.97 (at most 7)", met=False)], WELL)
     assert (result["met"], tries) == (True, 2)
     assert result["checks"][-1]["figure"] == "U, s 9.97 (at most 7)"
 
 
 async def test_a_loss_beside_a_spoilt_time_stands():
-    """One figure that no busy machine spoils is the verdict."""
+    """One figure that a busy machine cannot spoil is the verdict."""
     result, tries = await played([Check("L", "1", met=False), Check("U, s", "9.97 (at most 7)", met=False)], WELL)
     assert (result["met"], tries) == (False, 1)

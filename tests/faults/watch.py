@@ -1,4 +1,4 @@
-"""Looks at a running connector several times a second: acknowledgements, memory, journal, and whether its figures add up."""
+"""Samples a running connector several times a second, and checks that its figures add up."""
 
 import asyncio
 import itertools
@@ -12,12 +12,12 @@ from tests.deployment import Deployment
 from tests.faults.ledger import Watched, broken_laws, is_data
 
 EVERY_SECONDS = 0.15
-METRICS_EVERY = 5  # of that many samples one reads /metrics, too
+METRICS_EVERY = 5  # one of this many samples also reads /metrics
 MIB = 2**20
 
 
 class Watch:
-    """Samples of one connector while the market is on; `market_on` and `healed` say what the figures count from."""
+    """Samples of one connector; `market_on` and `healed` start what the figures measure."""
 
     def __init__(self, connector: Deployment) -> None:
         self._connector = connector
@@ -36,7 +36,7 @@ class Watch:
         self.max_pending = 0
 
     def market(self, rate: float) -> None:
-        """Count gaps from now on while ticks come, and no longer once they stop; one that is open then counts, lanes or no lanes."""
+        """Measure gaps while ticks arrive; an open gap ends when they stop, even without lanes."""
         now = time.monotonic()
         for number, (_, since) in self._acknowledged.items() if self._market_on else ():
             self._gaps[number] = max(self._gaps.get(number, 0.0), now - since)
@@ -45,7 +45,7 @@ class Watch:
         self._acknowledged = {number: (count, now) for number, (count, _) in self._acknowledged.items()}
 
     def healed(self) -> None:
-        """Begin to count the time until pending frames are half a second's worth, unless that began already."""
+        """Start to measure, once, the time until under half a second's frames are pending."""
         self._healed_at = self._healed_at or time.monotonic()
 
     async def run(self) -> None:
@@ -61,7 +61,7 @@ class Watch:
             await asyncio.sleep(EVERY_SECONDS)
 
     def figures(self) -> Watched:
-        """Return what was seen."""
+        """Return the measured figures."""
         catch_up = (self._caught_up_at or time.monotonic()) - self._healed_at if self._healed_at else 0.0
         return Watched(
             {number: round(gap, 2) for number, gap in sorted(self._gaps.items())},
@@ -86,7 +86,7 @@ class Watch:
                 self._note(lane["partition"], lane["acknowledged"], now)
 
     def _written_by_now(self) -> int:
-        """Return how many data frames the exchange wrote so far."""
+        """Return the number of data frames the exchange has written."""
         sent = self._connector.kis.sent
         self._written += sum(map(is_data, itertools.islice(sent, self._counted, None)))
         self._counted = len(sent)
@@ -105,8 +105,8 @@ class Watch:
             for sample in family.samples:
                 if sample.name.startswith("kis_bond_frames"):
                     value[sample.name] = value.get(sample.name, 0) + sample.value
-        settled = value.get("kis_bond_frames_finished_total", 0) + value.get("kis_bond_frames_lost_total", 0)
-        if value and value["kis_bond_frames_received_total"] != settled + value["kis_bond_frames_pending"]:
+        ended = value.get("kis_bond_frames_finished_total", 0) + value.get("kis_bond_frames_lost_total", 0)
+        if value and value["kis_bond_frames_received_total"] != ended + value["kis_bond_frames_pending"]:
             self._law_broken.append(f"/metrics {value}")
 
     def _sizes(self) -> None:

@@ -1,4 +1,4 @@
-"""Plays rows, one for each line on stdin, on one cluster; says on stdout what came out, as lines of JSON."""
+"""Plays the rows named on stdin, one a line, on one cluster; prints results as lines of JSON."""
 
 import argparse
 import asyncio
@@ -17,9 +17,10 @@ from confluent_kafka import KafkaException
 from tests.faults import rows_feed, rows_kafka, rows_process  # noqa: F401 - they register their rows
 from tests.faults.cluster import ProxiedKafka, RigTrouble
 from tests.faults.rig import Rig
-from tests.faults.row import ROWS, Check, Row, told
+from tests.faults.row import ROWS, Check, Row, shown
 
-# Names of checks that a busy machine may spoil: times, and what says that the fault took place at all. Every other figure is the verdict.
+# Checks that a busy machine may spoil: times, and whether the fault took place at all. Any other
+# figure is the verdict.
 TIMES = ("U", "T", "p99", "longest")
 FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts")
 
@@ -27,15 +28,16 @@ FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts")
 async def play(row: Row, rig: Rig) -> dict[str, Any]:
     """Play one row and return its result as JSON holds it.
 
-    A row is played a second time only where the rig failed it, or where nothing but figures a busy machine spoils are not met; what
-    the first try came to is told. A connector that does not settle, or breaks the row off in any other way, gets no second try.
+    A second try follows only if the rig failed, or if only figures that a busy machine spoils are
+    bad; the first try's outcome is then shown. If the connector hangs or breaks the row off, there
+    is no second try.
     """
     started_at = time.monotonic()
     checks, failure = await attempt(row, rig)
     first = again(checks, failure)
     if first:
         checks, failure = await attempt(row, rig)
-        checks = [*checks, told("first try", first)]
+        checks = [*checks, shown("first try", first)]
     return {
         "row": row.number,
         "variant": "full" if rig.full else "quick",
@@ -53,7 +55,7 @@ async def play(row: Row, rig: Rig) -> dict[str, Any]:
 
 
 def again(checks: Sequence[Check], failure: Exception | None) -> str | None:
-    """Return what a first try came to, in words, where it calls for a second one; None where it stands."""
+    """Return a first try's outcome in words if it calls for a second try, else None."""
     if failure is not None:
         return f"{type(failure).__name__}: {failure}" if _is_of_the_rig(failure) else None
     spoilt = [check for check in checks if not check.met]
@@ -63,7 +65,7 @@ def again(checks: Sequence[Check], failure: Exception | None) -> str | None:
 
 
 def _is_of_the_rig(failure: Exception) -> bool:
-    """Tell whether the rig failed; what fails while a row that broke off is tidied up does not hide why it did."""
+    """Whether the rig failed; an error while tidying up does not hide the row's own error."""
     before: BaseException | None = failure
     while (before := before.__context__) is not None:
         if isinstance(before, AssertionError):
@@ -72,19 +74,20 @@ def _is_of_the_rig(failure: Exception) -> bool:
 
 
 async def attempt(row: Row, rig: Rig) -> tuple[list[Check], Exception | None]:
-    """Play one row once; a row that breaks off is one not met, and the others go on."""
+    """Play one row once; a row that breaks off is not met, and the others go on."""
     rig.ledgers.clear()
     try:
         await rig.cluster.heal()
         return await row.play(rig), None
-    except Exception as failure:  # noqa: BLE001 - whatever broke it is told
+    except Exception as failure:  # noqa: BLE001 - any error is the result
         return [], failure
 
 
 def machine() -> str:
-    """Return what the rows are played on."""
+    """Return a description of the machine."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
+    kind = f"{platform.system()} {platform.machine()}"
+    return f"{kind}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
 async def serve(seed: int, *, full: bool) -> None:

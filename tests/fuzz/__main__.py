@@ -1,7 +1,8 @@
-"""Coverage-guided fuzzing: `python -m tests.fuzz TARGET --seconds N`; `make fuzz` runs every target.
+"""Coverage-guided fuzzing: `python -m tests.fuzz TARGET --seconds N`; `make fuzz` runs all targets.
 
-Found inputs are kept outside the repository; `--keep` then adds those that reach code the corpus does not. A failing input is written
-beside them, its path is printed, and the command ends with 77: put the file into the corpus together with what makes it pass.
+New inputs are stored outside the repository. `--keep` adds those that reach code the corpus does
+not. A failing input is written beside them, its path is printed, and the command ends with 77: add
+the file to the corpus together with the change that makes it pass.
 """
 
 import argparse
@@ -30,11 +31,11 @@ def main():
         action="store_true",
         help="fuzz nothing: add what was found before to the corpus, where it reaches more",
     )
-    # To add to the corpus, libFuzzer runs this command again, with options of its own behind the target.
+    # To merge into the corpus, libFuzzer runs this command again, its options after the target.
     given, own = parser.parse_known_args()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-    )  # every input would log its damage
+    )  # or every input would log its damage
     with atheris.instrument_imports(include=["connector.core", "connector.shell.journal"]):
         from tests.fuzz import checks, journal  # noqa: PLC0415 - instrumented as they are imported
     check = journal.damaged if given.target == "journal" else getattr(checks, given.target)
@@ -46,7 +47,8 @@ def main():
         if given.keep
         else [f"-max_total_time={given.seconds}", f"{found}", f"{corpus}"]
     )
-    options = f"-max_len={LONGEST[given.target]} -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix={found}/"
+    limits = f"-max_len={LONGEST[given.target]} -timeout=20 -rss_limit_mb=4096"
+    options = f"{limits} -print_final_stats=1 -artifact_prefix={found}/"
     words = Path(__file__).parent / "words.txt"
     atheris.Setup(
         [f"{sys.executable} -m tests.fuzz {given.target}", *(own or [*options.split(), f"-dict={words}", *folders])],

@@ -1,6 +1,7 @@
-"""What must hold of any bytes, target by target; each function raises AssertionError where it does not.
+"""What must hold of any bytes, one function for each target; it raises AssertionError otherwise.
 
-They are run by Hypothesis on what its grammar makes, by pytest on the corpus, and by atheris on what it finds: `make fuzz`.
+Hypothesis runs the functions on its own grammar, pytest on the corpus, and atheris on the inputs
+that it finds: `make fuzz`.
 """
 
 import base64
@@ -53,7 +54,7 @@ def received(raw, *, binary=False):
 
 
 def sealed(plain, key=KEY):
-    """Return a payload as KIS seals it."""
+    """Return a payload as KIS encrypts it."""
     padder = PKCS7(128).padder()
     padded = padder.update(plain) + padder.finalize()
     sealer = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).encryptor()
@@ -62,12 +63,15 @@ def sealed(plain, key=KEY):
 
 @cache
 def encoder():
-    """Return one encoder for all inputs, as a running connector has one: what it remembers must never change an answer."""
+    """Return the one encoder for all inputs: a running connector has one as well.
+
+    Its caches must never change an answer.
+    """
     return TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
 
 
 def frame(raw, *, binary=False):
-    """Check a whole message: records or one reason, the same as the second opinion's; nothing is lost on the way."""
+    """Check a message: records or one reason, as the second opinion says, and no byte lost."""
     message = received(raw, binary=binary)
     found = split(message, SCHEMA.width, (KEY,))
     expected = second_opinion.frame(raw, binary=binary)
@@ -86,7 +90,7 @@ def frame(raw, *, binary=False):
 
 
 def record(wire, message):
-    """Check one record: a tick that reads back as the second opinion says, or its first bad column and its text kept."""
+    """Check a record: a tick with the second opinion's values, or the first bad column."""
     tick = encoder().encode(wire, encoder().origin(message.received_ns // 1_000_000))
     expected = second_opinion.record(wire.columns)
     if isinstance(tick, BadTick):
@@ -103,7 +107,7 @@ def record(wire, message):
 
 
 def sealed_frame(plain):
-    """Check that an encrypted frame says what the same payload in clear says."""
+    """Check that an encrypted frame gives the same answer as its payload in clear."""
     expected = split(received(b"0|H0BJCNT0|1|" + plain), SCHEMA.width, ())
     found = split(received(f"1|H0BJCNT0|1|{sealed(plain)}".encode()), SCHEMA.width, (OTHER_KEY, KEY))
     if isinstance(expected, BadFrame):
@@ -116,7 +120,7 @@ def sealed_frame(plain):
 
 
 def control_message(raw):
-    """Check a JSON message: a ping with its identical text, a reply of bounded texts, or unreadable without a quotation."""
+    """Check a JSON message: a ping, a reply of bounded texts, or unreadable and not quoted."""
     text = raw.decode("utf-8", "replace")
     found = reply.parse(text)
     match found:
@@ -135,7 +139,7 @@ def control_message(raw):
 
 
 def session(text):
-    """Check that no reply, however odd, makes the session raise, or do anything but what it may."""
+    """Check that a session survives any reply and does only what it may."""
     one = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.5))
     one.want((BOND, OTHER_BOND), 0.0)
     one.opened("approval-canary", 0.0)
@@ -146,7 +150,7 @@ def session(text):
     assert len(effects) <= 1
     assert "canary" not in repr(effects)
     view = one.view
-    # What KIS says it registered unasked is in view, too: it is held, and is to be released.
+    # A bond that KIS registered unasked is in view as well: it counts as held until released.
     assert all(has_shape(isin) and isin in text for isin in set(view.registrations) - {BOND, OTHER_BOND})
     for _ in range(3):
         one.converge(0.2)
@@ -159,7 +163,7 @@ def _published(name):
 
 
 def control_value(raw):
-    """Check a control record: a wish the published schema allows, or a refusal that leaves what was in force and can be published."""
+    """Check a control record: a wish the schema allows, or a refusal that keeps the old list."""
     name, _, value = raw.partition(b"\n")
     before = subscription.apply(
         Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)

@@ -1,4 +1,4 @@
-"""Frames as KIS could send them, for Hypothesis: a grammar of good ones, and what mutation makes of them."""
+"""Frames that KIS could send, for Hypothesis: a grammar of good ones, and mutations of them."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ VOLUMES = st.from_regex(r"[0-9]{1,18}", fullmatch=True)
 BY_KIND = {"isin": ISINS, "text": TEXTS, "time": TIMES, "decimal": DECIMALS, "volume": VOLUMES}
 COLUMNS = [BY_KIND[kind.rstrip("?")] | st.just("") if kind.endswith("?") else BY_KIND[kind] for kind in KINDS.values()]
 
-# What tears a frame: its separators, numbers of other alphabets, signs no number of ours has, bytes that are no UTF-8.
+# Damaging insertions: separators, foreign digits, signs our numbers never have, bad UTF-8.
 SPLINTERS = st.sampled_from(
     [
         *(
@@ -44,7 +44,10 @@ SPLINTERS = st.sampled_from(
 
 @dataclass(frozen=True, slots=True)
 class GoodFrame:
-    """What a frame holds: the records' columns, each without empty ones at its end beyond the nineteenth; and how it is written."""
+    """The records of a frame and the way it is written.
+
+    Each record is a list of columns, without empty ones at its end after the nineteenth.
+    """
 
     records: tuple[tuple[str, ...], ...]
     width: int
@@ -53,7 +56,7 @@ class GoodFrame:
     encrypted: bool
 
     def render(self) -> bytes:
-        """Return the frame's bytes: every record filled up to the common width, as KIS appends columns to all of them."""
+        """Return the frame's bytes; all records have one width, as when KIS appends columns."""
         payload = (
             "^".join("^".join([*columns, *[""] * (self.width - len(columns))]) for columns in self.records)
             + "^" * self.caret
@@ -66,7 +69,7 @@ class GoodFrame:
 
 @st.composite
 def good_records(draw, extra=0):
-    """Any record the schema can hold, with up to `extra` appended columns."""
+    """Return any record the schema can hold, with up to `extra` appended columns."""
     columns = [draw(column) for column in COLUMNS]
     columns += draw(st.lists(TEXTS | st.just(""), max_size=extra))
     while len(columns) > len(COLUMNS) and not columns[-1]:
@@ -76,7 +79,7 @@ def good_records(draw, extra=0):
 
 @st.composite
 def good_frames(draw):
-    """Any frame that is good in every record."""
+    """Return any frame with only good records."""
     extra = draw(st.sampled_from([0, 0, 1, 3, 18]))
     records = tuple(draw(st.lists(good_records(extra), min_size=1, max_size=4)))
     width = max(len(columns) for columns in records)
@@ -85,7 +88,7 @@ def good_frames(draw):
 
 @st.composite
 def mutated(draw):
-    """Spoil a good frame's bytes with a few cuts, splinters and repetitions."""
+    """Return a good frame's bytes with a few cuts, insertions and repetitions."""
     raw = draw(good_frames()).render()
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(raw)))

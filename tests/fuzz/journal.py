@@ -1,6 +1,7 @@
-"""Opens journal files damaged in any way bytes can say: it goes on or says that it cannot, and no frame is invented.
+"""Opens damaged journal files: each opens or is refused, and no frame is invented.
 
-An input is a list of edits, six bytes each: what to do and to which file (the database or its `-wal`), where, and a byte to write.
+An input is a list of edits of six bytes: what to do, to which file (database or `-wal`), where, and
+the byte to write.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ SUFFIXES = ("", "-wal")
 
 @cache
 def sound():
-    """Return the bytes of a journal's two files as a kill leaves them: half of the frames checkpointed, half in the `-wal`."""
+    """Return a journal's two files after a kill: half of the frames are only in the `-wal`."""
     with _folder() as folder, _loop() as loop:
         path = folder / "journal.db"
         journal = loop.run_until_complete(Journal.open(JournalSettings(path=path), lambda _: None))
@@ -34,7 +35,7 @@ def sound():
             journal.append(_frame(number))
             loop.run_until_complete(
                 asyncio.sleep(6.0 if number == FRAMES // 2 else 0.01)
-            )  # long enough for a checkpoint, once
+            )  # long enough for one checkpoint
         journal.advance(FRAMES // 4)
         loop.run_until_complete(asyncio.sleep(1.0))
         files = tuple(Path(f"{path}{suffix}").read_bytes() for suffix in SUFFIXES)
@@ -44,7 +45,7 @@ def sound():
 
 
 def damaged(edits):
-    """Check a journal damaged so: only JournalUnusable is raised, what is read was written, and new frames are kept."""
+    """Check a damaged journal: it opens or is refused, frames are genuine, new ones are kept."""
     with _folder() as folder, _loop() as loop:
         path = folder / "journal.db"
         for suffix, content in zip(SUFFIXES, _edited(edits), strict=True):
@@ -72,8 +73,8 @@ async def _use(path):
         assert journal.received == journal.finished + journal.pending + sum(journal.lost.values())
         assert journal.pending >= 1
         journal.advance(after)
-        assert isinstance(await journal.recall("lists"), str | None)
-        await journal.remember("lists", "{}")
+        assert isinstance(await journal.saved("lists"), str | None)
+        await journal.save("lists", "{}")
     finally:
         await journal.close()
 
@@ -102,7 +103,7 @@ def _frame(number):
 
 @contextlib.contextmanager
 def _folder():
-    memory = Path("/dev/shm")  # a disk would make this ten times slower
+    memory = Path("/dev/shm")  # a disk is ten times slower
     folder = Path(tempfile.mkdtemp(prefix="kis-bond-fuzz-", dir=memory if memory.is_dir() else None))
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""A second reading of frames and records, written from the contract alone: slow, naive, and sharing no line with the connector."""
+"""A second reading of frames, from the contract alone: slow, naive, sharing no line of code."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ DIGITS = "0123456789"
 CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DOCUMENTED, MOST = 19, 37
 
-# Wire order, as KIS's portal lists it: text, an ISIN, a time, a decimal or a volume; `?` where a column may be empty.
+# Wire order, as on KIS's portal: text, ISIN, time, decimal or volume; `?`: may be empty.
 KINDS = {
     "STND_ISCD": "isin",
     "BOND_ISNM": "text?",
@@ -31,7 +31,7 @@ KINDS = {
 
 
 def frame(raw, *, binary=False):  # noqa: PLR0911 - a return for each reason
-    """Return a plain frame's records, each a list of columns, or the reason that it has none."""
+    """Return a plain frame's records, each a list of columns, or the reason it has none."""
     if binary:
         return "FRAME_KIND"
     text = raw.decode("utf-8", "surrogateescape")
@@ -71,7 +71,7 @@ def records(payload, number):
 
 
 def record(columns):
-    """Return the values of a record's documented columns by name, or (reason, column) of the first that is bad."""
+    """Return a record's values by column, or (reason, column) of its first bad column."""
     values = {}
     for (name, kind), text in zip(KINDS.items(), columns, strict=False):
         if text == "":

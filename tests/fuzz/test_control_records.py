@@ -1,4 +1,4 @@
-"""Control records, good and then spoilt, are wishes the published schema allows, or refusals that can be published."""
+"""Any control record, good or damaged, is a valid wish or a refusal that can be published."""
 
 import json
 
@@ -27,13 +27,13 @@ FIELDS = {
 
 @given(NAMES, st.fixed_dictionaries({}, optional=FIELDS) | LEAVES | st.lists(LEAVES, max_size=3))
 def test_a_value_of_any_content_passes_every_check(name, value):
-    """Whatever stands in the places of a control record, it is a wish or a refusal, and both can be published."""
+    """Any content in a control record's fields gives a wish or a refusal."""
     checks.control_value(name.encode() + b"\n" + json.dumps(value).encode())
 
 
 @given(NAMES, st.fixed_dictionaries({}, optional=FIELDS), st.data())
 def test_a_torn_value_passes_every_check(name, value, data):
-    """A value cut short or with foreign bytes in it is judged in the same way."""
+    """A value that is cut short or has foreign bytes gives a wish or a refusal."""
     raw = json.dumps(value).encode()
     at = data.draw(st.integers(0, len(raw)))
     checks.control_value(

@@ -1,4 +1,4 @@
-"""What fuzzing found once is tried at every run of the tests."""
+"""Inputs that fuzzing found are checked in every test run."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_corpus_passes(target):
-    """Every kept input of a target passes its check."""
+    """Every input in a target's corpus passes the target's check."""
     check, kept = TARGETS[target], sorted((CORPUS / target).iterdir())
     assert kept
     for path in kept:

@@ -1,7 +1,8 @@
-"""A journal and a delivery under any history of frames, faults and kills, against a model: the guarantee, as invariants.
+"""A journal and a delivery against a model, under any history of frames, faults and kills.
 
-G1: what was committed is in Kafka, in the dead letters, or still to be read in the journal. G2: per partition the first copies are in
-receive order. G3: a second copy is only ever made by a lost acknowledgement or a kill, and says the same.
+G1: each committed frame is in Kafka, in the dead letters, or still readable in the journal.
+G2: in each partition the first copies are in receive order. G3: only a lost acknowledgement or a
+kill makes a second copy, and the copy is equal.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ HEALED_SECONDS = 600
 
 
 class Brokers(fake_kafka.Brokers):
-    """Brokers that can also lose the answer to a batch they wrote, and answer one with an error that may pass."""
+    """Brokers that can also lose the answer to a written batch, or answer with a passing error."""
 
     def __init__(self):
         super().__init__(PARTITIONS)
@@ -47,17 +48,17 @@ class Brokers(fake_kafka.Brokers):
         )
 
     def producer(self, leader):
-        """Return a producer that begins at a broker."""
+        """Return a producer that starts at this broker."""
         self.producers.append(Producer(self, leader))
         return self.producers[-1]
 
 
 class Producer(fake_kafka.Producer):
-    """Answers as its brokers are told to."""
+    """Answers in the way its brokers decide."""
 
     @property
     def is_sending(self):
-        """Whether its sender runs."""
+        """Whether its sender task runs."""
         return self._sender is not None and not self._sender.sender_task.done()
 
     def _answer(self, builder, topic, partition, answer):
@@ -80,20 +81,20 @@ def _is_poison(written):
 
 
 class Machine(RuleBasedStateMachine):
-    """The model: what was received, in order; every record by a volume no other has."""
+    """The model: all received records in order; each has a volume of its own."""
 
     @initialize()
     def begin(self):
-        """Start a connector on an empty folder."""
+        """Start a connector in an empty folder."""
         self.small = [patch.multiple(delivery, FRAMES_A_TURN=4, FRAMES_AGAIN=5), patch.multiple(lane, SEALED_BATCHES=2)]
-        for bounds in self.small:  # a tiny world: what takes thousands of frames takes a dozen
+        for bounds in self.small:  # a tiny world: a dozen frames instead of thousands
             bounds.start()
         self.folder = Path(tempfile.mkdtemp(prefix="kis-bond-model-", dir=_memory_folder()))
         self.loop = VirtualLoop()
         asyncio.set_event_loop(self.loop)
         self.brokers = Brokers()
         self.volumes = 0
-        # Of each frame the identities of its records, in order: volumes of ticks, texts of dead letters.
+        # The identities of each frame's records, in order: volumes of ticks, texts of dead letters.
         self.frames = []
         self.letters = {}
         self.allowed_copies = 0
@@ -118,10 +119,10 @@ class Machine(RuleBasedStateMachine):
         await asyncio.wait([self.task])
         await self.journal.close()
         assert not [producer for producer in self.brokers.producers if producer.is_sending], (
-            "a producer was left behind that could still send"
+            "a producer that could still send was left running"
         )
 
-    # -- what happens -------------------------------------------------------------------------------------------------
+    # -- what happens ------------------------------------------------------------------------------
 
     @rule(
         kinds=st.lists(
@@ -129,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         )
     )
     def receive(self, kinds):
-        """Receive frames; some hold a record that is bad, some one that Kafka refuses."""
+        """Receive frames; some have a bad record, some a record that Kafka refuses."""
         for of_frame in kinds:
             texts, identities = [], []
             for kind in of_frame:
@@ -145,29 +146,29 @@ class Machine(RuleBasedStateMachine):
 
     @rule(raw=st.sampled_from([b"", b"||||", b"\xff", b"1|H0BJCNT0|001|AAAA"]))
     def receive_nonsense(self, raw):
-        """Receive a frame that gives no record."""
+        """Receive a frame without a readable record."""
         self.volumes += 1
         text = raw + str(self.volumes).encode() if raw else str(self.volumes).encode()
         old = frame(raw=text)
         self.journal.append(
             old._replace(received_ns=old.received_ns - 60_000_000_000)
-        )  # long enough ago that no key is waited for
+        )  # so old that nothing waits for a key
         self.frames.append([(None, self.volumes)])
         self.letters[None, self.volumes] = text
 
     @rule(seconds=st.sampled_from([0.001, 0.003, 0.05, 1.0, 20.0]))
     def time_passes(self, seconds):
-        """Let happen whatever is due."""
+        """Run everything that is due."""
         self.run(asyncio.sleep(seconds))
 
     @rule(broker=st.sampled_from(["broker-0", "broker-1"]))
     def broker_hangs(self, broker):
-        """Let a broker accept and answer nothing more."""
+        """Make a broker accept requests without an answer."""
         self.brokers.hanging.add(broker)
 
     @rule()
     def brokers_recover(self):
-        """Let every broker answer again."""
+        """Make every broker answer again."""
         self.brokers.hanging.clear()
 
     @rule(number=st.integers(0, PARTITIONS - 1), leader=st.sampled_from(["broker-0", "broker-1", None]))
@@ -177,7 +178,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def answers_get_lost(self, count):
-        """Write the next batches, and tell nobody."""
+        """Write the next batches without an acknowledgement."""
         self.brokers.silent_answers += count
 
     @rule(count=st.integers(1, 3))
@@ -193,7 +194,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def kill_and_start(self):
-        """Kill the connector: of its files stays what was written, of its memory nothing."""
+        """Kill the connector, so that only its files remain, and start it again."""
         committed = self.journal.committed_seq
         self.generation += 1
         new = self.folder / f"{self.generation}.db"
@@ -205,13 +206,13 @@ class Machine(RuleBasedStateMachine):
         self._begin_again(committed)
 
     def _begin_again(self, committed):
-        """Start over what the file knows; what Kafka has and the file's watermark does not cover is sent once more."""
+        """Start from the file; delivered frames above its watermark are sent once more."""
         del self.frames[committed:]
         self.run(self._start())
         known = {identity for identities in self.frames[: self.journal.watermark] for identity in identities}
         self.allowed_copies += len(set(self._written()) - known)
 
-    # -- what must hold -----------------------------------------------------------------------------------------------
+    # -- what must hold ----------------------------------------------------------------------------
 
     def _identity(self, topic, written):
         if topic == TICKS:
@@ -233,7 +234,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_committed_is_gone(self):
-        """G1: every committed frame behind the watermark can be read."""
+        """G1: every committed frame above the watermark can be read."""
         watermark, committed = self.journal.watermark, self.journal.committed_seq
         block = self.run(self.journal.read_again(watermark, committed, 10_000))
         assert len(block.frames) == committed - watermark
@@ -248,7 +249,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def first_copies_are_in_order(self):
-        """G2: per partition, the first copy of each tick stands in receive order."""
+        """G2: in each partition, the first copies of ticks are in receive order."""
         for (topic, number), log in self.brokers.logs.items():
             if topic == TICKS:
                 volumes = list(dict.fromkeys(self._identity(topic, written)[1] for written in log))
@@ -256,7 +257,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def copies_are_explained(self):
-        """G3: there are no more second copies than lost answers and kills can make, and a copy says the same."""
+        """G3: lost answers and kills explain every second copy, and each copy is equal."""
         written = self._written()
         copies = len(written) - len(set(written))
         assert copies <= self.allowed_copies + self.brokers.written_unanswered
@@ -267,13 +268,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def letters_keep_their_text(self):
-        """Look whether a dead letter holds what was received, and only what is bad became one."""
+        """Check that dead letters hold the received text, and that only bad records became one."""
         for written in self.brokers.logs[DEAD_LETTERS, 0]:
             text = self.letters[self._identity(DEAD_LETTERS, written)]
             assert written.value == (text.encode() if isinstance(text, str) else text)
 
     def teardown(self):
-        """Heal everything: all that was received is delivered or a dead letter, once the faults are over."""
+        """End all faults: then everything received becomes a tick or a dead letter."""
         if not hasattr(self, "frames"):
             return
         brokers = self.brokers

@@ -1,4 +1,4 @@
-"""JSON messages of KIS's shape, good and then spoilt, never upset the reader of replies or the session behind it."""
+"""No JSON message, good or damaged, upsets the reader of replies or the session."""
 
 import json
 
@@ -41,13 +41,13 @@ MESSAGES = st.fixed_dictionaries(
 
 @given(MESSAGES)
 def test_a_message_of_any_content_passes_every_check(message):
-    """Whatever stands in the places of a reply, the answer is a ping, a reply or CTRL_SHAPE, and the session goes on."""
+    """Any content in a reply's fields gives a ping, a reply or CTRL_SHAPE."""
     checks.control_message(json.dumps(message).encode())
 
 
 @given(MESSAGES, st.data())
 def test_a_torn_message_passes_every_check(message, data):
-    """A message cut short or with foreign bytes in it is survived in the same way."""
+    """A message that is cut short or has foreign bytes passes the same checks."""
     raw = json.dumps(message).encode()
     at = data.draw(st.integers(0, len(raw)))
     checks.control_message(raw[:at] + data.draw(st.binary(max_size=4)) + raw[at + data.draw(st.integers(0, 8)) :])
@@ -55,7 +55,7 @@ def test_a_torn_message_passes_every_check(message, data):
 
 @given(rt_cd=st.sampled_from("019"), code=st.sampled_from(sorted(REACTIONS)), tr_key=TEXTS, msg1=st.text(max_size=40))
 def test_a_written_reply_is_read(rt_cd, code, tr_key, msg1):
-    """A reply of KIS's shape comes back as it was written, blanks around its message aside."""
+    """A reply is read with its own texts, except for blanks around its message."""
     body = {"rt_cd": rt_cd, "msg_cd": code, "msg1": msg1}
     found = parse(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": tr_key}, "body": body}))
     assert found == Reply("H0BJCNT0", _writable(tr_key), rt_cd, code, _writable(msg1).strip())

@@ -1,10 +1,10 @@
-"""An event loop in virtual time: waiting costs nothing, threads run at once, and the same steps always give the same history."""
+"""An event loop in virtual time: no waiting, no threads, and the same history each time."""
 
 import asyncio
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Its clock moves on to the next timer as soon as nothing else is ready."""
+    """Its clock jumps to the next timer as soon as nothing else is ready."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +23,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def run_in_executor(self, executor, func, *args):
-        """Run it here and now."""
+        """Call the function at once, in this thread."""
         done = self.create_future()
         try:
             done.set_result(func(*args))

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.faults.cluster import ProxiedKafka
-from tests.faults.row import Check, told
+from tests.faults.row import Check, shown
 from tests.replicas.rig import Rig
 from tests.replicas.rows import ROWS, Play
 
@@ -56,7 +56,7 @@ async def play(name: str, rig: Rig) -> dict[str, Any]:
             else "; ".join(f"{check.name} {check.figure}" for check in spoilt)
         )
         checks, error = await attempt(played, rig)
-        checks = [*checks, told("first try", first)]
+        checks = [*checks, shown("first try", first)]
     return {
         "row": name,
         "what": what,

@@ -4,7 +4,7 @@ import itertools
 import signal
 from collections.abc import Awaitable, Callable
 
-from tests.faults.row import Check, at_most, equal, told, true
+from tests.faults.row import Check, at_most, equal, shown, true
 from tests.replicas.rig import IN_USE_WAIT_SECONDS, PACE_SECONDS, SESSION_TIMEOUT_SECONDS, Ledger, Replicas, Rig
 
 RATE = 200
@@ -33,11 +33,11 @@ def row(name: str, what: str, expected: str) -> Callable[[Play], Play]:
 def figures(ledger: Ledger) -> list[Check]:
     """Return what is told of each row."""
     return [
-        told("traded", ledger.traded),
-        told("missed", ledger.missed),
-        told("gap of a bond, s", round(ledger.gap_seconds, 2)),
-        told("repeats", ledger.duplicates),
-        told("sessions opened", ledger.connects),
+        shown("traded", ledger.traded),
+        shown("missed", ledger.missed),
+        shown("gap of a bond, s", round(ledger.gap_seconds, 2)),
+        shown("repeats", ledger.duplicates),
+        shown("sessions opened", ledger.connects),
     ]
 
 
@@ -100,7 +100,7 @@ async def polite(rig: Rig) -> list[Check]:
     bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
-        told("all active after the exit, s", round(took, 2)),
+        shown("all active after the exit, s", round(took, 2)),
         *figures(ledger),
     ]
 
@@ -121,7 +121,7 @@ async def killed(rig: Rig) -> list[Check]:
     bound = SESSION_TIMEOUT_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
-        told("all active after the kill, s", round(took, 2)),
+        shown("all active after the kill, s", round(took, 2)),
         *figures(ledger),
     ]
 
@@ -254,7 +254,7 @@ async def blind_start(rig: Rig) -> list[Check]:
     return [
         *ledger.checks(owner_changes=0, gap=bound),
         lost,
-        told("all active after the start, s", round(took, 2)),
+        shown("all active after the start, s", round(took, 2)),
         *figures(ledger),
     ]
 
@@ -309,7 +309,7 @@ async def rolling(rig: Rig) -> list[Check]:
     return [
         *ledger.checks(owner_changes=4, gap=bound),
         true("each slot has one owner", slots == [0, 1, 2, 3]),
-        told("all active after each exit, s", ", ".join(map(str, took))),
+        shown("all active after each exit, s", ", ".join(map(str, took))),
         *figures(ledger),
     ]
 
@@ -335,7 +335,7 @@ async def move(rig: Rig) -> list[Check]:
         moved = sum(reply.tr_type == "2" and reply.tr_key in stay for reply in run.kis.replies)
         run.isins = stay
         ledger = await run.settle()
-    return [*ledger.checks(owner_changes=0, missed=0), told("releases of bonds that stayed", moved), *figures(ledger)]
+    return [*ledger.checks(owner_changes=0, missed=0), shown("releases of bonds that stayed", moved), *figures(ledger)]
 
 
 async def _write(run: Replicas, wanted: list[str]) -> bool:

@@ -24,7 +24,7 @@ NOT_THERE = {"error_code": 40401, "message": "Subject not found"}
 
 
 class Memory(dict):
-    """Holds what `save` saves and `saved` returns."""
+    """Returns from `saved` what `save` was given."""
 
     async def saved(self, name):
         return self.get(name)

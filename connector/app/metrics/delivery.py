@@ -1,23 +1,13 @@
 """Metrics of the way from the socket to Kafka: frames and ticks, delivery, journal."""
 
-from typing import Final
+from typing import Final, get_args
 
 from connector.app.metrics.definition import Definition
+from connector.core.ticks.dead_letter import DeadLetterReason
+from connector.shell.journal import LossReason
 
-LOSS_REASONS: Final = ("journal_full", "disk", "corrupt")
-DEAD_LETTER_REASONS: Final = (
-    *(
-        "FRAME_KIND",
-        "FRAME_NOT_UTF8",
-        "FRAME_HEADER",
-        "FRAME_FLAG",
-        "FRAME_TR",
-        "FRAME_COUNT",
-        "DECRYPT_NO_KEY",
-        "DECRYPT_FAILED",
-    ),
-    *("FRAME_ARITY", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE", "KAFKA_REFUSED"),
-)
+LOSS_REASONS: Final = get_args(LossReason)
+DEAD_LETTER_REASONS: Final = get_args(DeadLetterReason)
 # KIS gives a trade's time in whole seconds, so an age of 0 is one of less than a second.
 AGE_BOUNDS: Final = (0, 1, 2, 5, 10, 30, 60, 300, 1800, 3600)
 

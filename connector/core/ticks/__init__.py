@@ -1,1 +1,1 @@
-"""From a frame to Avro records."""
+"""Turns a frame into Avro records."""

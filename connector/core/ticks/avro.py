@@ -1,4 +1,4 @@
-"""Writes ticks as Avro, and reads them back: the schema, the two framings, the remembered bytes of column values."""
+"""Encodes ticks as Avro and decodes them again, in either framing."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from connector.core.bonds.isin import has_shape
 from connector.core.ticks.columns import (
     DAY_MS,
     BadColumn,
+    FieldReason,
     Identity,
     Moment,
     decimal,
@@ -31,26 +32,19 @@ REGISTRY_MARK = b"\x00"  # Confluent's wire format: this byte, a 4-byte id, the 
 
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
-OWN_FIELDS = (
-    "tick_id",
-    "trade_date",
-    "traded_at",
-    "received_at",
-    "source",
-    "extra",
-)  # the order in which _own_fields writes them
+OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # in the order TickEncoder writes
 
-# Prices, yields, names and times repeat all day; accumulated volumes never do. Past either bound nothing is kept for long.
-REMEMBERED_VALUES = 1024
-REMEMBERED_LENGTH = 128
+# Prices, yields, names and times repeat all day; accumulated volumes never do.
+CACHED_VALUES = 1024  # of one column; when it is full, the cache is emptied
+CACHED_LENGTH = 128  # characters; longer texts are not cached
 
 _EPOCH = date(1970, 1, 1)
 _EMPTY_ARRAY = b"\x00"
-_ID_LENGTH = b"\x40"  # Avro's length of the 32 digits of a tick_id: zigzag(32)
+_ID_LENGTH = b"\x40"  # zigzag(32): the length Avro writes before the 32 digits of a tick_id
 
 
 class Tick(NamedTuple):
-    """One tick as Kafka gets it: key, Kafka's timestamp in ms, framed Avro datum."""
+    """One tick as produced to Kafka: key, Kafka's timestamp in ms, framed Avro datum."""
 
     isin: str
     timestamp_ms: int
@@ -58,26 +52,29 @@ class Tick(NamedTuple):
 
 
 class BadTick(NamedTuple):
-    """One record that the schema cannot hold: a FIELD_* reason, an ASCII sentence, the first bad column, the key if it has one."""
+    """One record that the schema cannot hold.
 
-    reason: str
+    `detail` is an ASCII sentence, `field` the first bad column, `isin` None if it cannot be read.
+    """
+
+    reason: FieldReason
     detail: str
     field: str
     isin: str | None
 
 
 class Origin(NamedTuple):
-    """Where and when a frame was received: ms since the epoch, and the bytes that say so in each of its ticks."""
+    """A frame's receive time (ms since the epoch), and time and source as its ticks encode them."""
 
     received_ms: int
     encoded: bytes
 
 
 class TickSchema:
-    """The schema of one tick: the columns KIS sends are the fields in capitals, in wire order; what follows is ours."""
+    """The tick schema: KIS's columns, in capitals and wire order, then our own fields."""
 
     def __init__(self, text: str) -> None:
-        """Parse `schemas/bond_tick.avsc`. Raises ValueError where our fields are not the ones this module writes."""
+        """Parse `schemas/bond_tick.avsc`. Raises ValueError if our fields are not `OWN_FIELDS`."""
         self.text = text
         raw = json.loads(text)
         self.parsed = parse_schema(raw)
@@ -97,12 +94,12 @@ class TickSchema:
 
 
 def registry_prefix(schema_id: int) -> bytes:
-    """Return what stands before a datum under a schema registry's id."""
+    """Return the bytes before a datum whose schema has this id in a registry."""
     return REGISTRY_MARK + schema_id.to_bytes(4, "big")
 
 
-class Remembered(dict[str, bytes]):
-    """The encoded bytes of one field's texts; a text not met before is checked and written once, by fastavro."""
+class EncodedTexts(dict[str, bytes]):
+    """A cache of one field's texts and their Avro bytes; fastavro writes each new text once."""
 
     def __init__(self, field: Mapping[str, Any], read: Callable[[str], Any]) -> None:
         super().__init__()
@@ -116,25 +113,25 @@ class Remembered(dict[str, bytes]):
             try:
                 value = self._read(text)
             except BadColumn as bad:
-                raise FieldRefused(self._name, bad.reason, bad.detail) from None
+                raise BadField(self._name, bad.reason, bad.detail) from None
         elif self._nullable:
             value = None
         else:
-            raise FieldRefused(self._name, "FIELD_EMPTY", "the column is empty")
+            raise BadField(self._name, "FIELD_EMPTY", "the column is empty")
         buffer = BytesIO()
         schemaless_writer(buffer, self._type, value, strict=True)
         encoded = buffer.getvalue()
-        if len(text) <= REMEMBERED_LENGTH:
-            if len(self) >= REMEMBERED_VALUES:
+        if len(text) <= CACHED_LENGTH:
+            if len(self) >= CACHED_VALUES:
                 self.clear()
             self[text] = encoded
         return encoded
 
 
-class FieldRefused(BadColumn):
-    """A BadColumn that knows its column."""
+class BadField(BadColumn):
+    """A BadColumn with the name of its column."""
 
-    def __init__(self, field: str, reason: str, detail: str) -> None:
+    def __init__(self, field: str, reason: FieldReason, detail: str) -> None:
         super().__init__(reason, detail)
         self.field = field
 
@@ -144,43 +141,43 @@ class TickEncoder:
 
     def __init__(self, schema: TickSchema, prefix: bytes) -> None:
         self._prefix = prefix
-        self._columns = [Remembered(column, _reader(column)) for column in schema.columns]
+        self._columns = [EncodedTexts(column, _reader(column)) for column in schema.columns]
         names = [column["name"] for column in schema.columns]
         self._isin, self._time = names.index(ISIN_COLUMN), names.index(TIME_COLUMN)
         self._width = schema.width
         own = schema.own
-        self._date = Remembered(own["trade_date"], int)
-        self._milliseconds = Remembered(own["received_at"], int)
-        self._source = Remembered(own["source"], str)
+        self._date = EncodedTexts(own["trade_date"], int)
+        self._milliseconds = EncodedTexts(own["received_at"], int)
+        self._source = EncodedTexts(own["source"], str)
         self._extra_type = parse_schema(own["extra"]["type"])
         self._traded: dict[str, _Traded] = {}
         self._latest, self._latest_source = Origin(-1, b""), ""
 
     def origin(self, received_ms: int, source: str = "ws") -> Origin:
-        """Return what the ticks of one frame have in common: `received_ms` since the epoch, and `ws`, `rest` or `replay`."""
+        """Return what all ticks of a frame share; `source` is `ws`, `rest` or `replay`."""
         if received_ms != self._latest.received_ms or source != self._latest_source:
             self._latest = Origin(received_ms, self._milliseconds[str(received_ms)] + self._source[source])
             self._latest_source = source
         return self._latest
 
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:
-        """Return the tick a record stands for, or what is wrong with its first bad column in wire order. Never raises."""
+        """Return the record's tick, or its first bad column in wire order. Never raises."""
         columns, text = record
         try:
             head = b"".join(map(getitem, self._columns, columns))
-        except FieldRefused as bad:
+        except BadField as bad:
             isin = columns[self._isin]
             return BadTick(bad.reason, bad.detail, bad.field, isin if has_shape(isin) else None)
         received_ms = origin.received_ms
         traded = self._traded.get(columns[self._time])
         if traded is None or not traded.since_ms <= received_ms < traded.until_ms:
-            traded = self._date_anew(columns[self._time], received_ms)
+            traded = self._date_time(columns[self._time], received_ms)
         extra = _EMPTY_ARRAY if len(columns) == self._width else self._extra(columns[self._width :])
         parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, text), traded.encoded, origin.encoded, extra)
         return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
 
-    def _date_anew(self, text: str, received_ms: int) -> "_Traded":
-        if len(self._traded) >= REMEMBERED_VALUES:
+    def _date_time(self, text: str, received_ms: int) -> "_Traded":
+        if len(self._traded) >= CACHED_VALUES:
             self._traded.clear()
         traded = self._traded[text] = self._encode_moment(moment(time_of_day_ms(text), received_ms))
         return traded
@@ -199,7 +196,7 @@ class TickEncoder:
 
 
 class _Traded(NamedTuple):
-    """A time of day's date and instant, valid for frames received from `since_ms` until before `until_ms`."""
+    """A time of day with its date, for frames received from `since_ms` until before `until_ms`."""
 
     since_ms: int
     until_ms: int
@@ -209,7 +206,7 @@ class _Traded(NamedTuple):
 
 
 def _reader(column: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return what turns a column's text into the value its Avro type holds."""
+    """Return the function that turns a column's text into the value of its Avro type."""
     match column["name"], _bare_type(column["type"]):
         case str(name), "string" if name == ISIN_COLUMN:
             return _isin
@@ -222,7 +219,7 @@ def _reader(column: Mapping[str, Any]) -> Callable[[str], Any]:
         case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
             return lambda text: decimal(text, precision, scale)
         case name, other:
-            raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no KIS text maps to")
+            raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
 
 
 def _bare_type(avro_type: Any) -> Any:
@@ -241,9 +238,9 @@ def _time(text: str) -> str:
 
 
 def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:
-    """Return the fields of one Kafka value in either framing; decimals as Decimal, times as aware datetimes.
+    """Return the fields of one Kafka value: decimals as Decimal, times as aware datetimes.
 
-    Raises ValueError for another framing, another schema's fingerprint or bytes that end early.
+    Raises ValueError if framing or fingerprint is not ours, or if bytes are missing or left over.
     """
     if payload[:2] == SINGLE_OBJECT_MARK:
         if payload[2:10] != schema.fingerprint:
@@ -266,11 +263,11 @@ def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a decoded value as JSON holds it: decimals as text, dates and times in ISO 8601."""
+    """Return a decoded value for JSON: decimals as text, dates and times as ISO 8601."""
     match value:
         case Decimal():
             return format(value, "f")
-        case date():  # a datetime is one
+        case date():  # datetime is a subclass
             return value.isoformat()
         case _:
             return value

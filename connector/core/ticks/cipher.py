@@ -1,4 +1,4 @@
-"""Opens the payload of an encrypted frame."""
+"""Decrypts the payload of an encrypted frame."""
 
 import base64
 import binascii
@@ -8,11 +8,12 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 
 def decrypt(payload: str, key: str, iv: str) -> str | None:
-    """Return the plaintext of a frame's fourth part, or None where this key does not fit.
+    """Return the plaintext of a frame's fourth part, or None if this key does not fit.
 
-    AES-256-CBC with PKCS#7 padding over base64. Key and IV are the UTF-8 bytes of the 32 and 16 characters of a register reply;
-    neither is base64 or hexadecimal. None says only that the key did not fit: no padding oracle.
-    Source: open-trading-api:examples_llm/kis_auth.py; kis-protocol §5, Encryption.
+    The payload is base64 of AES-256-CBC with PKCS#7 padding. Key and IV are the UTF-8 bytes of the
+    32 and 16 characters in a register reply, neither base64 nor hexadecimal. None has one meaning
+    for every failure, so that the answer cannot serve as a padding oracle.
+    Source: open-trading-api:examples_llm/kis_auth.py; docs/kis-protocol.md, Encryption.
     """
     try:
         sealed = base64.b64decode(payload, validate=True)
@@ -20,5 +21,5 @@ def decrypt(payload: str, key: str, iv: str) -> str | None:
         padded = opener.update(sealed) + opener.finalize()
         unpadder = PKCS7(algorithms.AES.block_size).unpadder()
         return (unpadder.update(padded) + unpadder.finalize()).decode()
-    except (binascii.Error, ValueError):  # UnicodeDecodeError is a ValueError, as is a key or block of the wrong size
+    except (binascii.Error, ValueError):  # ValueError: not UTF-8, or a key or block of the wrong size
         return None

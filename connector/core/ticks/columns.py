@@ -1,17 +1,18 @@
-"""Says what a column's text may be, and what follows from a record's text and its receive time."""
+"""Reads columns by a strict grammar, and derives trade date, trade time and identity of a tick."""
 
 import re
 from datetime import date
 from decimal import Decimal
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988-10-09
-CLOCK_ALLOWANCE_MS = HOUR_MS  # a trade does not come from the future; the hour allows for clocks
+CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade may lie ahead of its receive time: clocks differ
 
 Identity = blake2b
+FieldReason = Literal["FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"]
 
 _DECIMAL = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 _VOLUME = re.compile(r"-?[0-9]+")
@@ -19,9 +20,9 @@ _HOUR = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
 
 
 class BadColumn(ValueError):
-    """A column's text that the schema cannot hold: a FIELD_* reason and an ASCII sentence; the codec adds the column's name."""
+    """A column's text does not fit its type; `detail` is an ASCII sentence."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: FieldReason, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -35,7 +36,7 @@ class Moment(NamedTuple):
 
 
 def decimal(text: str, precision: int, scale: int) -> Decimal:
-    """Return the number a decimal column holds. Raises BadColumn FIELD_NUMBER or FIELD_RANGE. Never a float."""
+    """Return a decimal column's number, exactly. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a decimal number")
@@ -48,7 +49,7 @@ def decimal(text: str, precision: int, scale: int) -> Decimal:
 
 
 def volume(text: str) -> int:
-    """Return the number a volume column holds. Raises BadColumn FIELD_NUMBER or FIELD_RANGE (negative, or over 18 digits)."""
+    """Return a volume column's number. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
     if text.isdigit() and text.isascii() and len(text) <= 18:
         return int(text)
     if _VOLUME.fullmatch(text) is None:
@@ -57,7 +58,7 @@ def volume(text: str) -> int:
 
 
 def time_of_day_ms(text: str) -> int:
-    """Return milliseconds since midnight of an HHMMSS text. Raises BadColumn FIELD_TIME."""
+    """Return an HHMMSS text as milliseconds since midnight. Raises BadColumn FIELD_TIME."""
     match = _HOUR.fullmatch(text)
     if match is None:
         raise BadColumn("FIELD_TIME", f"{_quoted(text)} is not HHMMSS")
@@ -66,21 +67,22 @@ def time_of_day_ms(text: str) -> int:
 
 
 def moment(time_of_day: int, received_ms: int) -> Moment:
-    """Return when a tick was traded: its time of day (ms) on the latest Seoul date no more than an hour after `received_ms`.
+    """Return the latest moment with this time of day (ms) up to an hour after `received_ms`.
 
-    The record carries HHMMSS only, so the date comes from the recorded receive time, never from the clock at a replay.
+    A record has a time but no date. The date follows from the recorded receive time, never from the
+    clock, so that a replay finds the same.
     """
     day = (received_ms + SEOUL_MS + CLOCK_ALLOWANCE_MS - time_of_day) // DAY_MS
     return Moment(day, day * DAY_MS - SEOUL_MS + time_of_day)
 
 
 def identity(trade_date: date) -> Identity:
-    """Return the hash that every identity of a trade date begins with: over `YYYY-MM-DD|`."""
+    """Return the hash of `YYYY-MM-DD|`, with which every identity of that trade date begins."""
     return blake2b(f"{trade_date}|".encode(), digest_size=16)
 
 
 def tick_id(day: Identity, text: str) -> bytes:
-    """Return a tick's identity, 32 lower-case hex digits, from its day's `identity` and the record's raw wire text.
+    """Return a tick's 32 hex digits from its day's `identity` and the record's raw text.
 
     Nothing local enters it, so that copies agree wherever they were made.
     """

@@ -1,21 +1,31 @@
-"""Takes one data frame of KIS apart into the texts of its records."""
+"""Splits one data frame of KIS into its records."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from connector.core.ticks.cipher import decrypt
 
 TR_ID = "H0BJCNT0"
 MAX_COUNT = 999
-MAX_WIDTH = (
-    37  # from 38 on there are two records' worth of columns for each counted one: the count or the frame is wrong
-)
+MAX_WIDTH = 37  # 38 columns would be two whole records for one that was counted: count or frame is wrong
 ENCRYPTED_PREFIX = b"1|"
 PLAIN_SINGLE = f"0|{TR_ID}|001|".encode()
 
+FrameReason = Literal[
+    "FRAME_KIND",
+    "FRAME_NOT_UTF8",
+    "FRAME_HEADER",
+    "FRAME_FLAG",
+    "FRAME_TR",
+    "FRAME_COUNT",
+    "DECRYPT_NO_KEY",
+    "DECRYPT_FAILED",
+    "FRAME_ARITY",
+]
+
 
 class Received(NamedTuple):
-    """One WebSocket message as it came: wall clock in ns, slot, the session's opening time in ns, opcode, bytes."""
+    """One WebSocket message as received; `session` is when its session opened, in ns."""
 
     received_ns: int
     slot: int
@@ -35,30 +45,29 @@ class CipherKey(NamedTuple):
 
 
 class WireRecord(NamedTuple):
-    """One record of a frame: its columns and its raw text, both without empty columns behind the documented ones."""
+    """One record: its columns and raw text, without empty undocumented columns at the end."""
 
     columns: list[str]
     text: str
 
 
 class BadFrame(NamedTuple):
-    """A frame of which no record can be told: one of the FRAME_* and DECRYPT_* reasons, and an ASCII sentence."""
+    """Why a frame has no readable records; `detail` is an ASCII sentence."""
 
-    reason: str
+    reason: FrameReason
     detail: str
 
 
-def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:  # noqa: PLR0911 - a return for each reason
-    """Return the records of a data frame in the order KIS sent them, or why there are none. Never raises.
+def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:  # noqa: PLR0911 - one return for each reason
+    """Return the records of a data frame in wire order, or why it has none. Never raises.
 
-    `<flag>|<TR_ID>|<count>|<payload>`, the payload `^`-separated, records without a separator between them. `width` is the
-    number of documented columns; KIS appends columns without notice, so that up to 37 are taken. `keys` are the session's,
-    newest first: an encrypted frame does not say whose it needs.
-    Source: KIS portal, H0BJCNT0, response; kis-protocol §5.
+    A frame is `<flag>|<TR_ID>|<count>|<payload>`. `^` separates columns, and records likewise.
+    `width` is the number of documented columns. KIS appends columns without notice, so a record may
+    have up to 37. `keys` are those of the session, newest first: an encrypted frame does not say
+    which one it needs.
+    Source: KIS portal, H0BJCNT0, response; docs/kis-protocol.md, Data frames.
     """
-    if (
-        frame.raw.startswith(PLAIN_SINGLE) and not frame.binary
-    ):  # nearly every frame: nothing of its header is left to judge
+    if frame.raw.startswith(PLAIN_SINGLE) and not frame.binary:  # nearly every frame: its header is known to be good
         try:
             return _records(frame.raw[len(PLAIN_SINGLE) :].decode(), 1, width)
         except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""The partition of a key, as Kafka's Java client chooses it, so that joins with what others produce are co-partitioned.
+"""Chooses a key's partition as Kafka's Java client does, so that joins are co-partitioned.
 
-Source: `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey` of kafka-clients.
+Source: `common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey` of kafka-clients.
 """
 
 _SEED = 0x9747B28C
@@ -10,14 +10,14 @@ _POSITIVE = 0x7FFFFFFF
 
 
 def partition(key: bytes, count: int) -> int:
-    """Return the partition, from 0, of a key in a topic of `count` partitions. `ValueError` for a count below 1."""
+    """Return a key's partition, counted from 0. Raises ValueError if `count` is below 1."""
     if count < 1:
         raise ValueError(f"A topic has at least one partition, not {count}")
     return (murmur2(key) & _POSITIVE) % count
 
 
 def murmur2(data: bytes) -> int:
-    """Return the 32-bit MurmurHash2 of the bytes, unsigned, where Java shows the same bits with a sign."""
+    """Return the unsigned 32-bit MurmurHash2 of the bytes; Java shows the same bits signed."""
     whole = len(data) & ~3
     value = (_SEED ^ len(data)) & _32_BITS
     for start in range(0, whole, 4):

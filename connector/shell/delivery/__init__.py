@@ -1,4 +1,4 @@
-"""Takes frames from the journal to Kafka: decoded, encoded, in order, acknowledged."""
+"""Decodes the journal's frames, produces their ticks to Kafka in order, and moves the watermark."""
 
 from connector.shell.delivery.delivery import Delivery, Kafka
 

@@ -1,13 +1,14 @@
-"""What became of records in this run."""
+"""Counts what became of the records of this run."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from connector.core.histogram import Latencies, WholeSeconds
+from connector.core.ticks.dead_letter import DeadLetterReason
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-OF_RECORDS = ("FIELD_", "KAFKA_")  # reasons of dead letters that were decoded records; the others are whole frames
+OF_RECORDS = ("FIELD_", "KAFKA_")  # dead letters with these reasons are records, all others frames
 
 
 @dataclass(slots=True)
@@ -19,18 +20,18 @@ class Counts:
     unrequested: int = 0
     extended: int = 0
     rebuilds: int = 0
-    dead_letters: Counter[str] = field(default_factory=Counter)
-    event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # how long before its receipt each tick was traded
+    dead_letters: Counter[DeadLetterReason] = field(default_factory=Counter)
+    event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # from trade to receipt
     latencies: Latencies = field(default_factory=lambda: Latencies(LATENCY_BOUNDS))
 
     @property
     def in_flight(self) -> int:
-        """Records taken out of frames and not acknowledged yet."""
-        settled = sum(count for reason, count in self.dead_letters.items() if reason.startswith(OF_RECORDS))
-        return self.decoded - self.acknowledged - settled
+        """Records taken out of frames but not yet acknowledged."""
+        dead = sum(count for reason, count in self.dead_letters.items() if reason.startswith(OF_RECORDS))
+        return self.decoded - self.acknowledged - dead
 
-    def settle(self, received_ns: Sequence[int], reasons: Sequence[str], now_ns: int) -> None:
-        """Count one acknowledged batch: `received_ns` of its records, `reasons` where they are dead letters."""
+    def count_acknowledged(self, received_ns: Sequence[int], reasons: Sequence[DeadLetterReason], now_ns: int) -> None:
+        """Count one acknowledged batch; `reasons` is empty unless its records are dead letters."""
         if reasons:
             self.dead_letters.update(reasons)
         else:

@@ -1,4 +1,4 @@
-"""Between the journal and Kafka: one lane for each partition, one producer for each broker that leads some of them."""
+"""Reads the journal into a lane for each partition; lanes with one leader share a producer."""
 
 import asyncio
 import time
@@ -21,29 +21,32 @@ from connector.shell.delivery.sorter import Sorter
 
 log = structlog.get_logger("connector.delivery")
 
-FRAMES_A_TURN = 256  # decoding this many frames of a tick holds the loop for a few milliseconds
-BYTES_A_TURN = 256 * 1024  # some thousand ticks, however many of them a frame holds
-FRAMES_AGAIN = 1024  # what is read again comes from the file, a hand-over to another thread each time
-GATHER_SECONDS = 0.002  # frames that come one by one are taken a few at a time
-PATIENCE_SECONDS = 0.5  # a full lane that gets rid of nothing for so long is left behind
+FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
+BYTES_A_TURN = 256 * 1024  # some thousand ticks, in few frames or many
+FRAMES_AGAIN = 1024  # each read for a lagging lane is a hand-over to the thread that reads the file
+GATHER_SECONDS = 0.002  # so that single frames are read a few at a time
+PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
 LEADER_SECONDS = 0.5  # how often a partition without a leader is looked up again
-KEY_WAIT_SECONDS = 5.0  # an encrypted frame waits so long after its receipt for its session's key
+KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
 KEY_POLL_SECONDS = 0.02
 CATCH_UP_POLL_SECONDS = 0.02
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 
 class FrameSource(Protocol):
-    """What delivery needs of the journal."""
+    """The part of the journal that delivery uses."""
 
     watermark: int
 
     async def read(self, after: int, limit: int) -> "FrameBlock":
-        """Return the next committed frames behind number `after`, waiting for them; none where none up to `last_seq` is left."""
+        """Wait for frames after number `after`, and return the next ones.
+
+        An empty block says that no frame up to its `last_seq` can be read.
+        """
         ...
 
     async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
-        """Return frames with `after` < number <= `through`; none where none up to `last_seq` is left."""
+        """Return frames with `after` < number <= `through`; an empty block as in `read`."""
         ...
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
@@ -51,7 +54,7 @@ class FrameSource(Protocol):
         ...
 
     def advance(self, watermark: int) -> None:
-        """Note that every frame up to this number is finished."""
+        """Record that every frame up to this number is finished."""
         ...
 
 
@@ -75,7 +78,7 @@ class FrameBlock(Protocol):
 
 
 class Turn(NamedTuple):
-    """Consecutive frames that are decoded without giving way to others, with the numbers of the first and the last."""
+    """Consecutive frames, decoded in one turn of the loop, with their first and last number."""
 
     first_seq: int
     last_seq: int
@@ -84,9 +87,9 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """How delivery reaches Kafka: its topics, who leads their partitions, and what makes, starts and ends a producer.
+    """How delivery reaches Kafka: topics, leaders, and functions for a producer's life.
 
-    `leaders` returns, for each topic there is, each partition's leader as `host:port`, None while it has none.
+    `leaders` returns each existing topic's partitions with their leader's `host:port`, or None.
     """
 
     ticks: str
@@ -98,12 +101,13 @@ class Kafka:
 
 
 class Delivery:
-    """Waits out whatever is away, and begins again where Kafka has not acknowledged.
+    """Delivers the journal to Kafka; after a failure from the first unacknowledged record on.
 
-    The journal is read once for all lanes. A lane without a producer, or full and stuck, is left behind and reads on its own later,
-    so that no partition holds up another. A lane that gets a producer shares it with those whose partitions the same broker leads at
-    that time, so that a broker that hangs, or a batch that fails, costs the others nothing; a leader that moves in order, without a
-    failure, leaves it as it is.
+    One reader reads the journal for all lanes that keep up. A lane that has no producer, or that is
+    full and stuck, is left behind, and a second reader reads the journal again for it: no partition
+    holds up another. Lanes whose partitions have the same leader share a producer, so that
+    a hanging broker or a failed batch costs the lanes of other brokers nothing. If a leader moves
+    without a failure, its lanes keep their producer.
     """
 
     def __init__(
@@ -131,11 +135,11 @@ class Delivery:
 
     @property
     def waiting_for(self) -> str | None:
-        """What delivery, or the first lane in trouble, waits for; None while all is well."""
+        """What delivery, or the first lane in trouble, is waiting for; None while all is well."""
         return self._waiting_for or next((lane.waiting_for for lane in self.lanes if lane.waiting_for), None)
 
     def request(self, isins: frozenset[str]) -> None:
-        """Take note of the bonds that are wanted; ticks of others are counted as unrequested."""
+        """Set the wanted bonds; ticks of other bonds are counted as unrequested."""
         self._requested = isins
         if self._sorter:
             self._sorter.requested = isins
@@ -184,10 +188,10 @@ class Delivery:
         finally:
             self._counted_through = self._sorter.counted_through
 
-    # -- who produces what --------------------------------------------------------------------------------------------
+    # -- who produces what -------------------------------------------------------------------------
 
     async def _make_lanes(self) -> list[Lane]:
-        """Wait for the topics, and set up a lane for each of their partitions."""
+        """Wait until both topics exist, and return a lane for each partition."""
         topics = (self._kafka.ticks, self._kafka.dead_letters)
         while True:
             try:
@@ -198,18 +202,19 @@ class Delivery:
             await asyncio.sleep(LEADER_SECONDS)
 
     async def _leaders(self) -> Mapping[str, Mapping[int, str | None]]:
-        """Return the leaders by topic and partition. Raises TopicMissing beside what Kafka's client raises."""
+        """Return the leaders by topic and partition. Raises TopicMissing and Kafka's errors."""
         leaders = await self._kafka.leaders()
         for topic in (self._kafka.ticks, self._kafka.dead_letters):
             if not leaders.get(topic):
                 raise TopicMissing(
-                    f"Topic {topic} is missing, or this user may not describe it. Create it with `kis-bond topics init`."
+                    f"Topic {topic} is missing, or this user may not describe it. "
+                    "Create it with `kis-bond topics init`."
                 )
         self._waiting_for = self.missing_topic = None
         return leaders
 
     async def _assign(self, group: asyncio.TaskGroup) -> None:
-        """Give every lane that has no producer one, shared with those of the same leader."""
+        """Give each lane without a producer one, shared by all such lanes of the same leader."""
         clock = asyncio.get_running_loop().time
         while True:
             self._lane_changed.clear()
@@ -230,7 +235,7 @@ class Delivery:
                 await asyncio.sleep(LEADER_SECONDS / 5 if not due else LEADER_SECONDS)
 
     async def _carry(self, leader: str, lanes: Sequence[Lane]) -> None:
-        """Produce for these lanes until something fails; they are assigned anew then."""
+        """Produce for these lanes until something fails; `_assign` then assigns them again."""
         loop = asyncio.get_running_loop()
         failed: Mapping[Lane, BaseException]
         try:
@@ -258,12 +263,12 @@ class Delivery:
                     cause=cause,
                     error=str(reason),
                 )
-            lane.failed(reason, loop.time(), is_alone=len(failed) < len(lanes))
+            lane.note_failure(reason, loop.time(), is_suspect=len(failed) < len(lanes))
 
-    # -- from the journal into the lanes ------------------------------------------------------------------------------
+    # -- from the journal into the lanes -----------------------------------------------------------
 
     async def _read_on(self, sorter: Sorter) -> None:
-        """Read the journal once for all lanes that keep up."""
+        """Read the journal, once for all lanes that keep up."""
         while True:
             while not any(lane.is_open for lane in self.lanes):
                 self._lane_opened.clear()
@@ -278,26 +283,26 @@ class Delivery:
                     for seq, frame in enumerate(turn.frames, turn.first_seq):
                         sorter.place(seq, frame)
                     self._read_through = turn.last_seq
-                self._settle()
+                self._move_watermark()
                 await self._leave_stuck_behind()
                 is_more = turn.last_seq < block.last_seq or len(block.frames) == FRAMES_A_TURN
                 await asyncio.sleep(0 if is_more else GATHER_SECONDS)
 
     async def _leave_stuck_behind(self) -> None:
-        """Wait until full lanes have room again; one that gets rid of nothing reads on its own later."""
+        """Wait until full lanes have room again; leave behind a lane that sends nothing."""
         until = time.monotonic() + PATIENCE_SECONDS
         for lane in self.lanes:
             if lane.is_full and lane.behind_from is None and not await lane.room(until - time.monotonic()):
                 lane.fall_behind(position(self._read_through + 1, 0))
 
     async def _keys_for(self, block: FrameBlock, sorter: Sorter) -> None:
-        """Wait for the keys of encrypted frames that came in just now; older ones have to do without."""
+        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt."""
         for frame in block.frames:
-            while sorter.lacks_key(frame) and time.time_ns() - frame.received_ns < KEY_WAIT_SECONDS * 1e9:  # noqa: ASYNC110 - as rare as it is short
+            while sorter.lacks_key(frame) and time.time_ns() - frame.received_ns < KEY_WAIT_SECONDS * 1e9:  # noqa: ASYNC110 - rare and short
                 await asyncio.sleep(KEY_POLL_SECONDS)
 
     async def _read_again(self, sorter: Sorter) -> None:
-        """Read for lanes that are behind, the longest unserved first, until they have caught up with the others."""
+        """Read the journal again for lanes that are behind, the longest unserved first."""
         while True:
             waiting = [lane for lane in self.lanes if _can_catch_up(lane)]
             if not waiting:
@@ -310,15 +315,15 @@ class Delivery:
                 await self._catch_up(
                     sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False
                 )
-            else:  # the other reader has to wait a moment, or it would be just ahead for ever
+            else:  # nearly there: stop the other reader, or it would always stay ahead
                 async with self._placing:
                     block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
                     await self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
-            self._settle()
+            self._move_watermark()
             await asyncio.sleep(0)
 
     async def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
-        """Place the frames behind number `after` into every lane that is behind, but had all records before them."""
+        """Place the frames after number `after` into every lagging lane that has all before."""
         for turn in turns(block):
             if turn.first_seq > block.first_seq:
                 after = turn.first_seq - 1
@@ -332,14 +337,14 @@ class Delivery:
             for lane in serving:
                 lane.behind_from = None if is_end else max(lane.behind_from or 0, position(turn.last_seq + 1, 0))
 
-    # -- what Kafka has -----------------------------------------------------------------------------------------------
+    # -- what Kafka has ----------------------------------------------------------------------------
 
     def _acknowledged(self, batch: Batch) -> None:
-        self.counts.settle(batch.received_ns, batch.reasons, time.time_ns())
-        self._settle()
+        self.counts.count_acknowledged(batch.received_ns, batch.reasons, time.time_ns())
+        self._move_watermark()
 
-    def _settle(self) -> None:
-        """Move the watermark to the frame before the first that has an unacknowledged record."""
+    def _move_watermark(self) -> None:
+        """Move the watermark to just before the first frame that has an unacknowledged record."""
         oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
         self._source.advance(
             min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through
@@ -356,7 +361,7 @@ class Delivery:
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
 
     def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
-        """Return when a bond's latest tick of this run was received, in ns, and its columns as KIS sent them; None before the first."""
+        """Return a bond's latest tick of this run: receive time in ns, and columns by name."""
         if isin not in self._latest:
             return None
         received_ns, record = self._latest[isin]
@@ -365,7 +370,7 @@ class Delivery:
         }
 
     def view(self) -> dict[str, Any]:
-        """Return how delivery stands, as /status shows it."""
+        """Return the state of delivery as /status shows it."""
         return {
             "waiting_for": self.waiting_for,
             "producer_rebuilds": self.counts.rebuilds,
@@ -388,7 +393,7 @@ class TopicMissing(ConnectorError):
 
 
 def turns(block: FrameBlock) -> Iterator[Turn]:
-    """Cut a block into turns of at most `BYTES_A_TURN` raw bytes, or of one frame that has more; an empty block is one turn."""
+    """Cut a block into turns of up to `BYTES_A_TURN` bytes; an empty block is one empty turn."""
     frames, first, size = block.frames, 0, 0
     for place, frame in enumerate(frames):
         size += len(frame.raw)
@@ -405,7 +410,7 @@ def _can_catch_up(lane: Lane) -> bool:
 def _by_leader(
     lanes: Sequence[Lane], leaders: Mapping[str, Mapping[int, str | None]]
 ) -> Iterator[tuple[str, list[Lane]]]:
-    """Group lanes whose partition has a leader; one that failed while others did not stands alone, so that it costs them nothing."""
+    """Group lanes by their partition's leader; a suspect lane is a group of its own."""
     together: dict[str, list[Lane]] = {}
     for lane in lanes:
         leader = leaders.get(lane.topic, {}).get(lane.partition)

@@ -1,24 +1,24 @@
-"""Lets lanes whose batch is not full leave together, so that one request takes all their batches to a broker."""
+"""Sends part-filled batches of several lanes together, in one request to their broker."""
 
 import asyncio
 
-LINGER_SECONDS = 0.005  # a batch that is not full waits for company, at most so long
+LINGER_SECONDS = 0.005  # the longest a batch that is not full waits for others
 
 
 class Linger:
-    """The next moment at which batches that are not full leave."""
+    """The next moment at which part-filled batches are sent."""
 
     def __init__(self) -> None:
         self._next: asyncio.Future[None] | None = None
 
     async def wait(self) -> None:
-        """Wait for company: until LINGER_SECONDS after the first lane began to."""
+        """Wait until LINGER_SECONDS after the first lane began to wait."""
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
-            loop.call_later(LINGER_SECONDS, self._leave, self._next)
+            loop.call_later(LINGER_SECONDS, self._end, self._next)
         await asyncio.shield(self._next)
 
-    def _leave(self, leaving: asyncio.Future[None]) -> None:
+    def _end(self, moment: asyncio.Future[None]) -> None:
         self._next = None
-        leaving.set_result(None)
+        moment.set_result(None)

@@ -1,4 +1,4 @@
-"""Runs lanes over one producer until something fails, and ends the producer so that nothing of it is sent later."""
+"""Runs lanes over one producer until something fails, and then ends the producer for good."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from connector.shell.delivery.lane import Batch, Lane
 
-SETTLE_SECONDS = 1.0  # what is in flight beside the failed batch is mostly acknowledged by then, and not sent twice
+IN_FLIGHT_SECONDS = 1.0  # time for other batches in flight, so that they are not sent twice
 
 
 async def produce(
@@ -18,10 +18,11 @@ async def produce(
     abandon: Callable[[AIOKafkaProducer], Awaitable[None]],
     on_acknowledged: Callable[[Batch], None],
 ) -> dict[Lane, BaseException]:
-    """Send what is put into the lanes until one of them fails or the producer's sender ends; return who failed with what.
+    """Send the lanes' batches until one fails or the sender ends; return each failed lane's error.
 
-    The producer is started and the lanes are open already. However this ends, it is abandoned and they are closed: any failed batch
-    makes aiokafka's idempotent producer unfit (aio-libs/aiokafka#1017), and a dead sender fails every later batch (#907).
+    The producer is started and the lanes are open. In every case the producer is then abandoned and
+    the lanes are closed: after a failed batch aiokafka's idempotent producer is unfit
+    (aio-libs/aiokafka#1017), and after its sender ended every later batch fails (#907).
     """
     tasks: dict[asyncio.Task[Any], Lane] = {}
     try:
@@ -33,7 +34,7 @@ async def produce(
         await asyncio.wait([*tasks, sender], return_when=asyncio.FIRST_COMPLETED)
         in_flight = [task for task, lane in tasks.items() if lane.leave() and not task.done()]
         if in_flight and not sender.done():
-            await asyncio.wait(in_flight, timeout=SETTLE_SECONDS)
+            await asyncio.wait(in_flight, timeout=IN_FLIGHT_SECONDS)
         failed = {
             lane: error for task, lane in tasks.items() if task.done() and (error := task.exception()) is not None
         }
@@ -43,7 +44,7 @@ async def produce(
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-        finally:  # a stop that comes just now must not leave a producer behind that still sends
+        finally:  # even if we are cancelled here, the producer must not go on sending
             for lane in lanes:
                 lane.close()
             await abandon(producer)

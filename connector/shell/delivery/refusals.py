@@ -1,4 +1,4 @@
-"""Answers of Kafka that no later try of the same batch changes."""
+"""Kafka's errors that will not change if the same batch is sent again."""
 
 from aiokafka import errors
 from aiokafka.errors import (
@@ -11,7 +11,7 @@ from aiokafka.errors import (
 
 
 class InvalidRecordError(BrokerResponseError):
-    """The broker's checks of records refused one of a batch; aiokafka knows no error codes above 79."""
+    """The broker refused a record of the batch; aiokafka knows no error code above 79."""
 
     errno = 87
     message = "INVALID_RECORD"

@@ -1,4 +1,4 @@
-"""Takes the records out of frames and puts each, encoded, into the lane of its partition."""
+"""Splits frames into records, encodes them, and puts each into the lane of its partition."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,12 +16,13 @@ log = structlog.get_logger("connector.delivery")
 
 
 class Sorter:
-    """Puts frames into lanes; what a lane has taken already it does not take again.
+    """Puts the records of frames into lanes; a lane ignores a record it already has.
 
-    `ticks` and `dead_letters` are the lanes of both topics by partition; `keys(slot, session)` gives a session's cipher keys.
+    `ticks` and `dead_letters` are the lanes of both topics by partition; `keys(slot, session)`
+    returns a session's cipher keys.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - each argument is one neighbour
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each neighbour
         self,
         schema: TickSchema,
         prefix: bytes,
@@ -30,11 +31,10 @@ class Sorter:
         keys: Callable[[int, int], Sequence[CipherKey]],
         counts: Counts,
     ) -> None:
-        self.requested: frozenset[str] | None = None  # not known before the lists are
-        self.counted_through = 0  # frames up to this number are in `counts` already
-        self.latest: dict[
-            str, tuple[int, WireRecord]
-        ] = {}  # receive time in ns and record of each bond's latest good tick
+        self.requested: frozenset[str] | None = None  # None until the lists are known
+        self.counted_through = 0  # frames up to this number are already in `counts`
+        # Receive time (ns) and record of each bond's latest good tick.
+        self.latest: dict[str, tuple[int, WireRecord]] = {}
         self._width = schema.width
         self._encoder = TickEncoder(schema, prefix)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
@@ -45,11 +45,11 @@ class Sorter:
         self._routes: dict[str, tuple[bytes, Lane]] = {}
 
     def lacks_key(self, frame: Received) -> bool:
-        """Return whether a frame is encrypted and no key of its session is there yet."""
+        """Whether the frame is encrypted and its session has no key yet."""
         return frame.raw.startswith(ENCRYPTED_PREFIX) and not self._keys(frame.slot, frame.session)
 
     def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
-        """Put one frame's records into the lanes that are not behind, or, where they are named, into those only."""
+        """Put a frame's records into the `serving` lanes; by default all that are not behind."""
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
         records = split(frame, self._width, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
@@ -76,7 +76,7 @@ class Sorter:
                         lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
-                if is_first_time:  # what is read again is older than what came since
+                if is_first_time:  # a frame that is read again is not the latest
                     latest[isin] = received_ns, record
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
@@ -87,7 +87,7 @@ class Sorter:
             self._note_extension(records)
 
     def _note_extension(self, records: Sequence[WireRecord]) -> None:
-        """Count records with columns that KIS does not document, and warn of the first."""
+        """Count records with undocumented columns, and log the first."""
         width = self._width
         for record in records:
             if len(record.columns) > width:
@@ -114,7 +114,7 @@ class Sorter:
             batch.reasons.append(letter.reason)
 
     def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
-        """Send a tick Kafka refused as a dead letter, shortened where that was refused, too."""
+        """Send a refused tick as a dead letter, shortened if that was refused as well."""
         refused_as, *further = lane.refusals[at]
         letter = dead_letter.of_refused(frame, record, key, refused_as)
         if further:

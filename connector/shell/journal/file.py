@@ -1,4 +1,4 @@
-"""The journal's SQLite file; every method may touch the disk, so none runs on the event loop."""
+"""The journal's SQLite file. Every method may touch the disk, so none runs on the event loop."""
 
 import contextlib
 import errno
@@ -38,31 +38,31 @@ CREATE TABLE cipher_key (
 CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-CHECKED_AT_OPEN_BYTES = 4 * 2**20  # the check reads the whole file; a larger one is checked beside the capturing
-CHECK_STEPS = 10_000  # of SQLite's, between two looks at whether the file is being closed
+CHECKED_AT_OPEN_BYTES = 4 * 2**20  # a larger file is checked in full while frames are captured
+CHECK_STEPS = 10_000  # SQLite's virtual machine steps between two looks at `_is_closing`
 CLEAN = "closed_cleanly"
-KNOWN_DAMAGED = -1  # in place of a CRC-32, which is never negative: the row was counted as lost
+KNOWN_DAMAGED = -1  # no CRC-32 is negative; marks a row that was counted as lost
 UNFIT = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-ROWS_A_STATEMENT = 512  # one statement is one hand-over of the interpreter lock; a row binds six values
-PRUNED_ROWS = 2000  # a delete of this many rows holds the writer for some milliseconds
+ROWS_A_STATEMENT = 512  # each statement hands the interpreter lock over once; a row binds seven values
+PRUNED_ROWS = 2000  # deleting this many rows takes the writer a few milliseconds
 
 _Statement = tuple[str, Sequence[int | str | bytes]]
 
 
 class Block(NamedTuple):
-    """Frames with consecutive numbers, the first of them `first_seq`."""
+    """Frames with consecutive numbers from `first_seq` on."""
 
     first_seq: int
     frames: Sequence[Received]
 
     @property
     def last_seq(self) -> int:
-        """The number of the last frame; `first_seq - 1` where there is none."""
+        """The number of the last frame; `first_seq - 1` in an empty block."""
         return self.first_seq + len(self.frames) - 1
 
 
-class KeptKey(NamedTuple):
-    """One session's cipher key on its way into the file."""
+class SessionKey(NamedTuple):
+    """A cipher key with the session it belongs to."""
 
     slot: int
     session: int
@@ -70,15 +70,16 @@ class KeptKey(NamedTuple):
 
 
 def is_unfit(error: Exception) -> bool:
-    """Return whether the file must not be written again: its content is damaged, or writing and syncing it failed."""
+    """Whether the file must not be written again: it is damaged, or writing or syncing failed."""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in UNFIT
 
 
 class JournalFile:
-    """One open journal, held by one process: `writer` and `reader` connections of the same SQLite file in WAL mode.
+    """One open journal, held by one process: a writing and a reading connection, in WAL mode.
 
-    `salvage` says what was taken over from an unfit file in whose place it is, `was_clean` whether the last process closed it, and
-    `given_up` the numbers behind the watermark of which no frame is left to read, as of the opening.
+    `salvage`: what was copied from an unfit file that this one replaces. `was_clean`: whether the
+    last process closed the file. `given_up`: the numbers above the watermark that had no readable
+    frame when the file was opened.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class JournalFile:
         self._reader = _connect(path)
         self._writer.execute("DELETE FROM cipher_key WHERE (slot, session) NOT IN (SELECT slot, session FROM frame)")
         self._highest = self.last_seq()
-        self.was_clean = salvaged is not None or self.kept(CLEAN) == "yes" or self._highest == 0
-        self.keep(CLEAN, "no")
+        self.was_clean = salvaged is not None or self.saved(CLEAN) == "yes" or self._highest == 0
+        self.save(CLEAN, "no")
         self.given_up = self._missing()
         self._is_found_sound = self.was_clean
         self._is_closing = False
@@ -101,13 +102,14 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Take the lock and open the file, made where it is missing, set aside under a new name where it is corrupt.
+        """Take the lock and open the file; create a missing one, and replace a corrupt one.
 
-        Raises JournalUnusable: folder or file not writable, held by another instance, written by a newer version.
+        Raises JournalUnusable if folder or file is not writable, if another instance holds it, or
+        if a newer version wrote it.
         """
         lock = _take_lock(path)
         try:
-            file_names.settle(path)
+            file_names.promote_successor(path)
             return cls(path, lock, _ensure_sound(path))
         except (OSError, sqlite3.Error) as error:
             os.close(lock)
@@ -119,9 +121,10 @@ class JournalFile:
             raise
 
     def replaced(self, watermark: int, last_seq: int) -> Self:
-        """Return a successor with what can be taken over; this file is written no more, and set aside at the next stop or start.
+        """Return a successor with all that can be copied; this file is not written again.
 
-        Its frames go up to `last_seq`, and Kafka has those up to `watermark`. Raises OSError or sqlite3.Error where that fails.
+        Its frames go up to `last_seq`; Kafka has those up to `watermark`. Raises OSError and
+        sqlite3.Error.
         """
         original = self._predecessors[0].path if self._predecessors else self.path
         making, fresh = file_names.partial(original), file_names.successor(original)
@@ -130,9 +133,9 @@ class JournalFile:
         return type(self)(fresh, self._lock, found, (*self._predecessors, self))
 
     def is_sound(self) -> bool:
-        """Check every page and row on a connection of its own, for as long as that takes; a close ends it, with nothing found."""
+        """Check every page and row on a separate connection; True if a close ends the check."""
         with self._checking, contextlib.closing(_connect(self.path)) as own:
-            # Unlike interrupt(), which does nothing before the statement runs, this ends it whenever the close comes.
+            # interrupt() would do nothing before the statement runs; this ends it at any time.
             own.set_progress_handler(lambda: self._is_closing, CHECK_STEPS)
             try:
                 self._is_found_sound = own.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
@@ -141,16 +144,14 @@ class JournalFile:
             return self._is_found_sound
 
     def insert(
-        self, first_seq: int, frames: Sequence[Received], keys: Sequence[KeptKey], progress: Mapping[str, int]
+        self, first_seq: int, frames: Sequence[Received], keys: Sequence[SessionKey], progress: Mapping[str, int]
     ) -> None:
-        """Commit frames under the numbers from `first_seq` on, the keys they may need, and progress, all or nothing."""
+        """Commit frames numbered from `first_seq` on, new keys and progress, all or nothing."""
         statements = [*_key_statements(keys), *_frame_statements(first_seq, frames), *_progress_statements(progress)]
-        if (
-            first_seq - 1 > self._highest
-        ):  # the frames before were shipped from memory; their numbers are given all the same
+        if first_seq - 1 > self._highest:  # earlier frames were delivered from memory; their numbers are used
             statements = [*_number_statements(first_seq - 1), *statements]
         self._highest = max(self._highest, first_seq + len(frames) - 1)
-        if len(statements) == 1:  # autocommit: the whole transaction in one hand-over of the interpreter lock
+        if len(statements) == 1:  # autocommit: one hand-over of the interpreter lock
             self._writer.execute(*statements[0])
             return
         self._commit(statements)
@@ -168,13 +169,15 @@ class JournalFile:
             raise
 
     def read(self, after: int, before: int, limit: int) -> tuple[Block, dict[int, Received]]:
-        """Return up to `limit` consecutive frames with `after` < number < `before`, and the damaged rows met on the way, by number.
+        """Return consecutive frames with `after` < number < `before`, and damaged rows.
 
-        A damaged row (its checksum does not match) is left out: the block ends before it, or begins behind it. So is one known as such.
-        Where no frame is found, the block's `last_seq` is how far was looked.
+        A block never holds a damaged row (one with a wrong checksum): it ends before it, or begins
+        after it. Damaged rows found for the first time are returned by number. An empty block's
+        `last_seq` is the last number that was searched.
         """
         rows = self._reader.execute(
-            "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
+            "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame "
+            "WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
             (after, before, limit),
         ).fetchall()
         first, frames, damaged = after + 1, list[Received](), dict[int, Received]()
@@ -191,26 +194,26 @@ class JournalFile:
                     damaged[seq] = frame
                 first = seq + 1
         if not frames and len(rows) < limit:
-            first = before  # there is no other row to look at
+            first = before  # there are no more rows
         return Block(first, frames), damaged
 
     def condemn(self, seqs: Sequence[int], progress: Mapping[str, int]) -> None:
-        """Mark rows as known to be damaged, together with the progress that counts them, so that nobody counts them again."""
+        """Mark rows as damaged and commit the progress that counts them, together."""
         marks = [("UPDATE frame SET crc = ? WHERE seq = ?", (KNOWN_DAMAGED, seq)) for seq in seqs]
         self._commit([*marks, *_progress_statements(progress)])
 
     def last_seq(self) -> int:
-        """Return the highest number ever given to a frame, 0 in a new file."""
+        """Return the highest number ever given to a frame; 0 in a new file."""
         row = self._reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         return int(row[0]) if row else 0
 
     def _missing(self) -> list[range]:
-        """Return the numbers behind the watermark that have no row, or one known to be damaged; none where none was ever counted."""
+        """Return the numbers above the watermark without a sound row, if any was ever counted."""
         progress, found = self.progress(), list[range]()
         if progress.get("lost_corrupt"):
             expected = progress.get("watermark", 0) + 1
             query = "SELECT seq FROM frame WHERE seq >= ? AND crc <> ? ORDER BY seq"
-            with contextlib.suppress(sqlite3.Error):  # a page that cannot be read is met again, and the file replaced
+            with contextlib.suppress(sqlite3.Error):  # an unreadable page is found again later, and the file replaced
                 for (seq,) in self._reader.execute(query, (expected, KNOWN_DAMAGED)):
                     if seq > expected:
                         found.append(range(expected, seq))
@@ -220,31 +223,34 @@ class JournalFile:
         return found
 
     def first_seq(self) -> int:
-        """Return the number of the oldest frame in the file, 0 in an empty one."""
+        """Return the number of the oldest frame in the file; 0 in an empty one."""
         return int(self._reader.execute("SELECT min(seq) FROM frame").fetchone()[0] or 0)
 
     def progress(self) -> dict[str, int]:
-        """Return what was last committed as progress: the watermark and the counts of lost frames."""
+        """Return the last committed progress: watermark and counts of lost frames."""
         return dict(self._reader.execute("SELECT name, value FROM progress"))
 
-    def cipher_keys(self) -> list[KeptKey]:
-        """Return every kept key, oldest first."""
+    def cipher_keys(self) -> list[SessionKey]:
+        """Return all keys, oldest first."""
         rows = self._reader.execute("SELECT slot, session, key, iv FROM cipher_key ORDER BY seq")
-        return [KeptKey(slot, session, CipherKey(key, iv)) for slot, session, key, iv in rows]
+        return [SessionKey(slot, session, CipherKey(key, iv)) for slot, session, key, iv in rows]
 
-    def keep(self, name: str, value: str) -> None:
-        """Keep a small text under a name."""
+    def save(self, name: str, value: str) -> None:
+        """Save a small text under a name."""
         self._writer.execute(
             "INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
         )
 
-    def kept(self, name: str) -> str | None:
-        """Return the text kept under a name."""
+    def saved(self, name: str) -> str | None:
+        """Return the text saved under a name."""
         row = self._reader.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
     def prune(self, through: int, older_than_ns: int | None) -> int:
-        """Delete the oldest frames up to number `through`, received before a time or whenever; return how many, a bounded number."""
+        """Delete up to PRUNED_ROWS oldest frames, up to `through`; return how many.
+
+        With `older_than_ns`, only frames received before that time.
+        """
         oldest = f"SELECT seq, received_ns FROM frame WHERE seq <= ? ORDER BY seq LIMIT {PRUNED_ROWS}"
         condition = "" if older_than_ns is None else " WHERE received_ns < ?"
         bound = (through,) if older_than_ns is None else (through, older_than_ns)
@@ -253,7 +259,7 @@ class JournalFile:
         ).rowcount
 
     def used_bytes(self) -> int:
-        """Return the bytes in use: pages that are not free, and the WAL. The file itself does not shrink; freed pages are used again."""
+        """Return the bytes in use: pages and WAL, without free pages, which are reused."""
         pages, free, size = (
             self._reader.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -267,30 +273,30 @@ class JournalFile:
         return 0
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database beside the writer (PASSIVE: never holds it up)."""
+        """Copy the WAL into the database. PASSIVE never makes the writer wait."""
         self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def truncate_wal(self) -> None:
-        """Copy the rest of the WAL and empty it; the writer's own job, because under steady writing no other moment comes."""
+        """Copy the rest of the WAL and empty it; under steady writing only the writer can."""
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def disconnect(self) -> None:
-        """Close the connections; a check under way is given up."""
+        """Close the connections, and end a running check."""
         self._is_closing = True
         with self._checking:
             self._reader.close()
             self._writer.close()
 
     def close(self) -> None:
-        """Close what is open, which empties the WAL, and give the lock back; nobody reads any more."""
+        """Close all files, which empties the WAL, and release the lock; nobody may still read."""
         if self._is_found_sound:
             with contextlib.suppress(sqlite3.Error):
-                self.keep(CLEAN, "yes")
+                self.save(CLEAN, "yes")
         for file in (self, *self._predecessors):
             with contextlib.suppress(sqlite3.Error):
                 file.disconnect()
         if self._predecessors:
-            file_names.settle(self._predecessors[0].path)
+            file_names.promote_successor(self._predecessors[0].path)
         os.close(self._lock)
 
 
@@ -309,7 +315,8 @@ def _take_lock(path: Path) -> int:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalUnusable(
-            f"The journal's folder {path.parent} is not writable: {error.strerror}. Set journal.path to a folder this user may write."
+            f"The journal's folder {path.parent} is not writable: {error.strerror}. "
+            "Set journal.path to a folder this user may write."
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -320,26 +327,25 @@ def _take_lock(path: Path) -> int:
                 f"The journal {path} could not be locked: {error.strerror}. It needs a local file system."
             ) from error
         raise JournalUnusable(
-            f"The journal {path} is held by another instance. Stop that one, or give this one a journal.path of its own."
+            f"The journal {path} is held by another instance. "
+            "Stop that one, or give this one a journal.path of its own."
         ) from error
     return lock
 
 
 def _ensure_sound(path: Path) -> Salvage | None:
-    """Make the file where it is missing; where it is corrupt, set it aside and put one in its place with what can be taken over."""
+    """Create a missing file; replace a corrupt one by a copy of all that can be read of it."""
     making = Path(f"{path}.partial")
-    if making.exists() and not path.exists():  # it was complete when the corrupt one was set aside
+    if making.exists() and not path.exists():  # it was complete before the corrupt one was set aside
         making.rename(path)
     with contextlib.suppress(FileExistsError):
         file_names.create(path)
     try:
         _check(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        told = str(error)
-        if (
-            isinstance(error, sqlite3.OperationalError) and "malformed" not in told and "decode" not in told
-        ):  # I/O, locking, space
-            raise
+        message = str(error)
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in message and "decode" not in message:
+            raise  # I/O, locking, space
         found = _build(file_names.partial(path), path, 0, 0)
         found = found._replace(aside=file_names.set_aside(path))
         making.rename(path)
@@ -348,7 +354,7 @@ def _ensure_sound(path: Path) -> Salvage | None:
 
 
 def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
-    """Make a journal with what can be read of an old one, and leave it closed."""
+    """Create a journal with all that can be read of an old one, and close it."""
     file_names.create(making)
     _check(making)
     with contextlib.closing(_connect(making)) as new:
@@ -356,12 +362,16 @@ def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
 
 
 def _check(path: Path) -> None:
-    """Create or verify the tables. Raises sqlite3.DatabaseError where the content is damaged, JournalUnusable where it is newer."""
+    """Create or verify the tables.
+
+    Raises sqlite3.DatabaseError if the content is damaged, JournalUnusable if it is newer.
+    """
     with contextlib.closing(_connect(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise JournalUnusable(
-                f"The journal {path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION}). "
+                f"The journal {path} was written by a newer version "
+                f"(format {version}, this one knows {SCHEMA_VERSION}). "
                 "Run that version, or set journal.path to a new file."
             )
         if version == 0:
@@ -374,7 +384,7 @@ def _check(path: Path) -> None:
             raise sqlite3.DatabaseError("the tables are not the journal's")
         last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         for texts in ("SELECT key, iv FROM cipher_key", "SELECT name, value FROM kept"):
-            connection.execute(texts).fetchall()  # raises where they are not UTF-8
+            connection.execute(texts).fetchall()  # raises if they are not UTF-8
         progress = dict(connection.execute("SELECT name, value FROM progress"))
         if progress.get("watermark", 0) > (last[0] if last else 0) or min(progress.values(), default=0) < 0:
             raise sqlite3.DatabaseError("the progress is beyond the last frame")
@@ -396,7 +406,7 @@ _TABLES = _made()
 def _frame_statements(first_seq: int, frames: Sequence[Received]) -> Iterator[_Statement]:
     start, left = 0, len(frames)
     while left:
-        # Powers of two keep the number of distinct statements, which SQLite compiles once each, small.
+        # Powers of two: few distinct statements, which SQLite compiles once each.
         size = min(ROWS_A_STATEMENT, 1 << left.bit_length() - 1)
         part = frames[start : start + size]
         rows = [
@@ -415,7 +425,7 @@ def _insert_frames(rows: int) -> str:
 _INSERT_FRAMES = {1 << power: _insert_frames(1 << power) for power in range(ROWS_A_STATEMENT.bit_length())}
 
 
-def _key_statements(keys: Sequence[KeptKey]) -> Iterator[_Statement]:
+def _key_statements(keys: Sequence[SessionKey]) -> Iterator[_Statement]:
     for slot, session, (key, iv) in keys:
         yield "INSERT INTO cipher_key (slot, session, key, iv) VALUES (?, ?, ?, ?)", (slot, session, key, iv)
 

@@ -1,7 +1,8 @@
-"""The names under which a journal's files lie: itself, its successors while a process runs, and those set aside.
+"""Names of a journal's files: the journal, its successors, and files set aside.
 
-A file is renamed only while nobody has it open: SQLite finds its log by name, and would take, or delete, that of the new file. So a file
-that became unfit stays where it is, its successor is `<path>.1` and so on, and the names are put right at the next stop or start.
+A file is renamed only while nobody has it open: SQLite finds a file's log by name, and would use or
+delete the log of another file. So an unfit file keeps its name while the process runs, and its
+successor is called `<path>.1` and so on. The next stop or start renames both.
 """
 
 import contextlib
@@ -10,16 +11,16 @@ import re
 import time
 from pathlib import Path
 
-BESIDE = ("-wal", "-shm", "")  # the database last: whoever finds its name finds the rest
+BESIDE = ("-wal", "-shm", "")  # the database last: if it has its name, the others have theirs
 
 
 def create(path: Path) -> None:
-    """Make an empty file, private. Raises FileExistsError."""
+    """Create an empty private file. Raises FileExistsError."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def partial(path: Path) -> Path:
-    """Return a name for a file that is being made, and remove what an earlier try left there."""
+    """Return the name of a file under construction, and remove what an earlier try left there."""
     name = Path(f"{path}.partial")
     for suffix in BESIDE:
         Path(f"{name}{suffix}").unlink(missing_ok=True)
@@ -32,13 +33,13 @@ def successor(path: Path) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a file that nobody has open, with its log, a new name, and return that."""
+    """Rename a file that nobody has open, with its log, and return the new name."""
     moment = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{time.monotonic_ns() % 10**9:09d}"
     return _rename(path, path.with_name(f"{re.sub(r'[.][0-9]+$', '', path.name)}.corrupt-{moment}"))
 
 
-def settle(path: Path) -> list[Path]:
-    """Put the latest successor, if there is one, in the place of `path`, which nobody has open; return the new names of the others."""
+def promote_successor(path: Path) -> list[Path]:
+    """Rename the latest successor, if any, to `path`; return the new names of the older files."""
     numbers = sorted(_numbers(path))
     aside = [
         set_aside(old)

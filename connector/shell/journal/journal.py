@@ -1,4 +1,4 @@
-"""The journal as the event loop sees it: frames go in without waiting and come out in order once they are committed."""
+"""The journal for the event loop: frames go in without waiting, and come out in order."""
 
 import asyncio
 import json
@@ -9,45 +9,47 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from itertools import islice
-from typing import Self
+from typing import Literal, Self
 
 import structlog
 
 from connector.core.ticks.frame import CipherKey, Received
 from connector.settings import JournalSettings
-from connector.shell.journal.file import Block, JournalFile, KeptKey, is_unfit
+from connector.shell.journal.file import Block, JournalFile, SessionKey, is_unfit
 from connector.shell.journal.salvage import Salvage
 
 log = structlog.get_logger("connector.journal")
 
-UNCOMMITTED_FRAMES = 4096  # the reader waits from here on: a commit is overdue
-UNCOMMITTED_BYTES = 64 * 2**20  # while the disk fails, frames are kept in memory up to here
-WINDOW_BYTES = 16 * 2**20  # committed frames kept in memory for delivery
-FRAMES_A_READ = 4096  # a hand-over to the reading thread and back costs a millisecond when the loop is busy
-PROGRESS_SECONDS = 0.25  # how much of what Kafka acknowledged may be sent again after a kill
+UNCOMMITTED_FRAMES = 4096  # above this a commit is overdue, and the reader of the feed waits
+UNCOMMITTED_BYTES = 64 * 2**20  # limit of frames in memory while the disk fails
+WINDOW_BYTES = 16 * 2**20  # committed frames in memory, for delivery
+FRAMES_A_READ = 4096  # a hand-over to the reading thread and back takes a millisecond on a busy loop
+PROGRESS_SECONDS = 0.25  # acknowledged records of this last span may be sent again after a kill
 HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 WAL_BYTES = 64 * 2**20
 CHECKPOINT_BYTES = 4 * 2**20
-LOSING_SECONDS = 60.0  # one event at least in that time while frames are being lost
-FULL = 0.75  # of the bound: from there on delivered frames give way, so that a housekeeping pause of new ones fits
-LOSSES = "losses"  # the name of the text that holds those not reported
-CHECKPOINT_SECONDS = 5.0  # a loss of power takes what was committed since the last checkpoint
+LOSING_SECONDS = 60.0  # while frames are being lost, at least one event in this time
+PRUNE_ABOVE = 0.75  # of max_bytes; the rest holds what arrives between two housekeeping rounds
+LOSSES = "losses"  # the name of the saved text with the losses not yet reported
+CHECKPOINT_SECONDS = 5.0  # a power failure loses what was committed since the last checkpoint
+
+LossReason = Literal["journal_full", "disk", "corrupt"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Frames of one slot received but given up: how many, their bytes, receive times (ns) of the first and last, and why."""
+    """Frames of one slot received but given up, with first and last receive time (ns)."""
 
     slot: int
-    reason: str
+    reason: LossReason
     frames: int
     bytes: int
     from_ns: int
     to_ns: int
 
     def with_later(self, later: "Loss") -> "Loss":
-        """Return this loss and a later one of the same slot and reason as one."""
+        """Return this loss merged with a later one of the same slot and reason."""
         return Loss(
             self.slot, self.reason, self.frames + later.frames, self.bytes + later.bytes, self.from_ns, later.to_ns
         )
@@ -56,8 +58,8 @@ class Loss:
 class Journal:
     """Frames in receive order, numbered from 1.
 
-    `watermark` is the number up to which every frame is finished; progress is this mark, not a delete. Frames are committed in
-    groups: all that came in during one turn of the loop, or while the commit before was under way.
+    Every frame up to `watermark` is finished; progress moves it and deletes nothing. A commit takes
+     all frames that arrived in one turn of the loop, or during the previous commit.
     """
 
     def __init__(self, file: JournalFile, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> None:
@@ -69,7 +71,7 @@ class Journal:
         self._reader = ThreadPoolExecutor(1, "journal-reader")
         progress = file.progress()
         self.watermark = progress.get("watermark", 0)
-        # Frames that were shipped from memory while the disk failed left their number in the watermark alone.
+        # A frame delivered from memory while the disk failed left its number in the watermark only.
         self.last_seq = max(file.last_seq(), self.watermark)
         self.lost = {name.removeprefix("lost_"): count for name, count in progress.items() if name.startswith("lost_")}
         self._saved_progress = progress
@@ -78,7 +80,7 @@ class Journal:
             self._keys[slot, session].insert(0, key)
         self._frames: list[Received] = []
         self._frames_bytes = 0
-        self._new_keys: list[KeptKey] = []
+        self._new_keys: list[SessionKey] = []
         self._frames_from = self.last_seq + 1
         self._committing: asyncio.Task[None] | None = None
         self._commit_scheduled = False
@@ -86,8 +88,8 @@ class Journal:
         self._progress_is_due = False
         self._condemned: set[int] = set()
         self._unmarked: set[int] = set()
-        self._given_up = list(file.given_up)  # numbers counted in `lost` that may be ahead of the watermark
-        self._file_lock = asyncio.Lock()  # held while the file is written, and while another takes its place
+        self._given_up = list(file.given_up)  # counted in `lost`, perhaps still above the watermark
+        self._file_lock = asyncio.Lock()  # held while the file is written or replaced
         self._is_closed = False
         self.set_aside = 0
         self._window: deque[Block] = deque()
@@ -96,19 +98,19 @@ class Journal:
         self._arrival = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self.is_behind = False
+        self.is_overdue = False
         self.used_bytes = file.used_bytes()
-        self.first_seq = 0  # of the oldest frame in the file; 0 in an empty one, and before the first housekeeping
+        self.first_seq = 0  # 0 in an empty file, and before the first housekeeping
         self._since_measured = 0
         self._checkpointed_seq = self.last_seq
         self._checkpoint_due = 0.0
-        self._losing = {(loss.slot, loss.reason): loss for loss in _losses(file.kept(LOSSES))}
-        self._kept_losing = self._losing.copy()
+        self._losing = {(loss.slot, loss.reason): loss for loss in _losses(file.saved(LOSSES))}
+        self._saved_losing = self._losing.copy()
         self._losing_since = self._loop.time()
         self._unsaved_texts: dict[str, str] = {}
         self.write_error: str | None = None
         if file.salvage:
-            self._note_set_aside(file.salvage, "its content is damaged")  # what could not be read is in its progress
+            self._note_set_aside(file.salvage, "its content is damaged")  # its progress counts the unreadable frames
         self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
         self._check = self._loop.create_task(self._check_after_unclean_end(), name="journal-check")
 
@@ -123,10 +125,10 @@ class Journal:
             )
         return cls(file, settings, on_loss)
 
-    # -- what the reader of the feed calls -------------------------------------------------------------------------
+    # -- called by the reader of the feed ---------------------------------------------------------
 
     def append(self, frame: Received) -> None:
-        """Take one frame; its commit follows without being waited for."""
+        """Add one frame. Its commit follows; nobody waits for it."""
         size = len(frame.raw)
         if self.used_bytes + self._since_measured + size > self._settings.max_bytes:
             self._lose(frame, "journal_full")
@@ -142,28 +144,28 @@ class Journal:
             self._commit_scheduled = True
             self._loop.call_soon(self._commit)
         elif self.write_error is not None:
-            self._arrival.set()  # while the disk fails, frames are shipped from memory
-        elif len(self._frames) >= UNCOMMITTED_FRAMES and not self.is_behind:
-            self.is_behind = True
+            self._arrival.set()  # while the disk fails, delivery reads from memory
+        elif len(self._frames) >= UNCOMMITTED_FRAMES and not self.is_overdue:
+            self.is_overdue = True
             self._room.clear()
 
     async def room(self) -> None:
-        """Wait until a commit has made room, or the disk is known to fail: then memory has to do."""
+        """Wait until a commit has made room, or until the disk is known to fail."""
         await self._room.wait()
 
     def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
-        """Keep a session's cipher key; it is committed before any frame appended later."""
-        kept = KeptKey(slot, session, CipherKey(key, iv))
-        self._keys[slot, session].insert(0, kept.key)
-        self._new_keys.append(kept)
+        """Keep a session's cipher key; no later frame is committed before it."""
+        cipher_key = CipherKey(key, iv)
+        self._keys[slot, session].insert(0, cipher_key)
+        self._new_keys.append(SessionKey(slot, session, cipher_key))
 
-    # -- what delivery calls ---------------------------------------------------------------------------------------
+    # -- called by delivery -----------------------------------------------------------------------
 
     async def read(self, after: int, limit: int) -> Block:
-        """Return the next frames behind number `after`, at most `limit`, waiting until there are any.
+        """Wait for frames after number `after`, and return up to `limit` of them.
 
-        They are committed ones, or, while the disk fails, those it cannot take. A block without frames says up to where there is nothing
-        that could be read.
+        They are committed, or in memory while the disk fails. An empty block says that no frame up
+        to its `last_seq` can be read.
         """
         while True:
             while self._window and self._window[0].last_seq <= after:
@@ -182,16 +184,17 @@ class Journal:
                 await self._arrival.wait()
 
     async def read_again(self, after: int, through: int, limit: int) -> Block:
-        """Return frames with `after` < number <= `through`, at most `limit`; behind damaged or pruned rows where these come first.
+        """Return up to `limit` frames with `after` < number <= `through`.
 
-        A block without frames says up to where there is nothing that could be read, `through` at most.
+        The block begins after any damaged or pruned rows. An empty one says that no frame up to its
+        `last_seq` can be read.
         """
         if after >= self.committed_seq:
             return self._from_memory(after, through, limit)
         return await self._read_file(after, min(through, self.committed_seq) + 1, limit)
 
     def _from_memory(self, after: int, through: int, limit: int) -> Block:
-        """Return frames that are not in the file; those that Kafka has are no longer kept."""
+        """Return frames that are not in the file, without those acknowledged."""
         start = max(after + 1, self._frames_from)
         return Block(
             start,
@@ -205,15 +208,15 @@ class Journal:
         return self._keys.get((slot, session), ())
 
     def advance(self, watermark: int) -> None:
-        """Note that every frame up to this number is finished."""
+        """Record that every frame up to this number is finished."""
         self.watermark = max(self.watermark, watermark)
         if self._progress_timer is None:
             self._progress_timer = self._loop.call_later(PROGRESS_SECONDS, self._save_progress)
 
-    # -- small texts kept beside the frames ------------------------------------------------------------------------
+    # -- small texts, saved for the next process ---------------------------------------------------
 
-    async def remember(self, name: str, value: str) -> None:
-        """Keep a small text under a name for the next start."""
+    async def save(self, name: str, value: str) -> None:
+        """Save a small text under a name for the next start."""
         self._unsaved_texts[name] = value
         await self._save_texts()
 
@@ -221,56 +224,56 @@ class Journal:
         for name, value in list(self._unsaved_texts.items()):
             try:
                 async with self._file_lock:
-                    await self._loop.run_in_executor(self._writer, self._file.keep, name, value)
+                    await self._loop.run_in_executor(self._writer, self._file.save, name, value)
             except sqlite3.Error as error:
-                log.warning("journal_text_not_kept", name=name, error=str(error))  # tried again with the housekeeping
+                log.warning("journal_text_not_kept", name=name, error=str(error))  # housekeeping tries again
                 return
             if self._unsaved_texts.get(name) is value:
                 del self._unsaved_texts[name]
 
-    async def recall(self, name: str) -> str | None:
-        """Return the text kept under a name."""
-        return await self._loop.run_in_executor(self._reader, self._file.kept, name)
+    async def saved(self, name: str) -> str | None:
+        """Return the text saved under a name."""
+        return await self._loop.run_in_executor(self._reader, self._file.saved, name)
 
-    # -- figures ---------------------------------------------------------------------------------------------------
+    # -- figures -----------------------------------------------------------------------------------
 
     @property
     def committed_seq(self) -> int:
-        """The number up to which frames are in the file, or were acknowledged before they could be."""
+        """Frames up to this number are in the file, or were acknowledged from memory."""
         return self._frames_from - 1
 
     @property
     def received(self) -> int:
-        """Frames received over the life of the journal, lost ones included."""
+        """Frames received over the life of the journal, including lost ones."""
         return self.last_seq + sum(count for reason, count in self.lost.items() if reason != "corrupt")
 
     @property
     def finished(self) -> int:
-        """Frames acknowledged by Kafka or dead-lettered, over the life of the journal."""
-        return self.watermark - self.lost.get("corrupt", 0) + self._given_up_ahead
+        """Frames acknowledged or dead-lettered over the life of the journal."""
+        return self.watermark - self.lost.get("corrupt", 0) + self._given_up_above
 
     @property
     def pending(self) -> int:
-        """Frames received, neither finished nor lost."""
-        return self.last_seq - self.watermark - self._given_up_ahead
+        """Frames received that are neither finished nor lost."""
+        return self.last_seq - self.watermark - self._given_up_above
 
     @property
-    def _given_up_ahead(self) -> int:
-        """Frames counted as corrupt that the watermark has not passed."""
+    def _given_up_above(self) -> int:
+        """Frames counted as corrupt above the watermark."""
         return sum(max(0, each.stop - max(each.start, self.watermark + 1)) for each in self._given_up)
 
     @property
     def kept(self) -> int:
-        """Frames in the file, delivered ones included, as of the last housekeeping."""
+        """Frames in the file at the last housekeeping, including delivered ones."""
         return max(0, self.committed_seq - self.first_seq + 1) if self.first_seq else 0
 
     @property
     def is_alive(self) -> bool:
-        """Whether frames are still being written: the writer's last commit went well, or another try is under way."""
+        """Whether frames are still being written, or the write is being tried again."""
         return not self._housekeeper.done()
 
     async def close(self) -> None:
-        """Commit what is left, save the progress, close the file."""
+        """Commit the remaining frames, save the progress, close the file."""
         for task in (self._housekeeper, self._check):
             task.cancel()
         if self._progress_timer:
@@ -278,10 +281,10 @@ class Journal:
         await asyncio.wait([self._housekeeper, self._check])
         if self._committing:
             await asyncio.wait([self._committing], timeout=5)
-        self._keep_losses()
+        self._note_unsaved_losses()
         await self._save_texts()
         await self._mark_damaged()
-        async with self._file_lock:  # a commit that hangs has them, and tells by its end what is left
+        async with self._file_lock:  # a hanging commit holds the frames; wait for what it leaves
             self._is_closed = True
             if self._committing:
                 self._committing.cancel()
@@ -291,16 +294,16 @@ class Journal:
                 )
             except sqlite3.Error as error:
                 log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
-        # A read that was given up goes on in its thread; closing the connection under it would crash the process.
+        # A cancelled read goes on in its thread; closing its connection would crash the process.
         await self._loop.run_in_executor(self._reader, _nothing)
         await self._loop.run_in_executor(self._writer, self._file.close)
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        """Start committing what came in, unless a commit is under way; that one goes on with the rest."""
+        """Start to commit, unless a commit is running: that one goes on with the rest."""
         if self._committing is None:
             self._committing = self._loop.create_task(self._commit_all(), name="journal-commit")
 
@@ -318,7 +321,7 @@ class Journal:
         self._commit()
 
     async def _insert(self, progress: dict[str, int]) -> None:
-        """Commit what there is, however often that takes; while the disk fails, frames are read from memory."""
+        """Commit all waiting frames; try again until that succeeds."""
         while True:
             try:
                 async with self._file_lock:
@@ -340,7 +343,7 @@ class Journal:
             self._saved_progress = progress
         del self._new_keys[: len(keys)]
         if frames:
-            self._forget(len(frames))
+            self._drop_oldest(len(frames))
             self._extend_window(Block(first, frames))
             self._arrival.set()
         self._make_room()
@@ -359,36 +362,41 @@ class Journal:
         self._arrival.set()
 
     def _drop_finished(self) -> None:
-        """Let go of frames that were shipped from memory: Kafka has them, so that the file need not."""
-        self._forget(min(max(self.watermark - self.committed_seq, 0), len(self._frames)))
+        """Drop frames that Kafka acknowledged from memory: the file does not need them."""
+        self._drop_oldest(min(max(self.watermark - self.committed_seq, 0), len(self._frames)))
 
-    def _forget(self, count: int) -> None:
+    def _drop_oldest(self, count: int) -> None:
         self._frames_bytes -= sum(len(frame.raw) for frame in self._frames[:count])
         del self._frames[:count]
         self._frames_from += count
 
-    # A file that is unfit is set aside, and another one begins with what could be read of it.
+    # An unfit file is set aside, and a new file begins with a copy of all that can be read of it.
 
     async def _replace(self, unfit: JournalFile, error: Exception) -> None:
-        """Put another file in its place, though who waits is cancelled: a successor that is made and not used hides what follows."""
+        """Replace an unfit file, and finish even if the caller is cancelled.
+
+        A successor that was created but never adopted would hide every later frame.
+        """
         await asyncio.shield(self._loop.create_task(self._replace_unfit(unfit, error), name="journal-replace"))
 
     async def _replace_unfit(self, unfit: JournalFile, error: Exception) -> None:
         async with self._file_lock:
             if self._file is not unfit or self._is_closed:
                 return
-            self._note_write_error(error)  # frames are shipped from memory meanwhile
+            self._note_write_error(error)  # delivery reads from memory meanwhile
             try:
                 self._file = await self._loop.run_in_executor(
                     self._writer, unfit.replaced, self.watermark, self.committed_seq
                 )
             except (OSError, sqlite3.Error) as failure:
-                log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - its text says it all
+                log.error("journal_not_replaced", error=str(failure), because=str(error))  # noqa: TRY400 - the message is enough
                 await asyncio.sleep(RETRY_SECONDS)
                 return
             self._saved_progress = {}
-            self._new_keys = [KeptKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)]
-            # What was given up before is missing in the new file, too, and counted already.
+            self._new_keys = [
+                SessionKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)
+            ]
+            # Frames given up earlier are missing in the new file as well, but already counted.
             fresh = list(_beyond(self._file.given_up, self._given_up))
             if found := self._file.salvage:
                 self._note_set_aside(found._replace(unreadable=sum(map(len, fresh))), str(error))
@@ -397,7 +405,7 @@ class Journal:
                 self.lost["corrupt"] = self.lost.get("corrupt", 0) + sum(map(len, fresh))
 
     def _note_set_aside(self, found: Salvage, reason: str) -> None:
-        """Tell of a file that is written no more, and of what could not be read of it."""
+        """Log that a file was set aside, and record its unreadable frames as a loss."""
         self.set_aside += 1
         log.error(
             "journal_set_aside",
@@ -410,28 +418,29 @@ class Journal:
             self._note_loss(Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns))
 
     async def _check_after_unclean_end(self) -> None:
-        """Read the whole file once if the last process did not close it; capturing does not wait for that."""
+        """Check the whole file if the last process did not close it; capturing does not wait."""
         file = self._file
         if not file.was_clean and not await asyncio.to_thread(file.is_sound):
             await self._replace(file, sqlite3.DatabaseError("the integrity check after an unclean end failed"))
 
     def _make_room(self) -> None:
-        self.is_behind = False
+        self.is_overdue = False
         self._room.set()
 
     def _progress(self) -> dict[str, int]:
         return {"watermark": self.watermark, **{f"lost_{reason}": count for reason, count in self.lost.items()}}
 
-    # The window: consecutive committed frames in memory, from the one delivery reads next, so that it seldom reads the file.
+    # The window: committed frames in memory, from the next one that delivery reads on, so that it
+    # seldom reads the file.
 
     def _clear_window(self, after: int) -> None:
-        """Begin the window anew behind number `after`: delivery went back, or has read it all."""
+        """Empty the window and begin after `after`: delivery went back, or has read it."""
         self._window.clear()
         self._window_bytes = 0
         self._window_end = after
 
     async def _fill_window(self, after: int) -> int:
-        """Read on in the file; return the number behind which the window begins, greater than `after` where rows were damaged."""
+        """Fill the window from the file; return the number just before its first frame."""
         block = await self._read_file(after, self.committed_seq + 1, FRAMES_A_READ)
         begin = block.first_seq - 1
         self._clear_window(begin)
@@ -439,7 +448,7 @@ class Journal:
         return begin
 
     async def _read_file(self, after: int, before: int, limit: int) -> Block:
-        """Read the file; damaged rows are counted, once, and a file that cannot be read is replaced."""
+        """Read the file; count each damaged row once, and replace an unreadable file."""
         while True:
             file = self._file
             try:
@@ -448,12 +457,12 @@ class Journal:
             except sqlite3.Error as error:
                 if is_unfit(error):
                     await self._replace(file, error)
-                elif file is self._file:  # a file that was replaced meanwhile is closed
+                elif file is self._file:  # else it was replaced meanwhile, and closed
                     raise
         if fresh := damaged.keys() - self._condemned:
             self._condemned |= fresh
             for seq in sorted(fresh):
-                if seq > self.watermark:  # else Kafka has it
+                if seq > self.watermark:  # else Kafka has the frame
                     self._given_up.append(range(seq, seq + 1))
                     self._lose(damaged[seq], "corrupt")
                     self._unmarked.add(seq)
@@ -461,7 +470,7 @@ class Journal:
         return block
 
     async def _mark_damaged(self) -> None:
-        """Have the file know which of its rows were counted as lost."""
+        """Mark in the file the rows that were counted as lost."""
         if not self._unmarked:
             return
         try:
@@ -473,14 +482,14 @@ class Journal:
             log.warning("journal_housekeeping_failed", error=str(error))
 
     def _extend_window(self, block: Block) -> None:
-        """Keep a block in memory if it goes on where the window ends and there is room; else it is read from the file later."""
+        """Add a block that follows the window, if there is room; otherwise the file has it."""
         if block.frames and block.first_seq == self._window_end + 1 and self._window_bytes < WINDOW_BYTES:
             self._window.append(block)
             self._window_bytes += _bytes(block)
             self._window_end = block.last_seq
 
     def _from_window(self, after: int, limit: int) -> Block:
-        """Return frames of several commits where one holds fewer than `limit`."""
+        """Return up to `limit` frames, of several commits if needed."""
         first = self._window[0]
         frames = first.frames[after + 1 - first.first_seq :]
         for block in islice(self._window, 1, None):
@@ -489,7 +498,7 @@ class Journal:
             frames = [*frames, *block.frames]
         return Block(after + 1, frames[:limit])
 
-    def _lose(self, frame: Received, reason: str) -> None:
+    def _lose(self, frame: Received, reason: LossReason) -> None:
         if (frame.slot, reason) not in self._losing:
             log.error("frames_lost", slot=frame.slot, reason=reason)
         self._note_loss(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
@@ -502,21 +511,24 @@ class Journal:
         self._losing[loss.slot, loss.reason] = before.with_later(loss) if before else loss
 
     def report_losses(self) -> None:
-        """Report what was lost and not reported yet: once nothing more is lost, each minute while it is, and at a stop."""
+        """Report the losses not yet reported.
+
+        Called once nothing more is lost, each minute while losing goes on, and at a stop.
+        """
         for loss in self._losing.values():
             self.on_loss(loss)
         self._losing.clear()
 
-    def _keep_losses(self) -> None:
-        if self._losing != self._kept_losing:
-            self._kept_losing = self._losing.copy()
+    def _note_unsaved_losses(self) -> None:
+        if self._losing != self._saved_losing:
+            self._saved_losing = self._losing.copy()
             self._unsaved_texts[LOSSES] = json.dumps([astuple(loss) for loss in self._losing.values()])
 
     async def _keep_house(self) -> None:
         lost_before = dict(self.lost)
         while True:
             try:
-                self._keep_losses()
+                self._note_unsaved_losses()
                 await self._save_texts()
                 await self._mark_damaged()
                 await self._prune_and_measure()
@@ -534,10 +546,10 @@ class Journal:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     async def _prune_and_measure(self) -> None:
-        """Delete delivered frames that are too old, and as many more, oldest first, as the bound on the file asks for."""
+        """Delete delivered frames that are too old, and the oldest while the file is too large."""
         run = self._loop.run_in_executor
         oldest_ns = time.time_ns() - int(self._settings.retain_hours * 3600e9)
-        # Only as far as the file itself says: after a kill a frame that is missing behind its watermark is one that was lost.
+        # Up to the watermark in the file: after a kill, a number missing above it is a lost frame.
         finished = self._saved_progress.get("watermark", 0)
         while await run(self._writer, self._file.prune, finished, oldest_ns):
             pass
@@ -546,7 +558,7 @@ class Journal:
             self.used_bytes = await run(self._reader, self._file.used_bytes)
             self.first_seq = await run(self._reader, self._file.first_seq)
             self._since_measured -= measured
-            if self.used_bytes < FULL * self._settings.max_bytes or not await run(
+            if self.used_bytes < PRUNE_ABOVE * self._settings.max_bytes or not await run(
                 self._writer, self._file.prune, finished, None
             ):
                 return
@@ -566,17 +578,17 @@ def _sqlite_code(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
-def _losses(kept: str | None) -> list[Loss]:
-    """Return the losses kept by the last process; none where nothing readable was kept: they are counted all the same."""
+def _losses(saved: str | None) -> list[Loss]:
+    """Return the losses saved by the last process; none if the text is unreadable."""
     try:
-        return [Loss(*fields) for fields in json.loads(kept or "[]")]
+        return [Loss(*fields) for fields in json.loads(saved or "[]")]
     except (TypeError, ValueError):
-        log.warning("kept_losses_unreadable", kept=kept)
+        log.warning("kept_losses_unreadable", kept=saved)
         return []
 
 
 def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
-    """Yield the numbers found that are not known."""
+    """Yield the found numbers that are not known."""
     for each in found:
         start = each.start
         for other in sorted(known, key=lambda one: one.start):
@@ -589,7 +601,7 @@ def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
 
 
 def _nothing() -> None:
-    """Tell, by ending, that everything the thread had to do before is done."""
+    """End once the thread has done all it was given before."""
 
 
 def _bytes(block: Block) -> int:

@@ -1,4 +1,4 @@
-"""Takes what can still be read of a journal that was set aside over into a fresh one."""
+"""Copies all that can still be read of an unfit journal into a new one."""
 
 import contextlib
 import sqlite3
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 FRAME = "seq, received_ns, slot, session, binary, crc, raw"
 ROWS = 512
-UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # damaged text, be it SQLite's own message, is no error of SQLite's
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # text, even SQLite's own message, may be damaged
 
 
 class Salvage(NamedTuple):
-    """Frames taken over, and how many of those not delivered could not be read, received between two times (ns) as far as known.
+    """The numbers of copied and of unreadable undelivered frames.
 
-    `aside` is the new name of the old file where it has one already.
+    The unreadable ones were received between `from_ns` and `to_ns`, as far as that is known.
+    `aside`: the new name of the old file, once it has one.
     """
 
     frames: int
@@ -26,12 +27,13 @@ class Salvage(NamedTuple):
 
 
 def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> Salvage:
-    """Copy progress, kept texts, keys and undelivered frames, under their numbers, as far as the file at `path` can be read.
+    """Copy progress, saved texts, keys and undelivered frames, as far as `path` can be read.
 
-    `watermark` and `last` are what is known of it already, 0 where nothing is. Frames that Kafka has are left in the old file, which is
-    not changed. The unreadable ones are counted in the new file's progress, together with the copy.
+    Frames keep their numbers. `watermark` and `last` are 0 if unknown. Delivered frames stay in the
+    old file, which is not changed. The transaction that copies also counts the unreadable frames in
+    the new file's progress.
     """
-    # Without its log beside it the file can only be read as one that nobody changes.
+    # Without its log, SQLite opens the file only as one that nobody changes.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     with contextlib.closing(
         sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
@@ -54,7 +56,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last
     for query in ("SELECT seq FROM sqlite_sequence WHERE name = 'frame'", "SELECT max(seq) FROM frame"):
         last = max(last, watermark, *(row[0] for row in _readable(old, query) if isinstance(row[0], int)))
     saved = dict(new.execute("SELECT name, value FROM progress")).get("watermark", 0)
-    watermark = saved if watermark < saved <= last else watermark  # one beyond the last frame is damaged itself
+    watermark = saved if watermark < saved <= last else watermark  # a watermark above the last frame is damaged
     new.execute("INSERT OR REPLACE INTO progress VALUES ('watermark', ?)", (watermark,))
     copied, before_ns, after_ns, expected = 0, 0, 0, watermark + 1
     for frame in _frames(old, watermark, last):
@@ -78,14 +80,14 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last
 
 
 def _frames(old: sqlite3.Connection, after: int, last: int) -> Iterator[tuple[int, int, int, int, int, int, bytes]]:
-    """Yield rows in order; where a page cannot be read, row by row until one can."""
+    """Yield rows in order; at an unreadable page, row by row until one can be read."""
     query = f"SELECT {FRAME} FROM frame WHERE seq > ? ORDER BY seq LIMIT ?"
     size = ROWS
     while after < last:
         try:
             rows = old.execute(query, (after, size)).fetchall()
         except UNREADABLE:
-            # The bad page may hold the first of them or the last: fewer are tried, and at last one is given up.
+            # Any of the rows may be on the bad page: try fewer, and in the end skip one.
             after, size = (after, size // 2) if size > 1 else (after + 1, 1)
             continue
         if not rows:

@@ -31,7 +31,7 @@ SHORTEST_REST_SECONDS: Final = 0.001
 class FrameJournal(Protocol):
     """What the reader needs of the journal."""
 
-    is_behind: bool
+    is_overdue: bool
 
     def append(self, frame: Received) -> None:
         """Take a frame without waiting."""
@@ -111,7 +111,7 @@ class LiveSession:
             if not proved:
                 proved = True
                 self._session.data_received(now)
-            if journal.is_behind:
+            if journal.is_overdue:
                 await journal.room()
 
     async def _read_control(self, raw: bytes, now: float) -> None:

@@ -31,13 +31,13 @@ log = structlog.get_logger("connector.event_topic")
 
 
 class Memory(Protocol):
-    """What keeps a small text for the next process; shell/journal."""
+    """Saves small texts for the next process; shell/journal."""
 
-    async def remember(self, name: str, value: str) -> None:
-        """Keep a text under a name."""
+    async def save(self, name: str, value: str) -> None:
+        """Save a text under a name."""
 
-    async def recall(self, name: str) -> str | None:
-        """Return the text kept under a name."""
+    async def saved(self, name: str) -> str | None:
+        """Return the text saved under a name."""
 
 
 class EventRecord(NamedTuple):
@@ -91,7 +91,7 @@ class EventTopic:
 
     async def save_waiting(self, memory: Memory) -> None:
         """Queue the events saved by the last process, then save those that wait at each change."""
-        if saved := _decode(await memory.recall(SAVED)):
+        if saved := _decode(await memory.saved(SAVED)):
             self._waiting.extendleft(reversed(saved))
             self._note_arrival()
         self._is_restored.set()
@@ -99,7 +99,7 @@ class EventTopic:
             await self._changed.wait()
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await memory.remember(SAVED, json.dumps(waiting, ensure_ascii=False))
+            await memory.save(SAVED, json.dumps(waiting, ensure_ascii=False))
             if not self._waiting:
                 self._is_written.set()
 

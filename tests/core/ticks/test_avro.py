@@ -1,4 +1,4 @@
-"""Ticks are written as the schema says, byte for byte, and independent readers get the same values back."""
+"""Ticks have exactly the schema's bytes, and independent readers decode the same values."""
 
 import io
 import json
@@ -40,18 +40,18 @@ def record(**columns):
 
 
 def encoder(prefix=SCHEMA.single_object_prefix):
-    """Return an encoder that remembers nothing yet."""
+    """Return an encoder with empty caches."""
     return TickEncoder(SCHEMA, prefix)
 
 
 def encode(with_encoder, wire, received_ms):
-    """Encode one record received then."""
+    """Encode one record received at `received_ms`."""
     return with_encoder.encode(wire, with_encoder.origin(received_ms))
 
 
 @st.composite
 def records(draw):
-    """Any record the schema can hold."""
+    """Return any record the schema can hold."""
     columns = {}
     for column in SCHEMA.columns:
         name, avro_type = column["name"], column["type"]
@@ -68,14 +68,14 @@ def records(draw):
 
 
 def test_the_portals_sample_has_these_bytes():
-    """The portal's sample frame, received at a known instant, is encoded to exactly the bytes kept in tests/data."""
+    """The portal's sample, received at a known instant, gives exactly the bytes in tests/data."""
     tick = encode(encoder(), record(), RECEIVED_MS)
     golden = json.loads((DATA / "golden/portal-tick.json").read_text(encoding="utf-8"))
     assert tick == Tick("KR103502GD31", golden["timestamp_ms"], bytes.fromhex(golden["value"]))
 
 
 def test_the_portals_sample_reads_as_it_says():
-    """Every column of the portal's sample comes back under its own name with its own type."""
+    """Each column of the portal's sample is decoded under its own name and with its own type."""
     tick = encode(encoder(), record(), RECEIVED_MS)
     value = decode(tick.value, SCHEMA)
     assert list(value) == [field["name"] for field in json.loads(bond_tick())["fields"]]
@@ -92,7 +92,7 @@ def test_the_portals_sample_reads_as_it_says():
 
 @given(wire=records())
 def test_two_independent_readers_agree_with_what_was_written(wire):
-    """Apache's avro and fastavro read every datum to the values its columns hold."""
+    """Apache's avro and fastavro decode every datum to the values of its columns."""
     tick = encode(encoder(), wire, RECEIVED_MS)
     datum = tick.value[10:]
     apache = avro.io.DatumReader(avro.schema.parse(bond_tick())).read(avro.io.BinaryDecoder(io.BytesIO(datum)))
@@ -105,8 +105,8 @@ def test_two_independent_readers_agree_with_what_was_written(wire):
 
 
 @given(wires=st.lists(records(), min_size=1, max_size=4))
-def test_remembered_values_give_the_same_bytes(wires):
-    """An encoder that has met a value before writes what a fresh one writes."""
+def test_cached_values_give_the_same_bytes(wires):
+    """An encoder with a value in its cache writes the same bytes as a new encoder."""
     used = encoder()
     for wire in [*wires, *wires]:
         assert encode(used, wire, RECEIVED_MS) == encode(encoder(), wire, RECEIVED_MS)
@@ -127,7 +127,7 @@ def test_remembered_values_give_the_same_bytes(wires):
     ],
 )
 def test_a_bad_record_names_its_first_bad_column(columns, field, reason, isin):
-    """The first bad column in wire order gives the reason; the ISIN is the key where it can be read."""
+    """The first bad column in wire order gives the reason; a readable ISIN is the key."""
     bad = encode(encoder(), record(**columns), RECEIVED_MS)
     assert isinstance(bad, BadTick)
     assert (bad.field, bad.reason, bad.isin) == (field, reason, isin)
@@ -135,26 +135,26 @@ def test_a_bad_record_names_its_first_bad_column(columns, field, reason, isin):
 
 
 def test_a_caret_in_a_name_is_caught_by_the_columns_it_shifts():
-    """Width 20 passes for an appended column, but shifted columns do not pass their grammar."""
+    """A record of 20 columns is allowed, but shifted columns do not fit their types."""
     columns = SAMPLE.replace("국고", "국^고").split("^")
     assert encode(encoder(), WireRecord(columns, "^".join(columns)), RECEIVED_MS).reason == "FIELD_TIME"
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(" ", "Z"), ("7", "?"), ("", "")])
 def test_unknown_codes_refuse_nothing(sign, kind):
-    """A sign of one space stays one space; codes never seen before pass."""
+    """A sign of one space stays one space, and unknown codes are published as sent."""
     value = decode(encode(encoder(), record(PRDY_VRSS_SIGN=sign, CNTG_TYPE_CLS_CODE=kind), RECEIVED_MS).value, SCHEMA)
     assert (value["PRDY_VRSS_SIGN"], value["CNTG_TYPE_CLS_CODE"]) == (sign or None, kind or None)
 
 
 def test_the_timestamp_is_the_earlier_of_trade_and_receipt():
-    """A trade that seems to come from the future is stamped with its receive time: brokers refuse batches ahead of their clock."""
+    """A trade after its receipt is stamped with the receive time: brokers refuse the future."""
     tick = encode(encoder(), record(STCK_CNTG_HOUR="135959"), RECEIVED_MS)
     assert tick.timestamp_ms == RECEIVED_MS
 
 
 def test_the_trade_date_follows_the_receive_time_over_days():
-    """A remembered time of day is dated anew when its day is over."""
+    """A cached time of day gets a new date when its day is over."""
     used = encoder()
     dates = [
         decode(encode(used, record(), RECEIVED_MS + days * 86_400_000).value, SCHEMA)["trade_date"]
@@ -164,7 +164,7 @@ def test_the_trade_date_follows_the_receive_time_over_days():
 
 
 def test_registry_framing_is_confluents():
-    """With a registry's id, a zero byte and four bytes of id stand before the same datum."""
+    """With a registry's id, the same datum follows a zero byte and the four bytes of the id."""
     own, framed = (
         encode(encoder(prefix), record(), RECEIVED_MS).value
         for prefix in (SCHEMA.single_object_prefix, registry_prefix(7))
@@ -173,8 +173,8 @@ def test_registry_framing_is_confluents():
     assert decode(framed, SCHEMA) == decode(own, SCHEMA)
 
 
-def test_the_fingerprint_stands_in_the_specifications_order():
-    """Avro's own vector: the CRC-64-AVRO of "null" is 63dd24e7cc258f8a, written with the least significant byte first."""
+def test_the_fingerprint_has_the_byte_order_of_the_specification():
+    """Avro's own vector, 63dd24e7cc258f8a for "null", is written least significant byte first."""
     assert fingerprint('"null"', "CRC-64-AVRO") == "8a8f25cce724dd63"
     assert SCHEMA.single_object_prefix[:2] == b"\xc3\x01"
 
@@ -183,35 +183,35 @@ def test_the_fingerprint_stands_in_the_specifications_order():
     "payload", [b"", b"\x00", b"\x00\x00\x00\x00\x01", b"\xc3\x01" + b"8" * 8, b"{}", b"\x00\x00\x00\x00\x01\x18KR"]
 )
 def test_foreign_payloads_are_refused(payload):
-    """What is not one of the two framings of this schema is a ValueError, whatever it is."""
+    """Any bytes that are not one of the two framings of this schema are a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         decode(payload, SCHEMA)
 
 
-def test_bytes_behind_the_datum_are_refused():
-    """A longer value was written with another schema."""
+def test_bytes_after_the_datum_are_refused():
+    """Bytes left over after the datum are a ValueError: another schema wrote them."""
     with pytest.raises(ValueError, match="follow"):
         decode(encode(encoder(), record(), RECEIVED_MS).value + b"x", SCHEMA)
 
 
-def test_memory_of_values_is_bounded():
-    """However many values pass, each column remembers a bounded number, and no long text."""
+def test_caches_are_bounded():
+    """Each column caches a bounded number of values, and no long text."""
     used = encoder()
-    for number in range(codec.REMEMBERED_VALUES + 10):
+    for number in range(codec.CACHED_VALUES + 10):
         encode(used, record(ACML_VOL=str(number), BOND_ISNM="x" * 1000 + str(number)), RECEIVED_MS)
     sizes = dict(zip(NAMES, map(len, used._columns), strict=True))
-    assert sizes["ACML_VOL"] <= codec.REMEMBERED_VALUES
+    assert sizes["ACML_VOL"] <= codec.CACHED_VALUES
     assert sizes["BOND_ISNM"] == 0
 
 
 def test_a_schema_whose_own_fields_differ_is_refused():
-    """Fields this module does not write make the schema unusable rather than the data wrong."""
+    """A schema with other own fields than this module writes is a ValueError."""
     with pytest.raises(ValueError, match="expected"):
         TickSchema(bond_tick().replace('"tick_id"', '"id"'))
 
 
 def test_decoded_values_are_printable():
-    """Decimals become exact text, dates and times ISO 8601."""
+    """Decimals become exact text; dates and times become ISO 8601."""
     value = decode(encode(encoder(), record(), RECEIVED_MS).value, SCHEMA)
     printed = json.loads(json.dumps({name: plain(one) for name, one in value.items()}))
     assert printed["STCK_PRPR"] == "10575.0000"

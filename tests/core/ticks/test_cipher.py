@@ -1,14 +1,14 @@
-"""Payloads are opened with the key they were sealed with, and with no other."""
+"""A payload is decrypted with the key that encrypted it, and with no other."""
 
 from connector.core.ticks.cipher import decrypt
 
-# Sealed by `openssl enc -aes-256-cbc -K <hex of key> -iv <hex of iv> -base64 -A` from "국고^131743".
+# From "국고^131743" by `openssl enc -aes-256-cbc -K <hex of key> -iv <hex of iv> -base64 -A`.
 SEALED = "t7hKMDOxCT0wSt/o1bOg2w=="
 KEY, IV = "abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"
 
 
-def test_what_openssl_sealed_is_opened():
-    """Key and IV are the characters' UTF-8 bytes, neither base64 nor hexadecimal."""
+def test_what_openssl_encrypted_is_decrypted():
+    """Key and IV are used as the UTF-8 bytes of their characters, not as base64 or hexadecimal."""
     assert decrypt(SEALED, KEY, IV) == "국고^131743"
 
 

@@ -1,4 +1,4 @@
-"""Column texts are judged by a strict grammar; times and identities follow from text and receive time alone."""
+"""Columns follow a strict grammar; times and identities follow from text and receive time alone."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -27,15 +27,15 @@ SEOUL = ZoneInfo("Asia/Seoul")
     ],
 )
 def test_a_decimal_is_exact(text, number):
-    """A decimal keeps its value, never by way of a float."""
+    """A decimal keeps its exact value; it is never a float."""
     assert decimal(text, 18, 4) == Decimal(number)
 
 
 @pytest.mark.parametrize(
     "text", ["-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"]
 )
-def test_what_is_no_decimal_is_refused(text):
-    """Only ASCII digits, one sign and one point make a number."""
+def test_a_text_that_is_not_a_decimal_is_refused(text):
+    """A number has only ASCII digits, at most one sign and at most one point."""
     with pytest.raises(BadColumn) as refused:
         decimal(text, 18, 4)
     assert refused.value.reason == "FIELD_NUMBER"
@@ -44,7 +44,7 @@ def test_what_is_no_decimal_is_refused(text):
 
 @pytest.mark.parametrize("text", ["1" * 15, "0" * 15, "9" * 400, "0.00001", "-1.23456"])
 def test_a_decimal_beyond_the_type_is_out_of_range(text):
-    """More than 14 digits before the point, or more than four decimals that are not zero, do not fit."""
+    """More than 14 digits before the point, or more than four after it, are out of range."""
     with pytest.raises(BadColumn) as refused:
         decimal(text, 18, 4)
     assert refused.value.reason == "FIELD_RANGE"
@@ -69,8 +69,8 @@ def test_a_volume_is_a_whole_number(text, number):
         ("1_0", "FIELD_NUMBER"),
     ],
 )
-def test_a_bad_volume_is_told_apart(text, reason):
-    """A number that does not fit is out of range, anything else is no number."""
+def test_a_bad_volume_has_one_of_two_reasons(text, reason):
+    """A number that does not fit is FIELD_RANGE; any other text is FIELD_NUMBER."""
     with pytest.raises(BadColumn) as refused:
         volume(text)
     assert refused.value.reason == reason
@@ -78,7 +78,7 @@ def test_a_bad_volume_is_told_apart(text, reason):
 
 @pytest.mark.parametrize("text", ["240000", "126099", "13174", "1317430", "13:17:43", "１３１７４３", "-11743"])
 def test_a_bad_time_is_refused(text):
-    """A time is six ASCII digits of a day's hour, minute and second."""
+    """A time is six ASCII digits: hour, minute and second of a day."""
     with pytest.raises(BadColumn) as refused:
         time_of_day_ms(text)
     assert refused.value.reason == "FIELD_TIME"
@@ -88,8 +88,8 @@ def test_a_bad_time_is_refused(text):
     ("text", "received", "traded"),
     [
         ("131743", "2026-11-20 13:17:44", "2026-11-20 13:17:43"),
-        ("131743", "2026-11-20 12:17:43", "2026-11-20 13:17:43"),  # an hour ahead: a clock's fault
-        ("131743", "2026-11-20 12:17:42", "2026-11-19 13:17:43"),  # more than an hour: yesterday's
+        ("131743", "2026-11-20 12:17:43", "2026-11-20 13:17:43"),  # an hour ahead: clocks differ
+        ("131743", "2026-11-20 12:17:42", "2026-11-19 13:17:43"),  # more than an hour ahead: yesterday
         ("235959", "2026-11-21 00:00:01", "2026-11-20 23:59:59"),
         ("000001", "2026-11-20 23:59:59", "2026-11-21 00:00:01"),
         ("000000", "2026-01-01 00:00:00", "2026-01-01 00:00:00"),
@@ -97,7 +97,7 @@ def test_a_bad_time_is_refused(text):
     ],
 )
 def test_the_trade_date_is_the_latest_that_is_not_the_future(text, received, traded):
-    """A time of day belongs to the latest Seoul date that puts it no more than an hour after the receive time."""
+    """The trade date is the latest that puts the trade at most an hour after its receipt."""
     received_ms = int(datetime.fromisoformat(received).replace(tzinfo=SEOUL).timestamp() * 1000)
     expected = datetime.fromisoformat(traded).replace(tzinfo=SEOUL)
     when = moment(time_of_day_ms(text), received_ms)
@@ -107,7 +107,7 @@ def test_the_trade_date_is_the_latest_that_is_not_the_future(text, received, tra
 
 @given(at=st.times(), received_ms=st.integers(631_152_000_000, 4_102_444_800_000))
 def test_seoul_time_is_that_of_the_time_zone_database(at, received_ms):
-    """The fixed offset agrees with Asia/Seoul on every date since 1990, and the trade lies in the day before an hour ahead."""
+    """The fixed offset agrees with Asia/Seoul since 1990; no trade is over an hour ahead."""
     when = moment(time_of_day_ms(at.strftime("%H%M%S")), received_ms)
     local = datetime.fromtimestamp(when.traded_at_ms / 1000, SEOUL)
     assert local.strftime("%H%M%S") == at.strftime("%H%M%S")
@@ -116,7 +116,7 @@ def test_seoul_time_is_that_of_the_time_zone_database(at, received_ms):
 
 
 def test_identity_is_blake2b_over_date_and_raw_text():
-    """The identity is the documented digest, 32 lower-case hex digits."""
+    """The identity is the documented digest as 32 lower-case hex digits."""
     expected = blake2b("2026-11-20|KR103502GD31^국고".encode(), digest_size=16).hexdigest()
     assert tick_id(identity(date(2026, 11, 20)), "KR103502GD31^국고") == expected.encode()
     assert tick_id(identity(date(2026, 11, 21)), "KR103502GD31^국고") != expected.encode()

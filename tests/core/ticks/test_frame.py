@@ -1,4 +1,4 @@
-"""Frames are taken apart as KIS sends them, and told bad by the first reason that applies."""
+"""Frames are split as KIS sends them; a bad one gets the first reason that applies."""
 
 import base64
 from pathlib import Path
@@ -30,7 +30,7 @@ def data(*records, count=None):
 
 
 def encrypted(text, key=KEY):
-    """Return a payload as KIS would seal it."""
+    """Return a payload as KIS would encrypt it."""
     padder = PKCS7(128).padder()
     padded = padder.update(text.encode()) + padder.finalize()
     sealer = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).encryptor()
@@ -38,7 +38,7 @@ def encrypted(text, key=KEY):
 
 
 def test_the_portals_sample_is_one_record_of_nineteen_columns():
-    """The portal's sample frame holds one record whose raw text is its payload."""
+    """The portal's sample frame is one record, and the payload is its raw text."""
     (record,) = split(received(SAMPLE), WIDTH, ())
     assert record.text == PAYLOAD
     assert record.columns == PAYLOAD.split("^")
@@ -53,7 +53,7 @@ def test_the_number_of_digits_of_the_count_is_not_checked(count):
 
 @given(count=st.integers(1, 60), extra=st.lists(st.sampled_from(["", "x", "7"]), max_size=18), caret=st.booleans())
 def test_a_frame_of_n_equals_n_frames_of_one(count, extra, caret):
-    """However many columns KIS appended, and with or without a trailing `^`, n records in one frame equal n frames."""
+    """A frame of n records equals n frames, with any appended columns or trailing `^`."""
     record = "^".join([PAYLOAD, *extra])
     together = split(received(data(*[record] * count) + "^" * caret), WIDTH, ())
     alone = split(received(data(record)), WIDTH, ())
@@ -61,7 +61,7 @@ def test_a_frame_of_n_equals_n_frames_of_one(count, extra, caret):
 
 
 def test_999_records_fit_into_a_frame():
-    """The largest count is 999."""
+    """A frame may hold 999 records."""
     assert len(split(received(data(*[PAYLOAD] * 999)), WIDTH, ())) == 999
 
 
@@ -69,7 +69,7 @@ def test_999_records_fit_into_a_frame():
     ("appended", "kept"), [("^^", []), ("^a^", ["a"]), ("^^a", ["", "a"]), ("^" * 18, []), ("^a" * 18, ["a"] * 18)]
 )
 def test_empty_columns_at_the_end_are_not_part_of_a_record(appended, kept):
-    """Columns beyond the nineteenth are kept, except empty ones at the end."""
+    """Columns after the nineteenth are kept, except empty ones at the end."""
     (record,) = split(received(data(PAYLOAD + appended)), WIDTH, ())
     assert record.columns[WIDTH:] == kept
     assert record.text == "^".join([PAYLOAD, *kept])
@@ -111,7 +111,7 @@ def test_an_empty_nineteenth_column_stays():
         (data(""), False, "FRAME_ARITY"),
     ],
 )
-def test_a_bad_frame_is_told_by_the_first_reason_that_applies(raw, binary, reason):
+def test_a_bad_frame_gets_the_first_reason_that_applies(raw, binary, reason):
     """Each kind of bad frame has one reason and an ASCII detail."""
     bad = split(received(raw, binary=binary), WIDTH, ())
     assert isinstance(bad, BadFrame)
@@ -120,26 +120,26 @@ def test_a_bad_frame_is_told_by_the_first_reason_that_applies(raw, binary, reaso
 
 
 def test_an_encrypted_frame_is_opened_by_whichever_key_fits():
-    """The session's keys are tried until padding and columns are right."""
+    """The session's keys are tried until one gives the right padding and columns."""
     frame = received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD + '^' + PAYLOAD)}")
     assert [record.text for record in split(frame, WIDTH, (OTHER, KEY))] == [PAYLOAD, PAYLOAD]
 
 
 @pytest.mark.parametrize("payload", ["not base64!", "AAAA", encrypted(PAYLOAD, OTHER), ""])
 def test_what_no_key_opens_failed_to_decrypt(payload):
-    """Bad base64, a wrong block size and wrong padding are one reason, without saying which."""
+    """Bad base64, a wrong block size and wrong padding all give the same reason and detail."""
     assert split(received(f"1|H0BJCNT0|001|{payload}"), WIDTH, (KEY,)) == BadFrame(
         "DECRYPT_FAILED", "none of the session's 1 keys opens it"
     )
 
 
-def test_an_opened_frame_of_wrong_arity_is_told_so():
-    """A plaintext that is readable but has the wrong number of columns is no failure to decrypt."""
+def test_a_decrypted_frame_of_wrong_arity_is_not_a_failure_to_decrypt():
+    """A readable plaintext with the wrong number of columns is FRAME_ARITY."""
     assert split(received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD)}"), WIDTH, (KEY, OTHER)).reason == "FRAME_ARITY"
 
 
 def test_a_cipher_keys_repr_shows_neither_key_nor_iv():
-    """Key and IV stay out of logs and tracebacks."""
+    """The repr hides key and IV from logs and tracebacks."""
     assert KEY.key not in repr(KEY)
     assert KEY.iv not in repr(KEY)
 
@@ -150,6 +150,6 @@ def test_a_cipher_keys_repr_shows_neither_key_nor_iv():
     | st.tuples(st.sampled_from("01"), st.text()).map(lambda t: f"{t[0]}|H0BJCNT0|001|{t[1]}".encode())
 )
 def test_arbitrary_bytes_never_raise(raw):
-    """Whatever arrives, the answer is records or a reason."""
+    """Any message gives records or a reason, and never raises."""
     answer = split(received(raw), WIDTH, (KEY,))
     assert isinstance(answer, (list, BadFrame))

@@ -1,4 +1,4 @@
-"""Partitions of keys against the Java client's own answers and librdkafka's."""
+"""Keys get the same partitions as from the Java client and from librdkafka."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ JAVA_INT = 1 << 32
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["key"] or "empty")
 def test_hash_and_partition_are_the_java_clients(vector):
-    """A key has the hash and, in topics of six and of seven partitions, the partition that kafka-clients gives it."""
+    """A key has the hash and, of six and of seven, the partition that kafka-clients gives it."""
     key = bytes.fromhex(vector["key"])
     assert murmur2(key) == vector["murmur2"] % JAVA_INT
     assert (partition(key, 6), partition(key, 7)) == (vector["of_6"], vector["of_7"])
@@ -32,7 +32,7 @@ def test_hash_agrees_with_another_implementation(key):
 
 @pytest.mark.parametrize("partitioner", ["murmur2", "murmur2_random"])
 def test_librdkafka_puts_the_same_keys_on_the_same_partitions(partitioner):
-    """What librdkafka produces with its Java-compatible partitioners lands where we would put it."""
+    """A record that librdkafka produces lands on the partition we choose for its key."""
     landed = {}
     with EmbeddedKafka({"ticks": 6}) as kafka:
         settings = {
@@ -55,6 +55,6 @@ def test_librdkafka_puts_the_same_keys_on_the_same_partitions(partitioner):
 
 
 def test_a_topic_has_at_least_one_partition():
-    """A count of partitions below one is refused by name instead of dividing by zero."""
+    """A count below one is a ValueError with a reason instead of a division by zero."""
     with pytest.raises(ValueError, match="at least one partition, not 0"):
         partition(b"KR103502GA34", 0)

@@ -1,4 +1,4 @@
-"""Brokers in memory, as delivery sees them through aiokafka: they refuse, hang, lose their leader, keep what they accepted."""
+"""Brokers in memory: they refuse, hang, lose their leader, and keep all they accepted."""
 
 import asyncio
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ TICKS, DEAD_LETTERS = "ticks", "letters"
 
 
 class Builder:
-    """Holds records up to a number of bytes; the first always fits."""
+    """Holds records up to a number of bytes; the first one always fits."""
 
     def __init__(self, most_bytes=600):
         self.records = []
@@ -20,7 +20,7 @@ class Builder:
         self._most_bytes = most_bytes
 
     def append(self, *, timestamp, key, value, headers):
-        """Take a record, or return None when full."""
+        """Add a record, or return None if the batch is full."""
         if self.records and self.bytes + len(value) > self._most_bytes:
             return None
         self.records.append(SimpleNamespace(timestamp=timestamp, key=key, value=value, headers=dict(headers)))
@@ -32,16 +32,16 @@ class Builder:
         return self.bytes
 
     def record_count(self):
-        """Return how many records there are."""
+        """Return the number of records."""
         return len(self.records)
 
     def close(self):
-        """Take no more."""
+        """Accept no more records."""
         self.closed = True
 
 
 class Brokers:
-    """Two brokers that lead the partitions by turns, and everything they accepted, in order."""
+    """Two brokers that lead alternate partitions, with all records they accepted, in order."""
 
     def __init__(self, partitions=4):
         self.leads = {(TICKS, number): f"broker-{number % 2}" for number in range(partitions)} | {
@@ -55,18 +55,18 @@ class Brokers:
         self.abandoned = []
 
     def kafka(self):
-        """Return what a delivery reaches them by."""
+        """Return these brokers as delivery's `Kafka`."""
         return Kafka(TICKS, DEAD_LETTERS, self.leaders, self.producer, self.start, self.abandon)
 
     async def leaders(self):
-        """Return who leads each partition."""
+        """Return the leader of each partition."""
         found = {}
         for (topic, number), leader in self.leads.items():
             found.setdefault(topic, {})[number] = leader
         return found
 
     def producer(self, leader):
-        """Return a producer that begins at a broker."""
+        """Return a producer that starts at this broker."""
         self.producers.append(Producer(self, leader))
         return self.producers[-1]
 
@@ -77,7 +77,7 @@ class Brokers:
         producer._sender = SimpleNamespace(sender_task=asyncio.create_task(asyncio.Event().wait()))
 
     async def abandon(self, producer):
-        """End a producer: what it has not answered is never written."""
+        """End a producer; batches it has not acknowledged are never written."""
         self.abandoned.append(producer)
         if producer._sender:
             producer._sender.sender_task.cancel()
@@ -85,7 +85,7 @@ class Brokers:
 
 
 class Producer:
-    """Answers each batch a moment later, unless its broker hangs."""
+    """Acknowledges each batch a moment later, unless its broker hangs."""
 
     create_batch = staticmethod(Builder)
 

@@ -1,4 +1,4 @@
-"""Frames as KIS sends them, with what a test wants to see again, and a journal in memory."""
+"""Frames as KIS sends them, and a journal in memory."""
 
 import asyncio
 import time
@@ -20,14 +20,14 @@ def record(isin=ISINS[0], volume=1, accumulated=1, price="10575.00"):
 
 
 def frame(*records, raw=None, slot=0):
-    """Return a frame received just now."""
+    """Return a frame received a moment ago."""
     return Received(
         time.time_ns(), slot, 7, False, raw or (f"0|H0BJCNT0|{len(records):03d}|" + "^".join(records)).encode()
     )
 
 
 class MemoryJournal:
-    """Frames numbered from 1, as delivery reads a journal."""
+    """Frames numbered from 1, with the part of the journal that delivery uses."""
 
     def __init__(self):
         self.frames = []
@@ -36,19 +36,19 @@ class MemoryJournal:
         self._arrival = asyncio.Event()
 
     def append(self, *frames):
-        """Take frames."""
+        """Add frames."""
         self.frames += frames
         self._arrival.set()
 
     async def read(self, after, limit):
-        """Wait for frames behind a number."""
+        """Wait for frames after a number."""
         while len(self.frames) <= after:
             self._arrival.clear()
             await self._arrival.wait()
         return self._block(after, after + limit)
 
     async def read_again(self, after, through, limit):
-        """Return frames behind a number up to another."""
+        """Return frames after one number, up to another."""
         await asyncio.sleep(0)
         return self._block(after, min(through, after + limit))
 
@@ -61,6 +61,6 @@ class MemoryJournal:
         return self.cipher_keys.get((slot, session), ())
 
     def advance(self, watermark):
-        """Note what is finished; it never goes back."""
+        """Record the watermark, which never goes back."""
         assert watermark <= len(self.frames)
         self.watermark = max(self.watermark, watermark)

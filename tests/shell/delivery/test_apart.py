@@ -1,4 +1,4 @@
-"""Partitions do not hold each other up, and nothing is lost or reordered whatever one of them does."""
+"""No partition holds up another, and no fault of one loses or reorders records."""
 
 import asyncio
 import sqlite3
@@ -22,17 +22,15 @@ SCHEMA = TickSchema(bond_tick())
 
 
 async def plain():
-    """Return the framing of single objects."""
+    """Return the prefix of single-object encoding."""
     return SCHEMA.single_object_prefix
 
 
 @pytest.fixture
 async def work(monkeypatch):
-    """Return brokers, a journal, and a running delivery between them; pauses are short."""
+    """Return brokers, a journal and a running delivery, with short pauses."""
     monkeypatch.setattr(delivery, "LEADER_SECONDS", 0.05)
-    monkeypatch.setattr(
-        delivery, "FRAMES_A_TURN", 16
-    )  # asyncio's debug mode is slow, and nothing is acknowledged during a turn
+    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and a turn acknowledges nothing
     monkeypatch.setattr(delivery, "FRAMES_AGAIN", 32)
     monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(lane, "ACK_SECONDS", 0.4)
@@ -46,7 +44,7 @@ async def work(monkeypatch):
 
 
 def volumes(brokers):
-    """Return, for each bond, the accumulated volumes in the order its partition has them."""
+    """Return each bond's accumulated volumes in the order of its partition."""
     found = defaultdict(list)
     for (topic, _), held in brokers.logs.items():
         for one in held if topic == TICKS else ():
@@ -55,13 +53,13 @@ def volumes(brokers):
 
 
 def has(brokers, isin):
-    """Return how many ticks of a bond its partition has."""
+    """Return the number of a bond's ticks in its partition."""
     held = brokers.logs[TICKS, partition(isin.encode(), 4)]
     return sum(one.key == isin.encode() for one in held)
 
 
 def assert_complete(brokers, count):
-    """Each bond's first copies are all there, in order."""
+    """Check that every bond's first copies are complete and in order."""
     for isin in ISINS:
         assert list(dict.fromkeys(volumes(brokers)[isin])) == list(range(count)), isin
 
@@ -79,7 +77,7 @@ async def until(condition, seconds=10):
 
 
 async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
-    """The others get everything meanwhile, one producer is given up for it, not more; then the partition gets all it missed, in order."""
+    """Without a leader one partition waits; the others go on and cost no further producer."""
     brokers, journal, running = work
     stuck = partition(ISINS[0].encode(), 4)
     trade(journal, 0, 1)
@@ -99,7 +97,7 @@ async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
 
 
 async def test_a_broker_that_hangs_costs_the_other_broker_nothing(work):
-    """Partitions of the healthy broker keep their producer; those of the other one go on once it answers."""
+    """Lanes of a healthy broker keep their producer while another broker hangs."""
     brokers, journal, _ = work
     trade(journal, 0, 10)
     await until(lambda: journal.watermark == 10)
@@ -116,7 +114,7 @@ async def test_a_broker_that_hangs_costs_the_other_broker_nothing(work):
 
 
 async def test_a_full_lane_is_left_behind_and_catches_up_while_ticks_go_on(work, monkeypatch):
-    """A stuck lane holds a bounded number of batches; once it moves again it reads the rest itself, also what comes meanwhile."""
+    """A stuck lane holds few batches; later it reads the rest itself while new ticks arrive."""
     monkeypatch.setattr(lane, "ACK_SECONDS", 30)
     brokers, journal, running = work
     brokers.hanging.add("broker-1")
@@ -136,7 +134,7 @@ async def test_a_full_lane_is_left_behind_and_catches_up_while_ticks_go_on(work,
 
 
 async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(work):
-    """The guilty tick is in the dead-letter topic with its text and reason, every other one is in its partition, in order."""
+    """A refused tick becomes a dead letter; all others are in their partitions, in order."""
     brokers, journal, running = work
     brokers.refuses = lambda topic, records: (
         InvalidRecordError()
@@ -161,8 +159,8 @@ async def test_one_refused_record_becomes_a_dead_letter_and_the_rest_goes_on(wor
 
 
 @pytest.mark.parametrize(("error", "code"), [(OutOfOrderSequenceNumber, 45), (UnknownProducerId, 59)])
-async def test_a_producer_the_broker_forgot_is_given_up_and_what_is_in_doubt_sent_again(work, error, code):
-    """The batch may have been written all the same: it is sent again by another producer, in order, and nothing becomes a dead letter."""
+async def test_a_forgotten_producer_is_given_up_and_a_doubtful_batch_sent_again(work, error, code):
+    """A doubtful batch is sent again by a new producer, in order, with no dead letter."""
     brokers, journal, running = work
     doubtful = partition(ISINS[0].encode(), 4)
     trade(journal, 0, 100)
@@ -175,7 +173,7 @@ async def test_a_producer_the_broker_forgot_is_given_up_and_what_is_in_doubt_sen
             return None
         if not in_doubt:
             in_doubt.extend(records)
-            brokers.logs[topic, doubtful] += records  # what is written is not told
+            brokers.logs[topic, doubtful] += records  # written, but not acknowledged
         return error()
 
     brokers.refuses = forgets
@@ -197,7 +195,7 @@ def _volume(one):
 
 
 async def test_batches_too_large_as_a_whole_cost_no_record(work):
-    """A topic that takes less than our batches gets smaller ones; nothing becomes a dead letter."""
+    """If a topic refuses large batches, smaller ones are sent, with no dead letter."""
     brokers, journal, running = work
     trade(journal, 0, 5)
     await until(lambda: journal.watermark == 5)
@@ -213,7 +211,7 @@ async def test_batches_too_large_as_a_whole_cost_no_record(work):
 
 
 async def test_a_producer_that_cannot_start_is_tried_again(work):
-    """While no broker answers, everything waits and says so."""
+    """While no broker answers, delivery waits and says so."""
     brokers, journal, running = work
     brokers.hanging.update({"broker-0", "broker-1"})
     trade(journal, 0, 10)
@@ -226,7 +224,7 @@ async def test_a_producer_that_cannot_start_is_tried_again(work):
 
 
 async def test_a_cluster_out_of_reach_is_waited_out(work, monkeypatch):
-    """As long as nobody says who leads, failed lanes wait for it."""
+    """While no leader is known, failed lanes wait for one."""
     brokers, journal, running = work
     trade(journal, 0, 10)
     await until(lambda: journal.watermark == 10)
@@ -254,7 +252,7 @@ def _rest(kafka):
 
 
 async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
-    """Received just now it waits for the key of its session, for a bounded time; then it is a dead letter."""
+    """A new encrypted frame waits a bounded time for its key, and is then a dead letter."""
     monkeypatch.setattr(delivery, "KEY_WAIT_SECONDS", 0.3)
     brokers, journal, _ = work
     journal.append(frame(raw=b"1|H0BJCNT0|001|abc"))
@@ -267,7 +265,7 @@ async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
 
 @pytest.mark.parametrize("is_behind", [False, True])
 async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
-    """Frames of many ticks are decoded a few at a time, so that others have their turn, whether the journal is read on or again."""
+    """Both readers decode large frames a few at a time, so that other tasks get a turn."""
     brokers, journal, running = work
     monkeypatch.setattr(delivery, "FRAMES_A_TURN", 256)
     monkeypatch.setattr(delivery, "FRAMES_AGAIN", 1024)
@@ -306,7 +304,7 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
 
 
 def test_turns_leave_nothing_out():
-    """Turns follow one another without a gap, hold a frame at least, and one frame too large stands alone; an empty block is a turn."""
+    """Turns have no gap; each has at least one frame, and an empty block is one turn."""
     sizes = [10, 200_000, 60_000, 3_000, 300_000, 1, 262_144, 1]
     block = delivery.Turn(5, 12, [frame(raw=b"x" * size) for size in sizes])
     cut = list(delivery.turns(block))
@@ -316,7 +314,7 @@ def test_turns_leave_nothing_out():
 
 
 async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
-    """What can be read is delivered, the rest is a counted loss, and then all is finished, without a further frame."""
+    """Damaged last frames are a counted loss, and everything is then finished."""
     settings = JournalSettings(path=tmp_path / "data" / "journal.db")
     journal = await Journal.open(settings, print)
     for number in range(5):

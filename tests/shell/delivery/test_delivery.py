@@ -1,4 +1,4 @@
-"""Delivery takes journalled frames to Kafka in order, dead-letters what it cannot read, and waits out what is away."""
+"""Delivery brings journalled frames to Kafka in order, and waits until Kafka is there."""
 
 import asyncio
 import dataclasses
@@ -24,7 +24,7 @@ SCHEMA = TickSchema(bond_tick())
 
 
 class Rig:
-    """A journal and a delivery to topics of one's own."""
+    """A journal, and a delivery to topics that no other test uses."""
 
     def __init__(self, journal, kafka, names, framing):
         async def prefix():
@@ -57,7 +57,7 @@ class Rig:
             await self.delivery.drained(self.journal.last_seq)
 
     async def read(self, topic):
-        """Read a topic with the other client."""
+        """Read a topic with the independent client."""
         return await asyncio.to_thread(read_all, self.bootstrap, topic)
 
     async def end(self):
@@ -69,7 +69,7 @@ class Rig:
 
 @pytest.fixture
 async def start(kafka, topic_names, tmp_path):
-    """Return what starts a rig on the shared Kafka; the last one is ended."""
+    """Return a function that starts a rig on the shared Kafka."""
     rigs = []
 
     async def started(*, topics=True, framing=SCHEMA.single_object_prefix, cluster=kafka):
@@ -87,7 +87,7 @@ async def start(kafka, topic_names, tmp_path):
 
 
 async def test_each_tick_is_one_record_keyed_by_its_isin(start):
-    """Ticks arrive with key, partition, timestamp and headers as the contract says, in order for each key."""
+    """Ticks have the key, partition, timestamp and headers of the contract, in order by key."""
     rig = await start()
     sent = [frame(record(ISINS[number % 8], 1, number)) for number in range(400)]
     await rig.deliver(*sent)
@@ -112,7 +112,7 @@ async def test_each_tick_is_one_record_keyed_by_its_isin(start):
 
 
 async def test_bad_records_become_dead_letters_and_the_good_ones_of_the_frame_go_out(start):
-    """Of a frame of three with a bad second, two ticks and one dead letter arrive, and nothing stops."""
+    """Of a frame of three with a bad second, two ticks and one dead letter arrive."""
     rig = await start()
     bad = record(ISINS[1], price="1e9")
     await rig.deliver(
@@ -146,7 +146,7 @@ async def test_a_restart_delivers_what_was_not_finished_and_only_that(start):
 
 
 async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
-    """A dead sender ends the producer; a new one sends again from the first unacknowledged record, copies bear equal identities."""
+    """A new producer starts at the first unacknowledged record; copies have equal identities."""
     rig = await start()
     producers = []
     make = rig.delivery._kafka.make_producer
@@ -173,7 +173,7 @@ async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
 
 
 async def test_a_record_too_large_for_the_topic_becomes_a_dead_letter(start):
-    """The topic taking at most 4 KiB a batch, one tick alone is larger: it is a dead letter, everything else arrives in order."""
+    """A tick too large for its topic is a dead letter; all others arrive in order."""
     rig = await start(topics=False)
     create_topics(rig.bootstrap, {rig.names.ticks: 6}, max_message_bytes="4096")
     create_topics(rig.bootstrap, {rig.names.dead_letters: 1})
@@ -190,7 +190,7 @@ async def test_a_record_too_large_for_the_topic_becomes_a_dead_letter(start):
 
 
 async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start, monkeypatch):
-    """Without its topics delivery waits and says what to do; once they exist everything arrives."""
+    """Delivery names a missing topic and the fix; once it exists, everything arrives."""
     monkeypatch.setattr(clients, "REQUEST_TIMEOUT_MS", 1000)
     rig = await start(topics=False)
     rig.journal.append(frame(record(accumulated=5)))
@@ -206,7 +206,7 @@ async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start,
 
 
 async def test_registry_framing_reaches_the_topic(start):
-    """With a registry's prefix each value begins with its id."""
+    """With a registry's prefix, each value begins with the schema id."""
     rig = await start(framing=registry_prefix(42))
     await rig.deliver(frame(record()))
     (one,) = await rig.read(rig.names.ticks)
@@ -214,7 +214,7 @@ async def test_registry_framing_reaches_the_topic(start):
 
 
 async def test_ticks_nobody_asked_for_are_published_and_counted(start):
-    """A tick of a bond on no list goes out like any other."""
+    """A tick of a bond on no list is published like any other, and counted."""
     rig = await start()
     await rig.deliver(frame(record(ISINS[2])))
     assert rig.delivery.counts.unrequested == 0, "before the lists are known nothing is unrequested"
@@ -225,7 +225,7 @@ async def test_ticks_nobody_asked_for_are_published_and_counted(start):
 
 
 async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeypatch):
-    """While the encoder raises, frames wait in the journal; once it works they arrive."""
+    """While the encoder raises, frames wait in the journal; afterwards they arrive."""
     rig = await start()
     await rig.deliver(frame(record(accumulated=0)))
     real = Sorter.place
@@ -241,12 +241,12 @@ async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeyp
 
 
 def test_the_schema_is_json():
-    """The schema's text is what a registry is given."""
+    """The schema's text is JSON that a registry accepts."""
     assert json.loads(SCHEMA.text)["name"] == "BondTick"
 
 
 async def test_the_last_tick_of_a_bond_can_be_looked_up(start):
-    """A bond's last tick is its columns as KIS sent them and its receive time, also after the producer side began again."""
+    """A bond's last tick stays known, as columns and receive time, over a new producer."""
     rig = await start()
     assert rig.delivery.last_tick(ISINS[0]) is None
     last = frame(record(ISINS[0], accumulated=2))

@@ -1,4 +1,4 @@
-"""A lane sends one batch after the other, in order, knows what Kafka has, and finds the record Kafka refuses."""
+"""A lane sends its batches in order, knows what Kafka has, and finds a refused record."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.shell.delivery.fake_kafka import Builder
 
 
 class Producer:
-    """Takes batches of three records; the test answers them."""
+    """Accepts batches of three records; the test answers them."""
 
     def __init__(self):
         self.batches = asyncio.Queue()
@@ -43,7 +43,7 @@ async def lane():
 
 
 def run(lane):
-    """Open the lane and let it run."""
+    """Open the lane and start its task."""
     lane.open(lane.producer)
     lane.task = asyncio.create_task(lane.run(lane.producer, lane.seen.append))
 
@@ -72,7 +72,7 @@ async def answered(lane, error=None):
 
 
 async def test_one_batch_is_in_flight_and_the_rest_follows_in_order(lane):
-    """The second batch is sent after the first was acknowledged, records keep their order."""
+    """The second batch is sent only after the first is acknowledged, in order."""
     fill(lane, 1, 2, 3, 4, 5)
     values, answer, _ = await lane.producer.batches.get()
     assert values == [b"1", b"2", b"3"]
@@ -85,7 +85,7 @@ async def test_one_batch_is_in_flight_and_the_rest_follows_in_order(lane):
 
 
 async def test_the_oldest_unacknowledged_record_is_known(lane):
-    """It is the first of the batch in flight, then of those that wait, then none."""
+    """It is the first of the batch in flight, then of the waiting batches, then none."""
     assert lane.first_unacknowledged() is None
     fill(lane, 1, 2, 3, 4)
     assert await answered(lane) == [b"1", b"2", b"3"]
@@ -95,7 +95,7 @@ async def test_the_oldest_unacknowledged_record_is_known(lane):
 
 
 async def test_what_kafka_has_is_not_sent_again_and_the_rest_is_read_again(lane):
-    """A lane that lost its producer is behind from its first unacknowledged record on; earlier ones are passed over."""
+    """A lane without a producer is behind from its first unacknowledged record on."""
     fill(lane, 1, 2)
     await answered(lane)
     fill(lane, 3)
@@ -106,14 +106,14 @@ async def test_what_kafka_has_is_not_sent_again_and_the_rest_is_read_again(lane)
     assert [batch is None for batch in fill(lane, 1, 2, 3)] == [True, True, False]
 
 
-async def test_a_record_taken_is_not_taken_twice(lane):
-    """Offered again while it waits, a record is passed over."""
+async def test_a_record_is_not_appended_twice(lane):
+    """A lane ignores a record it already has."""
     assert [batch is None for batch in fill(lane, 1, 2, 1, 2, 3)] == [False, False, True, True, False]
     assert await answered(lane) == [b"1", b"2", b"3"]
 
 
 async def test_a_full_lane_makes_its_reader_wait(lane):
-    """With too many full batches waiting there is no room until one is sent, and a deadline ends the wait."""
+    """A lane with too many full batches has no room until one is sent, or time is up."""
     fill(lane, *range(1, 3 * (SEALED_BATCHES + 1) + 2))
     assert lane.is_full
     assert not await lane.room(0.01)
@@ -123,8 +123,8 @@ async def test_a_full_lane_makes_its_reader_wait(lane):
     assert await waiting
 
 
-async def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(lane):
-    """Of three records the second is refused: the others arrive, and it is known as the one to be a dead letter."""
+async def test_a_refused_batch_is_halved_until_the_refused_record_is_alone(lane):
+    """A refused batch is halved until one refused record is found; the others arrive."""
     fill(lane, 1, 2, 3)
     assert await answered(lane, InvalidRecordError()) == [b"1", b"2", b"3"]
     fill(lane, 1, 2, 3)
@@ -136,13 +136,13 @@ async def test_a_refused_batch_is_halved_until_the_guilty_record_stands_alone(la
     values, answer, topic = await lane.producer.batches.get()
     assert (values, topic) == ([b"L"], "letters")
     answer.set_result(None)
-    assert await answered(lane) == [b"3", b"4", b"5"], "behind the guilty record batches are whole again"
+    assert await answered(lane) == [b"3", b"4", b"5"], "after the refused record batches are whole again"
     assert [batch.reasons for batch in lane.seen] == [[], ["KAFKA_REFUSED"], []]
     assert lane.refusals == {}
 
 
-async def test_a_batch_too_large_as_a_whole_is_remembered(lane):
-    """Where all records of a refused batch pass in halves, later batches are as small."""
+async def test_batches_stay_small_after_one_too_large_as_a_whole(lane):
+    """If every half of a refused batch is accepted, later batches stay as small."""
     fill(lane, 1, 2, 3)
     await answered(lane, MessageSizeTooLargeError())
     fill(lane, 1, 2, 3, 4, 5)
@@ -150,8 +150,8 @@ async def test_a_batch_too_large_as_a_whole_is_remembered(lane):
     assert lane.refusals == {}
 
 
-async def test_a_lane_that_leaves_takes_no_further_batch(lane):
-    """What is in flight is finished, what waits stays."""
+async def test_a_leaving_lane_starts_no_further_batch(lane):
+    """A leaving lane finishes the batch in flight and starts no other."""
     fill(lane, 1, 2, 3, 4)
     _, answer, _ = await lane.producer.batches.get()
     assert lane.leave()
@@ -162,11 +162,11 @@ async def test_a_lane_that_leaves_takes_no_further_batch(lane):
 
 
 def test_failures_wait_longer_each_time():
-    """The pause before the next producer grows up to a bound, and an unanswered batch is said in words."""
+    """The pause grows up to a limit, and a missing answer is described in words."""
     lane = Lane("ticks", 0, Linger())
     pauses = []
     for _ in range(7):
-        lane.failed(TimeoutError(), 100.0, is_alone=True)
+        lane.note_failure(TimeoutError(), 100.0, is_suspect=True)
         pauses.append(lane.retry_at - 100.0)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] == 5.0
@@ -174,6 +174,6 @@ def test_failures_wait_longer_each_time():
 
 
 def test_a_position_orders_records_by_frame_and_place():
-    """Positions order all records of all frames; the largest frame's last record stays below the next frame's first."""
+    """Positions order all records; the largest frame ends below the next frame's first."""
     assert position(1, 998) < position(2, 0) < position(2, 1)
     assert frame_of(position(7, 998)) == 7

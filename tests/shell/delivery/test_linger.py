@@ -1,4 +1,4 @@
-"""Batches that are not full leave together."""
+"""Batches that are not full are sent together."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ from connector.shell.delivery import linger
 from connector.shell.delivery.linger import Linger
 
 
-async def test_those_who_wait_leave_at_once(monkeypatch):
-    """Whoever waits leaves with the first, and the next wait is another one."""
+async def test_all_waiting_lanes_are_released_together(monkeypatch):
+    """All lanes that wait are released together, and the next wait is a new one."""
     monkeypatch.setattr(linger, "LINGER_SECONDS", 0.02)
     one = Linger()
     started_at = asyncio.get_running_loop().time()

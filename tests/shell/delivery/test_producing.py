@@ -1,4 +1,4 @@
-"""Lanes run over one producer until something fails; then it is ended for good."""
+"""Lanes use one producer until something fails; then the producer is ended for good."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.shell.delivery.fake_kafka import TICKS, Brokers
 
 
 async def lanes_over(brokers, count=2):
-    """Return open lanes and the producer they are open for."""
+    """Return open lanes and their producer."""
     producer = brokers.producer("broker-0")
     await brokers.start(producer)
     lanes = [Lane(TICKS, number, Linger()) for number in range(count)]
@@ -21,12 +21,12 @@ async def lanes_over(brokers, count=2):
 
 
 def fill(lane, number):
-    """Put one record in."""
+    """Append one record."""
     lane.append(position(number, 0), 1, 1, b"k", b"%d" % number, ())
 
 
 async def test_one_refusal_ends_the_producer_and_lets_the_others_finish():
-    """A lane's failure is told as its own; the neighbour's batch in flight is acknowledged and nobody is blamed for it."""
+    """Only the failed lane has an error; another lane's batch in flight is acknowledged."""
     brokers = Brokers()
     brokers.refuses = lambda _, records: TopicAuthorizationFailedError("no") if records[0].value == b"1" else None
     lanes, producer = await lanes_over(brokers)
@@ -40,7 +40,7 @@ async def test_one_refusal_ends_the_producer_and_lets_the_others_finish():
 
 
 async def test_a_dead_sender_fails_every_lane():
-    """A sender task that ended can never send again: it is not waited for."""
+    """If the sender task ends, all lanes fail at once."""
     brokers = Brokers()
     lanes, producer = await lanes_over(brokers)
     working = asyncio.create_task(produce(lanes, producer, brokers.abandon, print))
@@ -53,7 +53,7 @@ async def test_a_dead_sender_fails_every_lane():
 
 
 async def test_a_cancelled_run_leaves_no_producer():
-    """A stop abandons the producer, too."""
+    """A stop abandons the producer as well."""
     brokers = Brokers()
     lanes, producer = await lanes_over(brokers)
     working = asyncio.create_task(produce(lanes, producer, brokers.abandon, print))

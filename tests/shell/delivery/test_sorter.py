@@ -1,4 +1,4 @@
-"""Records go to the lane of their key; a lane that is behind takes them only when it is served."""
+"""Records go to the lane of their key; a lane that is behind gets them only when served."""
 
 import pytest
 
@@ -17,7 +17,7 @@ SCHEMA = TickSchema(bond_tick())
 
 
 class Sink(Lane):
-    """An open lane that only collects."""
+    """An open lane that only collects records."""
 
     def __init__(self, topic, number):
         super().__init__(topic, number, Linger())
@@ -25,14 +25,14 @@ class Sink(Lane):
         self.is_open = True
 
     def records(self):
-        """Return what it holds, as topic of the batch and record."""
+        """Return the collected records with the topic of their batch."""
         batches = [*self._sealed, *([self._open] if self._open else [])]
         return [(batch.topic, record) for batch in batches for record in batch.builder.records]
 
 
 @pytest.fixture
 def sorter():
-    """Return a sorter over four tick lanes and one of dead letters."""
+    """Return a sorter with four tick lanes and one lane of dead letters."""
     counts, keys = Counts(), {}
     ticks, letters = [Sink(TICKS, number) for number in range(4)], [Sink(DEAD_LETTERS, 0)]
     one = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, letters, lambda *session: keys.get(session, ()), counts)
@@ -41,12 +41,12 @@ def sorter():
 
 
 def lane_of(sorter, isin):
-    """Return the lane a bond's ticks go to."""
+    """Return the lane of a bond's ticks."""
     return sorter.ticks[partition(isin.encode(), 4)]
 
 
 def test_each_record_goes_to_the_partition_of_its_key(sorter):
-    """The records of one frame are spread over the lanes."""
+    """The records of one frame go to the lanes of their keys."""
     sorter.place(1, frame(*[record(isin) for isin in ISINS]))
     for isin in ISINS:
         assert isin.encode() in {held.key for _, held in lane_of(sorter, isin).records()}
@@ -54,7 +54,7 @@ def test_each_record_goes_to_the_partition_of_its_key(sorter):
 
 
 def test_a_lane_behind_is_passed_over_until_it_is_served(sorter):
-    """What the common reader passes over comes with the lane's own reading, and is counted once."""
+    """A lane that is behind gets its records when it is served, and they count once."""
     lane = lane_of(sorter, ISINS[0])
     lane.fall_behind(position(1, 0))
     sorter.place(1, frame(record(ISINS[0])))
@@ -65,7 +65,7 @@ def test_a_lane_behind_is_passed_over_until_it_is_served(sorter):
 
 
 def test_serving_one_lane_leaves_the_others_alone(sorter):
-    """Records of lanes that are not served are passed over, and dead letters with them."""
+    """Records and dead letters of lanes that are not served are ignored."""
     lane = lane_of(sorter, ISINS[0])
     other = next(isin for isin in ISINS if lane_of(sorter, isin) is not lane)
     sorter.place(1, frame(record(ISINS[0]), record(other), record(ISINS[0], price="x")), [lane])
@@ -73,7 +73,7 @@ def test_serving_one_lane_leaves_the_others_alone(sorter):
 
 
 def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
-    """In its own lane, to the dead-letter topic, with the record's text, the reason, and what Kafka said."""
+    """A refused tick becomes a dead letter, in its own lane's order, with Kafka's reason."""
     lane = lane_of(sorter, ISINS[0])
     lane.refusals[position(1, 1)] = ["MessageSizeTooLargeError"]
     texts = [record(ISINS[0], accumulated=number) for number in range(3)]
@@ -90,7 +90,7 @@ def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
 
 @pytest.mark.parametrize("bad", [True, False])
 def test_a_dead_letter_that_is_refused_is_shortened(sorter, bad):
-    """Only its beginning goes out, and says where the whole is."""
+    """A refused dead letter is sent with only its beginning, and says where the rest is."""
     text = record(ISINS[0], price="x" if bad else "1.00") + "^" + "z" * 20_000
     lane = sorter.letters[0] if bad else lane_of(sorter, ISINS[0])
     lane.refusals[position(9, 0)] = ["MessageSizeTooLargeError"] if bad else ["MessageSizeTooLargeError"] * 2
@@ -101,7 +101,7 @@ def test_a_dead_letter_that_is_refused_is_shortened(sorter, bad):
 
 
 def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
-    """Plain frames lack nothing."""
+    """An encrypted frame lacks a key until its session has one; a plain frame never does."""
     encrypted = frame(raw=b"1|H0BJCNT0|001|abc")
     assert sorter.lacks_key(encrypted)
     assert not sorter.lacks_key(frame(record()))
@@ -110,7 +110,7 @@ def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
 
 
 def test_records_wider_than_documented_are_counted(sorter):
-    """Columns KIS added are in the tick, and raise a counter once, however often the frame is read."""
+    """Records with added columns are ticks, and are counted once per frame."""
     wide = frame(record() + "^new", record(ISINS[1]) + "^new")
     sorter.place(1, wide)
     sorter.place(1, wide)
@@ -119,7 +119,7 @@ def test_records_wider_than_documented_are_counted(sorter):
 
 
 def test_the_age_of_a_trade_is_counted_once(sorter):
-    """A trade's age is what lies between its second and its receipt; a frame read again counts no more, a bad record not at all."""
+    """A trade's age counts once, from its second to its receipt, for good records only."""
     sent = frame(record(ISINS[0]), record(ISINS[1]), record(price="x"))
     sorter.place(1, sent)
     sorter.place(1, sent)
@@ -128,7 +128,7 @@ def test_the_age_of_a_trade_is_counted_once(sorter):
 
 
 def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
-    """Of each bond the latest tick is kept with its receive time; a bad record is none, and an older frame read again changes nothing."""
+    """The latest good tick of each bond is kept; a frame read again does not replace it."""
     first, second = frame(record(ISINS[0], accumulated=1), record(ISINS[1])), frame(record(ISINS[0], accumulated=2))
     sorter.place(1, first)
     sorter.place(2, second)

@@ -1,4 +1,4 @@
-"""The journal's file keeps what was committed, sets aside what is corrupt, and refuses what it must not touch."""
+"""The journal's file holds what was committed, is replaced if corrupt, and is not shared."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ import pytest
 from connector.core.ticks.frame import CipherKey, Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import JournalFile
-from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, KeptKey, _connect
+from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, SessionKey, _connect
 
 
 @pytest.fixture
 def path(tmp_path):
-    """Return a journal's place in a folder that does not exist yet."""
+    """Return a journal's path in a folder that does not exist yet."""
     return tmp_path / "data" / "journal.db"
 
 
@@ -32,7 +32,7 @@ def file(path):
 
 
 def frames(count, start=0, size=10):
-    """Return frames that differ from each other."""
+    """Return frames that all differ."""
     return [
         Received(1000 + number, number % 3, 7, number % 2 == 1, b"%0*d" % (size, number))
         for number in range(start, start + count)
@@ -41,7 +41,7 @@ def frames(count, start=0, size=10):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, ROWS_A_STATEMENT, 2 * ROWS_A_STATEMENT + 77])
 def test_what_was_inserted_is_read_in_order(file, count):
-    """However many frames one commit holds, they are read as they came, under consecutive numbers."""
+    """Frames of commits of any size are read in order, under consecutive numbers."""
     file.insert(1, frames(count), (), {})
     block, damaged = file.read(0, count + 1, count + 1)
     assert (block.first_seq, block.frames, damaged) == (1, frames(count), {})
@@ -49,14 +49,14 @@ def test_what_was_inserted_is_read_in_order(file, count):
 
 
 def test_reading_is_bounded_on_both_sides(file):
-    """A read begins behind `after`, ends before `before` and holds at most `limit` frames."""
+    """A read begins after `after`, ends before `before` and holds at most `limit` frames."""
     file.insert(1, frames(20), (), {})
     assert file.read(4, 10, 3)[0].frames == frames(3, start=4)
     assert file.read(4, 7, 100)[0].frames == frames(2, start=4)
 
 
 def test_numbers_go_on_after_everything_was_pruned(path):
-    """An empty file still knows the last number it gave."""
+    """An empty file still knows the last number it gave to a frame."""
     file = JournalFile.open(path)
     file.insert(1, frames(5), (), {})
     assert file.prune(5, None) == 5
@@ -67,7 +67,7 @@ def test_numbers_go_on_after_everything_was_pruned(path):
 
 
 def test_pruning_takes_the_oldest_delivered_frames_first(file):
-    """Only frames up to the given number go, only those older than the given time, a bounded number at once."""
+    """Pruning deletes a bounded number of frames, each old enough and up to the number given."""
     file.insert(1, frames(PRUNED_ROWS + 50), (), {})
     assert file.prune(10, 1003) == 3
     assert file.prune(10, None) == 7
@@ -76,24 +76,26 @@ def test_pruning_takes_the_oldest_delivered_frames_first(file):
 
 
 def test_progress_and_small_texts_survive(path):
-    """Progress is committed with the frames; texts are kept by name."""
+    """Progress is committed with the frames, and texts are saved by name."""
     file = JournalFile.open(path)
     file.insert(1, frames(2), (), {"watermark": 1})
     file.insert(3, (), (), {"watermark": 2, "lost_disk": 4})
-    file.keep("lists", "first")
-    file.keep("lists", "국고")
+    file.save("lists", "first")
+    file.save("lists", "국고")
     file.close()
     again = JournalFile.open(path)
     assert again.progress() == {"watermark": 2, "lost_disk": 4}
-    assert (again.kept("lists"), again.kept("other")) == ("국고", None)
+    assert (again.saved("lists"), again.saved("other")) == ("국고", None)
     again.close()
 
 
 def test_cipher_keys_live_as_long_as_their_frames(path):
-    """Keys come back in the order they were kept; at a start those whose session has no frame left are gone."""
+    """Keys are read in order; opening drops the keys of sessions without frames."""
     key, newer = CipherKey("k" * 32, "i" * 16), CipherKey("n" * 32, "j" * 16)
     file = JournalFile.open(path)
-    file.insert(1, [Received(1, 0, 7, False, b"x")], [KeptKey(0, 7, key), KeptKey(0, 7, newer), KeptKey(0, 8, key)], {})
+    file.insert(
+        1, [Received(1, 0, 7, False, b"x")], [SessionKey(0, 7, key), SessionKey(0, 7, newer), SessionKey(0, 8, key)], {}
+    )
     file.close()
     again = JournalFile.open(path)
     assert [kept.key for kept in again.cipher_keys()] == [key, newer]
@@ -101,17 +103,17 @@ def test_cipher_keys_live_as_long_as_their_frames(path):
 
 
 def test_a_failed_commit_leaves_nothing_behind(file):
-    """Frames, keys and progress of one commit are there together or not at all."""
+    """One commit writes its frames, keys and progress together or not at all."""
     file.insert(5, frames(1), (), {})
     with pytest.raises(sqlite3.IntegrityError):
-        file.insert(4, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {"watermark": 9})
+        file.insert(4, frames(3), [SessionKey(0, 7, CipherKey("k", "i"))], {"watermark": 9})
     assert file.progress() == {}
     assert file.cipher_keys() == []
     assert file.read(0, 100, 100)[0].frames == frames(1)
 
 
 def test_a_damaged_row_is_left_out_and_reported(file, path):
-    """A row whose bytes changed fails its checksum: the frames beside it are read, it is not."""
+    """A row with changed bytes fails its checksum; the frames beside it are still read."""
     file.insert(1, frames(5), (), {})
     with sqlite3.connect(path) as outside:
         outside.execute("UPDATE frame SET raw = x'00' WHERE seq = 3")
@@ -127,7 +129,7 @@ def test_a_damaged_row_is_left_out_and_reported(file, path):
 
 
 def test_files_are_private(file, path):
-    """The database, its WAL and its lock are 0600; the folder made for them is 0700."""
+    """Database, WAL and lock have mode 0600; a folder created for them has 0700."""
     file.insert(1, frames(1), (), {})
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert {entry.name: entry.stat().st_mode & 0o777 for entry in path.parent.iterdir()} == dict.fromkeys(
@@ -136,7 +138,7 @@ def test_files_are_private(file, path):
 
 
 def test_an_existing_folder_keeps_its_mode(tmp_path):
-    """A folder that was there is left as it is."""
+    """The mode of an existing folder is not changed."""
     folder = tmp_path / "shared"
     folder.mkdir(mode=0o755)
     JournalFile.open(folder / "journal.db").close()
@@ -145,13 +147,13 @@ def test_an_existing_folder_keeps_its_mode(tmp_path):
 
 @pytest.mark.usefixtures("file")
 def test_a_journal_held_by_another_is_refused(path):
-    """A second instance is told to stop the first or to take another path."""
+    """A second instance fails with the advice to stop the first or to use another path."""
     with pytest.raises(JournalUnusable, match="held by another instance"):
         JournalFile.open(path)
 
 
 def test_a_newer_journal_is_refused_and_left_untouched(path):
-    """A file of a newer version is not opened, migrated or set aside."""
+    """A file of a newer version is neither opened nor migrated nor set aside."""
     JournalFile.open(path).close()
     with sqlite3.connect(path) as outside:
         outside.execute("PRAGMA user_version = 99")
@@ -163,7 +165,7 @@ def test_a_newer_journal_is_refused_and_left_untouched(path):
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
-    """A path below a file names the folder and what to do."""
+    """An unusable path fails with the folder's name and a fix."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(JournalUnusable, match=r"not writable.*journal\.path"):
         JournalFile.open(tmp_path / "file" / "journal.db")
@@ -171,7 +173,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 @pytest.mark.parametrize("damage", ["garbage", "page", "truncated"])
 def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
-    """The corrupt file stays under a new name with its bytes; the new one takes frames."""
+    """A corrupt file keeps its bytes under a new name, and a new file accepts frames."""
     file = JournalFile.open(path)
     file.insert(1, frames(2000, size=200), (), {})
     file.close()
@@ -197,7 +199,7 @@ def test_a_corrupt_journal_is_set_aside_and_a_fresh_one_begins(path, damage):
 
 
 def test_a_kill_loses_nothing_that_was_committed(path):
-    """A process killed while it commits leaves every frame whose commit had returned."""
+    """After a kill in the middle of a commit, every frame of an earlier commit is there."""
     script = (
         "import sys; from pathlib import Path\n"
         "from connector.core.ticks.frame import Received; from connector.shell.journal import JournalFile\n"
@@ -222,7 +224,7 @@ def test_a_kill_loses_nothing_that_was_committed(path):
 
 
 def test_used_bytes_shrink_when_frames_go(file):
-    """The measure counts pages in use: freed pages are used again, though the file does not shrink."""
+    """Used bytes count pages in use, so they shrink although the file does not."""
     file.insert(1, frames(5000, size=200), (), {})
     file.truncate_wal()
     full = file.used_bytes()
@@ -233,8 +235,8 @@ def test_used_bytes_shrink_when_frames_go(file):
     assert file.used_bytes() < full / 4
 
 
-def test_a_file_given_up_while_it_is_open_stays_until_the_stop(path):
-    """Its successor takes what it had; at the close the successor lies in its place, with all it got, and the old one beside it."""
+def test_an_unfit_file_is_renamed_at_the_close(path):
+    """At the close, a successor takes the journal's name and the unfit file gets a new one."""
     first = JournalFile.open(path)
     first.insert(1, frames(10), (), {"watermark": 4})
     second = first.replaced(5, 10)
@@ -252,7 +254,7 @@ def test_a_file_given_up_while_it_is_open_stays_until_the_stop(path):
 
 
 def test_a_kill_with_a_successor_loses_nothing(path):
-    """The next start finds the latest successor, with the commits that are only in its log."""
+    """The next start finds the latest successor, with commits that are only in its log."""
     script = """
 import os, sys
 from pathlib import Path
@@ -281,10 +283,10 @@ os.kill(os.getpid(), 9)
     file.close()
 
 
-def test_text_that_is_no_text_is_corruption(path):
-    """A key whose bytes are not UTF-8 sets the file aside; the frames are taken over."""
+def test_a_text_that_is_not_utf8_is_corruption(path):
+    """A key that is not UTF-8 sets the file aside; its frames are copied to the new one."""
     file = JournalFile.open(path)
-    file.insert(1, frames(3), [KeptKey(0, 7, CipherKey("k", "i"))], {})
+    file.insert(1, frames(3), [SessionKey(0, 7, CipherKey("k", "i"))], {})
     file.close()
     with sqlite3.connect(path) as outside:
         outside.execute("UPDATE cipher_key SET iv = CAST(x'fffe80' AS TEXT)")
@@ -296,7 +298,7 @@ def test_text_that_is_no_text_is_corruption(path):
 
 
 def test_the_oldest_frame_is_known(file):
-    """Its number is 0 in an empty file, and moves on when frames are deleted."""
+    """The oldest number is 0 in an empty file, and grows when frames are deleted."""
     assert file.first_seq() == 0
     file.insert(1, frames(10), (), {})
     assert file.first_seq() == 1
@@ -304,8 +306,8 @@ def test_the_oldest_frame_is_known(file):
     assert file.first_seq() == 5
 
 
-def test_a_check_ends_with_the_close_and_then_says_nothing(path, monkeypatch):
-    """The file counts as sound only once a check came to its end: until then each start makes it again."""
+def test_a_check_ended_by_the_close_has_no_result(path, monkeypatch):
+    """A close ends the check; each start repeats it until one reaches its end."""
     monkeypatch.setattr("connector.shell.journal.file.CHECK_STEPS", 1)
     file = JournalFile.open(path)
     file.insert(1, frames(2000), (), {})

@@ -1,4 +1,4 @@
-"""The journal takes frames without waiting and gives them out in order, once each, over restarts."""
+"""The journal accepts frames without waiting and returns them once, in order, over restarts."""
 
 import asyncio
 import sqlite3
@@ -14,13 +14,13 @@ from connector.shell.journal import Journal, journal
 
 @pytest.fixture
 def settings(tmp_path):
-    """Return settings of a journal in a folder of its own."""
+    """Return settings of a journal in its own folder."""
     return JournalSettings(path=tmp_path / "data" / "journal.db")
 
 
 @pytest.fixture
 async def opened(settings):
-    """Return what opens a journal; the last one opened is closed at the end."""
+    """Return a function that opens a journal; the last one opened is closed at the end."""
     current = []
 
     async def open_journal(**changes):
@@ -37,12 +37,12 @@ async def opened(settings):
 
 
 def frame(number, *, slot=0, raw=None):
-    """Return a frame that differs from others."""
+    """Return a frame that differs from all others."""
     return Received(1000 + number, slot, 7, False, raw or b"frame %d" % number)
 
 
 async def collect(source, after, count):
-    """Read `count` frames behind number `after`."""
+    """Read `count` frames after number `after`."""
     taken = []
     while len(taken) < count:
         block = await source.read(after, 100)
@@ -53,7 +53,7 @@ async def collect(source, after, count):
 
 
 async def test_frames_come_out_in_the_order_they_went_in(opened):
-    """Frames appended in bursts and one by one are read in order, from memory or from the file."""
+    """Frames appended in bursts or one by one are read in order, from memory or the file."""
     source = await opened()
     sent = [frame(number) for number in range(1000)]
     for one in sent[:600]:
@@ -66,7 +66,7 @@ async def test_frames_come_out_in_the_order_they_went_in(opened):
 
 
 async def test_a_reader_waits_for_the_commit(opened):
-    """A read with nothing committed behind it returns once something is."""
+    """A read with nothing committed after `after` waits for the next commit."""
     source = await opened()
     reading = asyncio.create_task(source.read(0, 10))
     await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_a_reader_waits_for_the_commit(opened):
 
 
 async def test_the_file_is_read_where_memory_no_longer_reaches(opened, monkeypatch):
-    """A delivery far behind, or gone back, reads the file and then memory, without a hole or a repetition."""
+    """A reader of old frames reads the file and then memory, with no hole and no repetition."""
     monkeypatch.setattr(journal, "WINDOW_BYTES", 500)
     monkeypatch.setattr(journal, "FRAMES_A_READ", 37)
     source = await opened()
@@ -92,8 +92,8 @@ async def test_the_file_is_read_where_memory_no_longer_reaches(opened, monkeypat
     assert await collect(source, 400, 600) == [*sent[400:], *sent]
 
 
-async def test_a_restart_goes_on_behind_the_watermark(opened):
-    """What was finished is remembered; the rest is pending and read again."""
+async def test_a_restart_goes_on_after_the_watermark(opened):
+    """After a restart, frames above the watermark are pending and are read again."""
     source = await opened()
     for number in range(10):
         source.append(frame(number))
@@ -106,7 +106,7 @@ async def test_a_restart_goes_on_behind_the_watermark(opened):
 
 
 async def test_the_watermark_never_goes_back(opened):
-    """An older watermark changes nothing."""
+    """A lower watermark changes nothing."""
     source = await opened()
     source.append(frame(1))
     source.advance(1)
@@ -115,7 +115,7 @@ async def test_the_watermark_never_goes_back(opened):
 
 
 async def test_progress_is_saved_without_new_frames(opened, settings):
-    """The watermark reaches the file within a moment though no frame is appended."""
+    """The watermark is saved within a moment even if no frame is appended."""
     source = await opened()
     source.append(frame(1))
     await source.read(0, 1)
@@ -131,7 +131,7 @@ async def test_progress_is_saved_without_new_frames(opened, settings):
 
 
 async def test_a_damaged_row_is_passed_over_and_counted(opened, settings):
-    """Of ten frames one is damaged on the disk: nine come out, one is a counted loss."""
+    """If one of ten frames is damaged, nine are read and one is a counted loss."""
     source = await opened()
     for number in range(10):
         source.append(frame(number))
@@ -163,19 +163,19 @@ async def test_keys_are_there_before_the_frame_that_needs_them(opened):
 
 
 async def test_the_reader_waits_when_a_commit_is_overdue(opened, monkeypatch):
-    """With too many frames uncommitted the journal says so, and its room comes with the commit."""
+    """With too many uncommitted frames a commit is overdue, and `room` waits for it."""
     monkeypatch.setattr(journal, "UNCOMMITTED_FRAMES", 3)
     source = await opened()
     for number in range(5):
         source.append(frame(number))
-    assert source.is_behind
+    assert source.is_overdue
     async with asyncio.timeout(5):
         await source.room()
-    assert not source.is_behind
+    assert not source.is_overdue
 
 
 async def test_frames_in_the_file_are_counted_delivered_ones_included(opened, monkeypatch):
-    """What is kept is what was committed and not pruned; these frames are old enough to go once they are delivered."""
+    """`kept` counts frames in the file until they are delivered, old and pruned."""
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.01)
     source = await opened()
     assert source.kept == 0
@@ -191,7 +191,7 @@ async def test_frames_in_the_file_are_counted_delivered_ones_included(opened, mo
 
 
 async def test_a_full_journal_counts_what_it_cannot_take(opened):
-    """When undelivered frames fill it the newest are lost, counted by reason, and reported with their extent."""
+    """When undelivered frames fill the journal, the newest are lost, counted and reported."""
     source = await opened(max_bytes=200_000)
     for number in range(400):
         source.append(frame(number, slot=number % 2, raw=bytes(1000)))
@@ -207,8 +207,8 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert {loss.slot for loss in opened.losses} == {0, 1}
 
 
-async def test_a_loss_that_goes_on_is_told_of_meanwhile(opened, monkeypatch):
-    """Who reads the events need not wait for the end of a loss to know that there is one."""
+async def test_a_loss_that_goes_on_is_reported_meanwhile(opened, monkeypatch):
+    """A loss that goes on is reported before it ends."""
     monkeypatch.setattr(journal, "LOSING_SECONDS", 0.05)
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
     source = await opened(max_bytes=50_000)
@@ -223,8 +223,8 @@ async def test_a_loss_that_goes_on_is_told_of_meanwhile(opened, monkeypatch):
     assert all(one.to_ns < other.from_ns for one, other in pairwise(opened.losses))
 
 
-async def test_a_loss_not_told_of_is_by_the_next_process(opened):
-    """A stop amid a loss, and what the next process loses too, come to one report."""
+async def test_an_unreported_loss_is_reported_by_the_next_process(opened):
+    """Losses unreported at a stop are merged with the next process's and reported once."""
     source = await opened(max_bytes=100_000)
     for number in range(200):
         source.append(frame(number, raw=bytes(1000)))
@@ -246,16 +246,16 @@ async def test_a_loss_not_told_of_is_by_the_next_process(opened):
 
 
 @pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]'])
-async def test_kept_losses_that_cannot_be_read_hold_nothing_up(opened, kept):
-    """The frames are counted all the same, and the journal opens."""
-    await (await opened()).remember("losses", kept)
+async def test_unreadable_saved_losses_do_not_stop_a_start(opened, kept):
+    """The journal opens, and counts the frames, if the saved losses are unreadable."""
+    await (await opened()).save("losses", kept)
     (await opened()).report_losses()
     assert opened.losses == []
 
 
 @pytest.mark.slow
 async def test_delivered_frames_give_way_before_anything_is_lost(opened):
-    """A journal that is full of delivered frames prunes them and takes new ones."""
+    """A journal full of delivered frames prunes them and accepts new ones."""
     source = await opened(max_bytes=400_000)
     done = 0
     async with asyncio.timeout(30):
@@ -270,7 +270,7 @@ async def test_delivered_frames_give_way_before_anything_is_lost(opened):
 
 
 async def test_a_failing_disk_delays_frames_and_loses_none(opened, monkeypatch):
-    """While commits fail frames wait in memory; once one succeeds they are all there, in order."""
+    """While commits fail, frames wait in memory; a later commit has all of them, in order."""
     monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
     source = await opened()
     insert, failures = source._file.insert, iter(range(3))
@@ -295,7 +295,7 @@ async def test_a_failing_disk_delays_frames_and_loses_none(opened, monkeypatch):
 
 
 class Failing(sqlite3.OperationalError):
-    """What SQLite raises, with its code."""
+    """SQLite's error with an error code."""
 
     def __init__(self, code):
         super().__init__(f"code {code}")
@@ -304,7 +304,7 @@ class Failing(sqlite3.OperationalError):
 
 @pytest.fixture
 async def full(opened, monkeypatch):
-    """Return a journal whose disk is full until `full.heal()`."""
+    """Return a journal on a full disk; `full.heal()` makes room."""
     monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
     source = await opened()
     insert = source._file.insert
@@ -320,12 +320,12 @@ async def full(opened, monkeypatch):
 
 
 def assert_law(source):
-    """Every frame received is finished, pending or lost."""
+    """Check that every received frame is finished, pending or lost."""
     assert source.received == source.finished + source.pending + sum(source.lost.values())
 
 
-async def test_while_the_disk_is_full_frames_are_shipped_from_memory(full):
-    """Both ways of reading give them; those Kafka has leave the memory, and numbering goes on over a restart."""
+async def test_while_the_disk_is_full_frames_are_delivered_from_memory(full):
+    """Both reads return frames from memory; delivered ones leave it, and numbers go on."""
     for number in range(20):
         full.append(frame(number))
     assert await collect(full, 0, 20) == [frame(number) for number in range(20)]
@@ -341,7 +341,7 @@ async def test_while_the_disk_is_full_frames_are_shipped_from_memory(full):
 
 
 async def test_a_disk_that_recovers_gets_what_is_unfinished_in_order(full, opened):
-    """Over a restart the numbers go on, and what Kafka has is not there to be sent again."""
+    """A recovered disk gets only undelivered frames; numbers go on over a restart."""
     for number in range(20):
         full.append(frame(number))
     await collect(full, 0, 20)
@@ -356,8 +356,8 @@ async def test_a_disk_that_recovers_gets_what_is_unfinished_in_order(full, opene
     assert_law(again)
 
 
-async def test_when_everything_was_shipped_from_memory_the_next_start_goes_on_behind_it(full, opened):
-    """The watermark alone tells the numbers that were given."""
+async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(full, opened):
+    """If all frames were delivered from memory, the watermark alone continues the numbers."""
     for number in range(20):
         full.append(frame(number))
     await collect(full, 0, 20)
@@ -371,7 +371,7 @@ async def test_when_everything_was_shipped_from_memory_the_next_start_goes_on_be
 
 
 async def test_memory_is_bounded_while_nothing_leaves(full, monkeypatch):
-    """Beyond the bound the newest frames are counted losses of the disk."""
+    """Frames above the limit of memory are counted losses with reason `disk`."""
     monkeypatch.setattr(journal, "UNCOMMITTED_BYTES", 100)
     for number in range(20):
         full.append(frame(number, raw=b"x" * 10))
@@ -381,27 +381,27 @@ async def test_memory_is_bounded_while_nothing_leaves(full, monkeypatch):
 
 
 async def test_a_small_text_waits_for_the_disk(opened, monkeypatch):
-    """Keeping the lists must not end the connector because the disk is full."""
+    """A text that a full disk refuses is saved later, and does not end the connector."""
     source = await opened()
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
-    keep, failures = source._file.keep, iter(range(2))
+    save, failures = source._file.save, iter(range(2))
 
     def failing(*arguments):
         if next(failures, None) is not None:
             raise Failing(sqlite3.SQLITE_FULL)
-        keep(*arguments)
+        save(*arguments)
 
-    monkeypatch.setattr(source._file, "keep", failing)
-    await source.remember("lists", "{}")
+    monkeypatch.setattr(source._file, "save", failing)
+    await source.save("lists", "{}")
     async with asyncio.timeout(5):
-        while await source.recall("lists") != "{}":
+        while await source.saved("lists") != "{}":
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("where", ["insert", "checkpoint", "read"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_CORRUPT])
 async def test_an_unfit_file_is_set_aside_and_the_frames_are_in_the_new_one(opened, settings, monkeypatch, code, where):
-    """A failed sync, or damage met on the way, ends the file: nothing is lost, order stays, the old file is there and private."""
+    """After a failed sync or damage, a new file has all frames; the old one stays, private."""
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     source = await opened()
@@ -435,7 +435,7 @@ async def test_an_unfit_file_is_set_aside_and_the_frames_are_in_the_new_one(open
 
 
 async def test_a_damaged_row_is_counted_once_over_rereading_and_restarts(opened, settings):
-    """However often it is met, the law holds."""
+    """A damaged row counts once, however often it is read."""
     source = await opened()
     for number in range(10):
         source.append(frame(number))
@@ -452,7 +452,7 @@ async def test_a_damaged_row_is_counted_once_over_rereading_and_restarts(opened,
 
 
 async def test_a_large_file_is_checked_beside_the_capturing_after_an_unclean_end(opened, settings, monkeypatch):
-    """Damage that no read met is found, and the file replaced; what could not be read is a loss of known extent."""
+    """The check finds damage no read has met, and replaces the file with a counted loss."""
     monkeypatch.setattr("connector.shell.journal.file.CHECKED_AT_OPEN_BYTES", 0)
     source = await opened()
     for number in range(3000):
@@ -483,7 +483,7 @@ async def test_a_large_file_is_checked_beside_the_capturing_after_an_unclean_end
 
 
 async def test_a_checkpoint_follows_within_seconds_at_any_rate(opened, settings, monkeypatch):
-    """A single frame reaches the database file itself, not only SQLite's log, without more frames to push it."""
+    """Even a single frame soon reaches the database file, not only SQLite's log."""
     monkeypatch.setattr(journal, "HOUSEKEEPING_SECONDS", 0.02)
     source = await opened()
     source.append(frame(1, raw=b"the only frame of the day"))
@@ -493,16 +493,16 @@ async def test_a_checkpoint_follows_within_seconds_at_any_rate(opened, settings,
             await asyncio.sleep(0.02)
 
 
-async def test_small_texts_are_kept(opened):
-    """What is remembered under a name is recalled after a restart."""
+async def test_small_texts_are_saved(opened):
+    """A text saved under a name can be read after a restart."""
     source = await opened()
-    await source.remember("lists", "{}")
+    await source.save("lists", "{}")
     source = await opened()
-    assert await source.recall("lists") == "{}"
+    assert await source.saved("lists") == "{}"
 
 
 async def test_a_close_waits_for_a_read_under_way(opened):
-    """A connection closed under a reading thread would crash the process."""
+    """A close waits for a running read: otherwise the process would crash."""
     source = await opened()
     under_way = threading.Event()
     source._reader.submit(under_way.wait, 10)
@@ -516,7 +516,7 @@ async def test_a_close_waits_for_a_read_under_way(opened):
 
 
 def held(monkeypatch, file, method):
-    """Let a method of a journal's file wait, before it does its work, until the event returned is set."""
+    """Make a method of a journal's file wait, before its work, until the event is set."""
     going_on, work = threading.Event(), getattr(file, method)
 
     def waiting(*arguments):
@@ -528,14 +528,14 @@ def held(monkeypatch, file, method):
 
 
 async def until(condition):
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 async def test_frames_and_texts_that_come_while_a_file_is_replaced_are_in_the_new_one(opened, monkeypatch):
-    """Whatever found the damage: once the window is gone the file has them all, and so it has after a restart."""
+    """Frames and texts that arrive during a replacement are in the new file."""
     source = await opened()
     for number in range(5):
         source.append(frame(number))
@@ -546,22 +546,22 @@ async def test_frames_and_texts_that_come_while_a_file_is_replaced_are_in_the_ne
     await until(source._file_lock.locked)
     source.append(frame(5))
     source.append(frame(6))
-    remembering = asyncio.create_task(source.remember("lists", "{}"))
+    saving = asyncio.create_task(source.save("lists", "{}"))
     assert await collect(source, 5, 2) == [frame(5), frame(6)], "capture and delivery do not wait for it"
     going_on.set()
-    await asyncio.gather(replacing, remembering)
+    await asyncio.gather(replacing, saving)
     source.append(frame(7))
     await until(lambda: source.committed_seq == 8)
     source._clear_window(0)
     assert await collect(source, 0, 8) == [frame(number) for number in range(8)]
     again = await opened()
     assert await collect(again, 0, 8) == [frame(number) for number in range(8)]
-    assert await again.recall("lists") == "{}"
+    assert await again.saved("lists") == "{}"
     assert again.lost == {}
 
 
-async def test_a_replacement_goes_on_when_who_asked_for_it_is_cancelled(opened, monkeypatch):
-    """A stop in its midst commits what is left to the new file, which the next start finds in the place of the old one."""
+async def test_a_replacement_goes_on_when_its_caller_is_cancelled(opened, monkeypatch):
+    """A stop during a replacement commits the rest to the new file, which the next start uses."""
     source = await opened()
     source.append(frame(0))
     await collect(source, 0, 1)
@@ -578,7 +578,7 @@ async def test_a_replacement_goes_on_when_who_asked_for_it_is_cancelled(opened, 
 
 
 async def damaged(opened, settings, count, where):
-    """Return a journal of that many frames, reopened after those `where` says were damaged on the disk."""
+    """Return a reopened journal of `count` frames, with rows damaged on the disk."""
     source = await opened()
     for number in range(count):
         source.append(frame(number))
@@ -590,7 +590,7 @@ async def damaged(opened, settings, count, where):
 
 
 async def test_damaged_last_rows_are_passed_without_a_further_frame(opened, settings):
-    """A reader gets to the end of what is there, now and after a restart."""
+    """A reader passes damaged last rows without a further frame, also after a restart."""
     source = await damaged(opened, settings, 5, "seq > 3")
     for _ in range(2):
         async with asyncio.timeout(5):
@@ -604,8 +604,8 @@ async def test_damaged_last_rows_are_passed_without_a_further_frame(opened, sett
     assert (source.finished, source.pending) == (3, 0)
 
 
-async def test_no_frame_behind_many_damaged_ones_is_passed_over(opened, settings, monkeypatch):
-    """More damaged rows in a row than one read looks at hide nothing, in either way of reading."""
+async def test_a_frame_after_many_damaged_ones_is_found(opened, settings, monkeypatch):
+    """Both reads find the frame after more damaged rows than one read returns."""
     monkeypatch.setattr(journal, "FRAMES_A_READ", 4)
     source = await damaged(opened, settings, 20, "seq BETWEEN 3 AND 15")
     for read in (source.read, lambda after, limit: source.read_again(after, 20, limit)):
@@ -618,7 +618,7 @@ async def test_no_frame_behind_many_damaged_ones_is_passed_over(opened, settings
 
 
 async def test_finished_never_falls(opened, settings):
-    """Damage met ahead of the watermark is lost and no more pending at once; the law holds at each step, over restarts."""
+    """Damage above the watermark becomes a loss at once; the law holds over restarts."""
     source = await damaged(opened, settings, 10, "seq IN (4, 5, 9)")
     finished = [source.finished]
     for watermark in (0, 2, 4, 7, 10):
@@ -638,7 +638,7 @@ async def test_finished_never_falls(opened, settings):
 
 
 async def test_what_a_replacement_lost_is_counted_once(opened, settings):
-    """Rows that are gone are missing in each further file; only the first replacement counts them, and they are pending no more."""
+    """Of several replacements only the first counts the frames that were lost."""
     source = await damaged(opened, settings, 10, "seq = 1")
     with sqlite3.connect(settings.path) as outside:
         outside.execute("DELETE FROM frame WHERE seq IN (4, 5, 10)")
@@ -652,7 +652,7 @@ async def test_what_a_replacement_lost_is_counted_once(opened, settings):
 
 
 async def test_a_commit_that_hangs_over_a_close_is_not_made_twice(opened, settings, monkeypatch):
-    """The close waits for it, and the last progress is saved."""
+    """A close waits for a hanging commit, and saves the last progress."""
     wait = asyncio.wait
     monkeypatch.setattr(journal.asyncio, "wait", lambda tasks, timeout=None: wait(tasks, timeout=timeout and 0.01))
     source = await opened()
@@ -665,7 +665,7 @@ async def test_a_commit_that_hangs_over_a_close_is_not_made_twice(opened, settin
     await asyncio.sleep(0.05)
     going_on.set()
     await closing
-    with sqlite3.connect(settings.path) as outside:  # an opened journal may prune what is finished at once
+    with sqlite3.connect(settings.path) as outside:  # an open journal may prune finished frames at once
         rows = outside.execute("SELECT seq, raw FROM frame ORDER BY seq").fetchall()
     outside.close()
     assert rows == [(1, frame(0).raw), (2, frame(1).raw)]

@@ -13,10 +13,10 @@ A, B, C = "KR103502GA34", "KR103502GD31", "KR6000000001"
 
 
 class ListJournal:
-    """Keeps what it is given, keys and frames in one order; `is_behind` lets a test hold the reader up."""
+    """Keeps what it is given, keys and frames in one order; `is_overdue` lets a test hold the reader up."""
 
     def __init__(self):
-        self.is_behind = False
+        self.is_overdue = False
         self.log = []
         self.gate = asyncio.Event()
         self.gate.set()

@@ -77,7 +77,7 @@ async def test_buffered_frames_are_read_to_the_end():
     """Frames that had arrived when the connection ended are journalled although the reader was held up."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
-        bench.journal.is_behind = True
+        bench.journal.is_overdue = True
         bench.journal.gate.clear()
         await kis.emit_ticks(A, 300)
         await until(lambda: len(bench.journal.raw) == 1)

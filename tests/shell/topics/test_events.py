@@ -43,11 +43,11 @@ class Topic:
 class Memory(dict):
     """Texts that outlive an event topic."""
 
-    async def remember(self, name, value):
+    async def save(self, name, value):
         await asyncio.sleep(0)
         self[name] = value
 
-    async def recall(self, name):
+    async def saved(self, name):
         return self.get(name)
 
 
