@@ -218,7 +218,7 @@ class Connector:
             self._tell,
             request_approval_key=self._request_approval_key,
             permission=permission,
-            learnt=learnt,
+            learned_limit=learnt,
         )
 
     def _read_app_key(self, slot: int) -> AppKey:
@@ -235,7 +235,7 @@ class Connector:
             kafka.ssl_key_file,
             kafka.ssl_key_password_file,
         )
-        return self._credentials.look() | look_at((*of_kafka, of_registry.password_file, of_registry.ca_file))
+        return self._credentials.check_files() | look_at((*of_kafka, of_registry.password_file, of_registry.ca_file))
 
     async def _request_approval_key(self, app_key: AppKey) -> Answer:
         answer = await self._approval.request(app_key)

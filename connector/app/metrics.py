@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 
 from connector import __version__, logs
 from connector.core.histogram import Latencies
+from connector.core.kis.bond_registration import RegistrationState
 from connector.core.kis.governor import Cause
-from connector.core.kis.registration import State as RegistrationState
 from connector.core.kis.session import SlotState
 
 if TYPE_CHECKING:

@@ -261,6 +261,6 @@ async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
             connector._tell(
                 {"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}}
             )
-        connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
+        connector.slots.feeds[0]._key_supply.refused = CredentialsRefused("EGW00103")
         connector._look_for_refusal()
         assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)

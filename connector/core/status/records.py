@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from connector.core.kis.session import RegistrationView, SlotView
+    from connector.core.kis.bond_registration import RegistrationView
+    from connector.core.kis.session import SlotView
     from connector.core.lists.subscription import Desired, Entry, Lists, Position
 
 INSTRUMENT: Final = "instrument/"

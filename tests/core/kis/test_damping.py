@@ -11,7 +11,7 @@ def test_rests_double_up_to_ten_minutes(releases, rest):
     """Two releases are free, the third takes ten seconds of rest, each further one twice as many, up to ten minutes."""
     damping = Damping()
     for _ in range(releases):
-        damping.released(A, 100.0, 100.0)
+        damping.count_release(A, 100.0, 100.0)
     assert damping.rest(A, 100.0) == rest
 
 
@@ -19,7 +19,7 @@ def test_bonds_are_counted_one_by_one():
     """What one bond did does not make another rest."""
     damping = Damping()
     for _ in range(5):
-        damping.released(A, 100.0, 130.0)
+        damping.count_release(A, 100.0, 130.0)
     assert (damping.rest(B, 100.0), damping.quiet_until(B)) == (0.0, float("-inf"))
     assert damping.quiet_until(A) == 130.0
 
@@ -29,8 +29,8 @@ def test_a_bond_left_alone_is_forgiven(after, rest):
     """An hour after it was last seen unwanted a bond begins anew; to be unwanted meanwhile begins the hour again."""
     damping = Damping()
     for _ in range(2):
-        damping.released(A, 0.0, 0.0)
-    damping.unwanted(A, 400.0)
+        damping.count_release(A, 0.0, 0.0)
+    damping.note_unwanted(A, 400.0)
     assert damping.rest(A, 400.0 + after) == rest
 
 
@@ -38,5 +38,5 @@ def test_what_is_forgiven_is_forgotten():
     """Bonds left alone leave nothing behind, so that years of lists do not fill the memory."""
     damping = Damping()
     for second in range(9000):
-        damping.released(f"bond {second}", float(second), 0.0)
+        damping.count_release(f"bond {second}", float(second), 0.0)
     assert len(damping._flapping) <= 3601

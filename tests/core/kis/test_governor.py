@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from connector.core.kis.governor import ApprovalKeys, Governor, Waits
+from connector.core.kis.governor import ApprovalKeys, Governor
+from tests.core.kis.kis_model import WAITS
 
 
 def governor(draw=0.0, **waits):
     """Return a governor whose draws are all the same."""
-    return Governor(Waits(**waits), lambda: draw)
+    return Governor(replace(WAITS, **waits), lambda: draw)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
@@ -38,7 +41,7 @@ def test_only_proof_of_life_resets_the_delay():
     subject = governor()
     first = subject.ended("closed")
     assert subject.ended("handshake") > first
-    subject.proved()
+    subject.proved_alive()
     assert subject.ended("closed") == first
 
 
@@ -49,7 +52,7 @@ def test_failures_are_counted_since_the_last_proof_of_life():
     subject.ended("handshake")
     subject.ended("in_use", in_use=True)
     assert subject.failures == 2
-    subject.proved()
+    subject.proved_alive()
     assert subject.failures == 0
 
 
@@ -58,7 +61,7 @@ def test_in_use_waits_three_times_then_doubles():
     subject = governor(in_use_wait=30, in_use_wait_max=600)
     waits = [subject.ended("in_use", in_use=True) for _ in range(9)]
     assert waits == [30, 30, 30, 60, 120, 240, 480, 600, 600]
-    subject.proved()
+    subject.proved_alive()
     assert subject.ended("approval", in_use=True) == 30
 
 
@@ -85,7 +88,7 @@ def test_silence_after_life_starts_no_row():
     """A session that had data or a PINGPONG leaves the silence timeout at its first length when it falls silent."""
     subject = governor()
     subject.ended("silence")
-    subject.proved()
+    subject.proved_alive()
     subject.ended("silence")
     assert subject.silence_timeout == 45
 

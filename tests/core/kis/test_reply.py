@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.cipher_key import CipherKey
 from connector.core.kis.reply import Ping, Reply, Unreadable, is_control, parse, request
 
 # The portal's sample for this TR; iv and key are the portal's dummies.
@@ -24,8 +25,7 @@ def test_portal_success_is_read():
         "0",
         "OPSP0000",
         "SUBSCRIBE SUCCESS",
-        "abcdefghijklmnopabcdefghijklmnop",
-        "0123456789abcdef",
+        CipherKey("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"),
     )
 
 
@@ -95,7 +95,7 @@ def test_unusable_keys_are_left_out(key, iv):
     body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": iv}}
     reply = parse(json.dumps({"header": {}, "body": body}))
     assert isinstance(reply, Reply)
-    assert (reply.key, reply.iv) == (None, None)
+    assert reply.cipher_key is None
 
 
 def test_lone_surrogates_do_not_survive():

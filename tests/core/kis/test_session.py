@@ -2,10 +2,9 @@ import json
 
 import pytest
 
-from connector.core.kis.governor import Governor, Waits
-from connector.core.kis.registration import Pace
-from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
-from tests.core.kis.kis_model import A, B, reply
+from connector.core.kis.governor import Governor
+from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
+from tests.core.kis.kis_model import PACE, WAITS, A, B, reply
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 
@@ -13,7 +12,7 @@ PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 @pytest.fixture
 def session():
     """Give a session that has just opened and wants one bond."""
-    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0))
     subject.want([A], 0.0)
     subject.opened("key-one", 0.0)
     return subject
@@ -42,7 +41,7 @@ def test_request_carries_the_approval_key(session):
 
 def test_pingpong_is_echoed(session):
     """A PINGPONG is answered with its identical text."""
-    assert session.receive_control(PINGPONG, 1.0) == [Send(PINGPONG)]
+    assert session.receive_control(PINGPONG, 1.0) == [Echo(PINGPONG)]
 
 
 def test_unreadable_is_counted(session):
@@ -177,7 +176,7 @@ def test_leaving_ends_in_time(session):
 
 def test_connect_and_close_are_a_second_apart():
     """Even a session that is left at once lives for a second."""
-    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0))
     subject.opened("key", 0.0)
     subject.leave("stop", 3.0)
     assert subject.converge(0.9) == []
@@ -221,13 +220,13 @@ def test_refused_app_key_has_no_capacity(session):
     assert (session.view.state, session.capacity, session.may_connect_at) == ("BLOCKED", 0, 65.0)
     session.closed("approval", None, "out of reach", 65.0)
     assert (session.view.state, session.capacity) == ("BLOCKED", 0)
-    session.permitted()
+    session.app_key_accepted()
     assert (session.view.state, session.capacity) == ("IDLE", 41)
 
 
 def test_idle_without_a_wish():
     """A slot with nothing to register is IDLE and needs no connection."""
-    subject = Session(3, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject = Session(3, "P", PACE, Governor(WAITS, lambda: 0.0))
     assert (subject.view.state, subject.view.slot, subject.is_needed) == ("IDLE", 3, False)
     assert subject.next_deadline(0.0) is None
 
@@ -237,9 +236,9 @@ def test_keys_are_kept_newest_last(session):
     for key in ("a" * 32, "b" * 32, "a" * 32):
         body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
         session.receive_control(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body}), 1.0)
-    assert [key[0] for key, _ in session.keys] == ["b", "a"]
+    assert [cipher_key.key[0] for cipher_key in session.cipher_keys] == ["b", "a"]
     session.opened("key", 9.0)
-    assert not session.keys
+    assert not session.cipher_keys
 
 
 def test_only_life_resets_the_back_off(session):

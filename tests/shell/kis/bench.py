@@ -27,8 +27,8 @@ class ListJournal:
     async def room(self):
         await self.gate.wait()
 
-    def keep_key(self, slot, session, key, iv):
-        self.log.append((slot, session, key, iv))
+    def keep_key(self, slot, session, key):
+        self.log.append((slot, session, key))
 
     @property
     def frames(self):

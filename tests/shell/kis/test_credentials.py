@@ -58,7 +58,7 @@ def test_a_file_that_vanishes_takes_no_slot_away(tmp_path):
     (tmp_path / "appsecret-1").write_text("can ary")
     fill(tmp_path, pair(2))
     assert credentials.count() == 3
-    problems = {path.name: problem for path, problem in credentials.look().items() if problem}
+    problems = {path.name: problem for path, problem in credentials.check_files().items() if problem}
     assert problems.keys() == {"appkey-0", "appsecret-1"}
     assert "CRED_MISSING" in problems["appkey-0"]
     assert "canary" not in str(problems)
@@ -68,7 +68,7 @@ def test_a_pair_from_the_environment_has_no_files():
     """There is nothing to look at."""
     settings = load(None, {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"})
     credentials = require_credentials(settings)
-    assert (credentials.count(), credentials.look()) == (1, {})
+    assert (credentials.count(), credentials.check_files()) == (1, {})
 
 
 def test_none_counted_without_credentials():
