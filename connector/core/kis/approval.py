@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-# Missing, wrong or unsupported keys, secrets and grant types, or an address that is not allowed: asking again is useless.
+# The key, secret or grant type is missing, wrong or unsupported, or our address is not allowed.
 REFUSED_FOR_GOOD: Final = frozenset(
     {
         *("EGW00102", "EGW00103", "EGW00104", "EGW00105"),

@@ -1,26 +1,24 @@
-"""One bond on one session: what we asked KIS, and what each reply proves about KIS holding the bond.
+"""One bond on one session: what we asked KIS, and what each reply proves about the bond.
 
-A reply names the bond but not the request it answers, and it may come late or never. So a reply
-is matched to the requests of the bond that are still unanswered. The latest request says what we
-want now. A request is *superseded* when a request of the other kind follows it: a register that
-is unanswered when we send the release, or the reverse.
+A reply names the bond but not the request it answers, and it may come late or never. So we match
+a reply to all requests of the bond that are still unanswered. A request is *superseded* once a
+request of the other kind follows it: for example, an unanswered register before a release.
 
-| reply                   | what is unanswered                       | what it proves                  |
-|-------------------------|------------------------------------------|---------------------------------|
-| registered (0000, 0002) | a superseded register                    | nothing: perhaps held           |
-|                         | the latest request is no register        | perhaps held: we ask again      |
-|                         | registers only                           | held                            |
-| released (0001, 0003)   | a superseded release                     | nothing                         |
-|                         | the latest request is no release         | perhaps not held: we ask again  |
-|                         | releases only                            | not held                        |
-| an error                | any superseded request, or none at all   | nothing: perhaps held           |
-|                         | several requests of one kind             | nothing: perhaps held           |
-|                         | one request                              | KIS holds what it held before   |
+| reply                   | what is unanswered                     | what it proves                |
+|-------------------------|----------------------------------------|-------------------------------|
+| registered (0000, 0002) | a superseded register                  | nothing: KIS may hold it      |
+|                         | the latest request is not a register   | nothing: KIS may hold it      |
+|                         | otherwise                              | KIS holds it                  |
+| released (0001, 0003)   | a superseded release                   | nothing                       |
+|                         | the latest request is not a release    | nothing: KIS may not hold it  |
+|                         | otherwise                              | KIS does not hold it          |
+| an error                | any superseded request, or none at all | nothing: KIS may hold it      |
+|                         | several requests of the latest kind    | nothing: KIS may hold it      |
+|                         | one request                            | the request changed nothing   |
 
-Each reply answers the oldest request it may belong to. So the requests we still count as
-unanswered are never fewer, nor older, than those KIS has yet to answer. KIS answers 0002 if it
-already holds the bond and 0003 if it does not, so asking again resolves every doubt.
-Times are monotonic seconds.
+Each reply answers the oldest request it can belong to. So we never count fewer requests as
+unanswered, nor newer ones, than KIS has yet to answer. To resolve a doubt we ask again: KIS
+answers 0002 if it already holds the bond, and 0003 if it does not. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -144,7 +142,7 @@ class BondRegistration:
         """Let the bond be asked about again if the reply is overdue."""
         if self.awaited and now >= self.awaited.sent_at + pace.reply_timeout:
             self.awaited = None
-            # The first repetition comes at once; if KIS stays silent, each further one waits longer.
+            # The first repetition comes at once, each further one after a longer wait.
             self.not_before = now + (pace.backoff(self.failures - 1) if self.failures else 0.0)
             self.failures += 1
 
@@ -154,7 +152,7 @@ class BondRegistration:
         return bool(self.superseded or self.unanswered)
 
     def may_have_been_held(self, sent_at: float) -> bool:
-        """Whether KIS may have held the bond when it handled a request sent then.
+        """Whether KIS may have held the bond when it handled a request of that time.
 
         KIS handles requests in the order of sending.
         """
@@ -166,9 +164,9 @@ class BondRegistration:
 
     def confirm_held(self) -> bool:
         """Handle OPSP0000 or OPSP0002; return whether it proves that KIS holds the bond."""
-        if self._strike_superseded(REGISTER) or self.latest != REGISTER:
+        if self._remove_superseded(REGISTER) or self.latest != REGISTER:
             self.held = max(self.held, Held.MAYBE)
-            # The reply may answer any of these: after it, their error does not prove "not held".
+            # The reply may answer any of these, so an error to one no longer proves anything.
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)
@@ -177,8 +175,11 @@ class BondRegistration:
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:
-        """Handle OPSP0001 (`released`) or OPSP0003 (not found); return whether it proves that KIS does not hold the bond."""
-        if self._strike_superseded(RELEASE):
+        """Handle OPSP0001 or OPSP0003; return whether it proves that KIS does not hold the bond.
+
+        `released`: KIS says that it released the bond, not that it held none.
+        """
+        if self._remove_superseded(RELEASE):
             return False
         if released and self.unanswered:
             self.release_sent_at = self.unanswered[0].sent_at
@@ -196,7 +197,7 @@ class BondRegistration:
 
     def refuse_key(self, reply: Reply, key_number: int) -> bool:
         """Handle a refused approval key; return whether it was the key of that number."""
-        known = self._strike_failed()
+        known = self._remove_failed()
         if self.awaited is None:
             return False
         is_current = self.awaited.key_number == key_number
@@ -205,9 +206,9 @@ class BondRegistration:
         return is_current
 
     def fail(self, reply: Reply, what: Reaction, now: float, pace: Pace) -> Reaction | None:
-        """Handle an error; return the reaction that it proves necessary, None if it says nothing new."""
+        """Handle an error; return what it calls for, None if it says nothing about the bond."""
         was_unanswered, was_superseded = self.may_get_reply, bool(self.superseded)
-        known = self._strike_failed()
+        known = self._remove_failed()
         # The error of an earlier request says nothing about a bond confirmed since.
         is_old = self.held is Held.NO or self.latest == RELEASE or was_superseded
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
@@ -222,21 +223,21 @@ class BondRegistration:
         if what is Reaction.REFUSE:
             self.refusal = Refusal(reply.rt_cd, now)
         elif what is Reaction.FULL:
-            # "No room" may answer a superseded request, and so be old. A refusal is true of any request.
+            # "No room" may be old, if it answers a superseded request. A refusal stays true.
             if was_superseded:
                 return Reaction.RETRY
             self.found_full = True
         return what
 
-    def _strike_superseded(self, tr_type: TrType) -> bool:
-        """Strike off the oldest superseded request of this kind; return whether there was one."""
+    def _remove_superseded(self, tr_type: TrType) -> bool:
+        """Remove the oldest superseded request of this kind; return whether there was one."""
         found = next((request for request in self.superseded if request.tr_type == tr_type), None)
         if found:
             self.superseded.remove(found)
         return found is not None
 
-    def _strike_failed(self) -> Held:
-        """Strike off the request that an error answers, if that is certain; return what we know then."""
+    def _remove_failed(self) -> Held:
+        """Remove the request that an error answers, if that is certain; return what we know now."""
         if self.superseded or not self.unanswered:
             return Held.MAYBE
         request = self.unanswered.pop(0)
@@ -249,7 +250,7 @@ class BondRegistration:
     # What others read.
 
     def view(self, *, is_beyond_room: bool) -> RegistrationView:
-        """Return the bond as the status topic shows it; `is_beyond_room` if no place is left for it."""
+        """Return the bond as the status topic shows it. `is_beyond_room`: it has no place."""
         if self.held is Held.YES:
             return RegistrationView("ACTIVE", None, None)
         if self.refusal:

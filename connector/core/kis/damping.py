@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# We obey at once if somebody corrects a mistake. After that, each release needs a longer rest than the last one.
+# Somebody may correct a mistake at once. After that, each release needs a longer rest.
 FREE_RELEASES: Final = 2
 FIRST_REST_SECONDS: Final = 10.0
 LONGEST_REST_SECONDS: Final = 600.0
-# A bond left alone for so long starts afresh. Far above the longest rest: resting must not count as being left alone.
+# A bond left alone for so long counts as new. It must exceed the longest rest by far, for a
+# resting bond must not count as left alone.
 FORGIVEN_AFTER_SECONDS: Final = 3600.0
 
 
@@ -47,7 +48,7 @@ class Damping:
             self._flapping[isin].seen_at = now
 
     def count_release(self, isin: str, now: float, quiet_until: float) -> None:
-        """Count a release. The bond is not registered before `quiet_until`, when it has rested."""
+        """Count a release; the bond may not be registered again before `quiet_until`."""
         self._flapping = {
             other: seen for other, seen in self._flapping.items() if now < seen.seen_at + FORGIVEN_AFTER_SECONDS
         }

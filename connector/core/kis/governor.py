@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", "approval", "lease", "stop"]
 
 LONGEST_SILENCE_SECONDS = 900.0
-# The practice of several clients. KIS documents one key a second for this call, one a minute for /oauth2/tokenP.
+# The practice of several clients. KIS documents one key a second for this call, and one a minute
+# for /oauth2/tokenP.
 KEY_SPACING_SECONDS = 60.0
 STEADY_WAITS = 3
 # Causes of attempts that never opened a session; they do not reset the count of silent sessions.
@@ -52,7 +53,7 @@ class Governor:
 
     @property
     def failures(self) -> int:
-        """How many attempts and sessions failed since one last proved alive; the waits grow with it."""
+        """Attempts and sessions that failed since one last proved alive; the waits grow with it."""
         return self._failures + self._refusals
 
     @property
@@ -76,14 +77,15 @@ class Governor:
         return self.next_long_wait() if in_use else self._next_reconnect_wait()
 
     def _next_reconnect_wait(self) -> float:
-        # Half of the span is fixed, so that small draws never make a fast loop; the other half spreads clients cut off together.
+        # Half of the span is fixed, so that small draws make no fast loop; half is random, so that
+        # clients cut off together come back apart.
         floor = self._waits.reconnect_min
         span = min(floor * 2.0 ** min(self._failures, 32), max(0.0, self._waits.reconnect_max - floor))
         self._failures += 1
         return floor + span * (0.5 + self._random() / 2)
 
     def next_long_wait(self) -> float:
-        """Return the seconds to wait while KIS refuses the key: three equal waits, then doubled ones."""
+        """Return the seconds to wait while KIS refuses the key: equal three times, then doubled."""
         doublings = max(0, self._refusals - STEADY_WAITS + 1)
         self._refusals += 1
         first = self._waits.in_use_wait

@@ -18,9 +18,9 @@ class Pace:
 
     @property
     def lost_after(self) -> float:
-        """Seconds after a request from which on its reply is no longer expected."""
+        """Seconds after a request when we stop expecting its reply."""
         return LOST_AFTER_TIMEOUTS * self.reply_timeout
 
     def backoff(self, failures: int) -> float:
-        """Return the seconds to wait before a bond is asked about again, after that many failures."""
+        """Return the seconds to wait before we ask again, after that many failures."""
         return min(self.retry_max, self.retry_min * 2.0 ** min(failures, 16))

@@ -22,7 +22,7 @@ TrType = Literal["1", "2"]
 
 LONGEST_TEXT = 64 * 1024
 LONGEST_MESSAGE = 200
-# KIS's largest reply opens four objects. We count, because how deep json.loads can go depends on our own stack.
+# KIS's largest reply opens four objects. How deep json.loads can go depends on our own stack.
 MOST_BRACKETS = 64
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
@@ -37,7 +37,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply to a request; in errors that name no bond, `tr_id` and `tr_key` are "" or "(null)"."""
+    """A reply to a request; if an error names no bond, `tr_id` and `tr_key` are "" or "(null)"."""
 
     tr_id: str
     tr_key: str
@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Any other JSON. `why` is CTRL_SHAPE and a few words; it never quotes, for the JSON may hold keys."""
+    """Any other JSON. `why` is CTRL_SHAPE and a few words; it quotes nothing that may be a key."""
 
     why: str
 

@@ -60,7 +60,7 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection with a close frame."""
+    """Close the connection."""
 
     cause: Cause
     code: str | None
@@ -123,7 +123,7 @@ class Session:
     # What is wanted.
 
     def want(self, isins: Iterable[str], now: float) -> None:
-        """Set the bonds this slot should carry, the most important first. Ignored while it leaves."""
+        """Set the bonds this slot should carry, the most important first; ignored after `leave`."""
         if self._leaving is not None:
             return
         self._registrations.want(isins)
@@ -137,7 +137,7 @@ class Session:
         self._registrations.retry_rejected(isins)
 
     def leave(self, cause: Cause, until: float) -> None:
-        """Release every bond, and close when that is done, or at `until` at the latest."""
+        """Release every bond, then close, at `until` at the latest."""
         self._registrations.leave()
         self._leaving = (cause, until)
 
@@ -275,7 +275,7 @@ class Session:
         return [Send(request(self._approval_key, self._customer_type, tr_type, isin))]
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when `converge` may next have work if nothing arrives; None without a connection."""
+        """Return when `converge` may have work if nothing arrives; None without a connection."""
         if self._opened_at is None or self._is_closing:
             return None
         times = [self._heard_at + self._governor.silence_timeout, self._closing_at()]

@@ -39,7 +39,8 @@ class SessionRegistrations:
         # How many sessions in a row the refusal of a bond has cost.
         self._sessions_cost: dict[str, int] = {}
         self._damping = Damping()
-        # Any of these may be the bond an unnamed error is about. While there are some, bonds are asked one by one.
+        # Any of these may be the bond of an unnamed error. While there are some, we ask for one
+        # bond at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
         self._next_request_at = float("-inf")
@@ -60,7 +61,7 @@ class SessionRegistrations:
         self._suspects = {isin for isin in self._suspects if isin in self._wanted or isin in self._bonds}
 
     def leave(self) -> None:
-        """Release every bond without further waiting, and want none again."""
+        """Want no bond any more, and release every bond at once."""
         self.want(())
         self._is_leaving = True
 
@@ -91,7 +92,7 @@ class SessionRegistrations:
             self.limit = min(self._learned_limit + 1, self._pace.session_capacity)
 
     def end(self, now: float, *, dropped: bool = False) -> None:
-        """End the session, which KIS dropped or we closed. The next one still knows the suspects."""
+        """End the session, which KIS dropped or we closed; the suspects stay for the next one."""
         for isin, bond in self._bonds.items():
             refusal = bond.refusal
             if dropped and refusal and refusal.rt_cd == "9" and 0 <= now - refusal.at <= DROP_AFTER_REFUSAL_SECONDS:
@@ -112,7 +113,7 @@ class SessionRegistrations:
     # What to send.
 
     def advance(self, now: float) -> None:
-        """Record what has become overdue and unwanted by `now`; call it before you ask what is due."""
+        """Record what is overdue or unwanted at `now`; call it before asking what is due."""
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
             bond.stop_awaiting(now, self._pace)
@@ -307,9 +308,10 @@ class SessionRegistrations:
 
     @property
     def places(self) -> int:
-        """How many bonds the session can be given: its limit, and refused ones, which take no room.
+        """How many bonds the session can be given: its limit, and the refused ones.
 
-        It is at most twice the limit, so that a long list of wrong ISINs is not tried to its end.
+        Refused bonds take no room at KIS. They count up to the limit, so that a long list of wrong
+        ISINs is not tried to its end.
         """
         wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
         refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
@@ -329,7 +331,7 @@ class SessionRegistrations:
         return sum(bond.held is Held.YES for bond in self._bonds.values())
 
     def view(self) -> Mapping[str, RegistrationView]:
-        """Return each bond that is wanted, that KIS still holds, or that found this session full."""
+        """Return each bond that is wanted, still held, or waiting because the session was full."""
         seen: dict[str, RegistrationView] = {}
         wanted = {isin: self._bonds.get(isin) or BondRegistration() for isin in self._wanted}
         # Unwanted bonds that are still held are about to be released, so they take no place.

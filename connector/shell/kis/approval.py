@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
-# KIS issues one key a second (notice of 2026-04-20), perhaps per app key; a tenth allows for the network.
+# KIS issues one key a second (notice of 2026-04-20), perhaps for each app key; a tenth of a second
+# allows for the network.
 SPACING_SECONDS: Final = 1.1
 TOO_FAST: Final = "EGW00201"
 
@@ -93,7 +94,7 @@ class ApprovalService:
         return _without_secrets(read_answer(status, body), app_key)
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
-        # A redirect would carry the secret to another host. By default aiohttp uses no proxy and no .netrc.
+        # A redirect would carry the secret to another host. aiohttp uses no proxy by default.
         headers = {"content-type": "application/json; charset=utf-8"}
         async with (
             aiohttp.ClientSession(timeout=self._timeout) as client,

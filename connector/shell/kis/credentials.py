@@ -104,7 +104,10 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(("appkey", "appsecret")))
     except OSError as error:
-        yield f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): correct the path or its permissions"
+        yield (
+            f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): "
+            "correct the path or its permissions"
+        )
         return []
     slots = {int(match[2]) for match in map(_FILE.fullmatch, names) if match}
     for name in names:
@@ -112,10 +115,14 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
             yield f"{folder / name}: names no slot: call it appkey-0 or appsecret-0, the next pair -1, and so on"
     if not slots:
         yield f"kis.credentials_dir: {folder} holds no app key: put the files appkey-0 and appsecret-0 there"
-    # Report each missing number below the highest, but at most as many as there are files: think of appkey-999999.
+    # Report each missing number below the highest, but no more than there are files: think of
+    # appkey-999999.
     for slot in range(min(max(slots, default=0), len(names)) + 1 if slots else 0):
         if slot not in slots:
-            yield f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: number the pairs from 0 without gaps"
+            yield (
+                f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: "
+                "number the pairs from 0 without gaps"
+            )
     return sorted(slots)
 
 
@@ -155,8 +162,6 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return (
-            "",
-            f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value",
-        )
+        problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
+        return "", f"{name}: {problem}: write nothing but the value"
     return text, None

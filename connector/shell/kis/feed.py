@@ -193,7 +193,7 @@ class KisFeed:
     def _due_at(self) -> float | None:
         now = monotonic()
         permitted_at = self._permission.may_connect_at(self.slot, now)
-        # A refused app key is given no bonds, but we still have to ask whether KIS accepts it again.
+        # A refused app key is given no bonds, but we still ask whether KIS accepts it again.
         if permitted_at is None or (not self._session.is_needed and not self._session.is_barred):
             return None
         if self._key_supply.keys.usable(now) is not None:
@@ -244,7 +244,7 @@ class KisFeed:
             await socket.close()
 
     def _down(self, end: Close, connected_seconds: float | None) -> None:
-        """Record a session that ended or failed to open; equal failures in a row are one event."""
+        """Record how a session ended or failed to open; equal failures in a row are one event."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
         self._permission.ended(self.slot, end.cause, connected_seconds, now)

@@ -1,4 +1,4 @@
-"""One slot's approval keys: the app key as its files hold it, and the calls that turn it into approval keys."""
+"""One slot's approval keys: when to ask for one, and with which app key."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class KeySupply:
         return answer
 
     async def renew(self, wait: float) -> Close | None:
-        """Get another approval key for the open session, after `wait` seconds and as often as it takes.
+        """Get another approval key for the open session, after `wait` seconds.
 
-        Return None once the session has it, or why the session has to end instead.
+        Repeat the call until it succeeds: then return None, or why the session has to end instead.
         """
         due_at, pause = monotonic() + wait, self._kis.reconnect_min_seconds
         while self._app_key is not None:
@@ -88,7 +88,7 @@ class KeySupply:
         return None
 
     def _read_app_key(self) -> AppKey:
-        """Read the pair again, or return the last good one. Raises ConfigurationError without any."""
+        """Read the pair again, or return the last good one. Raises ConfigurationError."""
         slot = self._session.slot
         try:
             app_key = self._read_credentials(slot)
@@ -108,7 +108,7 @@ class KeySupply:
         self.refused = None
 
     def _refuse(self, code: str, message: str) -> None:
-        # With a usable approval key we would not ask again, and so never learn that the app key is accepted again.
+        # With a usable approval key we would never ask whether the app key is accepted again.
         self.keys.discard()
         slot = self._session.slot
         self.refused = CredentialsRefused(f"KIS refused the app key of slot {slot}: {code} {message}")

@@ -1,4 +1,4 @@
-"""One open connection: a reader journals and echoes, a driver sends requests and notices silence."""
+"""One open connection: a reader that journals and echoes, a driver that sends requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("connector.kis_feed")
 
-# A silent peer will hardly answer the close frame, so we do not wait for it as long as for others.
+# A silent peer will hardly answer a close frame, so we wait less for it.
 SILENT_CLOSE_SECONDS: Final = 0.5
 SHORTEST_REST_SECONDS: Final = 0.001
 
@@ -142,7 +142,7 @@ class LiveSession:
                 self.order(effect)
 
     def _save_keys(self) -> None:
-        """From the first encrypted frame on, journal each cipher key before the frames that need it."""
+        """Once a frame was encrypted, journal each cipher key before the frames that need it."""
         if self._saved_keys is None:
             return
         for key in self._session.cipher_keys:
@@ -153,7 +153,7 @@ class LiveSession:
     # The driver.
 
     def order(self, effect: Effect) -> None:
-        """Give the driver an order. The first Close is why the session ends, even if KIS closes first."""
+        """Give the driver an order; the first Close says why the session ends."""
         if isinstance(effect, Close) and self._ending is None:
             self._ending = effect
         self._orders.append(effect)
@@ -187,7 +187,7 @@ class LiveSession:
             self._socket.transport.abort()
 
     async def _renew(self) -> None:
-        """Get approval keys in a task of its own: the service may be slow, and the driver must not wait."""
+        """Get approval keys in a separate task, so that the driver never waits for the service."""
         while True:
             if (end := await self._renew_key(await self._renewals.get())) is not None:
                 self.order(end)

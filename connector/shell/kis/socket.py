@@ -22,7 +22,7 @@ UNSENT_BYTES: Final = 16 * 1024
 
 
 class KisSocket(ClientConnection):
-    """Records which messages were binary: `recv(decode=False)` returns bytes for text and binary."""
+    """Records which messages were binary: `recv(decode=False)` returns bytes for both kinds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +41,7 @@ class KisSocket(ClientConnection):
         super().process_event(event)
 
     async def send_at_once(self, text: str) -> bool:
-        """Send a text frame without waiting for a peer that does not read; False if it could not be sent."""
+        """Send a text frame without waiting for the peer; return False if it could not be sent."""
         if self.state is not OPEN or self.transport.get_write_buffer_size() > UNSENT_BYTES:
             return False
         try:
@@ -67,7 +67,7 @@ async def open_socket(url: str) -> KisSocket:
         logger.setLevel(logging.INFO)
     connection = await _Connect(
         url,
-        # KIS drops clients whose library sends its own keep-alive; the session watches for silence instead.
+        # KIS drops clients that send their own pings, so the session watches for silence.
         ping_interval=None,
         proxy=None,
         compression=None,

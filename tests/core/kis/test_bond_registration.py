@@ -16,7 +16,7 @@ def test_active_only_once_confirmed(code):
 
 
 def test_unknown_success_is_asked_again():
-    """An rt_cd 0 with an unknown code leaves the bond pending and held in doubt, and is asked again."""
+    """After rt_cd 0 with an unknown code the bond counts as held and is asked for again."""
     talk = Talk(A)
     talk.ask()
     talk.answer("OPSP0099", A, rt_cd="0")
@@ -26,7 +26,7 @@ def test_unknown_success_is_asked_again():
 
 @pytest.mark.parametrize("code", ["OPSP0001", "OPSP0003"])
 def test_released_is_forgotten(code):
-    """Released and not found both mean that KIS holds the bond no more."""
+    """Both "released" and "not found" mean that KIS does not hold the bond."""
     talk = Talk().active(A)
     talk.subject.want([])
     talk.ask()
@@ -35,7 +35,7 @@ def test_released_is_forgotten(code):
 
 
 def test_missing_reply_is_asked_again_and_counts_as_held():
-    """Without a reply the request is repeated after the time-out, and the bond counts as held meanwhile."""
+    """Without a reply the request is repeated, and meanwhile the bond counts as held."""
     talk = Talk(A, B, session_capacity=1)
     assert talk.ask(4.9) == [("1", A)]
     assert talk.subject.held_count == 1
@@ -45,7 +45,7 @@ def test_missing_reply_is_asked_again_and_counts_as_held():
 
 @pytest.mark.parametrize("code", ["OPSP0007", "OPSP0009", "OPSP8999", "OPSP9993", "OPSP9995"])
 def test_server_trouble_is_retried_with_backoff(code):
-    """Server-side trouble is retried later and later, and the bond shows the code meanwhile."""
+    """After server trouble each retry waits longer, and the bond shows the code meanwhile."""
     talk = Talk(A)
     gaps = []
     for _ in range(8):
@@ -61,7 +61,7 @@ def test_server_trouble_is_retried_with_backoff(code):
 
 @pytest.mark.parametrize("code", ["OPSP8991", "OPSP8992", "OPSP8993", "OPSP0017", "OPSP9999", "OPSP4242"])
 def test_refused_bond_stays_refused_until_the_next_session(code):
-    """A refused bond is REJECTED with KIS's code, left alone in this session, and tried in the next."""
+    """A refused bond is REJECTED with KIS's code until the next session tries it again."""
     talk = Talk(A)
     talk.ask()
     assert talk.answer(code, A) == (Reaction.REFUSE, A)
@@ -75,7 +75,7 @@ def test_refused_bond_stays_refused_until_the_next_session(code):
 
 
 def test_new_record_retries_a_refused_bond():
-    """A new control record makes a refused bond be tried again in the same session, another's does not."""
+    """A refused bond is tried again if a new control record names it."""
     talk = Talk(A)
     talk.ask()
     talk.answer("OPSP8992", A)
@@ -86,7 +86,7 @@ def test_new_record_retries_a_refused_bond():
 
 
 def test_full_with_nothing_confirmed_teaches_nothing():
-    """OPSP0008 on an empty session teaches no limit and is retried with back-off."""
+    """OPSP0008 on an empty session sets no limit, and the bond is tried again with back-off."""
     talk = Talk(A)
     talk.ask()
     talk.answer("OPSP0008", A)
@@ -95,7 +95,7 @@ def test_full_with_nothing_confirmed_teaches_nothing():
 
 
 def test_late_ack_of_a_released_bond_is_put_right():
-    """An ack that arrives after the bond was released makes it count as held, and releases it again."""
+    """If an ack arrives after the release, the bond counts as held and is released again."""
     talk = Talk().active(A)
     talk.subject.want([])
     talk.ask()
@@ -106,7 +106,7 @@ def test_late_ack_of_a_released_bond_is_put_right():
 
 
 def test_ack_of_an_earlier_request_confirms_nothing():
-    """After register, release and register again, the first ack may be the first request's; only the next one confirms."""
+    """After register, release and register, only the second ack confirms the bond."""
     talk = Talk(A)
     talk.ask()
     talk.subject.want([])
@@ -119,7 +119,7 @@ def test_ack_of_an_earlier_request_confirms_nothing():
 
 
 def test_unasked_release_of_an_active_bond_is_questioned():
-    """A release nobody asked for makes an active bond pending, and it is asked for again."""
+    """An unexpected release makes an active bond pending, and it is asked for again."""
     talk = Talk().active(A)
     talk.answer("OPSP0001", A)
     assert talk.states() == {A: "PENDING"}
@@ -137,7 +137,7 @@ def test_error_to_a_release_is_retried():
 
 
 def test_bond_on_its_way_out_is_not_active():
-    """A bond wanted again while its release is on the way is pending until KIS confirms it anew."""
+    """A bond wanted again during its release is pending until KIS confirms it again."""
     talk = Talk().active(A)
     talk.subject.want([])
     talk.ask()
@@ -148,7 +148,7 @@ def test_bond_on_its_way_out_is_not_active():
 
 
 def test_full_in_doubt_is_released():
-    """Where an earlier request for the bond got no reply, OPSP0008 leaves a doubt that a release settles."""
+    """OPSP0008 after an unanswered request leaves a doubt, which a release resolves."""
     talk = Talk().active(A)
     talk.subject.want([A, B])
     assert talk.ask(5.3) == [("1", B), ("1", B)]
@@ -160,7 +160,7 @@ def test_full_in_doubt_is_released():
 
 
 def test_late_error_for_an_active_bond_is_questioned():
-    """An error nobody waited for makes an active bond pending, and it is asked for again."""
+    """An unexpected error makes an active bond pending, and it is asked for again."""
     talk = Talk().active(A)
     talk.answer("OPSP0007", A)
     assert talk.states() == {A: "PENDING"}
@@ -168,7 +168,7 @@ def test_late_error_for_an_active_bond_is_questioned():
 
 
 def test_lost_replies_are_not_expected_for_ever():
-    """A reply overdue for three timeouts is given up, so that a later ack confirms at once."""
+    """After three timeouts a reply counts as lost, so that a later ack confirms at once."""
     talk = Talk(A)
     talk.ask()
     talk.subject.want([])
@@ -190,8 +190,8 @@ def test_late_error_of_an_earlier_request_changes_nothing():
     assert (talk.states(), talk.ask(30)) == ({A: "ACTIVE"}, [])
 
 
-def test_late_error_for_nobody_is_not_the_next_bonds():
-    """An error for nobody that may answer an overdue request refuses no other bond."""
+def test_late_error_without_a_name_is_not_the_next_bonds():
+    """An unnamed error that may answer an overdue request refuses no other bond."""
     talk = Talk(A)
     talk.ask()
     talk.subject.want([B])
@@ -201,8 +201,8 @@ def test_late_error_for_nobody_is_not_the_next_bonds():
     assert talk.states() == {B: "PENDING"}
 
 
-def test_error_is_not_taken_for_a_ghosts_reply():
-    """After an error, the late ack of a request from before the release still confirms nothing."""
+def test_error_is_not_taken_for_a_superseded_reply():
+    """Even after an error, a late ack of a superseded request confirms nothing."""
     talk = Talk(A)
     talk.ask()
     talk.subject.want([])
@@ -216,7 +216,7 @@ def test_error_is_not_taken_for_a_ghosts_reply():
 
 
 def test_refused_key_leaves_a_bond_held_that_was_to_be_released():
-    """Where KIS refuses the approval key of a release, the bond still counts as held."""
+    """If KIS refuses the approval key of a release, the bond still counts as held."""
     talk = Talk().active(A)
     talk.subject.want([])
     talk.ask()

@@ -6,7 +6,7 @@ from tests.core.kis.kis_model import A, B, C, Talk
 
 
 def flap(talk, *, times, isin=A, others=(), seconds=1.0):
-    """Ask for a bond and for none of it in turns, answering every request; return what was asked."""
+    """Add and remove a bond in turns, answering every request; return the requests."""
     asked = []
     for wish in ([isin, *others], list(others)) * times:
         talk.subject.want(wish)
@@ -23,7 +23,7 @@ def test_who_corrects_himself_is_obeyed_at_once():
 
 
 def test_a_flapping_bond_stays_registered():
-    """From the third time on a bond that is added and removed for hours stays registered, and shows it."""
+    """A bond that is added and removed for hours stays registered from the third time on."""
     talk = Talk(B).active(B)
     flap(talk, times=2, others=[B])
     assert flap(talk, times=700, others=[B], seconds=3.0) == [("1", A)]
@@ -32,7 +32,7 @@ def test_a_flapping_bond_stays_registered():
 
 
 def test_a_bond_that_settled_is_released():
-    """A flapping bond is released once it was unwanted for ten seconds, and for twenty the next time; the deadlines tell when."""
+    """A flapping bond is released after ten seconds of rest, the next time after twenty."""
     talk = Talk()
     flap(talk, times=2)
     for seconds in (10, 20):
@@ -46,7 +46,7 @@ def test_a_bond_that_settled_is_released():
 
 
 def test_a_flapping_bond_gives_its_place_to_another():
-    """In a full session a flapping bond makes room at once for a bond that needs it, once for each, and then it is what waits."""
+    """In a full session a flapping bond gives its place to a bond that needs it."""
     talk = Talk(session_capacity=2)
     flap(talk, times=2)
     flap(talk, times=2, isin=B)
@@ -67,7 +67,7 @@ def test_a_flapping_bond_gives_its_place_to_another():
 
 
 def test_a_bond_that_gave_its_place_away_rests_first():
-    """It is registered again as soon as it rested, although there is room before; the deadline tells when."""
+    """A bond that gave its place away is not registered again before it has rested."""
     talk = Talk(session_capacity=1)
     flap(talk, times=2)
     flap(talk, times=1, seconds=0.25)
@@ -82,7 +82,7 @@ def test_a_bond_that_gave_its_place_away_rests_first():
 
 
 def test_a_bond_left_alone_begins_anew():
-    """An hour after the last of it a bond is released at once again, in a later session, too."""
+    """An hour after its last release a bond is released at once again, even in a later session."""
     talk = Talk()
     flap(talk, times=2)
     talk.subject.end(talk.now)
@@ -92,7 +92,7 @@ def test_a_bond_left_alone_begins_anew():
 
 
 def test_a_new_session_forgives_nothing():
-    """A reconnect does not make a flapping bond a fresh one."""
+    """A flapping bond still counts as flapping after a reconnect."""
     talk = Talk()
     flap(talk, times=2)
     talk.subject.end(talk.now)

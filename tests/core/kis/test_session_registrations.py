@@ -7,7 +7,7 @@ from tests.core.kis.kis_model import A, B, C, D, Talk, World
 
 
 def test_requests_keep_the_pace():
-    """At most one message leaves per interval, in the order of the wish."""
+    """At most one request is sent in an interval, in the order of the wish."""
     talk = Talk(A, B, C)
     times = []
     for _ in range(100):
@@ -19,7 +19,7 @@ def test_requests_keep_the_pace():
 
 
 def test_release_goes_before_register():
-    """A bond that is not wanted any more is released before another is registered."""
+    """An unwanted bond is released before another one is registered."""
     talk = Talk().active(A)
     talk.subject.want([B])
     assert talk.ask(0.5) == [("2", A), ("1", B)]
@@ -34,8 +34,8 @@ def test_full_session_releases_first():
     assert talk.ask(1) == [("1", B)]
 
 
-def test_limit_is_learnt():
-    """OPSP0008 teaches the number confirmed as the limit; the bond waits, with the code."""
+def test_limit_is_learned():
+    """OPSP0008 makes the confirmed number the limit; the bond waits and shows the code."""
     talk = Talk().active(A, B)
     talk.subject.want([A, B, C, D])
     assert talk.ask(0.15) == [("1", C)]
@@ -48,7 +48,7 @@ def test_limit_is_learnt():
 
 
 def test_waiting_bond_takes_the_place_that_falls_free():
-    """A bond KIS had no room for is tried again once another one is released, and stays in view though placed elsewhere."""
+    """A bond without room stays in view, and is tried again once another bond is released."""
     talk = Talk().active(A)
     talk.subject.want([A, B])
     talk.ask()
@@ -63,8 +63,8 @@ def test_waiting_bond_takes_the_place_that_falls_free():
     assert talk.states() == {B: "ACTIVE"}
 
 
-def test_new_session_tries_one_more_than_the_learnt_limit():
-    """Each new session may hold one more than the limit learnt, within the configured capacity."""
+def test_new_session_tries_one_more_than_the_learned_limit():
+    """Each new session may hold one bond more than the learned limit, within its capacity."""
     talk = Talk(session_capacity=3).active(A)
     talk.subject.want([A, B])
     talk.ask()
@@ -77,7 +77,7 @@ def test_new_session_tries_one_more_than_the_learnt_limit():
 
 
 def test_a_refused_bond_takes_no_place():
-    """For each bond KIS refused the session can be given another one, until the bond is tried again."""
+    """For each refused bond the session can be given another one, until the bond is tried again."""
     talk = Talk(session_capacity=2).active(A)
     talk.subject.want([A, B])
     talk.ask()
@@ -96,7 +96,7 @@ def test_a_refused_bond_takes_no_place():
 
 
 def test_a_list_of_nonsense_is_not_tried_to_its_end():
-    """However many bonds KIS refuses, a session is given twice what it has room for at most."""
+    """A session is given at most twice as many bonds as it has room for."""
     talk = Talk(session_capacity=2)
     wrong = [f"KR{number:09}0" for number in range(10)]
     for _ in wrong:
@@ -106,16 +106,16 @@ def test_a_list_of_nonsense_is_not_tried_to_its_end():
     assert [isin for isin, state in talk.states().items() if state == "REJECTED"] == wrong[:4]
 
 
-def test_error_for_nobody_belongs_to_the_only_request():
-    """An error whose header names nobody refuses the only bond that waits for a reply."""
+def test_error_without_a_name_belongs_to_the_only_request():
+    """An error that names no bond refuses the only bond that waits for a reply."""
     talk = Talk(A)
     talk.ask()
     assert talk.answer_unnamed("OPSP8993") == (Reaction.REFUSE, A)
     assert talk.states() == {A: "REJECTED"}
 
 
-def test_error_for_nobody_among_several_blames_nobody():
-    """Among several requests nobody is blamed, and from then on they go one at a time until each is settled."""
+def test_error_without_a_name_among_several_blames_nobody():
+    """An unnamed error blames none of several bonds; they are then asked one at a time."""
     talk = Talk(A, B, C)
     assert talk.ask(0.35) == [("1", A), ("1", B)]
     assert talk.answer_unnamed("OPSP8993") is None
@@ -129,7 +129,7 @@ def test_error_for_nobody_among_several_blames_nobody():
 
 
 def test_suspects_are_remembered_over_the_drop():
-    """Where KIS drops the socket after an error for nobody, the next session asks one at a time."""
+    """If KIS drops the socket after an unnamed error, the next session asks bond by bond."""
     talk = Talk(A, B)
     talk.ask(0.35)
     talk.answer_unnamed("OPSP8993")
@@ -139,7 +139,7 @@ def test_suspects_are_remembered_over_the_drop():
 
 
 def test_ack_never_asked_for_is_released():
-    """An ack for a bond nobody asked for is counted and the bond released."""
+    """An ack for a bond we never asked for is counted, and the bond is released."""
     talk = Talk()
     talk.answer("OPSP0000", B)
     assert talk.subject.unsolicited == 1
@@ -164,7 +164,7 @@ def test_reply_of_another_tr_is_not_ours():
 
 
 def test_bond_whose_refusal_drops_the_socket_is_held_back():
-    """A bond whose refusal cost two sessions in a row is left out for a while, and comes last before that."""
+    """A bond comes last if its refusal cost a session, and is held back if it cost two."""
     talk = Talk(A, B)
     talk.ask()
     talk.answer("OPSP8993", A, rt_cd="9")
@@ -184,7 +184,7 @@ def test_bond_whose_refusal_drops_the_socket_is_held_back():
 
 
 def test_limit_counts_what_kis_may_hold():
-    """A bond asked for before the refused one may be held, and counts, one asked for after it does not."""
+    """The limit counts a bond requested before the refused one, but none requested after it."""
     talk = Talk().active(A)
     talk.subject.want([A, B, C, D])
     talk.ask(0.55)
@@ -197,7 +197,7 @@ def test_limit_counts_what_kis_may_hold():
 
 
 def test_limit_counts_what_was_released_since():
-    """A bond whose release was asked for after the refused one was still held when KIS refused."""
+    """The limit counts a bond released after the refused request: KIS still held it then."""
     talk = Talk().active(A, B)
     talk.subject.want([A, B, C])
     talk.ask(0.15)
@@ -207,8 +207,8 @@ def test_limit_counts_what_was_released_since():
     assert talk.subject.limit == 2
 
 
-def test_limit_learnt_in_doubt_is_put_right():
-    """Where a release failed the bond counts for the limit; once it is released the room is tried, and a second refusal settles it."""
+def test_limit_learned_in_doubt_is_put_right():
+    """A limit learned in doubt is corrected when the next attempt is refused, too."""
     talk = Talk().active(A, B)
     talk.subject.want([A, C])
     assert talk.ask(0.1) == [("2", B)]
@@ -223,8 +223,8 @@ def test_limit_learnt_in_doubt_is_put_right():
     assert (talk.subject.limit, talk.ask(600)) == (1, [])
 
 
-def test_limit_learnt_too_low_is_corrected():
-    """A bond confirmed after the limit was learnt raises it: its reply was only late."""
+def test_limit_learned_too_low_is_corrected():
+    """A bond confirmed after the limit was learned raises it: its reply was only late."""
     talk = Talk().active(A)
     talk.subject.want([A, B, C])
     talk.ask(0.15)
@@ -240,7 +240,7 @@ def test_limit_learnt_too_low_is_corrected():
 @pytest.mark.parametrize("fates", [["lost"], ["lost", "lost"], [7.0], [12.0, "lost"], ["now", "lost", 7.0]])
 @pytest.mark.parametrize("anonymous", [False, True])
 def test_no_room_at_all_makes_no_loop(fates, anonymous):
-    """Where KIS has room for nothing, a bond is registered less and less often and not released time and again."""
+    """If KIS has no room at all, the bond is tried after longer and longer waits."""
     world = World(fates, limit=0, anonymous=anonymous)
     world.session.want([A], world.now)
     for _ in range(20):
@@ -265,7 +265,7 @@ def test_session_starts_empty():
 
 
 def test_deadline_is_never_missed():
-    """Looking only at the deadlines finds what looking all the time finds."""
+    """A session that looks only at its deadlines sends as much as one that always looks."""
     talk = Talk(A, B)
     found, now = [], talk.now
     while now < talk.now + 60:
@@ -280,7 +280,7 @@ def test_deadline_is_never_missed():
 
 
 def test_a_bond_nobody_wants_is_seen_until_it_is_released():
-    """A bond that is not wanted any more stays in view until KIS confirmed its release."""
+    """An unwanted bond stays in view until KIS confirms its release."""
     talk = Talk().active(A)
     talk.subject.want([])
     assert talk.states() == {A: "ACTIVE"}

@@ -7,7 +7,7 @@ from tests.shell.kis.bench import A, B, Bench, C, until
 
 
 async def test_bonds_become_active_and_ticks_are_journalled():
-    """What is wanted is registered, and every data frame reaches the journal as it was sent, in order."""
+    """Wanted bonds are registered, and the journal gets every data frame unchanged and in order."""
     async with Simulator() as kis, Bench(kis).running(A, B) as bench:
         await bench.active(A, B)
         assert set(kis.sessions[0].tr_keys) == {A, B}
@@ -35,7 +35,7 @@ async def test_list_changes_while_it_runs():
 
 @pytest.mark.parametrize("how", ["no-close-frame", "abrupt", "close=1000", "close=1001", "close=1011", "close=1012"])
 async def test_ended_session_is_replaced(how):
-    """However KIS ends a session, what it had sent is journalled and a new one registers everything again."""
+    """However a session ends, its frames are journalled, and a new one registers all bonds."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         await kis.emit_ticks(A, 20)
@@ -53,7 +53,7 @@ async def test_ended_session_is_replaced(how):
 
 
 async def test_buffered_frames_are_read_to_the_end():
-    """Frames that had arrived when the connection ended are journalled although the reader was held up."""
+    """Frames that arrived before the end are journalled even if the reader was slow."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         bench.journal.is_behind = True
@@ -75,7 +75,7 @@ async def test_pingpong_is_echoed_as_the_identical_text():
 
 
 async def test_silent_session_is_replaced():
-    """A session in which nothing comes in any more is given up after the silence timeout."""
+    """A silent session is replaced after the silence timeout."""
     async with Simulator() as kis, Bench(kis, silence_timeout_seconds=0.3).running(A) as bench:
         await bench.active(A)
         kis.faults.set("silent")
@@ -87,7 +87,7 @@ async def test_silent_session_is_replaced():
 
 
 async def test_app_key_in_use_blocks_and_waits():
-    """OPSP8996 blocks the slot, and knocking follows the long waits until the key is free."""
+    """OPSP8996 blocks the slot, which tries again after long waits until the app key is free."""
     async with Simulator(app_keys=[("appkey0", "secret")]) as kis, Bench(kis).running(A) as first:
         await first.active(A)
         async with Bench(kis, approve=first.feed._key_supply._request, in_use_wait_seconds=0.2).running(B) as second:
@@ -100,7 +100,7 @@ async def test_app_key_in_use_blocks_and_waits():
 
 
 async def test_accept_then_close_is_no_knocking():
-    """A server that accepts and closes at once is met with back-off, not with a loop."""
+    """If a server accepts and closes at once, the feed backs off and makes no loop."""
     async with Simulator(faults=["close-at-once"]) as kis:
         async with Bench(kis, reconnect_min_seconds=0.2, reconnect_max_seconds=12).running(A) as bench:
             await asyncio.sleep(2.0)  # the span in which attempts are counted
@@ -123,8 +123,8 @@ async def test_refused_handshake_is_retried(status):
         assert 0 <= bench.feed.approval_key_age_seconds < 60
 
 
-async def test_registration_limit_is_learnt():
-    """Where KIS has no more room the rest waits with its code, and the limit is what KIS confirmed."""
+async def test_registration_limit_is_learned():
+    """If KIS has no more room, the other bonds wait, and the limit is what KIS confirmed."""
     async with Simulator(capacity=2) as kis, Bench(kis).running(A, B, C) as bench:
         await until(lambda: bench.state(C) == "WAITING_CAPACITY", lambda: bench.feed.view)
         assert bench.feed.capacity == 2
@@ -133,7 +133,7 @@ async def test_registration_limit_is_learnt():
 
 
 async def test_refused_bond_is_rejected_and_the_rest_flows():
-    """A bond KIS refuses is REJECTED with its code, on a session that goes on for the others."""
+    """A refused bond is REJECTED with KIS's code, and the session goes on for the others."""
     async with Simulator(faults=[f"reply:{B}=OPSP8992", "keep-after-error"]) as kis, Bench(kis).running(A, B) as bench:
         await until(lambda: bench.state(B) == "REJECTED")
         await bench.active(A)
@@ -144,7 +144,7 @@ async def test_refused_bond_is_rejected_and_the_rest_flows():
 
 
 async def test_lost_replies_are_asked_for_again():
-    """Where replies get lost every bond is confirmed in the end."""
+    """If replies get lost, every bond is still confirmed in the end."""
     async with (
         Simulator(faults=["lost-replies=2"]) as kis,
         Bench(kis, reply_timeout_seconds=0.2).running(A, B, C) as bench,
@@ -154,7 +154,7 @@ async def test_lost_replies_are_asked_for_again():
 
 
 async def test_nothing_wanted_opens_nothing():
-    """Without a wish there is neither an approval key nor a connection; the first wish opens one, an emptied list closes it."""
+    """The first wanted bond opens a connection, and an empty list closes it."""
     async with Simulator() as kis, Bench(kis).running() as bench:
         assert bench.feed.view.state == "IDLE"
         bench.feed.want([A])
@@ -176,7 +176,7 @@ async def test_stop_releases_and_closes():
 
 
 async def test_stop_is_bounded():
-    """A stop ends within its time although KIS answers nothing any more."""
+    """A stop ends in time although KIS no longer answers."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         kis.faults.set("silent")

@@ -10,7 +10,7 @@ from tests.shell.kis.bench import A, B, Bench, until
 
 
 async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(monkeypatch):
-    """KIS forgot the kept approval key and refuses the app key: the service is asked again, and a key it gives counts."""
+    """After a refusal the service is asked again although an approval key is still young enough."""
     monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
     async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
@@ -28,7 +28,7 @@ async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(m
 
 
 async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
-    """OPSP0011 gets one new approval key and one more try on the connection that is open."""
+    """After OPSP0011 the request is repeated with a new approval key on the same connection."""
     monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
     async with Simulator(approval_interval_seconds=0) as kis:
         bench = Bench(kis)
@@ -39,7 +39,7 @@ async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
 
 
 async def test_two_approval_keys_are_a_minute_apart():
-    """A fresh key that KIS does not know is not replaced within the minute."""
+    """An unknown key is not replaced within a minute of its issue."""
     async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running() as bench:
         kis.faults.set("reply:*=OPSP0011")
         bench.feed.want([A])
@@ -50,7 +50,7 @@ async def test_two_approval_keys_are_a_minute_apart():
 
 
 async def test_approval_key_is_reused():
-    """Reconnecting asks for no second approval key while the first is young."""
+    """A new connection reuses the approval key while it is young enough."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         for _ in range(2):
             await bench.active(A)
@@ -64,7 +64,7 @@ async def test_approval_key_is_reused():
     "fault", ["approval-down=503", "approval-body=html", "approval-error=EGW00201", "approval-down=429"]
 )
 async def test_approval_trouble_is_retried(fault):
-    """An approval service in trouble is asked again later, and is told as such."""
+    """If the approval service fails, an event says so, and the service is asked again."""
     async with Simulator(faults=[fault]) as kis, Bench(kis).running(A) as bench:
         await until(lambda: bench.downs() == ["approval"])
         assert bench.feed.view.state == "CONNECTING"
@@ -74,7 +74,7 @@ async def test_approval_trouble_is_retried(fault):
 
 
 async def test_refused_app_key_is_blocked_and_tried_again():
-    """An app key refused for good blocks the slot and says so, without a connection; a corrected one recovers even with an empty list."""
+    """A refused app key blocks the slot; a corrected one recovers, even with an empty list."""
     async with Simulator(faults=["approval-error=EGW00103"]) as kis, Bench(kis).running(A) as bench:
         await until(lambda: bench.feed.refused)
         assert "EGW00103" in str(bench.feed.refused)
@@ -89,7 +89,7 @@ async def test_refused_app_key_is_blocked_and_tried_again():
 
 
 async def test_rotated_credentials_are_used_at_the_next_connect():
-    """A rotated pair gets its own approval key at the next connect; garbage leaves the old pair in use; neither drops the session."""
+    """The next connection uses a rotated pair; an unreadable pair leaves the old one in use."""
     pairs = [AppKey("old", "secret")]
     seen = []
 
@@ -117,7 +117,7 @@ async def test_rotated_credentials_are_used_at_the_next_connect():
 
 
 async def test_missing_credentials_are_waited_for():
-    """Without any readable pair the slot keeps trying and names the file."""
+    """Without a readable pair the slot keeps trying and names the file."""
 
     def read(_):
         raise ConfigurationError(["appkey-0: was not found"])
@@ -128,7 +128,7 @@ async def test_missing_credentials_are_waited_for():
 
 
 async def test_refused_renewal_leaves_flowing_bonds_alone(monkeypatch):
-    """A live session whose next approval key is refused goes on with the bonds it has."""
+    """If its next approval key is refused, an open session goes on with the bonds it has."""
     monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
     answers = iter([Granted("first")])
 
