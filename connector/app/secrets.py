@@ -52,4 +52,4 @@ class Secrets:
             kafka.ssl_key_file,
             kafka.ssl_key_password_file,
         )
-        return self._credentials.look() | look_at((*of_kafka, registry.password_file, registry.ca_file))
+        return self._credentials.check_files() | look_at((*of_kafka, registry.password_file, registry.ca_file))

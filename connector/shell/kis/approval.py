@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
-# KIS issues one key a second (notice of 2026-04-20), and does not say whether for each app key; a tenth is for the way there.
+# KIS issues one key a second (notice of 2026-04-20), perhaps for each app key; a tenth of a second
+# allows for the network.
 SPACING_SECONDS: Final = 1.1
 TOO_FAST: Final = "EGW00201"
 
@@ -29,10 +30,11 @@ class _Call:
 
 
 class ApprovalService:
-    """One `kis.approval_url`. Neither requests nor answers are logged.
+    """Calls `kis.approval_url`; it logs neither requests nor answers.
 
-    A call waits until the one before it is answered, for a second at most. Once KIS found that too fast, every call waits the second, so
-    that many app keys at once cost one refusal where KIS counts them together, and no time where it does not.
+    Each call waits for the answer to the one before it, but at most a second. Once KIS has said
+    that this is too fast, each call waits the full second. So many app keys at once cost one
+    refusal if KIS counts them together, and no time if it does not.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -44,7 +46,7 @@ class ApprovalService:
         self._too_fast = False
 
     async def request(self, app_key: AppKey) -> Answer:
-        """Return KIS's answer. Whoever asks for an app key while a request for it is on its way shares that request. Never raises."""
+        """Return KIS's answer. Calls for the same app key share one request. Never raises."""
         if (flight := self._flights.get(app_key.appkey)) is not None:
             return await asyncio.shield(flight)
         flight = self._flights[app_key.appkey] = asyncio.get_running_loop().create_future()
@@ -92,7 +94,7 @@ class ApprovalService:
         return _without_secrets(read_answer(status, body), app_key)
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
-        # A redirect would carry the secret elsewhere; proxies and .netrc of the environment (trust_env) stay out of it by default.
+        # A redirect would carry the secret to another host. aiohttp uses no proxy by default.
         headers = {"content-type": "application/json; charset=utf-8"}
         async with (
             aiohttp.ClientSession(timeout=self._timeout) as client,
@@ -107,7 +109,7 @@ class ApprovalService:
 
 
 def _without_secrets(answer: Answer, app_key: AppKey) -> Answer:
-    """Drop a message that quotes what was sent: it is shown in logs and on the status topic."""
+    """Replace a message that quotes our request: it is shown in logs and on the status topic."""
     if isinstance(answer, Granted) or not any(
         secret in answer.message for secret in (app_key.appkey, app_key.appsecret)
     ):

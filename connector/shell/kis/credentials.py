@@ -1,4 +1,4 @@
-"""The app keys: how many there are, whether they can be used, and their text at the moment it is needed."""
+"""The app keys: how many there are, whether each is usable, and their current text."""
 
 from __future__ import annotations
 
@@ -30,34 +30,37 @@ class AppKey:
 
 
 class Credentials:
-    """The app keys of `kis.credentials_dir`, or the one pair of `kis.appkey` and `kis.appsecret`. Pair k belongs to slot k."""
+    """The app keys of `kis.credentials_dir`, or the pair `kis.appkey` and `kis.appsecret`.
+
+    Pair k belongs to slot k.
+    """
 
     def __init__(self, kis: KisSettings) -> None:
         self._kis = kis
-        self._most = 0
+        self._pairs = 0
 
     def count(self) -> int:
-        """Return how many pairs there are, counted from 0 up to the first gap; a file that vanishes takes no slot away."""
+        """Return how many pairs there are up to the first gap; a vanished file removes no slot."""
         folder = self._kis.credentials_dir
         if folder is None:
             return int(self._kis.appkey is not None and self._kis.appsecret is not None)
-        while all(path.exists() for path in _files(folder, self._most)):
-            self._most += 1
-        return self._most
+        while all(path.exists() for path in _files(folder, self._pairs)):
+            self._pairs += 1
+        return self._pairs
 
-    def look(self) -> dict[Path, str | None]:
-        """Return what is wrong with each file of the pairs, None where nothing is."""
+    def check_files(self) -> dict[Path, str | None]:
+        """Return what is wrong with each file of the pairs, None if nothing is."""
         folder = self._kis.credentials_dir
         return (
             {}
             if folder is None
-            else {path: _read(path)[1] for slot in range(self._most) for path in _files(folder, slot)}
+            else {path: _read(path)[1] for slot in range(self._pairs) for path in _files(folder, slot)}
         )
 
     def read(self, slot: int) -> AppKey:
-        """Return the pair of `slot`, its files read anew so that a rotated pair is used at the next connect.
+        """Return the pair of `slot`, read now, so that the next connection uses a rotated pair.
 
-        Raises ConfigurationError naming each file that cannot be used, never what it holds.
+        Raises ConfigurationError, which names each unusable file, never its content.
         """
         if self._kis.credentials_dir is not None:
             return _pair([_read(path) for path in _files(self._kis.credentials_dir, slot)])
@@ -68,9 +71,10 @@ class Credentials:
 
 
 def require_credentials(settings: Settings) -> Credentials:
-    """Return the credentials if every pair of them can be used.
+    """Return the credentials if every pair is usable.
 
-    Raises ConfigurationError with all that is wrong: both ways at once, half a pair, a gap in the numbering, an unusable file, nothing.
+    Raises ConfigurationError with every mistake: both ways at once, half a pair, a gap in the
+    numbering, an unusable file, or no key at all.
     """
     problems = list(_problems(settings.kis))
     if problems:
@@ -96,11 +100,14 @@ def _problems(kis: KisSettings) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
-    """Yield what is wrong with the files' names, and return the slots that have one."""
+    """Yield what is wrong with the names of the files, and return the slots that have a file."""
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(("appkey", "appsecret")))
     except OSError as error:
-        yield f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): correct the path or its permissions"
+        yield (
+            f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): "
+            "correct the path or its permissions"
+        )
         return []
     slots = {int(match[2]) for match in map(_FILE.fullmatch, names) if match}
     for name in names:
@@ -108,10 +115,14 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
             yield f"{folder / name}: names no slot: call it appkey-0 or appsecret-0, the next pair -1, and so on"
     if not slots:
         yield f"kis.credentials_dir: {folder} holds no app key: put the files appkey-0 and appsecret-0 there"
-    # One gap is told for each missing number below the highest, and no more of them than files, should someone write appkey-999999.
+    # Report each missing number below the highest, but no more than there are files: think of
+    # appkey-999999.
     for slot in range(min(max(slots, default=0), len(names)) + 1 if slots else 0):
         if slot not in slots:
-            yield f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: number the pairs from 0 without gaps"
+            yield (
+                f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: "
+                "number the pairs from 0 without gaps"
+            )
     return sorted(slots)
 
 
@@ -151,8 +162,6 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return (
-            "",
-            f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value",
-        )
+        problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
+        return "", f"{name}: {problem}: write nothing but the value"
     return text, None

@@ -1,4 +1,4 @@
-"""The WebSocket connection to KIS: the library's, kept from everything KIS does not expect."""
+"""The WebSocket connection to KIS: the library's, without anything that KIS does not expect."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
-# Half of the library's high-water mark: below it a send does not wait for the peer.
+# Half of the library's high-water mark: below it, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 
 
 class KisSocket(ClientConnection):
-    """Remembers which messages were binary: `recv(decode=False)` gives bytes for both kinds, and KIS sends text."""
+    """Records which messages were binary: `recv(decode=False)` returns bytes for both kinds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +41,7 @@ class KisSocket(ClientConnection):
         super().process_event(event)
 
     async def send_at_once(self, text: str) -> bool:
-        """Send a text frame without waiting for a peer that does not read; False if it could not be sent."""
+        """Send a text frame without waiting for the peer; return False if it could not be sent."""
         if self.state is not OPEN or self.transport.get_write_buffer_size() > UNSENT_BYTES:
             return False
         try:
@@ -52,22 +52,22 @@ class KisSocket(ClientConnection):
 
 
 class _Connect(connect):
-    """A handshake that follows no redirect: the first request would carry the approval key to another host."""
+    """A handshake without redirects: the first request would give another host the approval key."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Let every redirect stand as the failed handshake it is."""
+        """Return the redirect as the error it is."""
         return exc
 
 
 async def open_socket(url: str) -> KisSocket:
-    """Connect. Raises OSError, TimeoutError or a WebSocketException when there is no connection to be had."""
-    # At DEBUG the library logs every frame, with approval key, AES key and IV.
+    """Connect. Raises OSError, TimeoutError or a WebSocketException if that fails."""
+    # At DEBUG the library logs every frame, including approval key, AES key and IV.
     logger = logging.getLogger("websockets.client")
     if logger.getEffectiveLevel() < logging.INFO:
         logger.setLevel(logging.INFO)
     connection = await _Connect(
         url,
-        # KIS drops clients whose library sends its own keep-alive; the session watches for silence instead.
+        # KIS drops clients that send their own pings, so the session watches for silence.
         ping_interval=None,
         proxy=None,
         compression=None,
@@ -85,7 +85,7 @@ async def open_socket(url: str) -> KisSocket:
 
 
 def why_not_open(error: Exception) -> tuple[str | None, str]:
-    """Return code and message of a connection that could not be opened."""
+    """Return code and message for a connection that could not be opened."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return str(status), f"The WebSocket handshake was answered with HTTP {status}"

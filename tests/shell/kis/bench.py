@@ -1,4 +1,4 @@
-"""A feed on a test bench: a journal that keeps frames in a list, events in a list, and conditions instead of sleeps."""
+"""A feed on a test bench: the journal and the events are lists, and tests wait for conditions."""
 
 import asyncio
 import contextlib
@@ -27,8 +27,8 @@ class ListJournal:
     async def room(self):
         await self.gate.wait()
 
-    def keep_key(self, slot, session, key, iv):
-        self.log.append((slot, session, key, iv))
+    def keep_key(self, slot, session, key):
+        self.log.append((slot, session, key))
 
     @property
     def frames(self):

@@ -20,14 +20,14 @@ def pair(slot):
 
 
 def refusal(settings):
-    """Return the problems the credentials are refused with."""
+    """Return the problems with which the credentials are refused."""
     with pytest.raises(ConfigurationError) as refused:
         require_credentials(settings)
     return list(refused.value.problems)
 
 
 def test_folder(tmp_path):
-    """Pair k of the folder is slot k, one trailing newline taken off."""
+    """Pair k of the folder belongs to slot k; one trailing newline is removed."""
     credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
     assert credentials.count() == 2
     assert credentials.read(1) == AppKey("key1", "secret1")
@@ -41,7 +41,7 @@ def test_files_are_read_anew(tmp_path):
 
 
 def test_environment():
-    """One pair can come straight from the environment, as slot 0."""
+    """One pair can come from the environment, for slot 0."""
     settings = load(None, {"KIS_BOND_KIS__APPKEY": "k\n", "KIS_BOND_KIS__APPSECRET": "s"})
     credentials = require_credentials(settings)
     assert credentials.count() == 1
@@ -51,24 +51,24 @@ def test_environment():
 
 
 def test_a_file_that_vanishes_takes_no_slot_away(tmp_path):
-    """The count does not fall while the process runs; it grows with a new pair. Each file is told of with what is wrong with it."""
+    """The count of pairs grows with a new pair but never falls; each faulty file is reported."""
     credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
     assert credentials.count() == 2
     (tmp_path / "appkey-0").unlink()
     (tmp_path / "appsecret-1").write_text("can ary")
     fill(tmp_path, pair(2))
     assert credentials.count() == 3
-    problems = {path.name: problem for path, problem in credentials.look().items() if problem}
+    problems = {path.name: problem for path, problem in credentials.check_files().items() if problem}
     assert problems.keys() == {"appkey-0", "appsecret-1"}
     assert "CRED_MISSING" in problems["appkey-0"]
     assert "canary" not in str(problems)
 
 
 def test_a_pair_from_the_environment_has_no_files():
-    """There is nothing to look at."""
+    """Without a folder there are no files to check."""
     settings = load(None, {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"})
     credentials = require_credentials(settings)
-    assert (credentials.count(), credentials.look()) == (1, {})
+    assert (credentials.count(), credentials.check_files()) == (1, {})
 
 
 def test_none_counted_without_credentials():
@@ -106,15 +106,15 @@ def test_none_counted_without_credentials():
 )
 def test_folder_refusals(tmp_path, files, expected):
     """Every unusable file of a folder is named with what to do, never with its content."""
-    told = refusal(fill(tmp_path, files))
-    assert len(told) == len(expected)
-    for problem, part in zip(told, expected, strict=True):
+    problems = refusal(fill(tmp_path, files))
+    assert len(problems) == len(expected)
+    for problem, part in zip(problems, expected, strict=True):
         assert part in problem
         assert "canary" not in problem
 
 
 def test_missing_folder(tmp_path):
-    """A folder that is not there is told as such."""
+    """A missing folder is reported as such."""
     (problem,) = refusal(load(None, {"KIS_BOND_KIS__CREDENTIALS_DIR": str(tmp_path / "no")}))
     assert "could not be read (No such file or directory)" in problem
 
