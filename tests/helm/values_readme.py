@@ -1,4 +1,4 @@
-"""Writes the chart's README from the comments of values.yaml: a comment above a key describes it."""
+"""Writes the chart's README from values.yaml: a comment above a key describes it."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,12 @@ VALUES = CHART / "values.yaml"
 README = CHART / "README.md"
 HEAD = """# kis-bond-connector
 
-The Helm chart of the connector. How to install it, step by step: [docs/install-kubernetes.md](../../docs/install-kubernetes.md). What the
-settings under `config` mean: [README.md](../../README.md#settings). Values files to start from: [ci/](ci).
+The Helm chart of the connector. How to install it, step by step:
+[docs/install-kubernetes.md](../../docs/install-kubernetes.md). What the settings under `config` mean:
+[README.md](../../README.md#settings). Values files to start from: [ci/](ci).
 
-Values that do not exist or contradict one another are refused by `helm template`, `helm install` and `helm upgrade`, with what to do.
+`helm template`, `helm install` and `helm upgrade` refuse values that do not exist or contradict one
+another, and say what to do.
 
 This page is written by `make chart-readme` from the comments of [values.yaml](values.yaml).
 
@@ -24,7 +26,7 @@ This page is written by `make chart-readme` from the comments of [values.yaml](v
 
 
 def readme() -> str:
-    """Return the README that values.yaml calls for."""
+    """Return the README for values.yaml."""
     lines = VALUES.read_text().splitlines()
     rows = [
         f"| `{path}` | {default} | {meaning} |"
@@ -34,7 +36,7 @@ def readme() -> str:
 
 
 def undescribed() -> list[str]:
-    """Return the values that neither have a comment nor lie in a mapping that has one."""
+    """Return the values that have no comment, neither their own nor their mapping's."""
     lines = VALUES.read_text().splitlines()
     return [
         path for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ()) if default and not meaning
@@ -42,7 +44,7 @@ def undescribed() -> list[str]:
 
 
 def _rows(node: yaml.MappingNode, lines: list[str], above: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Yield path, default and meaning of each value; a mapping whose keys have comments of their own is a heading without default."""
+    """Yield path, default and meaning of each value; a described mapping is a heading."""
     for key, value in node.value:
         path = (*above, key.value)
         meaning = _comment(lines, key.start_mark.line)
@@ -62,7 +64,7 @@ def _described(node: yaml.MappingNode, lines: list[str]) -> bool:
 
 
 def _comment(lines: list[str], line: int) -> str:
-    """Return the comment that ends just above a line, in one line."""
+    """Return the comment that ends just above a line, joined into one line."""
     begin = line
     while begin and lines[begin - 1].lstrip().startswith("#"):
         begin -= 1
