@@ -1,4 +1,4 @@
-"""Measures the connector beside a straightforward pipeline: same frames, same real Kafka, in turn, each on one core.
+"""Measures the connector beside a straightforward pipeline: same frames, same Kafka, in turn.
 
 The pipeline has core 0 to itself; the feed, the broker and this program share core 1.
 """
@@ -29,7 +29,7 @@ FIGURES = ("ticks_per_second", "cpu_us_per_tick", "p50_ms", "p99_ms", "peak_mb")
 def run_once(
     pipeline: str, bootstrap_servers: str, ticks: int, per_frame: int, ticks_per_second: float = 0
 ) -> dict[str, float]:
-    """Run one pipeline on a feed and topics of its own and return its figures."""
+    """Run one pipeline on its own feed and topics and return its figures."""
     topics = {
         name: f"bench-{time.time_ns()}-{name.replace('_', '-')}"
         for name in ("ticks", "dead_letters", "control", "status", "events")
@@ -82,7 +82,7 @@ def want_all_bonds(bootstrap_servers: str, control: str) -> None:
 
 
 def compare(console: Console, bootstrap_servers: str, title: str, pairs: int, **feed: Any) -> dict[str, Any]:
-    """Run both pipelines in turn and return the median figures of each and the median of the ratios pair by pair."""
+    """Run both pipelines in turn and return their median figures and the median ratios."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in PIPELINES}
     for number in range(pairs):
         for name in PIPELINES:

@@ -1,4 +1,4 @@
-"""A KIS stand-in that sends prepared frames as fast as the other side reads, or at a rate: the same bytes to every pipeline.
+"""A KIS stand-in that sends the same prepared frames to every pipeline, at full speed or at a rate.
 
 Prints its two URLs as JSON. Each connection gets all frames once it has registered every bond.
 """
@@ -22,7 +22,7 @@ RATE_STEP_SECONDS = 0.001
 
 
 def records(count: int) -> list[str]:
-    """Return records as a busy day brings them: prices and yields that come again, accumulated volumes that never do."""
+    """Return records like a busy day's: recurring prices and yields, growing volumes."""
     chance = random.Random(1)
     hour = datetime.now(ZoneInfo("Asia/Seoul")).strftime("%H%M%S")
     accumulated = dict.fromkeys(BONDS, 0)
@@ -34,14 +34,14 @@ def records(count: int) -> list[str]:
         step = chance.randrange(-40, 41)
         price, rate = 10575 + step * 0.5, 3.012 - step * 0.001
         made.append(
-            f"{isin}^국고03250-5303(23-2)^{hour}^2^{step * 0.5:.2f}^{step * 0.005:.2f}^{price:.2f}^{volume}^10525.00^10595.00^10555.00"
-            f"^0.00^{rate:.3f}^3.037^2.972^3.052^{accumulated[isin]}^9874082^2"
+            f"{isin}^국고03250-5303(23-2)^{hour}^2^{step * 0.5:.2f}^{step * 0.005:.2f}^{price:.2f}^{volume}"
+            f"^10525.00^10595.00^10555.00^0.00^{rate:.3f}^3.037^2.972^3.052^{accumulated[isin]}^9874082^2"
         )
     return made
 
 
 def websocket_frames(ticks: int, per_frame: int) -> list[bytes]:
-    """Return the unmasked text frames of a server (RFC 6455 §5.2), ready to be written."""
+    """Return a server's unmasked text frames (RFC 6455 §5.2), ready to be written."""
     texts, made = [], records(ticks)
     for start in range(0, ticks, per_frame):
         part = made[start : start + per_frame]
@@ -102,7 +102,7 @@ class Feed:
 
 
 async def approve(_: web.Request) -> web.Response:
-    """Give an approval key to anybody."""
+    """Give anybody an approval key."""
     return web.json_response({"approval_key": "11111111-2222-4333-8444-555555555555"})
 
 

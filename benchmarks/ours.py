@@ -1,4 +1,4 @@
-"""The connector as it runs in production, on the prepared feed; prints what one run took as JSON."""
+"""The connector as in production, on the prepared feed; prints the figures of one run as JSON."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from connector.settings import load
 
 
 class EveryLatency(Latencies):
-    """Keeps each latency beside the buckets."""
+    """Saves each latency beside the buckets."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         super().__init__(bounds)
@@ -26,7 +26,7 @@ class EveryLatency(Latencies):
         self.first_ns = 0
 
     def observe(self, started_ns: Sequence[int], ended_ns: int) -> None:
-        """Count and keep."""
+        """Count and save."""
         super().observe(started_ns, ended_ns)
         self.first_ns = min(self.first_ns or started_ns[0], started_ns[0])
         self.seconds.extend((ended_ns - started) / 1e9 for started in started_ns)

@@ -1,4 +1,4 @@
-"""What a measured pipeline is told, and the figures it gives back."""
+"""What a measured pipeline needs to know, and the figures it returns."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: where the feed and Kafka are, how many ticks there will be."""
+    """One run: the addresses of feed and Kafka, and the number of ticks."""
 
     approval_url: str
     websocket_url: str
@@ -17,9 +17,10 @@ class Run:
     ticks: int
 
     def summary(self, figures: dict[str, Any]) -> dict[str, float]:
-        """Return ticks per second, CPU per tick in µs, latency percentiles in ms, peak memory in MB.
+        """Return ticks per second, CPU per tick (µs), latency percentiles (ms), peak memory (MB).
 
-        `latencies` are in the order of acknowledgement; the first tenth, when connections and caches are cold, is left out.
+        `latencies` are in the order of acknowledgement. The first tenth is left out, because
+        connections and caches are cold then.
         """
         latencies = sorted(figures["latencies"][self.ticks // 10 :])
         return {
@@ -32,7 +33,7 @@ class Run:
 
 
 def arguments() -> Run:
-    """Return the run described on the command line, as one JSON object."""
+    """Return the run that the command line describes as one JSON object."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=json.loads)
     return Run(**parser.parse_args().run)

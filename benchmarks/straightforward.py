@@ -1,4 +1,4 @@
-"""What one would write first: websockets, fastavro, `AIOKafkaProducer.send`. It neither journals nor identifies its ticks."""
+"""The first idea: websockets, fastavro, `AIOKafkaProducer.send`, without journal or identities."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Servers the tests need: a real Kafka and a real schema registry, where this machine can have them."""
+"""Servers that the tests need, as far as this machine can have them."""
 
 import os
 import uuid
@@ -56,14 +56,14 @@ def _kafka_of_module() -> Iterator[KafkaCluster]:
 
 @pytest.fixture
 def own_kafka(_kafka_of_module: KafkaCluster) -> KafkaCluster:
-    """Give the module's own Kafka, running; a test may stop it, and need not start it again."""
+    """Give the module's own running Kafka; a test may stop it and need not restart it."""
     _kafka_of_module.start()
     return _kafka_of_module
 
 
 @pytest.fixture(scope="session")
 def registry_url() -> Iterator[str]:
-    """Give the base URL of a Confluent-compatible schema registry, empty at first; subjects tell tests apart."""
+    """Give the URL of a Confluent-compatible schema registry that is empty at first."""
     registry = started("a schema registry", Registry.launch)
     yield registry.url
     registry.close()
@@ -71,14 +71,14 @@ def registry_url() -> Iterator[str]:
 
 @pytest.fixture
 def topic_names() -> TopicNames:
-    """Give topic names no other test has; nothing is created."""
+    """Give topic names that no other test has; nothing is created."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     names = {name: f"{prefix}.{name.replace('_', '-')}" for name in TopicNames.__slots__}
     return TopicNames(**names)
 
 
 def started(what, launch, required=REQUIRED):
-    """Return what `launch` starts; where it cannot be had the test is left out loudly, or fails where the variable `required` is 1."""
+    """Return what `launch` starts; without it, skip the test, or fail if `required` is 1."""
     try:
         return launch()
     except Unavailable as reason:
@@ -90,7 +90,7 @@ def started(what, launch, required=REQUIRED):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark each test by the servers it asks for, before `-m` chooses; the time limit is the test's, not that of a server's download."""
+    """Mark each test by the servers it needs, before `-m` chooses."""
     for item in items:
         for marker in {MARKERS[name] for name in item.fixturenames if name in MARKERS}:
             item.add_marker(marker)
@@ -100,7 +100,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say loudly which servers, and so which tests, were left out."""
+    """Say loudly which servers were missing, and so which tests did not run."""
     if left_out:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
         for what, (reason, required) in left_out.items():

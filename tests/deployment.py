@@ -1,4 +1,4 @@
-"""A connector as it is deployed, beside the simulator and a real Kafka: a process of its own, topics of its own."""
+"""A connector as deployed: a process and topics of its own, the simulator, a real Kafka."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ SECONDS = 30
 
 
 class Deployment:
-    """Starts, kills and asks one connector; `kis` is the exchange it talks to, `names` are its topics."""
+    """Starts, kills and asks one connector; `kis` is its exchange, `names` are its topics."""
 
     def __init__(self, kis: Simulator, bootstrap_servers: str, names: Any, folder: Path) -> None:
         self.kis = kis
@@ -51,7 +51,7 @@ class Deployment:
         self.process: asyncio.subprocess.Process | None = None
 
     def use_app_keys(self, count: int) -> None:
-        """Give the connector a folder with so many app keys instead of the one pair."""
+        """Give the connector a folder with so many app keys instead of one pair."""
         folder = self.folder / "credentials"
         folder.mkdir()
         for slot in range(count):
@@ -61,13 +61,13 @@ class Deployment:
         self.environment["KIS_BOND_KIS__CREDENTIALS_DIR"] = str(folder)
 
     def create_topics(self) -> None:
-        """Create all topics as `topics init` would, without its configuration of segments."""
+        """Create all topics as `topics init` does, without its segment settings."""
         names = self.names
         create_topics(self.bootstrap_servers, {names.ticks: 6, names.dead_letters: 1, names.events: 6})
         create_topics(self.bootstrap_servers, {names.control: 1, names.status: 1}, **{"cleanup.policy": "compact"})
 
     async def start(self, *wrapper: str, stdout: int | None = None) -> None:
-        """Start the connector, under another command where one is given; its log goes on where an earlier one ended, or to a descriptor."""
+        """Start the connector, under another command if given; its log is continued."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *wrapper,
@@ -86,14 +86,14 @@ class Deployment:
         return await asyncio.wait_for(self.process.wait(), 60)
 
     def write(self, key: str, value: Any) -> None:
-        """Write a control record with another client than the connector's; None is a tombstone, bytes go as they are."""
+        """Write a control record with another client; None is a tombstone, bytes are raw."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         raw = value if value is None or isinstance(value, bytes) else json.dumps(value)
         producer.produce(self.names.control, raw, key)
         assert producer.flush(SECONDS) == 0
 
     async def ask(self, path: str) -> tuple[int, Any]:
-        """Return status and JSON of one of the connector's endpoints; 0 and nothing while it does not listen."""
+        """Return status and JSON of an endpoint; 0 and nothing while it does not listen."""
         try:
             async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{self.port}{path}") as answer:
                 return answer.status, await answer.json()
@@ -101,7 +101,7 @@ class Deployment:
             return 0, {}
 
     async def text(self, path: str) -> str:
-        """Return the body of one of the connector's endpoints; empty while it does not listen."""
+        """Return the body of an endpoint; empty while it does not listen."""
         try:
             async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{self.port}{path}") as answer:
                 return await answer.text()
@@ -116,7 +116,7 @@ class Deployment:
         return (await self.ask("/readyz"))[0] == 200
 
     async def until_state(self, state: str, isins: Iterable[str], seconds: float = SECONDS) -> None:
-        """Wait until the status of each of these bonds says so."""
+        """Wait until `/status` shows each of these bonds in this state."""
         wanted = set(isins)
 
         async def reached() -> bool:
@@ -127,7 +127,7 @@ class Deployment:
         await self.until(reached, seconds)
 
     async def until_delivered(self, seconds: float = SECONDS) -> None:
-        """Wait until every frame the exchange sent is received and finished."""
+        """Wait until every frame of the exchange is received and finished."""
 
         async def delivered() -> bool:
             _, status = await self.ask("/status")
@@ -137,7 +137,7 @@ class Deployment:
         await self.until(delivered, seconds)
 
     async def is_settled(self) -> bool:
-        """Tell whether nothing is pending, twice in a row: the last frames may still be on their way from the exchange."""
+        """Return whether nothing is pending, twice in a row with a pause between."""
         counts = []
         for _ in range(2):
             _, status = await self.ask("/status")
@@ -148,7 +148,7 @@ class Deployment:
         return counts[0] == counts[1]
 
     async def until(self, condition: Callable[[], Any], seconds: float = SECONDS) -> None:
-        """Wait for a condition with a deadline; the log's end says why it was not met."""
+        """Wait for a condition with a deadline; if it is not met, the error has the log's end."""
         deadline = time.monotonic() + seconds
         while not await condition():
             if time.monotonic() > deadline:
@@ -164,12 +164,12 @@ class Deployment:
         return [decode(record.value or b"", SCHEMA) for record in await self.records(self.names.ticks)]
 
     async def events(self) -> list[dict[str, Any]]:
-        """Read the event topic, in the order of the events' times."""
+        """Read the event topic in the order of the events' times."""
         found = [json.loads(record.value or b"null") for record in await self.records(self.names.events)]
         return sorted(found, key=lambda event: str(event["at"]))
 
     async def latest(self, topic: str) -> dict[str, Any]:
-        """Return the latest JSON value of each key, without tombstoned ones."""
+        """Return the latest JSON value of each key without a tombstone."""
         found: dict[str, Any] = {}
         for record in await self.records(topic):
             found[(record.key or b"").decode()] = record.value and json.loads(record.value)

@@ -1,4 +1,4 @@
-"""What is wanted and what became of it, through Kafka alone: another client writes lists, and reads every status record there was."""
+"""Lists and their status through Kafka alone: another client writes and reads every record."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ A, B, C, D = ISINS[:4]
 
 @pytest.fixture
 async def own(kafka, topic_names, tmp_path):
-    """Give a connector, not started yet, beside an exchange that has room for two."""
+    """Give a connector, not started, beside an exchange that has room for two."""
     async with Simulator(capacity=2) as kis:
         deployed = Deployment(kis, kafka.bootstrap_servers, topic_names, tmp_path)
         deployed.create_topics()
@@ -30,7 +30,7 @@ async def own(kafka, topic_names, tmp_path):
 
 
 async def status_records(own):
-    """Return every record the status topic ever got, by key, oldest first, each checked against the published schema."""
+    """Return every status record by key, oldest first, checked against the schema."""
     found = {}
     for record in await own.records(own.names.status):
         value = record.value and json.loads(record.value)
@@ -41,7 +41,7 @@ async def status_records(own):
 
 
 async def until_told(own, key, **expected):
-    """Wait until the latest status record of a key says so."""
+    """Wait until the latest status record of a key has these fields."""
 
     async def told():
         latest = (await own.latest(own.names.status)).get(key) or {}
@@ -51,7 +51,7 @@ async def until_told(own, key, **expected):
 
 
 async def test_a_plain_client_says_what_is_wanted_and_reads_what_became_of_it(own):
-    """Lists, a bond under its own name and tombstones of any client count, and every state is told by records that fit the schema."""
+    """Lists, single bonds and tombstones of any client count, and every status fits the schema."""
     for fault in (f"reply:{C}=OPSP8992", "keep-after-error", "slow-replies=0.3"):
         own.kis.faults.set(fault)
     wishes = [("desk", {"instruments": [A, C], "priority": 7, "requested_at": "2026-01-02T09:00:00+09:00"}), (B, {})]
@@ -96,7 +96,7 @@ async def _was(own, key, state):
 
 
 async def test_a_bond_wanted_and_withdrawn_over_and_over_is_no_loop_at_kis(own):
-    """Thirty turns of one bond's record cost KIS five requests at most, and in the end what was wanted last is what KIS holds."""
+    """Thirty turns of one bond's record cost at most five requests; the last wish wins."""
     own.write("desk", {"instruments": [A]})
     await own.start()
     await own.until_state("ACTIVE", [A])

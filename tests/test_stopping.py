@@ -1,4 +1,4 @@
-"""A stop is announced, polite, bounded, and can be cut short; the exit code says whether anything is left."""
+"""A stop is announced, polite and bounded; the exit code says whether anything is left."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from tests.faults.rig import bonds
 
 @pytest.fixture
 async def own(own_kafka, topic_names, tmp_path):
-    """Give a connector with six active bonds, on a Kafka that can be stopped, and the exchange it talks to."""
+    """Give a connector with six active bonds, its exchange, and a Kafka that can be stopped."""
     async with Simulator() as kis:
         made = Deployment(kis, own_kafka.bootstrap_servers, topic_names, tmp_path)
         made.cluster = own_kafka
@@ -28,19 +28,19 @@ async def own(own_kafka, topic_names, tmp_path):
 
 
 async def pending(own, count):
-    """Tell whether so many frames wait for Kafka."""
+    """Return whether so many frames wait for Kafka."""
     _, status = await own.ask("/status")
     return bool(status) and status["frames"]["pending"] >= count
 
 
 async def stopping(own):
-    """Tell whether /readyz says that it is stopping."""
+    """Return whether /readyz says that it is stopping."""
     status, body = await own.ask("/readyz")
     return status == 503 and "stopping" in str(body)
 
 
 async def left(own):
-    """Tell whether KIS has no session of it any more."""
+    """Return whether the connector has no session at KIS."""
     return own.kis.sessions == []
 
 
@@ -55,7 +55,7 @@ async def test_a_stop_releases_every_bond_and_delivers_what_came(own):
 
 
 async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
-    """Not ready from the first signal on, with the endpoints still there; the second ends it at once, with 6 for what is left."""
+    """After one signal it is not ready but answers; a second ends it at once with 6."""
     await asyncio.to_thread(own.cluster.stop)
     await own.kis.emit_ticks(bonds()[0], 50)
     await own.until(lambda: pending(own, 50))

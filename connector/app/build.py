@@ -61,9 +61,9 @@ class Parts:
 
 
 async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the bound HTTP port.
+    """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the HTTP port.
 
-    Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key at start.
+    Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key.
     """
     stop = Stop()
     with stop.on_signals():
@@ -77,7 +77,7 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[Connector]:
-    """Give a connector that is not running yet; its journal and endpoints stay open while the block lasts.
+    """Give a connector that does not run yet, over an open journal and with its endpoints bound.
 
     Raises ConfigurationError and JournalUnusable.
     """
@@ -159,7 +159,7 @@ class _KafkaClients:
 
 
 async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> bytes:
-    """Return what precedes each datum: the registry's id, or the single-object mark and fingerprint."""
+    """Return what precedes each datum: the registry's id, or single-object mark and fingerprint."""
     if settings.registry.url is None:
         return schema.single_object_prefix
     subject = f"{settings.topics.ticks}-value"

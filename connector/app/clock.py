@@ -1,4 +1,4 @@
-"""Times as records and pages show them: RFC 3339 in UTC, with milliseconds; and waiting with a deadline."""
+"""Times as records and pages show them (RFC 3339 in UTC), and waiting with a deadline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _text(at: datetime) -> str:
 
 
 async def within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for the event, for so long at most, and return whether it is set."""
+    """Wait for the event, at most so long, and return whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()

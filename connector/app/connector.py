@@ -42,7 +42,7 @@ class Connector:
         self._stop.ask("asked")
 
     async def run(self) -> None:
-        """Run every part until a stop is asked for; each waits out what is away, so only a bug ends it otherwise."""
+        """Run every part until a stop is asked for; each waits out what is away."""
         try:
             async with asyncio.TaskGroup() as group:
                 for name, task in self._tasks().items():
@@ -68,7 +68,7 @@ class Connector:
         }
 
     async def _stop_when_asked(self) -> Never:
-        """Leave in order, or at once if the stop becomes urgent: undelivered frames are safe in the journal."""
+        """Leave in order, or at once if the stop becomes urgent: the journal keeps the rest."""
         await self._stop.is_asked.wait()
         log.info("stopping", reason=self._stop.reason, pending=self.journal.pending)
         self._parts.plan.pause()
@@ -86,11 +86,11 @@ class Connector:
         raise _Stopped
 
     async def _leave(self) -> None:
-        """Leave KIS, hand the slots over, deliver what the journal holds within the deadline, publish the last status."""
+        """Leave KIS, hand the slots over, deliver what is journalled, publish the last status."""
         parts = self._parts
         await parts.slots.stop()
         self.journal.report_losses()
-        # The next owner's records must come after ours, so ours are acknowledged before the slots go over.
+        # The next owner's records must come after ours, so we wait for the acknowledgement of ours.
         await parts.plan.say_goodbye(ACKNOWLEDGE_SECONDS if parts.slots.is_shared else 0)
         await parts.slots.hand_over()
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Every feed event of this run goes through here: to the event topic, and to what `/status` shows."""
+"""Every feed event of this run passes here on its way to the event topic."""
 
 from __future__ import annotations
 

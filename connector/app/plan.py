@@ -1,4 +1,4 @@
-"""From the lists to the slots, and back to the status topic: who carries which bond, and its state."""
+"""From the lists to the slots, and back to the status topic: which slot carries which bond."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ READ_SECONDS: Final = 2.0  # how long to wait for the topics before the saved li
 
 
 class Plan:
-    """Keeps the slots carrying what the lists want; setting `changed` asks for a round of status records.
+    """Keeps the slots carrying what the lists want; setting `changed` asks for a status round.
 
     `records` holds the latest status records by key, including those of other replicas.
-    `on_desired` gets the wanted bonds when the lists changed; `on_round` is called before each round.
+    `on_desired` gets the wanted bonds when the lists changed; `on_round` runs before each round.
     """
 
     def __init__(  # noqa: PLR0913 - the neighbours it stands between
@@ -153,7 +153,7 @@ class Plan:
         return status.capacity(self.records, slot)
 
     def update_slots(self) -> None:
-        """React to feeds that began or ended: other replicas' records count for a slot that left us."""
+        """React to feeds that began or ended; other replicas' records count for a lost slot."""
         situation, feeds = self._situation, self._slots.feeds
         if situation is not None and situation.slots.keys() - feeds.keys():
             self.records = self.status_topic.readable()
@@ -173,7 +173,7 @@ class Plan:
         self._place()
 
     def _place(self) -> None:
-        """Compute which slot carries which bond, over all slots, so that every replica gets the same answer."""
+        """Compute which slot carries which bond over all slots, so that all replicas agree."""
         self._places = self._present_places()
         self._placement = placement([bond.isin for bond in self._desired], self._places)
         self._carry()
@@ -203,7 +203,7 @@ class Plan:
     # Publishing the status.
 
     async def run(self) -> None:
-        """Place new lists at once; publish the status after a change, one round per STATUS_PAUSE_SECONDS."""
+        """Place new lists at once, and publish the status of any change in the next round."""
         due_at = (round_at := monotonic()) + ALIVE_SECONDS
         while True:
             if await within(self._changed, due_at - monotonic()):
@@ -247,7 +247,7 @@ class Plan:
         self._is_paused = True
 
     async def say_goodbye(self, seconds: float) -> None:
-        """Publish the last records of a clean stop and wait at most `seconds` for their acknowledgement."""
+        """Publish the last records of a clean stop and wait at most so long for their ack."""
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
             await self.status_topic.wait_until_written(seconds)

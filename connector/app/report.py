@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from connector.app.build import Parts
     from connector.core.status import Record
 
-# Of each bond's latest tick, as KIS sent it; 1,000 bonds make /status a quarter of a megabyte longer.
+# Of each bond's latest tick, as KIS sent it; 1,000 bonds add a quarter of a megabyte to /status.
 SHOWN_COLUMNS: Final = (
     "BOND_ISNM",
     "STCK_CNTG_HOUR",
@@ -74,7 +74,7 @@ class Report:
         return [problem for problem in found if problem]
 
     def status(self) -> dict[str, Any]:
-        """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, recent events."""
+        """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, events."""
         parts = self._parts
         reasons, degraded = self.readiness()
         counts, journal, settings, records = parts.delivery.counts, parts.journal, parts.settings, parts.plan.records
@@ -120,7 +120,7 @@ class Report:
         }
 
     def _last_ticks(self) -> dict[str, dict[str, str]]:
-        """Return what is shown of each wanted bond's latest tick of this run, and its receive time."""
+        """Return the shown part of each wanted bond's latest tick in this run."""
         found: dict[str, dict[str, str]] = {}
         for isin in _by_name(self._parts.plan.records, INSTRUMENT):
             if tick := self._parts.delivery.last_tick(isin):

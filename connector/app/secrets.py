@@ -1,4 +1,4 @@
-"""The connector's secrets: app keys, approval keys and the files that hold them; logs hide each one read."""
+"""The connector's secrets: app keys, approval keys, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Secrets:
-    """Reads and requests secrets as the settings say."""
+    """Reads and requests secrets as the settings say; the log hides each of them from then on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class Secrets:
         return answer
 
     def find_problems(self) -> dict[Path, str | None]:
-        """Return what is wrong with each file that holds a secret or certificate; waits for the disk."""
+        """Return what is wrong with each file that holds a secret; waits for the disk."""
         kafka, registry = self._settings.kafka, self._settings.registry
         of_kafka = (
             kafka.sasl_password_file,

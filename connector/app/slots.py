@@ -121,7 +121,7 @@ class Slots:
         return self._lease is None or self._lease.is_undisputed(monotonic())
 
     def note_contest(self) -> None:
-        """Record that a status record names another replica as the owner of one of our slots."""
+        """Record that a status record names another replica as owner of one of our slots."""
         if self._lease is not None:
             self._lease.dispute(monotonic())
 
@@ -132,7 +132,7 @@ class Slots:
 
     @property
     def unready(self) -> str | None:
-        """Why this replica could not take over a slot; a member that lost contact later still could."""
+        """Why this replica could not take over a slot; after a loss of contact it still could."""
         if self._lease is None or self._group is None:
             return None
         if self._group.unusable or self._lease.is_member or self.feeds:
@@ -141,7 +141,7 @@ class Slots:
 
     @property
     def refusal(self) -> CredentialsRefused | None:
-        """Why KIS refused every app key for good; None if another replica may have better luck."""
+        """Why KIS refused every app key for good, if it did and no other replica has any."""
         refusals = [feed.refused for feed in self.feeds.values()]
         if self.is_shared or not all(refusals):
             return None
@@ -154,7 +154,7 @@ class Slots:
     ) -> None:
         """Run the feeds until cancelled, and save the held slots for a start without Kafka.
 
-        `learned_limit` returns the limit of registrations that a slot's earlier owner learned.
+        `learned_limit` returns the limit of registrations that a slot's earlier owner learned;
         `on_change` is called when `feeds` changed.
         """
         async with asyncio.TaskGroup() as group:
@@ -177,7 +177,7 @@ class Slots:
         held = {slot for slot in lease.held(monotonic()) if slot < self.app_keys}
         for slot in self.feeds.keys() - held:
             self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
-        # A slot assigned to us while we are stopping is not started; leaving the group passes it on.
+        # A slot assigned to us while we are stopping is not started; leaving passes it on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
             self.feeds[slot] = feed = self._new_feed(slot, lease, learned_limit(slot))
             group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
@@ -186,7 +186,7 @@ class Slots:
 
     @staticmethod
     async def _end(feed: KisFeed, lease: Lease) -> None:
-        """Close a slot's session: at once if another replica owns it, politely if we only surrender it."""
+        """Close a slot's session: at once if another replica owns it, else politely."""
         log.warning("slot_lost", slot=feed.slot)
         await feed.stop("lease", release_seconds=0 if lease.in_contact(monotonic()) else RELEASE_SECONDS)
 

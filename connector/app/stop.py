@@ -16,7 +16,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """`reason` is None until somebody asks for a stop; `refusal` is the error to end with, if any."""
+    """`reason` is None until somebody asks for a stop; `refusal` is the error to end with."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -36,7 +36,7 @@ class Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While the block lasts, SIGTERM and SIGINT ask for a stop; the second one makes it urgent."""
+        """While the block lasts, SIGTERM and SIGINT ask for a stop, the second one urgently."""
         loop = asyncio.get_running_loop()
         replaced = {}
         for number in SIGNALS:

@@ -19,7 +19,7 @@ RETRY_SECONDS: Final = 300
 
 
 class TopicCheck:
-    """Looks at the topics once, trying until Kafka answers; nothing waits for it, or ends by it."""
+    """Looks at the topics once, trying until Kafka answers; nothing waits for it."""
 
     def __init__(self, names: Mapping[str, str], client_arguments: Callable[[], Mapping[str, Any]]) -> None:
         self._names = names

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 
 def identities(kis):
-    """Return, for each record sent, the identities it may have: its trade date is today's, or yesterday's around midnight."""
+    """Return the identities each sent record may have: today's, or yesterday's near midnight."""
     today = datetime.now(ZoneInfo("Asia/Seoul")).date()
     days = [f"{today - timedelta(days=back)}|".encode() for back in (0, 1)]
     sent = [record.raw for frame in kis.sent for record in frame.records if record.reason is None]
@@ -15,7 +15,7 @@ def identities(kis):
 
 
 def assert_all_arrived(kis, ticks):
-    """Each record sent is there, nothing else is, and each bond's first copies are in the order of its accumulated volume."""
+    """Assert that exactly the sent records are there, in volume order for each bond."""
     found = {tick["tick_id"] for tick in ticks}
     expected = identities(kis)
     assert [ids for ids in expected if not ids & found] == []

@@ -11,7 +11,7 @@ from tests.deployment import Deployment
 
 @pytest.fixture
 async def deploy(kafka, topic_names, tmp_path):
-    """Return what starts an exchange and sets a connector up beside it; the connector is killed at the end."""
+    """Return what starts an exchange and sets up a connector beside it; the end kills it."""
     deployments = []
 
     @asynccontextmanager

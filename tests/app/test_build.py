@@ -14,7 +14,7 @@ AT = "2026-01-02T00:00:00.000Z"
 
 @pytest.mark.parametrize("was_up", [True, False])
 async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
-    """Once a session was open, refused app keys are blocked slots; before that they end the process."""
+    """Refused app keys end the process only if no session was ever open."""
     async with opened(settings_of_one(tmp_path)) as connector:
         parts = connector.report._parts
         if was_up:
@@ -31,7 +31,7 @@ async def test_the_port_is_the_one_that_is_bound(tmp_path):
 
 
 async def test_a_run_ends_with_zero_and_gives_the_signals_back(tmp_path):
-    """`run` ends on SIGTERM; nothing being pending the exit code is 0, and the handlers before it are in place again."""
+    """`run` ends on SIGTERM with 0 if nothing is pending, and restores the signal handlers."""
     before = signal.getsignal(signal.SIGTERM)
     code = await build.run(settings_of_one(tmp_path), lambda _: signal.raise_signal(signal.SIGTERM))
     assert code == 0

@@ -13,7 +13,7 @@ def test_times_are_utc_with_milliseconds():
 
 
 async def test_waiting_ends_with_the_event_or_the_deadline():
-    """It tells which of the two it was."""
+    """The result says whether the event was set or the time was over."""
     event = asyncio.Event()
     assert not await within(event, 0.001)
     event.set()

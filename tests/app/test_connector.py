@@ -46,7 +46,7 @@ async def _connected(own, times):
 
 
 async def test_every_tick_sent_is_in_the_topic_once(deploy):
-    """What the exchange sent is what another client reads: same records, once each, in order for each bond."""
+    """Another client reads exactly what the exchange sent, in order for each bond."""
     async with deploy(rate=400) as own:
         own.write("desk", {"instruments": ISINS[:12]})
         await own.start()
@@ -64,7 +64,7 @@ async def test_every_tick_sent_is_in_the_topic_once(deploy):
 
 
 async def test_malformed_frames_become_dead_letters_with_the_reason_the_exchange_expects(deploy):
-    """Among good frames every kind of bad one, and encrypted ones: the good arrive, the bad are dead letters with their raw bytes."""
+    """Good frames arrive; each kind of bad frame becomes a dead letter with its raw bytes."""
     async with deploy(rate=200, faults=("malformed=4",)) as own:
         own.write("desk", {"instruments": ISINS[:4]})
         await own.start()
@@ -95,7 +95,7 @@ async def test_malformed_frames_become_dead_letters_with_the_reason_the_exchange
 
 
 async def test_a_kill_in_mid_stream_loses_nothing_journalled(deploy):
-    """Killed five times under load and restarted, everything received arrives; repetitions bear equal identities."""
+    """After five kills under load every journalled tick arrives; its copies share one identity."""
     async with deploy(rate=500, linger_seconds=0) as own:
         own.write("desk", {"instruments": ISINS[:8]})
         received = 0
@@ -127,7 +127,7 @@ async def test_a_kill_in_mid_stream_loses_nothing_journalled(deploy):
 
 @pytest.mark.timeout(240)
 async def test_kafka_away_for_fifteen_seconds_costs_nothing(deploy, own_kafka):
-    """The feed goes on while the brokers are down: no reconnect, and afterwards every tick is there in order."""
+    """While the brokers are down the feed goes on; later every tick arrives in order."""
     async with deploy(cluster=own_kafka, rate=200) as own:
         own.write("desk", {"instruments": ISINS[:8]})
         await own.start()
@@ -149,7 +149,7 @@ async def test_kafka_away_for_fifteen_seconds_costs_nothing(deploy, own_kafka):
 
 
 async def test_a_stop_with_kafka_away_ends_with_six_and_keeps_the_frames(deploy, own_kafka):
-    """What cannot be delivered within the deadline stays in the journal, and the exit code says so."""
+    """Frames that cannot be delivered in time stay in the journal, and the exit code is 6."""
     async with deploy(cluster=own_kafka) as own:
         own.environment["KIS_BOND_DELIVERY__STOP_DEADLINE_SECONDS"] = "1"
         own.write("desk", {"instruments": [A]})
@@ -167,7 +167,7 @@ async def test_a_stop_with_kafka_away_ends_with_six_and_keeps_the_frames(deploy,
 
 
 async def test_a_corrupt_journal_is_set_aside_and_capturing_goes_on(deploy):
-    """A journal of garbage is renamed and reported; a fresh one takes the ticks."""
+    """A journal of garbage is renamed and reported, and a new one takes the ticks."""
     async with deploy() as own:
         journal = own.folder / "data" / "journal.db"
         journal.parent.mkdir(mode=0o700)
@@ -183,7 +183,7 @@ async def test_a_corrupt_journal_is_set_aside_and_capturing_goes_on(deploy):
 
 
 async def test_a_dropped_session_is_told_and_rebuilt(deploy):
-    """After an abrupt end the connector reconnects by itself, registers everything again, and both events are on the topic."""
+    """After a reset the connector registers everything again and publishes both events."""
     async with deploy() as own:
         own.environment["KIS_BOND_KIS__RECONNECT_MIN_SECONDS"] = "0.1"
         own.write("desk", {"instruments": [A, B]})
@@ -194,8 +194,13 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         await own.until_state("ACTIVE", [A, B])
         assert await own.end() == 0
         events = [json.loads(record.value) for record in await own.records(own.names.events)]
-        told = [(event["event"], event["detail"].get("cause")) for event in events]
-        assert told == [("session_up", None), ("session_down", "reset"), ("session_up", None), ("session_down", "stop")]
+        found = [(event["event"], event["detail"].get("cause")) for event in events]
+        assert found == [
+            ("session_up", None),
+            ("session_down", "reset"),
+            ("session_up", None),
+            ("session_down", "stop"),
+        ]
 
 
 async def test_a_stop_before_the_start_ends_the_run(tmp_path):

@@ -1,4 +1,4 @@
-"""Events reach the topic and are remembered for /status."""
+"""Events reach the topic, and the latest ones are shown."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ def test_the_latest_events_are_remembered_and_all_are_published():
 
 
 def test_a_session_that_was_up_long_ago_counts():
-    """It is known that a session was open, however many events followed."""
+    """The log knows that a session was open, however many events followed."""
     log = EventLog(SimpleNamespace(publish=lambda _: None))
     assert not log.was_up
     log.record(event("session_up"))

@@ -1,4 +1,4 @@
-"""From the lists to KIS and back to the status topic, on real parts."""
+"""From the lists to KIS and back to the status topic."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def _states(own, expected):
 
 
 async def test_lists_are_changed_while_it_runs(deploy):
-    """A bond that is added ticks, one that is removed does not, and one that is added again does, without a reconnect."""
+    """Bonds are added, removed and added again, all on one connection."""
     async with deploy() as own:
         await own.start()
         await own.until_ready()
@@ -59,7 +59,7 @@ async def test_lists_are_changed_while_it_runs(deploy):
 
 
 async def test_an_added_bond_ticks_within_a_second_of_kis_reply(deploy):
-    """From KIS's reply to a new bond's first tick in the topic less than a second passes while others tick."""
+    """A new bond's first tick reaches the topic within a second of KIS's reply."""
     async with deploy(rate=200) as own:
         own.write("desk", {"instruments": ISINS[:5]})
         await own.start()
@@ -76,7 +76,7 @@ async def test_an_added_bond_ticks_within_a_second_of_kis_reply(deploy):
 
 
 async def test_bad_control_records_keep_the_last_good_list(deploy):
-    """A refused record changes nothing but the list's status, which says where and why."""
+    """A refused record changes only the list's status, which says where and why."""
     async with deploy() as own:
         own.write("desk", {"instruments": [A]})
         await own.start()
@@ -93,7 +93,7 @@ async def test_bad_control_records_keep_the_last_good_list(deploy):
 
 
 async def test_a_compacted_control_topic_with_a_deleted_last_key_makes_it_ready(deploy):
-    """The last offset being a tombstone, the connector is ready after a restart and wants what is left."""
+    """If the last record is a tombstone, a restarted connector becomes ready and wants the rest."""
     async with deploy() as own:
         own.write(A, {})
         own.write(B, {})
@@ -111,7 +111,7 @@ async def test_a_compacted_control_topic_with_a_deleted_last_key_makes_it_ready(
 
 
 async def test_bonds_are_placed_over_several_app_keys_and_the_rest_waits(deploy):
-    """Three app keys with room for five each carry fifteen of eighteen bonds; three wait, visibly, and step in when there is room."""
+    """Three app keys of five places carry 15 of 18 bonds; the others wait for a free place."""
     async with deploy(capacity=5, app_keys=3) as own:
         own.environment["KIS_BOND_KIS__SESSION_CAPACITY"] = "5"
         own.write("desk", {"instruments": ISINS[:18]})
@@ -124,8 +124,8 @@ async def test_bonds_are_placed_over_several_app_keys_and_the_rest_waits(deploy)
         assert await own.end() == 0
 
 
-async def test_a_learnt_limit_makes_the_rest_wait_with_kis_code(deploy):
-    """KIS having room for three, three bonds are active and the others wait with OPSP0008."""
+async def test_a_learned_limit_makes_the_rest_wait_with_kis_code(deploy):
+    """If KIS has room for three bonds, the others wait with OPSP0008."""
     async with deploy(capacity=3) as own:
         own.write("desk", {"instruments": ISINS[:5]})
         await own.start()
@@ -139,7 +139,7 @@ async def test_a_learnt_limit_makes_the_rest_wait_with_kis_code(deploy):
 
 @pytest.mark.timeout(240)
 async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_kafka):
-    """With the brokers down at its start the connector registers what it wanted last, and delivers when they are back."""
+    """Started without Kafka, the connector registers the saved lists and delivers later."""
     async with deploy(cluster=own_kafka) as own:
         own.write("desk", {"instruments": [A, B]})
         await own.start()
@@ -157,7 +157,7 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
 
 
 def plan_of_one(slots):
-    """Return the plan of the replica "one" that read slot 0 to be owned by "two"."""
+    """Return the plan of replica "one", which read that "two" owns slot 0."""
     ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
     plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     plan._on_known_status([slot_0("two", 7)])
@@ -171,13 +171,13 @@ def slot_0(owner, capacity=41):
 
 
 def feed_of(slot, registered=0):
-    """Return what is read of a slot's feed."""
+    """Return the part of a slot's feed that the plan reads."""
     view = SlotView(slot, "CONNECTED", 41, registered, None, None, {})
     return SimpleNamespace(view=view, places=41, capacity=41, wanted=(), session_up=True)
 
 
 def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
-    """What we made of a slot held without contact is ours alone; once it is not ours, the record its owner wrote before counts."""
+    """When a slot is no longer ours, the record that its owner wrote before counts."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     plan = plan_of_one(slots)
     slots.feeds[0] = feed_of(0)
@@ -191,7 +191,7 @@ def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
 
 @pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", False), (None, False)])
 def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
-    """Read to be another's, a record of ours is written again only when the group has confirmed that the slot is ours."""
+    """If another replica claims a slot, we write its record only after the group confirms us."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     plan = plan_of_one(slots)
     slots.feeds[0] = feed_of(0)
@@ -207,7 +207,7 @@ def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
 
 
 def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
-    """Between the assignment and the end of the slot's feed nothing of it is written, and after that only what is still ours."""
+    """From the assignment on, only records of the slots still ours are written."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     plan = plan_of_one(slots)
     slots.feeds = {0: feed_of(0), 1: feed_of(1)}
@@ -222,8 +222,80 @@ def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
 
 
 def test_a_session_claims_its_slot_once_kis_confirmed_a_bond_on_it():
-    """One that was only just opened may be refused as in use, and may not win against the session that is."""
+    """Until KIS confirms a bond, the session may be refused as in use and claims no slot."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
     slots.feeds = {0: feed_of(0, registered=3), 1: feed_of(1)}
     slots._group._on_assigned(frozenset({0, 1}))
     assert slots._group._claim() == ({0, 1}, {0})
+
+
+class Feed(SimpleNamespace):
+    """A feed that only remembers what it should carry."""
+
+    def want(self, isins):
+        """Remember the bonds."""
+        self.wanted = tuple(isins)
+
+    def retry_rejected(self, isins):
+        """Remember the bonds to try again."""
+        self.retried = isins
+
+
+@pytest.fixture
+def standalone():
+    """Return the plan of a standalone replica with one slot, and its feed."""
+    feed = Feed(**vars(feed_of(0)))
+    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
+    settings = load(None, {})
+    slots = Slots(settings, 1, lambda *_: feed, dict)
+    plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
+    return plan, feed
+
+
+async def until_wanted(feed, isins):
+    """Wait until the feed should carry these bonds, and return how long that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        while feed.wanted != isins:
+            await asyncio.sleep(0)
+    return time.monotonic() - began
+
+
+def control(isin, offset):
+    """Return a control record that wants one bond."""
+    return TopicRecord(isin.encode(), b"{}", 0, offset, 1_700_000_000_000)
+
+
+async def test_the_pause_between_status_rounds_delays_no_bond(standalone, monkeypatch):
+    """A list that arrives just after a round is placed at once, not when the next round is due."""
+    monkeypatch.setattr("connector.app.plan.STATUS_PAUSE_SECONDS", 3600)
+    plan, feed = standalone
+    task = asyncio.create_task(plan.run())
+    try:
+        plan.control.snapshot([control(A, 0)])
+        await until_wanted(feed, (A,))
+        plan.control.follow([control(B, 1)])
+        assert feed.wanted == (A,), "the reader's callback only stores and wakes"
+        assert await until_wanted(feed, (A, B)) < 1
+        assert feed.retried == {B}
+    finally:
+        task.cancel()
+
+
+async def test_one_record_is_placed_once(standalone, monkeypatch):
+    """However many rounds follow, the placement is computed once for each change of the lists."""
+    monkeypatch.setattr("connector.app.plan.STATUS_PAUSE_SECONDS", 0)
+    computed = []
+    place = Plan._place
+    monkeypatch.setattr(Plan, "_place", lambda self: computed.append(1) or place(self))
+    plan, feed = standalone
+    task = asyncio.create_task(plan.run())
+    try:
+        plan.control.snapshot([control(A, 0)])
+        await until_wanted(feed, (A,))
+        for _ in range(5):
+            plan._changed.set()
+            await asyncio.sleep(0.01)
+        assert len(computed) == 1
+    finally:
+        task.cancel()

@@ -1,4 +1,4 @@
-"""What a connector says of itself."""
+"""What a connector shows over HTTP."""
 
 import json
 from datetime import datetime
@@ -16,7 +16,7 @@ async def _says(own, words):
 
 
 async def test_missing_topics_are_not_ready_and_say_what_to_do(deploy):
-    """Without topics the connector runs, is alive, is not ready, and names the command; once they are there it becomes ready."""
+    """Without topics the connector is alive but not ready, and names the command to run."""
     async with deploy(topics=False) as own:
         await own.start()
         await own.until(lambda: _says(own, "kis-bond topics init"))
@@ -27,7 +27,7 @@ async def test_missing_topics_are_not_ready_and_say_what_to_do(deploy):
 
 
 async def test_status_has_the_last_tick_of_each_wanted_bond(deploy):
-    """The last tick is told with the digits KIS sent and the time it came, until nobody wants the bond; one without a tick is left out."""
+    """`/status` has the latest tick of each wanted bond as KIS sent it, and its receive time."""
     async with deploy() as own:
         own.write("desk", {"instruments": [A, B]})
         await own.start()

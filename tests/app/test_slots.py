@@ -1,4 +1,4 @@
-"""Two connectors share their app keys: a short hand-over and what the status topic says of it; `make replicas-test` has the long ones."""
+"""Two connectors share their app keys; `make replicas-test` has the long cases."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.kafka.reader import create_topics
 
 @pytest.fixture
 async def pair(kafka, topic_names, tmp_path):
-    """Give two connectors, not started, with two app keys and six bonds, and the exchange they talk to."""
+    """Give an exchange and two connectors, not started, with two app keys and six bonds."""
     async with Simulator() as kis:
         made = []
         for name in ("one", "two"):
@@ -45,7 +45,7 @@ def held(kis):
 
 
 async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
-    """Both slots go over, every bond is active again, and the status topic names the new owner of what it read before."""
+    """Both slots go over, every bond is active again, and the status names the new owner."""
     kis, one, two = pair
     await one.start()
     await one.until_state("ACTIVE", bonds())
@@ -78,7 +78,7 @@ async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
 
 
 async def test_a_replica_that_leaves_takes_no_further_slot():
-    """What the group assigns to it meanwhile, because another one leaves as well, waits for the next owner."""
+    """A slot that the group assigns to a leaving replica waits for the next owner."""
     settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
     slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict)
     await slots.stop()
@@ -89,7 +89,7 @@ async def test_a_replica_that_leaves_takes_no_further_slot():
 
 
 async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
-    """It says which topic is missing and what to do."""
+    """`/readyz` names the missing topic and says what to do."""
     _, one, _ = pair
     one.environment["KIS_BOND_TOPICS__SLOTS"] = "no.such.topic"
     await one.start()
@@ -103,7 +103,7 @@ async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
 
 
 async def test_an_app_key_without_a_partition_shows_as_a_slot_nobody_runs(pair):
-    """Where the slot topic has fewer partitions than there are app keys, the alert on slots without an owner has a sample to fire on."""
+    """A slot without a partition has a sample, so that the alert on unowned slots can fire."""
     _, one, _ = pair
     folder = one.folder / "credentials"
     (folder / "appkey-2").write_text("test-appkey-2\n")

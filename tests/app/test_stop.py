@@ -1,4 +1,4 @@
-"""How a stop is asked for."""
+"""How to ask for a stop."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from connector.errors import CredentialsRefused
 
 
 async def test_the_first_reason_counts():
-    """A stop that was asked for twice keeps its first reason, and is not urgent for that."""
+    """A second call keeps the first reason and does not make the stop urgent."""
     stop = Stop()
     stop.ask("one")
     stop.refuse(CredentialsRefused("EGW00103"))
@@ -30,7 +30,7 @@ async def test_a_second_signal_makes_the_stop_urgent():
 
 
 async def test_signal_handlers_are_restored():
-    """After the block the handlers that were there before are in place again."""
+    """After the block the earlier handlers are in place again."""
     seen = []
     before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
     try:

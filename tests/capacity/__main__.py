@@ -1,4 +1,4 @@
-"""Measures what one connector carries, against the simulator and a real Kafka: `make capacity-test`.
+"""Measures what one connector carries, with the simulator and a real Kafka: `make capacity-test`.
 
 Examples:
   python -m tests.capacity            measure, and end with 5 where a figure is beyond its bound
@@ -53,13 +53,12 @@ def show(part: str, figures: list[Figure]) -> None:
     """Print one part's figures."""
     console.print(f"[bold]{part}[/]")
     for figure in figures:
-        console.print(
-            f"  {'' if figure.met else '[red]NOT MET[/] '}{figure.what}: {number(figure.value)} {figure.unit}{bound(figure)}"
-        )
+        mark = "" if figure.met else "[red]NOT MET[/] "
+        console.print(f"  {mark}{figure.what}: {number(figure.value)} {figure.unit}{bound(figure)}")
 
 
 def number(value: float) -> str:
-    """Return a figure with what digits it deserves."""
+    """Return a figure with a sensible number of digits."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
@@ -70,8 +69,9 @@ def bound(figure: Figure) -> str:
 
 def page(measured: dict[str, list[Figure]]) -> str:
     """Return the tables of the page."""
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {platform.machine()}, Python {platform.python_version()}, two virtual cores.",
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine}, two virtual cores.",
         "",
     ]
     for part, figures in measured.items():

@@ -1,4 +1,4 @@
-"""What one connector carries: a thousand bonds over 25 app keys, bursts of control records, a bond wanted and unwanted in turns."""
+"""What one connector carries: a thousand bonds, bursts of control records, a bond that flaps."""
 
 import asyncio
 import http.client
@@ -33,7 +33,7 @@ DEADLINE_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured line: what, the figure, what it must not exceed (None: only told), and the unit."""
+    """One measured line: what, the figure, its upper bound (None: no bound), and the unit."""
 
     what: str
     value: float
@@ -47,7 +47,7 @@ class Figure:
 
 
 class Watch:
-    """Asks /livez a hundred times a second from a thread of its own: how long the connector's event loop let an answer wait."""
+    """Asks /livez a hundred times a second from its own thread, and records how long it waits."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -56,7 +56,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator["Watch"]:
-        """Watch for as long as the block lasts."""
+        """Watch while the block lasts."""
         thread = threading.Thread(target=self._run)
         thread.start()
         try:
@@ -80,7 +80,7 @@ class Watch:
 
 
 class Bench:
-    """One deployment, and what the system says of its process."""
+    """One deployment, and the operating system's figures of its process."""
 
     def __init__(self, own: Deployment) -> None:
         self.own = own
@@ -97,7 +97,7 @@ class Bench:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self, which: str) -> float:
-        """Return `VmRSS` (now) or `VmHWM` (the most so far)."""
+        """Return `VmRSS` (now) or `VmHWM` (the peak)."""
         line = next(
             line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith(which)
         )
@@ -121,7 +121,7 @@ class Bench:
         await self.own.until(reached, DEADLINE_SECONDS)
 
     def write(self, records: list[tuple[str, str]]) -> None:
-        """Write control records with another client, in order, and wait for the broker's word."""
+        """Write control records with another client, in order, until the broker has them."""
         producer = Producer({"bootstrap.servers": self.own.bootstrap_servers, "log_level": 0, "linger.ms": 20})
         for key, value in records:
             producer.produce(self.own.names.control, value, key)
@@ -135,7 +135,7 @@ def _list(instruments: list[str], priority: int) -> str:
 
 
 async def start(bootstrap_servers: str, names: Any, folder: Path, counted: str) -> list[Figure]:
-    """Start with 1,000 wanted bonds and 25 app keys, at KIS's pace, until every bond is active; approvals are counted as told."""
+    """Start with 1,000 wanted bonds and 25 app keys until every bond is active."""
     async with Simulator(approvals_counted=counted) as kis:
         started = time.monotonic()
         async with _running(kis, bootstrap_servers, names, folder) as bench:
@@ -147,7 +147,7 @@ async def start(bootstrap_servers: str, names: Any, folder: Path, counted: str) 
 
 @asynccontextmanager
 async def _running(kis: Simulator, bootstrap_servers: str, names: Any, folder: Path) -> AsyncIterator[Bench]:
-    """Give a connector with 25 app keys whose 1,000 bonds are active, at KIS's pace."""
+    """Give a connector with 25 app keys and 1,000 active bonds, at KIS's pace."""
     own = Deployment(kis, bootstrap_servers, names, folder)
     del own.environment["KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS"]
     own.use_app_keys(APP_KEYS)
@@ -184,7 +184,7 @@ def _busiest_second(kis: Simulator) -> int:
 
 
 async def changes(bootstrap_servers: str, names: Any, folder: Path) -> list[Figure]:
-    """Change the lists of a connector that carries 1,000 bonds: a bond in turns, then bursts."""
+    """Change the lists of a connector with 1,000 bonds: one bond in turns, then bursts."""
     async with Simulator(rate=200, keep_sent=False) as kis:
         async with _running(kis, bootstrap_servers, names, folder) as bench:
             figures = [
@@ -201,7 +201,7 @@ async def changes(bootstrap_servers: str, names: Any, folder: Path) -> list[Figu
 
 
 async def _nothing(bench: Bench) -> Figure:
-    """Write nothing for a while: what the ticks and the measuring alone cost."""
+    """Write nothing for a while, to see the cost of ticks and measuring alone."""
     with Watch(bench.own.port).running() as watch:
         await asyncio.sleep(QUIET_SECONDS)
     return watch.longest("nothing written", None)
@@ -262,7 +262,7 @@ async def _lists(bench: Bench) -> list[Figure]:
 
 
 async def _long_list(bench: Bench) -> list[Figure]:
-    """Write one list of 10,000 bonds, which are all desired already, so that only the reading of it costs anything."""
+    """Write one list of 10,000 bonds that are all desired already, to see the cost of reading."""
     cpu = bench.cpu_seconds()
     with Watch(bench.own.port).running() as watch:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The chart as the tests see it: values in, objects or a refusal out."""
+"""The chart as the tests see it: values go in, objects or a refusal come out."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "kis-bond-connector"
 CI = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
-# The oldest version Chart.yaml allows, and the newest whose schemas there are.
+# The oldest version Chart.yaml allows, and the newest one with published schemas.
 KUBERNETES_VERSIONS = ("1.29", "1.37")
 RELEASE, NAMESPACE = "bond", "markets"
 SECONDS = 60
@@ -24,11 +24,11 @@ Object = dict[str, Any]
 
 
 class Refused(Exception):
-    """Helm refused the values; the text is what it said."""
+    """Helm refused the values; the text is Helm's."""
 
 
 class _NoKeyTwice(yaml.SafeLoader):
-    """Safe YAML that refuses a key standing twice in one mapping, as the API server does."""
+    """Safe YAML that refuses a key that occurs twice in a mapping, as the API server does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value)
@@ -38,7 +38,7 @@ class _NoKeyTwice(yaml.SafeLoader):
 
 
 class Chart:
-    """Renders and checks the chart in a folder with a Helm; what was rendered is remembered."""
+    """Renders and checks the chart in a folder with Helm, and remembers what was rendered."""
 
     def __init__(self, helm: Path, folder: Path = CHART) -> None:
         self.helm = helm
@@ -52,12 +52,12 @@ class Chart:
         kubernetes: str = KUBERNETES_VERSIONS[0],
         release: str = RELEASE,
     ) -> list[Object]:
-        """Return the objects for a file of `ci/`, or for none, with `values` over it. Raises `Refused`."""
+        """Return the objects for a file of `ci/`, or none, with `values` over it."""
         text = self._remembered(file, json.dumps(values or {}), kubernetes, release)
         return [each for each in yaml.load_all(text, _NoKeyTwice) if each is not None]
 
     def one(self, kind: str, file: str, values: Object | None = None, name: str | None = None) -> Object:
-        """Return the only object of a kind, or the one of that kind and name."""
+        """Return the only object of a kind, or the object of that kind and name."""
         (found,) = [
             each
             for each in self.render(file, values)
@@ -66,11 +66,11 @@ class Chart:
         return found
 
     def kinds(self, file: str, values: Object | None = None) -> set[str]:
-        """Return the kinds that are rendered."""
+        """Return the rendered kinds."""
         return {each["kind"] for each in self.render(file, values)}
 
     def lint(self, file: str | None) -> None:
-        """Raise `Refused` unless `helm lint --strict` is content with the chart and a file of `ci/`."""
+        """Raise `Refused` unless `helm lint --strict` accepts the chart with a file of `ci/`."""
         values = ("--values", str(CHART / "ci" / f"{file}.yaml")) if file else ()
         self._run("lint", "--strict", str(self._folder), "--kube-version", KUBERNETES_VERSIONS[0], *values)
 
@@ -105,7 +105,7 @@ class Chart:
 
 
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """Yield name and spec of every pod the objects lead to."""
+    """Yield name and spec of every pod that the objects create."""
     for each in objects:
         spec = each if each["kind"] == "Pod" else each.get("spec", {}).get("template")
         if spec and "containers" in spec.get("spec", {}):

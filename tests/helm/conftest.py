@@ -1,4 +1,4 @@
-"""The chart under a real Helm, and the schemas its objects are held against."""
+"""The chart under a real Helm, and the schemas that its objects are checked against."""
 
 import shutil
 
@@ -27,13 +27,13 @@ DASHBOARD = """{
 
 @pytest.fixture(scope="session")
 def chart():
-    """Give the chart under a Helm that was built for it."""
+    """Give the chart, under a Helm that was built for it."""
     return Chart(started("Helm", build_helm, REQUIRED))
 
 
 @pytest.fixture(scope="session")
 def chart_with_files(chart, tmp_path_factory):
-    """Give a copy of the chart whose alerts and dashboard are small and known."""
+    """Give a copy of the chart with small, known alerts and a small dashboard."""
     folder = tmp_path_factory.mktemp("chart") / "copy"
     shutil.copytree(CHART, folder)
     for path, text in (("rules/kis-bond-connector.yaml", ALERTS), ("dashboards/kis-bond-connector.json", DASHBOARD)):

@@ -1,4 +1,4 @@
-"""A rendered pod without a cluster: its volumes are folders, its paths lie below one folder, its command is a process."""
+"""A rendered pod without a cluster: volumes are folders, and the command is a process."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ MOUNTED = ("/etc/kis-bond", "/var/lib/kis-bond")
 
 
 class LocalPod:
-    """The pod of one workload among rendered objects, its mounts filled from the ConfigMaps and Secrets beside it."""
+    """The pod of one workload, with its mounts filled from the rendered ConfigMaps and Secrets."""
 
     def __init__(self, objects: list[Object], kind: str, component: str, folder: Path) -> None:
         self.folder = folder
@@ -34,14 +34,14 @@ class LocalPod:
 
     @property
     def arguments(self) -> list[str]:
-        """Return the container's command line, for a process of this machine."""
+        """Return the container's command line, for a process on this machine."""
         command, *rest = [*self.container["command"], *self.container["args"]]
         assert command == "kis-bond"
         return [sys.executable, "-m", "connector", *map(self._local, rest)]
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the container's variables, with no setting of this machine's among them."""
+        """Return the container's variables, without any setting of this machine."""
         own = {
             each["name"]: self._local(each.get("value", "bond-kis-bond-connector-0")) for each in self.container["env"]
         }
@@ -54,7 +54,7 @@ class LocalPod:
         )
 
     def _mount(self, spec: Object) -> None:
-        """Make each mount's folder, with the files its volume holds."""
+        """Make each mount's folder, with the files of its volume."""
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         for mount in self.container["volumeMounts"]:
             place = Path(f"{self.folder}{mount['mountPath']}")

@@ -32,7 +32,10 @@ GIB = 2**30
         ({"terminationGracePeriodSeconds": 34}, "terminationGracePeriodSeconds: 34 is too short"),
         (
             {"terminationGracePeriodSeconds": 60, "config": {"delivery": {"stop_deadline_seconds": 50.5}}},
-            "terminationGracePeriodSeconds: 60 is too short for config.delivery.stop_deadline_seconds, 51: give at least 66",
+            (
+                "terminationGracePeriodSeconds: 60 is too short for config.delivery.stop_deadline_seconds, 51: "
+                "give at least 66"
+            ),
         ),
         (
             {"config": {"http": {"host": "127.0.0.1"}}},
@@ -60,20 +63,20 @@ GIB = 2**30
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
 def test_a_contradiction_is_refused_with_a_sentence(chart, values, sentence):
-    """Values that are sound each and wrong together are refused, naming what to change."""
+    """Values that do not fit together are refused, with what to change."""
     with pytest.raises(Refused) as refused:
         chart.render("smallest", values)
-    told = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
-    assert sentence in told[0]
-    assert told[1] == "", "something else is wrong, too"
+    lines = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
+    assert sentence in lines[0]
+    assert lines[1] == "", "something else is wrong, too"
 
 
 def test_without_values_it_is_said_what_is_needed(chart):
-    """The chart's own values alone are refused, naming the two things nobody but the operator can know."""
+    """The chart's own values are refused, naming the two that only the operator knows."""
     with pytest.raises(Refused) as refused:
         chart.render(None)
-    told = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
-    assert [line.split(": ")[:2] for line in told[:3]] == [
+    lines = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
+    assert [line.split(": ")[:2] for line in lines[:3]] == [
         ["config.kafka.bootstrap_servers", "is needed"],
         ["appKeys", "no app key was given"],
         [""],
@@ -97,12 +100,12 @@ def test_without_values_it_is_said_what_is_needed(chart):
     ids=str,
 )
 def test_what_goes_together_is_taken(chart, values):
-    """Values just on the right side of a contradiction are rendered."""
+    """Values that just fit together are rendered."""
     assert chart.one("StatefulSet", "smallest", values)
 
 
 def test_all_contradictions_are_told_at_once(chart):
-    """One refusal names everything that is wrong."""
+    """One refusal names every contradiction."""
     values = {
         "replicas": 2,
         "appKeys": {"existingSecret": ""},

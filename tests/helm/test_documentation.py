@@ -1,4 +1,4 @@
-"""What docs/install-kubernetes.md shows of Helm is what Helm says."""
+"""Helm says what docs/install-kubernetes.md shows."""
 
 import os
 import re
@@ -23,7 +23,7 @@ VALUES = "# bonds.yaml\n"
 
 @pytest.fixture(scope="module")
 def place(chart, tmp_path_factory):
-    """Give a folder as the reader has it: the checkout's chart, the values file of the text, and Helm on the PATH."""
+    """Give the reader's folder: the chart, the text's values file, and Helm on the PATH."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "helm").symlink_to(ROOT / "helm")
     (folder / "bin").mkdir()
@@ -34,13 +34,13 @@ def place(chart, tmp_path_factory):
 
 
 def test_there_are_local_lines():
-    """The text shows lint, what would be made, a typo and a contradiction."""
+    """The text shows lint, a dry run, a typo and a contradiction."""
     assert len(LOCAL) == 4
 
 
 @pytest.mark.parametrize(("command", "output"), LOCAL, ids=lambda text: text.splitlines()[0][-40:])
 def test_helm_says_what_is_shown(place, command, output):
-    """A command without a cluster prints what the text shows; `…` stands for lines left out."""
+    """A command that needs no cluster prints what the text shows; `…` stands for left-out lines."""
     environment = os.environ | {"PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
     result = subprocess.run(
         command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -50,7 +50,7 @@ def test_helm_says_what_is_shown(place, command, output):
 
 
 def test_every_file_that_is_named_exists():
-    """Links and values files of the text lead to files of the checkout."""
+    """Every link and values file of the text exists in the checkout."""
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)#][^)]*)\)", TEXT)]
     assert all((ROOT / "docs" / link).exists() for link in links), links
     for command, _ in SHOWN:

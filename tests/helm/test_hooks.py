@@ -1,4 +1,4 @@
-"""The jobs around an install, and what `helm test` runs."""
+"""The jobs around an install, and the pod of `helm test`."""
 
 import yaml
 from typer.main import get_command
@@ -11,19 +11,19 @@ GROUP = {"config": {"replicas": {"coordination": "group"}}}
 
 
 def container(each):
-    """Return the only container of a pod, or of what makes one."""
+    """Return the only container of a pod, or of an object that creates one."""
     spec = each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"]
     (found,) = spec["containers"]
     return found
 
 
 def test_there_is_no_job_unless_asked_for(chart):
-    """By default nothing but the connector and the test's pod is made."""
+    """By default only the connector's pod and the test's pod are created."""
     assert "Job" not in chart.kinds("smallest")
 
 
 def test_topics_are_made_before_the_pods(chart):
-    """The topics' job is a hook before install and upgrade, with settings of its own, since the release's are not there yet."""
+    """The topics' job runs before install and upgrade, so it brings its own settings."""
     job = chart.one("Job", "first-try", name=f"{NAME}-topics")
     settings = chart.one("ConfigMap", "first-try", name=f"{NAME}-topics")
     hooks = [each["metadata"]["annotations"] for each in (settings, job)]
@@ -34,7 +34,7 @@ def test_topics_are_made_before_the_pods(chart):
 
 
 def test_the_topics_job_runs_topics_init(chart):
-    """The job's arguments are those of `kis-bond topics init`, the values' own behind them."""
+    """The job runs `kis-bond topics init`, followed by arguments from the values."""
     assert container(chart.one("Job", "first-try", name=f"{NAME}-topics"))["args"] == ["topics", "init"]
     args = container(chart.one("Job", "production"))["args"]
     assert args == ["topics", "init", "--partitions", "12", "--register-schema"]
@@ -43,7 +43,7 @@ def test_the_topics_job_runs_topics_init(chart):
 
 
 def test_the_topics_job_counts_the_app_keys(chart):
-    """With group coordination the slot topic gets a partition for each app key: counted in the Secret, or told where they are inline."""
+    """In a group the slot topic gets a partition for each app key, from a Secret or inline."""
     assert container(chart.one("Job", "first-try", GROUP, f"{NAME}-topics"))["args"] == [
         "topics",
         "init",
@@ -55,7 +55,7 @@ def test_the_topics_job_counts_the_app_keys(chart):
 
 
 def test_lists_are_applied_after_the_install(chart):
-    """The lists of the values are a file, applied by a hook after install and upgrade."""
+    """A hook applies the lists of the values after install and upgrade."""
     job = chart.one("Job", "simulator", name=f"{NAME}-subscriptions")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
     assert container(job)["args"] == ["subs", "apply", "-f", "/etc/kis-bond/subscriptions/lists.yaml"]
@@ -66,7 +66,7 @@ def test_lists_are_applied_after_the_install(chart):
 
 
 def test_the_lists_job_runs_subs_apply(chart):
-    """The job's arguments are those of `kis-bond subs apply`, the values' own behind them."""
+    """The job runs `kis-bond subs apply`, followed by arguments from the values."""
     more = {"subscriptions": {"args": ["--prune", "--wait", "60"]}}
     args = container(chart.one("Job", "simulator", more, f"{NAME}-subscriptions"))["args"]
     apply = get_command(app).commands["subs"].commands["apply"]
@@ -75,7 +75,7 @@ def test_the_lists_job_runs_subs_apply(chart):
 
 
 def test_jobs_end(chart):
-    """A job gives up after a few tries and five minutes, and the next try of Helm's replaces it."""
+    """A job gives up after a few tries and five minutes; Helm's next try replaces it."""
     for name in ("topics", "subscriptions"):
         job = chart.one("Job", "first-try", name=f"{NAME}-{name}")
         assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (3, 300)
@@ -84,7 +84,7 @@ def test_jobs_end(chart):
 
 
 def test_helm_test_checks_every_peer(chart):
-    """`helm test` runs `kis-bond check --connect` with the connector's settings and app keys, and a place where a journal could be."""
+    """`helm test` runs `check --connect` as the connector would run, with room for a journal."""
     pod = chart.one("Pod", "smallest")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert container(pod)["args"] == ["check", "--connect"]

@@ -1,4 +1,4 @@
-"""What the chart renders works together: topics, app keys, lists, settings and paths lead to ticks in a topic."""
+"""The rendered pods work together: settings, keys, lists and paths lead to ticks in a topic."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ BONDS = ["KR103502GA34", "KR103502GD31"]
 
 @pytest.fixture(params=["standalone", "group"])
 async def deployed(request, chart, kafka, topic_names, tmp_path):
-    """Give the objects for a try with the simulator, and a deployment whose connector is the rendered one, alone or one of two."""
+    """Give rendered objects with the simulator, and a deployment of the rendered connector."""
     # The connector and the check ask for an approval key within one second, which KIS would refuse.
     async with Simulator(SimulatorSettings(approval_interval_seconds=0)) as kis:
         (port,) = free_ports(1)
@@ -37,7 +37,7 @@ async def deployed(request, chart, kafka, topic_names, tmp_path):
 
 
 async def test_a_try_with_the_simulator_brings_ticks(deployed, tmp_path):
-    """Both jobs, the connector and the test's pod, each with the command, settings and files it was given, bring ticks into the topic."""
+    """Jobs, connector and test pod run as rendered and bring ticks into the topic."""
     made, objects = deployed
     topics = await asyncio.to_thread(LocalPod(objects, "Job", "topics", tmp_path / "topics").run)
     assert topics.returncode == 0, topics.stdout + topics.stderr

@@ -1,4 +1,4 @@
-"""Who may talk to whom, and how metrics are found."""
+"""Who may talk to whom, and how Prometheus finds the metrics."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def ports(rule):
 
 
 def test_everything_else_is_closed(chart):
-    """The policy covers every pod of the release, in both directions."""
+    """The policy covers every pod of the release in both directions."""
     spec = policy(chart, "first-try")
     assert sorted(spec["policyTypes"]) == ["Egress", "Ingress"]
     wanted = spec["podSelector"]["matchLabels"]
@@ -37,7 +37,7 @@ def test_everything_else_is_closed(chart):
 
 
 def test_what_goes_out_by_default(chart):
-    """Out go DNS, Kafka's port, and KIS's 9443 and 21000; without a registry there is no rule for one."""
+    """By default only DNS, Kafka's port and KIS's 9443 and 21000 are open outwards."""
     assert [ports(rule) for rule in policy(chart)["egress"]] == [
         [(53, "UDP"), (53, "TCP")],
         [(9092, "TCP")],
@@ -46,7 +46,7 @@ def test_what_goes_out_by_default(chart):
 
 
 def test_what_goes_out_follows_the_settings(chart):
-    """Ports come from the brokers' list and the URLs, each once; peers from the values."""
+    """Ports come from the brokers' list and the URLs, each once; peers come from the values."""
     dns, kafka, registry, kis = policy(chart, "production")["egress"]
     assert dns["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]
     assert ports(kafka) == [(9093, "TCP"), (9094, "TCP")]
@@ -56,7 +56,7 @@ def test_what_goes_out_follows_the_settings(chart):
 
 
 def test_ports_of_urls(chart):
-    """A URL's port is the one it names, else its scheme's."""
+    """A URL's port is the one it names, else its scheme's default."""
     for url, port in (
         ("http://registry", 80),
         ("https://registry/a:b", 443),
@@ -69,7 +69,7 @@ def test_ports_of_urls(chart):
 
 
 def test_ports_can_be_given(chart):
-    """Ports of the values replace those of the settings: brokers may advertise others."""
+    """Ports of the values replace those of the settings, since brokers may advertise others."""
     given = {
         "networkPolicy": {"kafka": {"ports": [9092, 9095]}, "kis": {"ports": [443]}, "registry": {"ports": [8081]}}
     }
@@ -81,7 +81,7 @@ def test_ports_can_be_given(chart):
 
 
 def test_only_the_endpoints_can_be_reached(chart):
-    """In comes nothing but what reads the endpoints: pods of this cluster, those of a namespace by value, or nobody."""
+    """Only the endpoints are open inwards: to the cluster, to a namespace, or to nobody."""
     (rule,) = policy(chart)["ingress"]
     assert (ports(rule), rule["from"]) == ([(8080, "TCP")], [{"namespaceSelector": {}}])
     (rule,) = policy(chart, "production")["ingress"]
@@ -90,7 +90,7 @@ def test_only_the_endpoints_can_be_reached(chart):
 
 
 def test_rules_can_be_added(chart):
-    """Extra rules stand beside the chart's own."""
+    """Extra rules are added to the chart's own."""
     spec = policy(chart, "placement")
     assert spec["ingress"][-1] == {"from": [{"podSelector": {"matchLabels": {"app": "curl"}}}]}
     assert ports(spec["egress"][-1]) == [(4317, "TCP")]
@@ -98,7 +98,7 @@ def test_rules_can_be_added(chart):
 
 
 def test_metrics_can_be_read_when_a_pod_is_not_ready(chart):
-    """The Service is headless, names pods that are not ready too, and is the one the StatefulSet names."""
+    """The headless Service of the StatefulSet also names pods that are not ready."""
     service = chart.one("Service", "smallest")
     workload = chart.one("StatefulSet", "smallest")["spec"]
     assert service["spec"] == {
@@ -111,7 +111,7 @@ def test_metrics_can_be_read_when_a_pod_is_not_ready(chart):
 
 
 def test_the_service_monitor_finds_the_service(chart):
-    """The ServiceMonitor's selector fits the Service's labels, which name the release as job, and its endpoint the Service's port."""
+    """The ServiceMonitor selects the Service and its port; the job label names the release."""
     monitor, service = chart.one("ServiceMonitor", "production"), chart.one("Service", "production")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == RELEASE
@@ -126,7 +126,7 @@ def test_the_service_monitor_finds_the_service(chart):
 
 
 def test_the_pod_monitor_finds_the_pods(chart):
-    """The PodMonitor's selector fits the connector's pods and its endpoint their port, relabelings included."""
+    """The PodMonitor selects the connector's pods and port, with its relabelings."""
     monitor, workload = chart.one("PodMonitor", "bare"), chart.one("StatefulSet", "bare")["spec"]["template"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= workload["metadata"]["labels"].items()
     assert workload["metadata"]["labels"][monitor["spec"]["jobLabel"]] == RELEASE
@@ -137,7 +137,7 @@ def test_the_pod_monitor_finds_the_pods(chart):
 
 
 def test_alerts_are_those_of_the_file(chart_with_files, crds):
-    """The PrometheusRule holds the rules file as it stands, and is one the operator takes."""
+    """The PrometheusRule holds the rules file unchanged, and the operator accepts it."""
     values = {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
     rule = chart_with_files.one("PrometheusRule", "smallest", values)
     assert rule["spec"] == yaml.safe_load(ALERTS)
@@ -146,7 +146,7 @@ def test_alerts_are_those_of_the_file(chart_with_files, crds):
 
 
 def test_alerts_link_to_the_runbook_where_the_reader_has_it(chart):
-    """With a URL of the runbook each alert links to its section there, and nothing else about it changes."""
+    """With a runbook URL each alert links to its section there; the rest is unchanged."""
     url = "https://git.example.com/kis-bond-connector/blob/main/docs/runbook.md"
     groups = chart.one("PrometheusRule", "observed", {"prometheusRule": {"runbookUrl": url}})["spec"]["groups"]
     links = [rule["annotations"].pop("runbook_url") for group in groups for rule in group["rules"]]
@@ -161,7 +161,7 @@ def test_alerts_link_to_the_runbook_where_the_reader_has_it(chart):
 
 
 def test_the_dashboard_is_the_file(chart_with_files):
-    """The dashboard's ConfigMap holds the JSON file as it stands, under the label Grafana's sidecar selects by."""
+    """The ConfigMap holds the dashboard's JSON file unchanged, with the sidecar's label."""
     values = {"dashboard": {"enabled": True, "annotations": {"grafana_folder": "Markets"}}}
     dashboard = chart_with_files.one("ConfigMap", "smallest", values, f"{NAME}-dashboard")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -170,7 +170,7 @@ def test_the_dashboard_is_the_file(chart_with_files):
 
 
 def test_the_charts_own_alerts_and_dashboard(chart):
-    """The chart carries the alerts and the dashboard that are held against a real Prometheus elsewhere."""
+    """The chart carries the alerts and dashboard that are tested on a real Prometheus."""
     rule = chart.one("PrometheusRule", "observed")
     assert rule["spec"] == yaml.safe_load((CHART / "rules" / "kis-bond-connector.yaml").read_text())
     dashboard = chart.one("ConfigMap", "observed", name=f"{NAME}-dashboard")["data"]["kis-bond-connector.json"]

@@ -1,4 +1,4 @@
-"""Every rendered object is one that Kubernetes and the Prometheus operator take."""
+"""Kubernetes and the Prometheus operator accept every rendered object."""
 
 import copy
 import json
@@ -33,20 +33,20 @@ def _validate(text, kubernetes):
 
 
 def test_there_are_enough_values_files():
-    """The values files of `ci/` are at least eight."""
+    """`ci/` has at least eight values files."""
     assert len(CI) >= 8
 
 
 @pytest.mark.parametrize("file", [None, *CI])
 def test_lint_is_content(chart, file):
-    """`helm lint --strict` is content with the chart as it is and with each values file."""
+    """`helm lint --strict` accepts the chart alone and with each values file."""
     chart.lint(file)
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES_VERSIONS)
 @pytest.mark.parametrize("file", CI)
 def test_objects_are_valid(chart, crds, file, kubernetes):
-    """Each object fits the schema of its kind, without an unknown field, in the oldest and the newest version of Kubernetes."""
+    """Each object fits its kind's schema in the oldest and newest Kubernetes version."""
     for each in chart.render(file, kubernetes=kubernetes):
         if each["kind"] in crds:
             jsonschema.validate(each, crds[each["kind"]])
@@ -56,7 +56,7 @@ def test_objects_are_valid(chart, crds, file, kubernetes):
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES_VERSIONS)
 def test_the_broker_for_a_try_is_valid(kubernetes):
-    """The manifest of one broker, which the installation's first try uses, fits Kubernetes' schemas."""
+    """The one-broker manifest of the installation page fits Kubernetes' schemas."""
     kinds = []
     for each in yaml.safe_load_all((CHART.parent / "kafka-for-a-try.yaml").read_text()):
         _validate(json.dumps(each), kubernetes)
@@ -65,7 +65,7 @@ def test_the_broker_for_a_try_is_valid(kubernetes):
 
 
 def test_validation_bites(chart, crds):
-    """A misspelt field is refused in an object of Kubernetes as in one of the operator."""
+    """A misspelt field is refused, in a Kubernetes object and in one of the operator."""
     workload = copy.deepcopy(chart.one("StatefulSet", "smallest"))
     workload["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
     with pytest.raises(jsonschema.ValidationError, match="livenesProbe"):
@@ -77,13 +77,13 @@ def test_validation_bites(chart, crds):
 
 
 def test_every_kind_is_rendered_somewhere(chart):
-    """Together the values files render every kind the chart knows, so that none goes unchecked."""
+    """Together the values files render every kind of the chart, so all are checked."""
     assert {kind for file in CI for kind in chart.kinds(file)} == EVERY_KIND
 
 
 @pytest.mark.parametrize("file", CI)
 def test_names_are_unique_and_labelled(chart, file):
-    """No two objects share kind and name, and all but the extra ones carry release and version as labels."""
+    """Kind and name are unique, and all but extra objects have release and version labels."""
     objects = [
         each for each in chart.render(file) if each["metadata"]["name"] not in {"kis-simulator", f"{RELEASE}-more"}
     ]
@@ -97,7 +97,7 @@ def test_names_are_unique_and_labelled(chart, file):
 
 
 def test_long_names_stay_within_kubernetes_limits(chart):
-    """A release name of 53 characters, the most Helm takes, leads to names of at most 63 for every object and label."""
+    """The longest release name, 53 characters, gives names of at most 63."""
     for each in chart.render("first-try", {"fullnameOverride": "x" * 63, "nameOverride": "y" * 80}):
         assert len(each["metadata"]["name"]) <= 63
         assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
@@ -106,7 +106,7 @@ def test_long_names_stay_within_kubernetes_limits(chart):
 @pytest.mark.parametrize("name", ["2024", "true", "0x1f"])
 @pytest.mark.parametrize("file", ["first-try", "production", "bare"])
 def test_a_name_may_look_like_a_number(chart, crds, file, name):
-    """A release, an override or a Secret whose name YAML would read as something else than text stays text everywhere."""
+    """A name that YAML would read as another type stays text everywhere."""
     overrides = dict.fromkeys(("nameOverride", "fullnameOverride", "serviceAccountName", "priorityClassName"), name)
     secret = {} if file == "first-try" else {"appKeys": {"existingSecret": name}}
     for values in ({}, overrides | secret | {"dashboard": {"enabled": True}, "prometheusRule": {"enabled": True}}):
@@ -132,7 +132,7 @@ def test_a_name_may_look_like_a_number(chart, crds, file, name):
     ],
 )
 def test_each_extra_is_on_or_off_by_value(chart_with_files, section, kind, name):
-    """An extra object is there with `enabled: true` and gone with `enabled: false`."""
+    """An extra object exists with `enabled: true` and does not with `enabled: false`."""
     for enabled in (True, False):
         objects = chart_with_files.render("smallest", {section: {"enabled": enabled}})
         found = {(each["kind"], each["metadata"]["name"]) for each in objects}
@@ -140,6 +140,6 @@ def test_each_extra_is_on_or_off_by_value(chart_with_files, section, kind, name)
 
 
 def test_extra_objects_are_templates(chart):
-    """Texts of extra objects may use what templates know, and any object can be added."""
+    """Any object can be added, and its texts may use template functions."""
     more = chart.one("ConfigMap", "placement", name=f"{RELEASE}-more")
     assert more["data"] == {"pods": "3"}

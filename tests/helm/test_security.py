@@ -1,4 +1,4 @@
-"""Every pod the chart makes fits Pod Security's profile "restricted", and holds no right it does not need."""
+"""Every pod fits Pod Security's profile "restricted" and holds no right that it does not need."""
 
 import pytest
 
@@ -19,14 +19,14 @@ ALLOWED_VOLUMES = {
 
 @pytest.fixture(params=CI)
 def all_pods(chart, request):
-    """Give name and spec of every pod of one values file: the connector's, the jobs', the test's."""
+    """Give name and spec of every pod of one values file, including jobs and the test."""
     found = dict(pods(chart.render(request.param)))
     assert len(found) >= 2
     return found
 
 
 def test_pods_are_restricted(all_pods):
-    """Non-root, seccomp, no capability, no escalation, nothing of the host, and only harmless volumes."""
+    """Pods are non-root, with seccomp, without capabilities, escalation or host access."""
     for name, spec in all_pods.items():
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True, name
@@ -47,13 +47,13 @@ def test_pods_are_restricted(all_pods):
 
 
 def test_the_user_is_numeric(chart):
-    """User and group are 65532 by default, and the volumes' group is the same."""
+    """User and group are 65532 by default, and so is the volumes' group."""
     for name, spec in pods(chart.render("first-try")):
         assert [spec["securityContext"][part] for part in ("runAsUser", "runAsGroup", "fsGroup")] == [65532] * 3, name
 
 
 def test_a_start_does_not_open_the_journal_to_the_group(chart):
-    """The volume's files are not changed at each start, which would open the journal's private folder to the group."""
+    """A start changes no file modes, which would open the private folder to the group."""
     assert (
         chart.one("StatefulSet", "smallest")["spec"]["template"]["spec"]["securityContext"]["fsGroupChangePolicy"]
         == "OnRootMismatch"
@@ -61,21 +61,21 @@ def test_a_start_does_not_open_the_journal_to_the_group(chart):
 
 
 def test_a_cluster_may_assign_the_user(chart):
-    """With user and group set to null none is named, and the pod still may not be root."""
+    """With user and group null none is named, and the pod still may not be root."""
     security = chart.one("StatefulSet", "assigned-user")["spec"]["template"]["spec"]["securityContext"]
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & security.keys()
     assert security["runAsNonRoot"] is True
 
 
 def test_kubernetes_gives_nothing(all_pods):
-    """No pod gets a token of Kubernetes' or the variables of its services."""
+    """No pod gets a Kubernetes token or the variables of services."""
     for name, spec in all_pods.items():
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["enableServiceLinks"] is False, name
 
 
 def test_resources_are_bounded(all_pods):
-    """Each container has requests, and a limit of memory."""
+    """Each container has requests and a memory limit."""
     for name, spec in all_pods.items():
         for container in spec["containers"]:
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
@@ -83,7 +83,7 @@ def test_resources_are_bounded(all_pods):
 
 
 def test_resources_are_those_measured(chart):
-    """Requests and limits hold the measured peak of about 100 MiB and the 64 MiB of frames in memory."""
+    """Requests and limits hold the measured peak of 100 MiB and 64 MiB of frames in memory."""
     container = chart.one("StatefulSet", "smallest")["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"] == {
         "requests": {"cpu": "250m", "memory": "256Mi"},
@@ -100,7 +100,7 @@ def test_writable_places_are_bounded(all_pods):
 
 
 def test_app_keys_are_a_folder_of_files(chart):
-    """App keys are mounted as a folder, read-only and without subPath, readable for the group alone; settings say where it is."""
+    """App keys are a read-only folder without subPath, and only its group can read them."""
     for file, secret in (("smallest", "kis-app-keys"), ("first-try", "bond-kis-bond-connector-app-keys")):
         spec = chart.one("StatefulSet", file)["spec"]["template"]["spec"]
         (volume,) = [each for each in spec["volumes"] if each["name"] == "app-keys"]
@@ -111,7 +111,7 @@ def test_app_keys_are_a_folder_of_files(chart):
 
 
 def test_inline_app_keys_are_numbered(chart):
-    """Pairs of the values become a Secret with the files appkey-0, appsecret-0, appkey-1, …; without them there is no Secret."""
+    """Pairs of the values become a Secret with numbered files; without them there is no Secret."""
     values = {"appKeys": {"inline": [{"appkey": "one", "appsecret": "1="}, {"appkey": "two", "appsecret": "0123"}]}}
     secret = chart.one("Secret", "first-try", values)
     assert secret["stringData"] == {"appkey-0": "one", "appsecret-0": "1=", "appkey-1": "two", "appsecret-1": "0123"}
@@ -119,13 +119,13 @@ def test_inline_app_keys_are_numbered(chart):
 
 
 def test_app_keys_are_in_nothing_but_their_secret(chart):
-    """No other object holds an app key, and no variable does."""
+    """No other object and no variable holds an app key."""
     for each in chart.render("first-try"):
         assert each["kind"] == "Secret" or "PSnotARealAppKey" not in str(each)
 
 
 def test_only_what_needs_them_has_the_app_keys(chart):
-    """The job for lists never mounts the app keys; the one for topics only counts them, where slots are shared."""
+    """The lists' job never mounts app keys; the topics' job does only to count shared slots."""
     mounted = {
         (file, name.split("-")[-1]): any(volume["name"] == "app-keys" for volume in spec["volumes"])
         for file in ("first-try", "production")
@@ -143,14 +143,14 @@ def test_only_what_needs_them_has_the_app_keys(chart):
 
 
 def test_subpaths_are_used_nowhere(all_pods):
-    """No mount uses subPath, which never sees a rotated Secret."""
+    """No mount uses subPath, because it never sees a rotated Secret."""
     for spec in all_pods.values():
         for container in spec["containers"]:
             assert not any("subPath" in mount for mount in container.get("volumeMounts", []))
 
 
 def test_the_image_is_named_by_tag_or_digest(chart):
-    """The tag is the chart's version unless one is given; a digest wins."""
+    """The tag is the chart's version unless given; a digest has precedence."""
 
     def image(**values):
         return chart.one("StatefulSet", "smallest", {"image": values})["spec"]["template"]["spec"]["containers"][0][

@@ -1,4 +1,4 @@
-"""What the chart writes into the settings file is what `kis-bond check` takes."""
+"""`kis-bond check` accepts what the chart writes into the settings file."""
 
 import json
 import os
@@ -16,7 +16,7 @@ MOUNTED = "/etc/kis-bond"
 
 
 def check(settings, folder):
-    """Run `kis-bond check --json` on a settings file as a pod would have it: its files and dummy app keys below `folder`."""
+    """Run `kis-bond check --json` on a settings file as a pod has it, with dummy app keys."""
     text = settings.replace(MOUNTED, str(folder / "etc"))
     for section in yaml.safe_load(text).values():
         for name, value in section.items():
@@ -37,7 +37,7 @@ def check(settings, folder):
 
 @pytest.mark.parametrize("file", CI)
 def test_check_takes_the_settings(chart, file, tmp_path):
-    """The settings of each values file are taken by `kis-bond check`, and are in force as the values say."""
+    """`kis-bond check` accepts each values file's settings, and they are in force as given."""
     text = settings_of(chart.render(file))
     result = check(text, tmp_path)
     assert result.returncode == 0, result.stderr
@@ -51,7 +51,7 @@ def test_check_takes_the_settings(chart, file, tmp_path):
 
 
 def test_every_setting_is_in_one_values_file(chart):
-    """One values file sets every key that `config` takes, so that each is known to be taken."""
+    """One values file sets every key of `config`, so that each is checked."""
     values = yaml.safe_load((CHART / "ci" / "every-setting.yaml").read_text())["config"]
     assert {section: set(names) for section, names in values.items()} == {
         section: set(schema["properties"]) for section, schema in SCHEMA.items()
@@ -59,7 +59,7 @@ def test_every_setting_is_in_one_values_file(chart):
 
 
 def test_every_choice_is_taken(chart, tmp_path):
-    """Each word the schema offers for a setting is one that `kis-bond check` takes."""
+    """`kis-bond check` accepts every word that the schema offers for a setting."""
     for section, schema in SCHEMA.items():
         for name, part in schema["properties"].items():
             for word in part.get("enum", []):
@@ -78,7 +78,7 @@ def test_every_choice_is_taken(chart, tmp_path):
 
 
 def test_check_would_refuse(chart, tmp_path):
-    """A key the connector does not know would be refused here."""
+    """A key that the connector does not know would be refused here."""
     result = check(settings_of(chart.render("smallest")).replace("bootstrap_servers", "bootstrap_server"), tmp_path)
     assert result.returncode == 2
     assert "did you mean kafka.bootstrap_servers?" in result.stderr
@@ -89,7 +89,7 @@ def test_check_would_refuse(chart, tmp_path):
     [("256MiB", 256 * 2**20), (137438953472, 2**37), ("1073741824", 2**30), ("  512 MiB ", 512 * 2**20)],
 )
 def test_sizes_arrive(chart, tmp_path, given, effective):
-    """A size reaches the connector as it was meant, whichever way it is written."""
+    """A size reaches the connector as meant, in every notation."""
     values = {"config": {"journal": {"max_bytes": given}}, "journal": {"claim": {"size": "1Ti"}}}
     result = check(settings_of(chart.render("smallest", values)), tmp_path)
     assert json.loads(result.stdout)["settings"]["journal"]["max_bytes"] == effective

@@ -16,7 +16,7 @@ ONE_TEST = Path(__file__).with_name("test_objects.py")
 
 @pytest.mark.parametrize(("required", "code", "outcome"), [("0", 0, "skipped"), ("1", 1, "error")])
 def test_tests_without_go_are_left_out_loudly(required, code, outcome, tmp_path):
-    """Without Helm and Go the chart's tests are skipped with a summary that says why, or fail the run where Helm is required."""
+    """Without Helm and Go the tests are skipped with a reason, or fail if Helm is required."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment |= {"PATH": "", "KIS_BOND_REQUIRE_HELM": required}
     arguments = ["-p", "no:cacheprovider", f"{ONE_TEST}::test_lint_is_content", "-k", "smallest"]
@@ -41,7 +41,7 @@ def test_tests_without_go_are_left_out_loudly(required, code, outcome, tmp_path)
 
 
 def test_schemas_are_closed_at_any_depth():
-    """A schema of a custom resource refuses a field it does not list, also inside lists; a map of free keys stays free."""
+    """A custom resource's schema refuses unlisted fields at any depth; free maps stay free."""
     leaf = {"type": "object", "properties": {"port": {"type": "string"}}}
     free = {"type": "object", "additionalProperties": {"type": "string"}}
     schema = _closed({"type": "object", "properties": {"endpoints": {"type": "array", "items": leaf}, "labels": free}})

@@ -67,7 +67,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_typo_is_refused_with_its_path(chart, values, path, word):
-    """A value that does not exist or is of the wrong kind is refused, naming where it stands and what is wrong."""
+    """An unknown value or a wrong type is refused, with its path and what is wrong."""
     with pytest.raises(Refused) as refused:
         chart.render("smallest", values)
     assert any(f"at '{path}'" in line and word in line for line in str(refused.value).splitlines()), refused.value
@@ -91,7 +91,7 @@ def test_a_typo_is_refused_with_its_path(chart, values, path, word):
     ],
 )
 def test_brokers_are_those_the_connector_takes(brokers, is_taken):
-    """The schema takes the same lists of brokers as the connector: ports of the NetworkPolicy are read from them."""
+    """The schema accepts the same broker lists as the connector."""
     pattern = SCHEMA["properties"]["config"]["properties"]["kafka"]["properties"]["bootstrap_servers"]["pattern"]
     assert bool(re.search(pattern, brokers)) is is_taken
     try:
@@ -103,7 +103,7 @@ def test_brokers_are_those_the_connector_takes(brokers, is_taken):
 
 
 def test_the_schema_is_closed():
-    """Each mapping of the schema either lists its keys and refuses others, or is of a kind that is Kubernetes' or free by nature."""
+    """Each mapping lists its keys and refuses others, unless it is Kubernetes' own or free."""
     free = {
         ("global",),
         ("podSecurityContext",),
@@ -122,7 +122,7 @@ def test_the_schema_is_closed():
 
 
 def test_values_and_schema_name_the_same(chart):
-    """Each value of values.yaml is in the schema, and the schema has no more outside `config`."""
+    """Schema and values.yaml have the same values outside `config`."""
 
     def names(values, schema, path=""):
         for key, part in schema.get("properties", {}).items():
@@ -136,7 +136,7 @@ def test_values_and_schema_name_the_same(chart):
 
 
 def test_config_takes_every_setting():
-    """`config` takes every setting of the connector except those the chart sets itself, and no other."""
+    """`config` accepts every setting of the connector except those that the chart sets."""
     sections = SCHEMA["properties"]["config"]["properties"]
     allowed = {f"{section}.{name}" for section, schema in sections.items() for name in schema["properties"]}
     known = {
@@ -148,7 +148,7 @@ def test_config_takes_every_setting():
 
 
 def test_config_offers_the_choices_of_the_settings():
-    """Where a setting is one of several words, the schema lists exactly those."""
+    """If a setting is one of several words, the schema lists exactly those."""
     for section, field in Settings.model_fields.items():
         for name, setting in field.annotation.model_fields.items():
             words = [word for word in _words(setting.annotation) if f"{section}.{name}" not in OURS]
@@ -157,7 +157,7 @@ def test_config_offers_the_choices_of_the_settings():
 
 
 def _words(annotation):
-    """Return the words of a Literal, also of one that is optional."""
+    """Return the words of a Literal, even of an optional one."""
     found = get_args(annotation)
     if found and all(isinstance(word, str) for word in found):
         return list(found)
@@ -165,7 +165,7 @@ def _words(annotation):
 
 
 def test_defaults_are_those_of_the_settings():
-    """What values.yaml says under `config` is the connector's own default, but for the address, which a pod needs open."""
+    """The defaults under `config` are the connector's, except the address, which a pod opens."""
     own = Settings().model_dump(mode="json")
     for section, values in VALUES["config"].items():
         for name, value in values.items():
@@ -177,7 +177,7 @@ def test_defaults_are_those_of_the_settings():
 
 
 def test_the_chart_is_of_the_connectors_version():
-    """Chart.yaml names the connector's version as appVersion, which is the image's tag by default."""
+    """appVersion, the image's default tag, is the connector's version."""
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == connector.__version__
 
 
@@ -187,5 +187,5 @@ def test_the_readme_is_that_of_the_values():
 
 
 def test_every_value_is_described():
-    """Each value has a comment of its own, or lies in a mapping that has one."""
+    """Each value, or a mapping that holds it, has a comment."""
     assert values_readme.undescribed() == []

@@ -12,12 +12,12 @@ JOURNAL = "/var/lib/kis-bond/journal/journal.db"
 
 
 def workload(chart, file="smallest", values=None):
-    """Return what the StatefulSet is to be."""
+    """Return the StatefulSet's spec."""
     return chart.one("StatefulSet", file, values)["spec"]
 
 
 def pod(chart, file="smallest", values=None):
-    """Return what its pods are to be."""
+    """Return the spec of its pods."""
     return workload(chart, file, values)["template"]["spec"]
 
 
@@ -28,7 +28,7 @@ def connector(chart, file="smallest", values=None):
 
 
 def test_pods_do_not_wait_for_one_another(chart):
-    """Pods start and end in parallel, as many as are asked for."""
+    """Pods start and end in parallel, as many as the values ask for."""
     assert workload(chart)["podManagementPolicy"] == "Parallel"
     assert [workload(chart, file)["replicas"] for file in ("smallest", "production", "placement")] == [1, 2, 3]
 
@@ -47,7 +47,7 @@ def test_the_replica_is_named_after_its_pod(chart):
 
 
 def test_the_environment_agrees_with_the_settings(chart):
-    """Settings come from the mounted file; of the environment, which wins, are the replica's name, the journal, and the file's address."""
+    """The environment holds only the replica's name, the journal and the settings file's path."""
     for file in ("smallest", "placement"):
         given = {
             each["name"]: each.get("value")
@@ -65,7 +65,7 @@ def test_the_environment_agrees_with_the_settings(chart):
 
 
 def test_the_image_overrides_no_setting(chart):
-    """Each setting the image has in its environment is set by every pod, too: the journal must not land beside its volume."""
+    """Every pod sets what the image's environment sets, so no journal lands beside its volume."""
     of_the_image = set(re.findall(r"\bKIS_BOND_[A-Z_]+(?==)", (ROOT / "Dockerfile").read_text()))
     assert "KIS_BOND_JOURNAL__PATH" in of_the_image
     for name, spec in pods(chart.render("first-try")):
@@ -73,7 +73,7 @@ def test_the_image_overrides_no_setting(chart):
 
 
 def test_the_bond_master_is_kept_on_the_journals_volume(chart):
-    """The cache lies where `kis-bond bonds update` may write and finds it again, not where the image keeps it, unless the values say so."""
+    """The cache is on the volume, where `bonds update` may write, unless the values differ."""
     (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "journal"]
     assert {"name": "XDG_CACHE_HOME", "value": f"{mount['mountPath']}/.cache"} in connector(chart)["env"]
     own = {"name": "XDG_CACHE_HOME", "value": "/tmp/cache"}
@@ -83,7 +83,7 @@ def test_the_bond_master_is_kept_on_the_journals_volume(chart):
 
 
 def test_settings_are_mounted_as_a_folder(chart):
-    """The ConfigMap's folder is mounted where KIS_BOND_CONFIG looks."""
+    """The ConfigMap's folder is mounted where KIS_BOND_CONFIG points."""
     (volume,) = [each for each in pod(chart)["volumes"] if each["name"] == "config"]
     assert volume["configMap"] == {"name": chart.one("ConfigMap", "smallest")["metadata"]["name"]}
     (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "config"]
@@ -91,7 +91,7 @@ def test_settings_are_mounted_as_a_folder(chart):
 
 
 def test_a_changed_setting_rolls_the_pods(chart):
-    """The checksum of the settings changes with any of them, and with nothing else; app keys roll nothing."""
+    """The checksum changes with every setting and nothing else; app keys roll no pod."""
 
     def checksum(values=None):
         return workload(chart, "first-try", values)["template"]["metadata"]["annotations"]["checksum/config"]
@@ -103,7 +103,7 @@ def test_a_changed_setting_rolls_the_pods(chart):
 
 
 def test_a_new_chart_alone_rolls_no_pod(chart):
-    """No version is among the pods' labels: an upgrade that changes nothing drops no feed."""
+    """Pod labels hold no version, so an upgrade without changes drops no feed."""
     assert workload(chart)["template"]["metadata"]["labels"].keys() == {
         "app.kubernetes.io/name",
         "app.kubernetes.io/instance",
@@ -112,7 +112,7 @@ def test_a_new_chart_alone_rolls_no_pod(chart):
 
 
 def test_the_selector_finds_the_connectors_pods_alone(chart):
-    """The StatefulSet's selector fits its own pods and none of the jobs' or the test's."""
+    """The StatefulSet selects its own pods, and no pod of a job or the test."""
     objects = chart.render("first-try")
     wanted = workload(chart, "first-try")["selector"]["matchLabels"]
     fitting = []
@@ -128,7 +128,7 @@ def test_the_selector_finds_the_connectors_pods_alone(chart):
     ("probe", "path"), [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
 )
 def test_probes_ask_the_right_endpoint(chart, probe, path):
-    """Start and life ask /livez, which depends on neither Kafka nor KIS; readiness asks /readyz; all on the port the settings name."""
+    """Startup and liveness ask /livez, readiness asks /readyz, on the configured port."""
     container = connector(chart, values={"config": {"http": {"port": 9100}}})
     assert container[probe]["httpGet"] == {"path": path, "port": "http"}
     assert container["ports"] == [{"name": "http", "containerPort": 9100}]
@@ -136,7 +136,7 @@ def test_probes_ask_the_right_endpoint(chart, probe, path):
 
 
 def test_probes_are_patient(chart):
-    """A start may take three minutes and a stall one before a restart, which would drop the feed; readiness is told in 15 s."""
+    """A start may take three minutes, a stall one minute; unreadiness shows within 15 s."""
     container = connector(chart)
     patience = {
         name: container[name]["periodSeconds"] * container[name]["failureThreshold"]
@@ -147,7 +147,7 @@ def test_probes_are_patient(chart):
 
 
 def test_probe_times_are_values(chart):
-    """Each probe's times can be set; what is left out keeps its default."""
+    """Each probe's times can be set; an omitted one keeps its default."""
     container = connector(chart, "placement")
     assert container["startupProbe"] | {"httpGet": 0} == {
         "httpGet": 0,
@@ -169,12 +169,12 @@ def test_probe_times_are_values(chart):
     ],
 )
 def test_the_grace_is_longer_than_the_drain_deadline(chart, values, seconds):
-    """Between SIGTERM and the kill lie the drain deadline and 25 s, or the seconds that are given."""
+    """The grace period is the drain deadline plus 25 s, or as given."""
     assert pod(chart, values=values)["terminationGracePeriodSeconds"] == seconds
 
 
 def test_the_journal_is_on_a_claim_of_the_pods_own(chart):
-    """By default each pod has a claim, kept when the pod or the StatefulSet goes."""
+    """By default each pod has a claim that outlives the pod and the StatefulSet."""
     spec = workload(chart)
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "journal"
@@ -184,7 +184,7 @@ def test_the_journal_is_on_a_claim_of_the_pods_own(chart):
 
 
 def test_claims_follow_the_values(chart):
-    """Storage class, access modes, annotations and retention are values."""
+    """Storage class, access modes, annotations and retention come from the values."""
     (claim,) = workload(chart, "production")["volumeClaimTemplates"]
     assert claim["spec"]["storageClassName"] == "fast-ssd"
     assert claim["spec"]["resources"] == {"requests": {"storage": "20Gi"}}
@@ -196,7 +196,7 @@ def test_claims_follow_the_values(chart):
 
 
 def test_the_journal_may_be_on_an_emptydir(chart):
-    """By choice the journal is on an emptyDir with a size limit, without a claim."""
+    """If asked for, the journal is on an emptyDir with a size limit, without a claim."""
     spec = workload(chart, "first-try")
     assert "volumeClaimTemplates" not in spec
     assert "persistentVolumeClaimRetentionPolicy" not in spec
@@ -206,14 +206,14 @@ def test_the_journal_may_be_on_an_emptydir(chart):
 
 @pytest.mark.parametrize("file", ["smallest", "first-try"])
 def test_the_journal_lies_in_a_folder_of_its_own(chart, file):
-    """The journal's folder is one below the volume's root, so that the connector makes it, private."""
+    """The journal's folder is below the volume's root, so that the connector makes it private."""
     (mount,) = [each for each in connector(chart, file)["volumeMounts"] if each["name"] == "journal"]
     assert mount == {"name": "journal", "mountPath": str(Path(JOURNAL).parents[1])}
     assert {"name": "KIS_BOND_JOURNAL__PATH", "value": JOURNAL} in connector(chart, file)["env"]
 
 
 def test_a_lost_node_is_given_up_soon(chart):
-    """Pods leave a node that is out of reach or not ready after 30 s, or as many as are given; other tolerations are added."""
+    """Pods leave an unreachable node after 30 s or as given; other tolerations are added."""
 
     def tolerated(spec):
         return {each["key"].split("/")[-1]: each.get("tolerationSeconds") for each in spec["tolerations"]}
@@ -224,7 +224,7 @@ def test_a_lost_node_is_given_up_soon(chart):
 
 
 def test_pods_are_spread(chart):
-    """Pods are spread over zones and nodes, by the labels of the connector's pods; off by value."""
+    """Pods are spread over zones and nodes, unless the values turn that off."""
     spec = workload(chart)
     constraints = spec["template"]["spec"]["topologySpreadConstraints"]
     assert [(each["topologyKey"], each["whenUnsatisfiable"], each["maxSkew"]) for each in constraints] == [
@@ -236,7 +236,7 @@ def test_pods_are_spread(chart):
 
 
 def test_placement_follows_the_values(chart):
-    """Node selector, affinity, priority class, service account, labels, annotations and pull secrets are values."""
+    """Selectors, affinity, priority, account, labels and pull secrets come from the values."""
     spec = pod(chart, "placement")
     assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
     assert "podAntiAffinity" in spec["affinity"]
@@ -249,14 +249,14 @@ def test_placement_follows_the_values(chart):
 
 
 def test_labels_of_the_values_do_not_break_the_selector(chart):
-    """A label of the values under a name the chart uses itself is passed over."""
+    """A label from the values cannot replace one of the chart's own."""
     values = {"podLabels": {"app.kubernetes.io/component": "mine"}, "commonLabels": {"app.kubernetes.io/name": "mine"}}
     spec = workload(chart, values=values)
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
 
 
 def test_environment_and_volumes_can_be_added(chart):
-    """Extra variables, volumes and mounts reach every pod: jobs need Kafka's password as the connector does."""
+    """Extra variables, volumes and mounts reach every pod, since jobs need the same password."""
     for name, spec in pods(chart.render("production")):
         assert "kafka" in [volume["name"] for volume in spec["volumes"]], name
         assert "/etc/kis-bond/kafka" in [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]], name
@@ -275,7 +275,7 @@ def test_every_mount_has_its_volume(chart, file):
 
 
 def test_drains_take_one_pod_at_a_time(chart):
-    """The disruption budget covers the connector's pods, and one that is not ready does not block a drain."""
+    """The disruption budget covers the connector's pods; an unready one blocks no drain."""
     budget = chart.one("PodDisruptionBudget", "production")["spec"]
     assert budget == {
         "maxUnavailable": 1,

@@ -1,4 +1,4 @@
-"""Helm, and the schemas of the Prometheus operator's objects, both of them from Go's module proxy."""
+"""Helm and the Prometheus operator's schemas, both from Go's module proxy."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ BUILD_SECONDS = 900
 
 
 def build_helm() -> Path:
-    """Return the path of Helm, built the first time: some 80 s on two cores. Raises `Unavailable` without Go or network.
+    """Return Helm's path, building it the first time (80 s). Raises `Unavailable` without Go.
 
     A lock file lets test runs in the same checkout wait for one another's build.
     """
@@ -35,7 +35,7 @@ def build_helm() -> Path:
 
 
 def operator_schemas() -> dict[str, dict[str, Any]]:
-    """Return the OpenAPI schema of each kind of the Prometheus operator the chart renders; an unknown field is refused at any depth."""
+    """Return the closed OpenAPI schema of each operator kind that the chart renders."""
     module = Path(json.loads(_go("mod", "download", "-json", OPERATOR))["Dir"])
     schemas = {}
     for kind in OPERATOR_KINDS:
@@ -47,7 +47,7 @@ def operator_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _closed(schema: Any) -> Any:
-    """Close every object whose fields are listed: the API server would drop other fields silently."""
+    """Close every object that lists its fields: the API server would drop others silently."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):

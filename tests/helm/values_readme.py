@@ -1,4 +1,4 @@
-"""Writes the chart's README from the comments of values.yaml: a comment above a key describes it."""
+"""Writes the chart's README from values.yaml: a comment above a key describes it."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ other, and say what to do.
 
 
 def readme() -> str:
-    """Return the README that values.yaml calls for."""
+    """Return the README for values.yaml."""
     lines = VALUES.read_text().splitlines()
     rows = [
         f"| `{path}` | {default} | {meaning} |"
@@ -36,7 +36,7 @@ def readme() -> str:
 
 
 def undescribed() -> list[str]:
-    """Return the values that neither have a comment nor lie in a mapping that has one."""
+    """Return the values that have no comment, neither their own nor their mapping's."""
     lines = VALUES.read_text().splitlines()
     return [
         path for path, default, meaning in _rows(yaml.compose("\n".join(lines)), lines, ()) if default and not meaning
@@ -44,7 +44,7 @@ def undescribed() -> list[str]:
 
 
 def _rows(node: yaml.MappingNode, lines: list[str], above: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Yield path, default and meaning of each value; a mapping whose keys have comments of their own is a heading without default."""
+    """Yield path, default and meaning of each value; a described mapping is a heading."""
     for key, value in node.value:
         path = (*above, key.value)
         meaning = _comment(lines, key.start_mark.line)
@@ -64,7 +64,7 @@ def _described(node: yaml.MappingNode, lines: list[str]) -> bool:
 
 
 def _comment(lines: list[str], line: int) -> str:
-    """Return the comment that ends just above a line, in one line."""
+    """Return the comment that ends just above a line, joined into one line."""
     begin = line
     while begin and lines[begin - 1].lstrip().startswith("#"):
         begin -= 1

@@ -1,4 +1,4 @@
-"""The image's base where none can be pulled: Debian's Python, made with debootstrap under the name that the Dockerfile gives its base."""
+"""The image's base, where none can be pulled: Debian's Python, made with debootstrap."""
 
 import hashlib
 import re
@@ -28,14 +28,14 @@ SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 
 def name() -> str:
-    """Return the base the Dockerfile names."""
+    """Return the base that the Dockerfile names."""
     found = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def make(engine: Engine) -> None:
-    """Give the engine a base under the Dockerfile's name; one made earlier from the same recipe is taken. Raises `Unavailable`."""
+    """Give the engine a base under the Dockerfile's name, reusing an earlier one."""
     recipe = Path(__file__).read_bytes() + CERTIFICATES.read_bytes()
     made = f"kis-bond-base:{hashlib.sha256(recipe).hexdigest()[:12]}"
     if not engine.docker("images", "--quiet", made).strip():
@@ -58,7 +58,7 @@ def _debootstrap(engine: Engine, tag: str) -> None:
 
 
 def _mirror() -> list[str]:
-    """Return where this machine's own packages come from; nothing on a machine of another release."""
+    """Return where this machine's packages come from, or nothing on another Debian release."""
     command = [
         "apt-get",
         "indextargets",

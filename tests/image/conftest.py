@@ -1,4 +1,4 @@
-"""The engine, the image as built from this checkout, and the figures that a run prints."""
+"""The engine, the image of this checkout, and the figures that a run prints."""
 
 import configparser
 import json
@@ -28,14 +28,14 @@ figures: dict[str, str] = {}
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Engine]:
-    """Give a Docker engine; one that had to be started is stopped at the end."""
+    """Give a Docker engine; the end stops it if it had to be started."""
     with ExitStack() as stack:
         yield started("a Docker engine", lambda: stack.enter_context(engine()), REQUIRED)
 
 
 @pytest.fixture(scope="session")
 def image(docker, tmp_path_factory) -> str:
-    """Build the image from this checkout and return its name. On an engine of our own the base is made here, as nothing can be pulled."""
+    """Build the image from this checkout and return its name."""
     began = time.monotonic()
     if docker.is_own:
         started("the image's base", lambda: base.make(docker), REQUIRED)
@@ -63,7 +63,7 @@ def _megabytes(docker: Engine, name: str) -> float:
 
 
 def _pip_configuration(docker: Engine) -> str:
-    """Return this machine's own way to its package index, as a configuration file that holds inside a build too."""
+    """Return this machine's own pip configuration, as a file that works inside a build."""
     said = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
@@ -80,7 +80,7 @@ def _pip_configuration(docker: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def compose() -> list[str]:
-    """Return the command that is Docker Compose here."""
+    """Return the command that runs Docker Compose here."""
     return started("Docker Compose", _find_compose, REQUIRED)
 
 
@@ -95,7 +95,7 @@ def _find_compose() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what was measured."""
+    """Print the measured figures."""
     if figures:
         terminalreporter.section("image")
         for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""A Docker engine for the tests of the image: the one that answers, or a dockerd of our own."""
+"""A Docker engine for the tests of the image: one that answers, or a dockerd of our own."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ CLIENT_WITH_ITS_OWN_BUILDKIT = 22  # later ones build with the buildx plugin
 
 @dataclass
 class Engine:
-    """An engine that answers at `host`, spoken to through the program `client`; an own one holds nothing but what we put there."""
+    """An engine that answers at `host`; `client` is the program that talks to it."""
 
     host: str
     client: str
@@ -40,12 +40,12 @@ class Engine:
         return os.environ | {"DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "1"}
 
     def docker(self, *arguments: str, **options: Any) -> str:
-        """Run the client and return what it printed. Raises `AssertionError` with all of its output if it fails."""
+        """Run the client and return its output. Raises `AssertionError` if it fails."""
         return run([self.client, *arguments], env=self.environment, **options)
 
 
 def run(command: Sequence[str], **options: Any) -> str:
-    """Run a program and return what it printed. Raises `AssertionError` with all of its output if it fails."""
+    """Run a program and return its output. Raises `AssertionError` if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, (
         f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
@@ -55,7 +55,7 @@ def run(command: Sequence[str], **options: Any) -> str:
 
 @contextlib.contextmanager
 def engine() -> Iterator[Engine]:
-    """Give the engine at `DOCKER_HOST` or the usual socket, else one that lives as long as this context. Raises `Unavailable`."""
+    """Give the engine at `DOCKER_HOST` or the usual socket, or else one of our own."""
     client = _client()
     host = os.environ.get("DOCKER_HOST", SOCKET)
     if _answers(host):
@@ -90,7 +90,7 @@ def _answers(host: str) -> bool:
 
 @contextlib.contextmanager
 def _dockerd() -> Iterator[str]:
-    """Run a dockerd and give its address; what it built is kept in `.cache/`, and one run at a time uses that. Raises `Unavailable`."""
+    """Run a dockerd that keeps its builds in `.cache/` and give its address."""
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise Unavailable(
@@ -115,7 +115,7 @@ def _dockerd() -> Iterator[str]:
 
 def _command(program: str, folder: Path) -> list[str]:
     return [
-        # Whatever ends `unshare` ends all processes of its namespace: engine, containerd and containers. Mounts go with them.
+        # Whatever ends `unshare` ends its namespace's processes (engine, containers) and mounts.
         *("unshare", "--fork", "--pid", "--mount-proc", "--kill-child=KILL", program),
         *(
             f"--host=unix://{folder}/docker.sock",
@@ -136,7 +136,7 @@ def _wait(host: str, server: Server) -> None:
 
 
 def _stop(server: Server) -> None:
-    """End dockerd as it wants to be ended, then whatever is left of its namespace. `unshare` itself hands no signal on."""
+    """End dockerd in order, then the rest of its namespace; `unshare` passes no signal on."""
     if server.is_running:
         for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
             os.kill(int(child), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""compose.yaml: understood by Compose, true to the files it mounts, and started as far as local images go."""
+"""compose.yaml: Compose understands it, its mounts exist, and its local images start."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def services(compose):
 
 
 def test_compose_refuses_what_it_does_not_know(compose, tmp_path):
-    """Compose checks names: a misspelt one is an error, so that reading the file says something about it."""
+    """Compose refuses a misspelt name, so reading the file proves something."""
     misspelt = tmp_path / "compose.yaml"
     misspelt.write_text(FILE.read_text().replace("healthcheck:", "healthchek:", 1))
     assert misspelt.read_text() != FILE.read_text()
@@ -42,12 +42,12 @@ def test_compose_refuses_what_it_does_not_know(compose, tmp_path):
 
 
 def test_all_that_was_promised_is_there(services):
-    """Kafka, registry, simulator, topics, a first list, connector, Prometheus and Grafana are one `docker compose up`."""
+    """One `docker compose up` starts Kafka, registry, simulator, connector and monitoring."""
     assert set(services) == {"kafka", "registry", *LOCAL, "prometheus", "grafana"}
 
 
 def test_what_is_mounted_exists(services):
-    """Each file and folder that a service mounts is in the repository."""
+    """Each mounted file and folder is in the repository."""
     mounted = re.findall(r"^\s+- \./([^:\s]+):", FILE.read_text(), re.MULTILINE)
     assert len(mounted) == 5
     assert [path for path in mounted if not (ROOT / path).exists()] == []
@@ -63,20 +63,20 @@ def test_ports_are_open_to_this_machine_only(services):
 
 
 def test_images_are_pinned(services):
-    """Each image of others has a version."""
+    """Each foreign image has a version."""
     others = [service["image"] for name, service in services.items() if name not in LOCAL]
     assert [image for image in others if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
 
 
 def test_ours_are_hardened(services):
-    """Each container of our image has a read-only root, no capabilities and no way to new privileges."""
+    """Each container of our image has a read-only root, no capabilities and no new privileges."""
     for name in LOCAL:
         assert (services[name]["read_only"], services[name]["cap_drop"]) == (True, ["ALL"])
         assert services[name]["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_addresses_name_services(services):
-    """Prometheus, Grafana and the connector are pointed at services and ports that the file has."""
+    """Prometheus, Grafana and the connector point at services and ports of the file."""
     [scraped] = yaml.safe_load((ROOT / "compose/prometheus.yaml").read_text())["scrape_configs"]
     [source] = yaml.safe_load((ROOT / "compose/grafana-datasource.yaml").read_text())["datasources"]
     settings = services["connector"]["environment"]
@@ -100,7 +100,7 @@ def test_addresses_name_services(services):
 
 
 def test_the_broker_knows_its_settings(services, kafka):
-    """Each setting of the Kafka service is one that a real broker has; a misspelt one would be passed over in silence."""
+    """A real broker has each setting of the Kafka service; it would ignore a misspelt one."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     broker = ConfigResource(ConfigResource.Type.BROKER, str(next(iter(admin.list_topics(timeout=20).brokers))))
     known = admin.describe_configs([broker])[broker].result(20)
@@ -109,7 +109,7 @@ def test_the_broker_knows_its_settings(services, kafka):
 
 
 def test_the_registry_keeps_its_schemas_in_kafka(services, kafka):
-    """Settings of the registry service make the real program store in Kafka: a schema is there under its id after a restart."""
+    """With the service's settings a schema keeps its id over a restart of the registry."""
     settings = services["registry"]["environment"] | {"APICURIO_KAFKASQL_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
     registry = started("a schema registry", Registry.launch)
     try:
@@ -137,7 +137,7 @@ def test_the_registry_keeps_its_schemas_in_kafka(services, kafka):
 def test_our_services_start_as_composed(
     *, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path
 ):
-    """Compose starts simulator, topics, first list and connector in order; ticks arrive, its commands work, the stop is clean."""
+    """Compose starts our services in order, ticks arrive, commands work, the stop is clean."""
     port, rest, feed = free_ports(3)
     moved = {
         "kafka:9092": kafka.bootstrap_servers,
@@ -170,7 +170,7 @@ def test_our_services_start_as_composed(
 
 
 def _local(services, moved, environment):
-    """Return a file with our services alone, on the host's network and at other addresses; everything else stays as it was."""
+    """Return a file with our services alone, on the host's network, otherwise unchanged."""
     kept = {name: dict(services[name]) for name in LOCAL}
     for service in kept.values():
         for gone in ("build", "ports", "networks"):

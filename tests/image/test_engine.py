@@ -1,4 +1,4 @@
-"""The engine of the image's tests, where there is none."""
+"""The engine of the image's tests on a machine that has none."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.kafka.jars import Unavailable
 
 
 def test_without_an_engine_or_a_way_to_start_one_the_reason_is_told(monkeypatch):
-    """Where nothing answers and no dockerd is installed, the tests learn why they cannot run."""
+    """Without an answering engine and dockerd, the reason says why the tests cannot run."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr("tests.image.engine.shutil.which", lambda *arguments, **options: None)
     with pytest.raises(Unavailable, match=r"no dockerd? on the PATH"), engine():
@@ -15,7 +15,7 @@ def test_without_an_engine_or_a_way_to_start_one_the_reason_is_told(monkeypatch)
 
 
 def test_only_root_starts_one(monkeypatch):
-    """Where nothing answers and we are not root, the reason says so instead of a dockerd that fails."""
+    """Without an engine, the reason names the missing root rights instead of a failing dockerd."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr("tests.image.engine.os.geteuid", lambda: 1000)
     monkeypatch.setattr("tests.image.engine._client", lambda: "docker")

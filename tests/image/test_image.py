@@ -50,7 +50,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def inspected(docker, image):
-    """Return what the engine says of the image."""
+    """Return the engine's description of the image."""
     return json.loads(docker.docker("image", "inspect", image))[0]
 
 
@@ -63,8 +63,8 @@ def inside(docker, image):
 
 @pytest.fixture
 def start(docker, image):
-    """Return what starts a hardened container of the image on the host's network; all of them are removed at the end."""
-    # Ryuk, which would remove ours after a crash, is one more image to pull; a context removes them here.
+    """Return what starts a hardened container on the host's network; the end removes them all."""
+    # Ryuk would remove ours after a crash, but is one more image to pull; a context removes them.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library's own imports
@@ -84,7 +84,7 @@ def start(docker, image):
 
 
 def wait_for(what, condition, seconds=40.0):
-    """Return what `condition` returns, once it is true; `what` says what did not come."""
+    """Return the result of `condition` once it is true; `what` names what did not come."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not come in {seconds} s"
@@ -93,7 +93,7 @@ def wait_for(what, condition, seconds=40.0):
 
 
 def answer(port, path):
-    """Return the status one of the endpoints answers with; 0 while it does not listen."""
+    """Return the status of one endpoint, 0 while nothing listens."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as said:
             return said.status
@@ -104,48 +104,48 @@ def answer(port, path):
 
 
 def is_running(container):
-    """Say that the container runs; one that ended fails the test with its output."""
+    """Return whether the container runs; one that ended fails the test with its output."""
     container.reload()
     assert container.status == "running", container.logs().decode()[-3000:]
     return True
 
 
 def health(container):
-    """Return what the engine thinks of the container's health."""
+    """Return the engine's verdict on the container's health."""
     container.reload()
     return container.attrs["State"]["Health"]["Status"]
 
 
 def ended(container):
-    """Return the container's exit code and its output, once it ended."""
+    """Return the container's exit code and output once it has ended."""
     code = container.wait(timeout=60)["StatusCode"]
     return code, container.logs().decode()
 
 
 def test_the_process_is_a_numbered_user_without_rights(inspected, inside):
-    """The user is a number other than root's, as Kubernetes wants it for runAsNonRoot, and it is the process's."""
+    """The image's user is a number other than root's, as runAsNonRoot needs, and is in use."""
     assert inspected["Config"]["User"] == f"{USER}:{USER}"
     assert inside["ids"] == [int(USER), int(USER)]
 
 
 def test_only_the_volume_and_tmp_can_be_written(inspected, inside):
-    """With a read-only root the journal's volume and /tmp are all that can be written."""
+    """With a read-only root only the journal's volume and /tmp can be written."""
     assert list(inspected["Config"]["Volumes"]) == ["/data"]
     assert inside["writable"] == ["/data", "/tmp"]
 
 
 def test_nothing_of_the_build_is_left(inside):
-    """No compiler, no pip beside the connector, no sources and no cache are in the image."""
+    """The image has no compiler, no extra pip, no sources and no cache."""
     assert (inside["tools"], inside["pip"], inside["left"]) == ([], [], [])
 
 
 def test_seoul_is_known(inside):
-    """The time zone database is there."""
+    """The image has the time zone database."""
     assert inside["seoul"] == "2026-01-02T00:00:00+09:00"
 
 
 def test_labels_say_what_it_is(inspected):
-    """The image carries the OCI labels, with the version of this checkout and the revision it was told."""
+    """The OCI labels hold this checkout's version and the given revision."""
     labels = inspected["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == "kis-bond-connector"
     assert labels["org.opencontainers.image.version"] == __version__
@@ -154,12 +154,12 @@ def test_labels_say_what_it_is(inspected):
 
 
 def test_signals_go_straight_to_the_process(inspected):
-    """The entry point is the program itself, with no shell between, so that SIGTERM reaches it."""
+    """The entry point is the program itself, without a shell, so that SIGTERM reaches it."""
     assert (inspected["Config"]["Entrypoint"], inspected["Config"]["Cmd"]) == (["kis-bond"], ["run"])
 
 
 def test_no_layer_holds_a_secret(docker, image):
-    """Neither the history nor a file of the image holds what pip was told in secret, and no setting has a credential."""
+    """No layer holds pip's secret configuration, and no setting holds a credential."""
     assert CANARY not in docker.docker("history", "--no-trunc", image)
     inspected = json.loads(docker.docker("image", "inspect", image))[0]
     assert sorted(each.split("=")[0] for each in inspected["Config"]["Env"] if "KIS_BOND" in each) == [
@@ -185,14 +185,14 @@ def _files_with(text, export, environment):
 
 
 def test_a_wrong_setting_ends_the_container_with_its_code(start):
-    """What the program ends with is what the container ends with: 2 for a setting nobody knows, with the sentence that says so."""
+    """An unknown setting ends the container with 2 and a sentence that names it."""
     code, said = ended(start(KIS_BOND_KAFKA__BOOTSTRAP_SERVER="x"))
     assert code == 2
     assert "kafka.bootstrap_server (KIS_BOND_KAFKA__BOOTSTRAP_SERVER): is not a setting" in said
 
 
 def test_the_bond_master_is_kept_on_the_volume(start, tmp_path):
-    """`bonds update` needs no place to write but the volume."""
+    """`bonds update` writes nowhere but the volume."""
     (tmp_path / "bond_code.mst").write_bytes(sample())
     tmp_path.chmod(0o755)
     code, said = ended(
@@ -203,7 +203,7 @@ def test_the_bond_master_is_kept_on_the_volume(start, tmp_path):
 
 
 def test_the_health_check_sees_a_process_that_hangs(start):
-    """A frozen connector turns unhealthy: the check asks the process, and does not only look whether it is there."""
+    """A frozen connector becomes unhealthy, because the check needs an answer."""
     [port] = free_ports(1)
     container = start(
         KIS_BOND_HTTP__PORT=str(port),
@@ -222,7 +222,7 @@ def test_the_health_check_sees_a_process_that_hangs(start):
 
 
 def test_ticks_arrive_from_a_hardened_container(start, kafka, topic_names, tmp_path):
-    """Read-only and without rights the image creates topics, takes a list, simulates KIS, delivers ticks, is healthy, and ends with 0."""
+    """A read-only image creates topics, takes a list, delivers ticks and ends with 0."""
     port, rest, feed = free_ports(3)
     names = {f"KIS_BOND_TOPICS__{part.upper()}": getattr(topic_names, part) for part in topic_names.__slots__}
     to_kafka = names | {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers}

@@ -1,4 +1,4 @@
-"""Java programs of the tests, fetched with Maven into `.cache/` of the checkout."""
+"""The tests' Java programs, fetched with Maven into the checkout's `.cache/`."""
 
 import fcntl
 import hashlib
@@ -15,11 +15,11 @@ FETCH_SECONDS = 300
 
 
 class Unavailable(Exception):
-    """A server of the tests cannot be had here; the text says why."""
+    """The tests cannot have a server here; the text says why."""
 
 
 def java() -> str:
-    """Return the path of a Java runtime that is new enough, or raise `Unavailable`."""
+    """Return the path of a new enough Java runtime. Raises `Unavailable`."""
     found = shutil.which("java")
     if found is None:
         raise Unavailable("no java on the PATH")
@@ -31,9 +31,10 @@ def java() -> str:
 
 
 def fetch(profile: str) -> Path:
-    """Return the folder that holds the jars of one profile of pom.xml; Maven fills it the first time.
+    """Return the folder with the jars of one profile of pom.xml; Maven fills it the first time.
 
-    A lock file lets test runs in the same checkout wait for one another's download. Raises `Unavailable` without Maven or network.
+    A lock file makes test runs in the same checkout wait for one another's download.
+    Raises `Unavailable` without Maven or network.
     """
     folder = CACHE / f"{profile}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
     done = folder / ".complete"

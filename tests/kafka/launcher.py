@@ -1,4 +1,4 @@
-"""A real Kafka for tests and benchmarks: one that is given, one in Docker, or one from Maven's jars on Java."""
+"""A real Kafka for tests and benchmarks: a given one, one in Docker, or Maven's jars on Java."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ HEAP = "-Xmx512m"
 
 
 class KafkaCluster(Protocol):
-    """Brokers to test against. `restartable` says whether `stop` and `start` do anything: what was given to us is not ours to stop."""
+    """Brokers to test on; `restartable` is False if they are not ours to stop."""
 
     bootstrap_servers: str
     restartable: bool
@@ -45,9 +45,10 @@ class KafkaCluster(Protocol):
 
 
 def find_kafka(properties: Mapping[str, str] | None = None) -> KafkaCluster:
-    """Return a running Kafka: `KAFKA_BOOTSTRAP_SERVERS`, else Docker, else Java. Raises `Unavailable` with every reason.
+    """Return a running Kafka: `KAFKA_BOOTSTRAP_SERVERS`, else Docker, else Java.
 
-    `properties` are broker settings for a Kafka that is started here; one that was given is taken as it is.
+    `properties` are broker settings for a Kafka that is started here; a given one is used as it is.
+    Raises `Unavailable` with every reason.
     """
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return GivenKafka(given)
@@ -55,7 +56,7 @@ def find_kafka(properties: Mapping[str, str] | None = None) -> KafkaCluster:
 
 
 def start_kafka(properties: Mapping[str, str] | None = None) -> KafkaCluster:
-    """Return a Kafka of one broker that is the caller's own to stop and start. Raises `Unavailable` with every reason."""
+    """Return a Kafka of one broker that the caller may stop. Raises `Unavailable`."""
     reasons = []
     for kind in (DockerKafka, JavaKafka):
         try:
@@ -87,7 +88,7 @@ class GivenKafka:
 
 
 def broker_properties(brokers: int) -> dict[str, str]:
-    """Return the settings every broker of the tests has: no waiting for what does not come, replication that fits the number of brokers."""
+    """Return every test broker's settings: no long waits, and replication that fits."""
     replicas = str(min(3, brokers))
     return {
         "process.roles": "broker,controller",
@@ -111,7 +112,7 @@ def broker_properties(brokers: int) -> dict[str, str]:
 
 @dataclass
 class Broker:
-    """One KRaft node, broker and controller at once, with its ports and its folder."""
+    """One KRaft node, both broker and controller, with its ports and folder."""
 
     node: int
     port: int
@@ -124,7 +125,8 @@ class Broker:
 class JavaKafka:
     """KRaft brokers as plain Java processes on the loopback; node ids count from 1.
 
-    `options` go to the JVM of each broker. Beside `start` and `stop` of all, `brokers[i].server` can be stopped, killed and frozen singly.
+    `options` go to the JVM of each broker. Beside `start` and `stop` of all brokers,
+    `brokers[i].server` can be stopped, killed and frozen singly.
     """
 
     size: int = 1
@@ -156,7 +158,7 @@ class JavaKafka:
 
     def stop(self) -> None:
         """Stop all brokers; data and ports are kept."""
-        # A node of a quorum waits for the others in its controlled shutdown, so that only the first of several gets the time for one.
+        # In a controlled shutdown a node of a quorum waits for the others, so only the first may.
         for place, broker in enumerate(self.brokers):
             broker.server.stop() if place == 0 else broker.server.kill()
 
@@ -200,7 +202,7 @@ class JavaKafka:
 
 @dataclass
 class DockerKafka:
-    """One broker of Apache's image, on a fixed port of the loopback so that it comes back where it was."""
+    """One broker of Apache's image, on a fixed loopback port so that it returns there."""
 
     properties: Mapping[str, str] = field(default_factory=dict)
     restartable: bool = True
@@ -211,7 +213,7 @@ class DockerKafka:
         self._container: Any = None
 
     def start(self) -> None:
-        """Start the container, the first time from the image. Raises `Unavailable` without an engine or the image."""
+        """Start the container. Raises `Unavailable` without an engine or the image."""
         if self._container is None:
             self._container = self._create()
         else:
@@ -229,7 +231,7 @@ class DockerKafka:
 
     def _create(self) -> Any:
         _probe_docker()
-        # The container that would remove ours after a crash is one more image to pull; `close` removes it otherwise.
+        # Ryuk would remove ours after a crash, but is one more image to pull; `close` removes it.
         os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the library's own imports
@@ -265,7 +267,7 @@ class DockerKafka:
 
 
 def _probe_docker() -> None:
-    """Raise `Unavailable` if no engine listens on the local socket; Docker's library would leave its own open, and warnings are errors."""
+    """Raise `Unavailable` if no engine listens on the local socket."""
     host = os.environ.get("DOCKER_HOST", f"unix://{DOCKER_SOCKET}")
     if not host.startswith("unix://"):
         return
@@ -277,7 +279,7 @@ def _probe_docker() -> None:
 
 
 def wait_for_brokers(bootstrap_servers: str, count: int, deadline: float) -> None:
-    """Return once the cluster's metadata names that many brokers. `deadline` is `time.monotonic()` time; raises `TimeoutError`."""
+    """Return once the cluster has that many brokers, or raise `TimeoutError`."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 500})
     seen = 0
     while time.monotonic() < deadline:

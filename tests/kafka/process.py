@@ -15,9 +15,10 @@ STOP_SECONDS = 20
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of the loopback that were free a moment ago, all different.
+    """Return different TCP ports of the loopback that were free a moment ago.
 
-    They are below those the system gives to outgoing connections: one of these could sit on the port of a server that is away.
+    They are below the system's range for outgoing connections, which could otherwise occupy the
+    port of a server that is away.
     """
     found: list[int] = []
     while len(found) < count:
@@ -30,7 +31,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for_port(port: int, server: "Server", deadline: float) -> None:
-    """Return once the port accepts a connection, or raise `TimeoutError` with the server's last output. `deadline`: `time.monotonic()`."""
+    """Return once the port accepts a connection. Raises `TimeoutError` with the output's end."""
     while True:
         if not server.is_running:
             raise TimeoutError(f"The server ended at its start:\n{server.last_output()}")
@@ -43,7 +44,7 @@ def wait_for_port(port: int, server: "Server", deadline: float) -> None:
 
 @dataclass
 class Server:
-    """A command with its output in a file; it can be started, stopped, killed and frozen any number of times."""
+    """A command that can be started, stopped, killed and frozen any number of times."""
 
     command: Sequence[str]
     log: Path
@@ -53,18 +54,18 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Say whether the process was started and has not ended."""
+        """Whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Return the process id of the running server."""
+        """The process id of the running server."""
         if self._process is None:
             raise RuntimeError("The server was not started")
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process; one that runs is left alone."""
+        """Start the process unless it runs."""
         if self.is_running:
             return
         self.stop()
@@ -72,7 +73,8 @@ class Server:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd, start_new_session=True
             )
-        # The pipe closes however this process ends, and then the guard ends the server. PR_SET_PDEATHSIG would follow the calling thread.
+        # The pipe closes however this process ends, and then the guard ends the server.
+        # PR_SET_PDEATHSIG would follow the calling thread instead.
         self._guard = subprocess.Popen(
             [shutil.which("sh") or "/bin/sh", "-c", f"read _; kill -KILL {self._process.pid}"],
             stdin=subprocess.PIPE,
@@ -89,11 +91,11 @@ class Server:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop the process where it stands (SIGSTOP); its sockets stay open."""
+        """Stop the process where it is (SIGSTOP); its sockets stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on (SIGCONT)."""
+        """Let a frozen process continue (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def last_output(self) -> str:

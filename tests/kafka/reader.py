@@ -1,4 +1,4 @@
-"""Kafka through another client than the connector's, so that one client's bug cannot hide itself."""
+"""Kafka through another client than the connector's, so that no client's bug can hide itself."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ QUIET: dict[str, Any] = {"log_level": 0}
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One Kafka record as a reader sees it. `timestamp_ms` is the record's own; headers keep their order."""
+    """One Kafka record as a reader sees it, with the record's own timestamp."""
 
     partition: int
     offset: int
@@ -32,10 +32,10 @@ class Record:
 def read_all(
     bootstrap_servers: str, topic: str, *, seconds: float = 30, isolation: str = "read_committed", **options: Any
 ) -> list[Record]:
-    """Return every record from the start of a topic to the ends its partitions had when this began, each partition in order.
+    """Return a topic's records up to its present ends, each partition in order.
 
-    `options` are further settings of librdkafka, with `_` for `.`. Raises `KafkaException` where the ends could not be had in
-    time, `TimeoutError` where they could not be reached.
+    `options` are further settings of librdkafka, with `_` for `.`.
+    Raises `KafkaException` if the ends stay unknown, `TimeoutError` if they are not reached.
     """
     settings = {
         "bootstrap.servers": bootstrap_servers,
@@ -63,7 +63,7 @@ def _read(consumer: Consumer, topic: str, deadline: float) -> list[Record]:
             ends[number] = end
     consumer.assign([TopicPartition(topic, number, 0) for number in ends])
     records: list[Record] = []
-    # The position, and not the last record, tells the end: transaction markers and compacted records have offsets, too.
+    # The position marks the end, because markers and compacted records have offsets too.
     while any(
         found.offset < ends[found.partition]
         for found in consumer.position([TopicPartition(topic, number) for number in ends])
@@ -86,7 +86,7 @@ def _partitions(consumer: Consumer, topic: str, deadline: float) -> list[int]:
 
 
 def _patiently(ask: Callable[[], T], deadline: float) -> T:
-    """Return what `ask` returns; while a broker is away or a leader unknown, ask again until the deadline (`time.monotonic()`)."""
+    """Return the result of `ask`, asking again until the deadline while Kafka is away."""
     while True:
         try:
             return ask()
@@ -108,9 +108,10 @@ def _record(message: Any) -> Record:
 def create_topics(
     bootstrap_servers: str, topics: Mapping[str, int], *, replicas: int = -1, **configuration: str
 ) -> None:
-    """Create topics, given as name to number of partitions, and return when all brokers' metadata can name them.
+    """Create topics, by name and number of partitions, and wait until all brokers know them.
 
-    `configuration` is the topics', with `_` for `.`: `cleanup_policy="compact"`. `replicas` -1 is the brokers' default.
+    `configuration` is the topics', with `_` for `.`, as in `cleanup_policy="compact"`.
+    `replicas` -1 is the brokers' default.
     """
     admin = AdminClient(QUIET | {"bootstrap.servers": bootstrap_servers})
     settings = {name.replace("_", "."): value for name, value in configuration.items()}

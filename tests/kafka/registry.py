@@ -1,4 +1,4 @@
-"""A real schema registry for the tests: Apicurio, in memory, through its Confluent-compatible API."""
+"""A real schema registry for the tests: Apicurio, in memory, with a Confluent-compatible API."""
 
 import shutil
 import tarfile
@@ -18,7 +18,7 @@ START_SECONDS = 60
 
 @dataclass
 class Registry:
-    """A registry process with its base URL; `server` can be stopped and started, and forgets everything then."""
+    """A registry process with its base URL; a stop makes it forget everything."""
 
     url: str
     server: Server

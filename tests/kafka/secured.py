@@ -1,4 +1,4 @@
-"""A broker that asks who comes: TLS, TLS with client certificates, SASL over TLS, and rights in ACLs."""
+"""A broker with authentication: TLS, client certificates, SASL over TLS, and ACLs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 @dataclass
 class SecuredKafka(JavaKafka):
-    """`bootstrap_servers` is a plain listener for the test itself, which may do everything; `address(LISTENER)` are the guarded ones.
+    """A broker whose guarded listeners are at `address(LISTENER)`.
 
-    `server` and `expired` are PEM files with key and certificate, `ca` those who may come with a certificate.
+    `server` and `expired` are PEM files with key and certificate; `ca` signs the clients' ones.
     """
 
     server: Path = field(kw_only=True)
@@ -42,11 +42,11 @@ class SecuredKafka(JavaKafka):
         super().__post_init__()
 
     def address(self, listener: str, host: str = "127.0.0.1") -> str:
-        """Return where a listener is."""
+        """Return a listener's address."""
         return f"{host}:{self._ports[listener]}"
 
     def start(self) -> None:
-        """Start, and make the user for SCRAM."""
+        """Start, and create the SCRAM user."""
         super().start()
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
             scram = UserScramCredentialUpsertion(
@@ -55,7 +55,7 @@ class SecuredKafka(JavaKafka):
             self._ask(lambda client, scram=scram: client.alter_user_scram_credentials([scram]))
 
     def allow(self, name: str, *operations: AclOperation, of: ResourceType = ResourceType.TOPIC) -> None:
-        """Give the user rights on a topic, or on a group."""
+        """Give the user rights on a topic or a group."""
         rights = [
             AclBinding(
                 of, name, ResourcePatternType.LITERAL, f"User:{self.user}", "*", operation, AclPermissionType.ALLOW
@@ -76,7 +76,9 @@ class SecuredKafka(JavaKafka):
         return super()._of(broker, voters) | {
             "listeners": ",".join([plain, *guarded, f"CONTROLLER://127.0.0.1:{broker.controller_port}"]),
             "advertised.listeners": ",".join([plain, *guarded]),
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,EXPIRED:SSL,LOGIN:SASL_SSL",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,EXPIRED:SSL,LOGIN:SASL_SSL"
+            ),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.server),
             "ssl.truststore.type": "PEM",

@@ -1,4 +1,4 @@
-"""The Kafka of the tests, its independent reader, and what happens without one."""
+"""The tests' Kafka, its independent reader, and what happens without one."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def test_records_of_one_client_are_read_by_the_other(kafka, topic_names):
-    """What aiokafka produced is read by the independent reader, with key, value, headers and timestamp, each partition in order."""
+    """The reader returns what aiokafka produced, whole and each partition in order."""
     create_topics(kafka.bootstrap_servers, {topic_names.ticks: 3})
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True) as producer:
         for number in range(30):
@@ -36,7 +36,7 @@ async def test_records_of_one_client_are_read_by_the_other(kafka, topic_names):
 
 
 async def test_an_aborted_transaction_is_not_read(kafka, topic_names):
-    """The reader leaves out aborted records unless it is told to read them, and is not held up by the markers at the end."""
+    """The reader leaves out aborted records unless asked for them, and passes their markers."""
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap_servers, transactional_id=topic_names.control
@@ -51,14 +51,14 @@ async def test_an_aborted_transaction_is_not_read(kafka, topic_names):
 
 
 def test_unknown_topics_are_not_created(kafka, topic_names):
-    """Reading a topic that does not exist ends in an error, and does not create it."""
+    """Reading a missing topic is an error and does not create it."""
     for _ in range(2):
         with pytest.raises(KafkaException):
             read_all(kafka.bootstrap_servers, topic_names.ticks, seconds=0.5)
 
 
 async def test_a_stopped_kafka_comes_back_with_its_records(own_kafka, topic_names):
-    """A Kafka that was stopped starts again on the same address and holds what it acknowledged."""
+    """A stopped Kafka starts again at its address with everything it acknowledged."""
     address = own_kafka.bootstrap_servers
     create_topics(address, {topic_names.ticks: 1})
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
@@ -72,7 +72,7 @@ async def test_a_stopped_kafka_comes_back_with_its_records(own_kafka, topic_name
 
 
 def test_a_kafka_that_was_given_is_not_used_where_one_is_to_be_stopped(monkeypatch):
-    """Without Docker and Java there is no Kafka to stop, whatever `KAFKA_BOOTSTRAP_SERVERS` says, and every reason is told."""
+    """Without Docker and Java there is no Kafka to stop, and the error names every reason."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("tests.kafka.launcher.DOCKER_SOCKET", "/nowhere/docker.sock")
@@ -83,7 +83,7 @@ def test_a_kafka_that_was_given_is_not_used_where_one_is_to_be_stopped(monkeypat
 
 @pytest.mark.parametrize(("required", "code", "outcome"), [("0", 0, "1 skipped"), ("1", 1, "1 error")])
 def test_tests_without_a_kafka_are_left_out_loudly(required, code, outcome):
-    """Without any Kafka its tests are skipped with a summary that says why, or fail the run where Kafka is required."""
+    """Without Kafka its tests are skipped with a reason, or fail if Kafka is required."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "COV"))}
     run = [
         sys.executable,
@@ -102,7 +102,7 @@ def test_tests_without_a_kafka_are_left_out_loudly(required, code, outcome):
 
 @pytest.mark.kafka
 def test_three_brokers_survive_the_death_of_one():
-    """Of three brokers one can be killed and started again, and a topic with two copies in sync takes no notice."""
+    """One of three brokers can be killed and restarted without harm to a replicated topic."""
     try:
         cluster = JavaKafka(size=3)
     except Unavailable as reason:

@@ -1,4 +1,4 @@
-"""Servers of the tests as child processes."""
+"""The tests' servers as child processes."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _ended(pid):
 
 
 def test_a_server_does_not_outlive_a_parent_that_was_killed(tmp_path):
-    """A server ends when the process that started it is killed."""
+    """A server ends when its parent is killed."""
     program = (
         "import os, pathlib, signal, sys\nfrom tests.kafka.process import Server\n"
         f"server = Server({SLEEP!r}, pathlib.Path({str(tmp_path / 'log')!r}))\nserver.start()\n"
@@ -44,7 +44,7 @@ def test_a_server_does_not_outlive_a_parent_that_was_killed(tmp_path):
 
 @pytest.mark.parametrize("end", [Server.stop, Server.kill])
 def test_a_stopped_server_can_be_started_again(tmp_path, end):
-    """A server that was stopped or killed, even while frozen, has ended on return and starts again as a new process."""
+    """A stopped or killed server has ended on return, even a frozen one, and can start again."""
     server = Server(SLEEP, tmp_path / "log")
     server.start()
     first = server.pid
@@ -61,7 +61,7 @@ def test_a_stopped_server_can_be_started_again(tmp_path, end):
 
 
 def test_starting_twice_starts_one_process(tmp_path):
-    """A server that runs is left alone by a second start."""
+    """A second start leaves a running server alone."""
     server = Server(SLEEP, tmp_path / "log")
     server.start()
     try:
@@ -74,7 +74,7 @@ def test_starting_twice_starts_one_process(tmp_path):
 
 
 def test_a_server_that_ends_at_its_start_is_reported_with_its_output(tmp_path):
-    """Waiting for the port of a server that has ended fails at once, with what it printed."""
+    """Waiting for an ended server's port fails at once, with the server's output."""
     server = Server((sys.executable, "-c", "print('no memory')"), tmp_path / "log")
     server.start()
     with pytest.raises(TimeoutError, match="no memory"):
@@ -83,5 +83,5 @@ def test_a_server_that_ends_at_its_start_is_reported_with_its_output(tmp_path):
 
 
 def test_free_ports_are_different():
-    """Ports given together are all different."""
+    """Ports that are given together differ."""
     assert len(set(free_ports(20))) == 20

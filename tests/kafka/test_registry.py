@@ -1,4 +1,4 @@
-"""The schema registry of the tests."""
+"""The tests' schema registry."""
 
 import json
 import urllib.request

@@ -16,7 +16,7 @@ def promtool():
 
 @pytest.fixture
 def prometheus(tmp_path):
-    """Give a Prometheus that is started with what it is to scrape, and stopped at the end."""
+    """Return what starts a Prometheus for a scrape target; the end stops it."""
     server = PrometheusServer(started("Prometheus", lambda: binary("prometheus"), REQUIRED), tmp_path / "prometheus")
     yield server
     server.stop()

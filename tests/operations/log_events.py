@@ -1,4 +1,4 @@
-"""The log events the connector's code can write, read from the code itself."""
+"""The log events that the connector's code can write, read from the code itself."""
 
 import ast
 from collections import defaultdict
@@ -10,7 +10,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def events() -> dict[str, tuple[set[str], set[str], set[str]]]:
-    """Return each event's levels, loggers and fields. `write` is what the feed calls the method it has chosen between two levels."""
+    """Return each event's levels, loggers and fields; `write` is the feed's chosen method."""
     found: dict[str, tuple[set[str], set[str], set[str]]] = defaultdict(lambda: (set(), set(), set()))
     for path in sorted(CODE.rglob("*.py")):
         tree = ast.parse(path.read_text())

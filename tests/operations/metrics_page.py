@@ -10,19 +10,22 @@ HEAD = """# Metrics
 
 Made from the code by `make metrics-page`; a test fails where the two differ.
 
-`GET /metrics` gives them in Prometheus's text format, beside those of the process and of Python (`process_…`, `python_…`). Units are
-seconds and bytes. Labels are bounded: `slot` by the app keys, `file` by the files the settings name, all others by the values given here,
-which are there from the start as 0.
+`GET /metrics` returns them in Prometheus's text format, beside those of the process and of Python
+(`process_…`, `python_…`). Units are seconds and bytes. Labels are bounded: `slot` by the app keys,
+`file` by the files that the settings name, all others by the values given here, which are 0 from the
+start.
 
 Two sums hold, over the life of the journal and over one run:
 
 ```
-kis_bond_frames_received_total = kis_bond_frames_finished_total + kis_bond_frames_pending + sum(kis_bond_frames_lost_total)
+kis_bond_frames_received_total = kis_bond_frames_finished_total + kis_bond_frames_pending
+                                 + sum(kis_bond_frames_lost_total)
 kis_bond_ticks_decoded_total   = kis_bond_ticks_acknowledged_total + kis_bond_ticks_in_flight
                                  + sum(kis_bond_dead_letters_total{reason=~"FIELD_.*|KAFKA_REFUSED"})
 ```
 
-Alerts on them: [runbook.md](runbook.md). A Grafana dashboard: `helm/kis-bond-connector/dashboards/kis-bond-connector.json`.
+Alerts on them: [runbook.md](runbook.md). A Grafana dashboard:
+`helm/kis-bond-connector/dashboards/kis-bond-connector.json`.
 """
 
 
@@ -43,7 +46,7 @@ def _section(title: str, definitions: tuple[Definition, ...]) -> Iterator[str]:
 
 
 def _labels(definition: Definition) -> str:
-    """Return the labels; the values that are known belong to the last one."""
+    """Return the labels; the known values belong to the last one."""
     *others, last = definition.labels or ("",)
     known = f": {', '.join(definition.known)}" if definition.known else ""
     return ", ".join([*(f"`{name}`" for name in others), f"`{last}`{known}" if last else ""])

@@ -29,7 +29,7 @@ def binary(name: str) -> str:
 
 
 class PrometheusServer:
-    """Prometheus with the connector's alerts; `ask` speaks its HTTP API."""
+    """Prometheus with the connector's alerts; `ask` uses its HTTP API."""
 
     def __init__(self, program: str, folder: Path) -> None:
         folder.mkdir()
@@ -58,7 +58,7 @@ class PrometheusServer:
         self._server.stop()
 
     async def ask(self, path: str, **parameters: str) -> Any:
-        """Return the data of an answer, None while it does not listen; an error of Prometheus's fails the test with its words."""
+        """Return an answer's data, None while nothing listens; an error fails the test."""
         url = f"http://127.0.0.1:{self._port}/api/v1/{path}"
         try:
             async with aiohttp.ClientSession() as client, client.get(url, params=parameters) as answer:
@@ -70,6 +70,6 @@ class PrometheusServer:
         return found["data"]
 
     async def values(self, expression: str) -> list[float]:
-        """Return the values an expression has at present."""
+        """Return the present values of an expression."""
         data = await self.ask("query", query=expression)
         return [float(each["value"][1]) for each in data["result"]] if data else []

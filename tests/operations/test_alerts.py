@@ -1,4 +1,4 @@
-"""The alerts fire when they should and stay quiet when not, and each has its section in the runbook."""
+"""The alerts fire when they should and only then, and the runbook explains each."""
 
 import re
 import subprocess
@@ -16,23 +16,23 @@ METRICS = set(re.findall(r"kis_bond_\w+", (ROOT / "docs/metrics.md").read_text()
 
 
 def run(promtool, *arguments):
-    """Run promtool; what it printed is the message of a failure."""
+    """Run promtool; its output is the message of a failure."""
     done = subprocess.run([promtool, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_rules_are_valid(promtool):
-    """Prometheus itself takes the file."""
+    """Prometheus itself accepts the file."""
     run(promtool, "check", "rules", RULES)
 
 
 def test_the_alerts_fire_when_they_should_and_not_else(promtool):
-    """Each alert is played on series made for it, and on series that look like it."""
+    """Each alert is played on series made for it, and on similar ones that must not fire."""
     run(promtool, "test", "rules", UNIT_TESTS)
 
 
 def test_a_rule_that_is_wrong_would_be_seen(promtool, tmp_path):
-    """The unit tests bite: where no rule ever holds, they miss every alert."""
+    """If no rule ever holds, the unit tests miss every alert."""
     rules = yaml.safe_load(RULES.read_text())
     tests = yaml.safe_load(UNIT_TESTS.read_text()) | {"rule_files": ["rules.yaml"]}
     for group in rules["groups"]:
@@ -48,7 +48,7 @@ def test_a_rule_that_is_wrong_would_be_seen(promtool, tmp_path):
 
 
 def test_each_alert_is_played_both_ways():
-    """For each alert there is a moment at which it fires and one at which it does not."""
+    """Each alert has a moment at which it fires and one at which it does not."""
     played = [each for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for each in test["alert_rule_test"]]
     for fires in (True, False):
         assert {each["alertname"] for each in played if bool(each.get("exp_alerts")) is fires} == {
@@ -58,7 +58,7 @@ def test_each_alert_is_played_both_ways():
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_leads_to_its_section_of_the_runbook(rule):
-    """The section says what the alert means, what to look at and what to do; the link in the alert leads to it."""
+    """Its link leads to the section with meaning, what to look at and what to do."""
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL))
     section = sections[rule["alert"]]
     assert re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE) == ["What it means.", "What to look at.", "What to do."]
@@ -75,14 +75,14 @@ def test_the_runbook_has_a_section_for_nothing_else():
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_there_are(rule):
-    """A misspelt metric would keep an alert quiet for ever."""
+    """A misspelt metric would keep an alert quiet forever."""
     asked = set(re.findall(r"kis_bond_\w+", rule["expr"]))
     assert asked
     assert asked <= METRICS
 
 
 def test_the_runbook_names_what_there_is():
-    """Links lead to sections that are there, metrics exist, and so do the log events it tells to look for."""
+    """The runbook's links, metrics and log events all exist."""
     text = RUNBOOK.read_text()
     anchors = {title.lower() for title in re.findall(r"^## (\w+)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= anchors

@@ -1,4 +1,4 @@
-"""The Grafana dashboard shows what a running connector gives, by queries that a real Prometheus answers."""
+"""The Grafana dashboard's queries show a running connector on a real Prometheus."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ SCRAPES = 12
 
 @pytest.fixture
 async def connector(topic_names, tmp_path):
-    """Give a connector with two app keys that delivers ticks of some bonds, its exchange, and the log of both."""
+    """Give a connector with two app keys that delivers ticks, its exchange, and its log."""
     topics = {getattr(topic_names, part): 6 if part in {"ticks", "events"} else 1 for part in topic_names.__slots__}
     isins = [with_check_digit(f"KR10350{number:04d}") for number in range(50)]
     keys = [(f"test-appkey-{slot}", f"test-appsecret-{slot}") for slot in range(2)]
@@ -42,7 +42,7 @@ async def connector(topic_names, tmp_path):
 
 
 def query(expression):
-    """Return a query as Grafana sends it for everything, over a time the test has."""
+    """Return a query as Grafana sends it, over a time that the test has."""
     for variable, value in {"$__rate_interval": "10s", "$__range": "1m", "$job": JOB, "$instance": ".*"}.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
@@ -50,7 +50,7 @@ def query(expression):
 
 
 async def test_every_panel_shows_a_running_connector_and_no_alert_fires(connector, prometheus):
-    """Each query of each panel is answered with numbers; the alerts are evaluated, and fire only when a secret's file vanishes."""
+    """Each query returns numbers, and alerts fire only when a secret's file vanishes."""
     prometheus.start(f"127.0.0.1:{connector.port}")
 
     async def scraped():
@@ -82,7 +82,7 @@ async def test_every_panel_shows_a_running_connector_and_no_alert_fires(connecto
 
 
 async def firing(prometheus):
-    """Return each alert that fires with its file label; every rule has been evaluated without an error."""
+    """Return each firing alert with its file label; no rule may have an error."""
     groups = (await prometheus.ask("rules"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) == RULES.read_text().count("- alert:")
@@ -92,7 +92,7 @@ async def firing(prometheus):
 
 
 def test_every_metric_has_its_place():
-    """Each metric of the connector is shown somewhere, and nothing is asked for that is not there."""
+    """The dashboard shows every metric of the connector, and asks for no other."""
     asked = {
         re.sub("_bucket$", "", name)
         for panel in PANELS
@@ -103,13 +103,13 @@ def test_every_metric_has_its_place():
 
 
 def names(expression):
-    """Return the metrics of ours in an expression."""
+    """Return the names of our metrics in an expression."""
     return re.findall(r"kis_bond_\w+", expression)
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_follows_the_variables_and_says_what_it_shows(panel):
-    """The data source, the job and the instance chosen above hold for every query; a description says what is to be seen."""
+    """Every query follows data source, job and instance; every panel has a description."""
     assert panel["description"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     for target in panel["targets"]:
@@ -119,7 +119,7 @@ def test_a_panel_follows_the_variables_and_says_what_it_shows(panel):
 
 
 def test_panels_do_not_lie_on_one_another():
-    """Ids are unique, and no two panels cover the same place."""
+    """Ids are unique, and no two panels overlap."""
     every = DASHBOARD["panels"]
     assert len({panel["id"] for panel in every}) == len(every)
     places = [
@@ -135,7 +135,7 @@ def test_panels_do_not_lie_on_one_another():
 
 
 def test_the_variables_are_there():
-    """The data source, job and instance can be chosen, more than one and all of them."""
+    """Data source, job and instance can be chosen, several or all at once."""
     variables = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
     assert list(variables) == ["datasource", "job", "instance"]
     assert all(variables[name]["multi"] and variables[name]["includeAll"] for name in ("job", "instance"))

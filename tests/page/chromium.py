@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by Playwright, and what every page opened in it must not do."""
+"""The system's Chromium, driven by Playwright, and the complaints that no page may cause."""
 
 import importlib.resources
 import shutil
@@ -13,7 +13,7 @@ AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").
 
 
 def find_chromium():
-    """Return the path of the system's Chromium, or raise `Unavailable`."""
+    """Return the path of the system's Chromium. Raises `Unavailable`."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -32,7 +32,7 @@ async def browsing(executable):
 
 
 class Complaints(list):
-    """Whatever the browser's console and the page's scripts complain of; `expect_silence` is for a connector that is away."""
+    """Complaints of the browser's console and the page's scripts."""
 
     def __init__(self, page):
         super().__init__()
@@ -44,12 +44,12 @@ class Complaints(list):
             self.append(message.text)
 
     def expect_silence(self):
-        """Forget that requests found nobody listening."""
+        """Forget the requests that nobody answered."""
         self[:] = [text for text in self if "net::ERR_CONNECTION_REFUSED" not in text]
 
 
 async def violations(page):
-    """Return axe-core's findings as rule and the elements that break it."""
+    """Return axe-core's findings as rule and offending elements."""
     await page.evaluate(AXE)  # through the debugger, because the page's policy loads no foreign script
     found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return {violation["id"]: [node["html"] for node in violation["nodes"]] for violation in found["violations"]}

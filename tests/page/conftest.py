@@ -29,14 +29,14 @@ async def browser(chromium):
 
 @pytest.fixture
 async def connector(browser, tmp_path):
-    """Give a connector that trades forty times a second once something is wanted."""
+    """Give a connector whose wanted bonds trade forty times a second."""
     async with running_connector(tmp_path, rate=40) as connector:
         yield connector
 
 
 @pytest.fixture
 def opened(browser, connector):
-    """Return what opens the page; at the block's end nothing may have been complained of."""
+    """Return what opens the page; at the block's end there must be no complaint."""
 
     @asynccontextmanager
     async def opening(**context):

@@ -1,4 +1,4 @@
-"""Takes the pictures of the page that the documentation shows.
+"""Takes the documentation's pictures of the page.
 
 Example:
   python -m tests.page.pictures
@@ -25,7 +25,7 @@ SECONDS = 180
 
 
 async def take(folder: Path, points: int = POINTS) -> list[Path]:
-    """Take a picture in light and one in dark and return their paths. Raises Unavailable without a browser."""
+    """Take a light and a dark picture and return their paths. Raises Unavailable."""
     bonds = first_bonds(7)
     with tempfile.TemporaryDirectory() as scratch:
         async with (
@@ -42,7 +42,7 @@ async def take(folder: Path, points: int = POINTS) -> list[Path]:
 
 
 async def _take(page: Page, path: Path, points: int) -> Path:
-    """Wait until the first bond has a line of so many prices, and take the picture."""
+    """Wait until the first bond has a line of so many prices, then take the picture."""
     await page.wait_for_function(
         "points => (document.querySelector('polyline')?.getAttribute('points') ?? '').split(' ').length >= points",
         arg=points,

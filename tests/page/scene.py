@@ -1,4 +1,4 @@
-"""A connector to look at: the simulator, the embedded broker and a connector in a process of its own."""
+"""Something to look at: simulator, embedded broker, and a connector in its own process."""
 
 from contextlib import asynccontextmanager
 
@@ -11,7 +11,7 @@ from tests.deployment import Deployment
 
 @asynccontextmanager
 async def running_connector(folder, *, app_keys=0, environment=None, **exchange):
-    """Give a connector that is ready, beside the exchange it talks to; nothing is wanted yet."""
+    """Give a ready connector without wanted bonds, and its exchange."""
     names = TopicNames(**TopicSettings().model_dump())
     with kafka.embedded() as address:
         async with Simulator(**exchange) as kis:
@@ -28,5 +28,5 @@ async def running_connector(folder, *, app_keys=0, environment=None, **exchange)
 
 
 def address(connector):
-    """Return where the page is."""
+    """Return the page's address."""
     return f"http://127.0.0.1:{connector.port}/"

@@ -1,4 +1,4 @@
-"""The browser of these tests is a real one that knows Korean; without one they say so."""
+"""The tests' browser is real and draws Korean; without a browser they say so."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ async def test_korean_letters_are_drawn(browser):
 
 @pytest.mark.parametrize(("required", "code", "outcome"), [("0", 0, "1 skipped"), ("1", 1, "1 error")])
 def test_tests_without_a_browser_are_left_out_loudly(required, code, outcome):
-    """Without any Chromium the page's tests are skipped with a summary that says why, or fail the run where a browser is required."""
+    """Without Chromium the tests are skipped with a reason, or fail if it is required."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment |= {"PATH": "", "KIS_BOND_REQUIRE_BROWSER": required}
     run = [

@@ -27,7 +27,7 @@ def row(page, section, text):
 
 
 async def see(page, change):
-    """Have the page see `/status` as `change` leaves it."""
+    """Make the page see `/status` after `change`."""
 
     async def answer(route):
         response = await route.fetch()
@@ -39,7 +39,7 @@ async def see(page, change):
 
 
 async def test_what_status_says_is_shown(connector, opened):
-    """Session, bond, prices, both sums, list and event are on the page within seconds of happening."""
+    """Session, bond, prices, sums, list and event appear within seconds."""
     connector.write("desk", {"instruments": BONDS})
     async with opened() as page:
         await expect(page.locator("#readiness")).to_have_text("Ready")
@@ -56,7 +56,7 @@ async def test_what_status_says_is_shown(connector, opened):
 
 
 async def test_a_price_is_shown_as_kis_sent_it(connector, opened):
-    """Price, change, yield and volume are the digits of the last record, grouped and nothing else."""
+    """Price, change, yield and volume show the last record's digits, only grouped."""
     connector.kis.rate = 0
     connector.write("desk", {"instruments": [SAMPLE]})
     await connector.until_state("ACTIVE", [SAMPLE])
@@ -73,7 +73,7 @@ async def test_a_price_is_shown_as_kis_sent_it(connector, opened):
 
 
 async def test_korean_names_are_marked_as_korean(connector, opened):
-    """A bond's name arrives whole and is told to screen readers as Korean, within an English page."""
+    """A bond's name is complete and marked as Korean for screen readers."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
         name = row(page, "instruments", SAMPLE).get_by_text(SAMPLE_NAME, exact=True)
@@ -82,7 +82,7 @@ async def test_korean_names_are_marked_as_korean(connector, opened):
 
 
 async def test_a_subscription_change_appears_without_a_reload(connector, opened):
-    """A bond comes and goes with its control record, a refused record shows why, and the page is the one that was opened."""
+    """A bond comes and goes with its control record, and a refused one shows why."""
     async with opened() as page:
         await expect(page.locator("#instruments tbody")).to_contain_text("No bond is wanted")
         await page.evaluate("window.isTheSame = true")
@@ -103,7 +103,7 @@ async def test_a_subscription_change_appears_without_a_reload(connector, opened)
 
 
 async def test_a_connector_that_stopped_is_told_until_it_answers_again(connector, opened):
-    """A connector that does not answer is told in words, on the page and to screen readers, and so is its return."""
+    """The page says in words when the connector stops answering and when it answers again."""
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         await connector.end()
@@ -121,7 +121,7 @@ async def test_a_connector_that_stopped_is_told_until_it_answers_again(connector
 
 
 async def test_a_connector_that_hangs_is_told(connector, opened):
-    """A connector that takes the request and says nothing counts as not answering after three seconds."""
+    """A connector that gives no answer for three seconds counts as not answering."""
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         connector.process.send_signal(signal.SIGSTOP)
@@ -133,7 +133,7 @@ async def test_a_connector_that_hangs_is_told(connector, opened):
 
 
 async def test_an_answer_that_cannot_be_shown_is_told_until_one_can(opened):
-    """Where something in an answer is not of the form the page knows, it says so instead of looking live, and goes on asking."""
+    """If an answer has an unknown form, the page says so and goes on asking."""
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         await see(page, lambda status: status["lists"].update(odd={"state": None}))
@@ -149,7 +149,7 @@ async def test_an_answer_that_cannot_be_shown_is_told_until_one_can(opened):
 
 
 async def test_a_hidden_tab_asks_nothing(connector, opened):
-    """In ten seconds a hidden tab asks for nothing; shown again, it asks at once and once a second."""
+    """A hidden tab asks for nothing in ten seconds; shown again, it asks once a second."""
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         await page.clock.install()
@@ -168,7 +168,7 @@ async def test_a_hidden_tab_asks_nothing(connector, opened):
 
 
 async def test_a_tab_opened_in_the_background_asks_once(opened):
-    """A tab nobody looked at yet shows how things stood when it was opened, and asks no further."""
+    """A tab that nobody has looked at shows its first answer and asks no further."""
     async with opened() as page:
         await page.clock.install()
         await page.add_init_script(HIDE % "true")
@@ -181,7 +181,7 @@ async def test_a_tab_opened_in_the_background_asks_once(opened):
 
 
 async def test_status_is_the_only_source(connector, opened):
-    """The page asks the connector alone, and of it only its own files and /status."""
+    """The page asks only the connector, and only for its own files and /status."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
         await expect(page.locator("#connection")).to_have_text("Live")
@@ -199,7 +199,7 @@ async def test_status_is_the_only_source(connector, opened):
 
 
 async def test_text_is_never_markup(connector, opened):
-    """A bond's name and a list's name that look like markup are shown as they are."""
+    """Names that look like markup are shown as they are."""
     connector.kis.rate = 0
     connector.write(MARKUP, {"instruments": [SAMPLE]})
     await connector.until_state("ACTIVE", [SAMPLE])
@@ -212,26 +212,26 @@ async def test_text_is_never_markup(connector, opened):
 
 
 @pytest.mark.parametrize(
-    ("part", "figure", "by", "told"),
+    ("part", "figure", "by", "verdict"),
     [
         ("frames", "finished", 1, "The sum is off by -1."),
         ("frames", "received", 2, "The sum is off by 2."),
         ("ticks", "acknowledged", 1, "The sum is off by -1."),
     ],
 )
-async def test_a_sum_that_is_off_is_told(opened, part, figure, by, told):
-    """One frame or tick too many on a side is told with the difference, and the sum holds again once it does."""
+async def test_a_sum_that_is_off_is_told(opened, part, figure, by, verdict):
+    """A sum that is off shows its difference until it holds again."""
     async with opened() as page:
         await expect(page.locator(f"#{part}-verdict")).to_have_text("✓ The sum holds.")
         await see(page, lambda status: status[part].update({figure: status[part][figure] + by}))
-        await expect(page.locator(f"#{part}-verdict")).to_have_text(f"✗ {told}")
+        await expect(page.locator(f"#{part}-verdict")).to_have_text(f"✗ {verdict}")
         await expect(page.locator(f"#{part}-verdict")).to_have_class("verdict bad")
         await page.unroute("**/status")
         await expect(page.locator(f"#{part}-verdict")).to_have_text("✓ The sum holds.")
 
 
 async def test_a_negative_count_is_told(opened):
-    """A sum that holds by a negative count does not count as holding."""
+    """A sum that only a negative count makes right does not count as right."""
     async with opened() as page:
         await see(
             page, lambda status: status["ticks"].update(acknowledged=status["ticks"]["decoded"] + 3, in_flight=-3)
@@ -240,10 +240,11 @@ async def test_a_negative_count_is_told(opened):
 
 
 async def test_a_foreign_script_does_not_run(opened):
-    """A script put into the document is stopped by the page's policy."""
+    """The page's policy stops a script that was put into the document."""
     async with opened() as page:
         await page.evaluate(
-            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.isForeign = true'}))"
+            "document.body.append("
+            "Object.assign(document.createElement('script'), {textContent: 'window.isForeign = true'}))"
         )
         assert await page.evaluate("window.isForeign") is None
         assert any("Content Security Policy" in text for text in page.complaints)
@@ -251,7 +252,7 @@ async def test_a_foreign_script_does_not_run(opened):
 
 
 async def test_each_table_says_what_it_holds(connector, opened):
-    """Each table has a caption, and each of its header cells says whether it heads a column or a row."""
+    """Each table has a caption; each header cell heads a column or a row."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
         await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
@@ -265,7 +266,7 @@ async def test_each_table_says_what_it_holds(connector, opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing(connector, opened, scheme):
-    """axe-core finds no violation, contrast included, in light and in dark, with good and bad states on show, answering or not."""
+    """axe-core finds no violation, light or dark, in good and bad states, answering or not."""
     connector.write("desk", {"instruments": BONDS})
     connector.write("wrong", b"{")
     async with opened(color_scheme=scheme) as page:
@@ -288,7 +289,7 @@ async def test_light_and_dark_differ(opened):
 
 
 async def test_the_keyboard_reaches_everything(connector, opened):
-    """Tab reaches the skip link first, then every link, table and slot's bonds, each with a visible focus; Enter opens the bonds."""
+    """Tab reaches the skip link, then every link, table and slot, with a visible focus."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
         await expect(page.locator("#sessions summary")).to_have_text("1 of 41")
@@ -312,7 +313,7 @@ async def test_the_keyboard_reaches_everything(connector, opened):
 
 
 async def test_the_skip_link_leads_to_the_content(opened):
-    """Enter on the skip link moves the focus behind the navigation."""
+    """Enter on the skip link moves the focus past the navigation."""
     async with opened() as page:
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
@@ -322,7 +323,7 @@ async def test_the_skip_link_leads_to_the_content(opened):
 
 
 async def test_a_narrow_window_scrolls_one_way_only(connector, opened):
-    """At 320 pixels, or at four times the zoom, only the tables scroll sideways."""
+    """At 320 pixels, or four times the zoom, only the tables scroll sideways."""
     connector.write("desk", {"instruments": BONDS})
     async with opened(viewport={"width": 320, "height": 640}) as page:
         await expect(row(page, "instruments", SAMPLE).locator("polyline")).to_have_attribute("points", MOVED)

@@ -1,4 +1,4 @@
-"""The pictures of the documentation can be taken anew."""
+"""The documentation's pictures can be taken again."""
 
 import pytest
 
@@ -9,7 +9,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.mark.usefixtures("chromium")
 async def test_both_pictures_are_taken(tmp_path):
-    """One picture in light and one in dark are written, and they are not the same."""
+    """A light and a dark picture are written, and they differ."""
     light, dark = await take(tmp_path, points=2)
     assert light.read_bytes().startswith(PNG)
     assert dark.read_bytes().startswith(PNG)

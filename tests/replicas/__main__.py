@@ -1,9 +1,9 @@
-"""Plays what may happen to replicas that share app keys, against a real broker, and says row by row what came out.
+"""Plays what may happen to replicas that share app keys, and says row by row what came out.
 
 Examples:
   python -m tests.replicas                     all rows
   python -m tests.replicas polite killed       two rows
-  python -m tests.replicas --table             write the figures of this run into docs/hand-over.md, too
+  python -m tests.replicas --table             also write this run's figures into docs/hand-over.md
 """
 
 import argparse
@@ -30,7 +30,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def arguments() -> argparse.Namespace:
-    """Return what was asked for; ends with 2 and a sentence where that is malformed."""
+    """Return the command line's arguments; ends with 2 and a sentence if they are malformed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.replicas", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 
 async def play(name: str, rig: Rig) -> dict[str, Any]:
-    """Play one row and return its result; one that broke off, or missed a time only, is played once more, and that is told."""
+    """Play one row and return its result; play it again if it broke off or only missed a time."""
     what, expected, played = ROWS[name]
     started_at = time.monotonic()
     checks, error = await attempt(played, rig)
@@ -69,15 +69,15 @@ async def play(name: str, rig: Rig) -> dict[str, Any]:
 
 
 async def attempt(played: Play, rig: Rig) -> tuple[list[Check], str | None]:
-    """Play a row once; one that breaks off is one not met, and the others go on."""
+    """Play a row once; if it breaks off, it is not met, and the others go on."""
     try:
         return await played(rig), None
-    except Exception:  # noqa: BLE001 - whatever broke it is told
+    except Exception:  # noqa: BLE001 - the result says what broke it
         return [], traceback.format_exc()
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print one row's outcome and its figures."""
+    """Print one row's outcome and figures."""
     verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
     console.print(f"[bold]{result['row']}[/] {verdict}  {result['seconds']:.0f} s  {result['what']}")
     for check in result["checks"]:
@@ -87,7 +87,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def write_table(results: list[dict[str, Any]]) -> None:
-    """Replace the table between the markers of the page."""
+    """Replace the page's table between its markers."""
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     lines = ["| what happens | expected | measured | met | date | command |", "|---|---|---|---|---|---|"]
     for result in results:
@@ -101,7 +101,7 @@ def write_table(results: list[dict[str, Any]]) -> None:
 
 
 async def main(given: argparse.Namespace) -> int:
-    """Play the rows and return the exit code: 0 all met, 5 some not."""
+    """Play the rows and return the exit code: 0 if all are met, else 5."""
     cluster = await asyncio.to_thread(ProxiedKafka, size=1)
     results = []
     started_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Several connectors that share app keys, one exchange that enforces one session for each, and what the market lost in between."""
+"""Several connectors with shared app keys, and an exchange that allows one session for each."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def bonds(count: int) -> list[str]:
 
 
 class Replicas:
-    """The connectors of one run by name. `fenced` reaches Kafka through the proxy and can be cut off alone."""
+    """The connectors of one run by name; `fenced` reaches Kafka through a proxy that can be cut."""
 
     def __init__(self, cluster: ProxiedKafka, kis: Simulator, names: TopicNames, folder: Path, keys: int) -> None:
         self.cluster, self.kis, self.names, self.folder, self.keys = cluster, kis, names, folder, keys
@@ -47,7 +47,7 @@ class Replicas:
         self._began_at = 0
 
     async def start(self, name: str, *, fenced: bool = False, **settings: str) -> Deployment:
-        """Start a replica, again with its own journal where it ran before, and wait until it is a member."""
+        """Start a replica, with its own journal if it ran before, and wait for its membership."""
         if (replica := self.by_name.get(name)) is None:
             folder = self.folder / name
             folder.mkdir()
@@ -70,7 +70,7 @@ class Replicas:
         return replica
 
     async def end(self, name: str, number: int = signal.SIGTERM) -> None:
-        """Send a signal and wait for the end; what exit code a polite one gave is kept."""
+        """Send a signal, wait for the end, and save a polite one's exit code."""
         code = await self.by_name[name].end(number)
         if number == signal.SIGTERM:
             self.exit_codes.append(code)
@@ -82,17 +82,17 @@ class Replicas:
         process.send_signal(number)
 
     async def until_active(self, seconds: float) -> float:
-        """Wait until the exchange holds every bond once or more, and return how long that took."""
+        """Wait until the exchange holds every bond, and return how long that took."""
         since = time.monotonic()
         await self.until(lambda: self.registered() == set(self.isins), seconds)
         return time.monotonic() - since
 
     def registered(self) -> set[str]:
-        """Return the bonds the exchange holds on any session."""
+        """Return the bonds that the exchange holds on any session."""
         return {isin for session in self.kis.sessions for isin in session.tr_keys}
 
     async def until(self, condition: Callable[[], Any], seconds: float) -> None:
-        """Wait for a plain condition; the logs' ends say why it was not met."""
+        """Wait for a plain condition; if it is not met, the error has the ends of the logs."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -107,13 +107,13 @@ class Replicas:
         return {session.app_key: len(session.tr_keys) for session in self.kis.sessions}
 
     async def slots_of(self, name: str) -> list[int]:
-        """Return the slots a replica holds by its own word."""
+        """Return the slots that a replica says it holds."""
         _, status = await self.by_name[name].ask("/status")
         found: list[int] = status.get("replica", {}).get("slots", [])
         return found
 
     async def all_received(self, name: str) -> None:
-        """Close the market, and wait until this replica, the only one so far, has journalled everything that was sent."""
+        """Close the market, and wait until the only replica has journalled everything sent."""
         self.kis.rate = 0
         replica = self.by_name[name]
 
@@ -129,7 +129,7 @@ class Replicas:
         )
 
     async def watch(self) -> None:
-        """Look, until cancelled, for two live sessions on one app key."""
+        """Look for two live sessions on one app key until cancelled."""
         while True:
             keys = Counter(
                 session.app_key for session in self.kis.sessions if session.app_key is not None and session.tr_keys
@@ -143,7 +143,7 @@ class Replicas:
         self.kis.rate = rate
 
     async def settle(self) -> "Ledger":
-        """Close the market, wait until every living replica has delivered, stop them all, and read everything back."""
+        """Close the market, let every replica deliver, stop them all, and read everything back."""
         self.kis.rate = 0
         sent, connects, replies = self.kis.sent[self._began_at :], len(self.kis.connects), len(self.kis.replies)
         living = [
@@ -151,7 +151,7 @@ class Replicas:
         ]
         for replica in living:
             await replica.until(replica.is_settled, 120)
-        told = await next(iter(self.by_name.values())).records(self.names.status)
+        written = await next(iter(self.by_name.values())).records(self.names.status)
         statuses = {
             name: (await replica.ask("/status"))[1] for name, replica in self.by_name.items() if replica in living
         }
@@ -163,14 +163,15 @@ class Replicas:
             self.kis.replies[replies:],
         )  # what the stops brought about is no part of the run
         records = await next(iter(self.by_name.values())).records(self.names.ticks)
-        return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent, told)
+        return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent, written)
 
 
 class Ledger:
-    """What came of the trades since the market opened, by the exchange's own log.
+    """What became of the trades since the market opened, by the exchange's own log.
 
-    missed: trades of wanted bonds that no session heard, or that were sent and never delivered; the gap of a bond is the time between the
-    trades it was heard before and after them, and what is told is the longest. `told`: the status topic, as it was before the last stops.
+    missed: trades of wanted bonds that no session heard, or that were sent and never delivered.
+    A bond's gap is the time between the trades heard before and after them; the longest counts.
+    `written`: the status topic before the last stops.
     """
 
     def __init__(
@@ -179,10 +180,10 @@ class Ledger:
         ticks: list[dict[str, Any]],
         statuses: Mapping[str, Any],
         sent: list[Any],
-        told: list[Record],
+        written: list[Record],
     ) -> None:
         self.statuses = statuses
-        self.owner_changes = _owner_changes(told)
+        self.owner_changes = _owner_changes(written)
         delivered = Counter((tick["STND_ISCD"], tick["ACML_VOL"]) for tick in ticks)
         self.traded = self.missed = self.undelivered = 0
         heard: dict[str, list[tuple[int, bool]]] = defaultdict(list)
@@ -208,7 +209,7 @@ class Ledger:
     def checks(
         self, *, owner_changes: int, missed: int | None = None, gap: float | None = None, in_use: int = 0
     ) -> list[Check]:
-        """Return what holds in every row, and the row's own bounds; of two replicas that write over each other the owner changes often."""
+        """Return what must hold in every row, and the row's own bounds."""
         found = [
             equal("two sessions on one app key", self.double, 0),
             at_most("changes of owner in a slot's status record", self.owner_changes, owner_changes),
@@ -222,10 +223,10 @@ class Ledger:
         return found
 
 
-def _owner_changes(told: list[Record]) -> int:
-    """Return how often the owner changed in the status records of one slot, at most."""
+def _owner_changes(written: list[Record]) -> int:
+    """Return how often the owner changed in one slot's status records, at most."""
     owners: defaultdict[bytes, list[str]] = defaultdict(list)
-    for record in told:
+    for record in written:
         owner = json.loads(record.value or b"{}").get("owner")
         if (record.key or b"").startswith(b"slot/") and owner and owners[record.key or b""][-1:] != [owner]:
             owners[record.key or b""].append(owner)
@@ -251,7 +252,7 @@ def _last_heard(trades: list[tuple[int, bool]], before: int) -> int:
 
 
 class Rig:
-    """What a row is played on: one broker with a proxy before it, which only the `fenced` replica uses."""
+    """What a row is played on: one broker, and a proxy that only the `fenced` replica uses."""
 
     def __init__(self, cluster: ProxiedKafka) -> None:
         self.cluster = cluster
@@ -260,7 +261,7 @@ class Rig:
     async def run(
         self, *, keys: int = 2, count: int = 40, exchange: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Replicas]:
-        """Give a run without replicas yet: topics made, one list with all bonds written."""
+        """Give a run without replicas, with its topics and one list of all bonds."""
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-replicas-"))
         names = TopicNames(
             **{name: f"r{uuid.uuid4().hex[:8]}.{name.replace('_', '-')}" for name in TopicNames.__slots__}

@@ -9,7 +9,7 @@ from tests.replicas.rig import IN_USE_WAIT_SECONDS, PACE_SECONDS, SESSION_TIMEOU
 
 RATE = 200
 KEYS, BONDS = 2, 40
-# All bonds of a slot, registered one after the other, then the next tick of the last one: 5 a second for each bond.
+# All bonds of a slot are registered one by one; then the last one's next tick comes (5 a second).
 REGISTER_SECONDS = PACE_SECONDS * BONDS / KEYS
 # Approval key, connect, the first replies; two processes on two cores.
 CONNECT_SECONDS = 3.0
@@ -31,7 +31,7 @@ def row(name: str, what: str, expected: str) -> Callable[[Play], Play]:
 
 
 def figures(ledger: Ledger) -> list[Check]:
-    """Return what is told of each row."""
+    """Return the figures that each row shows."""
     return [
         shown("traded", ledger.traded),
         shown("missed", ledger.missed),
@@ -51,7 +51,7 @@ async def both(run: Replicas) -> None:
 
 
 async def without_kafka(rig: Rig, run: Replicas, seconds: float, *, then: float) -> None:
-    """Cut the fenced replica off from Kafka while so many seconds' worth of trades happen, and `then` seconds' worth more with it."""
+    """Cut the fenced replica off from Kafka for so many seconds of trades, then wait `then`."""
     await rig.cluster.proxies[0].stop()
     await traded(run, seconds)
     await rig.cluster.proxies[0].start()
@@ -66,7 +66,7 @@ async def traded(run: Replicas, seconds: float) -> None:
 
 @row("join", "a second replica joins the owner of all slots", "no session moves: nothing is missed")
 async def join(rig: Rig) -> list[Check]:
-    """Nothing of the owner's is touched."""
+    """A replica that joins touches nothing of the owner's."""
     async with rig.run() as run:
         await run.start("one")
         await run.until_active(60)
@@ -90,7 +90,7 @@ async def join(rig: Rig) -> list[Check]:
     "released, closed, handed over: gap ≤ 3 s + rebalance + connect + registrations",
 )
 async def polite(rig: Rig) -> list[Check]:
-    """Have the standby connect only after the owner closed, and meet no refusal."""
+    """The standby connects only after the owner closed, and meets no refusal."""
     async with rig.run() as run:
         await both(run)
         await run.end("one")
@@ -111,7 +111,7 @@ async def polite(rig: Rig) -> list[Check]:
     f"gap ≤ session timeout ({SESSION_TIMEOUT_SECONDS} s) + rebalance + connect + registrations",
 )
 async def killed(rig: Rig) -> list[Check]:
-    """Have the standby wait for the group to forget the owner."""
+    """The standby waits until the group forgets the owner."""
     async with rig.run() as run:
         await both(run)
         await run.end("one", signal.SIGKILL)
@@ -132,7 +132,7 @@ async def killed(rig: Rig) -> list[Check]:
     "KIS refuses the new owner; nothing is missed",
 )
 async def frozen(rig: Rig) -> list[Check]:
-    """Its sockets fill meanwhile; thawed, it reads them, and the group gives it its slots back."""
+    """The owner's sockets fill up; thawed, it reads them, and the group returns its slots."""
     async with rig.run() as run:
         await both(run)
         run.signal("one", signal.SIGSTOP)
@@ -154,7 +154,7 @@ async def frozen(rig: Rig) -> list[Check]:
     "it keeps its sessions and delivers late: nothing is missed, it stays the owner",
 )
 async def cut_off(rig: Rig) -> list[Check]:
-    """Late is better than lost."""
+    """The owner without Kafka keeps its sessions: late is better than lost."""
     async with rig.run() as run:
         await both(run)
         await without_kafka(rig, run, 20, then=12)
@@ -173,14 +173,14 @@ async def cut_off(rig: Rig) -> list[Check]:
     "the new owner throws it out once, and neither fights: gap ≤ connect + registrations",
 )
 async def thrown_out(rig: Rig) -> list[Check]:
-    """Have the old owner take being thrown out as the word it is."""
+    """The old owner accepts that KIS displaced its sessions."""
     ledger, slots = await newer_wins(rig, 14)
     held = [equal("slots of the new owner", slots, KEYS), equal("sessions opened", ledger.connects, 2 * KEYS)]
     return [*ledger.checks(owner_changes=1, gap=CONNECT_SECONDS + REGISTER_SECONDS), *held, *figures(ledger)]
 
 
 async def newer_wins(rig: Rig, seconds: float) -> tuple[Ledger, int]:
-    """Cut the owner off where KIS lets the newer session win; return the ledger and how many slots the other replica has in the end."""
+    """Cut the owner off where the newer session wins; return the ledger and the slots moved."""
     async with rig.run(exchange={"in_use": "kick"}) as run:
         await both(run)
         await without_kafka(rig, run, seconds, then=8)
@@ -194,7 +194,7 @@ async def newer_wins(rig: Rig, seconds: float) -> tuple[Ledger, int]:
     "it tries once more, is thrown out again, and leaves the slot alone: gap ≤ wait (3 s) + connect + registrations",
 )
 async def thrown_out_twice(rig: Rig) -> list[Check]:
-    """Being dropped again within a minute says that somebody else has the slot."""
+    """A session that is dropped again within a minute belongs to somebody else."""
     ledger, slots = await newer_wins(rig, 40)
     held = [equal("slots of the new owner", slots, KEYS), at_most("sessions opened", ledger.connects, 4 * KEYS)]
     return [*ledger.checks(owner_changes=1, gap=3 + CONNECT_SECONDS + REGISTER_SECONDS), *held, *figures(ledger)]
@@ -206,7 +206,7 @@ async def thrown_out_twice(rig: Rig) -> list[Check]:
     f"the new owner gets in at its next attempt: gap ≤ in-use wait ({IN_USE_WAIT_SECONDS} s) + connect + registrations",
 )
 async def dropped(rig: Rig) -> list[Check]:
-    """Let the new owner in while the blind one does not race it, and lets go when contact is back."""
+    """The owner without contact does not race the new one, and lets go when contact is back."""
     async with rig.run() as run:
         await both(run)
         await rig.cluster.proxies[0].stop()
@@ -232,14 +232,14 @@ async def dropped(rig: Rig) -> list[Check]:
     "it opens the slots it held last after twice the session timeout, and loses nothing of what it hears",
 )
 async def blind_start(rig: Rig) -> list[Check]:
-    """Capture from saved lists and remembered slots."""
+    """A start without Kafka uses the saved lists and slots."""
     async with rig.run() as run:
         await run.start("one", fenced=True)
         await run.until_active(60)
         run.market(RATE)
         await traded(run, 5)
         await rig.cluster.proxies[0].stop()
-        # What is between socket and journal at the instant of a kill is nobody's promise; here everything is journalled first.
+        # A kill may lose what is between socket and journal, so here all is journalled first.
         await run.all_received("one")
         await run.end("one", signal.SIGKILL)
         run.market(RATE)
@@ -265,7 +265,7 @@ async def blind_start(rig: Rig) -> list[Check]:
     "it closes politely then; the new owner follows",
 )
 async def blind_limit(rig: Rig) -> list[Check]:
-    """Give an operator who prefers a quick hand-over one."""
+    """An owner that is out of contact for too long gives its slots up, for a quick hand-over."""
     async with rig.run() as run:
         await run.start("one", fenced=True, REPLICAS__BLIND_LIMIT_SECONDS="10")
         await run.until_active(60)
@@ -289,7 +289,7 @@ async def blind_limit(rig: Rig) -> list[Check]:
     "all bonds active again after each; a slot has one owner",
 )
 async def rolling(rig: Rig) -> list[Check]:
-    """Deploy at eleven in the morning."""
+    """Replicas are replaced one by one during market hours."""
     async with rig.run(keys=4) as run:
         names = ["one", "two", "three"]
         for name in names:
@@ -320,7 +320,7 @@ async def rolling(rig: Rig) -> list[Check]:
     "a bond that stays wanted misses nothing",
 )
 async def move(rig: Rig) -> list[Check]:
-    """Register a bond on the new slot before the old one lets it go."""
+    """A bond is registered on the new slot before the old one lets it go."""
     async with rig.run(count=12, exchange={"capacity": 9}) as run:
         await run.start("one", KIS__SESSION_CAPACITY="9")
         await run.start("two", KIS__SESSION_CAPACITY="9")

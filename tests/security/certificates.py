@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates; `ca` is the file that says who it is."""
+    """Signs certificates; `ca` is the file that holds its own."""
 
     def __init__(self, folder: Path, name: str = "test authority") -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class Authority:
     def issue(
         self, name: str, *, hosts: tuple[str, ...] = ("127.0.0.1",), days: int = 30, password: bytes | None = None
     ) -> Path:
-        """Return a file with a key and its certificate for these addresses; a negative number of days makes an expired one."""
+        """Return a file with key and certificate; a negative number of days makes it expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in hosts])

@@ -1,4 +1,4 @@
-"""With a wss:// URL the exchange has to prove who it is; with any, the app secret never goes there."""
+"""With a wss:// URL the exchange must prove who it is, and the app secret never goes there."""
 
 import ssl
 
@@ -31,14 +31,14 @@ async def opened(certificate, host="127.0.0.1", *, newest=None):
 
 @pytest.fixture
 def authority(tmp_path, monkeypatch):
-    """Give an authority that this machine trusts for the time of the test."""
+    """Give an authority that this machine trusts during the test."""
     one = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(one.ca))
     return one
 
 
 async def test_a_right_certificate_is_taken(authority):
-    """Signed by an authority the system trusts, for this address, in its time: so that the refusals show something."""
+    """A trusted certificate for this address, in its time, opens a connection."""
     await opened(authority.issue("kis"))
 
 
@@ -50,25 +50,25 @@ async def test_a_right_certificate_is_taken(authority):
     ],
 )
 async def test_a_wrong_certificate_is_refused(authority, issue, host, said):
-    """Another host, or an expired one: no connection."""
+    """A certificate for another host, or an expired one, opens no connection."""
     with pytest.raises(ssl.SSLCertVerificationError, match=said):
         await opened(authority.issue("kis", **issue), host)
 
 
 async def test_an_authority_nobody_trusts_is_refused(tmp_path):
-    """A certificate of one's own making opens nothing, and there is no switch for it."""
+    """A self-made certificate opens no connection, and no setting allows it."""
     with pytest.raises(ssl.SSLCertVerificationError, match="certificate"):
         await opened(Authority(tmp_path, "nobody").issue("kis"))
 
 
 async def test_tls_before_1_2_is_refused(authority):
-    """A server that speaks TLS 1.1 at most is not talked to."""
+    """A server that speaks at most TLS 1.1 gets no connection."""
     with pytest.warns(DeprecationWarning, match="TLSv1"), pytest.raises((ssl.SSLError, ConnectionError)):
         await opened(authority.issue("kis"), newest=ssl.TLSVersion.TLSv1_1)
 
 
 async def test_the_app_secret_is_never_on_the_websocket(monkeypatch):
-    """All that the exchange gets there, handshakes and messages of two sessions, holds the approval key and not the app secret."""
+    """Two sessions show the exchange the approval key, never the app secret."""
     appkey, appsecret = "PScanaryappkey00000000000000000000000", "canary-appsecret-" + "x" * 160
     received = []
     shake, take = Connection._shake, Connection._handle

@@ -1,4 +1,4 @@
-"""Kafka over TLS and SASL, with the least rights, on a real broker; and no secret anywhere."""
+"""Kafka over TLS and SASL, with the least rights, on a real broker, without leaking a secret."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ OF_REGISTRY = "canary-registry-password"
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """Give one broker with all guarded listeners, and the files its clients need."""
+    """Give a broker with all guarded listeners, and the files that its clients need."""
     folder = tmp_path_factory.mktemp("certificates")
     authority = Authority(folder)
 
@@ -100,7 +100,7 @@ WAYS = [
 
 @pytest.mark.parametrize(("listener", "changes"), WAYS, ids=[f"{name} {list(more.values())}" for name, more in WAYS])
 async def test_a_record_arrives_over(broker, topic_names, listener, changes):
-    """Each way in that is offered works."""
+    """Every supported way of connecting works."""
     create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
     broker.allow(topic_names.ticks, AclOperation.WRITE, AclOperation.DESCRIBE)
     await send(settings(broker, listener, **changes), topic_names.ticks)
@@ -118,7 +118,7 @@ async def test_a_record_arrives_over(broker, topic_names, listener, changes):
 async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fixtures and columns
     broker, topic_names, tmp_path, caplog, listener, host, wrong_ca, said
 ):
-    """Another authority, another host, an expired one: no connection, and the log names the address and what is wrong."""
+    """A wrong certificate opens no connection; the log names the address and what is wrong."""
     ca = Authority(tmp_path, "another authority").ca if wrong_ca else broker.authority.ca
     with caplog.at_level(logging.INFO), pytest.raises(KafkaError):
         await send(settings(broker, listener, host, SSL_CA_FILE=str(ca)), topic_names.ticks)
@@ -137,7 +137,7 @@ async def test_tls_is_1_2_at_least(broker):
 
 
 async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names, tmp_path):
-    """A wrong password fails; the right one, written into the same file, works without a restart."""
+    """A wrong password fails; a right one in the same file works without a restart."""
     create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
     broker.allow(topic_names.ticks, AclOperation.WRITE, AclOperation.DESCRIBE)
     password = tmp_path / "password"
@@ -150,7 +150,7 @@ async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names
 
 
 async def test_a_certificate_that_is_renewed_is_used_by_the_next_client(broker, topic_names, tmp_path):
-    """A client certificate of nobody fails; the renewed file works without a restart."""
+    """A stranger's certificate fails; the renewed file works without a restart."""
     create_topics(broker.bootstrap_servers, {topic_names.ticks: 1})
     certificate = tmp_path / "client.pem"
     certificate.write_bytes(Authority(tmp_path, "nobody").issue("nobody").read_bytes())
@@ -164,7 +164,7 @@ async def test_a_certificate_that_is_renewed_is_used_by_the_next_client(broker, 
 
 @pytest.mark.parametrize("part", ["ticks", "events", "dead_letters"])
 async def test_without_the_right_to_write_nothing_is_written(broker, topic_names, part):
-    """The right to write one topic lets nothing into another, so that the tests with least rights show something."""
+    """The right to write one topic does not extend to another."""
     refused = getattr(topic_names, part)
     create_topics(broker.bootstrap_servers, {topic_names.status: 1, refused: 1})
     broker.allow(topic_names.status, AclOperation.WRITE, AclOperation.DESCRIBE)
@@ -184,7 +184,7 @@ async def test_without_the_right_to_write_nothing_is_written(broker, topic_names
     ],
 )
 async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, of_topic, of_group, said):
-    """Who may not describe the slot topic, or not join the group, is told so and owns no slot."""
+    """A replica without rights on the slot topic or group says so and owns no slot."""
     group_id, assignments = f"{topic_names.slots}-group", []
     create_topics(broker.bootstrap_servers, {topic_names.slots: 1})
     for operations, name, kind in (
@@ -215,7 +215,7 @@ async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, 
 
 @pytest.fixture
 def _logs_as_before():
-    """Undo what a command did to the logs of this process."""
+    """Undo what a command did to this process's logs."""
     yield
     structlog.reset_defaults()
 
@@ -243,7 +243,7 @@ READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESC
 def test_subs_without_rights_writes_nothing(  # noqa: PLR0917 - fixtures and columns
     broker, topic_names, tmp_path, monkeypatch, control, status, arguments, said
 ):
-    """A right that is missing ends the command with 5 and a sentence that names it; the topic holds what it held."""
+    """A missing right ends the command with 5 and its name, and the topic is unchanged."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
     producer.produce(topic_names.control, key="desk", value='{"instruments": ["KR103502GA34"]}')
@@ -274,7 +274,7 @@ def test_subs_without_rights_writes_nothing(  # noqa: PLR0917 - fixtures and col
 
 @pytest.mark.timeout(240)
 async def test_a_whole_connector_with_the_least_rights_tells_no_secret(broker, topic_names, tmp_path):
-    """With exactly the documented ACLs ticks arrive; at DEBUG, through every kind of trouble, no secret is in any output."""
+    """The documented ACLs suffice, and no output holds a secret, even at DEBUG and in trouble."""
     appkey, appsecret = "PScanaryappkey00000000000000000000000", "canary-appsecret-" + "x" * 160
     rights = {
         "ticks": (AclOperation.WRITE, AclOperation.DESCRIBE),

@@ -64,7 +64,7 @@ SESSIONS: Final = (
     Definition(
         "gauge",
         "kis_bond_slot_owned",
-        "1 for each slot this process runs, 0 for the others there are. Where app keys are not shared it runs all of them",
+        "1 for each slot that this process runs, 0 for every other slot. Standalone, it runs all of them",
         _owned,
         ("slot",),
     ),
@@ -86,14 +86,15 @@ SESSIONS: Final = (
     Definition(
         "gauge",
         "kis_bond_slot_capacity",
-        "Registrations the slot may carry: `kis.session_capacity`, or what KIS taught; 0 while KIS refuses the app key for good",
+        "Registrations the slot may carry: `kis.session_capacity`, or a lower limit learned from KIS; "
+        "0 while KIS refuses the app key for good",
         _by_slot(lambda feed: feed.capacity),
         ("slot",),
     ),
     Definition(
         "gauge",
         "kis_bond_registrations",
-        "Bonds the slot is to carry, by what KIS said to them",
+        "Bonds the slot should carry, by KIS's answer",
         _by_slot_and(_REGISTRATION_STATES, _registrations),
         ("slot", "state"),
         _REGISTRATION_STATES,
@@ -101,7 +102,7 @@ SESSIONS: Final = (
     Definition(
         "counter",
         "kis_bond_connects",
-        "Connection attempts, by what led to them: `start`, or how the session or attempt before ended",
+        "Connection attempts, by their cause: `start`, or how the previous session or attempt ended",
         _by_slot_and(_CAUSES, _connects),
         ("slot", "cause"),
         _CAUSES,
@@ -109,14 +110,14 @@ SESSIONS: Final = (
     Definition(
         "gauge",
         "kis_bond_connect_wait_seconds",
-        "Time until the slot's next connection is permitted; 0 while one is open, or none is wanted",
+        "Time until the slot may connect again; 0 while a session is open or none is wanted",
         _by_slot(lambda feed: feed.connect_wait_seconds),
         ("slot",),
     ),
     Definition(
         "gauge",
         "kis_bond_connect_failures",
-        "Attempts and sessions in a row that brought neither data nor PINGPONG; the waits grow with them",
+        "Attempts and sessions in a row without data or PINGPONG; the waits grow with them",
         _by_slot(lambda feed: feed.connect_failures),
         ("slot",),
     ),
@@ -130,14 +131,14 @@ SESSIONS: Final = (
     Definition(
         "counter",
         "kis_bond_replies_unreadable",
-        "JSON of KIS that could not be read",
+        "JSON messages of KIS that could not be read",
         _by_slot(lambda feed: feed.unreadable),
         ("slot",),
     ),
     Definition(
         "counter",
         "kis_bond_replies_unsolicited",
-        "Replies of KIS nothing was waiting for",
+        "Replies of KIS that answer no request of ours",
         _by_slot(lambda feed: feed.unsolicited),
         ("slot",),
     ),
@@ -150,7 +151,7 @@ CONTROL: Final = (
     Definition(
         "gauge",
         "kis_bond_control_lists",
-        "Control lists by the fate of their latest record; a refused record leaves the content before it in force",
+        "Control lists by what became of their latest record; after a refused one the earlier content stays in force",
         _states(LIST),
         ("state",),
         LIST_STATES,
@@ -164,7 +165,7 @@ CONTROL: Final = (
     Definition(
         "gauge",
         "kis_bond_control_restored",
-        "1 once the control topic was read to its end in this run",
+        "1 once the control topic has been read to its end in this run",
         lambda of: float(of.plan.control.is_read),
     ),
     Definition(

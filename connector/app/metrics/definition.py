@@ -24,8 +24,9 @@ Values = float | Latencies | Mapping[Any, float] | None
 class Definition:
     """One metric; `read` returns its value, by label if it has labels, or None to leave it out.
 
-    A value's key is the label's value, or a tuple of them. `known` lists values of the last label that
-    are 0 from the start: Prometheus sees no increase in a series that appears with its first event.
+    A value's key is the label's value, or a tuple of them.
+    `known` lists the last label's values that are 0 from the start, because Prometheus sees no
+    increase in a series that appears with its first event.
     """
 
     kind: Literal["counter", "gauge", "histogram"]

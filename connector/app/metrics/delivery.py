@@ -46,7 +46,10 @@ TICKS: Final = (
         lambda of: of.delivery.counts.acknowledged,
     ),
     Definition(
-        "gauge", "kis_bond_ticks_in_flight", "Records decoded and not settled", lambda of: of.delivery.counts.in_flight
+        "gauge",
+        "kis_bond_ticks_in_flight",
+        "Records decoded, neither acknowledged nor dead-lettered yet",
+        lambda of: of.delivery.counts.in_flight,
     ),
     Definition(
         "counter",
@@ -59,7 +62,8 @@ TICKS: Final = (
     Definition(
         "counter",
         "kis_bond_ticks_unrequested",
-        "Ticks of bonds no list wants; published all the same. Frames of the run before that go out before the lists are read count too",
+        "Ticks of bonds that no list wants; they are published all the same. "
+        "Frames of an earlier run that are delivered before the lists are read count too",
         lambda of: of.delivery.counts.unrequested,
     ),
     Definition(
@@ -71,8 +75,8 @@ TICKS: Final = (
     Definition(
         "histogram",
         "kis_bond_event_to_receive_seconds",
-        "From a trade to its receipt, counted once for each tick. KIS tells the second of a trade only, so the value is rounded down "
-        "to whole seconds; a trade from the future counts as 0",
+        "From a trade to its receipt, counted once for each tick. KIS gives a trade's time in whole seconds, "
+        "so the value is rounded down to whole seconds; a trade from the future counts as 0",
         lambda of: of.delivery.counts.event_ages.latencies(AGE_BOUNDS),
     ),
     Definition(
@@ -87,19 +91,19 @@ DELIVERY: Final = (
     Definition(
         "counter",
         "kis_bond_producer_rebuilds",
-        "Kafka producers abandoned and made anew",
+        "Kafka producers abandoned and replaced",
         lambda of: of.delivery.counts.rebuilds,
     ),
     Definition(
         "gauge",
         "kis_bond_partitions_behind",
-        "Partitions that read the journal again on their own: theirs has no leader, or had none",
+        "Partitions that lag and read the journal on their own: they have no leader, or had none",
         lambda of: sum(lane.behind_from is not None for lane in of.delivery.lanes),
     ),
     Definition(
         "counter",
         "kis_bond_events_dropped",
-        "Events given up because over a thousand waited for Kafka, in this run; `loss` events go last",
+        "Events given up because over a thousand waited for Kafka, in this run; `loss` events are given up last",
         lambda of: of.event_topic.dropped,
     ),
 )
@@ -108,7 +112,7 @@ JOURNAL: Final = (
     Definition(
         "gauge",
         "kis_bond_journal_bytes",
-        "Bytes the journal uses of `journal.max_bytes`, delivered frames included",
+        "Bytes of `journal.max_bytes` that the journal uses, including delivered frames",
         lambda of: of.journal.used_bytes,
     ),
     Definition(
@@ -120,7 +124,7 @@ JOURNAL: Final = (
     Definition(
         "gauge",
         "kis_bond_journal_frames",
-        "Frames in the journal, delivered ones that are still kept included",
+        "Frames in the journal, including delivered ones not yet deleted",
         lambda of: of.journal.kept,
     ),
     Definition(

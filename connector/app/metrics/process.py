@@ -12,14 +12,14 @@ PROCESS: Final = (
     Definition(
         "gauge",
         "kis_bond_secret_unreadable",
-        "1 while a file with a secret, or a certificate, cannot be used as it is; what it held before is used",
+        "1 while a file with a secret or certificate cannot be used; its earlier content stays in use",
         lambda of: {path: float(problem is not None) for path, problem in of.secret_watch.problems.items()},
         ("file",),
     ),
     Definition(
         "gauge",
         "kis_bond_credential_age_seconds",
-        "Time since a file with a secret, or a certificate, was last written",
+        "Time since a file with a secret or certificate was last written",
         lambda of: {
             path: max(0.0, time.time() - changed_at) for path, changed_at in of.secret_watch.changed_at.items()
         },
@@ -28,13 +28,14 @@ PROCESS: Final = (
     Definition(
         "histogram",
         "kis_bond_loop_lag_seconds",
-        "By how much a pause of the event loop lasted too long; measured four times a second",
+        "By how much a pause of the event loop overran; measured four times a second",
         lambda of: of.loop_lag.latencies,
     ),
     Definition(
         "counter",
         "kis_bond_log_lines_left_out",
-        "Log lines not written: `dropped` because stdout was blocked, `repeated` because the same was said within a minute",
+        "Log lines not written: `dropped` because stdout was blocked, "
+        "`repeated` because the same line was written within a minute",
         lambda _: dict(logs.lines_left_out()),
         ("why",),
         LEFT_OUT,

@@ -1,4 +1,4 @@
-"""The metrics of a connector that has seen something of everything."""
+"""The metrics of a connector where every figure has a value."""
 
 import time
 from collections import Counter

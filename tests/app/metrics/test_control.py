@@ -6,7 +6,7 @@ from tests.app.metrics.samples import samples
 
 
 def test_a_slot_is_in_one_state():
-    """One of the states is 1."""
+    """Exactly one of a slot's states is 1."""
     value = samples()
     states = {
         state: value["kis_bond_slot_state", (("slot", "0"), ("state", state))]
@@ -16,13 +16,13 @@ def test_a_slot_is_in_one_state():
 
 
 def test_slots_others_run_are_not_owned():
-    """Each slot there is shows whether this process runs it."""
+    """Every slot has a sample that says whether this process runs it."""
     value = samples()
     assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [1, 0, 0]
 
 
 def test_a_standby_shows_what_it_has():
-    """Without any slot of its own there are no slot figures, and all the others."""
+    """Without any slot there are no session metrics, but all the others."""
     value = samples(slots=SimpleNamespace(feeds={}, app_keys=3))
     assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [0, 0, 0]
     assert not [name for name, labels in value if name == "kis_bond_session_up"]

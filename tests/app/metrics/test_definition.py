@@ -7,7 +7,7 @@ from tests.app.metrics.samples import samples
 
 
 def test_what_may_be_counted_is_there_from_the_start():
-    """Reasons, causes and states without a count are 0 rather than absent: an alert on an increase would miss the first."""
+    """Labels without a count are 0, because an alert on an increase would miss the first event."""
     value = samples()
     for reason in DEAD_LETTER_REASONS:
         assert value["kis_bond_dead_letters_total", (("reason", reason),)] == {"FIELD_NUMBER": 2, "FRAME_TR": 4}.get(
@@ -42,7 +42,7 @@ def test_latencies_are_cumulative():
 
 
 def test_the_lag_is_absent_while_it_is_not_known():
-    """A topic that cannot be read at present, or was not read yet, has no lag rather than the last one."""
+    """A topic that cannot be read at present has no lag rather than its last one."""
     assert samples()["kis_bond_control_lag", ()] == 4
     assert ("kis_bond_control_lag", ()) not in samples(control_reader=SimpleNamespace(problem="is away", lag=4))
     assert ("kis_bond_control_lag", ()) not in samples(control_reader=SimpleNamespace(problem=None, lag=None))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_frames_and_ticks_are_conserved():
-    """Received = finished + pending + lost; decoded = acknowledged + dead-lettered records + in flight."""
+    """Received = finished + pending + lost; decoded = acknowledged + dead + in flight."""
     value = samples()
     assert (
         value["kis_bond_frames_received_total", ()]
@@ -22,7 +22,7 @@ def test_frames_and_ticks_are_conserved():
 
 
 def test_the_reasons_of_dead_letters_are_those_the_code_gives():
-    """No reason is missing in the metric's labels, and none is there that never comes."""
+    """The metric's reasons are exactly those in the code."""
     code = "".join(path.read_text() for part in ("core", "shell") for path in (ROOT / "connector" / part).rglob("*.py"))
     found = Counter(re.findall(r'"((?:FRAME|DECRYPT|FIELD|KAFKA)_[A-Z0-9_]*[A-Z0-9])"', code))
     assert set(found) == set(DEAD_LETTER_REASONS)
@@ -30,6 +30,6 @@ def test_the_reasons_of_dead_letters_are_those_the_code_gives():
 
 
 def test_a_journal_that_cannot_be_written_shows():
-    """0 stands for trouble, as in `up`."""
+    """0 means trouble, as in `up`."""
     assert samples()["kis_bond_journal_writable", ()] == 1
     assert samples(journal=journal(write_error="disk full"))["kis_bond_journal_writable", ()] == 0

@@ -1,10 +1,10 @@
-"""What the process shows of its secrets."""
+"""The process shows the state of its secrets."""
 
 from tests.app.metrics.samples import samples
 
 
 def test_an_unreadable_secret_is_named():
-    """The label is the file, the age that of its last writing."""
+    """The label is the file; the age is the time since its last change."""
     value = samples()
     assert value["kis_bond_secret_unreadable", (("file", "appsecret-0"),)] == 1
     assert value["kis_bond_secret_unreadable", (("file", "appkey-0"),)] == 0
