@@ -46,7 +46,7 @@ def message(code: str) -> str:
 
 
 def result(code: str) -> str:
-    """Return `rt_cd`: "0" done, "1" refused but the session lives, "9" KIS then drops the socket."""
+    """Return `rt_cd`: "0" done, "1" refused but the session lives, "9" KIS drops the socket."""
     if code in {REGISTERED, RELEASED}:
         return "0"
     return "1" if code.startswith("OPSP00") and code != "OPSP0017" else "9"

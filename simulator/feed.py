@@ -173,7 +173,7 @@ class Feed:
     async def emit_ticks(self, isin: str, count: int, per_frame: int) -> list[str]:
         """Send `count` trades of one bond, `per_frame` to a frame, and return their records.
 
-        They go out as fast as the clients read. Raises LookupError if no session registered the bond.
+        They go out as fast as the clients read. Raises LookupError if no session registered it.
         """
         if isin not in self._exchange.holders:
             raise LookupError(f"No session registered {isin}")

@@ -87,7 +87,7 @@ class Plan:
     # Reading the topics.
 
     async def read(self) -> None:
-        """Read the status topic (the lists in force), then the control topic; or else use the saved lists."""
+        """Read the status topic (lists in force), then the control topic; or use saved lists."""
         self._saved = saved_lists.from_text(await self._journal.saved(SAVED))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")

@@ -304,7 +304,7 @@ async def replies_lost(rig: Rig) -> list[Check]:
 
 @row(
     "B10",
-    fault="every tenth frame sent twice, every seventh after the one behind it",
+    fault="every tenth frame sent twice, every seventh swapped with the next",
     expected="published as received: D = 0 beyond the exchange's copies, R = 0 against what was sent",
 )
 async def repeated(rig: Rig) -> list[Check]:

@@ -13,7 +13,7 @@ A, B, C = "KR103502GA34", "KR103502GD31", "KR6000000001"
 
 
 class ListJournal:
-    """Keeps what it is given, keys and frames in one order; `is_overdue` lets a test hold the reader up."""
+    """A journal that lists keys and frames in order; `is_overdue` makes the reader wait."""
 
     def __init__(self):
         self.is_overdue = False
