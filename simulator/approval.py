@@ -103,9 +103,9 @@ class ApprovalCall:
         if (status := self.faults.text("approval-down")) is not None:
             self._note(None, "approval-down")
             return web.Response(status=int(status), text="Service Unavailable")
-        if (spoilt := self.faults.text("approval-body")) is not None:
+        if (replacement := self.faults.text("approval-body")) is not None:
             self._note(None, "approval-body")
-            return await _spoil(request, spoilt)
+            return await _replacement(request, replacement)
         number, answer = self.approvals.ask(await _fields(request), self.now())
         answer = self.faults.text("approval-error") or answer
         refused = answer.startswith("EGW")
@@ -138,8 +138,8 @@ def _json(value: dict[str, Any], status: int) -> web.Response:
     )
 
 
-async def _spoil(request: web.Request, how: str) -> web.StreamResponse:
-    match how:
+async def _replacement(request: web.Request, kind: str) -> web.StreamResponse:
+    match kind:
         case "html":
             return web.Response(text="<html><body>점검 중입니다.</body></html>", content_type="text/html")
         case "empty":

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the handshake is done and nobody has begun to close."""
+        """Whether the handshake is done and neither side has started to close."""
         return self._protocol.state is OPEN and self._transport is not None and not self._transport.is_closing()
 
     @property

@@ -80,7 +80,7 @@ class Exchange:
         return None if status is None else int(status)
 
     def opened(self, connection: Connection) -> None:
-        """Start a session; its first request will say whose it is."""
+        """Start a session; its first request will name its approval key."""
         self.connects[connection.number].accepted = True
         session = Session(connection.number, time.monotonic(), self._settings.pingpong_seconds, self._settings.seed)
         self.by_number[connection.number] = (session, connection)
