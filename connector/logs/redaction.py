@@ -36,6 +36,7 @@ _STATE = rf"(?:null|none|true|false|empty|missing|unknown|expired|invalid|wrong|
 _BARE = re.compile(
     rf"(?P<name>{_NAMES}\s*(?:=|:(?!\s+{_PROSE}))\s*)(?!{_STATE})(?:{_SCHEME}\s+)?{_VALUE}+", re.IGNORECASE
 )
+_SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 # The lookbehind keeps the search from trying each backslash of a long run.
 _ANY_QUOTE = re.compile(r"""(?<!\\)(\\*)(["'])""")
 _SHAPES = (
@@ -78,14 +79,16 @@ class Redactor:
         self._add(self._issued, secrets)
 
     def clean(self, text: str, limit: int | None = None) -> str:
-        """Return the text with asterisks for every secret, and without what follows the limit.
+        """Return the text with asterisks for every secret, cut at the limit.
 
-        JSON stays valid JSON. No part of a secret that extends beyond the limit is left.
+        JSON stays valid JSON. No part of a secret that reaches beyond the limit is left.
         """
         if limit is not None and len(text) > limit:
-            # The last characters may be the first half of a secret, which has neither value nor shape.
-            start = self.clean(text[: limit + _MARGIN])[:-_MARGIN][:limit]
-            return f"{start}… (cut, {len(text)} characters)"
+            start = self.clean(text[: limit + _MARGIN])
+            if not start.endswith(HIDDEN):
+                # Its last characters may be half a secret, which has neither value nor shape.
+                start = start[:-_MARGIN]
+            return f"{start[:limit]}… (cut, {len(text)} characters)"
         for secret in self._longest_first:
             text = text.replace(secret, HIDDEN)
         text = _hide_quoted(text)
@@ -103,6 +106,11 @@ class Redactor:
         while len(known) > _MAX_VALUES:
             known.popitem(last=False)
         self._longest_first = tuple(sorted((*self._configured, *self._issued), key=len, reverse=True))
+
+
+def names_secret(field: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return _SECRET_NAME.search(field) is not None
 
 
 def _hide_quoted(text: str) -> str:

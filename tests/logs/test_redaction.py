@@ -129,7 +129,7 @@ def test_ordinary_words_stay(text):
     ],
 )
 def test_a_value_after_the_name_of_a_secret_is_hidden(text):
-    """What stands alone after the name of a secret is hidden, even if it is made of letters only."""
+    """A value alone after the name of a secret is hidden, even if it consists of letters."""
     assert "canary" not in Redactor().clean(text)
 
 
