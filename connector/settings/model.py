@@ -73,6 +73,7 @@ class KisSettings(_Section):
     in_use_wait_max_seconds: Seconds = 600
     # KIS issues an approval key for 24 hours.
     approval_reuse_hours: Annotated[float, Field(gt=0, le=24)] = 12
+    allow_cleartext: bool = False
 
 
 class KafkaSettings(_Section):

@@ -27,6 +27,7 @@ DEFAULTS = {
     "kis.in_use_wait_seconds": 30,
     "kis.in_use_wait_max_seconds": 600,
     "kis.approval_reuse_hours": 12,
+    "kis.allow_cleartext": False,
     "kafka.bootstrap_servers": "localhost:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.sasl_mechanism": None,
