@@ -18,6 +18,7 @@ from yarl import URL
 from connector.errors import ConfigurationError, NotInTime
 from connector.logs import hide
 from connector.settings import RegistrySettings
+from connector.settings.secret_files import read_secret
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
@@ -156,7 +157,7 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
 def _authorization(settings: RegistrySettings) -> dict[str, str]:
     if settings.username is None:
         return {}
-    password = settings.password_file.read_text(encoding="utf-8").removesuffix("\n") if settings.password_file else ""
+    password = read_secret(settings.password_file) if settings.password_file else ""
     hide(password)
     return {"Authorization": aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")}
 
