@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigurationError
+from connector.logs import hide
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -59,6 +60,8 @@ class Credentials:
 
     def read(self, slot: int) -> AppKey:
         """Return the pair of `slot`, read now, so that the next connection uses a rotated pair.
+
+        The pair is hidden from everything that is shown.
 
         Raises ConfigurationError, which names each unusable file, never its content.
         """
@@ -140,7 +143,9 @@ def _files(folder: Path, slot: int) -> list[Path]:
 def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:
     if problems := [problem for _, problem in found if problem]:
         raise ConfigurationError(problems)
-    return AppKey(found[0][0], found[1][0])
+    app_key = AppKey(found[0][0], found[1][0])
+    hide(app_key.appkey, app_key.appsecret)
+    return app_key
 
 
 def _read(path: Path) -> tuple[str, str | None]:

@@ -10,6 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
+from connector.logs import peer_text
+
 if TYPE_CHECKING:
     from websockets.protocol import Event
 
@@ -89,4 +91,4 @@ def why_not_open(error: Exception) -> tuple[str | None, str]:
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return str(status), f"The WebSocket handshake was answered with HTTP {status}"
-    return None, f"The WebSocket could not be opened: {str(error) or type(error).__name__}"
+    return None, f"The WebSocket could not be opened: {peer_text(str(error)) or type(error).__name__}"

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.logs import hide
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import AppKey
 from simulator import Simulator
@@ -157,23 +158,16 @@ async def test_redirect_is_not_followed(monkeypatch):
     assert went == []
 
 
-async def test_message_that_quotes_the_pair_is_dropped():
-    """A refusal that quotes app key or secret keeps its code but not its message."""
-
-    async def quoting(request):
-        fields = await request.json()
-        return web.json_response(
-            {"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403
-        )
-
-    application = web.Application()
-    application.add_routes([web.post("/", quoting)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        answer = await ApprovalService(f"http://127.0.0.1:{runner.addresses[0][1]}/").request(PAIR)
-    finally:
-        await runner.cleanup()
-    assert isinstance(answer, Refused)
-    assert "canary" not in answer.message
+@pytest.mark.parametrize("code", ["EGW00103", "EGW00201"])
+async def test_a_message_that_quotes_secrets_hides_them(code):
+    """An answer that quotes app key, secret or an approval key keeps its code and other words."""
+    hide(PAIR.appkey, PAIR.appsecret)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        service = ApprovalService(kis.approval_url)
+        granted = await service.request(PAIR)
+        for fault in (f"approval-error={code}", "echo=approval"):
+            kis.faults.set(fault)
+        answer = await service.request(PAIR)
+    assert answer.code == code
+    assert answer.message.endswith("******** ******** ********")
+    assert granted.approval_key not in answer.message
