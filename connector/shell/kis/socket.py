@@ -19,6 +19,7 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
+NEXT_ADDRESS_SECONDS: Final = 0.25
 # Half of the library's high-water mark: below it, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 
@@ -80,6 +81,9 @@ async def open_socket(url: str) -> KisSocket:
         max_queue=MAX_QUEUED_FRAMES,
         logger=logger,
         create_connection=KisSocket,
+        # RFC 8305: if one address swallows the connection, the next one is tried beside it.
+        happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
+        interleave=1,
     )
     if not isinstance(connection, KisSocket):
         raise TypeError(f"The library built a {type(connection).__name__}")

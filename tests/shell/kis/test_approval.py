@@ -10,6 +10,7 @@ from connector.logs import hide
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import AppKey
 from simulator import Simulator
+from tests import two_addresses
 
 PAIR = AppKey("canary-appkey", "canary-secret")
 
@@ -171,3 +172,14 @@ async def test_a_message_that_quotes_secrets_hides_them(code):
     assert answer.code == code
     assert answer.message.endswith("******** ******** ********")
     assert granted.approval_key not in answer.message
+
+
+async def test_a_swallowed_call_is_tried_at_the_next_address(monkeypatch):
+    """If the first address of the service swallows connections, the second answers within 3 s."""
+    two_addresses.resolve(monkeypatch)
+    async with Simulator() as kis:
+        port = int(kis.approval_url.rsplit(":", 1)[1].partition("/")[0])
+        with two_addresses.swallowing(port):
+            async with asyncio.timeout(3):
+                answer = await ApprovalService(kis.approval_url.replace("127.0.0.1", two_addresses.NAME)).request(PAIR)
+    assert isinstance(answer, Granted)
