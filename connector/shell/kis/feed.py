@@ -249,7 +249,7 @@ class KisFeed:
         """Record how a session ended or failed to open; equal failures in a row are one event."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
-        self._permission.ended(self.slot, end.cause, connected_seconds, now)
+        self._permission.record_end(self.slot, end.cause, connected_seconds, now)
         if connected_seconds is not None or self._last_end != (end.cause, end.code):
             detail = {
                 "cause": end.cause,
