@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.core import record_keys
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIRMED_EMPTY = json.dumps({"instruments": [], "confirm_removal": True}).encode()
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Records = list[tuple[str, bytes | None]]
 
@@ -162,15 +164,15 @@ def first_requested(content: InForce | None) -> str | None:
     An edit keeps this time, so that the list keeps its rank within its priority. None for a new
     list, or if the time is lost: its record named none and has been compacted away.
     """
-    if content is None or not content.requested_at:
+    if content is None:
         return None
-    named = content.wish.value.get("requested_at")
-    at = (
-        datetime.fromtimestamp(content.requested_at / 1e6, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
-    return named if isinstance(named, str) else at
+    if isinstance(named := content.wish.value.get("requested_at"), str):
+        return named
+    try:
+        at = _EPOCH + timedelta(microseconds=content.requested_at)
+    except OverflowError:  # others may write a record with any timestamp
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if content.requested_at else None
 
 
 def naming(each: str, records: Mapping[str, bytes]) -> list[str]:
