@@ -203,3 +203,22 @@ def test_a_list_that_names_no_time_has_its_records_time(timestamp_ms, expected):
 def record(timestamp_ms=0, **fields):
     """Return the control record of a list with one bond."""
     return ControlRecord(b"desk", value(instruments=[A], **fields), Position(0, 1), timestamp_ms)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda text: edits.check([text]),
+        lambda text: edits.added([A], text, b"{", ASKED),
+        lambda text: edits.added([A], text * 201, None, ASKED),
+        lambda text: edits.removed([A], {text: value(instruments=[A])}, confirm=False),
+        lambda text: edits.removed_from(text, [A], None, ASKED, confirm=False),
+        lambda text: edits.removed_from(text, [A], value(instruments=[B]), ASKED, confirm=False),
+        lambda text: edits.encoded(text, {"instruments": [], "note": "\ud800"}),
+    ],
+)
+def test_a_refusal_shows_foreign_text_as_escapes(refused):
+    """No list name or ISIN forges a line or an escape sequence in an error."""
+    with pytest.raises(RequestMalformed) as error:
+        refused("a\u200b\x1b\u2028\nb")
+    assert "aU+200B\\x1bU+2028\\nb" in str(error.value)
