@@ -117,7 +117,7 @@ async def test_an_unknown_schema_is_registered_if_allowed(fake):
 @pytest.mark.parametrize("held", IN_OTHER_WORDS)
 @pytest.mark.parametrize("auto_register", [False, True])
 async def test_the_same_schema_in_other_words_is_found(fake, held, auto_register):
-    """A version that differs only in blanks, order or escapes is ours, and no twin is registered."""
+    """A version that differs in blanks, order or escapes is ours, and no twin is registered."""
     fake.answers |= {
         LOOK_UP: _error(404, 40403),
         REGISTER: {"id": 99},
