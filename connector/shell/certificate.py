@@ -47,7 +47,7 @@ async def certificate_of(host: str, port: int) -> bytes | None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we read it, we do not trust it
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, happy_eyeballs_delay=0.25)
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
             encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.transport.abort()
             with contextlib.suppress(OSError):
