@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from connector.cli.check_result import CheckResult, failure_of
-from connector.cli.options import Config, Json, load_settings
+from connector.cli.options import Config, Json, load_settings_of_connector
 from connector.cli.output import print_json, say
 from connector.shell.kis.credentials import require_credentials
 
@@ -31,7 +31,7 @@ def check(
     config: Config = None,
 ) -> None:
     """Print the effective configuration with secrets hidden, and warnings on stderr."""
-    settings = load_settings(context, config)
+    settings = load_settings_of_connector(context, config)
     shown: dict[str, Any] = {"settings": settings.redacted(), "warnings": settings.warnings()}
     if not as_json:
         say(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())

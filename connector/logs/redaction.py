@@ -1,4 +1,9 @@
-"""Hides secrets in a text: known ones by their value, unknown ones by their shape."""
+"""Hides secrets in a text: known ones by their value, unknown ones by their shape.
+
+Peers send any text they like, so every pattern here must take time linear in its input: no two
+neighbouring repetitions may match the same character, and a search that fails at one position may
+not scan again from the next. tests/logs/test_redaction.py measures it.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +20,30 @@ HIDDEN = "********"
 _MIN_LENGTH = 6
 # Each registration brings a key and an IV; without a bound, a long run would search for thousands.
 _MAX_VALUES = 512
+# More characters than any secret has, escapes included; an app secret, KIS's longest, has 180.
+_MARGIN = 1_000
 
-_NAMES = (
-    r"appkey|appsecret|secretkey|secret|approval_key|access_token|token|\w*password|passphrase"
-    r"|sasl_auth_bytes|authorization"
-)
+# A name may be the end of a longer one: kafka_password, clientSecret, access_token.
+_NAMES = r"(?:appkey|secretkey|secret|approval_key|token|password|passphrase|sasl_auth_bytes|authorization)"
 # The quote may be escaped any number of times: a log line of JSON may contain JSON.
 _QUOTE = r"""\\*["']"""
-_QUOTED = re.compile(rf"(?<![A-Za-z])(?:\w*[_-])?(?:{_NAMES}){_QUOTE}?\s*[:=]\s*b?(?P<quote>{_QUOTE})", re.IGNORECASE)
+_QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})", re.IGNORECASE)
+_VALUE = r"""[^\s"'\\,;&(){}\[\]]"""
+_SCHEME = r"(?:Bearer|Basic|Digest|Negotiate)"
+# "cannot start any token: correct the YAML there": after a colon, a word before another is prose.
+_PROSE = rf"(?!{_SCHEME}\s)[^\W\d_]{{1,20}}[ ][^\W\d_]"
+_STATE = rf"(?:null|none|true|false|empty|missing|unknown|expired|invalid|wrong|refused|required)(?!{_VALUE})"
 _BARE = re.compile(
-    rf"(?P<name>(?<![A-Za-z])(?:\w*[_-])?(?:{_NAMES})\s*[:=]\s*)(?:(?:Bearer|Basic)\s+)?[^\s\"'\\,;&(){{}}\[\]]+",
-    re.IGNORECASE,
+    rf"(?P<name>{_NAMES}\s*(?:=|:(?!\s+{_PROSE}))\s*)(?!{_STATE})(?:{_SCHEME}\s+)?{_VALUE}+", re.IGNORECASE
 )
-_ANY_QUOTE = re.compile(r"""(\\*)(["'])""")
+_SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
+# The lookbehind keeps the search from trying each backslash of a long run.
+_ANY_QUOTE = re.compile(r"""(?<!\\)(\\*)(["'])""")
 _SHAPES = (
     # AES key (32 characters) and IV (16) of a subscribe reply; any other "key" is not a secret.
     re.compile(
-        rf"(?P<name>(?<![A-Za-z])(?:key{_QUOTE}?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})|iv{_QUOTE}?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{16}}{_QUOTE})))[\w+/=]+"
+        rf"(?P<name>(?<![A-Za-z])(?:key(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})"
+        rf"|iv(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{16}}{_QUOTE})))[\w+/=]+"
     ),
     # App key, anywhere.
     re.compile(r"(?P<name>\b)PS[A-Za-z0-9]{34}\b"),
@@ -39,44 +51,66 @@ _SHAPES = (
     re.compile(r"(?P<name>\b)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
     # App secret: 180 characters of base64.
     re.compile(r"(?P<name>)(?<![\w+/=])[A-Za-z0-9+/]{150,}={0,2}"),
-    re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
+    # Not "Basic authentication".
+    re.compile(
+        r"(?P<name>\b(?:Bearer|Basic)\s+)(?!(?:auth[a-z]*|credentials?|tokens?|schemes?|realm)\b)[\w.~+/=-]{8,}",
+        re.IGNORECASE,
+    ),
 )
 
 
 class Redactor:
-    """Hides in a text the secrets it knows, and whatever looks like a secret."""
+    """Hides in a text the secrets it knows, and whatever looks like a secret.
+
+    One thread may add values while another cleans texts.
+    """
 
     def __init__(self) -> None:
         self._configured: OrderedDict[str, None] = OrderedDict()
         self._issued: OrderedDict[str, None] = OrderedDict()
+        self._longest_first: tuple[str, ...] = ()
 
     def hide(self, *secrets: str) -> None:
         """Add values to hide, also in the form they have inside JSON."""
-        _add(self._configured, secrets)
+        self._add(self._configured, secrets)
 
     def hide_issued(self, *secrets: str) -> None:
         """Add values that a peer issues repeatedly; they never displace those given to `hide`."""
-        _add(self._issued, secrets)
+        self._add(self._issued, secrets)
 
-    def clean(self, text: str) -> str:
-        """Return the text with every secret replaced by asterisks; JSON stays valid JSON."""
-        for secret in sorted((*self._configured, *self._issued), key=len, reverse=True):
+    def clean(self, text: str, limit: int | None = None) -> str:
+        """Return the text with asterisks for every secret, cut at the limit.
+
+        JSON stays valid JSON. No part of a secret that reaches beyond the limit is left.
+        """
+        if limit is not None and len(text) > limit:
+            start = self.clean(text[: limit + _MARGIN])
+            if not start.endswith(HIDDEN):
+                # Its last characters may be half a secret, which has neither value nor shape.
+                start = start[:-_MARGIN]
+            return f"{start[:limit]}… (cut, {len(text)} characters)"
+        for secret in self._longest_first:
             text = text.replace(secret, HIDDEN)
         text = _hide_quoted(text)
         for shape in (_BARE, *_SHAPES):
             text = shape.sub(rf"\g<name>{HIDDEN}", text)
         return text
 
+    def _add(self, known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
+        for secret in secrets:
+            if len(secret) < _MIN_LENGTH:
+                continue
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                known[form] = None
+                known.move_to_end(form)
+        while len(known) > _MAX_VALUES:
+            known.popitem(last=False)
+        self._longest_first = tuple(sorted((*self._configured, *self._issued), key=len, reverse=True))
 
-def _add(known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
-    for secret in secrets:
-        if len(secret) < _MIN_LENGTH:
-            continue
-        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-            known[form] = None
-            known.move_to_end(form)
-    while len(known) > _MAX_VALUES:
-        known.popitem(last=False)
+
+def names_secret(field: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return _SECRET_NAME.search(field) is not None
 
 
 def _hide_quoted(text: str) -> str:

@@ -1,6 +1,7 @@
 """Logs on stdout: one line per event, without secrets, each kind of line once a minute.
 
-A thread of its own writes them, so that a blocked stdout blocks nothing else.
+A thread of its own redacts and writes them, so that neither a blocked stdout nor a long text holds
+up anything else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from connector.logs import rendering
+from connector.logs.bounds import LONGEST_TEXT, bounded, cut
 from connector.logs.redaction import Redactor
 from connector.logs.repeats import Repeats
 
@@ -57,6 +60,7 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
         structlog.stdlib.add_logger_name,
         _stamp,
         structlog.stdlib.PositionalArgumentsFormatter(),
+        _bound,
     ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -65,7 +69,9 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
     )
     handler = QueuedHandler(write or write_to_stdout)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(log.format))
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=rendering.processors(log.format, _redactor)
+        )
     )
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, QueuedHandler)]:
@@ -78,19 +84,8 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
     return handler
 
 
-def _renderers(form: str) -> list[Processor]:
-    # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
-    if form == "console":
-        plain = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, plain]
-    return [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-    ]
+def _bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return bounded(event, _redactor)
 
 
 def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -120,12 +115,17 @@ class _Kind(NamedTuple):
     fields: tuple[tuple[str, str], ...] = ()
 
 
+def _cut(text: str) -> str:
+    return cut(text, LONGEST_TEXT, _redactor)
+
+
 def _kind_of(record: logging.LogRecord) -> _Kind:
     if not isinstance(record.msg, dict):
         raised = record.exc_info[1] if record.exc_info else None
-        return _Kind(record.name, record.levelno, str(record.msg), (("exception", repr(raised)),) if raised else ())
+        exception = (("exception", _cut(repr(raised))),) if raised else ()
+        return _Kind(record.name, record.levelno, _cut(str(record.msg)), exception)
     fields = tuple(
-        (name, str(value))
+        (name, _cut(str(value)))
         for name, value in sorted(record.msg.items())
         if (isinstance(value, _IDENTIFYING_TYPES) or name in _IDENTIFYING_NUMBERS) and name not in _OWN_COLUMNS
     )
@@ -133,7 +133,7 @@ def _kind_of(record: logging.LogRecord) -> _Kind:
 
 
 class QueuedHandler(logging.Handler):
-    """Formats and redacts a line in the caller's thread, and writes it in a thread of its own."""
+    """Formats a line in the caller's thread; redacts and writes it in a thread of its own."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -150,11 +150,11 @@ class QueuedHandler(logging.Handler):
         """Queue one line, unless it repeats another. If the queue is full, drop and count it."""
         now = time.monotonic()
         self._report_repeats(now)
-        if not self._repeats.admit(_kind_of(record), now):
-            self.repeated += 1
-            return
         try:
-            line = _redactor.clean(self.format(record))
+            if not self._repeats.admit(_kind_of(record), now):
+                self.repeated += 1
+                return
+            line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a record that cannot be formatted must not end the program
             line = _unreadable_line(record, error)
         self._queue(line)
@@ -169,7 +169,7 @@ class QueuedHandler(logging.Handler):
                     "level": logging.getLevelName(kind.level).lower(),
                     "logger": __name__,
                 }
-                self._queue(_redactor.clean(json.dumps(_stamp(None, "", event), ensure_ascii=False)))
+                self._queue(rendering.to_json(_stamp(None, "", event), _redactor))
 
     def _queue(self, line: str) -> None:
         try:
@@ -180,8 +180,7 @@ class QueuedHandler(logging.Handler):
     def close(self) -> None:
         """Write the lines still queued, and end the thread.
 
-        Wait a second for room in the queue and a second for the thread, as stdout may be blocked
-        for good.
+        Give up after a second without progress, as stdout may be blocked for good.
         """
         atexit.unregister(self.close)
         super().close()
@@ -191,13 +190,16 @@ class QueuedHandler(logging.Handler):
             self._lines.put(None, timeout=_CLOSE_SECONDS)
         except queue.Full:
             return
-        self._writer.join(_CLOSE_SECONDS)
+        waiting = None
+        while self._writer.is_alive() and self._lines.qsize() != waiting:
+            waiting = self._lines.qsize()
+            self._writer.join(_CLOSE_SECONDS)
 
     def _drain(self) -> None:
         reported = 0
         while (line := self._lines.get()) is not None:
             try:
-                self._write(line + "\n")
+                self._write(_redactor.clean(line) + "\n")
                 if self.dropped > reported:
                     reported = self.dropped
                     about = {"level": "warning", "logger": "connector.logs", "event": "log_lines_dropped"}
@@ -213,6 +215,9 @@ def _unreadable_line(record: logging.LogRecord, error: Exception) -> str:
 
 
 def write_to_stdout(text: str) -> None:
-    """Write to the current `sys.stdout`, and flush."""
-    sys.stdout.write(text)
+    """Write to the current `sys.stdout`, and flush; escape what its encoding cannot show."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        sys.stdout.write(rendering.encodable(text, sys.stdout.encoding))
     sys.stdout.flush()

@@ -1,8 +1,11 @@
 """Secrets are hidden by value and by shape."""
 
 import json
+import time
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from connector.logs.redaction import HIDDEN, Redactor
 
@@ -89,6 +92,119 @@ def test_by_shape(text, secrets):
 def test_ordinary_lines_stay(text):
     """Ordinary log lines pass unchanged."""
     assert Redactor().clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c.yaml: line 1, column 4: found character '%' that cannot start any token: correct the YAML there",
+        "kis.appsecret: is needed with kis.appkey: set it",
+        "registry.token: could not be read (No such file or directory)",
+        "OPSP0011 invalid token: expired",
+        "password: missing",
+        "KIS의 token: 유효하지 않은 값",
+        "Basic authentication is off; Bearer tokens are refused",
+        'WWW-Authenticate: Basic realm="kafka"',
+    ],
+)
+def test_ordinary_words_stay(text):
+    """A word after the name of a secret stays if it is prose or a state, not a value."""
+    assert Redactor().clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: canary",
+        "password: canary, next",
+        "password:canary next",
+        "token: canary1 next",
+        "token=canary next",
+        "client_secret = canary",
+        "clientSecret=canary",
+        "Proxy-Authorization: Basic canary",
+        "Authorization: Digest canary",
+        "x" * 50 + "_password=canary",
+        "_" * 4000 + "token='canary'",
+    ],
+)
+def test_a_value_after_the_name_of_a_secret_is_hidden(text):
+    """A value alone after the name of a secret is hidden, even if it consists of letters."""
+    assert "canary" not in Redactor().clean(text)
+
+
+def test_a_cut_text_shows_no_part_of_a_secret():
+    """Wherever a text is cut, no part of a secret that reaches beyond the limit is left."""
+    redactor = Redactor()
+    redactor.hide("canary-" * 20)
+    for before in range(90, 250, 7):
+        cut = redactor.clean("x" * before + "canary-" * 20 + "y" * 1000, 200)
+        assert "canary" not in cut
+        assert cut.endswith(f"(cut, {before + 1140} characters)")
+    assert "canary" not in redactor.clean(("canary-" * 20 + " ") * 100, 200)
+    assert "aB3d" not in redactor.clean(f"{APPSECRET} " * 100 + APPKEY, 200)
+    assert redactor.clean("x " * 100, 200) == "x " * 100
+
+
+NAMES = ("token", "password", "secret", "appkey", "key", "iv", "authorization", "sasl_auth_bytes", "Bearer", "PS")
+PARTS = st.sampled_from(
+    [
+        *NAMES,
+        *(
+            "_",
+            "-",
+            "\\",
+            '"',
+            "'",
+            '\\"',
+            " ",
+            "\t",
+            "\n",
+            "=",
+            ":",
+            ",",
+            "a",
+            "A",
+            "1",
+            "0-",
+            "0000-",
+            "/",
+            "+",
+            "b'",
+        ),
+        *(f'{name}="' for name in NAMES),
+        *(f"{name}: " for name in NAMES),
+        *(f"{name}='\\" for name in NAMES),
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@example([], ["_"], [])
+@example(["token", '="'], ["\\"], [])
+@given(st.lists(PARTS, max_size=3), st.lists(PARTS, min_size=1, max_size=2), st.lists(PARTS, max_size=2))
+def test_time_grows_linearly(before, repeated, after):
+    """Eight times the text takes at most eight times as long, whatever is repeated in it."""
+    redactor = Redactor()
+
+    def seconds(count):
+        text = "".join((*before, *repeated * count, *after))
+        spent = []
+        for _ in range(3):
+            since = time.thread_time()
+            redactor.clean(text)
+            spent.append(time.thread_time() - since)
+        return min(spent)
+
+    assert seconds(4_000) < 3 * 8 * seconds(500) + 0.01
+
+
+@pytest.mark.parametrize("text", ["_" * 200_000, 'token="' + "\\" * 200_000, "token=" * 30_000, "key='" * 40_000])
+def test_a_long_text_takes_less_than_a_second(text):
+    """A record of Kafka's usual limit and more cannot hold up whoever logs it."""
+    since = time.thread_time()
+    Redactor().clean(text)
+    assert time.thread_time() - since < 1
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Log lines: their form, their secrets, and a blocked stdout."""
 
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -154,6 +156,22 @@ def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
     assert any(event["event"] == "log_lines_dropped" and event["total"] == handler.dropped for event in events)
 
 
+def test_a_slow_stdout_gets_the_last_lines(lines, monkeypatch):
+    """While lines are still being written, the end waits for them."""
+    monkeypatch.setattr(setup, "_CLOSE_SECONDS", 0.2)
+    written = []
+
+    def write(text):
+        threading.Event().wait(0.1)
+        written.append(text)
+
+    handler = logs.configure(LogSettings(), write)
+    for number in range(8):
+        structlog.get_logger("connector.x").info("event", number=str(number))
+    handler.close()
+    assert len(written) == 8
+
+
 def test_a_process_ends_while_stdout_is_blocked():
     """A pipe that nobody reads blocks neither the logging program nor its exit."""
     program = (
@@ -234,3 +252,71 @@ def test_stdout_gets_the_lines(capfd):
     """Text goes to stdout unchanged."""
     logs.write_to_stdout("줄\n")
     assert capfd.readouterr().out == "줄\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "euc-kr", "ascii"])
+def test_stdout_of_any_encoding_gets_every_line(monkeypatch, encoding):
+    """A stdout without Korean letters gets the line with escapes."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding))
+    logs.write_to_stdout('{"message": "유효하지 않은 é 😀"}\n')
+    assert json.loads(raw.getvalue().decode(encoding)) == {"message": "유효하지 않은 é 😀"}
+
+
+def test_the_writers_thread_redacts(lines):
+    """A secret that becomes known only when its line waits to be written is hidden."""
+    go, written = threading.Event(), []
+
+    def write(text):
+        go.wait()
+        written.append(text)
+
+    logs.configure(LogSettings(), write)
+    log = structlog.get_logger("connector.x")
+    log.info("first")
+    log.info("echo", message="canary-known-later")
+    logs.hide("canary-known-later")
+    go.set()
+    configure, _ = lines
+    configure()  # replaces the handler, which writes its last lines
+    assert any("echo" in line for line in written)
+    assert "canary" not in "".join(written)
+
+
+def test_secrets_may_become_known_while_lines_are_written(lines):
+    """Values are added in one thread while another hides them."""
+    configure, read = lines
+    configure()
+    log = structlog.get_logger("connector.x")
+    for number in range(300):
+        logs.hide_issued(f"canary-{number:04d}")
+        log.info("echo", message=f"canary-{number:04d}")
+    events = [json.loads(line)["event"] for line in read()]
+    assert events == ["echo"] * 300
+
+
+@pytest.mark.parametrize("text", ["_" * 4_000_000, 'token="' + "\\" * 4_000_000, "\u202e" * 500_000])
+def test_a_long_foreign_text_delays_nobody(lines, text):
+    """However long a peer's text is, logging it takes the caller and the writer little time."""
+    configure, read = lines
+    configure()
+    since = time.thread_time()
+    structlog.get_logger("connector.x").info("control_record_refused", list=text, reason=text)
+    logging.getLogger("websockets.client").error("failed: %s", text)
+    try:
+        raise ValueError(text)  # noqa: TRY301 - its traceback is the input
+    except ValueError:
+        logging.getLogger("library").exception("handshake")
+    assert time.thread_time() - since < 1
+    written = read()
+    assert len(written) == 3
+    assert all(len(line) < 20_000 for line in written)
+
+
+def test_no_foreign_text_is_kept_whole_to_recognize_repeats(lines):
+    """What is saved of a line for a minute, to recognize its repeats, is bounded, too."""
+    configure, _ = lines
+    handler = configure()
+    logging.getLogger("library").error("x " * 100_000)
+    structlog.get_logger("connector.x").info("y", reason="z " * 100_000)
+    assert len(str(handler._repeats._written_at)) < 10_000

@@ -10,6 +10,7 @@ from connector.core.kis.bond_registration import RegistrationState
 from connector.core.kis.governor import Cause
 from connector.core.kis.session import SlotState
 from connector.core.record_keys import INSTRUMENT, LIST
+from connector.shell.kafka.aiokafka_fixes import skipped_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -161,6 +162,12 @@ CONTROL: Final = (
         "kis_bond_control_records_ignored",
         "Control records whose key names no list, in this run",
         lambda of: of.plan.control.ignored,
+    ),
+    Definition(
+        "counter",
+        "kis_bond_batches_skipped",
+        "Batches of records read from Kafka that unpack to more than 32 MiB or not at all, in this run",
+        lambda _: float(skipped_batches.total()),
     ),
     Definition(
         "gauge",

@@ -90,4 +90,4 @@ def read_answer(status: int, body: bytes) -> Answer:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
-    return value.encode("utf-8", "replace").decode()[:200] if isinstance(value, str) else ""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -21,7 +21,6 @@ RELEASE: Literal["2"] = "2"
 TrType = Literal["1", "2"]
 
 LONGEST_TEXT = 64 * 1024
-LONGEST_MESSAGE = 200
 # KIS's largest reply opens four objects. How deep json.loads can go depends on our own stack.
 MOST_BRACKETS = 64
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
@@ -117,7 +116,7 @@ def _reply(header: dict[str, Any], body: dict[str, Any]) -> Reply | Unreadable:
         tr_key=_text(header, "tr_key"),
         rt_cd=rt_cd,
         msg_cd=msg_cd,
-        msg1=_text(body, "msg1")[:LONGEST_MESSAGE].strip(),
+        msg1=_text(body, "msg1").strip(),
         cipher_key=CipherKey(key, iv) if usable else None,
     )
 

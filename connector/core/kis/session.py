@@ -15,7 +15,7 @@ from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
 from connector.core.kis.session_registrations import SessionRegistrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from connector.core.cipher_key import CipherKey
     from connector.core.kis.bond_registration import RegistrationView
@@ -94,14 +94,25 @@ Effect = Send | Echo | Close | ReissueKey | Refused | Strange
 
 
 class Session:
-    """Decides what to do; the owner of the socket does it."""
+    """Decides what to do; the owner of the socket does it.
 
-    def __init__(
-        self, slot: int, customer_type: str, pace: Pace, governor: Governor, learned_limit: int | None = None
+    `clean` takes secrets out of the texts of a reply before they are shown anywhere.
+    """
+
+    def __init__(  # noqa: PLR0913 - two names and three collaborators of a slot
+        self,
+        slot: int,
+        customer_type: str,
+        pace: Pace,
+        governor: Governor,
+        *,
+        clean: Callable[[Reply], Reply],
+        learned_limit: int | None = None,
     ) -> None:
         self.slot = slot
         self._customer_type = customer_type
         self._governor = governor
+        self._clean = clean
         self._registrations = SessionRegistrations(pace, learned_limit)
         self._approval_key: str | None = None
         self._opened_at: float | None = None
@@ -219,7 +230,7 @@ class Session:
                 self.unreadable += 1
                 return [Strange(why)]
             case Reply() as reply:
-                return self._receive_reply(reply, now)
+                return self._receive_reply(self._clean(reply), now)
 
     def _receive_reply(self, reply: Reply, now: float) -> list[Effect]:
         if reply.cipher_key:

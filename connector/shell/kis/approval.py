@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer, request_body
+from connector.logs import hide_issued, peer_text
 
 if TYPE_CHECKING:
     from connector.core.kis.approval import Answer, AppKey
@@ -91,7 +92,7 @@ class ApprovalService:
             return Unavailable(
                 None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes"
             )
-        return _without_secrets(read_answer(status, body), app_key)
+        return _without_secrets(read_answer(status, body))
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
         # A redirect would carry the secret to another host. aiohttp uses no proxy by default.
@@ -108,11 +109,13 @@ class ApprovalService:
             return response.status, bytes(received)
 
 
-def _without_secrets(answer: Answer, app_key: AppKey) -> Answer:
-    """Replace a message that quotes our request: it is shown in logs and on the status topic."""
-    if isinstance(answer, Granted) or not any(
-        secret in answer.message for secret in (app_key.appkey, app_key.appsecret)
-    ):
-        return answer
-    words = "The approval service quoted the app key in its message"
-    return replace(answer, message=words) if isinstance(answer, Refused) else Unavailable(answer.code, words)
+def _without_secrets(answer: Answer) -> Answer:
+    """Hide a new approval key, and return an answer whose texts may be shown."""
+    match answer:
+        case Granted(approval_key):
+            hide_issued(approval_key)
+            return answer
+        case Refused(code, message):
+            return Refused(peer_text(code), peer_text(message))
+        case Unavailable(code, message):
+            return Unavailable(code and peer_text(code), peer_text(message))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigurationError
+from connector.logs import hide
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from connector.settings import KisSettings, Settings
 
 _FILE = re.compile(r"(appkey|appsecret)-(0|[1-9][0-9]*)")
+# The link in a mounted Secret that leads to its current version.
+_VERSION = "..data"
 _NONE_AT_ALL = (
     "kis.credentials_dir: no KIS credentials were given: name a folder with the files appkey-0 and appsecret-0, "
     "or set KIS_BOND_KIS__APPKEY and KIS_BOND_KIS__APPSECRET"
@@ -51,19 +54,22 @@ class Credentials:
     def check_files(self) -> dict[Path, str | None]:
         """Return what is wrong with each file of the pairs, None if nothing is."""
         folder = self._kis.credentials_dir
-        return (
-            {}
-            if folder is None
-            else {path: _read(path)[1] for slot in range(self._pairs) for path in _files(folder, slot)}
-        )
+        if folder is None:
+            return {}
+        found: dict[Path, str | None] = {}
+        for slot in range(self._pairs):
+            read = _read_pair(folder, slot)
+            found |= {path: problem for path, (_, problem) in zip(_files(folder, slot), read, strict=True)}
+        return found
 
     def read(self, slot: int) -> AppKey:
         """Return the pair of `slot`, read now, so that the next connection uses a rotated pair.
 
-        Raises ConfigurationError, which names each unusable file, never its content.
+        Both values are hidden from everything that is shown. Raises ConfigurationError, which names
+        each unusable file, never its content.
         """
         if self._kis.credentials_dir is not None:
-            return _pair([_read(path) for path in _files(self._kis.credentials_dir, slot)])
+            return _pair(_read_pair(self._kis.credentials_dir, slot))
         if slot == 0 and self._kis.appkey and self._kis.appsecret:
             given = {"kis.appkey": self._kis.appkey, "kis.appsecret": self._kis.appsecret}
             return _pair([_judge(name, _trim(value.get_secret_value())) for name, value in given.items()])
@@ -76,10 +82,14 @@ def require_credentials(settings: Settings) -> Credentials:
     Raises ConfigurationError with every mistake: both ways at once, half a pair, a gap in the
     numbering, an unusable file, or no key at all.
     """
-    problems = list(_problems(settings.kis))
-    if problems:
+    if problems := app_key_problems(settings):
         raise ConfigurationError(problems)
     return Credentials(settings.kis)
+
+
+def app_key_problems(settings: Settings) -> list[str]:
+    """Return everything that is wrong with the app keys."""
+    return list(_problems(settings.kis))
 
 
 def _problems(kis: KisSettings) -> Iterator[str]:
@@ -140,12 +150,42 @@ def _files(folder: Path, slot: int) -> list[Path]:
 def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:
     if problems := [problem for _, problem in found if problem]:
         raise ConfigurationError(problems)
-    return AppKey(found[0][0], found[1][0])
+    app_key = AppKey(found[0][0], found[1][0])
+    hide(app_key.appkey, app_key.appsecret)
+    return app_key
 
 
-def _read(path: Path) -> tuple[str, str | None]:
+def _read_pair(folder: Path, slot: int) -> list[tuple[str, str | None]]:
+    """Read both files of a pair from one version of a mounted Secret.
+
+    Kubernetes publishes a new version by replacing the link `..data`, then removes the old version.
+    """
+    while True:
+        version = _link(folder / _VERSION)
+        found = [_read(path, _within(path, version)) for path in _files(folder, slot)]
+        if version == _link(folder / _VERSION) or not any(problem for _, problem in found):
+            return found
+
+
+def _within(path: Path, version: Path | None) -> Path:
+    """Return where a file stands in that version; a file that is not from the Secret stays."""
+    link = _link(path)
+    if version is None or link is None or link.parts[:1] != (_VERSION,):
+        return path
+    return path.parent.joinpath(version, *link.parts[1:])
+
+
+def _link(path: Path) -> Path | None:
     try:
-        return _judge(str(path), _trim(path.read_text(encoding="utf-8")))
+        return path.readlink()
+    except OSError:
+        return None
+
+
+def _read(path: Path, where: Path) -> tuple[str, str | None]:
+    """Read the file at `where`; problems name it `path`, as the settings do."""
+    try:
+        return _judge(str(path), _trim(where.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
     except OSError as error:

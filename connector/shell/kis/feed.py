@@ -19,7 +19,7 @@ from connector.core.kis.pace import Pace
 from connector.core.kis.session import Close, Session
 from connector.core.slots.lease import Unshared
 from connector.shell.kis.key_supply import KeySupply
-from connector.shell.kis.live import LiveSession, rest
+from connector.shell.kis.live import LiveSession, rest, without_secrets
 from connector.shell.kis.socket import open_socket, why_not_open
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class KisFeed:
         self._on_event = on_event
         self._permission = permission or Unshared()
         governor = Governor(_waits(kis), random.random)
-        self._session = Session(slot, kis.customer_type, _pace(kis), governor, learned_limit)
+        self._session = Session(
+            slot, kis.customer_type, _pace(kis), governor, clean=without_secrets, learned_limit=learned_limit
+        )
         self._key_supply = KeySupply(self._session, kis, read_credentials, request_approval_key)
         self._live: LiveSession | None = None
         self._last_end: tuple[Cause, str | None] | None = None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import structlog
 from websockets.exceptions import ConnectionClosed
 
-from connector.core.kis.reply import is_control
+from connector.core.kis.reply import Reply, is_control
 from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, Received
-from connector.logs import hide_issued
+from connector.logs import hide_issued, peer_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -122,8 +123,6 @@ class LiveSession:
                 if not await self._socket.send_at_once(text):
                     log.warning("pingpong_not_answered", slot=self._session.slot)
                 return
-        if keys := self._session.cipher_keys:
-            hide_issued(*next(reversed(keys)))
         for effect in effects:
             self._log_or_order(effect)
         self._save_keys()
@@ -204,9 +203,15 @@ async def rest(wake: asyncio.Event, until: float | None) -> None:
         return
 
 
+def without_secrets(reply: Reply) -> Reply:
+    """Return a reply whose texts may be shown; they may quote its own cipher key, too."""
+    hide_issued(*(reply.cipher_key or ()))
+    return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
+
+
 def _why_closed(closed: ConnectionClosed) -> Close:
     """Return how a connection ended: by a close frame, or without one, as KIS usually does."""
     if closed.rcvd is not None:
-        return Close("closed", str(closed.rcvd.code), closed.rcvd.reason or None)
+        return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
     code = None if closed.sent is None else str(closed.sent.code)
     return Close("reset", code, "The connection ended without a close frame")

@@ -44,6 +44,7 @@ CONTRACT = {
     "kis_bond_approval_key_age_seconds": ("slot",),
     "kis_bond_control_lists": ("state",),
     "kis_bond_control_records_ignored_total": (),
+    "kis_bond_batches_skipped_total": (),
     "kis_bond_control_restored": (),
     "kis_bond_control_lag": (),
     "kis_bond_secret_unreadable": ("file",),

@@ -4,7 +4,7 @@ import pytest
 
 from connector.core.kis.governor import Governor
 from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
-from tests.core.kis.kis_model import PACE, WAITS, A, B, reply
+from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 
@@ -12,7 +12,7 @@ PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 @pytest.fixture
 def session():
     """Give a session that has just opened and wants one bond."""
-    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0))
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     subject.want([A], 0.0)
     subject.opened("key-one", 0.0)
     return subject
@@ -176,7 +176,7 @@ def test_leaving_ends_in_time(session):
 
 def test_connect_and_close_are_a_second_apart():
     """Even a session that has to leave at once stays open for a second."""
-    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0))
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     subject.opened("key", 0.0)
     subject.leave("stop", 3.0)
     assert subject.converge(0.9) == []
@@ -226,7 +226,7 @@ def test_refused_app_key_has_no_capacity(session):
 
 def test_idle_without_a_wish():
     """A slot without wanted bonds is IDLE and needs no connection."""
-    subject = Session(3, "P", PACE, Governor(WAITS, lambda: 0.0))
+    subject = Session(3, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     assert (subject.view.state, subject.view.slot, subject.is_needed) == ("IDLE", 3, False)
     assert subject.next_deadline(0.0) is None
 

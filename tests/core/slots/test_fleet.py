@@ -13,7 +13,7 @@ from connector.core.lists.subscription import Desired, Lists, Position
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
-from tests.core.kis.kis_model import PACE, WAITS, World
+from tests.core.kis.kis_model import PACE, WAITS, World, unchanged
 
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
@@ -46,7 +46,7 @@ class Replica:
         world.errors = dict.fromkeys(REFUSED, "OPSP8992")
         learnt = status.capacity(self.records, slot)
         pace = replace(PACE, session_capacity=MOST)
-        world.session = Session(slot, "P", pace, Governor(WAITS, lambda: 0.5), learned_limit=learnt)
+        world.session = Session(slot, "P", pace, Governor(WAITS, lambda: 0.5), clean=unchanged, learned_limit=learnt)
         return world
 
     def turn(self, wanted):

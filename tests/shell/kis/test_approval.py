@@ -6,9 +6,11 @@ import pytest
 from aiohttp import web
 
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.logs import hide
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import AppKey
 from simulator import Simulator
+from tests import two_addresses
 
 PAIR = AppKey("canary-appkey", "canary-secret")
 
@@ -157,23 +159,27 @@ async def test_redirect_is_not_followed(monkeypatch):
     assert went == []
 
 
-async def test_message_that_quotes_the_pair_is_dropped():
-    """A refusal that quotes app key or secret keeps its code but not its message."""
+@pytest.mark.parametrize("code", ["EGW00103", "EGW00201"])
+async def test_a_message_that_quotes_secrets_hides_them(code):
+    """An answer that quotes app key, secret or an approval key keeps its code and other words."""
+    hide(PAIR.appkey, PAIR.appsecret)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        service = ApprovalService(kis.approval_url)
+        granted = await service.request(PAIR)
+        for fault in (f"approval-error={code}", "echo=approval"):
+            kis.faults.set(fault)
+        answer = await service.request(PAIR)
+    assert answer.code == code
+    assert answer.message.endswith("******** ******** ********")
+    assert granted.approval_key not in answer.message
 
-    async def quoting(request):
-        fields = await request.json()
-        return web.json_response(
-            {"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403
-        )
 
-    application = web.Application()
-    application.add_routes([web.post("/", quoting)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        answer = await ApprovalService(f"http://127.0.0.1:{runner.addresses[0][1]}/").request(PAIR)
-    finally:
-        await runner.cleanup()
-    assert isinstance(answer, Refused)
-    assert "canary" not in answer.message
+async def test_a_swallowed_call_is_tried_at_the_next_address(monkeypatch):
+    """If the first address of the service swallows connections, the second answers within 3 s."""
+    two_addresses.resolve(monkeypatch)
+    async with Simulator() as kis:
+        port = int(kis.approval_url.rsplit(":", 1)[1].partition("/")[0])
+        with two_addresses.swallowing(port):
+            async with asyncio.timeout(3):
+                answer = await ApprovalService(kis.approval_url.replace("127.0.0.1", two_addresses.NAME)).request(PAIR)
+    assert isinstance(answer, Granted)

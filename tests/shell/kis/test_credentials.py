@@ -1,5 +1,9 @@
 """App keys from a folder or from the environment."""
 
+import asyncio
+import os
+import shutil
+
 import pytest
 
 from connector.errors import ConfigurationError
@@ -146,3 +150,40 @@ def test_both_ways_at_once(tmp_path):
 def test_repr_shows_nothing():
     """Neither half of an app key shows in a repr."""
     assert "canary" not in f"{AppKey('canary-key', 'canary-secret')!r} {AppKey('canary-key', 'canary-secret')}"
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Give a mounted Secret; its old version has a FIFO as app key, so that a reader waits."""
+    for version in ("old", "new"):
+        (tmp_path / f"..{version}").mkdir()
+        (tmp_path / f"..{version}" / "appsecret-0").write_text(f"{version}-secret")
+    os.mkfifo(tmp_path / "..old" / "appkey-0")
+    (tmp_path / "..new" / "appkey-0").write_text("new-appkey")
+    (tmp_path / "..data").symlink_to("..old")
+    for name in ("appkey-0", "appsecret-0"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("is_removed", "whole"), [(False, "old"), (True, "new")])
+async def test_a_pair_is_read_from_one_version(mounted, is_removed, whole):
+    """A Secret swapped between the two files gives the whole old or the whole new pair."""
+    credentials = Credentials(fill(mounted, {}).kis)
+    reading = asyncio.create_task(asyncio.to_thread(credentials.read, 0))
+    with await asyncio.to_thread((mounted / "..old" / "appkey-0").open, "w") as fifo:
+        (mounted / "..tmp").symlink_to("..new")
+        (mounted / "..tmp").rename(mounted / "..data")
+        if is_removed:
+            shutil.rmtree(mounted / "..old")
+        fifo.write("old-appkey")
+    assert await reading == AppKey(f"{whole}-appkey", f"{whole}-secret")
+
+
+def test_a_problem_names_the_file_of_the_settings(mounted):
+    """An unusable file is named by its path in the folder, not in the version."""
+    (mounted / "..data").unlink()
+    (mounted / "..data").symlink_to("..new")
+    (mounted / "..new" / "appsecret-0").write_text("")
+    problems = refusal(fill(mounted, {}))
+    assert [problem.partition(": ")[0] for problem in problems] == [str(mounted / "appsecret-0")]

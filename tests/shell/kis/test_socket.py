@@ -5,6 +5,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from connector.shell.kis.socket import open_socket
+from tests import two_addresses
 from tests.shell.kis.bench import A, Bench, until
 
 
@@ -90,3 +91,18 @@ async def test_send_at_once_never_waits():
         blocked.set()
         await socket.wait_closed()
         assert not await socket.send_at_once("x")
+
+
+async def test_a_swallowed_connection_is_tried_at_the_next_address(monkeypatch):
+    """If the first address of a name swallows connections, the second is reached within 3 s."""
+    two_addresses.resolve(monkeypatch)
+
+    async def keep(connection):
+        await connection.wait_closed()
+
+    async with serve(keep, two_addresses.ANSWERS, 0) as kis:
+        port = kis.sockets[0].getsockname()[1]
+        with two_addresses.swallowing(port):
+            async with asyncio.timeout(3):
+                socket = await open_socket(f"ws://{two_addresses.NAME}:{port}/")
+            await socket.close()
