@@ -1,7 +1,7 @@
 """Which `Host` headers the HTTP endpoints answer.
 
-A web page from elsewhere can make its own name resolve to our address (DNS rebinding); a browser then
-lets it read what we answer, unless we look at the name that the request asks for.
+A web page from elsewhere can make its own name resolve to our address (DNS rebinding). A browser
+then lets it read our answers, unless we look at the name that the request asks for.
 """
 
 from __future__ import annotations

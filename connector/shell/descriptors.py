@@ -1,4 +1,4 @@
-"""Raises the process's limit of open files, so that sockets and files are not refused for want of one."""
+"""Raises the process's limit of open files at the start."""
 
 import contextlib
 import resource

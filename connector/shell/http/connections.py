@@ -1,4 +1,4 @@
-"""Bounds the number of open connections, so that clients of the endpoints leave descriptors to the feed."""
+"""Bounds the open connections, so that HTTP clients leave descriptors to the feed."""
 
 from __future__ import annotations
 

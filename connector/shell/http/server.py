@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 LONGEST_LINE: Final = 2048
-PENDING: Final = 128  # connections that wait in the kernel
+PENDING: Final = 1024  # connections that wait in the kernel; a client beyond them tries again
 # Connections accepted in one turn of the loop: a burst must not close one before its request is read.
 ACCEPTED_A_TURN: Final = 8
 ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have the address

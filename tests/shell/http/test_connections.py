@@ -16,7 +16,7 @@ from connector.shell.http.connections import Connections, affordable
 from tests.shell.http.test_server import Observed, ask
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# A server with few descriptors; each line read asks it to open so many files and to say how many it could.
+# A server with few descriptors; for each line it opens so many files and says how many it could.
 SERVER = """
 import asyncio, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
@@ -174,7 +174,7 @@ def many_files():
 @pytest.mark.slow
 @pytest.mark.parametrize("descriptors", [1024, 128])
 async def test_a_thousand_idle_clients_leave_descriptors_to_the_feed(many_files, descriptors):
-    """While a thousand idle connections are tried, /livez answers, and most descriptors stay free."""
+    """While a thousand idle connections are tried, /livez answers and descriptors stay free."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER, str(descriptors)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -99,7 +99,7 @@ async def test_the_page_and_its_files_are_served(server, path, content_type):
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/status", "/metrics", "/none"])
 async def test_every_answer_is_protected(server, path):
-    """No answer is kept, guessed at, framed or embedded elsewhere, and the page may load and ask nothing but its own server."""
+    """Answers are not cached or embedded, and the page may only load from its own server."""
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:
         headers = answer.headers
     assert headers["Cache-Control"] == "no-store"
@@ -221,7 +221,7 @@ def _has_ipv6():
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "127.0.0.2", None])
 async def test_the_images_health_check_reaches_each_kind_of_host(host):
-    """The check of the Dockerfile asks where `http.host` says, over the loopback for all addresses."""
+    """The Dockerfile's check asks at `http.host`, and at the loopback if that is any address."""
     dockerfile = (Path(__file__).parents[3] / "Dockerfile").read_text()
     command = json.loads(re.search(r"HEALTHCHECK .*\n\s+CMD (\[.*\])", dockerfile)[1])
     async with serving(**({} if host is None else {"host": host})) as server:
