@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -13,6 +14,7 @@ from aiohttp import web
 from connector.core.hosts import AnsweredHosts, answered_hosts
 from connector.errors import ConfigurationError
 from connector.packaged_files import CONTENT_TYPES, INDEX, page_file
+from connector.shell.http.answers import Reused, send
 from connector.shell.http.connections import Connection, Connections, affordable
 
 if TYPE_CHECKING:
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from connector.settings import HttpSettings
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
+JSON: Final = "application/json; charset=utf-8"
 LONGEST_LINE: Final = 2048
-PENDING: Final = 1024  # connections that wait in the kernel; a client beyond them tries again
-# Connections accepted in one turn of the loop: a burst must not close one before its request is read.
+PENDING: Final = 1024  # connections that wait in the kernel; others try again after a second
+# Connections accepted in one turn of the loop: a burst must not close one whose request is unread.
 ACCEPTED_A_TURN: Final = 8
 ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have the address
 PROBES: Final = ("/livez", "/readyz")  # they say little, and a probe's Host is whatever its maker chose
@@ -76,6 +79,8 @@ class HttpServer:
         self._idle_seconds = idle_seconds
         self._connections = Connections(affordable(settings.max_connections))
         self._hosts = AnsweredHosts(frozenset())
+        self._metrics_text = Reused(observed.metrics)
+        self._status_json = Reused(lambda: json.dumps(observed.status()).encode())
         self._runner = web.AppRunner(self._application(), handle_signals=False, shutdown_timeout=1)
         self._servers: list[asyncio.Server] = []
         self.port = settings.port
@@ -152,11 +157,11 @@ class HttpServer:
             {"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200
         )
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._observed.metrics(), headers={"Content-Type": TEXT_FORMAT})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return await send(request, self._metrics_text.body(), TEXT_FORMAT)
 
-    async def _status(self, _: web.Request) -> web.Response:
-        return web.json_response(self._observed.status())
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        return await send(request, self._status_json.body(), JSON)
 
 
 def _page(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
