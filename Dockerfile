@@ -36,7 +36,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python3", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('KIS_BOND_HTTP__PORT', 8080)), timeout=4); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
+    CMD ["python3", "-c", "import http.client, os, sys; host = os.environ.get('KIS_BOND_HTTP__HOST', '127.0.0.1'); host = '127.0.0.1' if host in ('0.0.0.0', '::') else host; c = http.client.HTTPConnection(host, int(os.environ.get('KIS_BOND_HTTP__PORT', 8080)), timeout=4); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["kis-bond"]
 CMD ["run"]
 ARG VERSION=0.1.0

@@ -21,6 +21,7 @@ from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.packaged_files import bond_tick
 from connector.shell import registry
 from connector.shell.delivery import Delivery, Kafka
+from connector.shell.descriptors import raise_limit
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal
 from connector.shell.kafka import clients
@@ -65,6 +66,7 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
 
     Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key.
     """
+    raise_limit()
     stop = Stop()
     with stop.on_signals():
         async with opened(settings, stop) as connector:

@@ -26,6 +26,7 @@ from connector.settings.rules import contradictions, unwise
 from connector.settings.sources import merge, read_environment, read_file, variable_of
 from connector.settings.values import (
     Brokers,
+    Hosts,
     HttpUrl,
     ReadableFile,
     Size,
@@ -159,6 +160,8 @@ class HttpSettings(_Section):
 
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    max_connections: PositiveInt = 64
+    allowed_hosts: Hosts | None = None
 
 
 class LogSettings(_Section):

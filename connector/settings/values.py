@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A host or [IPv6 address], and a port.
 _BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
 # What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
@@ -127,7 +130,26 @@ def without_slash(value: str) -> str:
     return value.rstrip("/")
 
 
+def _is_ipv6(host: str) -> bool:
+    try:
+        return IPv6Address(host.removeprefix("[").removesuffix("]")) is not None
+    except ValueError:
+        return False
+
+
+def _hosts(value: object) -> object:
+    hosts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) for host in hosts):
+        raise ValueError("is neither a text nor a list of texts: give host names joined by commas")
+    hosts = tuple(host.strip() for host in hosts)
+    for host in hosts:
+        if not _HOST.fullmatch(host) and not _is_ipv6(host):
+            raise ValueError(f"{host!r} is not a host name: give names or addresses without a port, joined by commas")
+    return hosts
+
+
 Brokers = Annotated[str, AfterValidator(_brokers)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
 Text = Annotated[str, AfterValidator(_filled)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 WholePath = Annotated[Path, BeforeValidator(whole_path)]

@@ -6,28 +6,28 @@ import pytest
 
 from connector.settings import HttpSettings
 from connector.shell.http import HttpServer
-from tests.shell.test_http import Observed, ask
+from tests.shell.http.test_server import Observed, ask
 
 REQUESTS = {
-    "POST": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-    "POST to the page": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-    "DELETE": b"DELETE /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
-    "TRACE": b"TRACE /status HTTP/1.1\r\nHost: a\r\n\r\n",
-    "method never seen": b"BREW /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-    "path never seen": b"GET /metric HTTP/1.1\r\nHost: a\r\n\r\n",
-    "path of parents": b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
-    "encoded path of parents": b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
-    "path of 100 kilobytes": b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
-    "query of 100 kilobytes": b"GET /status?%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
-    "file beside the page's": b"GET /page.js/../../packaged_files.py HTTP/1.1\r\nHost: a\r\n\r\n",
-    "header of 100 kilobytes": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
-    "NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "line break in a header": b"GET /metrics HTTP/1.1\r\nHost: a\r\nX\r\n: y\r\n\r\n",
+    "POST": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+    "POST to the page": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+    "DELETE": b"DELETE /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "TRACE": b"TRACE /status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "method never seen": b"BREW /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "path never seen": b"GET /metric HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "path of parents": b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "encoded path of parents": b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "path of 100 kilobytes": b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"x" * 100_000),
+    "query of 100 kilobytes": b"GET /status?%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"x" * 100_000),
+    "file beside the page's": b"GET /page.js/../../packaged_files.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "header of 100 kilobytes": b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
+    "NUL in the path": b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "line break in a header": b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX\r\n: y\r\n\r\n",
     "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64 + b"\r\n\r\n",
-    "another protocol's version": b"GET /metrics HTTP/9.9\r\nHost: a\r\n\r\n",
-    "two lengths": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    "negative length": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-    "length without an end": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\nx",
+    "another protocol's version": b"GET /metrics HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "two lengths": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "negative length": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "length without an end": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nx",
 }
 
 
@@ -64,7 +64,10 @@ async def test_a_bad_request_is_the_clients_fault(server, name):
 
 async def test_clients_that_say_nothing_hold_up_nobody(server):
     """Three hundred stalled clients do not delay the answer to another one."""
-    unread = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50, b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 60
+    unread = (
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50,
+        b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60,
+    )
     writers = []
     for number in range(300):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -79,7 +82,7 @@ async def test_clients_that_say_nothing_hold_up_nobody(server):
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"],
+    [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"],
     ids=["nothing", "half a request", "a request"],
 )
 async def test_a_client_that_hangs_is_let_go(said):

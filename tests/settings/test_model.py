@@ -61,6 +61,8 @@ DEFAULTS = {
     "delivery.stop_deadline_seconds": 20,
     "http.host": "127.0.0.1",
     "http.port": 8080,
+    "http.max_connections": 64,
+    "http.allowed_hosts": None,
     "log.level": "info",
     "log.format": "json",
 }

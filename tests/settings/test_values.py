@@ -3,7 +3,17 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from connector.settings.values import Brokers, HttpUrl, ReadableFile, Size, Text, TopicName, WebSocketUrl, without_slash
+from connector.settings.values import (
+    Brokers,
+    Hosts,
+    HttpUrl,
+    ReadableFile,
+    Size,
+    Text,
+    TopicName,
+    WebSocketUrl,
+    without_slash,
+)
 
 
 def parse(kind, value):
@@ -22,6 +32,8 @@ def parse(kind, value):
         (Size, 4096, 4096),
         (Brokers, "a:9092, b-1.example:9093", "a:9092,b-1.example:9093"),
         (Brokers, "[::1]:9092", "[::1]:9092"),
+        (Hosts, "a.example, 10.0.0.7", ("a.example", "10.0.0.7")),
+        (Hosts, ["a.example", "fd00::7", "[::1]"], ("a.example", "fd00::7", "[::1]")),
         (TopicName, "a.b_c-D9", "a.b_c-D9"),
         (TopicName, "x" * 249, "x" * 249),
         (HttpUrl, "https://h:9443/p", "https://h:9443/p"),
@@ -39,6 +51,7 @@ def test_accepted(kind, value, parsed):
     ("kind", "value"),
     [
         *((Size, value) for value in ("1GB", "1.5GiB", "-1", "0", "GiB", "", "1 gib", 1.5)),
+        *((Hosts, value) for value in ("", "a:80", "a,", "http://a", "a b", "*", [""], [1], 1, {"a": 1})),
         *((Brokers, value) for value in ("", "a", "a:", "a:0", "a:65536", "a:1,", "http://a:1", "a b:1", ":9092")),
         *((TopicName, value) for value in ("", ".", "..", "a b", "a/b", "x" * 250, "채권")),
         *(
