@@ -18,6 +18,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 
 from connector.core.slots.assignment import Claim, assign, decode, encode
 from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import within
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class SlotGroup:
 
     def _note_failure(self, error: Exception) -> None:
         is_unusable = isinstance(error, _NotReadyError)
-        problem = str(error) if is_unusable else f"the group {self._group_id} could not be joined: {error!r}"
+        problem = str(error) if is_unusable else f"the group {self._group_id} could not be joined: {describe(error)}"
         if problem != self.problem:
             log.warning("slot_group_not_joined", group=self._group_id, problem=problem)
         self.problem = problem

@@ -14,7 +14,7 @@ from aiokafka.helpers import create_ssl_context
 from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
-from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client needs them
+from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 
 BATCH_BYTES = 128 * 1024
@@ -112,8 +112,10 @@ async def start(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(START_SECONDS):
             await producer.start()
-    except BaseException:
+    except BaseException as error:
         await abandon(producer)
+        if isinstance(error, TimeoutError):
+            raise_known_reason(producer.client, error)
         raise
 
 

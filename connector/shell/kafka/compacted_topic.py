@@ -18,6 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import pauses
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class CompactedTopic:
             case TopicAuthorizationFailedError():
                 problem = f"{self._topic.topic} may not be read: grant this user Read on it"
             case _:
-                problem = f"{self._topic.topic} could not be read: {error!r}"
+                problem = f"{self._topic.topic} could not be read: {describe(error)}"
         if problem != self.problem:
             log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=problem)
         self.problem = problem

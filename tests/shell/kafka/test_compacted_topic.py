@@ -201,7 +201,7 @@ async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_name
 
 
 async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, topic_names):
-    """Whatever codec packed it, a batch above the bound is skipped, logged with its offsets and counted."""
+    """A batch above the bound is skipped, logged with its offsets and counted, for each codec."""
     topic, codecs = topic_names.control, ("gzip", "snappy", "lz4", "zstd")
     create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", max_message_bytes="8000000")
     write(broker, topic, (b"a", b"1"))
@@ -223,7 +223,7 @@ async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, to
 
 
 async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
-    """A megabyte of batches that each unpack to 30 MiB is read piece by piece, and values are cut."""
+    """Many batches that each unpack to 30 MiB are read piece by piece, and values are cut."""
     topic = topic_names.control
     create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
     for number in range(20):
