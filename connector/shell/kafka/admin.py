@@ -12,11 +12,13 @@ from aiokafka.errors import KafkaError, for_code
 
 from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
 from connector.errors import NotInTime
+from connector.shell.kafka.closing import close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 PATIENCE_SECONDS = 12.0
+SESSION_BOUNDS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 _NONE, _UNKNOWN_TOPIC, _NOT_PERMITTED, _EXISTS = 0, 3, 29, 36
 
@@ -44,7 +46,7 @@ class TopicAdmin:
                 f"Kafka at {arguments['bootstrap_servers']} could not be asked: {_reason(error)}"
             ) from error
         finally:
-            await client.close()
+            await close(client.close)
 
     async def brokers(self) -> int:
         """Return how many brokers there are."""
@@ -73,6 +75,18 @@ class TopicAdmin:
                     entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
                 }
         return configs
+
+    async def session_bounds(self) -> tuple[float, float]:
+        """Return the shortest and the longest session timeout of a group, in seconds."""
+        broker = str((await self._client.describe_cluster())["brokers"][0]["node_id"])
+        wanted = ConfigResource(ConfigResourceType.BROKER, broker, dict.fromkeys(SESSION_BOUNDS))
+        (response,) = await self._client.describe_configs([wanted])
+        (resource,) = response.to_object()["resources"]
+        if resource["error_code"] != _NONE:
+            raise for_code(resource["error_code"])(resource["error_message"])
+        found = {entry["config_names"]: int(entry["config_value"]) / 1000 for entry in resource["config_entries"]}
+        shortest, longest = (found[name] for name in SESSION_BOUNDS)
+        return shortest, longest
 
     async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
         """Create topics; return the reason for each that could not be created, by name."""
