@@ -114,7 +114,7 @@ async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
 
 @pytest.mark.parametrize("seconds", [2.0, 7200.0])
 async def test_a_session_timeout_that_kafka_refuses_is_reported_with_the_bounds(kafka, topic_names, seconds):
-    """If the session timeout is outside the brokers' bounds, its setting and the bounds are named."""
+    """If the session timeout is out of the brokers' bounds, its setting and they are named."""
     create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
     async with running(Member(kafka, topic_names.slots, session_timeout=seconds)) as one:
         await until(lambda: one.group.unusable)

@@ -12,7 +12,9 @@ from aiokafka.errors import KafkaError, for_code
 
 from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
 from connector.errors import NotInTime
+from connector.logs import clean
 from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -96,7 +98,7 @@ class TopicAdmin:
         ]
         response: Any = await self._client.create_topics(new)
         return {
-            name: f"{for_code(code).__name__} {message or ''}".strip()
+            name: clean(f"{for_code(code).__name__} {message or ''}".strip())
             for name, code, message in response.topic_errors
             if code not in {_NONE, _EXISTS}
         }
@@ -110,4 +112,4 @@ def _found(topic: Mapping[str, Any], configs: Mapping[str, str]) -> FoundTopic:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {PATIENCE_SECONDS:g} s"
-    return str(error) or type(error).__name__
+    return describe(error)

@@ -237,6 +237,36 @@ async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
     assert peak.grown_bytes < 250 * 2**20
 
 
+async def test_a_long_history_is_read_as_if_it_were_compacted(broker, topic_names):
+    """A first reading keeps only the latest record of each key once it takes too much memory."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    history = [(b"a", b"%d" % number + bytes(900_000)) for number in range(300)]
+    for start in range(0, 300, 20):
+        write(broker, topic, *history[start : start + 20], (b"b", b"1"), compression_type="zstd", linger_ms=100)
+    with peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+    last = {record.key: record.value for record in reading.snapshots[0]}
+    assert last == {b"a": history[-1][1], b"b": b"1"}
+    assert [record.offset for record in reading.snapshots[0]] == sorted(r.offset for r in reading.snapshots[0])
+    assert peak.grown_bytes < 300 * 2**20
+
+
+async def test_a_topic_that_would_take_all_memory_is_a_problem(broker, topic_names):
+    """A topic with more than 64 MiB in the latest records of its keys is not read, and says so."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    for number in range(200):
+        write(broker, topic, (b"%d" % number, bytes(2**20)), compression_type="zstd", message_max_bytes=2_000_000)
+    async with running(Reading(broker, topic)) as reading:
+        await until(lambda: reading.topic.unusable)
+        assert reading.topic.unusable == (
+            f"the latest records of topic {topic} take more than 64 MiB: remove the keys that are not needed"
+        )
+        assert reading.snapshots == []
+
+
 async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):
     """The problem names the fix, nothing is created, and the topic is read once it exists."""
     async with running(Reading(broker, topic_names.control)) as reading:
