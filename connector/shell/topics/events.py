@@ -15,7 +15,7 @@ import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from connector.core.event import LOSS
-from connector.core.status import SLOT
+from connector.core.record_keys import SLOT
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within

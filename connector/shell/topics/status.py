@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
-from connector.core import status
+from connector.core import record_keys, status
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from connector.shell.kafka.record_writer import RecordWriter
 
 ROUND: Final = 500
-KINDS: Final = (status.INSTRUMENT, status.LIST, status.SLOT)
+KINDS: Final = (record_keys.INSTRUMENT, record_keys.LIST, record_keys.SLOT)
 WRITER: Final = "writer"  # the header that tells our own records from those of other replicas
 
 log = structlog.get_logger("connector.status_topic")
