@@ -10,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
+from connector.core.printable import printable
 from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
 from connector.errors import NotInTime
-from connector.logs import clean
+from connector.logs import peer_text
 from connector.shell.kafka.closing import close
 from connector.shell.kafka.diagnosis import describe
 
@@ -98,7 +99,7 @@ class TopicAdmin:
         ]
         response: Any = await self._client.create_topics(new)
         return {
-            name: clean(f"{for_code(code).__name__} {message or ''}".strip())
+            name: f"{for_code(code).__name__} {printable(peer_text(message or ''))}".strip()
             for name, code, message in response.topic_errors
             if code not in {_NONE, _EXISTS}
         }

@@ -25,13 +25,13 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from cryptography import x509
 
-from connector.logs import clean
+from connector.core.printable import printable
+from connector.logs import clean, peer_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
 LOOK_SECONDS: Final = 2.0
-SHOWN_CHARACTERS: Final = 200  # of a broker's own text
 # OpenSSL's codes of why a certificate is refused.
 _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
@@ -95,7 +95,7 @@ async def _explain_login(host: str, port: int, error: BaseException, arguments: 
     match error:
         case SaslAuthenticationFailed():
             user = arguments["sasl_plain_username"]
-            return f"{at} refused the user {user} or its password ({mechanism}): {_shown(error)}"
+            return f"{at} refused the user {user} or its password ({mechanism}): {_show_error(error)}"
         case UnsupportedSaslMechanismError():
             offered = await _offered_mechanisms(host, port, arguments)
             offer = f": it offers {', '.join(offered)}" if offered else ""
@@ -119,7 +119,7 @@ async def _explain_break(host: str, port: int, error: BaseException, arguments: 
     """Return why a connection broke; if it has no reason, try it with and without TLS."""
     at, protocol = address(host, port), arguments["security_protocol"]
     if not isinstance(error, (ssl.SSLError, ConnectionError, KafkaError)):
-        return f"{at} could not be reached: {_shown(error)}"
+        return f"{at} could not be reached: {_show_error(error)}"
     refusal = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
     if protocol.endswith("SSL"):
         if await _speaks_kafka(host, port):
@@ -130,7 +130,7 @@ async def _explain_break(host: str, port: int, error: BaseException, arguments: 
     elif await _certificate(host, port) is not None:
         secure = "SASL_SSL" if protocol == "SASL_PLAINTEXT" else "SSL"
         return f"{at} speaks TLS only: set kafka.security_protocol to {secure}"
-    return f"{at} could not be reached: {_shown(error)}"
+    return f"{at} could not be reached: {_show_error(error)}"
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:
@@ -155,15 +155,15 @@ async def _explain_certificate(host: str, port: int, error: ssl.SSLCertVerificat
         case code if code in {_OTHER_HOST, _OTHER_ADDRESS}:
             return f"{whose} does not name {host}: use a name it has in kafka.bootstrap_servers"
         case _:
-            issuer = clean(certificate.issuer.rfc4514_string())[:SHOWN_CHARACTERS]
+            issuer = _show(certificate.issuer.rfc4514_string())
             return f"{whose} is signed by {issuer}, which kafka.ssl_ca_file does not trust ({error.verify_message})"
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
     with contextlib.suppress(x509.ExtensionNotFound, ValueError):
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return [clean(str(name.value))[:SHOWN_CHARACTERS] for name in found]
-    return [clean(certificate.subject.rfc4514_string())[:SHOWN_CHARACTERS]]
+        return [_show(str(name.value)) for name in found]
+    return [_show(certificate.subject.rfc4514_string())]
 
 
 async def _certificate(host: str, port: int) -> bytes | None:
@@ -209,7 +209,7 @@ async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]
         await close(connection)
     if answer.error_code not in {_NO_ERROR, _UNSUPPORTED_MECHANISM}:
         return []
-    return sorted(clean(name)[:SHOWN_CHARACTERS] for name in answer.enabled_mechanisms)
+    return sorted(_show(name) for name in answer.enabled_mechanisms)
 
 
 async def close(connection: AIOKafkaConnection) -> None:
@@ -223,6 +223,10 @@ def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaC
     return AIOKafkaConnection(host, port, request_timeout_ms=int(LOOK_SECONDS * 1000), **arguments)
 
 
-def _shown(error: BaseException) -> str:
+def _show_error(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
-    return clean(text or type(error).__name__)[:SHOWN_CHARACTERS]
+    return _show(text or type(error).__name__)
+
+
+def _show(text: str) -> str:
+    return printable(peer_text(text))
