@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
 LOOK_SECONDS: Final = 2.0
+SHOWN_NAMES: Final = 5  # of a certificate
 # OpenSSL's codes of why a certificate is refused.
 _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
@@ -53,7 +54,7 @@ def describe(error: BaseException) -> str:
 
 def address(host: str, port: int) -> str:
     """Return `host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _show(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def explain_announced(
@@ -76,8 +77,8 @@ async def explain(host: str, port: int, error: BaseException, arguments: Mapping
     """Return why a connection could not be made; `arguments` are those of the connection."""
     at = address(host, port)
     match error:
-        case socket.gaierror():
-            return f"the host {host} is unknown: its name does not resolve"
+        case socket.gaierror() | UnicodeError():
+            return f"the host {_show(host)} is unknown: its name does not resolve"
         case ssl.SSLCertVerificationError():
             return await _explain_certificate(host, port, error)
         case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError():
@@ -162,7 +163,7 @@ async def _explain_certificate(host: str, port: int, error: ssl.SSLCertVerificat
 def _names(certificate: x509.Certificate) -> list[str]:
     with contextlib.suppress(x509.ExtensionNotFound, ValueError):
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return [_show(str(name.value)) for name in found]
+        return [_show(str(name.value)) for name in found][:SHOWN_NAMES]
     return [_show(certificate.subject.rfc4514_string())]
 
 

@@ -52,6 +52,7 @@ async def reason(servers, **arguments):
     ("servers", "sentence"),
     [
         ("nowhere.invalid:9092", "the host nowhere.invalid is unknown: its name does not resolve"),
+        ("broker..kafka:9092", "the host broker..kafka is unknown: its name does not resolve"),
         ("127.0.0.1:1", "127.0.0.1:1 refused the connection: nothing listens there"),
         ("localhost:1", "localhost:1 refused the connection: nothing listens there"),
         ("[::1]:1", "[::1]:1 refused the connection: nothing listens there"),
