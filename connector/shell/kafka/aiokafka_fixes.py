@@ -77,7 +77,7 @@ async def _open_to_any_address(connection: Any) -> Any:
     connection._loop = _AnyAddressLoop(connection._loop)  # noqa: SLF001 - no public way
     try:
         return await _open(connection)
-    except BaseException:
+    except Exception:
         await diagnosis.close(connection)
         raise
 

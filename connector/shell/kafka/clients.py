@@ -105,13 +105,13 @@ def _address(broker: Any) -> str | None:
     return f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
 
 
-async def start(producer: AIOKafkaProducer) -> None:
+async def start(producer: AIOKafkaProducer, seconds: float | None = None) -> None:
     """Start a producer within a deadline, or abandon it and raise.
 
     Raises KafkaError, OSError or TimeoutError.
     """
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds or START_SECONDS):
             await producer.start()
     except BaseException as error:
         await abandon(producer)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
 LOOK_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 0.5
 SHOWN_NAMES: Final = 5  # of a certificate
 # OpenSSL's codes of why a certificate is refused.
 _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
@@ -217,7 +218,7 @@ async def close(connection: AIOKafkaConnection) -> None:
     """Close a connection, and wait until its socket is closed if it has one."""
     closed = connection.close()
     if connection._protocol is not None:  # noqa: SLF001 - no public way
-        await asyncio.wait({closed}, timeout=LOOK_SECONDS)
+        await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
 
 
 def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaConnection:

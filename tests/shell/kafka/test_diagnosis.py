@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 
 from connector.logs import hide
 from connector.shell.kafka import aiokafka_fixes, diagnosis
@@ -108,6 +108,17 @@ def test_a_brokers_text_has_no_secret():
     """A secret that a broker repeats is hidden in what is shown of any error."""
     hide("canary-password")
     assert "canary-password" not in describe(RuntimeError("refused canary-password"))
+
+
+async def test_a_brokers_answer_to_a_login_has_no_secret():
+    """A broker that repeats the password, or sends control characters, shows neither."""
+    hide("canary-password")
+    arguments = {"sasl_mechanism": "PLAIN", "sasl_plain_username": "bond", "security_protocol": "SASL_SSL"}
+    error = SaslAuthenticationFailed("canary-password is wrong\x1b[2J" + "x" * 1_000)
+    sentence = await diagnosis.explain("kafka", 9092, error, arguments)
+    assert sentence.startswith("kafka:9092 refused the user bond or its password (PLAIN): ******** is wrong")
+    assert sentence.isprintable()
+    assert len(sentence) < 300
 
 
 @pytest.mark.parametrize(
