@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 PATIENCE_SECONDS = 12.0
+START_SECONDS = 8.0  # less, so that a producer that cannot start says why
 REQUEST_MS = 5_000
 # A problem that lasts this long is reported without waiting out the patience: a user is waiting at
 # a prompt, and a broker's brief absence is shorter.
@@ -113,7 +114,7 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
     acknowledged = sent = 0
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await clients.start(producer)
+            await clients.start(producer, START_SECONDS)
             while acknowledged < len(records):
                 batch = producer.create_batch()
                 end = acknowledged

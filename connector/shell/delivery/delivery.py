@@ -19,6 +19,7 @@ from connector.shell.delivery.lane import Batch, Lane, frame_of, position
 from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.producing import produce
 from connector.shell.delivery.sorter import Sorter
+from connector.shell.kafka.diagnosis import describe
 
 log = structlog.get_logger("connector.delivery")
 
@@ -353,7 +354,7 @@ class Delivery:
         self._finished.set()
 
     def _wait_for(self, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}".strip(": ")
+        reason = describe(error)
         if reason != self._waiting_for:
             log.warning(
                 "delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from connector.core.ticks.dead_letter import DeadLetter, DeadLetterReason
 from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import REFUSALS, TOO_LARGE
+from connector.shell.kafka.diagnosis import describe
 
 ACK_SECONDS = 12.0  # a later answer ends the producer: aiokafka would try for ever
 SEALED_BATCHES = 6  # full batches that may wait before the lane is full
@@ -102,11 +103,10 @@ class Lane:
 
         `now` is the loop's time. `is_suspect`: other lanes of the producer did not fail.
         """
-        text = f"{type(error).__name__}: {error}".strip(": ")
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
             if isinstance(error, TimeoutError) and not str(error)
-            else text
+            else describe(error)
         )
         self.retry_at = now + RETRY_SECONDS[min(self.failures, len(RETRY_SECONDS) - 1)]
         self.failures += 1

@@ -15,7 +15,7 @@ from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
 from connector.settings.secret_files import read_secret
-from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client needs them
+from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 
 BATCH_BYTES = 128 * 1024
@@ -105,16 +105,18 @@ def _address(broker: Any) -> str | None:
     return f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
 
 
-async def start(producer: AIOKafkaProducer) -> None:
+async def start(producer: AIOKafkaProducer, seconds: float | None = None) -> None:
     """Start a producer within a deadline, or abandon it and raise.
 
     Raises KafkaError, OSError or TimeoutError.
     """
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds or START_SECONDS):
             await producer.start()
-    except BaseException:
+    except BaseException as error:
         await abandon(producer)
+        if isinstance(error, TimeoutError):
+            raise_known_reason(producer.client, error)
         raise
 
 

@@ -7,6 +7,8 @@ import aiokafka.client
 from aiokafka.client import AIOKafkaClient
 
 from connector.shell.kafka import aiokafka_fixes
+from simulator.embedded_kafka import EmbeddedKafka
+from tests import two_addresses
 
 
 async def test_a_broker_that_does_not_answer_delays_no_connection_to_another(monkeypatch):
@@ -92,3 +94,16 @@ async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkey
     await opening
     assert closed
     assert not await client.ready(0)
+
+
+async def test_a_name_with_a_dead_address_is_reached_over_the_next_one(monkeypatch):
+    """If a name's first address swallows connections, its second is used within three seconds."""
+    two_addresses.resolve(monkeypatch)
+    with EmbeddedKafka({"t": 1}) as kafka:
+        port = int(kafka.bootstrap_servers.split(":")[1])
+        with two_addresses.swallowing(port):
+            client = AIOKafkaClient(bootstrap_servers=f"{two_addresses.NAME}:{port}")
+            async with asyncio.timeout(3):
+                await client.bootstrap()
+            assert client.cluster.brokers()
+            await client.close()
