@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import console, say, to_json
+from connector.cli.output import cell, console, say, to_json
 from connector.core.bonds.isin import has_shape
 from connector.core.ticks.avro import TickSchema, decode, plain
 from connector.errors import NotInTime, RequestMalformed
@@ -102,7 +102,8 @@ class _Printer:
             table.add_column(heading, width=width, no_wrap=True, justify="right" if right else "left")
         for line in lines:
             if line.tick is None:
-                table.add_row("bad record", line.key, line.bad, "", "", "", f"{line.partition}:{line.offset}")
+                place = f"{line.partition}:{line.offset}"
+                table.add_row("bad record", cell(line.key), cell(line.bad or ""), "", "", "", place)
             else:
                 table.add_row(*(_cell(line.tick[field]) for _, field, _ in COLUMNS))
         return table
@@ -119,7 +120,7 @@ def as_json(line: Line) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "-" if value is None else str(plain(value))
+    return "-" if value is None else cell(str(plain(value)))
 
 
 def _line(record: Any, schema: TickSchema) -> Line:

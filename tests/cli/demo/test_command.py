@@ -28,7 +28,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200"},
+            env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200", "FORCE_COLOR": "1"},
         )
         running.append(process)
         return process
