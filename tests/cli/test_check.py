@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 from connector.settings import load
@@ -50,4 +51,19 @@ def test_connect_reports_every_try(cli, tmp_path):
     tried = [line.split(": ")[0] for line in result.stdout.splitlines() if line.startswith(("# ok", "# FAILED"))]
     assert tried == ["# ok     journal", "# FAILED Kafka", "# FAILED app key 0", "# FAILED WebSocket port"]
     assert result.stderr.splitlines()[-1] == "Not in order: Kafka, app key 0, WebSocket port."
+    assert "canary" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--connect"], ["--connect", "--json"]])
+def test_queries_of_urls_are_not_printed(cli, tmp_path, arguments):
+    """A query in a URL, which may hold a token, is hidden in settings, warnings and results."""
+    urls = {
+        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x?token=canary",
+        "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1/?token=canary",
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "REGISTRY__URL": "http://127.0.0.1:1/?token=x,canary,http://127.0.0.1:2/?token=canary",
+    }
+    result = cli("check", *arguments, JOURNAL__PATH=tmp_path / "j.db", KIS__APPKEY="k", KIS__APPSECRET="s", **urls)
+    assert result.exit_code == (5 if arguments[:1] == ["--connect"] else 0)
+    assert "http://127.0.0.1:1/x?********" in result.stdout
     assert "canary" not in result.output
