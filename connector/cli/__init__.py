@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from connector.cli import bonds, check, demo, run, simulate, subs, tail, topics
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
-from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say
+from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
 from connector.errors import ConnectorError
 from connector.logs import clean
 
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 
 def _say_failure(text: str) -> None:
-    say(hide_url_secrets(clean(text)), err=True)
+    say_lines(hide_url_secrets(clean(text)), err=True)
 
 
 class ExitCodeGroup(TyperGroup):

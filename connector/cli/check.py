@@ -10,7 +10,7 @@ import yaml
 
 from connector.cli.check_result import CheckResult, failure_of
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import hide_url_secrets, print_json, say
+from connector.cli.output import hide_url_secrets, print_json, say, say_lines
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check(
         "warnings": [hide_url_secrets(warning) for warning in settings.warnings()],
     }
     if not as_json:
-        say(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
+        say_lines(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
         for warning in shown["warnings"]:
             say(f"warning: {warning}", err=True)
     credentials = require_credentials(settings)

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from connector.core.printable import printable
 from connector.errors import NotInTime
 from connector.shell.kafka import clients
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
@@ -91,7 +92,7 @@ async def _wait_until_read(reader: CompactedTopic, settings: Settings) -> None:
         problem_since = None if reader.problem is None else problem_since or now
         if now - started > PATIENCE_SECONDS or (problem_since and now - problem_since > PROBLEM_SECONDS):
             problem = reader.problem or f"no answer in {PATIENCE_SECONDS:g} s"
-            raise NotInTime(f"Kafka at {settings.kafka.bootstrap_servers}: {problem}")
+            raise NotInTime(printable(f"Kafka at {settings.kafka.bootstrap_servers}: {problem}"))
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -154,7 +155,9 @@ def _outcome(written: Sequence[str], unknown: Sequence[str], unwritten: Sequence
 
 def _named(keys: Sequence[str]) -> str:
     once = list(dict.fromkeys(keys))
-    return ", ".join(once[:_NAMED_KEYS]) + (f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else "")
+    return ", ".join(map(printable, once[:_NAMED_KEYS])) + (
+        f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else ""
+    )
 
 
 def reason(error: Exception, right: str) -> str:
@@ -171,4 +174,4 @@ def reason(error: Exception, right: str) -> str:
         case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
             return f"Kafka does not permit it: grant this user {right} on the topic"
         case _:
-            return str(error) or type(error).__name__
+            return printable(str(error)) or type(error).__name__

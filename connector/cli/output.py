@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from connector.core.printable import printable
 from connector.errors import NotInTime
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Wider than any row: without a terminal nobody sees the width, and a wrapped line would break
 # the program that reads it.
 _PIPED_WIDTH = 2000
+_NOT_ASCII = re.compile(r"[^ -~]")
 _HIDDEN = "********"
 _NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # registry.url takes several URLs
 
@@ -98,10 +100,16 @@ def _discard_unwritable(stream: TextIO | None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print one or more lines."""
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line; a line break in foreign text is shown as an escape and forges no line."""
     if (stream := sys.stderr if err else sys.stdout) is not None:
-        print(text, file=stream, flush=True)
+        print(printable(line), file=stream, flush=True)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of our own making that may have several lines."""
+    for line in text.split("\n"):
+        say(line, err=err)
 
 
 def print_json(value: Any) -> None:
@@ -112,10 +120,14 @@ def print_json(value: Any) -> None:
 def to_json(value: Any) -> str:
     """Return a value as one line of JSON that stdout can show.
 
-    Half a surrogate pair is shown as its escape. If stdout is not UTF-8, all but ASCII is escaped.
+    What a terminal would act on or not show is escaped. If stdout is not UTF-8, all but ASCII is.
     """
     is_utf8 = sys.stdout is None or codecs.lookup(sys.stdout.encoding).name == "utf-8"
-    return json.dumps(value, ensure_ascii=not is_utf8).encode(errors="backslashreplace").decode()
+    return _NOT_ASCII.sub(_json_escape, json.dumps(value, ensure_ascii=not is_utf8))
+
+
+def _json_escape(character: re.Match[str]) -> str:
+    return character[0] if printable(character[0]) == character[0] else json.dumps(character[0])[1:-1]
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -129,9 +141,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def cell(text: str) -> str:
-    """Return a text as stdout can show it, so that the columns of a table line up."""
+    """Return a text as one line that stdout can show, so that the columns of a table line up."""
     encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def console(*, stderr: bool = False) -> Console:

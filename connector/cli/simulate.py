@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from connector.cli.output import OutputFailed, say, to_json
+from connector.cli.output import OutputFailed, say, say_lines, to_json
 from connector.errors import RequestMalformed
 from simulator import Simulator, SimulatorSettings
 from simulator.faults import FaultUnknownError, listing
@@ -63,7 +63,7 @@ def simulate(
     Any app key is accepted.
     """
     if list_faults:
-        say(listing())
+        say_lines(listing())
         return
     settings = SimulatorSettings(
         host=host,

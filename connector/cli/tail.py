@@ -12,6 +12,7 @@ from rich.table import Table
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import cell, console, say, to_json
 from connector.core.bonds.isin import has_shape
+from connector.core.printable import printable
 from connector.core.ticks.avro import TickSchema, decode, plain
 from connector.errors import NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick
@@ -62,7 +63,7 @@ def tail(
     """Print ticks as they arrive. A record that cannot be decoded is shown as a bad record."""
     wrong = [each for each in isin or [] if not has_shape(each)]
     if wrong:
-        raise RequestMalformed(f"{', '.join(wrong)} is not an ISIN.")
+        raise RequestMalformed(f"{printable(', '.join(wrong))} is not an ISIN.")
     settings = load_settings(context, config)
     asyncio.run(
         _tail(

@@ -12,6 +12,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import say, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
+from connector.core.printable import printable
 from connector.core.status.rows import refused_lists, to_rows
 from connector.errors import RequestMalformed
 
@@ -49,7 +50,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
     ):
         lists = topics.Snapshot(control.records, topics.status_records(status.records)).lists()
         if name is not None and name not in lists.entries:
-            raise RequestMalformed(f"There is no list {name}.")
+            raise RequestMalformed(f"There is no list {printable(name)}.")
         while True:
             control.changed.clear()
             status.changed.clear()
