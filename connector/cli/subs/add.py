@@ -55,7 +55,7 @@ async def _add(
         topics.refuse_if_held_back(
             standing, records, "Write the whole list: kis-bond subs apply, with --confirm where bonds are to go."
         )
-        idle = [each for each in isins if each not in edits.after(standing, records).wanted_by]
+        idle = [each for each in isins if each not in edits.after(standing, records).desired]
     offset = await topics.write(settings, records)
     if not as_json:
         typer.echo(
