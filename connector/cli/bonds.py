@@ -52,7 +52,7 @@ def update(
     """Load the bond master and save it. If that fails, the one saved before stays."""
     path = to or _default_path()
     lines, master = _load(source)
-    cache.keep(path, lines)
+    cache.replace(path, lines)
     matured = sum(bond.is_matured(today()) for bond in master.bonds.values())
     if as_json:
         rows = [{"line": row.line, "problem": row.problem} for row in master.bad_rows]

@@ -9,7 +9,15 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, print_table, say
-from connector.core.topic_plan import PlannedTopic, Sizes, compare, default_min_insync, default_replication, plan
+from connector.core.topic_plan import (
+    DEFAULT_PARTITIONS,
+    PlannedTopic,
+    Sizes,
+    compare,
+    default_min_insync,
+    default_replication,
+    plan,
+)
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick
 from connector.shell.kis.credentials import Credentials
@@ -44,7 +52,7 @@ def init(
     *,
     replication_factor: Replication = None,
     min_insync_replicas: MinInsync = None,
-    partitions: Partitions = 6,
+    partitions: Partitions = DEFAULT_PARTITIONS,
     slots: Slots = None,
     register_schema: Annotated[
         bool, typer.Option("--register-schema", help="Register the schema of ticks in the registry.")
@@ -70,7 +78,7 @@ def verify(
     *,
     replication_factor: Replication = None,
     min_insync_replicas: MinInsync = None,
-    partitions: Partitions = 6,
+    partitions: Partitions = DEFAULT_PARTITIONS,
     slots: Slots = None,
     as_json: Json = False,
     config: Config = None,
@@ -85,7 +93,7 @@ class _SizeOptions:
 
     def __init__(
         self,
-        partitions: int = 6,
+        partitions: int = DEFAULT_PARTITIONS,
         replication: int | None = None,
         min_insync: int | None = None,
         slots: int | None = None,

@@ -14,6 +14,7 @@ from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, confirmation, wait_for
+from connector.core import record_keys
 from connector.core.lists import apply_file
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
@@ -132,7 +133,7 @@ def _goal(
         active,
         released,
         reported=[name for name, wish in wanted.items() if not apply_file.active(wish)],
-        removed={change.name: f"list/{change.name}" in status for change in changes if change.after is None},
+        removed={change.name: record_keys.LIST + change.name in status for change in changes if change.after is None},
     )
 
 

@@ -11,6 +11,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, say
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, confirmation, wait_for
+from connector.core import record_keys
 from connector.core.lists import edits
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
@@ -61,7 +62,7 @@ async def _remove(
     topics.refuse_if_held_back(lists, records)
     offset = await topics.write(settings, records)
     after = {key: value for key, value in (snapshot.values | dict(records)).items() if value is not None}
-    wanted_by = {each: edits.wanting(each, after) for each in isins}
+    wanted_by = {each: edits.naming(each, after) for each in isins}
     if as_json:
         print_json({"written": sorted(dict(records)), "offset": offset, "still_wanted_by": wanted_by})
     else:
@@ -74,7 +75,7 @@ async def _remove(
             dict.fromkeys(written, offset),
             released=dict.fromkeys(removed, written),
             reported=[key for key, value in written.items() if value is not None],
-            removed={key: f"list/{key}" in snapshot.status for key, value in written.items() if value is None},
+            removed={key: record_keys.LIST + key in snapshot.status for key, value in written.items() if value is None},
         )
         result = await wait_for(settings, goal, wait)
         result.require("released", wait)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.subs.topics import status_records
+from connector.core import record_keys
 from connector.core.printable import printable
 from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, to_rows
 from connector.errors import NotInTime
@@ -130,7 +131,7 @@ def _unapplied(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[
     """
     unapplied = []
     for name in (*goal.reported, *goal.removed):
-        record = status.get(f"list/{name}")
+        record = status.get(record_keys.LIST + name)
         if record is None:
             is_applied = name in goal.removed and (goal.removed[name] or is_anyone_there(status, now))
         else:
@@ -145,7 +146,7 @@ def _why_held(names: Sequence[str]) -> str:
 
 
 def _refusals(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
-    records = {name: status.get(f"list/{name}") for name in lists}
+    records = {name: status.get(record_keys.LIST + name) for name in lists}
     return [
         f"List {name} was refused: {record.get('reason')}"
         for name, record in records.items()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 from websockets.exceptions import WebSocketException
 
+from connector.core.event import Event
 from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.core.kis.governor import ApprovalKeys, Governor, Waits
 from connector.core.kis.registration import Pace
@@ -24,6 +25,7 @@ from connector.shell.kis.socket import open_socket, why_not_open
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
+    from connector.core.event import Kind
     from connector.core.kis.approval import Answer, AppKey
     from connector.core.kis.governor import Cause
     from connector.core.kis.session import SlotView
@@ -53,7 +55,7 @@ class KisFeed:
         read_credentials: Callable[[int], AppKey],
         journal: FrameJournal,
         on_change: Callable[[], None],
-        on_event: Callable[[dict[str, Any]], None],
+        on_event: Callable[[Event], None],
         *,
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
         permission: Permission | None = None,
@@ -237,7 +239,7 @@ class KisFeed:
         """Take in a session that ended (or never was); a row of like failures is one event."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
-        self._permission.ended(self.slot, end.cause, connected_seconds, now)
+        self._permission.record_end(self.slot, end.cause, connected_seconds, now)
         if connected_seconds is not None or self._last_end != (end.cause, end.code):
             detail = {
                 "cause": end.cause,
@@ -252,9 +254,9 @@ class KisFeed:
         write("session_closed", slot=self.slot, cause=end.cause, code=end.code, message=end.message, wait_seconds=wait)
         self._on_change()
 
-    def _tell(self, event: str, detail: dict[str, Any]) -> None:
+    def _tell(self, event: Kind, detail: dict[str, Any]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._on_event({"event": event, "at": at, "slot": self.slot, "instrument": None, "detail": detail})
+        self._on_event(Event(event, at, self.slot, None, detail))
 
     # Approval keys.
 

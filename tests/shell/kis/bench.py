@@ -63,7 +63,7 @@ class Bench:
             credentials or (lambda slot: AppKey(f"appkey{slot}", "secret")),
             self.journal,
             self._changed,
-            self.events.append,
+            lambda event: self.events.append(event.to_json()),
             request_approval_key=approve
             or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
         )
