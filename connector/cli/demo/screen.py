@@ -93,7 +93,7 @@ class PlainLines:
             self._print(f"  {problem}")
 
     def _print(self, text: str) -> None:
-        self._console.print(printable(text), soft_wrap=True)
+        self._console.print(printable(text), soft_wrap=True, markup=False)
 
 
 def screen_for(console: Console, hints: Sequence[str], *, live: bool) -> Screen:
