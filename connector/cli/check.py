@@ -11,6 +11,7 @@ import yaml
 from connector.cli.check_result import CheckResult, failure_of
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import hide_url_secrets, print_json, say, say_lines
+from connector.logs import clean
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
@@ -45,16 +46,21 @@ def check(
     results = _try_peers(settings, credentials) if connect else []
     if as_json:
         shown["connect"] = [
-            {"part": each.part, "ok": each.failure is None, "message": hide_url_secrets(each.message)}
+            {"part": each.part, "ok": each.failure is None, "message": _without_secrets(each.message)}
             for each in results
         ]
         print_json(shown)
     else:
         say(f"# app keys, read and well formed: {credentials.count()}")
         for each in results:
-            say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {hide_url_secrets(each.message)}")
+            say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {_without_secrets(each.message)}")
     if failure := failure_of(results):
         raise failure
+
+
+def _without_secrets(message: str) -> str:
+    """Return a result's message without secrets: a peer may have quoted what it was sent."""
+    return hide_url_secrets(clean(message))
 
 
 def _without_url_secrets(tree: Any) -> Any:
