@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import select
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -98,6 +99,17 @@ def _discard_unwritable(stream: TextIO | None) -> None:
             io.TextIOWrapper.flush(stream)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def raise_if_reader_gone() -> None:
+    """Raise ReaderGone if stdout is a pipe that nobody reads; a write would only find out later."""
+    events: list[tuple[int, int]] = []
+    with contextlib.suppress(AttributeError, OSError):  # stdout may be closed, or no file at all
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        events = poll.poll(0)
+    if any(event & select.POLLERR for _, event in events):
+        raise ReaderGone
 
 
 def say(line: str, *, err: bool = False) -> None:

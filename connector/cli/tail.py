@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import cell, console, say, to_json
+from connector.cli.output import cell, console, raise_if_reader_gone, say, to_json
 from connector.core.bonds.isin import has_shape
 from connector.core.printable import printable
 from connector.core.ticks.avro import TickSchema, decode, plain
@@ -154,6 +154,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
         while not printer.is_done:
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([_line(record, schema) for batch in batches.values() for record in batch])
+            raise_if_reader_gone()
     except (KafkaError, TimeoutError) as error:
         raise NotInTime(
             f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}"

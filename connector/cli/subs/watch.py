@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import say, to_json
+from connector.cli.output import raise_if_reader_gone, say, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
 from connector.core.printable import printable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = "Examples: kis-bond subs watch | kis-bond subs watch --list desk --json"
 # A slot that falls silent writes nothing, so its bonds are compared again without a new record.
 COMPARE_AGAIN_SECONDS = 5.0
+READER_CHECKS = 10  # within these seconds
 
 
 def watch(
@@ -111,7 +112,11 @@ def _clock(now: datetime) -> str:
 async def _wait_for_any(*events: asyncio.Event) -> None:
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, timeout=COMPARE_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for _ in range(READER_CHECKS):
+            seconds = COMPARE_AGAIN_SECONDS / READER_CHECKS
+            if (await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))[0]:
+                return
+            raise_if_reader_gone()
     finally:
         for task in waiting:
             task.cancel()
