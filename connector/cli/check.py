@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from connector.cli.check_result import CheckResult, failure_of
-from connector.cli.options import Config, Json, load_settings
+from connector.cli.options import Config, Json, load_settings_of_connector
 from connector.cli.output import hide_url_secrets, print_json, say, say_lines
 from connector.logs import clean
 from connector.shell.kis.credentials import require_credentials
@@ -32,7 +32,7 @@ def check(
     config: Config = None,
 ) -> None:
     """Print the effective configuration with secrets hidden, and warnings on stderr."""
-    settings = load_settings(context, config)
+    settings = load_settings_of_connector(context, config)
     shown: dict[str, Any] = {
         "settings": _without_url_secrets(settings.redacted()),
         "warnings": [hide_url_secrets(warning) for warning in settings.warnings()],

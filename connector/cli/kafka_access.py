@@ -20,6 +20,7 @@ from connector.errors import NotInTime
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
+from connector.shell.kafka.diagnosis import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -175,4 +176,4 @@ def reason(error: Exception, right: str) -> str:
         case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
             return f"Kafka does not permit it: grant this user {right} on the topic"
         case _:
-            return printable(str(error)) or type(error).__name__
+            return printable(describe(error))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from connector import settings as configuration
+from connector.shell.kis.credentials import app_key_problems
 
 Config = Annotated[
     Path | None,
@@ -27,3 +28,8 @@ def load_settings(context: typer.Context, config: Path | None) -> configuration.
     Raises ConfigurationError.
     """
     return configuration.load(config or context.find_root().params.get("config"))
+
+
+def load_settings_of_connector(context: typer.Context, config: Path | None) -> configuration.Settings:
+    """Return the settings as `load_settings` does, or report all mistakes with the app keys'."""
+    return configuration.load(config or context.find_root().params.get("config"), None, app_key_problems)

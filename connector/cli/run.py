@@ -10,7 +10,7 @@ import typer
 
 from connector import app, logs
 from connector.cli.memory_protection import forbid_dumps
-from connector.cli.options import Config, load_settings
+from connector.cli.options import Config, load_settings_of_connector
 
 EXAMPLES = """Examples:
 
@@ -30,7 +30,7 @@ def run(context: typer.Context, *, config: Config = None) -> None:
     SIGTERM ends it with 0, or with 6 if frames are still undelivered. Wrong settings end it with
     2, an unusable journal with 4. It ends with 3 if KIS refused every app key.
     """
-    settings = load_settings(context, config)
+    settings = load_settings_of_connector(context, config)
     handler = logs.configure(settings.log)
     log = structlog.get_logger("connector.run")
     for warning in settings.warnings():

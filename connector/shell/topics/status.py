@@ -12,6 +12,7 @@ import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core import record_keys, status
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
@@ -126,7 +127,7 @@ class StatusTopic:
             if failure := await self._write_round(differing[:ROUND]):
                 if self.problem is None:
                     log.warning("status_not_written", error=repr(failure))
-                self.problem = f"the status topic could not be written: {failure!r}"
+                self.problem = f"the status topic could not be written: {describe(failure)}"
                 await asyncio.sleep(next(pause))
             else:
                 self.problem = None
