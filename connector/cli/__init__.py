@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typer.core import TyperGroup
 
 from connector.cli import bonds, check, demo, run, simulate, subs, tail, topics
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
-from connector.cli.output import say
+from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
 from connector.errors import ConnectorError
 from connector.logs import clean
 
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
+def _say_failure(text: str) -> None:
+    say_lines(hide_url_secrets(clean(text)), err=True)
+
+
 class ExitCodeGroup(TyperGroup):
     """Turns the exception that stopped a command into its exit code and a message on stderr."""
 
@@ -32,19 +35,17 @@ class ExitCodeGroup(TyperGroup):
         """Run the command named on the command line."""
         try:
             return super().invoke(ctx)
+        except ReaderGone:
+            raise typer.Exit(0) from None
         except ConnectorError as error:
-            say(clean(str(error)), err=True)
+            _say_failure(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # The reader has gone, as `head` does: discard what Python still has to flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception:  # noqa: BLE001 - any bug ends the command with exit code 1
-            say(clean(traceback.format_exc()), err=True)
+            _say_failure(traceback.format_exc())
             raise typer.Exit(ConnectorError.exit_code) from None
 
 
@@ -94,7 +95,13 @@ app.add_typer(bonds.app, name="bonds")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    try:
-        app(arguments)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    with guarded_streams():
+        try:
+            app(arguments)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except ReaderGone:
+            sys.exit(0)
+        except OutputFailed as error:  # help and version are printed before a command is invoked
+            _say_failure(str(error))
+            sys.exit(error.exit_code)

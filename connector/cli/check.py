@@ -10,7 +10,8 @@ import yaml
 
 from connector.cli.check_result import CheckResult, failure_of
 from connector.cli.options import Config, Json, load_settings_of_connector
-from connector.cli.output import print_json, say
+from connector.cli.output import hide_url_secrets, print_json, say, say_lines
+from connector.logs import clean
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ def check(
 ) -> None:
     """Print the effective configuration with secrets hidden, and warnings on stderr."""
     settings = load_settings_of_connector(context, config)
-    shown: dict[str, Any] = {"settings": settings.redacted(), "warnings": settings.warnings()}
+    shown: dict[str, Any] = {
+        "settings": _without_url_secrets(settings.redacted()),
+        "warnings": [hide_url_secrets(warning) for warning in settings.warnings()],
+    }
     if not as_json:
-        say(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
+        say_lines(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
         for warning in shown["warnings"]:
             say(f"warning: {warning}", err=True)
     credentials = require_credentials(settings)
@@ -42,15 +46,33 @@ def check(
     results = _try_peers(settings, credentials) if connect else []
     if as_json:
         shown["connect"] = [
-            {"part": each.part, "ok": each.failure is None, "message": each.message} for each in results
+            {"part": each.part, "ok": each.failure is None, "message": _without_secrets(each.message)}
+            for each in results
         ]
         print_json(shown)
     else:
         say(f"# app keys, read and well formed: {credentials.count()}")
         for each in results:
-            say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {each.message}")
+            say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {_without_secrets(each.message)}")
     if failure := failure_of(results):
         raise failure
+
+
+def _without_secrets(message: str) -> str:
+    """Return a result's message without secrets: a peer may have quoted what it was sent."""
+    return hide_url_secrets(clean(message))
+
+
+def _without_url_secrets(tree: Any) -> Any:
+    match tree:
+        case dict():
+            return {name: _without_url_secrets(value) for name, value in tree.items()}
+        case list():
+            return [_without_url_secrets(value) for value in tree]
+        case str():
+            return hide_url_secrets(tree)
+        case _:
+            return tree
 
 
 def _try_peers(settings: Settings, credentials: Credentials) -> list[CheckResult]:

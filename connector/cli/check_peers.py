@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from connector.errors import ConfigurationError, CredentialsRefused, JournalUnus
 from connector.packaged_files import bond_tick
 from connector.shell import registry
 from connector.shell.journal.file import SCHEMA_VERSION
+from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
 
 if TYPE_CHECKING:
@@ -121,10 +123,18 @@ async def _websocket_port(url: str) -> CheckResult:
             _, writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=0.25)
             writer.close()
             await writer.wait_closed()
-    except TimeoutError:
-        return CheckResult("WebSocket port", f"{host}:{port} did not answer in {TCP_SECONDS:g} s", NotInTime)
     except OSError as error:
-        return CheckResult(
-            "WebSocket port", f"{host}:{port} could not be reached: {error.strerror or error}", NotInTime
-        )
-    return CheckResult("WebSocket port", f"{host}:{port} accepted a TCP connection; no session was opened")
+        return CheckResult("WebSocket port", _unreachable(host, port, error), NotInTime)
+    return CheckResult("WebSocket port", f"{address(host, port)} accepted a TCP connection; no session was opened")
+
+
+def _unreachable(host: str, port: int, error: OSError) -> str:
+    match error:
+        case TimeoutError():
+            return f"{address(host, port)} did not answer in {TCP_SECONDS:g} s"
+        case socket.gaierror():
+            return f"the host {host} is unknown: its name does not resolve"
+        case ConnectionRefusedError():
+            return f"{address(host, port)} refused the connection: nothing listens there"
+        case _:
+            return f"{address(host, port)} could not be reached: {error.strerror or error}"

@@ -15,10 +15,12 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from connector.core.printable import printable
 from connector.errors import NotInTime
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
+from connector.shell.kafka.diagnosis import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -93,7 +95,7 @@ async def _wait_until_read(reader: CompactedTopic, settings: Settings) -> None:
         problem_since = None if reader.problem is None else problem_since or now
         if now - started > PATIENCE_SECONDS or (problem_since and now - problem_since > PROBLEM_SECONDS):
             problem = reader.problem or f"no answer in {PATIENCE_SECONDS:g} s"
-            raise NotInTime(f"Kafka at {settings.kafka.bootstrap_servers}: {problem}")
+            raise NotInTime(printable(f"Kafka at {settings.kafka.bootstrap_servers}: {problem}"))
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -156,7 +158,9 @@ def _outcome(written: Sequence[str], unknown: Sequence[str], unwritten: Sequence
 
 def _named(keys: Sequence[str]) -> str:
     once = list(dict.fromkeys(keys))
-    return ", ".join(once[:_NAMED_KEYS]) + (f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else "")
+    return ", ".join(map(printable, once[:_NAMED_KEYS])) + (
+        f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else ""
+    )
 
 
 def reason(error: Exception, right: str) -> str:
@@ -173,4 +177,4 @@ def reason(error: Exception, right: str) -> str:
         case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
             return f"Kafka does not permit it: grant this user {right} on the topic"
         case _:
-            return str(error) or type(error).__name__
+            return printable(describe(error))

@@ -2,24 +2,126 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import re
+import select
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
+from connector.core.printable import printable
+from connector.errors import NotInTime
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # Wider than any row: without a terminal nobody sees the width, and a wrapped line would break
 # the program that reads it.
 _PIPED_WIDTH = 2000
+_NOT_ASCII = re.compile(r"[^ -~]")
+_HIDDEN = "********"
+_NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # registry.url takes several URLs
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print one or more lines."""
-    typer.echo(text, err=err)
+class OutputFailed(NotInTime, OSError):
+    """stdout could not be written."""
+
+
+class ReaderGone(OutputFailed):
+    """The program that read stdout has ended, as `head` does; the command then ends with 0."""
+
+    exit_code = 0
+
+
+class _Stdout(io.TextIOWrapper):
+    """stdout, with errors that end any command with a sentence instead of a traceback."""
+
+    def write(self, text: str) -> int:
+        with _failures_named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _failures_named():
+            super().flush()
+
+
+class _Stderr(io.TextIOWrapper):
+    """stderr; a message that cannot be written is dropped and does not change the exit code."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OutputFailed), _failures_named():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OutputFailed), _failures_named():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise OutputFailed(f"The output could not be written: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def guarded_streams() -> Iterator[None]:
+    """Make stdout and stderr escape what their encoding lacks, and fail with a sentence.
+
+    A stream that somebody has replaced already, as tests do, is left alone.
+    """
+    for name, guarded in (("stdout", _Stdout), ("stderr", _Stderr)):
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:
+            encoding, line_buffering = stream.encoding, stream.line_buffering
+            setattr(sys, name, guarded(stream.detach(), encoding, "backslashreplace", line_buffering=line_buffering))
+    try:
+        yield
+    finally:
+        _discard_unwritable(sys.stdout)
+        _discard_unwritable(sys.stderr)
+
+
+def _discard_unwritable(stream: TextIO | None) -> None:
+    """Drop text that cannot be written: Python flushes once more at exit, and would fail there."""
+    if isinstance(stream, io.TextIOWrapper):
+        try:
+            io.TextIOWrapper.flush(stream)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def raise_if_reader_gone() -> None:
+    """Raise ReaderGone if stdout is a pipe that nobody reads; a write would only find out later."""
+    events: list[tuple[int, int]] = []
+    with contextlib.suppress(AttributeError, OSError):  # stdout may be closed, or no file at all
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        events = poll.poll(0)
+    if any(event & select.POLLERR for _, event in events):
+        raise ReaderGone
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line; a line break in foreign text is shown as an escape and forges no line."""
+    if (stream := sys.stderr if err else sys.stdout) is not None:
+        print(printable(line), file=stream, flush=True)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of our own making that may have several lines."""
+    for line in text.split("\n"):
+        say(line, err=err)
 
 
 def print_json(value: Any) -> None:
@@ -28,8 +130,16 @@ def print_json(value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as one line of JSON; half a surrogate pair is shown as its escape."""
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+    """Return a value as one line of JSON that stdout can show.
+
+    What a terminal would act on or not show is escaped. If stdout is not UTF-8, all but ASCII is.
+    """
+    is_utf8 = sys.stdout is None or codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    return _NOT_ASCII.sub(_json_escape, json.dumps(value, ensure_ascii=not is_utf8))
+
+
+def _json_escape(character: re.Match[str]) -> str:
+    return character[0] if printable(character[0]) == character[0] else json.dumps(character[0])[1:-1]
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -38,12 +148,40 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     console().print(table)
 
 
-def console() -> Console:
-    """Return a console on stdout that wraps and colours only on a terminal."""
-    width = None if Console().is_terminal else _PIPED_WIDTH
+def cell(text: str) -> str:
+    """Return a text as one line that stdout can show, so that the columns of a table line up."""
+    encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that wraps and colours only on a terminal, whatever FORCE_COLOR says."""
+    stream = sys.stderr if stderr else sys.stdout
+    is_terminal = stream is not None and stream.isatty()
     # The cells hold text of others: its brackets and colons are not markup or emoji names.
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return Console(
+        stderr=stderr,
+        width=None if is_terminal else _PIPED_WIDTH,
+        force_terminal=is_terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def hide_url_secrets(text: str) -> str:
+    """Return a text without the user names, passwords and queries of the URLs in it."""
+    return re.sub(r"\S+", lambda word: ",".join(map(_without_secrets, _NEXT_URL.split(word[0]))), text)
+
+
+def _without_secrets(word: str) -> str:
+    before, separator, after = word.partition("://")
+    place, *query = re.split(r"(?<=[?#])", after, maxsplit=1)
+    user, at, host = place.rpartition("@")
+    return (
+        f"{before}{separator}{_HIDDEN if user else ''}{at}{host}{_HIDDEN if any(query) else ''}" if separator else word
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from connector.cli.output import say, to_json
+from connector.cli.output import OutputFailed, say, say_lines, to_json
 from connector.errors import RequestMalformed
 from simulator import Simulator, SimulatorSettings
 from simulator.faults import FaultUnknownError, listing
@@ -63,7 +63,7 @@ def simulate(
     Any app key is accepted.
     """
     if list_faults:
-        say(listing())
+        say_lines(listing())
         return
     settings = SimulatorSettings(
         host=host,
@@ -86,6 +86,8 @@ def simulate(
         asyncio.run(_serve(settings, as_json=as_json))
     except FaultUnknownError as error:
         raise RequestMalformed(str(error)) from error
+    except OutputFailed:
+        raise
     except OSError as error:
         raise RequestMalformed(f"The simulator could not start: {error}") from error
 

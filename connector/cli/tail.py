@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import console, say, to_json
+from connector.cli.output import cell, console, raise_if_reader_gone, say, to_json
 from connector.core.bonds.isin import has_shape
+from connector.core.printable import printable
 from connector.core.ticks.avro import TickSchema, decode, plain
 from connector.errors import NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick
@@ -62,7 +63,7 @@ def tail(
     """Print ticks as they arrive. A record that cannot be decoded is shown as a bad record."""
     wrong = [each for each in isin or [] if not has_shape(each)]
     if wrong:
-        raise RequestMalformed(f"{', '.join(wrong)} is not an ISIN.")
+        raise RequestMalformed(f"{printable(', '.join(wrong))} is not an ISIN.")
     settings = load_settings(context, config)
     asyncio.run(
         _tail(
@@ -102,7 +103,8 @@ class _Printer:
             table.add_column(heading, width=width, no_wrap=True, justify="right" if right else "left")
         for line in lines:
             if line.tick is None:
-                table.add_row("bad record", line.key, line.bad, "", "", "", f"{line.partition}:{line.offset}")
+                place = f"{line.partition}:{line.offset}"
+                table.add_row("bad record", cell(line.key), cell(line.bad or ""), "", "", "", place)
             else:
                 table.add_row(*(_cell(line.tick[field]) for _, field, _ in COLUMNS))
         return table
@@ -119,7 +121,7 @@ def as_json(line: Line) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "-" if value is None else str(plain(value))
+    return "-" if value is None else cell(str(plain(value)))
 
 
 def _line(record: Any, schema: TickSchema) -> Line:
@@ -152,6 +154,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
         while not printer.is_done:
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([_line(record, schema) for batch in batches.values() for record in batch])
+            raise_if_reader_gone()
     except (KafkaError, TimeoutError) as error:
         raise NotInTime(
             f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}"

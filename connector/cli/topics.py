@@ -187,11 +187,13 @@ def _finish(report: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print(report: dict[str, Any]) -> None:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for topic in report["topics"]:
         findings = [f"drift: {text}" for text in topic["drift"]] + [f"warning: {text}" for text in topic["warnings"]]
         counts = (str(topic[part] or "-") for part in ("partitions", "replication_factor"))
-        rows.append((topic["topic"], topic["state"], *counts, "\n".join(findings)))
+        first, *others = findings or [""]
+        rows.append((topic["topic"], topic["state"], *counts, first))
+        rows += [("", "", "", "", other) for other in others]
     print_table(("topic", "state", "partitions", "replicas", "findings"), rows)
     if "schema_id" in report:
         say(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")

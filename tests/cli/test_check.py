@@ -1,7 +1,11 @@
-"""Tests of `kis-bond check` without its peers."""
+"""Tests of `kis-bond check` without its real peers."""
 
+import base64
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 import yaml
 
 from connector.settings import load
@@ -50,4 +54,63 @@ def test_connect_reports_every_try(cli, tmp_path):
     tried = [line.split(": ")[0] for line in result.stdout.splitlines() if line.startswith(("# ok", "# FAILED"))]
     assert tried == ["# ok     journal", "# FAILED Kafka", "# FAILED app key 0", "# FAILED WebSocket port"]
     assert result.stderr.splitlines()[-1] == "Not in order: Kafka, app key 0, WebSocket port."
+    assert "canary" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--connect"], ["--connect", "--json"]])
+def test_queries_of_urls_are_not_printed(cli, tmp_path, arguments):
+    """A query in a URL, which may hold a token, is hidden in settings, warnings and results."""
+    urls = {
+        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x?token=canary",
+        "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1/?token=canary",
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "REGISTRY__URL": "http://127.0.0.1:1/?token=x,canary,http://127.0.0.1:2/?token=canary",
+    }
+    result = cli("check", *arguments, JOURNAL__PATH=tmp_path / "j.db", KIS__APPKEY="k", KIS__APPSECRET="s", **urls)
+    assert result.exit_code == (5 if arguments[:1] == ["--connect"] else 0)
+    assert "http://127.0.0.1:1/x?********" in result.stdout
+    assert "canary" not in result.output
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Refuses each request, and quotes the credentials it was sent."""
+
+    def do_POST(self):
+        """Answer with the user name and the password."""
+        quoted = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
+        body = json.dumps({"error_code": 40101, "message": f"who is {quoted}?"}).encode()
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def echo():
+    """Run a registry that quotes the credentials it was sent, and return its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_registry_that_quotes_the_password(cli, tmp_path, echo, arguments):
+    """A password that the registry quotes is hidden in the result."""
+    (password := tmp_path / "password").write_text("canary-password")
+    peers = {
+        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x",
+        "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1",
+        "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "JOURNAL__PATH": tmp_path / "j.db",
+        "REGISTRY__URL": echo,
+        "REGISTRY__USERNAME": "me",
+        "REGISTRY__PASSWORD_FILE": password,
+    }
+    result = cli("check", "--connect", *arguments, **KEYS, **peers)
+    assert "who is me:" in result.stdout
     assert "canary" not in result.output

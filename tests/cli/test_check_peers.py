@@ -133,3 +133,16 @@ async def test_the_websocket_port_is_reached_at_the_next_address(tmp_path, monke
         with two_addresses.swallowing(port):
             found = await failures(settings_for(tmp_path, **given))
     assert found["WebSocket port"] is None
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1 refused the connection: nothing listens there"),
+        ("nowhere.invalid:1", "the host nowhere.invalid is unknown: its name does not resolve"),
+    ],
+)
+async def test_the_cause_of_an_unreachable_websocket_port(place, cause):
+    """A WebSocket port that cannot be reached is reported with the cause."""
+    result = await check_peers._websocket_port(f"ws://{place}")
+    assert (result.message, result.failure) == (cause, NotInTime)

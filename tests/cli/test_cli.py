@@ -93,7 +93,7 @@ def test_endings(cli, monkeypatch, error, code):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(importlib.import_module("connector.cli.check"), "load_settings", fail)
+    monkeypatch.setattr(importlib.import_module("connector.cli.check"), "load_settings_of_connector", fail)
     result = cli("check")
     assert (result.exit_code, result.stdout) == (code, "")
     assert ("Traceback" in result.stderr) == (code == 1)
@@ -114,11 +114,3 @@ def test_module_is_the_command():
         [sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.startswith("kis-bond ")
-
-
-def test_a_reader_that_stops_early():
-    """A command ends quietly if its reader stops early, as head does."""
-    line = f"{sys.executable} -m connector check --json | true"
-    environ = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
-    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60, env=environ)
-    assert "Traceback" not in result.stderr

@@ -143,3 +143,31 @@ async def test_kafka_that_is_silent(monkeypatch, unused_tcp_port_factory):
                     await question
         finally:
             stop.set()
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1 refused the connection: nothing listens there"),
+        ("nowhere.invalid:9092", "the host nowhere.invalid is unknown: its name does not resolve"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["topics", "init"],
+        ["topics", "verify"],
+        ["subs", "ls"],
+        ["subs", "add", "KR103502GA34"],
+        ["subs", "rm", "KR103502GA34"],
+        ["subs", "watch"],
+        ["tail"],
+    ],
+)
+def test_each_command_names_the_cause(cli, command, place, cause):
+    """Each command that cannot reach Kafka ends with 5 and says why in one sentence."""
+    result = cli(*command, KAFKA__BOOTSTRAP_SERVERS=place)
+    assert (result.exit_code, result.stdout) == (5, "")
+    (line,) = result.stderr.splitlines()
+    assert place in line
+    assert line.endswith(cause)

@@ -1,6 +1,35 @@
-"""Tests of what commands print."""
+"""Tests of what commands print, and of streams that cannot take it."""
 
-from connector.cli.output import print_table
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from connector.cli.output import hide_url_secrets, print_json, print_table
+from tests.bond_rows import sample
+from tests.kafka.reader import create_topics
+
+KEYS = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
+ENCODINGS = ["latin-1", "euc-kr", "ascii", "utf-8"]
+
+
+@pytest.fixture
+def master(tmp_path):
+    """Return a bond master file with Korean names."""
+    (path := tmp_path / "bond_code.mst").write_bytes(sample())
+    return path
+
+
+def shell(line, **environ):
+    """Run a line in which K is the command, in bash; its exit code is that of the command."""
+    line = line.replace("K ", f"{sys.executable} -m connector ") + "; exit ${PIPESTATUS[0]}"
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, check=False, timeout=60, env=os.environ | KEYS | environ
+    )
 
 
 def test_piped_rows_stay_whole(capsys):
@@ -10,7 +39,109 @@ def test_piped_rows_stay_whole(capsys):
     assert lines == ["name  why", f"a     {'x' * 500}", "채권  b"]
 
 
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"])
+def test_piped_rows_stay_whole_in_ci(capsys, monkeypatch, name):
+    """A variable that demands colours, as CI systems set it, neither folds nor colours a pipe."""
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    test_piped_rows_stay_whole(capsys)
+
+
 def test_brackets_are_text(capsys):
     """Square brackets in data are not markup."""
     print_table(("why",), [("[Error 3] [red]x[/red]",)])
     assert "[Error 3] [red]x[/red]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_json_survives_any_encoding(monkeypatch, encoding):
+    """JSON can be read back whatever the encoding of stdout is."""
+    value = {"name": "국고채 é 😀"}
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_json(value)
+    assert json.loads(stream.buffer.getvalue().decode(encoding)) == value
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_table_in_any_encoding(master, encoding):
+    """Characters that stdout cannot show are escaped, and the columns still line up."""
+    done = shell(f"K bonds search KR --from {master}", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    heading, *rows = done.stdout.decode(encoding).splitlines()
+    assert len(rows) == 4
+    if encoding in {"latin-1", "ascii"}:
+        assert "\\uad6d\\uace0" in rows[0]
+        assert {row[heading.index("issued") - 2 :][:2] for row in rows} == {"  "}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "check --json", "--version", "--help", "subs add --help", "simulate --list-faults", "simulate", "bonds"],
+)
+def test_a_full_disk_is_a_sentence(command, master):
+    """A command that cannot write stdout says so in a sentence and ends with 5."""
+    command = f"bonds search KR --from {master}" if command == "bonds" else command
+    done = shell(f"K {command} > /dev/full")
+    assert done.returncode == 5
+    assert done.stderr.decode().splitlines()[-1] == "The output could not be written: No space left on device."
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "check --json", "--help", "simulate --list-faults", "simulate", "bonds"])
+def test_a_reader_that_stops_early(command, master):
+    """A command ends quietly with 0 if its reader stops early, as head does."""
+    command = f"bonds search KR --from {master}" if command == "bonds" else command
+    done = shell(f"K {command} | true")
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("to", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(("command", "code"), [("check", 0), ("subs rm", 2), ("subs add", 2)])
+def test_an_unwritable_stderr_changes_no_exit_code(command, code, to):
+    """A message that stderr cannot take is dropped, and the exit code stays the same."""
+    assert shell(f"K {command} {to}").returncode == code
+
+
+def test_a_closed_stdout():
+    """A command whose stdout is closed ends as usual."""
+    assert shell("K check >&-").returncode == 0
+
+
+def test_url_secrets_are_hidden():
+    """User names, passwords and queries of URLs are hidden, and other text stays."""
+    shown = hide_url_secrets("a http://h:1/x?token=a,canary,https://u:canary@g/#canary (ws://f/?a=canary) why? a@b")
+    assert shown == "a http://h:1/x?********,https://********@g/#******** (ws://f/?******** why? a@b"
+
+
+@pytest.mark.parametrize("text", ["://" * 50_000, "a" * 200_000, "a,b" * 50_000, ",a://" * 40_000, "a?@" * 60_000])
+def test_hiding_url_secrets_is_linear(text):
+    """The time to hide the secrets of URLs does not grow faster than the text."""
+    began = time.perf_counter()
+    hide_url_secrets(text)
+    assert time.perf_counter() - began < 2
+
+
+@pytest.fixture
+def environ(kafka, topic_names, variables, produce):
+    """Return the variables of topics that hold one wanted bond and one bad tick."""
+    create_topics(kafka.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
+    create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
+    produce(topic_names.control, "KR103502GA34", "{}")
+    for _ in range(50):
+        produce(topic_names.ticks, "KR103502GA34", b"bad")
+    return {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}
+
+
+@pytest.mark.parametrize(
+    "command", ["subs ls", "subs ls --json", "subs watch", "tail --from-beginning", "tail --from-beginning --json"]
+)
+def test_kafka_commands_and_their_readers(environ, command):
+    """A command on Kafka ends with 0 if its reader stops early, and with 5 on a full disk."""
+    for reader in ("true", "head -n 1"):
+        done = shell(f"K {command} | {reader}", **environ)
+        assert (done.returncode, done.stderr) == (0, b"")
+    done = shell(f"K {command} > /dev/full", **environ)
+    assert (done.returncode, done.stderr) == (5, b"The output could not be written: No space left on device.\n")

@@ -7,17 +7,19 @@ import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from connector.cli.demo import kafka
 from connector.cli.demo.run import Outcome, RunOptions, run
 from connector.cli.demo.view import summary
-from connector.cli.output import print_json, say
+from connector.cli.output import console, print_json, say
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from simulator.faults import FaultUnknownError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXAMPLES = """Examples:
 
@@ -69,13 +71,13 @@ def demo(
     they stay.
     """
     kafka.require_client()
-    console = Console(stderr=as_json, highlight=False)
+    screen = console(stderr=as_json)
     folder = Path(tempfile.mkdtemp(prefix="kis-bond-demo-"))
     keep_files = True
     try:
         options = RunOptions(bootstrap_servers, seconds, rate, seed, bonds, live=not as_json, faults=tuple(fault or ()))
-        outcome = asyncio.run(run(options, folder, console))
-        _report(outcome, console, as_json=as_json)
+        outcome = asyncio.run(run(options, folder, screen))
+        _report(outcome, screen, as_json=as_json)
         keep_files = bool(outcome.differences)
     except (ConfigurationError, NotInTime):
         keep_files = False
@@ -94,14 +96,14 @@ def demo(
     raise typer.Exit(DIFFERENCE if outcome.differences else 0)
 
 
-def _report(outcome: Outcome, console: Console, *, as_json: bool) -> None:
+def _report(outcome: Outcome, screen: Console, *, as_json: bool) -> None:
     if as_json:
         figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
         print_json(figures | {"differences": outcome.differences, "topics": outcome.topics})
     else:
-        console.print(summary(outcome.ledger))
+        screen.print(summary(outcome.ledger))
         if not outcome.differences:
-            console.print("Every tick sent was received, delivered and read back.", style="green")
+            screen.print("Every tick sent was received, delivered and read back.", style="green")
     for difference in outcome.differences:
         say(difference, err=True)
     for note in outcome.notes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from connector.cli import kafka_access, topics
 from connector.core.bonds.isin import with_check_digit
-from connector.core.topic_plan import Sizes, default_min_insync, default_replication, plan
+from connector.core.topic_plan import DEFAULT_PARTITIONS, Sizes, default_min_insync, default_replication, plan
 from connector.errors import ConfigurationError
 from connector.settings import TopicSettings
 from connector.shell.kafka.admin import TopicAdmin
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 LIST_NAME = "demo"
-PARTITIONS = 6
 SAMPLE_ISIN = "KR103502GD31"  # the bond of KIS's own sample frame
 SPARE_ISIN = "KR103502GA34"  # not in the first list: `subs add` adds it
 # Treasury bonds, monetary stabilization bonds and corporate bonds, as their ISINs begin.
@@ -46,7 +45,7 @@ def require_client() -> None:
 @contextlib.contextmanager
 def embedded() -> Iterator[str]:
     """Give the address of a broker inside this process that has all topics by default name."""
-    planned = plan(TopicSettings().model_dump(), Sizes(PARTITIONS, None, 1, 1))
+    planned = plan(TopicSettings().model_dump(), Sizes(DEFAULT_PARTITIONS, None, 1, 1))
     with EmbeddedKafka({topic.name: topic.partitions for topic in planned}) as kafka:
         yield kafka.bootstrap_servers
 
@@ -61,7 +60,9 @@ async def create_topics(settings: Settings) -> None:
     """Create the topics as `topics init` does. Raises NotInTime."""
     async with TopicAdmin.connect(kafka_access.client_arguments(settings)) as admin:
         replicas = default_replication(await admin.brokers())
-        planned = plan(settings.topics.model_dump(), Sizes(PARTITIONS, None, replicas, default_min_insync(replicas)))
+        planned = plan(
+            settings.topics.model_dump(), Sizes(DEFAULT_PARTITIONS, None, replicas, default_min_insync(replicas))
+        )
         await topics.create_topics(admin, planned)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rich.live import Live
 
 from connector.cli.demo import view
+from connector.core.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,7 @@ class PlainLines:
             self._print(f"  {problem}")
 
     def _print(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.print(printable(text), soft_wrap=True, markup=False)
 
 
 def screen_for(console: Console, hints: Sequence[str], *, live: bool) -> Screen:

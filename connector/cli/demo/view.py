@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from connector.core.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
@@ -57,7 +59,7 @@ def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> li
     change = tick["PRDY_VRSS"]
     return [
         Text(isin),
-        Text(tick["BOND_ISNM"] or "-"),
+        Text(printable(tick["BOND_ISNM"] or "-")),
         Text(_number(tick["STCK_PRPR"], 2), style),
         Text("-" if change is None else arrow + _number(abs(change), 2), style),
         Text(_number(tick["BOND_CNTG_ERT"], 3)),
@@ -81,7 +83,7 @@ def live(
     rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], height: int
 ) -> RenderableType:
     """Return everything the terminal shows, in `height` lines."""
-    trouble = [Text(problem, "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
+    trouble = [Text(printable(problem), "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
     most = max(1, height - LINES_BESIDE_ROWS - len(hints) - len(trouble))
     return Group(table(rows, most), Text(), _figures(ledger), *trouble, Text(), *(_hint(line) for line in hints))
 

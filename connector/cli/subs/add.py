@@ -55,7 +55,7 @@ async def _add(
         topics.refuse_if_held_back(
             lists, records, "Write the whole list: kis-bond subs apply, with --confirm if it removes bonds."
         )
-        idle = [each for each in isins if each not in edits.after(lists, records).wanted_by]
+        idle = [each for each in isins if each not in edits.after(lists, records).desired]
     offset = await topics.write(settings, records)
     if not as_json:
         say(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")

@@ -16,6 +16,7 @@ from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, confirmation, wait_for
 from connector.core import record_keys
 from connector.core.lists import apply_file
+from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _chosen(wanted: dict[str, Wish], name: str | None, *, prune: bool) -> dict[s
     if prune:
         raise RequestMalformed("--prune removes lists that are not in the file: leave out --list. Nothing was written.")
     if name not in wanted:
-        raise RequestMalformed(f"There is no list {name} in the file. Nothing was written.")
+        raise RequestMalformed(f"There is no list {printable(name)} in the file. Nothing was written.")
     return {name: wanted[name]}
 
 

@@ -14,6 +14,7 @@ from connector.cli.output import print_json, print_table, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.waiting import Goal, Wait, wait_for
 from connector.core.lists import subscription
+from connector.core.printable import printable
 from connector.core.status.rows import Row, refused_lists, to_rows
 from connector.errors import RequestMalformed
 
@@ -41,7 +42,7 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
     if name is not None and name not in lists.entries:
-        raise RequestMalformed(f"There is no list {name}.")
+        raise RequestMalformed(f"There is no list {printable(name)}.")
     result = None
     if wait is not None:
         active = {

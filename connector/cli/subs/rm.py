@@ -13,6 +13,7 @@ from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, confirmation, wait_for
 from connector.core import record_keys
 from connector.core.lists import edits
+from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ def _records(
     if name in control:
         return edits.tombstone(name, confirm=confirm)
     if name not in lists.entries:
-        raise RequestMalformed(f"There is no list {name}. Nothing was written.")
+        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     # The topic has no record of the list, but the connector holds its removal back.
     if not confirm:
         raise RequestMalformed(
-            f"The removal of list {name} is held back already. Nothing was written. Give --confirm to let it pass."
+            f"The removal of list {printable(name)} is held back already. Nothing was written. "
+            "Give --confirm to let it pass."
         )
     return edits.tombstone(name, confirm=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from connector.core.lists import edits
 from connector.core.lists.subscription import ControlRecord, Position
+from connector.core.printable import printable
 from connector.core.status import decode
 from connector.errors import RequestMalformed
 
@@ -47,7 +48,7 @@ class Snapshot:
 def refuse_if_held_back(lists: Lists, records: edits.Records, remedy: str = "Give --confirm to let it pass.") -> None:
     """Raise RequestMalformed if the connector's removal guard would hold a record back."""
     if (reason := edits.held_back(lists, records)) is not None:
-        raise RequestMalformed(f"{reason}\nNothing was written. {remedy}")
+        raise RequestMalformed(f"{printable(reason)}\nNothing was written. {remedy}")
 
 
 async def read(settings: Settings) -> Snapshot:

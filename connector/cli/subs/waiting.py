@@ -11,6 +11,7 @@ import typer
 
 from connector.cli.subs.topics import status_records
 from connector.core import record_keys
+from connector.core.printable import printable
 from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, to_rows
 from connector.errors import NotInTime
 
@@ -59,9 +60,9 @@ class WaitResult:
     def require(self, wanted: str, seconds: float) -> None:
         """Raise NotInTime (exit code 5) if the wait failed or part of the goal is missing."""
         if self.failures:
-            raise NotInTime("\n".join(self.failures))
+            raise NotInTime("\n".join(map(printable, self.failures)))
         if self.missing:
-            raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *self.missing]))
+            raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *map(printable, self.missing)]))
 
 
 async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult:
@@ -84,7 +85,7 @@ async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult
     except TimeoutError:
         return result
     except NotInTime as failure:
-        return replace(result, failures=(str(failure),))
+        return replace(result, failures=str(failure).split("\n"))
 
 
 def progress(status: Mapping[str, Record], goal: Goal, now: datetime) -> WaitResult:

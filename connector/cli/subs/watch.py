@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import say, to_json
+from connector.cli.output import raise_if_reader_gone, say, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
+from connector.core.printable import printable
 from connector.core.status.rows import refused_lists, to_rows
 from connector.errors import RequestMalformed
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = "Examples: kis-bond subs watch | kis-bond subs watch --list desk --json"
 # A slot that falls silent writes nothing, so its bonds are compared again without a new record.
 COMPARE_AGAIN_SECONDS = 5.0
+READER_CHECKS = 10  # within these seconds
 
 
 def watch(
@@ -49,7 +51,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
     ):
         lists = topics.Snapshot(control.records, topics.status_records(status.records)).lists()
         if name is not None and name not in lists.entries:
-            raise RequestMalformed(f"There is no list {name}.")
+            raise RequestMalformed(f"There is no list {printable(name)}.")
         while True:
             control.changed.clear()
             status.changed.clear()
@@ -110,7 +112,11 @@ def _clock(now: datetime) -> str:
 async def _wait_for_any(*events: asyncio.Event) -> None:
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, timeout=COMPARE_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for _ in range(READER_CHECKS):
+            seconds = COMPARE_AGAIN_SECONDS / READER_CHECKS
+            if (await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))[0]:
+                return
+            raise_if_reader_gone()
     finally:
         for task in waiting:
             task.cancel()

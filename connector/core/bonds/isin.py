@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from string import ascii_uppercase
 
 _SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
@@ -24,6 +25,13 @@ def has_shape(text: str) -> bool:
 
 def is_valid(text: str) -> bool:
     """Return whether `text` has the shape of an ISIN and ends in the right check digit."""
+    return len(text) == 12 and _is_valid(text)
+
+
+# Cached, because one bond stands in many lists and in each new record of a list; 32,768 are more
+# than there may be desired bonds.
+@lru_cache(maxsize=1 << 15)
+def _is_valid(text: str) -> bool:
     return has_shape(text) and _check_digit(text[:11]) == text[11]
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.bonds import isin
@@ -112,8 +113,13 @@ def from_json(name: str, document: object) -> Wish | Refusal:
         paused=read.get("paused", False),
         requested_at=read.get("requested_at"),
         confirm_removal=read.get("confirm_removal", False),
-        value=document,
+        value=document if "instruments" not in given else document | {"instruments": _interned(given["instruments"])},
     )
+
+
+def _interned(isins: list[str]) -> list[str]:
+    """Return the ISINs as the strings that other lists use, so that memory holds each only once."""
+    return list(map(intern, isins))
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,21 +140,23 @@ def _read_instruments(content: object) -> tuple[str, ...]:
         raise ValueError(f"instruments is {_kind(content)}: write an array of ISINs")
     if len(content) > MAX_INSTRUMENTS:
         raise ValueError(f"instruments has {len(content)} entries: at most {MAX_INSTRUMENTS} are allowed")
-    wrong = [f"instruments[{place}] {fault}" for place, item in enumerate(content) if (fault := _isin_fault(item))]
+    wrong = [
+        f"instruments[{place}] {_isin_fault(item)}"
+        for place, item in enumerate(content)
+        if not (isinstance(item, str) and isin.is_valid(item))
+    ]
     if wrong:
         more = len(wrong) - _NAMED_MISTAKES
         raise ValueError("; ".join(wrong[:_NAMED_MISTAKES]) + (f"; and {more} more instruments" if more > 0 else ""))
-    return tuple(dict.fromkeys(content))
+    return tuple(dict.fromkeys(map(intern, content)))
 
 
-def _isin_fault(item: object) -> str | None:
+def _isin_fault(item: object) -> str:
     if not isinstance(item, str):
         return f"is {_kind(item)}: write an ISIN"
     if not isin.has_shape(item):
         return f"{_shown(item)} is not an ISIN: write two capitals, nine capitals or digits, and a check digit"
-    if not isin.is_valid(item):
-        return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
-    return None
+    return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
 
 
 def _read_priority(content: object) -> int:

@@ -151,13 +151,20 @@ def after(lists: Lists, records: Records) -> Lists:
 
 
 def held_back(lists: Lists, records: Records) -> str | None:
-    """Return why the removal guard would hold one of these records back, None if it would not."""
+    """Return why the removal guard would hold one of these records back, None if it would not.
+
+    Raises RequestMalformed if the connector would refuse a record for another reason: then no
+    confirmation helps.
+    """
     entries = after(lists, records).entries
     for name in dict(records):
-        entry = entries.get(name)
-        if entry is not None and (entry.refusal or "").startswith(GUARD_REASON):
-            # The rest of the reason is the remedy for other clients; --confirm does the same.
-            return printable(f"List {name}: {(entry.refusal or '').partition(';')[0]}.")
+        refusal = entries[name].refusal if name in entries else None
+        if refusal is None:
+            continue
+        if not refusal.startswith(GUARD_REASON):
+            raise RequestMalformed(f"List {printable(name)} would be refused: {refusal}. Nothing was written.")
+        # The rest of the reason is the remedy for other clients; --confirm does the same.
+        return printable(f"List {name}: {refusal.partition(';')[0]}.")
     return None
 
 

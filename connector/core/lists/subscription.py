@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GUARD_REASON: Final = "removal guard"
 GUARD_LEAST: Final = 10
+# Korea has some ten thousand listed bonds, and one app key carries 41 of them.
+MAX_DESIRED: Final = 20_000
 
 _TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
 _TO_REMOVE: Final = 'first write {"instruments": [], "confirm_removal": true}, then the tombstone'
@@ -67,14 +69,6 @@ class Entry:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """All lists by name; `wanted_by` counts the lists that want each desired bond."""
-
-    entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    wanted_by: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-
-
 class Desired(NamedTuple):
     """One desired bond.
 
@@ -87,6 +81,21 @@ class Desired(NamedTuple):
     requested_at: int
     lists: tuple[str, ...]
     control: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """All lists by name, and what follows from them.
+
+    `desired` has the desired bonds by ISIN, and `ranking` their ISINs in order: by priority (higher
+    first), time of the request and ISIN. `named_by` has the sorted names of the lists that name a
+    bond, also of paused ones. A bond that did not change is the same object as before.
+    """
+
+    entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
+    desired: Mapping[str, Desired] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    ranking: tuple[str, ...] = field(default=(), repr=False)
+    named_by: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 def list_name(key: bytes | None) -> str | None:
@@ -159,31 +168,16 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
 
 
 def desired(lists: Lists) -> list[Desired]:
-    """Return the desired bonds by priority (higher first), time of the request and ISIN."""
-    wanted: dict[str, Desired] = {}
-    for name, entry in sorted(lists.entries.items()):
-        if (content := entry.in_force) is None or content.wish.paused:
-            continue
-        for isin in content.wish.instruments:
-            so_far = wanted.get(isin)
-            mine = Desired(isin, content.wish.priority, content.requested_at, (name,), content.control)
-            wanted[isin] = mine if so_far is None else _merged(so_far, mine)
-    for entry in lists.entries.values():
-        if (content := entry.in_force) is not None and content.wish.paused:
-            for isin in content.wish.instruments:
-                if (so_far := wanted.get(isin)) is not None and so_far.control < content.control:
-                    wanted[isin] = so_far._replace(control=content.control)
-    return sorted(wanted.values(), key=lambda bond: (-bond.priority, bond.requested_at, bond.isin))
+    """Return the desired bonds in the order of their ranking."""
+    return [lists.desired[isin] for isin in lists.ranking]
 
 
-def _merged(one: Desired, other: Desired) -> Desired:
-    return Desired(
-        one.isin,
-        max(one.priority, other.priority),
-        min(one.requested_at, other.requested_at),
-        one.lists + other.lists,
-        max(one.control, other.control),
-    )
+def _rank(bond: Desired) -> tuple[int, int, str]:
+    return -bond.priority, bond.requested_at, bond.isin
+
+
+def _claim(content: InForce) -> tuple[bool, int, int]:
+    return content.wish.paused, content.wish.priority, content.requested_at
 
 
 def _active(content: InForce | None) -> tuple[str, ...]:
@@ -241,23 +235,85 @@ class _Draft:
 
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
-        self._wanted_by = dict(lists.wanted_by)
+        self._desired = dict(lists.desired)
+        self._named_by = dict(lists.named_by)
+        self._ranking = lists.ranking
+        self._moved: set[str] = set()
         self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Lists:
-        return Lists(MappingProxyType(self._entries), MappingProxyType(self._wanted_by))
+        return Lists(
+            MappingProxyType(self._entries),
+            MappingProxyType(self._desired),
+            self._ranked(),
+            MappingProxyType(self._named_by),
+        )
+
+    def _ranked(self) -> tuple[str, ...]:
+        if not self._moved:
+            return self._ranking
+        moved = sorted(_rank(self._desired[isin]) for isin in self._moved if isin in self._desired)
+        ranks = [_rank(self._desired[isin]) for isin in self._ranking if isin not in self._moved]
+        # Both parts are in order, so that sorting only merges them.
+        return tuple(isin for _, _, isin in sorted(ranks + moved))
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
-        # Add first: an instrument that stays must not leave the counts in between.
-        for isin in _active(entry.in_force if entry else None):
-            self._wanted_by[isin] = self._wanted_by.get(isin, 0) + 1
-        for isin in _active(before.in_force if before else None):
-            self._wanted_by[isin] -= 1
-            if not self._wanted_by[isin]:
-                del self._wanted_by[isin]
         if entry is not None:
             self._entries[name] = entry
+        old, new = before.in_force if before else None, entry.in_force if entry else None
+        if old is new:
+            return
+        old_bonds = frozenset(() if old is None else old.wish.instruments)
+        new_bonds = frozenset(() if new is None else new.wish.instruments)
+        for isin in new_bonds - old_bonds:
+            self._named_by[isin] = tuple(sorted((*self._named_by.get(isin, ()), name)))
+        for isin in old_bonds - new_bonds:
+            self._named_by[isin] = tuple(other for other in self._named_by[isin] if other != name)
+        self._update(old_bonds ^ new_bonds)
+        if old is not None and new is not None:
+            self._update_kept(old_bonds & new_bonds, old, new)
+
+    def _update_kept(self, isins: Iterable[str], old: InForce, new: InForce) -> None:
+        """Update bonds that a list named before and still names."""
+        if _claim(old) != _claim(new) or new.control < old.control:
+            self._update(isins)
+            return
+        for isin in isins:
+            if (bond := self._desired.get(isin)) is not None and bond.control < new.control:
+                self._desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
+
+    def _update(self, isins: Iterable[str]) -> None:
+        # Many bonds are named by the same lists, so each group of lists is merged once.
+        merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
+        for isin in isins:
+            names = self._named_by[isin]
+            if names not in merged:
+                merged[names] = self._merged(names)
+            claim = merged[names]
+            self._want(isin, None if claim is None else Desired(isin, *claim))
+            if not names:
+                del self._named_by[isin]
+
+    def _merged(self, names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...], Position] | None:
+        """Return what these lists want together, as in `Desired`; None if all of them are paused."""
+        contents = {name: content for name in names if (content := self._entries[name].in_force) is not None}
+        active = {name: content for name, content in contents.items() if not content.wish.paused}
+        if not active:
+            return None
+        return (
+            max(content.wish.priority for content in active.values()),
+            min(content.requested_at for content in active.values()),
+            tuple(active),
+            max(content.control for content in contents.values()),
+        )
+
+    def _want(self, isin: str, bond: Desired | None) -> None:
+        before = self._desired.pop(isin, None) if bond is None else self._desired.get(isin)
+        if bond is not None:
+            self._desired[isin] = bond
+        if bond is None or before is None or _rank(bond) != _rank(before):
+            self._moved.add(isin)
 
     def judge(self, record: ControlRecord) -> None:
         if (name := list_name(record.key)) is None:
@@ -275,10 +331,12 @@ class _Draft:
                 return Entry(in_force, record.position, wish.reason)
             case Wish():
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
-                held = None if wish.confirm_removal else self._held_back(in_force, wish, "this record", _TO_RELEASE)
+                refusal = self._too_many(in_force, wish)
+                if refusal is None and not wish.confirm_removal:
+                    refusal = self._held_back(in_force, wish, "this record", _TO_RELEASE)
                 return (
-                    Entry(in_force, record.position, held)
-                    if held
+                    Entry(in_force, record.position, refusal)
+                    if refusal
                     else Entry(InForce(wish, at, record.position), record.position)
                 )
             case None:
@@ -292,21 +350,36 @@ class _Draft:
         for name in absent:
             for isin in _active(self._entries[name].in_force):
                 leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == self._wanted_by[isin])
+        dropped = sum(1 for isin, count in leaving.items() if count == len(self._desired[isin].lists))
         guarded = self._reason(
             dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
         )
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
 
+    def _too_many(self, before: InForce | None, after: Wish) -> str | None:
+        wanted = () if after.paused else after.instruments
+        added = sum(1 for isin in wanted if isin not in self._desired)
+        total = len(self._desired) + added - self._dropped(before, after)
+        if total <= max(MAX_DESIRED, len(self._desired)):
+            return None
+        return (
+            f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
+            " shorten or pause a list"
+        )
+
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
+        return self._reason(self._dropped(before, after), what, remedy)
+
+    def _dropped(self, before: InForce | None, after: Wish | None) -> int:
+        """Return how many bonds nobody would want after a change of one list."""
         leaving = set(_active(before))
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)
-        return self._reason(sum(1 for isin in leaving if self._wanted_by[isin] == 1), what, remedy)
+        return sum(1 for isin in leaving if len(self._desired[isin].lists) == 1)
 
     def _reason(self, dropped: int, what: str, remedy: str) -> str | None:
-        total = len(self._wanted_by)
+        total = len(self._desired)
         if dropped < GUARD_LEAST or dropped * 2 <= total:
             return None
         return f"{GUARD_REASON}: {what} would have dropped {dropped} of {total} desired bonds; {remedy}"

@@ -28,7 +28,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200"},
+            env=os.environ | {"TMPDIR": str(tmp_path), "COLUMNS": "200", "FORCE_COLOR": "1"},
         )
         running.append(process)
         return process
@@ -141,3 +141,28 @@ def test_an_unknown_fault(cli):
     result = cli("demo", "--fault", "rain")
     assert result.exit_code == 2
     assert "rain" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "code", "errors"),
+    [
+        ("--seconds 1", "> /dev/full", 5, "The output could not be written: No space left on device.\n"),
+        ("--seconds 1 --json", "> /dev/full", 5, "The output could not be written: No space left on device.\n"),
+        ("", "| head -n 1", 0, ""),
+    ],
+)
+def test_an_output_that_cannot_be_written(tmp_path, options, line, code, errors):
+    """A full disk ends the demo with 5, a reader that stops ends it with 0, and no files remain."""
+    command = f"{sys.executable} -m connector demo --bonds 1 {options} {line}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert done.stderr.endswith(errors) if errors else done.stderr == ""
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from connector.cli.demo import kafka as demo_kafka
 from connector.cli.kafka_access import read
 from connector.cli.topics import find_differences
 from connector.core.bonds.isin import is_valid
-from connector.core.topic_plan import Sizes, plan
+from connector.core.topic_plan import DEFAULT_PARTITIONS, Sizes, plan
 from connector.errors import ConfigurationError
 from connector.settings import TopicSettings
 
@@ -53,7 +53,7 @@ async def test_the_embedded_broker():
         await demo_kafka.write_first_list(settings, [demo_kafka.SAMPLE_ISIN])
         (record,) = (await read(settings, settings.topics.control)).values()
         async with AIOKafkaProducer(bootstrap_servers=address) as producer:
-            for topic in plan(settings.topics.model_dump(), Sizes(demo_kafka.PARTITIONS, None, 1, 1)):
+            for topic in plan(settings.topics.model_dump(), Sizes(DEFAULT_PARTITIONS, None, 1, 1)):
                 assert len(await producer.partitions_for(topic.name)) == topic.partitions
     assert record.key == b"demo"
     assert json.loads(record.value)["instruments"] == [demo_kafka.SAMPLE_ISIN]

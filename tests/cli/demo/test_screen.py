@@ -55,3 +55,13 @@ async def test_plain_lines(monkeypatch):
 def test_a_table_only_on_a_terminal(terminal, live, kind):
     """The table is drawn only if it is wanted and there is a terminal."""
     assert type(screen_for(console(force_terminal=terminal), [], live=live)) is kind
+
+
+async def test_plain_lines_show_foreign_text_as_text(monkeypatch):
+    """A problem with a line break and control characters stays one line of text."""
+    pipeline = SimpleNamespace(**vars(PIPELINE) | {"problems": lambda: ["a\nb\x1b[31m [red]"]})
+    out = console()
+    with PlainLines(out, []) as lines:
+        monkeypatch.setattr(screen.time, "monotonic", lambda: 1e12)
+        await lines.show(pipeline, READER)
+    assert out.file.getvalue().splitlines()[1:] == ["  a\\nb\\x1b[31m [red]"]

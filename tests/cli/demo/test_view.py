@@ -122,3 +122,12 @@ def test_line_and_summary():
     rows = [line.split()[:2] for line in printed(view.summary(EVEN)).splitlines()]
     assert rows[0] == ["sent", "9"]
     assert rows[-1] == ["lost", "0"]
+
+
+def test_foreign_text_is_shown_as_text():
+    """A bond's name and a problem with control characters neither act on the terminal nor fold."""
+    cells = view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": "\x1b[31m\n[red]x"}, 1)
+    assert cells[1].plain == "\\x1b[31m\\n[red]x"
+    shown = printed(view.live([cells], EVEN, ["a\nb\x1b]52;c;aGk=\x07"], [], 24))
+    assert "a\\nb\\x1b]52;c;aGk=\\x07" in shown
+    assert "\x1b" not in shown

@@ -222,3 +222,12 @@ def test_a_refusal_shows_foreign_text_as_escapes(refused):
     with pytest.raises(RequestMalformed) as error:
         refused("a\u200b\x1b\u2028\nb")
     assert "aU+200B\\x1bU+2028\\nb" in str(error.value)
+
+
+def test_an_addition_above_the_bound_is_refused_before_it_is_written():
+    """A record that would bring the desired bonds above 20,000 is refused, whatever is confirmed."""
+    isins = [with_check_digit(f"KR{number:09}") for number in range(20_001)]
+    halves = {"a": isins[:10_000], "b": isins[10_000:20_000]}
+    full = edits.after(Lists(), [(name, value(instruments=half)) for name, half in halves.items()])
+    with pytest.raises(RequestMalformed, match="List c would be refused: the desired bonds would be 20001"):
+        edits.held_back(full, edits.added(isins[-1:], "c", None, ASKED))

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from connector.core.bonds import isin
 from connector.core.lists import saved_lists, subscription
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
+from connector.core.lists.subscription import (
+    ControlRecord,
+    Desired,
+    Lists,
+    Position,
+    apply,
+    apply_all,
+    desired,
+    restore,
+)
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(200)]
 A, B, C = BONDS[:3]
@@ -282,11 +291,76 @@ def test_compaction_changes_nothing(log, keep_tombstones, data):
     assert desired(whole) == desired(subscription.from_entries(whole.entries))
 
 
-@given(LOGS)
-def test_counts_equal_the_desired_set(log):
-    """The incremental count of lists that want a bond equals a fresh count."""
-    lists = apply_all(Lists(), log)
-    assert lists.wanted_by == {bond.isin: len(bond.lists) for bond in desired(lists)}
+def naive(entries):
+    """Return the desired bonds in order, computed from all lists by the rule of the contract."""
+    contents = {name: entry.in_force for name, entry in sorted(entries.items()) if entry.in_force is not None}
+    found = []
+    for bond in {bond for content in contents.values() for bond in content.wish.instruments}:
+        naming = {name: content for name, content in contents.items() if bond in content.wish.instruments}
+        wanting = {name: content for name, content in naming.items() if not content.wish.paused}
+        if wanting:
+            priority = max(content.wish.priority for content in wanting.values())
+            requested_at = min(content.requested_at for content in wanting.values())
+            control = max(content.control for content in naming.values())
+            found.append(Desired(bond, priority, requested_at, tuple(wanting), control))
+    return sorted(found, key=lambda bond: (-bond.priority, bond.requested_at, bond.isin))
+
+
+@given(LOGS, st.integers(0, 12))
+def test_desired_bonds_follow_each_record(log, again):
+    """After each record, also of a topic created again, the desired bonds equal a fresh computation."""
+    lists = Lists()
+    for each in [*log, *log[again:]]:
+        lists = apply(lists, each)
+        assert desired(lists) == naive(lists.entries)
+        assert lists == subscription.from_entries(lists.entries)
+
+
+def test_a_bond_that_a_record_does_not_touch_is_the_same_object():
+    """An edit makes new objects only for the bonds that the record's list names."""
+    lists = lists_of(record(0, "x", [A, B]), record(1, "y", [C]))
+    after = apply(lists, record(2, "x", [A]))
+    assert after.desired[C] is lists.desired[C]
+    assert set(after.desired) == {A, C}
+
+
+MOST = 20_000
+ISINS = [isin.with_check_digit(f"KR{number:09}") for number in range(MOST + 2)]
+FULL = lists_of(record(0, "a", ISINS[:10_000]), record(1, "b", ISINS[10_000:MOST]))
+
+
+def test_a_list_that_would_bring_the_desired_bonds_above_20_000_is_refused():
+    """A record that would bring the desired bonds above 20,000 is refused with the figure."""
+    lists = apply(FULL, record(2, "c", ISINS[-6:-1]))
+    assert lists.entries["c"].in_force is None
+    assert lists.entries["c"].refusal == (
+        "the desired bonds would be 20001: at most 20000 are allowed over all lists; shorten or pause a list"
+    )
+    assert len(lists.desired) == MOST
+
+
+def test_the_bound_counts_each_desired_bond_once():
+    """Lists of bonds that others want, paused lists, and swaps are accepted at 20,000 bonds."""
+    for value in (ISINS[:10_000], {"instruments": ISINS[-10:-1], "paused": True}):
+        assert apply(FULL, record(2, "c", value)).entries["c"].refusal is None
+    assert apply(FULL, record(2, "b", ISINS[-10_001:-1])).entries["b"].refusal is None
+
+
+def test_a_paused_list_is_not_resumed_above_the_bound():
+    """Resuming a paused list counts like adding its bonds."""
+    lists = apply(FULL, record(2, "c", {"instruments": ISINS[-10:-1], "paused": True}))
+    resumed = apply(lists, record(3, "c", ISINS[-10:-1]))
+    assert "would be 20001" in resumed.entries["c"].refusal
+    assert resumed.entries["c"].in_force.wish.paused
+
+
+def test_lists_above_the_bound_may_shrink():
+    """If over 20,000 bonds are in force from before, a record may not add to their number."""
+    entries = {**FULL.entries, **lists_of(record(2, "c", ISINS[-10:-1])).entries}
+    lists = subscription.from_entries(entries)
+    assert len(lists.desired) == MOST + 1
+    assert apply(lists, record(3, "c", ISINS[-9:-1])).entries["c"].refusal is None
+    assert "would be 20002" in apply(lists, record(3, "d", ISINS[-1:])).entries["d"].refusal
 
 
 @given(
