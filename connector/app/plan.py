@@ -64,10 +64,11 @@ class Plan:
         self._on_desired = on_desired
         self._on_round = on_round
         self._saved: subscription.Lists | None = None
-        self._desired: list[subscription.Desired] = []
+        self._lists = subscription.Lists()  # those that the slots carry
         self._places: dict[int, int] = {}
         self._placement: dict[str, int] = {}
         self._situation: ReplicaView | None = None
+        self._recorder = status.Recorder()
         self._is_paused = False
         self.records: dict[str, Record] = {}
         self._changed = changed
@@ -164,8 +165,8 @@ class Plan:
     def _place_lists(self, lists: subscription.Lists) -> None:
         """Give the slots the bonds that the lists want."""
         self._is_unplaced = False
-        self._desired = subscription.desired(lists)
-        self._on_desired(frozenset(bond.isin for bond in self._desired))
+        self._lists = lists
+        self._on_desired(frozenset(lists.desired))
         named, self._named = self._named, frozenset()
         if named:
             for feed in self._slots.feeds.values():
@@ -175,7 +176,7 @@ class Plan:
     def _place(self) -> None:
         """Compute which slot carries which bond, over all slots, so that every replica gets the same answer."""
         self._places = self._present_places()
-        self._placement = placement([bond.isin for bond in self._desired], self._places)
+        self._placement = placement(self._lists.ranking, self._places)
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
@@ -195,7 +196,7 @@ class Plan:
             registration = views[slot].registrations.get(isin)
             return registration is not None and registration.state == "ACTIVE"
 
-        wishes = carried([bond.isin for bond in self._desired], self._placement, views, is_active)
+        wishes = carried(self._placement, views, is_active)
         for slot, wish in wishes.items():
             if wish != list(self._slots.feeds[slot].wanted):
                 self._slots.feeds[slot].want(wish)
@@ -238,8 +239,8 @@ class Plan:
 
     def _publish(self, lists: subscription.Lists) -> None:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
-        self._situation = ReplicaView(self._desired, self._placement, slots, lists, self._owner, self._slots.others)
-        self.records = status.records(self._situation, self.records, now())
+        self._situation = ReplicaView(self._placement, slots, lists, self._owner, self._slots.others)
+        self.records = self._recorder.records(self._situation, self.records, now())
         self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 
     def pause(self) -> None:

@@ -2,6 +2,7 @@
 
 from connector.core.status.records import (
     Record,
+    Recorder,
     ReplicaView,
     capacity,
     decode,
@@ -17,6 +18,7 @@ from connector.core.status.records import (
 
 __all__ = [
     "Record",
+    "Recorder",
     "ReplicaView",
     "capacity",
     "decode",

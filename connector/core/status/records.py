@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from connector.core.kis.session import RegistrationView, SlotView
     from connector.core.lists.subscription import Desired, Entry, Lists, Position
@@ -87,7 +87,6 @@ class ReplicaView:
     belongs to no slot.
     """
 
-    desired: Sequence[Desired]
     placement: Mapping[str, int]
     slots: Mapping[int, SlotView]
     lists: Lists
@@ -110,28 +109,80 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
 
 
 def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return all records by key; a key of `previous` that is left out becomes a tombstone.
+    """Return all records by key; a key of `previous` that is left out becomes a tombstone."""
+    return Recorder().records(replica, previous, now)
 
-    Records that other replicas write are repeated as they are in `previous`. `since` stays while
-    state, slot, code and owner stay. `alive_at` is set to `now` if the slot's record changes or if
-    30 s have passed.
-    """
-    made: dict[str, Record] = {}
-    for bond in replica.desired:
-        key = INSTRUMENT + bond.isin
-        made[key] = _instrument(replica, bond, previous.get(key, {}), now)
-    for view in replica.slots.values():
-        for isin, registration in view.registrations.items():
-            if (key := INSTRUMENT + isin) not in made and key in previous and _is_held(registration):
-                made[key] = _unwanted(view, registration, previous[key], now)
-    for name, entry in replica.lists.entries.items():
-        made[LIST + name] = _list(entry)
-    for slot, view in replica.slots.items():
-        made[f"{SLOT}{slot}"] = _slot(view, replica.owner, previous.get(f"{SLOT}{slot}", {}), now)
-    if not replica.others:
-        return made
-    others = {key: record for key, record in previous.items() if not is_ours(replica, key, record)}
-    return {key: record for key, record in made.items() if is_ours(replica, key, previous.get(key, {}))} | others
+
+class Recorder:
+    """Makes the records round by round, and makes again only those that may have changed."""
+
+    def __init__(self) -> None:
+        self._replica: ReplicaView | None = None
+        self._made: dict[str, Record] = {}
+
+    def records(self, replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+        """Return all records by key; a key of `previous` that is left out becomes a tombstone.
+
+        Records that other replicas write are repeated as they are in `previous`. A record that did
+        not change is the same object as in `previous`. `since` stays while state, slot, code and
+        owner stay. `alive_at` is set to `now` if the slot's record changes or if 30 s have passed.
+        """
+        made = dict(previous)
+        for key in self._to_make(replica, previous):
+            before = previous.get(key, {})
+            if not is_ours(replica, key, before):
+                continue
+            record = _record(replica, key, before, now)
+            if record is None:
+                made.pop(key, None)
+            elif record != before:
+                made[key] = record
+        self._replica, self._made = replica, made
+        return dict(made)
+
+    def _to_make(self, replica: ReplicaView, previous: Mapping[str, Record]) -> set[str]:
+        """Return the keys of the records that may differ from those of the last round."""
+        last = self._replica
+        slots = {f"{SLOT}{slot}" for slot in replica.slots}
+        if last is None or (last.slots.keys(), last.others) != (replica.slots.keys(), replica.others):
+            held = (isin for view in replica.slots.values() for isin in view.registrations)
+            bonds = {INSTRUMENT + isin for isin in (*replica.lists.desired, *held)}
+            return {*previous, *slots, *bonds, *(LIST + name for name in replica.lists.entries)}
+        bonds = _changed(last.lists.desired, replica.lists.desired) | _changed(last.placement, replica.placement)
+        for slot, view in replica.slots.items():
+            bonds |= _changed_bonds(last.slots[slot], view)
+        names = _changed(last.lists.entries, replica.lists.entries)
+        written = set() if previous == self._made else _changed(self._made, previous)
+        return slots | written | {INSTRUMENT + isin for isin in bonds} | {LIST + name for name in names}
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """Return the keys that have another object than before, or are in only one of the two."""
+    if before is after:
+        return set()
+    return {key for key, found in after.items() if before.get(key) is not found} | (before.keys() - after.keys())
+
+
+def _changed_bonds(before: SlotView, after: SlotView) -> set[str]:
+    """Return the bonds of a slot that may be in another state than before."""
+    one, other = before.registrations, after.registrations
+    if (before.state, before.code, before.message) != (after.state, after.code, after.message):
+        return {*one, *other}
+    return {isin for isin in {*one, *other} if one.get(isin) != other.get(isin)}
+
+
+def _record(replica: ReplicaView, key: str, before: Record, now: str) -> Record | None:
+    """Return our record of a key, None if there should be none."""
+    if key.startswith(INSTRUMENT):
+        isin = key.removeprefix(INSTRUMENT)
+        if (bond := replica.lists.desired.get(isin)) is not None:
+            return _instrument(replica, bond, before, now)
+        return _unwanted(replica, isin, before, now)
+    if key.startswith(LIST):
+        entry = replica.lists.entries.get(key.removeprefix(LIST))
+        return None if entry is None else _list(entry)
+    view = next((view for slot, view in replica.slots.items() if key == f"{SLOT}{slot}"), None)
+    return None if view is None else _slot(view, replica.owner, before, now)
 
 
 def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
@@ -264,11 +315,15 @@ def _is_held(registration: RegistrationView) -> bool:
     return registration.state in {"ACTIVE", "PENDING"}
 
 
-def _unwanted(view: SlotView, registration: RegistrationView, before: Record, now: str) -> Record:
-    """Return the record of a bond that nobody wants but that KIS may still hold."""
-    state, code, message = _of_registration(view, registration)
-    record = {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
-    return _dated(record, before, now)
+def _unwanted(replica: ReplicaView, isin: str, before: Record, now: str) -> Record | None:
+    """Return the record of a bond that nobody wants: None once KIS cannot hold it any more."""
+    for view in replica.slots.values():
+        registration = view.registrations.get(isin)
+        if before and registration is not None and _is_held(registration):
+            state, code, message = _of_registration(view, registration)
+            record = {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+            return _dated(record, before, now)
+    return None
 
 
 def _list(entry: Entry) -> ListRecord:

@@ -36,7 +36,7 @@ class Replica:
 
     def __init__(self, name, slots, limits):
         self.name, self.limits = name, limits
-        self.records, self.placement = {}, {}
+        self.records, self.placement, self.recorder = {}, {}, status.Recorder()
         self.worlds = {slot: self.take(slot) for slot in slots}
 
     def take(self, slot):
@@ -62,16 +62,18 @@ class Replica:
                 return status.is_active(self.records, isin, slot, NOW)
             return isin in views[slot].registrations and views[slot].registrations[isin].state == "ACTIVE"
 
-        for slot, wish in carried(wanted, self.placement, views, is_active).items():
+        for slot, wish in carried(self.placement, views, is_active).items():
             world = self.worlds[slot]
             world.limit = self.limits[slot]
             world.session.want(wish, world.now)
             world.session.heard(world.now)
             world.advance(10.0)
         views = {slot: session.view for slot, session in sessions.items()}
-        desired = [Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted]
-        replica = ReplicaView(desired, self.placement, views, Lists(), self.name, frozenset(SLOTS) - views.keys())
-        before, self.records = self.records, status.records(replica, self.records, NOW)
+        lists = Lists(desired={isin: Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted})
+        replica = ReplicaView(self.placement, views, lists, self.name, frozenset(SLOTS) - views.keys())
+        whole = status.records(replica, self.records, NOW)
+        before, self.records = self.records, self.recorder.records(replica, self.records, NOW)
+        assert self.records == whole
         keys = [key for key in before.keys() | self.records.keys() if status.is_ours(replica, key, before.get(key, {}))]
         return {key: self.records.get(key) for key in keys}
 
