@@ -218,6 +218,7 @@ class Plan:
                 self._on_round()
                 if lists is not None:
                     self._publish_round(lists)
+                    due_at = round_at if self._recorder.has_more else due_at
 
     def _publish_round(self, lists: subscription.Lists) -> None:
         if self._places != self._present_places():  # a session may have learned its limit

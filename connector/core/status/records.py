@@ -7,10 +7,12 @@ from the caller.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 # Contract of the status topic: an owner writes every 30 s; one silent for 90 s counts as gone.
 ALIVE_EVERY: Final = timedelta(seconds=30)
 SILENT_AFTER: Final = timedelta(seconds=90)
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 # A record as it was read: anyone may have written it, so a field is checked before it is used.
 Record = Mapping[str, Any]
@@ -96,6 +100,8 @@ class ReplicaView:
 
 def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
     """Return whether this replica writes the record of `key`, which is `before` so far."""
+    if not replica.others:
+        return True
     if key.startswith(SLOT):
         number = key.removeprefix(SLOT)
         slot = int(number) if number.isdecimal() else None
@@ -110,15 +116,26 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
 
 def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
     """Return all records by key; a key of `previous` that is left out becomes a tombstone."""
-    return Recorder().records(replica, previous, now)
+    return Recorder(at_once=sys.maxsize).records(replica, previous, now)
 
 
 class Recorder:
-    """Makes the records round by round, and makes again only those that may have changed."""
+    """Makes the records round by round, and makes again only those that may have changed.
 
-    def __init__(self) -> None:
+    One round makes at most `at_once` records, because it holds up the event loop. `has_more` is
+    whether the next round will go on; until then the older records stay.
+    """
+
+    def __init__(self, at_once: int = 2000) -> None:
+        self._at_once = at_once
         self._replica: ReplicaView | None = None
         self._made: dict[str, Record] = {}
+        self._unmade: dict[str, None] = {}
+
+    @property
+    def has_more(self) -> bool:
+        """Whether records remain that the next round will make."""
+        return bool(self._unmade)
 
     def records(self, replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
         """Return all records by key; a key of `previous` that is left out becomes a tombstone.
@@ -128,7 +145,9 @@ class Recorder:
         owner stay. `alive_at` is set to `now` if the slot's record changes or if 30 s have passed.
         """
         made = dict(previous)
-        for key in self._to_make(replica, previous):
+        self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
+        for key in list(islice(self._unmade, self._at_once)):
+            del self._unmade[key]
             before = previous.get(key, {})
             if not is_ours(replica, key, before):
                 continue
@@ -140,8 +159,12 @@ class Recorder:
         self._replica, self._made = replica, made
         return dict(made)
 
-    def _to_make(self, replica: ReplicaView, previous: Mapping[str, Record]) -> set[str]:
-        """Return the keys of the records that may differ from those of the last round."""
+    def _changed_keys(self, replica: ReplicaView, previous: Mapping[str, Record]) -> list[str]:
+        """Return the keys of the records that may have changed, slots and placed bonds first."""
+        placed = {INSTRUMENT + isin for isin in replica.placement}
+        return sorted(self._maybe_changed(replica, previous), key=lambda key: key not in placed)
+
+    def _maybe_changed(self, replica: ReplicaView, previous: Mapping[str, Record]) -> set[str]:
         last = self._replica
         slots = {f"{SLOT}{slot}" for slot in replica.slots}
         if last is None or (last.slots.keys(), last.others) != (replica.slots.keys(), replica.others):
@@ -241,7 +264,7 @@ def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: 
     refused an earlier owner counts until KIS answers the present one: all replicas count the same.
     """
     rejected = (
-        record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED"
+        record for key, record in records.items() if record.get("state") == "REJECTED" and key.startswith(INSTRUMENT)
     )
     refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
     found: dict[int, int] = {}
@@ -254,7 +277,7 @@ def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: 
 
 def encode(record: Record) -> bytes:
     """Return a record's value: JSON in UTF-8; half a surrogate pair becomes an escape."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+    return _ENCODER.encode(record).encode(errors="backslashreplace")
 
 
 def decode(value: bytes) -> Record | None:
@@ -278,7 +301,7 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
         "state": state,
         "lists": list(bond.lists),
         "slot": slot,
-        "since": _since(before, now, state=state, slot=slot, code=code),
+        "since": _since(before, now, (state, slot, code, None)),
         "code": code,
         "message": message,
         "control": _fields(bond.control),
@@ -346,7 +369,7 @@ def _slot(view: SlotView, owner: str, before: Record, now: str) -> SlotRecord:
         "owner": owner,
         "capacity": view.capacity,
         "registered": view.registered,
-        "since": _since(before, now, state=view.state, code=view.code, owner=owner),
+        "since": _since(before, now, (view.state, None, view.code, owner)),
         "alive_at": now,
         "code": view.code,
         "message": view.message,
@@ -363,17 +386,17 @@ def _is_due(written_at: object, now: str, after: timedelta = ALIVE_EVERY) -> boo
         return True
 
 
-def _since(before: Record, now: str, **identity: str | int | None) -> str:
+def _since(before: Record, now: str, identity: tuple[str, int | None, str | None, str | None]) -> str:
     """Return since when a record has this state, slot, code and owner."""
-    since = before.get("since")
-    is_same = all(before.get(name) == value for name, value in identity.items())
+    since, get = before.get("since"), before.get
+    is_same = (get("state"), get("slot"), get("code"), get("owner")) == identity
     return since if is_same and isinstance(since, str) else now
 
 
 def _dated(record: dict[str, Any], before: Record, now: str) -> Record:
     """Set a record's `since`."""
-    identity = {name: record.get(name) for name in ("state", "slot", "code", "owner")}
-    return record | {"since": _since(before, now, **identity)}
+    identity = record["state"], record.get("slot"), record.get("code"), record.get("owner")
+    return record | {"since": _since(before, now, identity)}
 
 
 def _fields(position: Position) -> PositionFields:

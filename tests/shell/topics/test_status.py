@@ -20,6 +20,9 @@ class Topic:
         self.called = asyncio.Event()
         self.too_large = set()
 
+    async def close(self):
+        pass
+
     async def write(self, records):
         self.batches += 1
         self.called.set()
@@ -201,3 +204,27 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
         status.publish({"slot/0": {"x": 1}})
         assert await status.wait_until_written(5)
     assert topic.log == [("slot/0", b'{"x":1}')] * 2
+
+
+async def test_one_turn_of_the_loop_compares_a_bounded_part():
+    """Of many changed records only a part is encoded before others get a turn of the loop."""
+    status = StatusTopic(Topic())
+    status.restore([])
+    status.publish({f"list/{number}": {"text": "x" * 100_000} for number in range(20)})
+    assert 1 <= len(status.differing()) <= 4
+    status.publish({f"instrument/{number}": {} for number in range(20_000)})
+    assert len(status.differing()) <= 500
+    assert len(status._unwritten) <= 1010
+
+
+async def test_a_record_that_is_the_same_object_is_not_encoded_again(monkeypatch):
+    """A wish with the same record objects as before costs no encoding."""
+    topic = Topic()
+    async with running(topic) as status:
+        status.restore([])
+        records = {f"instrument/{number}": {"x": 1} for number in range(3)}
+        status.publish(records)
+        assert await status.wait_until_written(5)
+        monkeypatch.setattr("connector.core.status.encode", lambda _: pytest.fail("a record was encoded"))
+        status.publish({**records})
+        assert await status.wait_until_written(5)
