@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
+from connector.core.lists.desired import Desired, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,20 +68,6 @@ class Entry:
     in_force: InForce | None
     control: Position
     refusal: str | None = None
-
-
-class Desired(NamedTuple):
-    """One desired bond.
-
-    `lists` are the names of the lists that want it, sorted. `control` is the latest accepted record
-    that names it, also in a paused list.
-    """
-
-    isin: str
-    priority: int
-    requested_at: int
-    lists: tuple[str, ...]
-    control: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +159,6 @@ def desired(lists: Lists) -> list[Desired]:
     return [lists.desired[isin] for isin in lists.ranking]
 
 
-def _rank(bond: Desired) -> tuple[int, int, str]:
-    return -bond.priority, bond.requested_at, bond.isin
-
-
-def _claim(content: InForce) -> tuple[bool, int, int]:
-    return content.wish.paused, content.wish.priority, content.requested_at
-
-
 def _active(content: InForce | None) -> tuple[str, ...]:
     return () if content is None or content.wish.paused else content.wish.instruments
 
@@ -235,85 +214,23 @@ class _Draft:
 
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
-        self._desired = dict(lists.desired)
-        self._named_by = dict(lists.named_by)
-        self._ranking = lists.ranking
-        self._moved: set[str] = set()
+        self._wanted = Wanted(lists, self._entries)
         self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Lists:
+        wanted = self._wanted
         return Lists(
             MappingProxyType(self._entries),
-            MappingProxyType(self._desired),
-            self._ranked(),
-            MappingProxyType(self._named_by),
+            MappingProxyType(wanted.desired),
+            wanted.ranking(),
+            MappingProxyType(wanted.named_by),
         )
-
-    def _ranked(self) -> tuple[str, ...]:
-        if not self._moved:
-            return self._ranking
-        moved = sorted(_rank(self._desired[isin]) for isin in self._moved if isin in self._desired)
-        ranks = [_rank(self._desired[isin]) for isin in self._ranking if isin not in self._moved]
-        # Both parts are in order, so that sorting only merges them.
-        return tuple(isin for _, _, isin in sorted(ranks + moved))
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
         if entry is not None:
             self._entries[name] = entry
-        old, new = before.in_force if before else None, entry.in_force if entry else None
-        if old is new:
-            return
-        old_bonds = frozenset(() if old is None else old.wish.instruments)
-        new_bonds = frozenset(() if new is None else new.wish.instruments)
-        for isin in new_bonds - old_bonds:
-            self._named_by[isin] = tuple(sorted((*self._named_by.get(isin, ()), name)))
-        for isin in old_bonds - new_bonds:
-            self._named_by[isin] = tuple(other for other in self._named_by[isin] if other != name)
-        self._update(old_bonds ^ new_bonds)
-        if old is not None and new is not None:
-            self._update_kept(old_bonds & new_bonds, old, new)
-
-    def _update_kept(self, isins: Iterable[str], old: InForce, new: InForce) -> None:
-        """Update bonds that a list named before and still names."""
-        if _claim(old) != _claim(new) or new.control < old.control:
-            self._update(isins)
-            return
-        for isin in isins:
-            if (bond := self._desired.get(isin)) is not None and bond.control < new.control:
-                self._desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
-
-    def _update(self, isins: Iterable[str]) -> None:
-        # Many bonds are named by the same lists, so each group of lists is merged once.
-        merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
-        for isin in isins:
-            names = self._named_by[isin]
-            if names not in merged:
-                merged[names] = self._merged(names)
-            claim = merged[names]
-            self._want(isin, None if claim is None else Desired(isin, *claim))
-            if not names:
-                del self._named_by[isin]
-
-    def _merged(self, names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...], Position] | None:
-        """Return what these lists want together, as in `Desired`; None if all of them are paused."""
-        contents = {name: content for name in names if (content := self._entries[name].in_force) is not None}
-        active = {name: content for name, content in contents.items() if not content.wish.paused}
-        if not active:
-            return None
-        return (
-            max(content.wish.priority for content in active.values()),
-            min(content.requested_at for content in active.values()),
-            tuple(active),
-            max(content.control for content in contents.values()),
-        )
-
-    def _want(self, isin: str, bond: Desired | None) -> None:
-        before = self._desired.pop(isin, None) if bond is None else self._desired.get(isin)
-        if bond is not None:
-            self._desired[isin] = bond
-        if bond is None or before is None or _rank(bond) != _rank(before):
-            self._moved.add(isin)
+        self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
 
     def judge(self, record: ControlRecord) -> None:
         if (name := list_name(record.key)) is None:
@@ -350,7 +267,7 @@ class _Draft:
         for name in absent:
             for isin in _active(self._entries[name].in_force):
                 leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == len(self._desired[isin].lists))
+        dropped = sum(1 for isin, count in leaving.items() if count == len(self._wanted.desired[isin].lists))
         guarded = self._reason(
             dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
         )
@@ -359,9 +276,9 @@ class _Draft:
 
     def _too_many(self, before: InForce | None, after: Wish) -> str | None:
         wanted = () if after.paused else after.instruments
-        added = sum(1 for isin in wanted if isin not in self._desired)
-        total = len(self._desired) + added - self._dropped(before, after)
-        if total <= max(MAX_DESIRED, len(self._desired)):
+        added = sum(1 for isin in wanted if isin not in self._wanted.desired)
+        total = len(self._wanted.desired) + added - self._dropped(before, after)
+        if total <= max(MAX_DESIRED, len(self._wanted.desired)):
             return None
         return (
             f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
@@ -376,10 +293,10 @@ class _Draft:
         leaving = set(_active(before))
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)
-        return sum(1 for isin in leaving if len(self._desired[isin].lists) == 1)
+        return sum(1 for isin in leaving if len(self._wanted.desired[isin].lists) == 1)
 
     def _reason(self, dropped: int, what: str, remedy: str) -> str | None:
-        total = len(self._desired)
+        total = len(self._wanted.desired)
         if dropped < GUARD_LEAST or dropped * 2 <= total:
             return None
         return f"{GUARD_REASON}: {what} would have dropped {dropped} of {total} desired bonds; {remedy}"

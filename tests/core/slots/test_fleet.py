@@ -8,7 +8,8 @@ from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.governor import Governor, Waits
 from connector.core.kis.registration import Pace
 from connector.core.kis.session import Session
-from connector.core.lists.subscription import Desired, Lists, Position
+from connector.core.lists.desired import Desired
+from connector.core.lists.subscription import Lists, Position
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
