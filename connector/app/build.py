@@ -115,7 +115,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             events.record,
             request_approval_key=secrets.request_approval_key,
             permission=permission,
-            learnt=learned_limit,
+            learned_limit=learned_limit,
         )
 
     slots = Slots(settings, secrets.count_app_keys(), new_feed, kafka.arguments)

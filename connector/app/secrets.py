@@ -1,11 +1,9 @@
-"""The connector's secrets: app keys, approval keys and the files that hold them; logs hide each one read."""
+"""The connector's secrets: app keys, approval keys and the files that hold them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connector.core.kis.approval import Granted
-from connector.logs import hide
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from connector.shell.secret_watch import look_at
@@ -31,16 +29,11 @@ class Secrets:
 
     def read_app_key(self, slot: int) -> AppKey:
         """Return the slot's app key as it is now. Raises ConfigurationError."""
-        app_key = self._credentials.read(slot)
-        hide(app_key.appkey, app_key.appsecret)
-        return app_key
+        return self._credentials.read(slot)
 
     async def request_approval_key(self, app_key: AppKey) -> Answer:
         """Ask KIS for an approval key."""
-        answer = await self._approval.request(app_key)
-        if isinstance(answer, Granted):
-            hide(answer.approval_key)
-        return answer
+        return await self._approval.request(app_key)
 
     def find_problems(self) -> dict[Path, str | None]:
         """Return what is wrong with each file that holds a secret or certificate; waits for the disk."""
@@ -52,4 +45,4 @@ class Secrets:
             kafka.ssl_key_file,
             kafka.ssl_key_password_file,
         )
-        return self._credentials.look() | look_at((*of_kafka, registry.password_file, registry.ca_file))
+        return self._credentials.check_files() | look_at((*of_kafka, registry.password_file, registry.ca_file))

@@ -15,9 +15,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.errors import InvalidSessionTimeoutError
 
 from connector.core.slots.assignment import Claim, assign, decode, encode
+from connector.errors import NotInTime
+from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
 from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import within
 
 if TYPE_CHECKING:
@@ -37,14 +41,14 @@ log = structlog.get_logger("connector.slot_group")
 
 
 class _NotReadyError(Exception):
-    """The slot topic cannot be used as it is; the text says what to do about it."""
+    """The group cannot be used as it is set up; the text says what to do about it."""
 
 
 class SlotGroup:
     """One member of the group; `problem` says why it is not in the group at present.
 
-    `unusable` is set while the slot topic itself is the problem. `slots` is how many slots the
-    topic has, None until known. `claim` returns the slots we hold and, among them, those with a
+    `unusable` is set while the slot topic or a setting is the problem. `slots` is how many slots
+    the topic has, None until known. `claim` returns the slots we hold and, among them, those with a
     bond registered at KIS. `on_assigned` gets each new assignment. `on_heard` gets the time
     (monotonic seconds) of each contact with the coordinator. None of the three may raise or wait.
     """
@@ -94,7 +98,7 @@ class SlotGroup:
 
     def _note_failure(self, error: Exception) -> None:
         is_unusable = isinstance(error, _NotReadyError)
-        problem = str(error) if is_unusable else f"the group {self._group_id} could not be joined: {error!r}"
+        problem = str(error) if is_unusable else f"the group {self._group_id} could not be joined: {describe(error)}"
         if problem != self.problem:
             log.warning("slot_group_not_joined", group=self._group_id, problem=problem)
         self.problem = problem
@@ -125,12 +129,23 @@ class SlotGroup:
             self._note_heartbeats(consumer)
             consumer.subscribe([self._topic], listener=_Listener(self, consumer))
             await self._stay(consumer)
+        except InvalidSessionTimeoutError as error:
+            raise _NotReadyError(await self._explain_session_timeout()) from error
         finally:
             if not self._leaving.is_set():
                 # We only replace the client, so we must not leave: that would give our slots away.
                 # The old member times out.
                 _send_no_leave_group(consumer)
             await close(consumer.stop)
+
+    async def _explain_session_timeout(self) -> str:
+        setting = f"replicas.session_timeout_seconds is {self._session_timeout:g}"
+        try:
+            async with TopicAdmin.connect(self._client_arguments()) as admin:
+                shortest, longest = await admin.session_bounds()
+        except NotInTime:
+            return f"{setting}, which Kafka refuses: set it within the brokers' {' and '.join(SESSION_BOUNDS)}"
+        return f"{setting}, but Kafka allows {shortest:g} to {longest:g} ({', '.join(SESSION_BOUNDS)})"
 
     async def _stay(self, consumer: AIOKafkaConsumer) -> None:
         looked_at = time.monotonic()

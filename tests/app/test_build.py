@@ -19,7 +19,7 @@ async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
         parts = connector.report._parts
         if was_up:
             parts.events.record(Event("session_up", AT, 0, None, {}))
-        parts.slots.feeds[0].refused = CredentialsRefused("EGW00103")
+        parts.slots.feeds[0]._key_supply.refused = CredentialsRefused("EGW00103")
         parts.plan._on_round()
         assert (connector.refusal is None, parts.stop.reason is None) == (was_up, was_up)
 

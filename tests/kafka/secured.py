@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from tests.kafka.launcher import Broker, JavaKafka
 from tests.kafka.process import free_ports
 
-LISTENERS = ("TLS", "MTLS", "EXPIRED", "LOGIN")
+LISTENERS = ("TLS", "MTLS", "EXPIRED", "LOGIN", "SCRAM")
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
@@ -76,7 +76,9 @@ class SecuredKafka(JavaKafka):
         return super()._of(broker, voters) | {
             "listeners": ",".join([plain, *guarded, f"CONTROLLER://127.0.0.1:{broker.controller_port}"]),
             "advertised.listeners": ",".join([plain, *guarded]),
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,EXPIRED:SSL,LOGIN:SASL_SSL",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,EXPIRED:SSL,LOGIN:SASL_SSL,SCRAM:SASL_PLAINTEXT"
+            ),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.server),
             "ssl.truststore.type": "PEM",
@@ -88,6 +90,8 @@ class SecuredKafka(JavaKafka):
             "listener.name.login.plain.sasl.jaas.config": login,
             "listener.name.login.scram-sha-256.sasl.jaas.config": SCRAM,
             "listener.name.login.scram-sha-512.sasl.jaas.config": SCRAM,
+            "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.scram.scram-sha-512.sasl.jaas.config": SCRAM,
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS;User:CN=bond-connector",
         }

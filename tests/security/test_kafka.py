@@ -110,9 +110,9 @@ async def test_a_record_arrives_over(broker, topic_names, listener, changes):
 @pytest.mark.parametrize(
     ("listener", "host", "wrong_ca", "said"),
     [
-        ("TLS", "127.0.0.1", True, "self-signed certificate in certificate chain|unable to get local issuer"),
-        ("TLS", "localhost", False, "Hostname mismatch"),
-        ("EXPIRED", "127.0.0.1", False, "certificate has expired"),
+        ("TLS", "127.0.0.1", True, "which kafka.ssl_ca_file does not trust"),
+        ("TLS", "localhost", False, "does not name localhost"),
+        ("EXPIRED", "127.0.0.1", False, "expired on"),
     ],
 )
 async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fixtures and columns
@@ -122,10 +122,9 @@ async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fi
     ca = Authority(tmp_path, "another authority").ca if wrong_ca else broker.authority.ca
     with caplog.at_level(logging.INFO), pytest.raises(KafkaError):
         await send(settings(broker, listener, host, SSL_CA_FILE=str(ca)), topic_names.ticks)
-    lines = [record.getMessage() for record in caplog.records if "CERTIFICATE_VERIFY_FAILED" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "the certificate of" in record.getMessage()]
     assert lines
-    assert all(broker.address(listener, host) in line for line in lines)
-    assert any(part in line for line in lines for part in said.split("|"))
+    assert all(broker.address(listener, host) in line and said in line for line in lines)
 
 
 async def test_tls_is_1_2_at_least(broker):

@@ -1,4 +1,4 @@
-"""Settings as a whole: defaults, sources, every mistake at once, redaction."""
+"""Settings as a whole: defaults, sources, all mistakes at once, redaction."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from connector.errors import ConfigurationError
 from connector.settings import KisSettings, load
 
-# Design of the contract, table of settings.
+# The settings and their defaults are part of the public contract.
 DEFAULTS = {
     "kis.approval_url": "https://openapi.koreainvestment.com:9443/oauth2/Approval",
     "kis.websocket_url": "ws://ops.koreainvestment.com:21000",
@@ -27,6 +27,7 @@ DEFAULTS = {
     "kis.in_use_wait_seconds": 30,
     "kis.in_use_wait_max_seconds": 600,
     "kis.approval_reuse_hours": 12,
+    "kis.allow_cleartext": False,
     "kafka.bootstrap_servers": "localhost:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.sasl_mechanism": None,
@@ -71,25 +72,25 @@ def leaves(settings):
 
 
 def problems(environ, config=None):
-    """Return the problems the settings are refused with."""
+    """Return the problems for which the settings are refused."""
     with pytest.raises(ConfigurationError) as refused:
         load(config, environ)
     return list(refused.value.problems)
 
 
 def test_defaults():
-    """Without a file and without variables every setting has the default of the contract, and there are no others."""
+    """Without file and variables, the settings are exactly these, with these defaults."""
     assert leaves(load(None, {})) == DEFAULTS | {"replicas.name": socket.gethostname()}
 
 
 def test_client_id_is_the_replicas_name_unless_set():
-    """Brokers see the replica's name, or kafka.client_id where that is set."""
+    """Brokers see kafka.client_id if set, else the replica's name."""
     assert load(None, {"KIS_BOND_REPLICAS__NAME": "a"}).kafka_client_id == "a"
     assert load(None, {"KIS_BOND_REPLICAS__NAME": "a", "KIS_BOND_KAFKA__CLIENT_ID": "b"}).kafka_client_id == "b"
 
 
 def test_environment_wins_over_the_file(tmp_path):
-    """A variable overrides the file's value, and leaves the section's other values."""
+    """A variable overrides the file's value, but not the section's other values."""
     config = tmp_path / "c.yaml"
     config.write_text("http: {port: 1, host: 0.0.0.0}\nlog:\n")
     settings = load(config, {"KIS_BOND_HTTP__PORT": "2"})
@@ -97,7 +98,7 @@ def test_environment_wins_over_the_file(tmp_path):
 
 
 def test_file_named_by_the_environment(tmp_path):
-    """KIS_BOND_CONFIG names the file, and --config wins over it."""
+    """KIS_BOND_CONFIG names the file unless --config does."""
     for name, port in (("a", 1), ("b", 2)):
         (tmp_path / name).write_text(f"http: {{port: {port}}}")
     environ = {"KIS_BOND_CONFIG": str(tmp_path / "a")}
@@ -105,8 +106,8 @@ def test_file_named_by_the_environment(tmp_path):
     assert load(tmp_path / "b", environ).http.port == 2
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
-    """Mistakes of the file, of the environment and between settings come in one error, each once."""
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    """One error reports the mistakes of file, environment and combinations, each once."""
     config = tmp_path / "c.yaml"
     config.write_text(
         "kiss: {}\n"
@@ -115,27 +116,27 @@ def test_every_mistake_is_told_at_once(tmp_path):
         "http: 5\n"
         "log: {level: info, level: debug}\n"
     )
-    told = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
+    found = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
     for expected in (
-        "line 5, column 20: level stands twice",
+        "line 5, column 20: level appears twice",
         "http: is a number, not a section: ",
         "kiss: is not a setting: did you mean kis?",
         "kafka.bootstrap_server: is not a setting: did you mean kafka.bootstrap_servers?",
-        "kis.customer_type: is none of its values: give 'P' or 'B'",
+        "kis.customer_type: is not an allowed value: give 'P' or 'B'",
         "http.port (KIS_BOND_HTTP__PORT): is out of range: give a number less than or equal to 65535",
         "logs (KIS_BOND_LOGS__LEVEL): is not a setting: did you mean log?",
-        "kis.reconnect_min_seconds: 70 is more than kis.reconnect_max_seconds, 60: ",
+        "kis.reconnect_min_seconds: 70 is greater than kis.reconnect_max_seconds (60): ",
         "kafka.security_protocol: PLAIN would send the password in clear text: ",
         "kafka.sasl_password_file: is needed with SASL_PLAINTEXT: ",
     ):
-        assert sum(expected in each for each in told) == 1, (expected, told)
-    assert len(told) == 10
+        assert sum(expected in problem for problem in found) == 1, (expected, found)
+    assert len(found) == 10
 
 
-def test_a_mistaken_value_brings_no_second_mistake():
-    """A rule between two settings is not judged while one of them is mistaken."""
-    told = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
-    assert told == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
+def test_a_mistaken_value_causes_no_second_mistake():
+    """A rule about two settings is skipped if one of them is mistaken."""
+    found = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
+    assert found == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_a_mistaken_value_brings_no_second_mistake():
     ],
 )
 def test_each_mistake_says_what_to_do(variable, value, expected):
-    """One mistaken variable is one problem: path and variable, what is wrong, what to do."""
+    """A mistaken variable is one problem: path and variable, what is wrong, what to do."""
     (problem,) = problems({f"KIS_BOND_{variable}": value})
     path, wrong, remedy = problem.split(": ", 2)
     assert f"(KIS_BOND_{variable})" in path
@@ -176,24 +177,103 @@ def test_each_mistake_says_what_to_do(variable, value, expected):
     assert remedy
 
 
-def test_an_empty_optional_variable_counts_as_left_out():
-    """Compose files pass empty variables for what is not set."""
+def test_an_empty_optional_variable_counts_as_unset():
+    """Compose files pass unset variables as empty ones."""
     assert load(None, {"KIS_BOND_REGISTRY__URL": "", "KIS_BOND_KIS__APPKEY": ""}).registry.url is None
 
 
+@pytest.mark.parametrize("edge", [" ", "\r", "\n", "\r\n", "\ufeff", "\t", "\u00a0", "\u200b"])
+def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
+    """Blanks, line ends and byte order marks around a value are not part of it."""
+    (tmp_path / "password").write_text("canary")
+    environ = {
+        "KIS__APPROVAL_URL": "https://h/x",
+        "KIS__CREDENTIALS_DIR": str(tmp_path),
+        "KAFKA__BOOTSTRAP_SERVERS": "a:1",
+        "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA__SASL_MECHANISM": "PLAIN",
+        "KAFKA__SASL_USERNAME": "u",
+        "KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "password"),
+        "TOPICS__TICKS": "t",
+        "JOURNAL__PATH": "journal.db",
+        "JOURNAL__MAX_BYTES": "1GiB",
+        "REGISTRY__AUTO_REGISTER": "true",
+        "REGISTRY__URL": "http://h",
+        "REPLICAS__NAME": "n",
+        "HTTP__PORT": "1",
+        "LOG__LEVEL": "info",
+    }
+    surrounded = load(None, {f"KIS_BOND_{name}": f"{edge}{value}{edge}" for name, value in environ.items()})
+    assert surrounded == load(None, {f"KIS_BOND_{name}": value for name, value in environ.items()})
+    assert surrounded.journal.path == Path("journal.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("JOURNAL__PATH", "a\rb", "holds U+000D, which cannot be seen: remove it"),
+        ("JOURNAL__PATH", "", "is empty: give a path"),
+        ("JOURNAL__PATH", "$HOME/journal", "holds a variable"),
+        ("KIS__CREDENTIALS_DIR", "/etc/${NAME}", "holds a variable"),
+        ("JOURNAL__PATH", "~nobody-of-this-name/x", "unknown user"),
+        ("KAFKA__SASL_USERNAME", "a\u202eb", "holds U+202E"),
+        ("REPLICAS__NAME", "a\x1bb", "holds U+001B"),
+        ("KIS__APPKEY", "'canary'", "is in quotes, which would be part of it: remove them"),
+        ("JOURNAL__PATH", '"journal.db"', "is in quotes"),
+        ("KAFKA__SSL_CA_FILE", "/dev/zero", "has more than"),
+        ("KIS__WEBSOCKET_URL", "ws://h/\x00", "holds U+0000"),
+    ],
+)
+def test_what_nobody_can_mean_is_refused(name, value, problem):
+    """Invisible characters, quotes, variables and endless files are refused with the name."""
+    (found, *_) = problems({f"KIS_BOND_{name}": value})
+    assert found.startswith(f"{name.replace('__', '.').lower()} (KIS_BOND_{name}): ")
+    assert problem in found
+    assert "canary" not in found
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    """A path may begin with ~, also that of the configuration file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("journal: {path: ~/j}")
+    assert load(None, {"KIS_BOND_CONFIG": "~/c.yaml\r"}).journal.path == tmp_path / "j"
+    assert load(Path("~/c.yaml"), {"KIS_BOND_KIS__CREDENTIALS_DIR": "~/k"}).kis.credentials_dir == tmp_path / "k"
+
+
+def test_a_file_without_end_is_a_problem():
+    """A configuration that never ends is not read to its end."""
+    (problem,) = problems({}, Path("/dev/zero"))
+    assert problem.startswith("/dev/zero: the configuration file has more than")
+
+
+def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):
+    """Problems of app keys join other mistakes, unless those concern app keys or the whole file."""
+
+    def load_with_app_keys(environ, config=None):
+        with pytest.raises(ConfigurationError) as refused:
+            load(config, environ, lambda _: ["no app keys"])
+        return list(refused.value.problems)
+
+    assert load_with_app_keys({"KIS_BOND_HTTP__PORT": "x"})[1:] == ["no app keys"]
+    assert len(load_with_app_keys({"KIS_BOND_KIS__APPKEY": "'x'"})) == 1
+    (broken := tmp_path / "c.yaml").write_text("a: [")
+    assert len(load_with_app_keys({}, broken)) == 1
+    assert load(None, {}, lambda _: ["no app keys"])
+
+
 def test_yes_is_no_number(tmp_path):
-    """YAML's yes where a number is wanted is refused instead of being taken as 1."""
+    """YAML's yes is refused as a number, and not read as 1."""
     config = tmp_path / "c.yaml"
     config.write_text("kis: {session_capacity: yes}")
-    assert problems({}, config) == ["kis.session_capacity: is true: put quotes around a text, or give a number"]
+    assert problems({}, config) == ["kis.session_capacity: is true: put quotes around text, or give a number"]
 
 
 def test_secrets_do_not_show():
-    """Neither repr, nor the redacted settings, nor an error show an app key or secret."""
+    """Neither a repr, nor the redacted settings, nor an error shows an app key or secret."""
     environ = {"KIS_BOND_KIS__APPKEY": "canary-key", "KIS_BOND_KIS__APPSECRET": "canary-secret"}
     settings = load(None, environ)
-    told = problems(environ | {"KIS_BOND_KIS__APPKEYS": "canary-typo", "KIS_BOND_HTTP__PORT": "canary-port"})
-    shown = f"{settings!r} {settings} {json.dumps(settings.redacted())} {told}"
+    found = problems(environ | {"KIS_BOND_KIS__APPKEYS": "canary-typo", "KIS_BOND_HTTP__PORT": "canary-port"})
+    shown = f"{settings!r} {settings} {json.dumps(settings.redacted())} {found}"
     assert "canary" not in shown
     assert settings.redacted()["kis"]["appkey"] == "********"
     assert load(None, {}).redacted()["kis"]["appkey"] is None
@@ -209,5 +289,5 @@ def test_settings_do_not_change():
 
 
 def test_sections_can_be_built_alone():
-    """A part of the program can be given one section."""
+    """A part of the program can get a section of its own."""
     assert KisSettings(websocket_url="ws://127.0.0.1:1").session_capacity == 41

@@ -15,12 +15,12 @@ def secret_file(tmp_path):
 
 
 def variables(secret_file, **given):
-    """Return environment variables, FILE standing for the file."""
+    """Return environment variables; the value FILE becomes the path of the file."""
     return {f"KIS_BOND_{name}": secret_file if value == "FILE" else value for name, value in given.items()}
 
 
 def problems(environ):
-    """Return the problems the settings are refused with, none where they are taken."""
+    """Return the problems for which the settings are refused, none if they are valid."""
     try:
         load(None, environ)
     except ConfigurationError as error:
@@ -35,6 +35,12 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
     ("given", "expected"),
     [
         ({"KIS__IN_USE_WAIT_SECONDS": "700"}, ["kis.in_use_wait_seconds"]),
+        ({"KIS__APPROVAL_URL": "http://h/oauth2/Approval"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "HTTP://10.0.0.1"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://127.0.0.1.example"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "false"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"}, []),
+        *(({"KIS__APPROVAL_URL": f"http://{host}:1/x"}, []) for host in ("localhost", "127.0.0.9", "[::1]")),
         (
             {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
             ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_file"],
@@ -57,7 +63,7 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
     ],
 )
 def test_contradictions(secret_file, given, expected):
-    """Each contradiction is told at the setting to correct, and what fits together is taken."""
+    """Each contradiction names the setting to correct; valid combinations have none."""
     assert [
         problem.partition(":")[0].partition(" ")[0] for problem in problems(variables(secret_file, **given))
     ] == expected
@@ -69,7 +75,11 @@ def test_contradictions(secret_file, given, expected):
         ({}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h"}, []),
         ({"KIS__WEBSOCKET_URL": "ws://127.0.0.1:1"}, []),
-        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h"}, ["kis.approval_url"]),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"},
+            ["kis.approval_url"],
+        ),
+        ({"KIS__WEBSOCKET_URL": "WS://h"}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "localhost:1,h:1"}, ["kafka.security_protocol"]),
         ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "[::1]:1,127.0.0.2:1"}, []),
         (
@@ -94,5 +104,5 @@ def test_contradictions(secret_file, given, expected):
     ],
 )
 def test_warnings(secret_file, given, expected):
-    """What is allowed and unwise is a warning: clear text to another host, and settings without effect."""
+    """Clear text to another host and settings without effect are warnings."""
     assert [warning.partition(":")[0] for warning in load(None, variables(secret_file, **given)).warnings()] == expected

@@ -19,13 +19,13 @@ SESSION_TIMEOUT = 6.0
 class Member:
     """One member and its assignments; it claims what it holds, with open sessions if `is_open`."""
 
-    def __init__(self, kafka, topic, *, is_open=False):
+    def __init__(self, kafka, topic, *, is_open=False, session_timeout=SESSION_TIMEOUT):
         self.held, self.assignments, self.contacts = frozenset(), [], 0
         self.is_open = is_open
         self.group = SlotGroup(
             topic,
             f"{topic}-group",
-            SESSION_TIMEOUT,
+            session_timeout,
             lambda: {"bootstrap_servers": kafka.bootstrap_servers},
             claim=lambda: (self.held, self.held if self.is_open else frozenset()),
             on_assigned=self.hold,
@@ -110,6 +110,18 @@ async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
         create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
         await until(lambda: one.held == {0})
         assert one.group.unusable is None
+
+
+@pytest.mark.parametrize("seconds", [2.0, 7200.0])
+async def test_a_session_timeout_that_kafka_refuses_is_reported_with_the_bounds(kafka, topic_names, seconds):
+    """If the session timeout is out of the brokers' bounds, its setting and they are named."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
+    async with running(Member(kafka, topic_names.slots, session_timeout=seconds)) as one:
+        await until(lambda: one.group.unusable)
+        assert one.group.unusable == (
+            f"replicas.session_timeout_seconds is {seconds:g}, but Kafka allows 6 to 1800"
+            " (group.min.session.timeout.ms, group.max.session.timeout.ms)"
+        )
 
 
 async def test_leaving_is_bounded_while_kafka_is_away(topic_names):

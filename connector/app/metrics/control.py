@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, get_args
 
 from connector.app.metrics.definition import Definition
+from connector.core.kis.bond_registration import RegistrationState
 from connector.core.kis.governor import Cause
-from connector.core.kis.registration import State as RegistrationState
 from connector.core.kis.session import SlotState
 from connector.core.record_keys import INSTRUMENT, LIST
 from connector.shell.kafka.aiokafka_fixes import skipped_batches

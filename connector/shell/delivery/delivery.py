@@ -10,14 +10,16 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
-from connector.core.ticks.frame import CipherKey, Received, WireRecord
+from connector.core.ticks.frame import Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Batch, Lane, frame_of, position
 from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.producing import produce
 from connector.shell.delivery.sorter import Sorter
+from connector.shell.kafka.diagnosis import describe
 
 log = structlog.get_logger("connector.delivery")
 
@@ -347,7 +349,7 @@ class Delivery:
         self._finished.set()
 
     def _wait_for(self, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}".strip(": ")
+        reason = describe(error)
         if reason != self._waiting_for:
             log.warning(
                 "delivery_waits", cause=type(error).__name__, error=str(error), pending_from=self._source.watermark + 1

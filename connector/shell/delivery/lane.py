@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from connector.core.ticks.dead_letter import DeadLetter
 from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import REFUSALS, TOO_LARGE
+from connector.shell.kafka.diagnosis import describe
 
 ACK_SECONDS = 12.0  # a batch not acknowledged by then ends the producer: aiokafka itself would try for ever
 SEALED_BATCHES = 6  # full batches that may wait; then the journal is not read on for this lane
@@ -97,11 +98,10 @@ class Lane:
 
     def failed(self, error: BaseException, now: float, *, is_alone: bool) -> None:
         """Note why the lane has no producer, and when to try the next (`now`: the loop's time); alone, if only some of the lanes failed."""
-        text = f"{type(error).__name__}: {error}".strip(": ")
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
             if isinstance(error, TimeoutError) and not str(error)
-            else text
+            else describe(error)
         )
         self.retry_at = now + RETRY_SECONDS[min(self.failures, len(RETRY_SECONDS) - 1)]
         self.failures += 1

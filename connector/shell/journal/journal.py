@@ -13,7 +13,8 @@ from typing import Self
 
 import structlog
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal.file import Block, JournalFile, KeptKey, is_unfit
 from connector.shell.journal.salvage import Salvage
@@ -151,9 +152,9 @@ class Journal:
         """Wait until a commit has made room, or the disk is known to fail: then memory has to do."""
         await self._room.wait()
 
-    def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
+    def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
         """Keep a session's cipher key; it is committed before any frame appended later."""
-        kept = KeptKey(slot, session, CipherKey(key, iv))
+        kept = KeptKey(slot, session, key)
         self._keys[slot, session].insert(0, kept.key)
         self._new_keys.append(kept)
 

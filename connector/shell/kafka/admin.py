@@ -12,11 +12,15 @@ from aiokafka.errors import KafkaError, for_code
 
 from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
 from connector.errors import NotInTime
+from connector.logs import clean
+from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 PATIENCE_SECONDS = 12.0
+SESSION_BOUNDS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 _NONE, _UNKNOWN_TOPIC, _NOT_PERMITTED, _EXISTS = 0, 3, 29, 36
 
@@ -44,7 +48,7 @@ class TopicAdmin:
                 f"Kafka at {arguments['bootstrap_servers']} could not be asked: {_reason(error)}"
             ) from error
         finally:
-            await client.close()
+            await close(client.close)
 
     async def brokers(self) -> int:
         """Return how many brokers there are."""
@@ -74,6 +78,18 @@ class TopicAdmin:
                 }
         return configs
 
+    async def session_bounds(self) -> tuple[float, float]:
+        """Return the shortest and the longest session timeout of a group, in seconds."""
+        broker = str((await self._client.describe_cluster())["brokers"][0]["node_id"])
+        wanted = ConfigResource(ConfigResourceType.BROKER, broker, dict.fromkeys(SESSION_BOUNDS))
+        (response,) = await self._client.describe_configs([wanted])
+        (resource,) = response.to_object()["resources"]
+        if resource["error_code"] != _NONE:
+            raise for_code(resource["error_code"])(resource["error_message"])
+        found = {entry["config_names"]: int(entry["config_value"]) / 1000 for entry in resource["config_entries"]}
+        shortest, longest = (found[name] for name in SESSION_BOUNDS)
+        return shortest, longest
+
     async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
         """Create topics; return the reason for each that could not be created, by name."""
         new = [
@@ -82,7 +98,7 @@ class TopicAdmin:
         ]
         response: Any = await self._client.create_topics(new)
         return {
-            name: f"{for_code(code).__name__} {message or ''}".strip()
+            name: clean(f"{for_code(code).__name__} {message or ''}".strip())
             for name, code, message in response.topic_errors
             if code not in {_NONE, _EXISTS}
         }
@@ -96,4 +112,4 @@ def _found(topic: Mapping[str, Any], configs: Mapping[str, str]) -> FoundTopic:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {PATIENCE_SECONDS:g} s"
-    return str(error) or type(error).__name__
+    return describe(error)

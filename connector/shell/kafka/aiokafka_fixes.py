@@ -8,23 +8,25 @@ import contextlib
 import functools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import aiokafka.client
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record import default_records, legacy_records
 from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
 
-from connector.shell.kafka import decompression
+from connector.shell.kafka import decompression, diagnosis
 
 NEXT_BROKER_SECONDS: Final = 0.5
+NEXT_ADDRESS_SECONDS: Final = 0.25  # as RFC 8305 recommends
 BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
 # How much of one partition a poll returns at most, so that many small batches cannot add up.
 POLL_RECORDS: Final = 10_000
@@ -42,8 +44,101 @@ skipped_batches: Final[Counter[str]] = Counter()
 _metadata_request: Final = functools.partial(MetadataRequest, allow_auto_topic_creation=False)
 _connect: Final[Any] = AIOKafkaClient._get_conn  # noqa: SLF001 - no public way
 _close: Final[Any] = AIOKafkaClient.close
+_bootstrap: Final[Any] = AIOKafkaClient.bootstrap
+_send: Final[Any] = AIOKafkaClient.send
+_fetch_all_metadata: Final[Any] = AIOKafkaClient.fetch_all_metadata
+_create_connection: Final[Any] = aiokafka.client.create_conn  # type: ignore[attr-defined]
+_open: Final[Any] = AIOKafkaConnection.connect
+# Why an address could not be reached at the last attempt. The process has one such table, because
+# aiokafka connects in places that know no client, and swallows the error.
+_unreachable: Final[dict[tuple[str, int], str]] = {}
 # The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
+
+
+class _AnyAddressLoop:
+    """The event loop, except that it connects to the address of a name that answers first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        return await self._loop.create_connection(*args, **options, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+
+
+async def _open_to_any_address(connection: Any) -> Any:
+    """Connect by RFC 8305: aiokafka would wait a request timeout for the first address alone.
+
+    A connection that fails is closed when this returns; aiokafka leaves that to the loop.
+    """
+    connection._loop = _AnyAddressLoop(connection._loop)  # noqa: SLF001 - no public way
+    try:
+        return await _open(connection)
+    except BaseException:
+        await diagnosis.close(connection)
+        raise
+
+
+async def _create_connection_or_explain(host: str, port: int, **arguments: Any) -> Any:
+    """Connect to one broker; if that fails, note and raise why, in a sentence."""
+    try:
+        connection = await _create_connection(host, port, **arguments)
+    except (OSError, KafkaError, TimeoutError) as error:
+        _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
+        raise diagnosis.Unreachable(reason) from error
+    _unreachable.pop((host, port), None)
+    return connection
+
+
+async def _bootstrap_or_explain(client: Any) -> None:
+    """Connect to the first bootstrap server that answers; if none does, raise why, for each."""
+    try:
+        await _bootstrap(client)
+    except KafkaConnectionError as error:
+        reasons = [
+            _unreachable.get((host, port)) or await diagnosis.explain_no_metadata(host, port, _security(client))
+            for host, port, _ in client.hosts
+        ]
+        raise diagnosis.Unreachable("; ".join(dict.fromkeys(reasons))) from error
+
+
+def _security(client: Any) -> dict[str, Any]:
+    return {
+        "security_protocol": client._security_protocol,  # noqa: SLF001 - no public way
+        "ssl_context": client._ssl_context,  # noqa: SLF001 - no public way
+    }
+
+
+async def _send_or_explain(client: Any, node: Any, *request: Any, **options: Any) -> Any:
+    """Send a request to a node; if it cannot be reached, raise why."""
+    try:
+        return await _send(client, node, *request, **options)
+    except NodeNotReadyError as error:
+        _raise_known_reason(client, [client.cluster.broker_metadata(node)], error)
+        raise
+
+
+async def _fetch_all_metadata_or_explain(client: Any) -> Any:
+    """Return the cluster's metadata; if no node can be reached, raise why."""
+    try:
+        return await _fetch_all_metadata(client)
+    except KafkaError as error:
+        raise_known_reason(client, error)
+        raise
+
+
+def raise_known_reason(client: Any, error: Exception) -> None:
+    """Raise why brokers of the client's cluster cannot be reached, if that is known."""
+    _raise_known_reason(client, client.cluster.brokers(), error)
+
+
+def _raise_known_reason(client: Any, brokers: Iterable[Any], error: Exception) -> None:
+    asked = {(host, port) for host, port, _ in client.hosts}
+    if reason := diagnosis.explain_announced(filter(None, brokers), asked, _unreachable):
+        raise diagnosis.Unreachable(reason) from error
 
 
 async def _connect_apart(
@@ -188,6 +283,11 @@ AIOKafkaClient._get_conn = _connect_apart  # type: ignore[assignment, method-ass
 # `_connect_apart` does the work of this lock.
 AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
 AIOKafkaClient._metadata_update = _update_metadata  # type: ignore[method-assign]  # noqa: SLF001 - no public way
+aiokafka.client.create_conn = _create_connection_or_explain  # type: ignore[attr-defined]
+AIOKafkaConnection.connect = _open_to_any_address  # type: ignore[method-assign]
+AIOKafkaClient.bootstrap = _bootstrap_or_explain  # type: ignore[method-assign]
+AIOKafkaClient.send = _send_or_explain  # type: ignore[assignment, method-assign]
+AIOKafkaClient.fetch_all_metadata = _fetch_all_metadata_or_explain  # type: ignore[method-assign]
 AIOKafkaClient.close = _close_for_good  # type: ignore[method-assign]
 fetcher.PartitionRecords = _PartitionRecords  # type: ignore[misc]
 fetcher.FetchResult.getall = _get_all  # type: ignore[method-assign]

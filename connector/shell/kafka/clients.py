@@ -14,7 +14,8 @@ from aiokafka.helpers import create_ssl_context
 from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
-from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client needs them
+from connector.settings.secret_files import read_secret
+from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 
 BATCH_BYTES = 128 * 1024
@@ -112,8 +113,10 @@ async def start(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(START_SECONDS):
             await producer.start()
-    except BaseException:
+    except BaseException as error:
         await abandon(producer)
+        if isinstance(error, TimeoutError):
+            raise_known_reason(producer.client, error)
         raise
 
 
@@ -140,8 +143,8 @@ def _secret(name: str, path: Path | None) -> str | None:
 
     def read() -> str:
         try:
-            text = path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_secret(path)
+        except (OSError, ValueError) as error:
             raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
         if not text:
             raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])

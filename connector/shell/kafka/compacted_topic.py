@@ -18,6 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from connector.shell.kafka.closing import close
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import pauses
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ SILENCE_SECONDS: Final = 30
 # Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
 FIELD_BYTES: Final = 2 * 2**20
 HEADERS: Final = 20  # we write one
+# A first reading that grows above this drops the records that compaction would drop. If more than
+# half of it is left, the topic is not read: its records would take all memory.
+READING_BYTES: Final = 128 * 2**20
+RECORD_BYTES: Final = 500  # what a record takes beside its key and value
 CONFIG_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 5
 
@@ -106,7 +111,7 @@ class CompactedTopic:
             case TopicAuthorizationFailedError():
                 problem = f"{self._topic.topic} may not be read: grant this user Read on it"
             case _:
-                problem = f"{self._topic.topic} could not be read: {error!r}"
+                problem = f"{self._topic.topic} could not be read: {describe(error)}"
         if problem != self.problem:
             log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=problem)
         self.problem = problem
@@ -183,20 +188,20 @@ class CompactedTopic:
             raise _StartOverError
         reading = self._position is None
         consumer.seek(self._topic, begin if reading else self._position)
-        snapshot: list[TopicRecord] = []
+        snapshot = _Snapshot(self._topic.topic)
         answered = _Answers(consumer, self._topic)
         while True:
             if reading and (await consumer.position(self._topic) >= end or answered.nothing_follows(end)):
                 reading = False
-                self._on_snapshot(snapshot)
-                snapshot = []
+                self._on_snapshot(snapshot.records)
+                snapshot = _Snapshot(self._topic.topic)
                 self.restored.set()
                 log.info("topic_read_to_end", topic=self._topic.topic, end=end)
             if not reading:
                 self._note_position(await consumer.position(self._topic), consumer)
             batch = await self._poll(consumer, answered)
             if reading:
-                snapshot += batch
+                snapshot.add(batch)
             elif batch:
                 begun = time.monotonic()
                 self._on_records(batch)
@@ -231,6 +236,34 @@ class CompactedTopic:
             for batch in batches.values()
             for record in batch
         ]
+
+
+class _Snapshot:
+    """The records of a complete reading, in order and bounded."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._bytes = 0
+        self.records: list[TopicRecord] = []
+
+    def add(self, batch: Sequence[TopicRecord]) -> None:
+        """Add records. Raises _NotReadyError if the topic holds too much."""
+        self.records += batch
+        self._bytes += sum(map(_size, batch))
+        if self._bytes <= READING_BYTES:
+            return
+        latest = {record.key: record for record in self.records}
+        self.records = sorted(latest.values(), key=lambda record: record.offset)
+        self._bytes = sum(map(_size, self.records))
+        if self._bytes > READING_BYTES // 2:
+            raise _NotReadyError(
+                f"the latest records of topic {self._topic} take more than {READING_BYTES // 2 // 2**20} MiB:"
+                " remove the keys that are not needed"
+            )
+
+
+def _size(record: TopicRecord) -> int:
+    return RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
 
 
 class _Answers:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from connector.core.ticks.partition import partition
+from connector.shell.kafka.clients import start
 from connector.shell.kafka.closing import abandon
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
-START_SECONDS: Final = 15
 ACKNOWLEDGE_SECONDS: Final = 15
 
 
@@ -72,11 +72,12 @@ class RecordWriter:
     async def _start_producer(self) -> None:
         if self._producer is not None:
             return
-        self._producer = self._new_producer()
-        async with asyncio.timeout(START_SECONDS):
-            await self._producer.start()
+        producer = self._new_producer()
+        await start(producer)
+        self._producer = producer
+        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             # A request for one topic would create it on brokers that create topics on demand.
-            cluster = await self._producer.client.fetch_all_metadata()
+            cluster = await producer.client.fetch_all_metadata()
         self._partitions = len(cluster.partitions_for_topic(self._topic) or ())
         if not self._partitions:
             raise UnknownTopicOrPartitionError(

@@ -16,6 +16,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from connector.core.event import LOSS
 from connector.core.record_keys import SLOT
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
@@ -141,7 +142,7 @@ class EventTopic:
             log.warning(
                 "events_not_written", cause=type(failure).__name__, error=str(failure), waiting=len(self._waiting)
             )
-        self.problem = f"the event topic could not be written: {failure!r}"
+        self.problem = f"the event topic could not be written: {describe(failure)}"
         if isinstance(failure, UnknownTopicOrPartitionError):
             self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
 

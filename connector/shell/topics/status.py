@@ -13,6 +13,7 @@ import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core import record_keys, status
+from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
@@ -134,7 +135,7 @@ class StatusTopic:
             elif failure := await self._write_round(differing):
                 if self.problem is None:
                     log.warning("status_not_written", error=repr(failure))
-                self.problem = f"the status topic could not be written: {failure!r}"
+                self.problem = f"the status topic could not be written: {describe(failure)}"
                 await asyncio.sleep(next(pause))
             else:
                 self.problem = None

@@ -1,12 +1,15 @@
 """aiokafka's clients connect to each broker apart, ask all of them, and leave nothing open."""
 
 import asyncio
+import contextlib
+import socket
 from types import SimpleNamespace
 
 import aiokafka.client
 from aiokafka.client import AIOKafkaClient
 
 from connector.shell.kafka import aiokafka_fixes
+from simulator.embedded_kafka import EmbeddedKafka
 
 
 async def test_a_broker_that_does_not_answer_delays_no_connection_to_another(monkeypatch):
@@ -92,3 +95,38 @@ async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkey
     await opening
     assert closed
     assert not await client.ready(0)
+
+
+@contextlib.contextmanager
+def swallowing(host, port):
+    """Listen at an address without accepting: the backlog is full, so attempts get no answer."""
+    with socket.socket() as server, contextlib.ExitStack() as waiting:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+        server.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((host, port))
+        yield
+
+
+async def test_a_name_with_a_dead_address_is_reached_over_the_next_one(monkeypatch):
+    """If a name's first address swallows connections, its second is used within three seconds."""
+    loop = asyncio.get_running_loop()
+    with EmbeddedKafka({"t": 1}) as kafka:
+        port = int(kafka.bootstrap_servers.split(":")[1])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+        async def resolve(host, *args, **options):
+            return (
+                found if host == "kafka.test" else await asyncio.BaseEventLoop.getaddrinfo(loop, host, *args, **options)
+            )
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        with swallowing("127.0.0.2", port):
+            client = AIOKafkaClient(bootstrap_servers=f"kafka.test:{port}")
+            async with asyncio.timeout(3):
+                await client.bootstrap()
+            assert client.cluster.brokers()
+            await client.close()

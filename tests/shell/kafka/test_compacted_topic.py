@@ -201,7 +201,7 @@ async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_name
 
 
 async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, topic_names):
-    """Whatever codec packed it, a batch above the bound is skipped, logged with its offsets and counted."""
+    """A batch above the bound is skipped, logged with its offsets and counted, for each codec."""
     topic, codecs = topic_names.control, ("gzip", "snappy", "lz4", "zstd")
     create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", max_message_bytes="8000000")
     write(broker, topic, (b"a", b"1"))
@@ -223,7 +223,7 @@ async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, to
 
 
 async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
-    """A megabyte of batches that each unpack to 30 MiB is read piece by piece, and values are cut."""
+    """Many batches that each unpack to 30 MiB are read piece by piece, and values are cut."""
     topic = topic_names.control
     create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
     for number in range(20):
@@ -235,6 +235,36 @@ async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
     assert len(reading.snapshots[0]) == 20
     assert max(len(record.value) for record in reading.snapshots[0]) == 2 * 2**20
     assert peak.grown_bytes < 250 * 2**20
+
+
+async def test_a_long_history_is_read_as_if_it_were_compacted(broker, topic_names):
+    """A first reading keeps only the latest record of each key once it takes too much memory."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    history = [(b"a", b"%d" % number + bytes(900_000)) for number in range(300)]
+    for start in range(0, 300, 20):
+        write(broker, topic, *history[start : start + 20], (b"b", b"1"), compression_type="zstd", linger_ms=100)
+    with peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+    last = {record.key: record.value for record in reading.snapshots[0]}
+    assert last == {b"a": history[-1][1], b"b": b"1"}
+    assert [record.offset for record in reading.snapshots[0]] == sorted(r.offset for r in reading.snapshots[0])
+    assert peak.grown_bytes < 300 * 2**20
+
+
+async def test_a_topic_that_would_take_all_memory_is_a_problem(broker, topic_names):
+    """A topic with more than 64 MiB in the latest records of its keys is not read, and says so."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    for number in range(200):
+        write(broker, topic, (b"%d" % number, bytes(2**20)), compression_type="zstd", message_max_bytes=2_000_000)
+    async with running(Reading(broker, topic)) as reading:
+        await until(lambda: reading.topic.unusable)
+        assert reading.topic.unusable == (
+            f"the latest records of topic {topic} take more than 64 MiB: remove the keys that are not needed"
+        )
+        assert reading.snapshots == []
 
 
 async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):

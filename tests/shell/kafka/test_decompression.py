@@ -55,7 +55,7 @@ def bombs():
     ],
 )
 def test_a_batch_above_the_bound_is_refused(bombs, name, shape):
-    """A batch that unpacks to more than 32 MiB is refused, and takes little more memory than that."""
+    """What unpacks to more than 32 MiB is refused, and takes little more memory than that."""
     with peak_memory() as peak, pytest.raises(decompression.Undecodable, match="unpacks to more than 32 MiB"):
         unpack(name, bombs[name, shape])
     assert peak.grown_bytes < 80 * MIB

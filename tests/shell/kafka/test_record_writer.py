@@ -76,7 +76,7 @@ async def test_an_unforeseen_error_is_a_failure_of_each_record():
 async def test_a_stopped_kafka_is_a_failure_in_time(own_kafka, topic_names, writer_of, monkeypatch):
     """While Kafka is away a write fails within its deadline; once it is back a write succeeds."""
     monkeypatch.setattr(record_writer, "ACKNOWLEDGE_SECONDS", 3)
-    monkeypatch.setattr(record_writer, "START_SECONDS", 3)
+    monkeypatch.setattr(clients, "START_SECONDS", 3)
     create_topics(own_kafka.bootstrap_servers, {topic_names.status: 1})
     writer = writer_of(topic_names.status)
     assert await writer.write([Outgoing(b"a", b"1")]) == [None]

@@ -1,0 +1,228 @@
+"""Says in one sentence why a broker could not be reached, and looks again if the error is vague.
+
+aiokafka says "Unable to bootstrap" for all of it, and brokers close a connection without a word if
+it has the wrong protocol. A look never logs in: brokers count failed logins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.admin import SaslHandShakeRequest
+from cryptography import x509
+
+from connector.logs import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+LOOK_SECONDS: Final = 2.0
+SHOWN_CHARACTERS: Final = 200  # of a broker's own text
+# OpenSSL's codes of why a certificate is refused.
+_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
+_NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
+
+
+class Unreachable(KafkaConnectionError, NodeNotReadyError):
+    """A broker could not be reached; the text is a sentence that says why."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def describe(error: BaseException) -> str:
+    """Return what any error of Kafka's client says, with its name if it is no sentence of ours."""
+    name, text = type(error).__name__, str(error)
+    is_named = isinstance(error, Unreachable) or text.startswith(name)
+    return clean(text if is_named else f"{name}: {text}".removesuffix(": "))
+
+
+def address(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def explain_announced(
+    brokers: Iterable[Any], asked: Container[tuple[str, int]], reasons: Mapping[tuple[str, int], str]
+) -> str:
+    """Return why brokers that the cluster announces cannot be reached, or "" if unknown.
+
+    `asked` are the bootstrap servers, `reasons` why the last attempt at an address failed.
+    """
+    known = []
+    for broker in brokers:
+        at = broker.host, broker.port
+        if at in reasons:
+            announced = f"Kafka announces broker {broker.nodeId} at {address(*at)} (its advertised.listeners), but "
+            known.append(reasons[at] if at in asked else announced + reasons[at])
+    return "; ".join(known)
+
+
+async def explain(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
+    """Return why a connection could not be made; `arguments` are those of the connection."""
+    at = address(host, port)
+    match error:
+        case socket.gaierror():
+            return f"the host {host} is unknown: its name does not resolve"
+        case ssl.SSLCertVerificationError():
+            return await _explain_certificate(host, port, error)
+        case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError():
+            return await _explain_login(host, port, error, arguments)
+        case TimeoutError():
+            return f"{at} did not answer in {arguments['request_timeout_ms'] / 1000:g} s"
+        case OSError() if f"[Errno {errno.ECONNREFUSED}]" in str(error):
+            return f"{at} refused the connection: nothing listens there"
+        case _:
+            return await _explain_break(host, port, error, arguments)
+
+
+async def _explain_login(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
+    at, mechanism = address(host, port), arguments["sasl_mechanism"]
+    match error:
+        case SaslAuthenticationFailed():
+            user = arguments["sasl_plain_username"]
+            return f"{at} refused the user {user} or its password ({mechanism}): {_shown(error)}"
+        case UnsupportedSaslMechanismError():
+            offered = await _offered_mechanisms(host, port, arguments)
+            offer = f": it offers {', '.join(offered)}" if offered else ""
+            return f"{at} does not accept kafka.sasl_mechanism {mechanism}{offer}"
+        case _:
+            protocol = arguments["security_protocol"].removeprefix("SASL_")
+            return f"{at} asks for no login: set kafka.security_protocol to {protocol}"
+
+
+async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]) -> str:
+    """Return why a broker lets us connect, but does not answer a request."""
+    mechanisms = await _offered_mechanisms(host, port, arguments)
+    if mechanisms and not arguments["security_protocol"].startswith("SASL_"):
+        protocol = "SASL_SSL" if arguments["security_protocol"] == "SSL" else "SASL_PLAINTEXT"
+        offer = ", ".join(mechanisms)
+        return f"{address(host, port)} asks for a login ({offer}): set kafka.security_protocol to {protocol}"
+    return f"{address(host, port)} accepted the connection, but did not answer"
+
+
+async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
+    """Return why a connection broke; if it has no reason, try it with and without TLS."""
+    at, protocol = address(host, port), arguments["security_protocol"]
+    if not isinstance(error, (ssl.SSLError, ConnectionError, KafkaError)):
+        return f"{at} could not be reached: {_shown(error)}"
+    refusal = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+    if protocol.endswith("SSL"):
+        if await _speaks_kafka(host, port):
+            plain = "SASL_PLAINTEXT" if protocol == "SASL_SSL" else "PLAINTEXT"
+            return f"{at} does not speak TLS: set kafka.security_protocol to {plain}, or use its TLS port"
+        if refusal is not None and "CERTIFICATE" in str(refusal.reason):
+            return f"{at} wants a client certificate that it trusts: see kafka.ssl_certificate_file ({refusal.reason})"
+    elif await _certificate(host, port) is not None:
+        secure = "SASL_SSL" if protocol == "SASL_PLAINTEXT" else "SSL"
+        return f"{at} speaks TLS only: set kafka.security_protocol to {secure}"
+    return f"{at} could not be reached: {_shown(error)}"
+
+
+def _causes(error: BaseException) -> Iterable[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+async def _explain_certificate(host: str, port: int, error: ssl.SSLCertVerificationError) -> str:
+    at = address(host, port)
+    encoded = await _certificate(host, port)
+    if encoded is None:
+        return f"the certificate of {at} is refused: {error.verify_message}"
+    certificate = x509.load_der_x509_certificate(encoded)
+    whose = f"the certificate of {at} (for {', '.join(_names(certificate)) or 'no name'})"
+    match error.verify_code:
+        case code if code == _EXPIRED:
+            return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        case code if code == _NOT_YET_VALID:
+            return f"{whose} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        case code if code in {_OTHER_HOST, _OTHER_ADDRESS}:
+            return f"{whose} does not name {host}: use a name it has in kafka.bootstrap_servers"
+        case _:
+            issuer = clean(certificate.issuer.rfc4514_string())[:SHOWN_CHARACTERS]
+            return f"{whose} is signed by {issuer}, which kafka.ssl_ca_file does not trust ({error.verify_message})"
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [clean(str(name.value))[:SHOWN_CHARACTERS] for name in found]
+    return [clean(certificate.subject.rfc4514_string())[:SHOWN_CHARACTERS]]
+
+
+async def _certificate(host: str, port: int) -> bytes | None:
+    """Return a server's certificate as DER, or None if it does not speak TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we read it, we do not trust it
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, writer = await asyncio.open_connection(host, port, ssl=context, happy_eyeballs_delay=0.25)
+            encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            return encoded
+    return None
+
+
+async def _speaks_kafka(host: str, port: int) -> bool:
+    """Return whether a broker answers without TLS."""
+    connection = _connection(host, port, {"security_protocol": "PLAINTEXT", "ssl_context": None})
+    with contextlib.suppress(OSError, KafkaError):
+        await connection.connect()
+        await close(connection)
+        return True
+    return False
+
+
+async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the SASL mechanisms a broker offers; none if it asks for no login."""
+    protocol = arguments["security_protocol"].removeprefix("SASL_")
+    given = {
+        "security_protocol": "PLAINTEXT" if protocol == "PLAINTEXT" else "SSL",
+        "ssl_context": arguments["ssl_context"],
+    }
+    connection = _connection(host, port, given)
+    try:
+        await connection.connect()
+        # A mechanism that no broker has makes it name its own ones.
+        answer = await connection.send(SaslHandShakeRequest("NONE"))
+    except (OSError, KafkaError):
+        return []
+    finally:
+        await close(connection)
+    if answer.error_code not in {_NO_ERROR, _UNSUPPORTED_MECHANISM}:
+        return []
+    return sorted(clean(name)[:SHOWN_CHARACTERS] for name in answer.enabled_mechanisms)
+
+
+async def close(connection: AIOKafkaConnection) -> None:
+    """Close a connection, and wait until its socket is closed if it has one."""
+    closed = connection.close()
+    if connection._protocol is not None:  # noqa: SLF001 - no public way
+        await asyncio.wait({closed}, timeout=LOOK_SECONDS)
+
+
+def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaConnection:
+    return AIOKafkaConnection(host, port, request_timeout_ms=int(LOOK_SECONDS * 1000), **arguments)
+
+
+def _shown(error: BaseException) -> str:
+    text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
+    return clean(text or type(error).__name__)[:SHOWN_CHARACTERS]

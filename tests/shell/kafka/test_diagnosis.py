@@ -1,0 +1,124 @@
+"""Why a broker could not be reached, without a broker."""
+
+import asyncio
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from connector.logs import hide
+from connector.shell.kafka import aiokafka_fixes, diagnosis
+from connector.shell.kafka.diagnosis import Unreachable, describe
+from simulator.embedded_kafka import EmbeddedKafka
+
+
+@contextlib.asynccontextmanager
+async def answering(answer):
+    """Give the address of a server that sends `answer` to whoever connects, then waits."""
+    serving = set()
+
+    async def serve(reader, writer):
+        serving.add(asyncio.current_task())
+        writer.write(answer)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        if serving:
+            await asyncio.wait(serving, timeout=5)
+
+
+async def reason(servers, **arguments):
+    """Return why none of the bootstrap servers can be reached."""
+    client = AIOKafkaClient(bootstrap_servers=servers, request_timeout_ms=300, **arguments)
+    try:
+        with pytest.raises(Unreachable) as error:
+            await client.bootstrap()
+        return str(error.value)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("servers", "sentence"),
+    [
+        ("nowhere.invalid:9092", "the host nowhere.invalid is unknown: its name does not resolve"),
+        ("127.0.0.1:1", "127.0.0.1:1 refused the connection: nothing listens there"),
+        ("localhost:1", "localhost:1 refused the connection: nothing listens there"),
+        ("[::1]:1", "[::1]:1 refused the connection: nothing listens there"),
+        (
+            "nowhere.invalid:1,127.0.0.1:1",
+            (
+                "127.0.0.1:1 refused the connection: nothing listens there;"
+                " the host nowhere.invalid is unknown: its name does not resolve"
+            ),
+        ),
+    ],
+)
+async def test_each_server_has_its_sentence(servers, sentence):
+    """An unknown host and a closed port are named, each server for itself."""
+    assert "; ".join(sorted((await reason(servers)).split("; "))) == sentence
+
+
+async def test_a_server_that_never_answers_is_named():
+    """A server that accepts connections and says nothing did not answer in time."""
+    async with answering(b"") as address:
+        assert await reason(address) == f"{address} did not answer in 0.3 s"
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\x00\x00\x04abcd", b"\xff" * 50])
+async def test_a_server_that_is_no_broker_is_named(answer):
+    """Whatever another program answers, the sentence names its address."""
+    async with answering(answer) as address:
+        assert (await reason(address)).startswith(f"{address} ")
+
+
+async def test_the_reason_of_another_attempt_is_forgotten():
+    """Once an address was reached, a later error does not repeat why it could not be reached."""
+    with EmbeddedKafka({"t": 1}) as kafka:
+        host, port = kafka.bootstrap_servers.split(":")
+        aiokafka_fixes._unreachable[host, int(port)] = "long ago"
+        client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap_servers)
+        await client.bootstrap()
+        await client.close()
+    assert (host, int(port)) not in aiokafka_fixes._unreachable
+
+
+def test_an_announced_address_that_is_dead_is_named():
+    """A broker's advertised address is named, unless it is the one that the settings name."""
+    brokers = [SimpleNamespace(nodeId=number, host="kafka", port=number) for number in (1, 2, 3)]
+    reasons = {("kafka", 1): "kafka:1 is away", ("kafka", 2): "kafka:2 is away"}
+    assert diagnosis.explain_announced(brokers, {("kafka", 1)}, reasons) == (
+        "kafka:1 is away; Kafka announces broker 2 at kafka:2 (its advertised.listeners), but kafka:2 is away"
+    )
+    assert diagnosis.explain_announced(brokers, (), {}) == ""
+
+
+def test_a_brokers_text_has_no_secret():
+    """A secret that a broker repeats is hidden in what is shown of any error."""
+    hide("canary-password")
+    assert "canary-password" not in describe(RuntimeError("refused canary-password"))
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (Unreachable("one sentence"), "one sentence"),
+        (TimeoutError(), "TimeoutError"),
+        (KafkaError("broken"), "KafkaError: broken"),
+        (KafkaError(), "KafkaError"),
+        (ValueError("wrong"), "ValueError: wrong"),
+    ],
+)
+def test_an_error_is_shown_with_its_name_once(error, shown):
+    """What is shown of an error begins with its name, unless it is a sentence of ours."""
+    assert describe(error) == shown
