@@ -17,11 +17,12 @@ from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
+from connector.shell.kafka.waiting import in_turns
 from connector.shell.topics.control import ControlTopic
 from connector.shell.topics.status import WRITER, StatusTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from connector.app.slots import Slots
     from connector.core.status import Record
@@ -89,7 +90,7 @@ class Plan:
 
     async def read(self) -> None:
         """Read the status topic (the lists in force), then the control topic; or else use the saved lists."""
-        self._saved = saved_lists.from_text(await self._journal.recall(SAVED))
+        self._saved = await in_turns(saved_lists.from_text_in_steps(await self._journal.recall(SAVED)))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -103,13 +104,13 @@ class Plan:
         """Use the saved lists if the topic cannot be read in time."""
         if self._saved is not None and not await within(reader.restored, READ_SECONDS):
             log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
-            self.control.use_saved(self._previous_lists())
+            self.control.use_saved(await in_turns(self._previous_lists()))
 
-    def _previous_lists(self) -> subscription.Lists:
-        return saved_lists.from_status(self.records, self._saved)
+    def _previous_lists(self) -> Generator[None, None, subscription.Lists]:
+        return saved_lists.from_status_in_steps(self.records, self._saved)
 
-    def _on_known_status(self, records: Sequence[Any]) -> None:
-        known = self.status_topic.restore(records)
+    def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
+        known = yield from self.status_topic.restore(records)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted
+from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
 GUARD_REASON: Final = "removal guard"
 GUARD_LEAST: Final = 10
@@ -98,9 +99,17 @@ def list_name(key: bytes | None) -> str | None:
 
 def from_entries(entries: Mapping[str, Entry]) -> Lists:
     """Return the lists with these entries."""
+    return finished(from_entries_in_steps(entries))
+
+
+def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
+    """Do what `from_entries` does, in steps."""
     draft = _Draft(Lists())
-    for name, entry in entries.items():
+    bonds = (len(_bonds(entry)) for entry in entries.values())
+    for (name, entry), ends in zip(entries.items(), step_ends(bonds), strict=True):
         draft.put(name, entry)
+        if ends:
+            yield
     return draft.frozen()
 
 
@@ -124,7 +133,8 @@ def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, li
     """
     draft = _Draft(lists)
     for record in records:
-        draft.judge(record)
+        if (name := list_name(record.key)) is not None:
+            draft.judge(record, _wish(name, record))
     return draft.frozen(), draft.refused
 
 
@@ -137,19 +147,30 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     Lists of `previous` that are absent from the topic are removed, but not if their removal was
     held back before. The removal guard judges all these removals together.
     """
+    return finished(restore_in_steps(previous, records))
+
+
+def restore_in_steps(previous: Lists, records: Iterable[ControlRecord]) -> Generator[None, None, Lists]:
+    """Do what `restore` does, in steps."""
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
         if (name := list_name(record.key)) is not None:
             by_name[name].append(record)
     draft = _Draft(previous)
-    unjudged: list[ControlRecord] = []
-    for name, history in by_name.items():
+    unjudged: list[tuple[ControlRecord, Wish | Refusal | None]] = []
+    bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
+    for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
             draft.put(name, replace(before, in_force=_with_record_time(before.in_force, history)))
         unjudged += _decisive(name, _unjudged(name, before, history))
-    for record in sorted(unjudged, key=lambda record: record.position):
-        draft.judge(record)
+        if ends:
+            yield
+    unjudged.sort(key=lambda each: each[0].position)
+    for (record, wish), ends in zip(unjudged, step_ends(_most_bonds(record) for record, _ in unjudged), strict=True):
+        draft.judge(record, wish)
+        if ends:
+            yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
     return draft.frozen()
 
@@ -157,6 +178,10 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
 def desired(lists: Lists) -> list[Desired]:
     """Return the desired bonds in the order of their ranking."""
     return [lists.desired[isin] for isin in lists.ranking]
+
+
+def _bonds(entry: Entry) -> tuple[str, ...]:
+    return () if entry.in_force is None else entry.in_force.wish.instruments
 
 
 def _active(content: InForce | None) -> tuple[str, ...]:
@@ -189,22 +214,30 @@ def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> 
     return [record for record in history if record.position > before.control]
 
 
-def _decisive(name: str, history: list[ControlRecord]) -> list[ControlRecord]:
-    """Leave out the records that later ones of the same list superseded."""
-    chosen: list[ControlRecord] = []
+def _most_bonds(record: ControlRecord) -> int:
+    return len(record.value or b"") // BOND_BYTES
+
+
+def _wish(name: str, record: ControlRecord) -> Wish | Refusal | None:
+    return None if record.value is None else control_record.parse(name, record.value)
+
+
+def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
+    """Leave out the records that later ones of the same list superseded; the others are read."""
+    chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
     readable = False
     for record in reversed(history):
-        wish = None if record.value is None else control_record.parse(name, record.value)
+        wish = _wish(name, record)
         if isinstance(wish, Refusal):
             if not chosen:
-                chosen.append(record)
+                chosen.append((record, wish))
         elif not readable:
             readable = True
-            chosen.append(record)
+            chosen.append((record, wish))
             if wish is not None and wish.confirm_removal:
                 break
         elif wish is not None and wish.confirm_removal:
-            chosen.append(record)
+            chosen.append((record, wish))
             break
     return chosen
 
@@ -232,17 +265,17 @@ class _Draft:
             self._entries[name] = entry
         self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
 
-    def judge(self, record: ControlRecord) -> None:
+    def judge(self, record: ControlRecord, wish: Wish | Refusal | None) -> None:
+        """Judge one record; `wish` is its value as it was read, None of a tombstone."""
         if (name := list_name(record.key)) is None:
             return
-        self.put(name, entry := self._judged(name, record))
+        self.put(name, entry := self._judged(name, record, wish))
         if entry is not None and entry.refusal is not None:
             self.refused.append((name, entry))
 
-    def _judged(self, name: str, record: ControlRecord) -> Entry | None:
+    def _judged(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> Entry | None:
         before = self._entries.get(name)
         in_force = before.in_force if before else None
-        wish = None if record.value is None else control_record.parse(name, record.value)
         match wish:
             case Refusal():
                 return Entry(in_force, record.position, wish.reason)

@@ -13,12 +13,13 @@ import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core import record_keys, status
+from connector.core.steps import BOND_BYTES, step_ends
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from connector.shell.kafka.record_writer import RecordWriter
 
@@ -56,15 +57,21 @@ class StatusTopic:
         self._is_written = asyncio.Event()
         self.problem: str | None = None
 
-    def restore(self, records: Sequence[Any]) -> dict[str, status.Record]:
+    def restore(self, records: Sequence[Any]) -> Generator[None, None, dict[str, status.Record]]:
         """Use a complete reading of the topic, oldest record first; return what `readable` does."""
+        latest = {_key(record): record for record in records}
+        decoded: dict[str, status.Record | None] = {}
+        for (key, record), ends in zip(latest.items(), step_ends(map(_bonds, latest.values())), strict=True):
+            decoded[key] = None if record.value is None else status.decode(record.value)
+            if ends:
+                yield
         self._content = {}
         for record in records:
             self._set(_key(record), record.value)
         self._changed_keys |= dict.fromkeys((*self._content, *(self._wish or ())))
         self._is_restored.set()
         self._changed.set()
-        return self.readable()
+        return {key: record for key in self._content if (record := decoded[key]) is not None}
 
     def readable(self) -> dict[str, status.Record]:
         """Return the records in the topic by key, as far as they can be decoded."""
@@ -201,6 +208,11 @@ class StatusTopic:
 
 def _key(record: Any) -> str:
     return (record.key or b"").decode(errors="replace")
+
+
+def _bonds(record: Any) -> int:
+    """Return about how many bonds a record names."""
+    return len(record.value or b"") // BOND_BYTES
 
 
 def _every(_: str) -> bool:

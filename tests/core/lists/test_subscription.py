@@ -344,3 +344,18 @@ def test_ten_thousand_records_in_a_burst_are_fast():
     assert len(desired(lists)) == 10_000
     assert len(desired(restore(lists, [*burst, record(10_000, "all", bonds)]))) == 10_000
     assert time.perf_counter() - started < 5
+
+
+def steps_of(computation):
+    """Return how many steps a computation takes."""
+    return sum(1 for _ in computation)
+
+
+def test_a_reading_of_large_lists_takes_many_steps():
+    """Lists of 10,000 bonds are read, judged and restored in at least one step each."""
+    values = [json.dumps({"instruments": ISINS[:10_000]}).encode() for _ in range(4)]
+    records = [ControlRecord(b"%d" % place, value, Position(0, place), 0) for place, value in enumerate(values)]
+    lists = restore(Lists(), records)
+    assert steps_of(subscription.restore_in_steps(Lists(), records)) == 8
+    assert steps_of(subscription.from_entries_in_steps(lists.entries)) == 4
+    assert steps_of(saved_lists.from_text_in_steps(saved_lists.to_text(lists))) == 8
