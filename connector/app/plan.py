@@ -17,11 +17,12 @@ from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
+from connector.shell.kafka.waiting import in_turns
 from connector.shell.topics.control import ControlTopic
 from connector.shell.topics.status import WRITER, StatusTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from connector.app.slots import Slots
     from connector.core.status import Record
@@ -64,10 +65,11 @@ class Plan:
         self._on_desired = on_desired
         self._on_round = on_round
         self._saved: subscription.Lists | None = None
-        self._desired: list[subscription.Desired] = []
+        self._lists = subscription.Lists()  # those that the slots carry
         self._places: dict[int, int] = {}
         self._placement: dict[str, int] = {}
         self._situation: ReplicaView | None = None
+        self._recorder = status.Recorder()
         self._is_paused = False
         self.records: dict[str, Record] = {}
         self._changed = changed
@@ -88,7 +90,7 @@ class Plan:
 
     async def read(self) -> None:
         """Read the status topic (lists in force), then the control topic; or use saved lists."""
-        self._saved = saved_lists.from_text(await self._journal.saved(SAVED))
+        self._saved = await in_turns(saved_lists.from_text_in_steps(await self._journal.saved(SAVED)))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -102,13 +104,13 @@ class Plan:
         """Use the saved lists if the topic cannot be read in time."""
         if self._saved is not None and not await within(reader.restored, READ_SECONDS):
             log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
-            self.control.use_saved(self._previous_lists())
+            self.control.use_saved(await in_turns(self._previous_lists()))
 
-    def _previous_lists(self) -> subscription.Lists:
-        return saved_lists.from_status(self.records, self._saved)
+    def _previous_lists(self) -> Generator[None, None, subscription.Lists]:
+        return saved_lists.from_status_in_steps(self.records, self._saved)
 
-    def _on_known_status(self, records: Sequence[Any]) -> None:
-        known = self.status_topic.restore(records)
+    def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
+        known = yield from self.status_topic.restore(records)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
@@ -164,8 +166,8 @@ class Plan:
     def _place_lists(self, lists: subscription.Lists) -> None:
         """Give the slots the bonds that the lists want."""
         self._is_unplaced = False
-        self._desired = subscription.desired(lists)
-        self._on_desired(frozenset(bond.isin for bond in self._desired))
+        self._lists = lists
+        self._on_desired(frozenset(lists.desired))
         named, self._named = self._named, frozenset()
         if named:
             for feed in self._slots.feeds.values():
@@ -175,7 +177,7 @@ class Plan:
     def _place(self) -> None:
         """Compute which slot carries which bond over all slots, so that all replicas agree."""
         self._places = self._present_places()
-        self._placement = placement([bond.isin for bond in self._desired], self._places)
+        self._placement = placement(self._lists.ranking, self._places)
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
@@ -195,7 +197,7 @@ class Plan:
             registration = views[slot].registrations.get(isin)
             return registration is not None and registration.state == "ACTIVE"
 
-        wishes = carried([bond.isin for bond in self._desired], self._placement, views, is_active)
+        wishes = carried(self._placement, views, is_active)
         for slot, wish in wishes.items():
             if wish != list(self._slots.feeds[slot].wanted):
                 self._slots.feeds[slot].want(wish)
@@ -217,6 +219,7 @@ class Plan:
                 self._on_round()
                 if lists is not None:
                     self._publish_round(lists)
+                    due_at = round_at if self._recorder.has_more else due_at
 
     def _publish_round(self, lists: subscription.Lists) -> None:
         if self._places != self._present_places():  # a session may have learned its limit
@@ -238,8 +241,8 @@ class Plan:
 
     def _publish(self, lists: subscription.Lists) -> None:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
-        self._situation = ReplicaView(self._desired, self._placement, slots, lists, self._owner, self._slots.others)
-        self.records = status.records(self._situation, self.records, now())
+        self._situation = ReplicaView(self._placement, slots, lists, self._owner, self._slots.others)
+        self.records = self._recorder.records(self._situation, self.records, now())
         self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 
     def pause(self) -> None:

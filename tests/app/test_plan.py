@@ -13,6 +13,7 @@ from connector.core import status
 from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.session import SlotView
 from connector.core.lists.subscription import Lists
+from connector.core.steps import finished
 from connector.settings import load
 from connector.shell.kafka.compacted_topic import TopicRecord
 from tests.app.arrival import assert_all_arrived
@@ -160,7 +161,7 @@ def plan_of_one(slots):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
     ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
     plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
-    plan._on_known_status([slot_0("two", 7)])
+    finished(plan._on_known_status([slot_0("two", 7)]))
     return plan
 
 

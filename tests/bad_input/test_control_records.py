@@ -33,11 +33,8 @@ def judged(*records):
         lists = subscription.apply(
             lists, ControlRecord(key, content, Position(0, 6 + place if place else 1), 1000 + place)
         )
-    desired = subscription.desired(lists)
     slots = {0: SlotView(0, "CONNECTED", 41, 0, None, None, {})}
-    made = status.records(
-        ReplicaView(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
-    )
+    made = status.records(ReplicaView(placement(lists.ranking, {0: 41}), slots, lists, "test"), {}, NOW)
     for record in made.values():
         jsonschema.validate(json.loads(status.encode(record)), SCHEMA)
     return lists, made

@@ -10,9 +10,10 @@ from connector.core import record_keys
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Wish
 from connector.core.lists.subscription import Entry, InForce, Lists, Position
+from connector.core.steps import STEP_BONDS, finished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
 
 def to_text(lists: Lists) -> str:
@@ -22,14 +23,19 @@ def to_text(lists: Lists) -> str:
 
 def from_text(text: str | None) -> Lists | None:
     """Return the lists that `to_text` wrote, None if nothing readable was saved. Never raises."""
+    return finished(from_text_in_steps(text))
+
+
+def from_text_in_steps(text: str | None) -> Generator[None, None, Lists | None]:
+    """Do what `from_text` does, in steps."""
     try:
         document = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None
-    read = {name: _entry(name, saved) for name, saved in document.items()}
-    return subscription.from_entries({name: entry for name, entry in read.items() if entry is not None})
+    entries = yield from _entries(document)
+    return (yield from subscription.from_entries_in_steps(entries))
 
 
 def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
@@ -38,12 +44,32 @@ def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
     `saved` is used if no status record describes a list. It also gives the time of a
     request that names none, which `in_force` does not have.
     """
+    return finished(from_status_in_steps(records, saved))
+
+
+def from_status_in_steps(records: Mapping[str, Any], saved: Lists | None) -> Generator[None, None, Lists]:
+    """Do what `from_status` does, in steps."""
+    prefix = record_keys.LIST
+    lists = {key.removeprefix(prefix): record for key, record in records.items() if key.startswith(prefix)}
+    entries = yield from _entries(lists)
+    if saved is None:
+        return (yield from subscription.from_entries_in_steps(entries))
+    entries = {name: _with_saved_time(entry, saved.entries.get(name)) for name, entry in entries.items()}
+    return (yield from subscription.from_entries_in_steps(entries)) if entries else saved
+
+
+def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, Entry]]:
     entries: dict[str, Entry] = {}
-    for key, record in records.items():
-        name = key.removeprefix(record_keys.LIST)
-        if key.startswith(record_keys.LIST) and (entry := _entry(name, record)) is not None:
-            entries[name] = _with_saved_time(entry, None if saved is None else saved.entries.get(name))
-    return subscription.from_entries(entries) if entries or saved is None else saved
+    bonds = 0
+    for name, record in records.items():
+        if (entry := _entry(name, record)) is None:
+            continue
+        entries[name] = entry
+        bonds += 1 + (0 if entry.in_force is None else len(entry.in_force.wish.instruments))
+        if bonds >= STEP_BONDS:
+            bonds = 0
+            yield
+    return entries
 
 
 def _saved(entry: Entry) -> dict[str, Any]:

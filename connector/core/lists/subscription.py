@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
+from connector.core.lists.desired import Desired, Wanted
+from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
 GUARD_REASON: Final = "removal guard"
 GUARD_LEAST: Final = 10
@@ -69,20 +71,6 @@ class Entry:
     refusal: str | None = None
 
 
-class Desired(NamedTuple):
-    """One desired bond.
-
-    `lists` are the names of the lists that want it, sorted. `control` is the latest accepted record
-    that names it, also in a paused list.
-    """
-
-    isin: str
-    priority: int
-    requested_at: int
-    lists: tuple[str, ...]
-    control: Position
-
-
 @dataclass(frozen=True, slots=True)
 class Lists:
     """All lists by name, and what follows from them.
@@ -111,9 +99,17 @@ def list_name(key: bytes | None) -> str | None:
 
 def from_entries(entries: Mapping[str, Entry]) -> Lists:
     """Return the lists with these entries."""
+    return finished(from_entries_in_steps(entries))
+
+
+def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
+    """Do what `from_entries` does, in steps."""
     draft = _Draft(Lists())
-    for name, entry in entries.items():
+    bonds = (len(_bonds(entry)) for entry in entries.values())
+    for (name, entry), ends in zip(entries.items(), step_ends(bonds), strict=True):
         draft.put(name, entry)
+        if ends:
+            yield
     return draft.frozen()
 
 
@@ -137,7 +133,8 @@ def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, li
     """
     draft = _Draft(lists)
     for record in records:
-        draft.judge(record)
+        if (name := list_name(record.key)) is not None:
+            draft.judge(record, _wish(name, record))
     return draft.frozen(), draft.refused
 
 
@@ -150,19 +147,30 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     Lists of `previous` that are absent from the topic are removed, but not if their removal was
     held back before. The removal guard judges all these removals together.
     """
+    return finished(restore_in_steps(previous, records))
+
+
+def restore_in_steps(previous: Lists, records: Iterable[ControlRecord]) -> Generator[None, None, Lists]:
+    """Do what `restore` does, in steps."""
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
         if (name := list_name(record.key)) is not None:
             by_name[name].append(record)
     draft = _Draft(previous)
-    unjudged: list[ControlRecord] = []
-    for name, history in by_name.items():
+    unjudged: list[tuple[ControlRecord, Wish | Refusal | None]] = []
+    bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
+    for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
             draft.put(name, replace(before, in_force=_with_record_time(before.in_force, history)))
         unjudged += _decisive(name, _unjudged(name, before, history))
-    for record in sorted(unjudged, key=lambda record: record.position):
-        draft.judge(record)
+        if ends:
+            yield
+    unjudged.sort(key=lambda each: each[0].position)
+    for (record, wish), ends in zip(unjudged, step_ends(_most_bonds(record) for record, _ in unjudged), strict=True):
+        draft.judge(record, wish)
+        if ends:
+            yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
     return draft.frozen()
 
@@ -172,12 +180,8 @@ def desired(lists: Lists) -> list[Desired]:
     return [lists.desired[isin] for isin in lists.ranking]
 
 
-def _rank(bond: Desired) -> tuple[int, int, str]:
-    return -bond.priority, bond.requested_at, bond.isin
-
-
-def _claim(content: InForce) -> tuple[bool, int, int]:
-    return content.wish.paused, content.wish.priority, content.requested_at
+def _bonds(entry: Entry) -> tuple[str, ...]:
+    return () if entry.in_force is None else entry.in_force.wish.instruments
 
 
 def _active(content: InForce | None) -> tuple[str, ...]:
@@ -210,22 +214,30 @@ def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> 
     return [record for record in history if record.position > before.control]
 
 
-def _decisive(name: str, history: list[ControlRecord]) -> list[ControlRecord]:
-    """Leave out the records that later ones of the same list superseded."""
-    chosen: list[ControlRecord] = []
+def _most_bonds(record: ControlRecord) -> int:
+    return len(record.value or b"") // BOND_BYTES
+
+
+def _wish(name: str, record: ControlRecord) -> Wish | Refusal | None:
+    return None if record.value is None else control_record.parse(name, record.value)
+
+
+def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
+    """Leave out the records that later ones of the same list superseded; the others are read."""
+    chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
     readable = False
     for record in reversed(history):
-        wish = None if record.value is None else control_record.parse(name, record.value)
+        wish = _wish(name, record)
         if isinstance(wish, Refusal):
             if not chosen:
-                chosen.append(record)
+                chosen.append((record, wish))
         elif not readable:
             readable = True
-            chosen.append(record)
+            chosen.append((record, wish))
             if wish is not None and wish.confirm_removal:
                 break
         elif wish is not None and wish.confirm_removal:
-            chosen.append(record)
+            chosen.append((record, wish))
             break
     return chosen
 
@@ -235,97 +247,35 @@ class _Draft:
 
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
-        self._desired = dict(lists.desired)
-        self._named_by = dict(lists.named_by)
-        self._ranking = lists.ranking
-        self._moved: set[str] = set()
+        self._wanted = Wanted(lists, self._entries)
         self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Lists:
+        wanted = self._wanted
         return Lists(
             MappingProxyType(self._entries),
-            MappingProxyType(self._desired),
-            self._ranked(),
-            MappingProxyType(self._named_by),
+            MappingProxyType(wanted.desired),
+            wanted.ranking(),
+            MappingProxyType(wanted.named_by),
         )
-
-    def _ranked(self) -> tuple[str, ...]:
-        if not self._moved:
-            return self._ranking
-        moved = sorted(_rank(self._desired[isin]) for isin in self._moved if isin in self._desired)
-        ranks = [_rank(self._desired[isin]) for isin in self._ranking if isin not in self._moved]
-        # Both parts are in order, so that sorting only merges them.
-        return tuple(isin for _, _, isin in sorted(ranks + moved))
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
         if entry is not None:
             self._entries[name] = entry
-        old, new = before.in_force if before else None, entry.in_force if entry else None
-        if old is new:
-            return
-        old_bonds = frozenset(() if old is None else old.wish.instruments)
-        new_bonds = frozenset(() if new is None else new.wish.instruments)
-        for isin in new_bonds - old_bonds:
-            self._named_by[isin] = tuple(sorted((*self._named_by.get(isin, ()), name)))
-        for isin in old_bonds - new_bonds:
-            self._named_by[isin] = tuple(other for other in self._named_by[isin] if other != name)
-        self._update(old_bonds ^ new_bonds)
-        if old is not None and new is not None:
-            self._update_kept(old_bonds & new_bonds, old, new)
+        self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
 
-    def _update_kept(self, isins: Iterable[str], old: InForce, new: InForce) -> None:
-        """Update bonds that a list named before and still names."""
-        if _claim(old) != _claim(new) or new.control < old.control:
-            self._update(isins)
-            return
-        for isin in isins:
-            if (bond := self._desired.get(isin)) is not None and bond.control < new.control:
-                self._desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
-
-    def _update(self, isins: Iterable[str]) -> None:
-        # Many bonds are named by the same lists, so each group of lists is merged once.
-        merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
-        for isin in isins:
-            names = self._named_by[isin]
-            if names not in merged:
-                merged[names] = self._merged(names)
-            claim = merged[names]
-            self._want(isin, None if claim is None else Desired(isin, *claim))
-            if not names:
-                del self._named_by[isin]
-
-    def _merged(self, names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...], Position] | None:
-        """Return what these lists want together, as in `Desired`; None if all are paused."""
-        contents = {name: content for name in names if (content := self._entries[name].in_force) is not None}
-        active = {name: content for name, content in contents.items() if not content.wish.paused}
-        if not active:
-            return None
-        return (
-            max(content.wish.priority for content in active.values()),
-            min(content.requested_at for content in active.values()),
-            tuple(active),
-            max(content.control for content in contents.values()),
-        )
-
-    def _want(self, isin: str, bond: Desired | None) -> None:
-        before = self._desired.pop(isin, None) if bond is None else self._desired.get(isin)
-        if bond is not None:
-            self._desired[isin] = bond
-        if bond is None or before is None or _rank(bond) != _rank(before):
-            self._moved.add(isin)
-
-    def judge(self, record: ControlRecord) -> None:
+    def judge(self, record: ControlRecord, wish: Wish | Refusal | None) -> None:
+        """Judge one record; `wish` is its value as it was read, None of a tombstone."""
         if (name := list_name(record.key)) is None:
             return
-        self.put(name, entry := self._judged(name, record))
+        self.put(name, entry := self._judged(name, record, wish))
         if entry is not None and entry.refusal is not None:
             self.refused.append((name, entry))
 
-    def _judged(self, name: str, record: ControlRecord) -> Entry | None:
+    def _judged(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> Entry | None:
         before = self._entries.get(name)
         in_force = before.in_force if before else None
-        wish = None if record.value is None else control_record.parse(name, record.value)
         match wish:
             case Refusal():
                 return Entry(in_force, record.position, wish.reason)
@@ -350,7 +300,7 @@ class _Draft:
         for name in absent:
             for isin in _active(self._entries[name].in_force):
                 leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == len(self._desired[isin].lists))
+        dropped = sum(1 for isin, count in leaving.items() if count == len(self._wanted.desired[isin].lists))
         guarded = self._reason(
             dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
         )
@@ -359,9 +309,9 @@ class _Draft:
 
     def _too_many(self, before: InForce | None, after: Wish) -> str | None:
         wanted = () if after.paused else after.instruments
-        added = sum(1 for isin in wanted if isin not in self._desired)
-        total = len(self._desired) + added - self._dropped(before, after)
-        if total <= max(MAX_DESIRED, len(self._desired)):
+        added = sum(1 for isin in wanted if isin not in self._wanted.desired)
+        total = len(self._wanted.desired) + added - self._dropped(before, after)
+        if total <= max(MAX_DESIRED, len(self._wanted.desired)):
             return None
         return (
             f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
@@ -376,10 +326,10 @@ class _Draft:
         leaving = set(_active(before))
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)
-        return sum(1 for isin in leaving if len(self._desired[isin].lists) == 1)
+        return sum(1 for isin in leaving if len(self._wanted.desired[isin].lists) == 1)
 
     def _reason(self, dropped: int, what: str, remedy: str) -> str | None:
-        total = len(self._desired)
+        total = len(self._wanted.desired)
         if dropped < GUARD_LEAST or dropped * 2 <= total:
             return None
         return f"{GUARD_REASON}: {what} would have dropped {dropped} of {total} desired bonds; {remedy}"

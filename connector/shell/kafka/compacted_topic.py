@@ -19,14 +19,15 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizatio
 
 from connector.shell.kafka.closing import close
 from connector.shell.kafka.diagnosis import describe
-from connector.shell.kafka.waiting import pauses
+from connector.shell.kafka.waiting import in_turns, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 POLL_MS: Final = 500
 # A burst is passed on in pieces: whoever gets one blocks the event loop while it computes.
 PIECE_RECORDS: Final = 500
+PIECE_BYTES: Final = 64 * 1024
 SILENCE_SECONDS: Final = 30
 # Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
 FIELD_BYTES: Final = 2 * 2**20
@@ -70,14 +71,15 @@ class CompactedTopic:
     `unusable` is set while the topic itself is the problem (missing, or of the wrong shape), not
     while Kafka is out of reach. `client_arguments` returns the arguments of an aiokafka client, and
     is called for each connection. `on_snapshot` gets a complete reading, at start and again when
-    the position was lost; `on_records` gets what follows it. Neither may raise or wait.
+    the position was lost, and may work on it in steps; `on_records` gets what follows it. Neither
+    may raise or wait.
     """
 
     def __init__(
         self,
         topic: str,
         client_arguments: Callable[[], Mapping[str, Any]],
-        on_snapshot: Callable[[Sequence[TopicRecord]], None],
+        on_snapshot: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
         on_records: Callable[[Sequence[TopicRecord]], None],
     ) -> None:
         self._topic = TopicPartition(topic, 0)
@@ -193,7 +195,8 @@ class CompactedTopic:
         while True:
             if reading and (await consumer.position(self._topic) >= end or answered.nothing_follows(end)):
                 reading = False
-                self._on_snapshot(snapshot.records)
+                if (steps := self._on_snapshot(snapshot.records)) is not None:
+                    await in_turns(steps)
                 snapshot = _Snapshot(self._topic.topic)
                 self.restored.set()
                 log.info("topic_read_to_end", topic=self._topic.topic, end=end)
@@ -203,11 +206,12 @@ class CompactedTopic:
             if reading:
                 snapshot.add(batch)
             elif batch:
-                begun = time.monotonic()
-                self._on_records(batch)
-                # Records already fetched come without a pause, so other tasks get as much time as
-                # this piece took.
-                await asyncio.sleep(time.monotonic() - begun)
+                for piece in _pieces(batch):
+                    begun = time.monotonic()
+                    self._on_records(piece)
+                    # Records already fetched come without a pause, so other tasks get as much time
+                    # as this piece took.
+                    await asyncio.sleep(time.monotonic() - begun)
 
     def _note_position(self, position: int, consumer: AIOKafkaConsumer) -> None:
         self._position = position
@@ -236,6 +240,20 @@ class CompactedTopic:
             for batch in batches.values()
             for record in batch
         ]
+
+
+def _pieces(batch: Sequence[TopicRecord]) -> Iterator[list[TopicRecord]]:
+    """Split records into pieces of about PIECE_BYTES: large lists take long to judge."""
+    piece: list[TopicRecord] = []
+    size = 0
+    for record in batch:
+        piece.append(record)
+        size += len(record.value or b"")
+        if size >= PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 class _Snapshot:

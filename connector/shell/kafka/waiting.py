@@ -1,8 +1,11 @@
-"""Waits with a deadline, and the pauses between attempts."""
+"""Waits with a deadline, the pauses between attempts, and turns of the loop for others."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 RETRY_MIN_SECONDS = 0.5
 RETRY_MAX_SECONDS = 15.0
@@ -22,3 +25,13 @@ def pauses() -> Iterator[float]:
     while True:
         yield seconds
         seconds = min(2 * seconds, RETRY_MAX_SECONDS)
+
+
+async def in_turns(steps: Generator[None, None, T]) -> T:
+    """Return the result of a computation in steps; between them, others get a turn of the loop."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        await asyncio.sleep(0)

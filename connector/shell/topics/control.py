@@ -10,7 +10,7 @@ from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from connector.core.lists.subscription import Entry
 
@@ -25,7 +25,9 @@ class ControlTopic:
     may have refused them before. `ignored` counts the records with a key that names no list.
     """
 
-    def __init__(self, previous: Callable[[], Lists], on_change: Callable[[Lists, frozenset[str]], None]) -> None:
+    def __init__(
+        self, previous: Callable[[], Generator[None, None, Lists]], on_change: Callable[[Lists, frozenset[str]], None]
+    ) -> None:
         self._previous = previous
         self._on_change = on_change
         self.lists: Lists | None = None
@@ -38,10 +40,10 @@ class ControlTopic:
             self.lists = saved
             self._on_change(saved, frozenset())
 
-    def snapshot(self, records: Sequence[Any]) -> None:
+    def snapshot(self, records: Sequence[Any]) -> Generator[None, None, None]:
         """Judge a complete reading of the topic, first or repeated, against what was in force."""
-        before = self.lists if self.is_read and self.lists is not None else self._previous()
-        after = subscription.restore(before, self._read(records))
+        before = self.lists if self.is_read and self.lists is not None else (yield from self._previous())
+        after = yield from subscription.restore_in_steps(before, self._read(records))
         new = [
             (name, entry)
             for name, entry in after.entries.items()

@@ -6,22 +6,28 @@ Only the latest wish counts, so nothing queues up.
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core import record_keys, status
+from connector.core.steps import BOND_BYTES, step_ends
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from connector.shell.kafka.record_writer import RecordWriter
 
 ROUND: Final = 500
+# Between two writes at most so many keys are compared and so many bytes are encoded, because that
+# holds up the event loop.
+COMPARED: Final = 1000
+ROUND_BYTES: Final = 256 * 1024
 KINDS: Final = (record_keys.INSTRUMENT, record_keys.LIST, record_keys.SLOT)
 WRITER: Final = "writer"  # the header that tells our own records from those of other replicas
 
@@ -39,8 +45,10 @@ class StatusTopic:
         self._writer = writer
         self._name = name
         self._is_ours: Callable[[str], bool] = _every
-        self._wish: dict[str, bytes] | None = None
-        self._encoded: dict[str, tuple[status.Record, bytes]] = {}
+        self._wish: dict[str, status.Record] | None = None
+        # Keys with a new wish or content, in order, and the values that the topic lacks.
+        self._changed_keys: dict[str, None] = {}
+        self._unwritten: dict[str, bytes | None] = {}
         # None: a failed write may have reached the topic or not, so the key is written again.
         self._content: dict[str, bytes | None] = {}
         self._refused: dict[str, bytes] = {}
@@ -49,14 +57,21 @@ class StatusTopic:
         self._is_written = asyncio.Event()
         self.problem: str | None = None
 
-    def restore(self, records: Sequence[Any]) -> dict[str, status.Record]:
+    def restore(self, records: Sequence[Any]) -> Generator[None, None, dict[str, status.Record]]:
         """Use a complete reading of the topic, oldest record first; return what `readable` does."""
+        latest = {_key(record): record for record in records}
+        decoded: dict[str, status.Record | None] = {}
+        for (key, record), ends in zip(latest.items(), step_ends(map(_bonds, latest.values())), strict=True):
+            decoded[key] = None if record.value is None else status.decode(record.value)
+            if ends:
+                yield
         self._content = {}
         for record in records:
             self._set(_key(record), record.value)
+        self._changed_keys |= dict.fromkeys((*self._content, *(self._wish or ())))
         self._is_restored.set()
         self._changed.set()
-        return self.readable()
+        return {key: record for key in self._content if (record := decoded[key]) is not None}
 
     def readable(self) -> dict[str, status.Record]:
         """Return the records in the topic by key, as far as they can be decoded."""
@@ -74,6 +89,7 @@ class StatusTopic:
             if not key.startswith(KINDS) or (WRITER, self._name) in map(tuple, record.headers):
                 continue
             self._set(key, record.value)
+            self._changed_keys[key] = None
             theirs[key] = None if record.value is None else status.decode(record.value)
         if theirs:
             self._changed.set()
@@ -88,19 +104,14 @@ class StatusTopic:
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
         """Wish that our part of the topic holds exactly `records`; other keys get tombstones.
 
-        Never waits. `is_ours` is asked again before each round: the right to write may end.
+        Never waits. `is_ours` is asked again before each round: the right to write may end. A record
+        that is the same object as before is taken as unchanged.
         """
         self._is_ours = is_ours or _every
-        before = self._encoded
-        # Of thousands of records few differ from one round to the next, and encoding takes time.
-        self._encoded = {
-            key: encoded
-            if (encoded := before.get(key)) is not None and encoded[0] == record
-            else (record, status.encode(record))
-            for key, record in records.items()
-            if self._is_ours(key)
-        }
-        self._wish = {key: value for key, (_, value) in self._encoded.items()}
+        before = self._wish or {}
+        self._changed_keys |= dict.fromkeys(key for key, record in records.items() if before.get(key) is not record)
+        self._changed_keys |= dict.fromkeys(key for key in before if key not in records)
+        self._wish = dict(records)
         self._is_written.clear()
         self._changed.set()
 
@@ -123,8 +134,12 @@ class StatusTopic:
 
     async def _write_differing(self) -> None:
         pause = pauses()
-        while differing := self.differing():
-            if failure := await self._write_round(differing[:ROUND]):
+        while self._wish is not None:
+            if not (differing := self.differing()):
+                if not self._changed_keys:
+                    return
+                await asyncio.sleep(0)
+            elif failure := await self._write_round(differing):
                 if self.problem is None:
                     log.warning("status_not_written", error=repr(failure))
                 self.problem = f"the status topic could not be written: {describe(failure)}"
@@ -134,16 +149,38 @@ class StatusTopic:
                 pause = pauses()
 
     def differing(self) -> list[Outgoing]:
-        """Return the writes that make the topic equal the wish: records, then tombstones."""
-        if self._wish is None:
-            return []
-        new = [
-            Outgoing(key.encode(errors="replace"), value)
-            for key, value in self._wish.items()
-            if self._content.get(key) != value and self._refused.get(key) != value and self._is_ours(key)
-        ]
-        gone = [key for key in self._content if key not in self._wish and self._is_ours(key)]
-        return new + [Outgoing(key.encode(errors="replace"), None) for key in gone]
+        """Return the next writes that make the topic equal the wish: records, then tombstones."""
+        self._compare()
+        new: list[Outgoing] = []
+        gone: list[Outgoing] = []
+        size = 0
+        for key, value in self._unwritten.items():
+            if len(new) + len(gone) == ROUND or size > ROUND_BYTES:
+                break
+            if self._is_ours(key):
+                size += len(value or b"")
+                (gone if value is None else new).append(Outgoing(key.encode(errors="replace"), value))
+        return new + gone
+
+    def _compare(self) -> None:
+        """Find out which of the next changed keys differ from the wish."""
+        wish = self._wish or {}
+        size = 0
+        for key in list(islice(self._changed_keys, COMPARED)):
+            if size > ROUND_BYTES:
+                break
+            del self._changed_keys[key]
+            value = status.encode(wish[key]) if key in wish else None
+            size += len(value or b"")
+            if self._is_as_wished(key, value):
+                self._unwritten.pop(key, None)
+            else:
+                self._unwritten[key] = value
+
+    def _is_as_wished(self, key: str, value: bytes | None) -> bool:
+        if value is None:
+            return key not in self._content
+        return value in (self._content.get(key), self._refused.get(key))
 
     async def _write_round(self, batch: Sequence[Outgoing]) -> Exception | None:
         failure: Exception | None = None
@@ -157,17 +194,25 @@ class StatusTopic:
         if isinstance(outcome, MessageSizeTooLargeError) and record.value is not None:
             log.error("status_record_too_large", key=key, bytes=len(record.value))
             self._refused[key] = record.value
+            self._changed_keys[key] = None
             return None
         if outcome is not None:
             self._content[key] = None
             return outcome
         self._refused.pop(key, None)
         self._set(key, record.value)
+        if key in self._unwritten and self._unwritten[key] == record.value:
+            del self._unwritten[key]
         return None
 
 
 def _key(record: Any) -> str:
     return (record.key or b"").decode(errors="replace")
+
+
+def _bonds(record: Any) -> int:
+    """Return about how many bonds a record names."""
+    return len(record.value or b"") // BOND_BYTES
 
 
 def _every(_: str) -> bool:

@@ -24,7 +24,7 @@ LISTS = apply_all(
         ControlRecord(b"c", b"", Position(0, 6), 4_000),
     ],
 )
-REPLICA = status.ReplicaView((), {}, {}, LISTS, "me")
+REPLICA = status.ReplicaView({}, {}, LISTS, "me")
 STATUS = status.records(REPLICA, {}, "2026-01-02T00:00:00Z")
 
 

@@ -7,16 +7,7 @@ from hypothesis import strategies as st
 
 from connector.core.bonds import isin
 from connector.core.lists import saved_lists, subscription
-from connector.core.lists.subscription import (
-    ControlRecord,
-    Desired,
-    Lists,
-    Position,
-    apply,
-    apply_all,
-    desired,
-    restore,
-)
+from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(200)]
 A, B, C = BONDS[:3]
@@ -291,39 +282,6 @@ def test_compaction_changes_nothing(log, keep_tombstones, data):
     assert desired(whole) == desired(subscription.from_entries(whole.entries))
 
 
-def naive(entries):
-    """Return the desired bonds in order, computed from all lists by the rule of the contract."""
-    contents = {name: entry.in_force for name, entry in sorted(entries.items()) if entry.in_force is not None}
-    found = []
-    for bond in {bond for content in contents.values() for bond in content.wish.instruments}:
-        naming = {name: content for name, content in contents.items() if bond in content.wish.instruments}
-        wanting = {name: content for name, content in naming.items() if not content.wish.paused}
-        if wanting:
-            priority = max(content.wish.priority for content in wanting.values())
-            requested_at = min(content.requested_at for content in wanting.values())
-            control = max(content.control for content in naming.values())
-            found.append(Desired(bond, priority, requested_at, tuple(wanting), control))
-    return sorted(found, key=lambda bond: (-bond.priority, bond.requested_at, bond.isin))
-
-
-@given(LOGS, st.integers(0, 12))
-def test_desired_bonds_follow_each_record(log, again):
-    """After each record, the desired bonds equal a fresh computation."""
-    lists = Lists()
-    for each in [*log, *log[again:]]:
-        lists = apply(lists, each)
-        assert desired(lists) == naive(lists.entries)
-        assert lists == subscription.from_entries(lists.entries)
-
-
-def test_a_bond_that_a_record_does_not_touch_is_the_same_object():
-    """An edit makes new objects only for the bonds that the record's list names."""
-    lists = lists_of(record(0, "x", [A, B]), record(1, "y", [C]))
-    after = apply(lists, record(2, "x", [A]))
-    assert after.desired[C] is lists.desired[C]
-    assert set(after.desired) == {A, C}
-
-
 MOST = 20_000
 ISINS = [isin.with_check_digit(f"KR{number:09}") for number in range(MOST + 2)]
 FULL = lists_of(record(0, "a", ISINS[:10_000]), record(1, "b", ISINS[10_000:MOST]))
@@ -386,3 +344,18 @@ def test_ten_thousand_records_in_a_burst_are_fast():
     assert len(desired(lists)) == 10_000
     assert len(desired(restore(lists, [*burst, record(10_000, "all", bonds)]))) == 10_000
     assert time.perf_counter() - started < 5
+
+
+def steps_of(computation):
+    """Return how many steps a computation takes."""
+    return sum(1 for _ in computation)
+
+
+def test_a_reading_of_large_lists_takes_many_steps():
+    """Lists of 10,000 bonds are read, judged and restored in at least one step each."""
+    values = [json.dumps({"instruments": ISINS[:10_000]}).encode() for _ in range(4)]
+    records = [ControlRecord(b"%d" % place, value, Position(0, place), 0) for place, value in enumerate(values)]
+    lists = restore(Lists(), records)
+    assert steps_of(subscription.restore_in_steps(Lists(), records)) == 8
+    assert steps_of(subscription.from_entries_in_steps(lists.entries)) == 4
+    assert steps_of(saved_lists.from_text_in_steps(saved_lists.to_text(lists))) == 8

@@ -9,7 +9,8 @@ from connector.core import status
 from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.governor import Governor
 from connector.core.kis.session import Session
-from connector.core.lists.subscription import Desired, Lists, Position
+from connector.core.lists.desired import Desired
+from connector.core.lists.subscription import Lists, Position
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
@@ -37,7 +38,7 @@ class Replica:
 
     def __init__(self, name, slots, limits):
         self.name, self.limits = name, limits
-        self.records, self.placement = {}, {}
+        self.records, self.placement, self.recorder = {}, {}, status.Recorder()
         self.worlds = {slot: self.take(slot) for slot in slots}
 
     def take(self, slot):
@@ -64,16 +65,18 @@ class Replica:
                 return status.is_active(self.records, isin, slot, NOW)
             return isin in views[slot].registrations and views[slot].registrations[isin].state == "ACTIVE"
 
-        for slot, wish in carried(wanted, self.placement, views, is_active).items():
+        for slot, wish in carried(self.placement, views, is_active).items():
             world = self.worlds[slot]
             world.limit = self.limits[slot]
             world.session.want(wish, world.now)
             world.session.heard(world.now)
             world.advance(10.0)
         views = {slot: session.view for slot, session in sessions.items()}
-        desired = [Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted]
-        replica = ReplicaView(desired, self.placement, views, Lists(), self.name, frozenset(SLOTS) - views.keys())
-        before, self.records = self.records, status.records(replica, self.records, NOW)
+        lists = Lists(desired={isin: Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted})
+        replica = ReplicaView(self.placement, views, lists, self.name, frozenset(SLOTS) - views.keys())
+        whole = status.records(replica, self.records, NOW)
+        before, self.records = self.records, self.recorder.records(replica, self.records, NOW)
+        assert self.records == whole
         keys = [key for key in before.keys() | self.records.keys() if status.is_ours(replica, key, before.get(key, {}))]
         return {key: self.records.get(key) for key in keys}
 

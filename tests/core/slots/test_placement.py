@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.bonds.isin import with_check_digit
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, desired
+from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, desired, from_entries
 from connector.core.slots.placement import _weight, placement
 
 ISINS = [f"KR{number:09d}0" for number in range(400)]
@@ -150,7 +150,7 @@ def _rank(bond):
 def _as_another_replica(fleet, random):
     """Return the placement of a replica that met lists and slots in another order."""
     names = random.sample(sorted(fleet.lists.entries), len(fleet.lists.entries))
-    lists = Lists({name: fleet.lists.entries[name] for name in names})
+    lists = from_entries({name: fleet.lists.entries[name] for name in names})
     slots = random.sample(sorted(fleet.capacities), len(fleet.capacities))
     return placement([bond.isin for bond in desired(lists)], {slot: fleet.capacities[slot] for slot in slots})
 

@@ -12,7 +12,7 @@ from connector.core import status
 from connector.core.bonds import isin
 from connector.core.kis.bond_registration import RegistrationView
 from connector.core.kis.session import SlotView
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all, desired
+from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]
 A, B, C = BONDS
@@ -45,7 +45,7 @@ def replica(bonds=(A,), placement=None, slots=None, raw=None):
         Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)]
     )
     return status.ReplicaView(
-        desired(lists), {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
+        {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
     )
 
 
@@ -141,7 +141,7 @@ def test_a_list_record_says_what_is_in_force():
 def test_a_refused_list_counts_what_stays_in_force():
     """A refused list's record has the refused position, the reason, and the content in force."""
     lists = apply_all(replica(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
-    record = only(status.records(status.ReplicaView((), {}, {}, lists, "me"), {}, T0), "list/desk")
+    record = only(status.records(status.ReplicaView({}, {}, lists, "me"), {}, T0), "list/desk")
     assert (
         record["state"],
         record["instruments"],
@@ -344,9 +344,7 @@ def every_record():
         yield from status.stopped(made, T1).items()
     yield from status.records(replica(raw=b"bad"), {}, T0).items()
     lists = apply_all(replica().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
-    yield from status.records(
-        status.ReplicaView(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0
-    ).items()
+    yield from status.records(status.ReplicaView({A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0).items()
 
 
 def test_every_state_and_every_null_of_the_schema_occurs():

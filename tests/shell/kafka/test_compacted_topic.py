@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from structlog.testing import capture_logs
 
 from connector.shell.kafka.aiokafka_fixes import skipped_batches
-from connector.shell.kafka.compacted_topic import CompactedTopic, _Answers
+from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord, _Answers, _pieces
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.kafka.reader import create_topics, read_all
@@ -371,3 +371,11 @@ def test_two_empty_answers_at_one_position_are_the_end():
         assert answers.nothing_follows(9) is is_end, stamp
     consumer.stable = 8
     assert not answers.nothing_follows(9)
+
+
+def test_large_records_come_one_by_one():
+    """A piece of what was fetched ends with the record that makes it 64 KiB."""
+    sizes = [10, 70_000, 70_000, 30_000, 40_000, 5]
+    records = [TopicRecord(b"key", b"x" * size, 0, place, 0) for place, size in enumerate(sizes)]
+    pieces = [[record.offset for record in piece] for piece in _pieces(records)]
+    assert pieces == [[0, 1], [2], [3, 4], [5]]

@@ -6,6 +6,7 @@ import pytest
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from connector.core import status
+from connector.core.steps import finished
 from connector.core.ticks.partition import partition
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients, record_writer
@@ -102,7 +103,7 @@ async def test_the_status_topic_is_put_right_over_a_restart(own_kafka, topic_nam
         reader = CompactedTopic(
             topic_names.status,
             lambda: clients.client_arguments(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "test"),
-            lambda records, topic=topic: restored.append(topic.restore(records)),
+            lambda records, topic=topic: restored.append(finished(topic.restore(records))),
             lambda _: None,
         )
         tasks = [asyncio.create_task(reader.run()), asyncio.create_task(topic.run())]

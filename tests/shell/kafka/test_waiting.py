@@ -3,7 +3,7 @@
 import asyncio
 from itertools import islice
 
-from connector.shell.kafka.waiting import pauses, within
+from connector.shell.kafka.waiting import in_turns, pauses, within
 
 
 async def test_waiting_ends_with_the_event_or_the_deadline():
@@ -17,3 +17,18 @@ async def test_waiting_ends_with_the_event_or_the_deadline():
 def test_pauses_double_up_to_a_limit():
     """Each pause is twice the last, and none is longer than 15 s."""
     assert list(islice(pauses(), 7)) == [0.5, 1, 2, 4, 8, 15, 15]
+
+
+async def test_others_get_a_turn_between_the_steps_of_a_computation():
+    """After each step of a computation the loop runs what is ready."""
+    order = []
+
+    def computation():
+        for step in range(3):
+            order.append(step)
+            asyncio.get_running_loop().call_soon(order.append, "other")
+            yield
+        return "result"
+
+    assert await in_turns(computation()) == "result"
+    assert order == [0, "other", 1, "other", 2, "other"]

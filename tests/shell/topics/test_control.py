@@ -4,7 +4,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.core.bonds import isin
+from connector.core.lists import saved_lists
 from connector.core.lists.subscription import Lists, desired
+from connector.core.steps import finished
 from connector.shell.kafka.compacted_topic import TopicRecord
 from connector.shell.topics.control import ControlTopic
 
@@ -24,9 +26,13 @@ class Control:
     def __init__(self, previous=None):
         self.changes = []
         self.topic = ControlTopic(
-            lambda: previous or Lists(),
+            lambda: saved_lists.from_status_in_steps({}, previous),
             lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named))),
         )
+
+    def read(self, records):
+        """Give the topic a complete reading."""
+        finished(self.topic.snapshot(records))
 
 
 def test_unknown_is_not_empty():
@@ -34,7 +40,7 @@ def test_unknown_is_not_empty():
     control = Control()
     assert control.topic.lists is None
     assert control.changes == []
-    control.topic.snapshot([])
+    control.read([])
     assert control.changes == [([], set())]
     assert control.topic.lists == Lists()
 
@@ -42,7 +48,7 @@ def test_unknown_is_not_empty():
 def test_a_reading_and_what_follows_are_reported():
     """A reading names all its bonds; a later record names those of its list, changed or not."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", [A]), record(1, b"b", [B])])
+    control.read([record(0, b"a", [A]), record(1, b"b", [B])])
     control.topic.follow([record(2, b"a", [A])])
     control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
     assert control.changes == [([A, B], {A, B}), ([B, A], {A}), ([C], {C})]
@@ -51,12 +57,12 @@ def test_a_reading_and_what_follows_are_reported():
 def test_saved_lists_are_used_until_the_topic_is_read():
     """Saved lists are in force while Kafka is away, and the first reading is judged by them."""
     saved = Control()
-    saved.topic.snapshot([record(0, b"a", BONDS)])
+    saved.read([record(0, b"a", BONDS)])
     control = Control(saved.topic.lists)
     control.topic.use_saved(saved.topic.lists)
     assert len(control.changes[-1][0]) == 30
     assert not control.topic.is_read
-    control.topic.snapshot([])
+    control.read([])
     assert control.topic.is_read
     assert len(control.changes[-1][0]) == 30
     assert control.topic.lists.entries["a"].refusal.startswith("removal guard")
@@ -65,7 +71,7 @@ def test_saved_lists_are_used_until_the_topic_is_read():
 def test_saved_lists_do_not_replace_what_was_read():
     """Saved lists are ignored once the topic has been read."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", [A])])
+    control.read([record(0, b"a", [A])])
     control.topic.use_saved(Lists())
     assert len(control.changes) == 1
     assert set(control.topic.lists.entries) == {"a"}
@@ -74,8 +80,8 @@ def test_saved_lists_do_not_replace_what_was_read():
 def test_a_second_reading_is_judged_against_the_first():
     """A topic that was wiped while the connector ran drops nothing."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", BONDS)])
-    control.topic.snapshot([])
+    control.read([record(0, b"a", BONDS)])
+    control.read([])
     assert len(control.changes[-1][0]) == 30
 
 
@@ -83,7 +89,7 @@ def test_a_refusal_is_logged_with_its_offset():
     """A refusal's log line has list, offset, reason and what stays in force; it names no bonds."""
     control = Control()
     with capture_logs() as logs:
-        control.topic.snapshot([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
+        control.read([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
     assert control.changes == [([A, B], set())]
     refused, hopeless = [line for line in logs if line["event"] == "control_record_refused"]
     assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
@@ -99,7 +105,7 @@ def test_a_refusal_is_logged_with_its_offset():
 def test_every_refusal_is_logged():
     """Each of several bad records that come together is logged, even if a good one follows."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", [A])])
+    control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
         control.topic.follow(
             [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
@@ -112,7 +118,7 @@ def test_every_refusal_is_logged():
 def test_a_refusal_is_logged_once():
     """The refusal of a list is not logged again with each later record."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", b"bad")])
+    control.read([record(0, b"a", b"bad")])
     with capture_logs() as logs:
         control.topic.follow([record(1, b"b", [B])])
         control.topic.follow([record(2, b"a", b"worse")])
@@ -123,7 +129,7 @@ def test_a_refusal_is_logged_once():
 def test_a_record_without_a_list_name_is_counted(key):
     """A missing or non-UTF-8 key is logged and counted, and changes nothing."""
     control = Control()
-    control.topic.snapshot([record(0, b"a", [A])])
+    control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
         control.topic.follow([record(1, key, [B])])
     assert control.topic.ignored == 1

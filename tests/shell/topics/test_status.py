@@ -4,6 +4,7 @@ import contextlib
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
+from connector.core.steps import finished
 from connector.shell.kafka import waiting
 from connector.shell.kafka.compacted_topic import TopicRecord
 from connector.shell.kafka.record_writer import Outgoing
@@ -20,6 +21,9 @@ class Topic:
         self.called = asyncio.Event()
         self.too_large = set()
 
+    async def close(self):
+        pass
+
     async def write(self, records):
         self.batches += 1
         self.called.set()
@@ -30,6 +34,11 @@ class Topic:
                 (record.key.decode(), record.value) for record in records if record.key.decode() not in self.too_large
             ]
         return [MessageSizeTooLargeError() if record.key.decode() in self.too_large else failure for record in records]
+
+
+def restore(status, records):
+    """Give a status topic a complete reading, and return the readable records."""
+    return finished(status.restore(records))
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +66,7 @@ async def test_nothing_is_written_before_the_topic_was_read():
         status.publish({"list/a": {"x": 1}})
         assert not await status.wait_until_written(0.05)
         assert topic.log == []
-        status.restore([])
+        restore(status, [])
         assert await status.wait_until_written(5)
     assert topic.log == [("list/a", b'{"x":1}')]
 
@@ -66,7 +75,8 @@ async def test_only_what_differs_is_written():
     """Only changes are written, removed records get a tombstone, foreign keys are left alone."""
     topic = Topic()
     async with running(topic) as status:
-        readable = status.restore(
+        readable = restore(
+            status,
             [
                 Outgoing(b"list/a", b'{"x":1}'),
                 Outgoing(b"list/b", b'{"x":2}'),
@@ -75,7 +85,7 @@ async def test_only_what_differs_is_written():
                 Outgoing(b"list/d", b"bad"),
                 Outgoing(b"theirs", b"{}"),
                 Outgoing(None, b"{}"),
-            ]
+            ],
         )
         assert readable == {"list/a": {"x": 1}, "list/b": {"x": 2}}
         status.publish({"list/a": {"x": 1}, "slot/0": {"y": 1}})
@@ -95,7 +105,7 @@ async def test_a_failed_write_is_done_again():
     topic = Topic()
     topic.failures = [TimeoutError("away")] * 2
     async with running(topic) as status:
-        status.restore([])
+        restore(status, [])
         status.publish({"list/a": {"x": 1}})
         assert await status.wait_until_written(5)
         assert status.problem is None
@@ -107,7 +117,7 @@ async def test_a_write_in_doubt_is_repeated_even_if_the_wish_went_back():
     """After a failure the topic may hold either value, so even the old one is written again."""
     topic = Topic()
     async with running(topic) as status:
-        status.restore([Outgoing(b"list/a", b'{"x":1}')])
+        restore(status, [Outgoing(b"list/a", b'{"x":1}')])
         topic.failures = [TimeoutError()]
         status.publish({"list/a": {"x": 2}, "list/b": {"x": 3}})
         await asyncio.wait_for(topic.called.wait(), 5)
@@ -120,7 +130,7 @@ async def test_the_latest_wish_wins():
     """While nothing can be written, wishes replace each other instead of queueing."""
     topic = Topic()
     async with running(topic) as status:
-        status.restore([])
+        restore(status, [])
         topic.failures = [TimeoutError()] * 5
         for number in range(100):
             status.publish({"list/a": {"x": number}})
@@ -135,7 +145,7 @@ async def test_a_record_too_large_for_kafka_is_left_out_until_it_changes():
     topic = Topic()
     topic.too_large = {"list/big"}
     async with running(topic) as status:
-        status.restore([])
+        restore(status, [])
         status.publish({"list/big": {"x": 1}, "list/a": {"x": 1}})
         assert await status.wait_until_written(5)
         assert topic.log == [("list/a", b'{"x":1}')]
@@ -149,7 +159,7 @@ async def test_many_records_are_written_in_rounds():
     """Ten thousand records are written in rounds of a bounded size."""
     topic = Topic()
     async with running(topic) as status:
-        status.restore([])
+        restore(status, [])
         status.publish({f"list/{number}": {} for number in range(10_000)})
         assert await status.wait_until_written(10)
     assert len(topic.log) == 10_000
@@ -160,7 +170,7 @@ async def test_only_our_part_is_written_and_tombstoned():
     """Records that belong to others are neither written nor removed."""
     topic = Topic()
     async with running(topic) as status:
-        status.restore([Outgoing(b"slot/1", b"{}"), Outgoing(b"list/gone", b"{}")])
+        restore(status, [Outgoing(b"slot/1", b"{}"), Outgoing(b"list/gone", b"{}")])
         status.publish({"slot/0": {"x": 1}, "slot/1": {"x": 2}}, lambda key: key != "slot/1")
         assert await status.wait_until_written(5)
     assert topic.log == [("slot/0", b'{"x":1}'), ("list/gone", None)]
@@ -170,7 +180,7 @@ async def test_a_right_to_write_that_ended_is_not_used():
     """Whether a record is ours is asked at the moment of writing, and what others wrote stays."""
     topic, rights = Topic(), {"slot/0", "slot/1"}
     async with running(topic) as own:
-        own.restore([])
+        restore(own, [])
         own.publish({"slot/0": {"owner": "one"}, "slot/1": {"owner": "one"}}, rights.__contains__)
         assert await own.wait_until_written(5)
         rights.discard("slot/0")
@@ -186,7 +196,7 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
     topic = Topic()
     async with running(topic) as status:
         status._name = b"me"
-        status.restore([])
+        restore(status, [])
         status.publish({"slot/0": {"x": 1}})
         assert await status.wait_until_written(5)
         ours = TopicRecord(b"slot/0", b'{"x":0}', 0, 0, 0, (("writer", b"me"),))
@@ -201,3 +211,27 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
         status.publish({"slot/0": {"x": 1}})
         assert await status.wait_until_written(5)
     assert topic.log == [("slot/0", b'{"x":1}')] * 2
+
+
+async def test_one_turn_of_the_loop_compares_a_bounded_part():
+    """Of many changed records only a part is encoded before others get a turn of the loop."""
+    status = StatusTopic(Topic())
+    restore(status, [])
+    status.publish({f"list/{number}": {"text": "x" * 100_000} for number in range(20)})
+    assert 1 <= len(status.differing()) <= 4
+    status.publish({f"instrument/{number}": {} for number in range(20_000)})
+    assert len(status.differing()) <= 500
+    assert len(status._unwritten) <= 1010
+
+
+async def test_a_record_that_is_the_same_object_is_not_encoded_again(monkeypatch):
+    """A wish with the same record objects as before costs no encoding."""
+    topic = Topic()
+    async with running(topic) as status:
+        restore(status, [])
+        records = {f"instrument/{number}": {"x": 1} for number in range(3)}
+        status.publish(records)
+        assert await status.wait_until_written(5)
+        monkeypatch.setattr("connector.core.status.encode", lambda _: pytest.fail("a record was encoded"))
+        status.publish({**records})
+        assert await status.wait_until_written(5)

@@ -1,0 +1,241 @@
+"""Makes the status records of what a replica knows: of each bond, list and slot, round by round."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from connector.core.record_keys import INSTRUMENT, LIST, SLOT
+from connector.core.status.records import dated, is_due, since
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connector.core.kis.bond_registration import RegistrationView
+    from connector.core.kis.session import SlotView
+    from connector.core.lists.desired import Desired
+    from connector.core.lists.subscription import Entry, Lists, Position
+    from connector.core.status.records import InstrumentRecord, ListRecord, PositionFields, Record, SlotRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """What one replica, named `owner`, knows; its status records are made from it.
+
+    `slots` are the slots that it owns, and `placement` is ISIN to slot. The owners of the slots in
+    `others` write the records of these slots and their bonds. The owner of slot 0 writes what
+    belongs to no slot.
+    """
+
+    placement: Mapping[str, int]
+    slots: Mapping[int, SlotView]
+    lists: Lists
+    owner: str
+    others: frozenset[int] = frozenset()
+
+
+def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
+    """Return whether this replica writes the record of `key`, which is `before` so far."""
+    if not replica.others:
+        return True
+    if key.startswith(SLOT):
+        number = key.removeprefix(SLOT)
+        slot = int(number) if number.isdecimal() else None
+    elif key.startswith(INSTRUMENT):
+        slot = replica.placement.get(key.removeprefix(INSTRUMENT), before.get("slot"))
+    else:
+        slot = None
+    if type(slot) is not int:
+        slot = None
+    return slot in replica.slots or (slot not in replica.others and 0 not in replica.others)
+
+
+def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    """Return all records by key; a key of `previous` that is left out becomes a tombstone."""
+    return Recorder(at_once=sys.maxsize).records(replica, previous, now)
+
+
+class Recorder:
+    """Makes the records round by round, and makes again only those that may have changed.
+
+    One round makes at most `at_once` records, because it holds up the event loop. `has_more` is
+    whether the next round will go on; until then the older records stay.
+    """
+
+    def __init__(self, at_once: int = 2000) -> None:
+        self._at_once = at_once
+        self._replica: ReplicaView | None = None
+        self._made: dict[str, Record] = {}
+        self._unmade: dict[str, None] = {}
+
+    @property
+    def has_more(self) -> bool:
+        """Whether records remain that the next round will make."""
+        return bool(self._unmade)
+
+    def records(self, replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+        """Return all records by key; a key of `previous` that is left out becomes a tombstone.
+
+        Records that other replicas write are repeated as they are in `previous`. A record that did
+        not change is the same object as in `previous`. `since` stays while state, slot, code and
+        owner stay. `alive_at` is set to `now` if the slot's record changes or if 30 s have passed.
+        """
+        made = dict(previous)
+        self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
+        for key in list(islice(self._unmade, self._at_once)):
+            del self._unmade[key]
+            before = previous.get(key, {})
+            if not is_ours(replica, key, before):
+                continue
+            record = _record(replica, key, before, now)
+            if record is None:
+                made.pop(key, None)
+            elif record != before:
+                made[key] = record
+        self._replica, self._made = replica, made
+        return dict(made)
+
+    def _changed_keys(self, replica: ReplicaView, previous: Mapping[str, Record]) -> list[str]:
+        """Return the keys of the records that may have changed, waiting bonds last."""
+        placed = {INSTRUMENT + isin for isin in replica.placement}
+        changed = self._maybe_changed(replica, previous)
+        return sorted(changed, key=lambda key: key.startswith(INSTRUMENT) and key not in placed)
+
+    def _maybe_changed(self, replica: ReplicaView, previous: Mapping[str, Record]) -> set[str]:
+        last = self._replica
+        slots = {f"{SLOT}{slot}" for slot in replica.slots}
+        if last is None or (last.slots.keys(), last.others) != (replica.slots.keys(), replica.others):
+            held = (isin for view in replica.slots.values() for isin in view.registrations)
+            bonds = {INSTRUMENT + isin for isin in (*replica.lists.desired, *held)}
+            return {*previous, *slots, *bonds, *(LIST + name for name in replica.lists.entries)}
+        bonds = _changed(last.lists.desired, replica.lists.desired) | _changed(last.placement, replica.placement)
+        for slot, view in replica.slots.items():
+            bonds |= _changed_bonds(last.slots[slot], view)
+        names = _changed(last.lists.entries, replica.lists.entries)
+        written = set() if previous == self._made else _changed(self._made, previous)
+        return slots | written | {INSTRUMENT + isin for isin in bonds} | {LIST + name for name in names}
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """Return the keys that have another object than before, or are in only one of the two."""
+    if before is after:
+        return set()
+    return {key for key, found in after.items() if before.get(key) is not found} | (before.keys() - after.keys())
+
+
+def _changed_bonds(before: SlotView, after: SlotView) -> set[str]:
+    """Return the bonds of a slot that may be in another state than before."""
+    one, other = before.registrations, after.registrations
+    if (before.state, before.code, before.message) != (after.state, after.code, after.message):
+        return {*one, *other}
+    return {isin for isin in {*one, *other} if one.get(isin) != other.get(isin)}
+
+
+def _record(replica: ReplicaView, key: str, before: Record, now: str) -> Record | None:
+    """Return our record of a key, None if there should be none."""
+    if key.startswith(INSTRUMENT):
+        isin = key.removeprefix(INSTRUMENT)
+        if (bond := replica.lists.desired.get(isin)) is not None:
+            return _instrument(replica, bond, before, now)
+        return _unwanted(replica, isin, before, now)
+    if key.startswith(LIST):
+        entry = replica.lists.entries.get(key.removeprefix(LIST))
+        return None if entry is None else _list(entry)
+    view = next((view for slot, view in replica.slots.items() if key == f"{SLOT}{slot}"), None)
+    return None if view is None else _slot(view, replica.owner, before, now)
+
+
+def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -> InstrumentRecord:
+    slot = replica.placement.get(bond.isin)
+    view = None if slot is None else replica.slots.get(slot)
+    registration = None if view is None else view.registrations.get(bond.isin)
+    if slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
+        state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(replica, bond.isin, before)
+    else:
+        state, code, message = _of_registration(view, registration)
+    return {
+        "state": state,
+        "lists": list(bond.lists),
+        "slot": slot,
+        "since": since(before, now, (state, slot, code, None)),
+        "code": code,
+        "message": message,
+        "control": _fields(bond.control),
+    }
+
+
+def _no_room(replica: ReplicaView, isin: str, before: Record) -> tuple[str | None, str | None]:
+    """Return KIS's code and message if KIS had no room: a session's, else those reported before."""
+    for view in replica.slots.values():
+        held = view.registrations.get(isin)
+        if held is not None and held.state == "WAITING_CAPACITY":
+            return held.code, held.message
+    if before.get("state") == "WAITING_CAPACITY":
+        return before.get("code"), before.get("message")
+    return None, None
+
+
+def _of_registration(
+    view: SlotView | None, registration: RegistrationView | None
+) -> tuple[str, str | None, str | None]:
+    """Return state, code and message of a placed bond: of the states, the first that applies."""
+    if registration is not None and registration.state == "REJECTED":
+        return "REJECTED", registration.code, registration.message
+    if view is None:
+        return "DISCONNECTED", None, None
+    if view.state != "CONNECTED":
+        return "DISCONNECTED", view.code, view.message
+    if registration is None:
+        return "PENDING", None, None
+    return "ACTIVE" if registration.state == "ACTIVE" else "PENDING", registration.code, registration.message
+
+
+def _is_held(registration: RegistrationView) -> bool:
+    return registration.state in {"ACTIVE", "PENDING"}
+
+
+def _unwanted(replica: ReplicaView, isin: str, before: Record, now: str) -> Record | None:
+    """Return the record of a bond that nobody wants: None once KIS cannot hold it any more."""
+    for view in replica.slots.values():
+        registration = view.registrations.get(isin)
+        if before and registration is not None and _is_held(registration):
+            state, code, message = _of_registration(view, registration)
+            record = {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+            return dated(record, before, now)
+    return None
+
+
+def _list(entry: Entry) -> ListRecord:
+    content = entry.in_force
+    return {
+        "state": "ACCEPTED" if entry.refusal is None else "REFUSED",
+        "instruments": 0 if content is None else len(content.wish.instruments),
+        "reason": entry.refusal,
+        "control": _fields(entry.control),
+        "in_force": None
+        if content is None
+        else {"value": dict(content.wish.value), "control": _fields(content.control)},
+    }
+
+
+def _slot(view: SlotView, owner: str, before: Record, now: str) -> SlotRecord:
+    alive_at = before.get("alive_at")
+    record: SlotRecord = {
+        "state": view.state,
+        "owner": owner,
+        "capacity": view.capacity,
+        "registered": view.registered,
+        "since": since(before, now, (view.state, None, view.code, owner)),
+        "alive_at": now,
+        "code": view.code,
+        "message": view.message,
+    }
+    if not is_due(alive_at, now) and before == {**record, "alive_at": alive_at}:
+        record["alive_at"] = str(alive_at)
+    return record
+
+
+def _fields(position: Position) -> PositionFields:
+    return {"partition": position.partition, "offset": position.offset}

@@ -1,0 +1,42 @@
+"""Which bonds the lists want together, change by change."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.lists import subscription
+from connector.core.lists.desired import Desired
+from connector.core.lists.subscription import Lists, apply, desired
+from tests.core.lists.test_subscription import LOGS, A, B, C, lists_of, record
+
+
+def naive(entries):
+    """Return the desired bonds in order, computed from all lists by the rule of the contract."""
+    contents = {name: entry.in_force for name, entry in sorted(entries.items()) if entry.in_force is not None}
+    found = []
+    for bond in {bond for content in contents.values() for bond in content.wish.instruments}:
+        naming = {name: content for name, content in contents.items() if bond in content.wish.instruments}
+        wanting = {name: content for name, content in naming.items() if not content.wish.paused}
+        if wanting:
+            priority = max(content.wish.priority for content in wanting.values())
+            requested_at = min(content.requested_at for content in wanting.values())
+            control = max(content.control for content in naming.values())
+            found.append(Desired(bond, priority, requested_at, tuple(wanting), control))
+    return sorted(found, key=lambda bond: (-bond.priority, bond.requested_at, bond.isin))
+
+
+@given(LOGS, st.integers(0, 12))
+def test_desired_bonds_follow_each_record(log, again):
+    """After each record, also of a topic created again, the desired bonds equal a fresh computation."""
+    lists = Lists()
+    for each in [*log, *log[again:]]:
+        lists = apply(lists, each)
+        assert desired(lists) == naive(lists.entries)
+        assert lists == subscription.from_entries(lists.entries)
+
+
+def test_a_bond_that_a_record_does_not_touch_is_the_same_object():
+    """An edit makes new objects only for the bonds that the record's list names."""
+    lists = lists_of(record(0, "x", [A, B]), record(1, "y", [C]))
+    after = apply(lists, record(2, "x", [A]))
+    assert after.desired[C] is lists.desired[C]
+    assert set(after.desired) == {A, C}
