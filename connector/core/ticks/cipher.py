@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 
-def decrypt(payload: str, key: str, iv: str) -> str | None:
+def decrypt(payload: str, key: str, iv: str) -> bytes | None:
     """Return the plaintext of a frame's fourth part, or None if this key does not fit.
 
     The payload is base64 of AES-256-CBC with PKCS#7 padding. Key and IV are the UTF-8 bytes of the
@@ -20,6 +20,6 @@ def decrypt(payload: str, key: str, iv: str) -> str | None:
         opener = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).decryptor()
         padded = opener.update(sealed) + opener.finalize()
         unpadder = PKCS7(algorithms.AES.block_size).unpadder()
-        return (unpadder.update(padded) + unpadder.finalize()).decode()
-    except (binascii.Error, ValueError):  # ValueError: not UTF-8, or a key or block of the wrong size
+        return unpadder.update(padded) + unpadder.finalize()
+    except (binascii.Error, ValueError):  # ValueError: a key, block or padding of the wrong size
         return None

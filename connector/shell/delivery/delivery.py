@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.columns import repaired
 from connector.core.ticks.frame import CipherKey, Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
@@ -366,7 +367,7 @@ class Delivery:
             return None
         received_ns, record = self._latest[isin]
         return received_ns, {
-            column["name"]: text for column, text in zip(self._schema.columns, record.columns, strict=False)
+            column["name"]: repaired(text) for column, text in zip(self._schema.columns, record.columns, strict=False)
         }
 
     def view(self) -> dict[str, Any]:
