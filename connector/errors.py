@@ -1,11 +1,11 @@
-"""What can stop a command, named by the exit code it ends with.
+"""The errors that end a command, each with its exit code.
 
-ConnectorError            1   a bug, when nothing more precise was raised
-├── ConfigurationError    2   before any connection
+ConnectorError            1   a bug, if nothing more precise was raised
+├── ConfigurationError    2   found before any connection
 ├── RequestMalformed      2   arguments, ISIN, file, unknown list
 ├── CredentialsRefused    3   KIS refused every app key for good
-├── JournalUnusable       4   not writable, held by another instance, or written by a newer version
-└── NotInTime             5   waited for in vain, out of reach, not permitted, or drift was found
+├── JournalUnusable       4   not writable, held by another instance, or of a newer version
+└── NotInTime             5   a deadline passed, a peer failed or refused, or drift was found
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 
 class ConnectorError(Exception):
-    """Ends a command with a message in plain words on stderr and `exit_code`."""
+    """Ends a command with a plain message on stderr and with `exit_code`."""
 
     exit_code: ClassVar[int] = 1
 
 
 class ConfigurationError(ConnectorError):
-    """Settings or credentials are wrong; `problems` holds every mistake, each as "key: problem: fix", never a secret's value."""
+    """Settings or credentials are wrong.
+
+    `problems` holds every mistake as "key: problem: fix". No problem shows the value of a secret.
+    """
 
     exit_code: ClassVar[int] = 2
 
@@ -45,12 +48,12 @@ class CredentialsRefused(ConnectorError):
 
 
 class JournalUnusable(ConnectorError):
-    """The journal cannot be written, is held by another instance, or was written by a newer version."""
+    """The journal is not writable, held by another instance, or of a newer version."""
 
     exit_code: ClassVar[int] = 4
 
 
 class NotInTime(ConnectorError):
-    """Something waited for did not happen in time, a peer was out of reach or not permitted, or drift was found."""
+    """A deadline passed, a peer was out of reach or refused us, or drift was found."""
 
     exit_code: ClassVar[int] = 5

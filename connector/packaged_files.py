@@ -1,4 +1,4 @@
-"""Finds the files that ship with the package: published schemas and the page that `/` shows."""
+"""Finds the files that ship with the package: the published schemas and the page at `/`."""
 
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def schema_text(name: str) -> str:
-    """Return the text of `schemas/<name>`. Raises FileNotFoundError where the installation is incomplete."""
+    """Return the text of `schemas/<name>`. Raises FileNotFoundError if it was not installed."""
     in_wheel = _PACKAGE / "schemas" / name
     path = in_wheel if in_wheel.exists() else _PACKAGE.parent / "schemas" / name
     return path.read_text(encoding="utf-8")
@@ -22,5 +22,5 @@ def bond_tick() -> str:
 
 
 def page_file(name: str) -> str:
-    """Return the text of one of the page's files. Raises FileNotFoundError where the installation is incomplete."""
+    """Return the text of one file of the page. Raises FileNotFoundError if it was not installed."""
     return (_PACKAGE / "page" / name).read_text(encoding="utf-8")

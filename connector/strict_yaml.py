@@ -1,4 +1,7 @@
-"""Reads a YAML file as JSON's values: keys that stand twice are told, a time stays the text it is, and text can be written as UTF-8."""
+"""Reads a YAML file as JSON values.
+
+Duplicate keys are reported, a time stays text, and every text can be written as UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that remembers keys which stand twice in one mapping, where YAML would silently let the last one win."""
+    """Safe YAML that collects duplicate keys of a mapping; by itself YAML lets the last one win."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own way
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -23,50 +26,49 @@ class _StrictLoader(yaml.SafeLoader):
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self.twice: list[str] = []
+        self.duplicates: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                continue  # the library says what is wrong with it
+                continue  # the library reports what is wrong with it
             if key.value in seen:
-                self.twice.append(
-                    f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}: {key.value} stands twice: remove one of the two"
-                )
+                where = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
+                self.duplicates.append(f"{where}: {key.value} appears twice: remove one of the two")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         text = super().construct_scalar(node)
         try:
-            # JSON spells what lies beyond 16 bits as two escapes, which YAML would leave as two halves.
+            # JSON writes a character above U+FFFF as two escapes; YAML would leave two halves.
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
             raise yaml.constructor.ConstructorError(
-                None, None, "half a surrogate pair is no character", node.start_mark
+                None, None, "half a surrogate pair is not a character", node.start_mark
             ) from None
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
         try:
             return super().construct_object(node, deep)
-        # What the library's readers of numbers and of tagged values raise; their words could show a secret.
+        # Raised by the library's parsers of numbers and tags; their texts might show a secret.
         except (ValueError, LookupError, AttributeError, TypeError):
             raise yaml.constructor.ConstructorError(
-                None, None, "this value cannot be read as what it looks like", node.start_mark
+                None, None, "this value cannot be read as its YAML type", node.start_mark
             ) from None
 
 
-def read(path: Path, name: str, cure: str) -> tuple[Any, list[str]]:
-    """Return the document of a YAML file and every problem met on the way; with a problem, the document is what could still be read.
+def read(path: Path, name: str, remedy: str) -> tuple[Any, list[str]]:
+    """Return the document of a YAML file, as far as it could be read, and every problem found.
 
-    `name` is what the file is called in a problem, `cure` what to do where it is not there.
+    A problem calls the file `name`. If the file is missing, the problem says what to do: `remedy`.
     """
     try:
         loader = _StrictLoader(path.read_text(encoding="utf-8-sig"))
-        return loader.get_single_data(), [f"{path}: {problem}" for problem in loader.twice]
+        return loader.get_single_data(), [f"{path}: {problem}" for problem in loader.duplicates]
     except FileNotFoundError:
-        problem = f"{name} was not found: {cure}"
+        problem = f"{name} was not found: {remedy}"
     except OSError as error:
         problem = f"{name} could not be read ({error.strerror}): correct its path or permissions"
     except UnicodeDecodeError:

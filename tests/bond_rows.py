@@ -1,13 +1,15 @@
-"""Bond masters composed by rule: each column of the published struct as cp949, filled up with spaces, one after the other.
+"""Bond masters composed by rule: each column of the published struct in cp949, padded with spaces.
 
-No line of a real file is public. The struct is that of koreainvestment/open-trading-api, stocks_info/종목마스터정보(채권).h; a line ends
-behind the redemption date (82 bytes), or has three more columns (106 bytes).
+No line of a real file is public. The struct is in koreainvestment/open-trading-api,
+stocks_info/종목마스터정보(채권).h. A line ends after the redemption date (82 bytes) or after three
+more columns (106 bytes).
 """
 
 import io
 import zipfile
 
-# KR103502GD31 and its name are the portal's; the other bonds are made up, with check digits worked out by hand (ISO 6166).
+# KR103502GD31 and its name are from the portal. The other bonds are made up, and their check
+# digits were worked out by hand (ISO 6166).
 ISIN, NAME = "KR103502GD31", "국고03250-5303(23-2)"
 OTHER = "KR103502GA34"
 
@@ -24,7 +26,7 @@ def row(  # noqa: PLR0917 - as many as a line has columns
     *,
     long=False,
 ):
-    """Return one line without its end; text is encoded, bytes are taken as they are, and what is too long is cut where the column ends."""
+    """Return one line without its end; a long value is cut at the end of its column."""
     widths = [(type_, 2), (cls, 2), (isin, 12), (name, 40), (interest, 2), (listed, 8), (issued, 8), (redeemed, 8)]
     if long:
         widths += [("20230310", 8), ("", 8), ("", 8)]
@@ -34,7 +36,7 @@ def row(  # noqa: PLR0917 - as many as a line has columns
 
 
 def sample():
-    """Return the file kept as `tests/data/composed/bond_code.mst`: every kind of line, with a line feed behind each."""
+    """Return the content of `tests/data/composed/bond_code.mst`: every kind of line."""
     lines = [
         row(),
         row("A0", "GA", ISIN, NAME, "13", long=True),

@@ -1,4 +1,4 @@
-"""Endings and their exit codes."""
+"""Errors and their exit codes."""
 
 import pytest
 
@@ -16,13 +16,13 @@ from connector import errors
     ],
 )
 def test_exit_codes(kind, code):
-    """Each ending has the exit code of the contract."""
+    """Each error has the exit code of the contract."""
     assert kind("x").exit_code == code
     assert issubclass(kind, errors.ConnectorError)
 
 
-def test_configuration_error_tells_all_problems():
-    """A configuration error keeps every problem and says each on a line of its own."""
+def test_a_configuration_error_holds_all_problems():
+    """A configuration error shows every problem on a line of its own."""
     error = errors.ConfigurationError(["a: b: c", "d: e: f"])
     assert error.exit_code == 2
     assert error.problems == ("a: b: c", "d: e: f")

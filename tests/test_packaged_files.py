@@ -27,13 +27,13 @@ def test_each_file_of_the_page_is_found(name):
 
 @pytest.mark.parametrize("read", [schema_text, page_file])
 def test_a_file_that_is_not_shipped_is_an_error(read):
-    """An unknown name is an error rather than an empty text."""
+    """An unknown name is an error, not an empty text."""
     with pytest.raises(FileNotFoundError):
         read("none.js")
 
 
 def test_the_page_loads_nothing_else():
-    """The page names its own two files, and no file of it names another host or puts text in as markup."""
+    """The page loads only its own two files, and inserts no text as markup."""
     assert set(re.findall(r'(?:src|href)="([^"#:]+\.\w+)"', page_file(INDEX))) == set(CONTENT_TYPES) - {INDEX}
     for name in CONTENT_TYPES:
         text = page_file(name).replace("http://www.w3.org/2000/svg", "")
@@ -41,7 +41,7 @@ def test_the_page_loads_nothing_else():
 
 
 def test_a_wheel_holds_the_page(tmp_path):
-    """The page's files are in the wheel, where the loader looks for them."""
+    """A wheel holds the page's files where the loader looks for them."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -1,20 +1,20 @@
-"""YAML without surprises; what settings make of it is tested with them."""
+"""YAML without surprises. The settings made from it are tested with the settings."""
 
 import pytest
 
 from connector import strict_yaml
 
 
-def test_a_time_stays_text_and_a_key_stands_once(tmp_path):
-    """YAML would make a date of the one and keep the last of the other."""
+def test_a_time_stays_text_and_duplicate_keys_are_reported(tmp_path):
+    """A time is read as text, and a duplicate key is a problem with its line."""
     (path := tmp_path / "x.yaml").write_text("at: 2026-01-02T03:04:05Z\nat: 2026-01-02\n")
     document, problems = strict_yaml.read(path, "the file", "correct it")
     assert document == {"at": "2026-01-02"}
-    assert problems == [f"{path}: line 2, column 1: at stands twice: remove one of the two"]
+    assert problems == [f"{path}: line 2, column 1: at appears twice: remove one of the two"]
 
 
-def test_what_is_wrong_with_a_file_is_said(tmp_path):
-    """Missing, not UTF-8, not YAML: each names the file and what to do."""
+def test_an_unreadable_file_is_a_problem(tmp_path):
+    """If a file is missing, not UTF-8 or not YAML, the problem names it and what to do."""
     (bad := tmp_path / "bad.yaml").write_bytes(b"\xff")
     (broken := tmp_path / "broken.yaml").write_text("a: [")
     assert strict_yaml.read(tmp_path / "no", "the file", "correct it") == (
@@ -27,7 +27,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("a: 1\n? [b]\n: 2", "line 2, column 3: found unhashable key"),
         ("[" * 3000, "the YAML is nested too deeply"),
@@ -36,20 +36,20 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
         ("a: !!bool secret", "line 1, column 4: this value cannot be read"),
         ("a: !!int ''", "line 1, column 4: this value cannot be read"),
         ("a: !!timestamp secret", "line 1, column 4: this value cannot be read"),
-        ('a: "\\ud800"', "line 1, column 4: half a surrogate pair is no character"),
-        ('"\\ud800": 1', "line 1, column 1: half a surrogate pair is no character"),
+        ('a: "\\ud800"', "line 1, column 4: half a surrogate pair is not a character"),
+        ('"\\ud800": 1', "line 1, column 1: half a surrogate pair is not a character"),
     ],
 )
-def test_whatever_stands_in_a_file_is_a_problem_and_no_bug(tmp_path, text, said):
-    """Where it stands is told, the value is not."""
+def test_bad_yaml_is_a_problem_and_not_a_bug(tmp_path, text, problem):
+    """The problem shows where the bad value is, but not the value."""
     (path := tmp_path / "x.yaml").write_text(text)
-    document, (problem,) = strict_yaml.read(path, "the file", "correct it")
+    document, (found,) = strict_yaml.read(path, "the file", "correct it")
     assert document is None
-    assert problem.startswith(f"{path}: {said}")
-    assert "secret" not in problem
+    assert found.startswith(f"{path}: {problem}")
+    assert "secret" not in found
 
 
-def test_a_character_that_json_spells_as_two_escapes_is_one(tmp_path):
-    """JSON has no other escape for what lies beyond 16 bits."""
+def test_two_escapes_of_json_are_one_character(tmp_path):
+    """JSON has no other escape for characters above U+FFFF."""
     (path := tmp_path / "x.json").write_text('{"a": "\\ud83d\\ude00"}')
     assert strict_yaml.read(path, "the file", "correct it") == ({"a": "\U0001f600"}, [])

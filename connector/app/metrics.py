@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from connector import __version__, logs
+from connector.core import record_keys
 from connector.core.histogram import Latencies
 from connector.core.kis.governor import Cause
 from connector.core.kis.registration import State as RegistrationState
@@ -354,13 +355,18 @@ SESSIONS: Final = (
 
 CONTROL: Final = (
     Definition(
-        "gauge", "kis_bond_instruments", "Wanted bonds by state", _states("instrument/"), ("state",), INSTRUMENT_STATES
+        "gauge",
+        "kis_bond_instruments",
+        "Wanted bonds by state",
+        _states(record_keys.INSTRUMENT),
+        ("state",),
+        INSTRUMENT_STATES,
     ),
     Definition(
         "gauge",
         "kis_bond_control_lists",
         "Control lists by the fate of their latest record; a refused record leaves the content before it in force",
-        _states("list/"),
+        _states(record_keys.LIST),
         ("state",),
         LIST_STATES,
     ),

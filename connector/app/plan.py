@@ -14,7 +14,7 @@ from connector.core import status
 from connector.core.lists import saved_lists, subscription
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
-from connector.core.status import Situation
+from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
 from connector.shell.topics.control import ControlTopic
 from connector.shell.topics.status import WRITER, StatusTopic
@@ -64,7 +64,7 @@ class Plan:
         self._desired: list[subscription.Desired] = []
         self._places: dict[int, int] = {}
         self._placement: dict[str, int] = {}
-        self._situation: Situation | None = None
+        self._situation: ReplicaView | None = None
         self._is_paused = False
         self.records: dict[str, Record] = {}
         self.changed = asyncio.Event()
@@ -206,7 +206,7 @@ class Plan:
 
     def _publish(self, lists: subscription.Lists) -> None:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
-        self._situation = Situation(self._desired, self._placement, slots, lists, self._owner, self._slots.others)
+        self._situation = ReplicaView(self._desired, self._placement, slots, lists, self._owner, self._slots.others)
         self.records = status.records(self._situation, self.records, now())
         self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 

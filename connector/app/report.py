@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connector import __version__
 from connector.app.clock import rfc3339
-from connector.core.status import INSTRUMENT, LIST, SLOT
+from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -64,12 +64,12 @@ class Slots:
             return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
 
         def assigned(slots: frozenset[int]) -> None:
-            lease.assigned(slots, monotonic())
+            lease.assign(slots, monotonic())
             self._changed.set()
 
         def heard(at: float) -> None:
             was_disputed = not lease.is_undisputed(monotonic())
-            lease.heard(at)
+            lease.confirm(at)
             if was_disputed:
                 self._changed.set()
 
@@ -120,7 +120,7 @@ class Slots:
     def contested(self) -> None:
         """Take in that another replica was read to own a slot of ours."""
         if self._lease is not None:
-            self._lease.contested(monotonic())
+            self._lease.dispute(monotonic())
 
     @property
     def problem(self) -> str | None:
@@ -145,7 +145,7 @@ class Slots:
                 group.create_task(feed.run(), name=f"feed-{feed.slot}")
             if self._lease is not None and self._group is not None:
                 group.create_task(self._group.run(), name="slot-group")
-                self._lease.remembered(_from_text(await journal.saved(SAVED)), monotonic())
+                self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
                 while True:
                     self._hold(group, self._lease, learnt)
                     on_change()

@@ -53,7 +53,7 @@ def update(
     """Load the bond master and keep it, in the place of the one before. Where that fails, the one before stays."""
     path = to or _kept_at()
     lines, master = _load(source)
-    cache.keep(path, lines)
+    cache.replace(path, lines)
     matured = sum(bond.is_matured(today()) for bond in master.bonds.values())
     if as_json:
         rows = [{"line": row.line, "problem": row.problem} for row in master.bad_rows]

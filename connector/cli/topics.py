@@ -10,7 +10,15 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.table import print_table
-from connector.core.topic_plan import PlannedTopic, Sizes, compare, default_min_insync, default_replication, plan
+from connector.core.topic_plan import (
+    DEFAULT_PARTITIONS,
+    PlannedTopic,
+    Sizes,
+    compare,
+    default_min_insync,
+    default_replication,
+    plan,
+)
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick
 from connector.shell.kis.credentials import Credentials
@@ -41,7 +49,7 @@ def init(
     *,
     replication_factor: Replication = None,
     min_insync_replicas: MinInsync = None,
-    partitions: Partitions = 6,
+    partitions: Partitions = DEFAULT_PARTITIONS,
     slots: Slots = None,
     register_schema: Annotated[
         bool, typer.Option("--register-schema", help="Register the schema of ticks in the registry.")
@@ -67,7 +75,7 @@ def verify(
     *,
     replication_factor: Replication = None,
     min_insync_replicas: MinInsync = None,
-    partitions: Partitions = 6,
+    partitions: Partitions = DEFAULT_PARTITIONS,
     slots: Slots = None,
     as_json: Json = False,
     config: Config = None,
@@ -82,7 +90,7 @@ class _Wanted:
 
     def __init__(
         self,
-        partitions: int = 6,
+        partitions: int = DEFAULT_PARTITIONS,
         replication: int | None = None,
         min_insync: int | None = None,
         slots: int | None = None,

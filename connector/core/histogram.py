@@ -7,7 +7,7 @@ from itertools import accumulate
 
 
 class Latencies:
-    """Latencies by upper bound in seconds; `counts[i]` are those of at most `bounds[i]`."""
+    """Latencies by upper bound in seconds; `counts[i]` is how many are at most `bounds[i]`."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -17,7 +17,7 @@ class Latencies:
         self._bounds_ns = [int(bound * 1e9) for bound in self.bounds]
 
     def observe(self, started_ns: Sequence[int], ended_ns: int) -> None:
-        """Count one latency for each start; starts ascend, as those of one batch do."""
+        """Count one latency for each start; `started_ns` is in ascending order, as in a batch."""
         total = len(started_ns)
         for index, bound in enumerate(self._bounds_ns):
             self.counts[index] += total - bisect_left(started_ns, ended_ns - bound)
@@ -26,13 +26,16 @@ class Latencies:
 
 
 class WholeSeconds(defaultdict[int, int]):
-    """Latencies known to the second: how many of each length. Counting one is `seen[seconds] += 1`, which the tick path can afford."""
+    """How many latencies there were of each whole number of seconds.
+
+    Counting one is `seen[seconds] += 1`, which is cheap enough for the tick path.
+    """
 
     def __init__(self) -> None:
         super().__init__(int)
 
     def latencies(self, bounds: Sequence[float]) -> Latencies:
-        """Return them in the buckets of a histogram."""
+        """Return the latencies in the buckets of a histogram."""
         counted = Latencies(bounds)
         for seconds, count in self.items():
             if (first := bisect_left(counted.bounds, seconds)) < len(counted.bounds):

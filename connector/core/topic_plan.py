@@ -1,4 +1,4 @@
-"""How the topics ought to be, and how far those that exist are from it."""
+"""How the topics should be, and how those that exist differ from that."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+# Of the ticks and the events, when the operator names no number.
+DEFAULT_PARTITIONS = 6
+
 CLEANUP = "cleanup.policy"
 TIMESTAMP = "message.timestamp.type"
 MIN_INSYNC = "min.insync.replicas"
 CONFIGS = (CLEANUP, TIMESTAMP, MIN_INSYNC, "segment.ms", "min.cleanable.dirty.ratio", "unclean.leader.election.enable")
 
-# A tombstone or an edit is compacted within a quarter of a day, so that a reader's first read stays short.
+# Edits and tombstones are compacted within six hours, so that a first read stays short.
 _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the operator may choose: partitions of the ticks and events, of the slot topic (None: it is not needed), and replication."""
+    """What the operator may choose: `partitions` of ticks and events, `slots` of the slot topic.
+
+    `slots` is None if the slot topic is not needed.
+    """
 
     partitions: int
     slots: int | None
@@ -29,7 +35,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTopic:
-    """One topic as it is to be created; `part` is its setting's name below `topics.`."""
+    """One topic as it should be; `part` is the name of its setting below `topics.`."""
 
     part: str
     name: str
@@ -40,7 +46,10 @@ class PlannedTopic:
 
 @dataclass(frozen=True, slots=True)
 class FoundTopic:
-    """One topic as Kafka describes it; `replication_factor` is the least of its partitions', `configs` has what Kafka showed."""
+    """One topic as Kafka describes it.
+
+    `replication_factor` is the lowest of its partitions, `configs` what Kafka shows.
+    """
 
     partitions: int
     replication_factor: int
@@ -49,7 +58,10 @@ class FoundTopic:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One way in which a topic is not as planned; drift keeps the connector from its promises, the rest is a warning."""
+    """One way in which a topic differs from the plan.
+
+    Drift keeps the connector from its promises; every other difference is a warning.
+    """
 
     topic: str
     is_drift: bool
@@ -57,17 +69,17 @@ class Difference:
 
 
 def default_replication(brokers: int) -> int:
-    """Return the replication factor of topics for which none is asked, on a cluster of so many brokers."""
+    """Return the default replication factor on a cluster of this many brokers."""
     return min(3, brokers)
 
 
 def default_min_insync(replication: int) -> int:
-    """Return `min.insync.replicas` of topics of this replication for which none is asked: one broker may be away."""
+    """Return the default `min.insync.replicas` for a replication factor: one broker may be away."""
     return max(1, replication - 1)
 
 
 def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
-    """Return every topic there should be; `names` are the settings below `topics.`."""
+    """Return every topic that is needed; `names` are the settings below `topics.`."""
     counts = {"ticks": sizes.partitions, "events": sizes.partitions, "slots": sizes.slots}
     return [
         PlannedTopic(
@@ -89,15 +101,15 @@ def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
 
 
 def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[Difference]:
-    """Return all differences, topic by topic in the plan's order; `found` is by topic name and lacks what does not exist."""
+    """Return all differences in the plan's order; a topic that is not in `found` does not exist."""
     return [difference for topic in planned for difference in _differences(topic, found.get(topic.name))]
 
 
 def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, FoundTopic]) -> list[Difference]:
-    """Return those of `compare`'s differences by which acknowledged records can be lost, for topics that exist and hold any.
+    """Return the differences by which a topic that exists can lose acknowledged records.
 
-    That is less replication, or a lower `min.insync.replicas`, than `topics init` would choose for the cluster's `brokers`; where Kafka
-    does not show the latter, nothing is said of it.
+    These are lower replication and a lower `min.insync.replicas` than `topics init` would choose
+    for this many `brokers`. The latter is skipped if Kafka does not show it.
     """
     replication = default_replication(brokers)
     sizes = Sizes(1, None, replication, default_min_insync(replication))
@@ -144,7 +156,7 @@ def _of_partitions(planned: PlannedTopic, found: int) -> Difference:
     match planned.part:
         case "control" | "status":
             return Difference(
-                planned.name, is_drift=True, message=f"has {found} partitions, not 1: delete it and create it anew"
+                planned.name, is_drift=True, message=f"has {found} partitions, not 1: delete it and create it again"
             )
         case "slots" if found < planned.partitions:
             message = f"has {found} partitions for {planned.partitions} app keys: add partitions"
@@ -158,7 +170,7 @@ def _same(key: str, wanted: str, value: str) -> bool:
     if key == CLEANUP:
         return {part.strip() for part in value.split(",")} == {wanted}
     try:
-        # Kafka shows a ratio as it was typed: 0.10 is 0.1.
+        # Kafka shows a ratio as it was typed: 0.10 equals 0.1.
         return float(wanted) == float(value)
     except ValueError:
         return wanted == value

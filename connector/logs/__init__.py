@@ -1,4 +1,4 @@
-"""Logs without secrets: set-up, redaction, and repeats left out."""
+"""Logs without secrets: set-up, redaction, and suppression of repeated lines."""
 
 from connector.logs.setup import QueuedHandler, clean, configure, hide, hide_issued, lines_left_out, write_to_stdout
 

@@ -1,4 +1,4 @@
-"""Decides which log lines are repeats: of lines that say the same, one a minute is written, and the others are counted."""
+"""Decides which log lines to write: of lines of one kind, one a minute; it counts the others."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 SPAN_SECONDS: Final = 60.0
-MOST_REMEMBERED: Final = 1000
+MAX_KINDS: Final = 1000
 
 
 class Repeats:
-    """Remembers what was said in the last minute, the oldest first. Times are monotonic seconds."""
+    """The kinds of lines written in the last minute, oldest first. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._since: OrderedDict[Hashable, float] = OrderedDict()
-        self._left_out: dict[Hashable, int] = {}
+        self._written_at: OrderedDict[Hashable, float] = OrderedDict()
+        self._suppressed: dict[Hashable, int] = {}
 
-    def is_repeat(self, saying: Hashable, now: float) -> bool:
-        """Return whether `saying` was written within the last minute, and so is only counted."""
-        if saying in self._since and now - self._since[saying] < SPAN_SECONDS:
-            self._left_out[saying] = self._left_out.get(saying, 0) + 1
-            return True
-        self._since[saying] = now
-        self._since.move_to_end(saying)
-        return False
+    def admit(self, kind: Hashable, now: float) -> bool:
+        """Return whether to write a line of this kind; otherwise count it as suppressed."""
+        if kind in self._written_at and now - self._written_at[kind] < SPAN_SECONDS:
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+            return False
+        self._written_at[kind] = now
+        self._written_at.move_to_end(kind)
+        return True
 
-    def ended(self, now: float) -> list[tuple[Hashable, int]]:
-        """Forget whose minute is over, and what is too much to remember; return what was left out of it, with how often."""
-        over = []
-        while self._since:
-            saying, since = next(iter(self._since.items()))
-            if now - since < SPAN_SECONDS and len(self._since) <= MOST_REMEMBERED:
+    def expire(self, now: float) -> list[tuple[Hashable, int]]:
+        """Drop entries older than a minute, and the oldest above the limit.
+
+        Return those that suppressed repeats, with the number suppressed.
+        """
+        expired = []
+        while self._written_at:
+            kind, written_at = next(iter(self._written_at.items()))
+            if now - written_at < SPAN_SECONDS and len(self._written_at) <= MAX_KINDS:
                 break
-            del self._since[saying]
-            if count := self._left_out.pop(saying, 0):
-                over.append((saying, count))
-        return over
+            del self._written_at[kind]
+            if count := self._suppressed.pop(kind, 0):
+                expired.append((kind, count))
+        return expired

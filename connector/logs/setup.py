@@ -1,4 +1,8 @@
-"""Logs: one line an event on stdout, free of secrets and of repeats, written by a thread so that a blocked stdout stops nobody else."""
+"""Logs on stdout: one line per event, without secrets, each kind of line once a minute.
+
+A thread of its own redacts and writes them, so that neither a blocked stdout nor a long text holds
+up anything else.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from connector.logs import rendering
+from connector.logs.bounds import LONGEST_TEXT, bounded, cut
 from connector.logs.redaction import Redactor
 from connector.logs.repeats import Repeats
 
@@ -26,14 +32,15 @@ if TYPE_CHECKING:
 
     from connector.settings import LogSettings
 
-_LINES_WAITING = 10_000
-_LAST_LINES_SECONDS = 1.0
-_KST = timezone(timedelta(hours=9))  # Korea keeps no summer time
-# Numbers are measures, which differ from line to line; these tell of whom a line speaks.
-_TELLING_KINDS = (str, list, BaseException)
-_TELLING_NUMBERS = ("slot", "partition")
-# At DEBUG these print the approval key, the AES key and SASL bytes, so no setting opens them further.
-_PINNED = ("websockets", "aiokafka", "aiohttp")
+_MAX_QUEUED_LINES = 10_000
+_CLOSE_SECONDS = 1.0
+_KST = timezone(timedelta(hours=9))  # Korea has no daylight saving time
+# Most numbers are measurements, which differ between repeats; these two say what a line is about.
+_IDENTIFYING_TYPES = (str, list, BaseException)
+_IDENTIFYING_NUMBERS = ("slot", "partition")
+_OWN_COLUMNS = ("event", "timestamp", "kst")
+# At DEBUG these print the approval key, the AES key and SASL bytes: INFO is their lowest level.
+_NEVER_DEBUG = ("websockets", "aiokafka", "aiohttp")
 
 _redactor = Redactor()
 hide = _redactor.hide
@@ -42,9 +49,9 @@ clean = _redactor.clean
 
 
 def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> QueuedHandler:
-    """Send structlog's and the standard library's records through one queue to `write`, by default to stdout.
+    """Send structlog's and `logging`'s records through one queue to `write` (default: stdout).
 
-    Returns the handler, which counts the lines it had to drop. A second call replaces the first.
+    Return the handler, which counts the lines it dropped. A second call replaces the first.
     """
     level = logging.getLevelNamesMapping()[log.level.upper()]
     shared: list[Processor] = [
@@ -53,6 +60,7 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
         structlog.stdlib.add_logger_name,
         _stamp,
         structlog.stdlib.PositionalArgumentsFormatter(),
+        _bound,
     ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -61,7 +69,9 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
     )
     handler = QueuedHandler(write or write_to_stdout)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log.format))
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=rendering.processors(log.format, _redactor)
+        )
     )
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, QueuedHandler)]:
@@ -69,28 +79,17 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
         earlier.close()
     root.addHandler(handler)
     root.setLevel(level)
-    for name in _PINNED:
+    for name in _NEVER_DEBUG:
         logging.getLogger(name).setLevel(max(level, logging.INFO))
     return handler
 
 
-def _rendering(form: str) -> list[Processor]:
-    # Tracebacks are plain text in both forms: the richer ones show local variables, and so secrets.
-    if form == "console":
-        plain = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, plain]
-    return [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-    ]
+def _bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return bounded(event, _redactor)
 
 
 def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add the time in UTC, and as the clock in Seoul shows it."""
+    """Add the time in UTC and in Seoul."""
     now = datetime.now(UTC)
     event["timestamp"] = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
     event["kst"] = now.astimezone(_KST).isoformat(timespec="milliseconds")
@@ -98,13 +97,17 @@ def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def lines_left_out() -> dict[str, int]:
-    """Return how many lines were not written, by why: `dropped` as nobody read them, or `repeated`."""
+    """Count the lines not written, by reason: `dropped` (stdout was blocked) or `repeated`."""
     handlers = [each for each in logging.getLogger().handlers if isinstance(each, QueuedHandler)]
     return {"dropped": sum(each.dropped for each in handlers), "repeated": sum(each.repeated for each in handlers)}
 
 
-class _Saying(NamedTuple):
-    """What makes two lines the same: numbers aside, their event and its fields; of other libraries, the text without its arguments."""
+class _Kind(NamedTuple):
+    """What two lines have in common when one repeats the other.
+
+    For our lines: the event and its fields without numbers. For lines of other libraries: the text
+    without its arguments, and the exception.
+    """
 
     logger: str
     level: int
@@ -112,20 +115,25 @@ class _Saying(NamedTuple):
     fields: tuple[tuple[str, str], ...] = ()
 
 
-def _saying(record: logging.LogRecord) -> _Saying:
+def _cut(text: str) -> str:
+    return cut(text, LONGEST_TEXT, _redactor)
+
+
+def _kind_of(record: logging.LogRecord) -> _Kind:
     if not isinstance(record.msg, dict):
         raised = record.exc_info[1] if record.exc_info else None
-        return _Saying(record.name, record.levelno, str(record.msg), (("exception", repr(raised)),) if raised else ())
-    told = sorted(record.msg.items())
+        exception = (("exception", _cut(repr(raised))),) if raised else ()
+        return _Kind(record.name, record.levelno, _cut(str(record.msg)), exception)
     fields = tuple(
-        (name, str(value)) for name, value in told if isinstance(value, _TELLING_KINDS) or name in _TELLING_NUMBERS
+        (name, _cut(str(value)))
+        for name, value in sorted(record.msg.items())
+        if (isinstance(value, _IDENTIFYING_TYPES) or name in _IDENTIFYING_NUMBERS) and name not in _OWN_COLUMNS
     )
-    without_time = tuple(pair for pair in fields if pair[0] not in {"event", "timestamp", "kst"})
-    return _Saying(record.name, record.levelno, str(record.msg.get("event")), without_time)
+    return _Kind(record.name, record.levelno, str(record.msg.get("event")), fields)
 
 
 class QueuedHandler(logging.Handler):
-    """Formats and redacts in the caller's thread, and leaves the writing to its own."""
+    """Formats a line in the caller's thread; redacts and writes it in a thread of its own."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -133,35 +141,35 @@ class QueuedHandler(logging.Handler):
         self.repeated = 0
         self._repeats = Repeats()
         self._write = write
-        self._lines: queue.Queue[str | None] = queue.Queue(_LINES_WAITING)
+        self._lines: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED_LINES)
         self._writer = threading.Thread(target=self._drain, name="log-writer", daemon=True)
         self._writer.start()
         atexit.register(self.close)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one line, unless it repeats another; a full queue drops it and counts it."""
+        """Queue one line, unless it repeats another. If the queue is full, drop and count it."""
         now = time.monotonic()
-        self._tell_of_repeats(now)
-        if self._repeats.is_repeat(_saying(record), now):
-            self.repeated += 1
-            return
+        self._report_repeats(now)
         try:
-            line = _redactor.clean(self.format(record))
-        except Exception as error:  # noqa: BLE001 - a record that cannot be rendered must not end the program
-            line = _unreadable(record, error)
+            if not self._repeats.admit(_kind_of(record), now):
+                self.repeated += 1
+                return
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a record that cannot be formatted must not end the program
+            line = _unreadable_line(record, error)
         self._queue(line)
 
-    def _tell_of_repeats(self, now: float) -> None:
-        for saying, count in self._repeats.ended(now):
-            if isinstance(saying, _Saying):
-                left_out = {"repeated": count, "of": saying.event, "of_logger": saying.logger, **dict(saying.fields)}
+    def _report_repeats(self, now: float) -> None:
+        for kind, count in self._repeats.expire(now):
+            if isinstance(kind, _Kind):
+                left_out = {"repeated": count, "of": kind.event, "of_logger": kind.logger, **dict(kind.fields)}
                 event = {
                     **left_out,
                     "event": "repeats_left_out",
-                    "level": logging.getLevelName(saying.level).lower(),
+                    "level": logging.getLevelName(kind.level).lower(),
                     "logger": __name__,
                 }
-                self._queue(_redactor.clean(json.dumps(_stamp(None, "", event), ensure_ascii=False)))
+                self._queue(rendering.to_json(_stamp(None, "", event), _redactor))
 
     def _queue(self, line: str) -> None:
         try:
@@ -170,37 +178,44 @@ class QueuedHandler(logging.Handler):
             self.dropped += 1
 
     def close(self) -> None:
-        """Give the last lines a second to find room, another one to be written, and no more: stdout may be blocked for good."""
+        """Write the lines still queued, and end the thread.
+
+        Wait a second for room in the queue and a second for the thread, as stdout may be blocked
+        for good.
+        """
         atexit.unregister(self.close)
         super().close()
         with self.lock or contextlib.nullcontext():
-            self._tell_of_repeats(math.inf)
+            self._report_repeats(math.inf)
         try:
-            self._lines.put(None, timeout=_LAST_LINES_SECONDS)
+            self._lines.put(None, timeout=_CLOSE_SECONDS)
         except queue.Full:
             return
-        self._writer.join(_LAST_LINES_SECONDS)
+        self._writer.join(_CLOSE_SECONDS)
 
     def _drain(self) -> None:
-        told = 0
+        reported = 0
         while (line := self._lines.get()) is not None:
             try:
-                self._write(line + "\n")
-                if self.dropped > told:
-                    told = self.dropped
-                    self._write(
-                        f'{{"level": "warning", "logger": "connector.logs", "event": "log_lines_dropped", "total": {told}}}\n'
-                    )
+                self._write(_redactor.clean(line) + "\n")
+                if self.dropped > reported:
+                    reported = self.dropped
+                    about = {"level": "warning", "logger": "connector.logs", "event": "log_lines_dropped"}
+                    self._write(json.dumps(about | {"total": reported}) + "\n")
             except (OSError, ValueError):
-                # A closed stdout leaves nowhere to say so; the connector goes on without logs.
+                # stdout is closed, so nothing can report it; the connector continues without logs.
                 self.dropped += 1
 
 
-def _unreadable(record: logging.LogRecord, error: Exception) -> str:
-    return f'{{"level": "error", "logger": "{record.name}", "event": "log_line_unreadable", "why": "{type(error).__name__}"}}'
+def _unreadable_line(record: logging.LogRecord, error: Exception) -> str:
+    why = type(error).__name__
+    return json.dumps({"level": "error", "logger": record.name, "event": "log_line_unreadable", "why": why})
 
 
 def write_to_stdout(text: str) -> None:
-    """Write to whatever stdout is at this moment, at once."""
-    sys.stdout.write(text)
+    """Write to the current `sys.stdout`, and flush; escape what its encoding cannot show."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        sys.stdout.write(rendering.encodable(text, sys.stdout.encoding))
     sys.stdout.flush()

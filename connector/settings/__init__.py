@@ -1,4 +1,4 @@
-"""The settings: a YAML file, the environment over it, every mistake told at once."""
+"""The settings: a YAML file, overridden by the environment. All mistakes are reported at once."""
 
 from connector.settings.model import (
     DeliverySettings,

@@ -1,4 +1,4 @@
-"""Words for what the settings models refuse: "problem: fix", never with the value, which may be a secret."""
+"""Says why a settings model refused a value: "problem: fix", never with the value."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _WORDS = {
     "finite_number": "is not a number: give one",
     "bool_type": "is neither true nor false: give one of them",
     "bool_parsing": "is neither true nor false: give one of them",
-    "string_type": "is not a text: put quotes around it",
-    "path_type": "is not a text: put quotes around it",
+    "string_type": "is not text: put quotes around it",
+    "path_type": "is not text: put quotes around it",
 }
 _BOUNDS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
 
 def explain(error: ErrorDetails, known: Mapping[str, Collection[str]]) -> str:
-    """Return "problem: fix" for one error of pydantic's; `known` has the names of each section."""
+    """Return "problem: fix" for one error of pydantic; `known` has the setting names by section."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return f"is not a setting: {_hint('.'.join(str(part) for part in error['loc'][:2]), known)}"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return f"is none of its values: give {context['expected']}"
+        return f"is not an allowed value: give {context['expected']}"
     if kind in _BOUNDS:
         words = kind.replace("_", " ").replace("than equal", "than or equal to")
         return f"is out of range: give a number {words} {context[_BOUNDS[kind]]:g}"
@@ -41,7 +41,7 @@ def explain(error: ErrorDetails, known: Mapping[str, Collection[str]]) -> str:
 
 
 def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:
-    """Return the likeliest existing setting: nearest in its own section, of the same name elsewhere, or nearest of all."""
+    """Suggest a setting: nearest in its section, else same name elsewhere, else nearest of all."""
     section, _, name = unknown.partition(".")
     paths = [f"{key}.{leaf}" for key, leaves in known.items() for leaf in leaves]
     candidates = [
@@ -52,4 +52,4 @@ def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:
         *([] if section in known or name else difflib.get_close_matches(section, known, n=1)),
         *difflib.get_close_matches(unknown, paths, n=1),
     ]
-    return f"did you mean {candidates[0]}?" if candidates else "take it out; `kis-bond check` shows all there are"
+    return f"did you mean {candidates[0]}?" if candidates else "remove it; `kis-bond check` shows all settings"

@@ -1,4 +1,4 @@
-"""Every setting: its name, default, unit and bounds. The README and the Helm chart describe the same table."""
+"""Every setting: name, default, unit and bounds. README and Helm chart repeat the same table."""
 
 from __future__ import annotations
 
@@ -35,24 +35,27 @@ Seconds = PositiveFloat
 
 
 class _Section(BaseModel):
-    """One section: unknown names are refused, values never change, and no error shows an input, which may be a secret."""
+    """One section. Unknown names are refused and values never change.
+
+    No error shows the input, which may be a secret.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: object, info: ValidationInfo) -> object:
-        """Take an empty value of an optional setting as left out, and refuse YAML's yes and no where a number is wanted."""
+        """Treat an empty optional setting as unset; refuse YAML's yes and no elsewhere."""
         field = cls.model_fields[info.field_name or ""]
         if field.default is None and value == "":
             return None
         if isinstance(value, bool) and field.annotation is not bool:
-            raise ValueError(f"is {str(value).lower()}: put quotes around a text, or give a number")
+            raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
         return value
 
 
 class KisSettings(_Section):
-    """Where KIS is, who we are there, and how patient we are with it. Slot k is the k-th app key."""
+    """The addresses of KIS, our app keys, limits and waits. Slot k uses the k-th app key."""
 
     approval_url: HttpUrl = "https://openapi.koreainvestment.com:9443/oauth2/Approval"
     websocket_url: WebSocketUrl = "ws://ops.koreainvestment.com:21000"
@@ -73,7 +76,7 @@ class KisSettings(_Section):
 
 
 class KafkaSettings(_Section):
-    """How to reach the brokers; files are PEM."""
+    """How to reach the brokers. Files are PEM."""
 
     bootstrap_servers: Brokers = "localhost:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
@@ -100,7 +103,7 @@ class TopicSettings(_Section):
 
 
 class RegistrySettings(_Section):
-    """The schema registry; without a URL ticks carry Avro's single-object framing."""
+    """The schema registry. Without a URL, ticks use Avro's single-object encoding."""
 
     url: Annotated[HttpUrl, AfterValidator(without_slash)] | None = None
     username: Text | None = None
@@ -129,27 +132,27 @@ class ReplicaSettings(_Section):
 
 
 class DeliverySettings(_Section):
-    """How delivery ends."""
+    """How delivery to Kafka ends at a stop."""
 
     stop_deadline_seconds: Seconds = 20
 
 
 class HttpSettings(_Section):
-    """Where the health, metrics and status pages are served; port 0 is any free one."""
+    """Where health, metrics, status and page are served; port 0 means any free port."""
 
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
 class LogSettings(_Section):
-    """What is logged, and how a line looks."""
+    """What is logged, and in which form."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
 
 
 class Settings(BaseSettings):
-    """All settings. `load` is the way to get them."""
+    """All settings. Use `load` to get them."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -172,30 +175,30 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Keep to what `load` read: the library's own environment source passes over unknown names."""
+        """Use only what `load` read: the library's environment source ignores unknown names."""
         return (init_settings,)
 
     @property
     def kafka_client_id(self) -> str:
-        """The client id shown to brokers: `kafka.client_id`, else the replica's name."""
+        """The client id that brokers see: `kafka.client_id`, else the replica's name."""
         return self.kafka.client_id or self.replicas.name
 
     def redacted(self) -> dict[str, Any]:
-        """Return every effective setting as JSON values, secrets hidden."""
+        """Return every effective setting as JSON values, with secrets hidden."""
         tree: dict[str, Any] = self.model_dump(mode="json")
         for name in ("appkey", "appsecret"):
             tree["kis"][name] = None if tree["kis"][name] is None else "********"
         return tree
 
     def warnings(self) -> list[str]:
-        """Return what is allowed and yet unwise, each as "key: problem: what would be better"."""
+        """Return what is allowed but unwise, each as "key: problem: what would be better"."""
         return list(unwise(self))
 
 
 def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the YAML file at `config` (or at KIS_BOND_CONFIG, or none) and the environment over it.
+    """Read the YAML file at `config` (else KIS_BOND_CONFIG, else none) and the environment.
 
-    Raises ConfigurationError with every mistake at once.
+    The environment overrides the file. Raises ConfigurationError with all mistakes at once.
     """
     environ = os.environ if environ is None else environ
     named = environ.get("KIS_BOND_CONFIG")
@@ -219,7 +222,10 @@ def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Setti
 
 
 def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:
-    """Return the settings and the mistakes by path; what was mistaken has its default, so that the rest can be judged too."""
+    """Return the settings, and the mistakes by path.
+
+    A mistaken setting gets its default, so that the others can still be checked.
+    """
     try:
         return Settings(**tree), []
     except ValidationError as invalid:

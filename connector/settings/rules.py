@@ -1,4 +1,4 @@
-"""What settings must not say together, and what they had better not say."""
+"""Finds settings that contradict one another, and settings that are unwise."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
     from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
 
-# (the paths it is about, the first being the one to correct; whether the settings break it; the problem)
+# (the paths concerned, first the one to correct; whether the settings break the rule; the problem)
 _Rule = tuple[tuple[str, ...], bool, str]
 
 
 def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield settings that are sound each and wrong together, leaving out those whose parts are already known as mistaken."""
+    """Yield path and problem of settings that are valid alone but not together.
+
+    Rules about a setting in `mistaken` are skipped: its mistake is reported already.
+    """
     for paths, wrong, problem in _rules(settings):
         if wrong and mistaken.isdisjoint(paths):
             yield paths[0], problem
@@ -39,7 +42,7 @@ def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
         yield (
             (f"kis.{low}", f"kis.{high}"),
             least > most,
-            f"{least:g} is more than kis.{high}, {most:g}: lower it or raise the other",
+            f"{least:g} is greater than kis.{high} ({most:g}): lower it or raise the other",
         )
 
 
@@ -114,27 +117,36 @@ def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
 
 
 def unwise(settings: Settings) -> Iterator[str]:
-    """Yield what is allowed and had better be otherwise, each as "key: problem: what would be better"."""
+    """Yield what is allowed but unwise, each as "key: problem: what would be better"."""
     kis, kafka, registry = settings.kis, settings.kafka, settings.registry
     if kis.websocket_url.startswith("ws://") and not _is_loopback(urlsplit(kis.websocket_url).hostname):
-        yield "kis.websocket_url: plain ws://, all that KIS documents, can be read and forged on the way: keep that way private"
+        yield (
+            "kis.websocket_url: plain ws://, the only form KIS documents, can be read and forged on the way: "
+            "use a private network path"
+        )
     if kis.approval_url.startswith("http://") and not _is_loopback(urlsplit(kis.approval_url).hostname):
-        yield "kis.approval_url: plain http:// shows the app key and secret to everyone on the way: use https://"
+        yield "kis.approval_url: plain http:// shows the app key and secret to anyone on the way: use https://"
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in kafka.bootstrap_servers.split(",")]
     if kafka.security_protocol == "PLAINTEXT" and not all(_is_loopback(host) for host in hosts):
-        yield "kafka.security_protocol: PLAINTEXT to a host that is not this one is neither private nor authenticated: use SASL_SSL or SSL"
+        yield (
+            "kafka.security_protocol: PLAINTEXT to another host is neither private nor authenticated: "
+            "use SASL_SSL or SSL"
+        )
     if kafka.security_protocol == "SASL_PLAINTEXT":
-        yield "kafka.security_protocol: SASL_PLAINTEXT leaves records readable and a SCRAM password open to guessing: use SASL_SSL"
+        yield (
+            "kafka.security_protocol: SASL_PLAINTEXT leaves records readable and a SCRAM password open to guessing: "
+            "use SASL_SSL"
+        )
     if registry.url is None:
         for name in registry.model_fields_set - {"url"}:
-            yield f"registry.{name}: has no effect without registry.url: set that too, or leave this out"
+            yield f"registry.{name}: has no effect without registry.url: set registry.url, or remove this"
     if (
         registry.url
         and registry.username
         and registry.url.startswith("http://")
         and not _is_loopback(urlsplit(registry.url).hostname)
     ):
-        yield "registry.url: plain http:// shows the password to everyone on the way: use https://"
+        yield "registry.url: plain http:// shows the password to anyone on the way: use https://"
 
 
 def _is_loopback(host: str | None) -> bool:

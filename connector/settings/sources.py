@@ -1,4 +1,4 @@
-"""Reads the two places settings come from, the YAML file and the environment, into plain trees `{section: {name: value}}`."""
+"""Reads settings from the YAML file and the environment, as trees `{section: {name: value}}`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "KIS_BOND_"
 _KINDS = {
     dict: "a section",
     list: "a list",
-    str: "a text",
+    str: "text",
     int: "a number",
     float: "a number",
     bool: "true or false",
@@ -25,21 +25,22 @@ _KINDS = {
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the tree of a YAML file and every problem met on the way; with a problem, the tree is what could still be read."""
+    """Return the tree of a YAML file, as far as it could be read, and every problem found."""
     tree, problems = strict_yaml.read(path, "the configuration file", "correct --config or KIS_BOND_CONFIG")
     if tree is None or isinstance(tree, dict):
         return tree or {}, problems
     return {}, [
         *problems,
-        f"{path}: the configuration file holds {_kind(tree)}: begin with sections such as kafka: or kis:",
+        f"{path}: the configuration file holds {_kind(tree)}: it must hold sections such as kafka: or kis:",
     ]
 
 
 def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> dict[str, dict[str, str]]:
     """Return the tree of `KIS_BOND_<SECTION>__<NAME>` variables.
 
-    Only names with a known section (or a near miss of one, which is then refused as unknown) and `__` are ours: Kubernetes puts
-    `KIS_BOND_PORT=tcp://...` into the pods beside a service called kis-bond.
+    A variable is ours if its name has `__` and a known section (or a near miss of one, which is
+    then refused as unknown). Others are ignored: Kubernetes sets `KIS_BOND_PORT=tcp://...` in the
+    pods beside a service named kis-bond.
     """
     tree: dict[str, dict[str, str]] = {}
     for variable, value in environ.items():
@@ -53,14 +54,17 @@ def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> d
 
 
 def variable_of(path: str) -> str:
-    """Return the environment variable of a dotted path: kafka.client_id is KIS_BOND_KAFKA__CLIENT_ID."""
+    """Return the environment variable of a path: KIS_BOND_KAFKA__CLIENT_ID for kafka.client_id."""
     return PREFIX + path.upper().replace(".", "__")
 
 
 def merge(
     file: Mapping[str, Any], environment: Mapping[str, Mapping[str, str]], sections: Collection[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return one tree in which the environment wins, and a problem for each section of the file that is none."""
+    """Return one tree in which the environment overrides the file, and the problems.
+
+    A section of the file that is not a mapping is a problem.
+    """
     merged: dict[str, Any] = {}
     problems: list[str] = []
     for key, below in file.items():

@@ -1,4 +1,4 @@
-"""The kinds of values settings take, each refusing what it is not with "problem: fix"."""
+"""The types of setting values. Each refuses a wrong value with "problem: fix"."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _brokers(value: str) -> str:
         match = _BROKER.fullmatch(broker)
         if match is None or not 1 <= int(match[1]) <= 65535:
             shown = "one of them" if "@" in broker else repr(broker)
-            raise ValueError(f"{shown} is not a broker address: give host:port, several joined by commas")
+            raise ValueError(f"{shown} is not a broker address: give host:port, or several joined by commas")
     return ",".join(brokers)
 
 
@@ -42,7 +42,7 @@ def _topic(value: str) -> str:
 
 def _filled(value: str) -> str:
     if not value.strip():
-        raise ValueError("is empty: give a text, or leave the setting out")
+        raise ValueError("is empty: give a text, or remove the setting")
     return value
 
 
@@ -62,7 +62,7 @@ def _url(value: str, *schemes: str) -> str:
     except ValueError:
         raise ValueError(f"is not a URL: give one that begins with {allowed}") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("carries a user name or password: take them out of the URL, where logs would show them")
+        raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
     if broken:
         raise ValueError(f"{value!r} is not a URL of the right kind: give one that begins with {allowed}")
     return value

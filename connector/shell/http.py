@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 LONGEST_LINE: Final = 2048
-IDLE_SECONDS: Final = 75.0  # longer than the usual minute between two scrapes, so that their connection is used again
-# The page loads its own files and asks /status, nothing else; its icon is part of it.
+IDLE_SECONDS: Final = 75.0  # over a minute, the usual scrape interval: a scraper's connection is reused
+# The page loads its own files and /status, nothing else; its icon is a data: URL in the page.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,27 +32,30 @@ PROTECTION: Final = {
 
 
 class Observed(Protocol):
-    """What the endpoints show; every method answers at once."""
+    """What the endpoints show; no method waits."""
 
     def is_alive(self) -> bool:
-        """Tell whether the process does its work, whatever Kafka or KIS do."""
+        """Whether the process itself works, whatever the state of Kafka or KIS."""
         ...
 
     def readiness(self) -> tuple[list[str], list[str]]:
-        """Return the reasons not to be ready, and what is held up on KIS's side."""
+        """Return the reasons not to be ready, and what is degraded on KIS's side."""
         ...
 
     def status(self) -> dict[str, Any]:
-        """Return everything there is to see, as JSON values."""
+        """Return the whole status, as JSON values."""
         ...
 
     def metrics(self) -> bytes:
-        """Return the metrics in Prometheus's text format."""
+        """Return the metrics in Prometheus' text format."""
         ...
 
 
 class HttpServer:
-    """The endpoints on `http.host` and `http.port`; `port` is the one bound, a client that asks nothing for `idle_seconds` is let go."""
+    """The endpoints on `http.host` and `http.port`.
+
+    `port` is the port bound. A connection idle for `idle_seconds` is closed.
+    """
 
     def __init__(self, settings: HttpSettings, observed: Observed, idle_seconds: float = IDLE_SECONDS) -> None:
         self._settings = settings
@@ -68,7 +71,10 @@ class HttpServer:
         self.port = settings.port
 
     async def start(self) -> None:
-        """Bind. Raises ConfigurationError where the port is taken or the host is none of ours."""
+        """Bind the port.
+
+        Raises ConfigurationError if it is taken or the host is not an address of this machine.
+        """
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         try:

@@ -1,4 +1,4 @@
-"""Measures how late the event loop is: by how much a pause of a quarter of a second lasts longer."""
+"""Measures the lag of the event loop: by how much a pause of a quarter of a second overruns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 
 class LoopLag:
-    """`latencies` counts each pause by what it lasted too long."""
+    """`latencies`: by how much each pause overran."""
 
     def __init__(self) -> None:
         self.latencies = Latencies(LAG_BOUNDS)
@@ -23,5 +23,5 @@ class LoopLag:
         while True:
             due_ns = monotonic_ns() + int(PAUSE_SECONDS * 1e9)
             await asyncio.sleep(PAUSE_SECONDS)
-            # The loop's clock may be a tick coarser than ours, and let a pause end just before it is due.
+            # The loop's clock may be coarser than ours, so a pause may end just before it is due.
             self.latencies.observe([due_ns], max(due_ns, monotonic_ns()))

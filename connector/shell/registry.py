@@ -1,6 +1,7 @@
-"""The id of our schema in a Confluent-compatible schema registry.
+"""Finds the id of our schema in a Confluent-compatible schema registry.
 
-Source: Confluent's Schema Registry API, `POST /subjects/(subject)`, `POST /subjects/(subject)/versions`, `GET /schemas/ids/(id)`.
+Source: Confluent's Schema Registry API: `POST /subjects/(subject)`,
+`POST /subjects/(subject)/versions`, `GET /schemas/ids/(id)`.
 """
 
 import hashlib
@@ -25,13 +26,18 @@ CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 NOT_THERE = {40401, 40402, 40403}  # the API's codes for an unknown subject, version and schema
 TIMEOUT_SECONDS = 10
 MAX_ANSWER_BYTES = 1 << 20
-MAX_ID = (1 << 31) - 1  # the wire format has four bytes, Java reads them signed
+RETRYABLE = {429, 500, 501, 502, 503, 504}  # HTTP statuses
+PATH_FIX = "check registry.url, a path such as /apis/ccompat/v7 may be missing"
+MAX_ID = (1 << 31) - 1  # the wire format has four bytes, which Java reads as signed
 
 log = structlog.get_logger("connector.registry")
 
 
 class RegistryFailed(NotInTime):
-    """The registry gave no id. `retryable` says that asking again may help while nobody changes our settings or the schema."""
+    """The registry gave no id.
+
+    `retryable`: asking again may help, though nobody changes our settings or the schema.
+    """
 
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
@@ -39,23 +45,24 @@ class RegistryFailed(NotInTime):
 
 
 class Answer(NamedTuple):
-    """One HTTP answer: status, the JSON object, or None where the body was something else."""
+    """One HTTP answer: its status, and its JSON object or None if the body is something else."""
 
     status: int
     content: dict[str, Any] | None
 
     @property
     def is_not_there(self) -> bool:
-        """Say whether the registry itself, and not a wrong path, said that it does not know what was asked for."""
+        """Whether the registry does not hold what we asked for (a wrong path answers 404, too)."""
         return self.status == 404 and self.content is not None and self.content.get("error_code") in NOT_THERE
 
 
 async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved: Saved, save: Save) -> int:
     """Return the id of exactly this schema (Avro as JSON text) under the subject.
 
-    In this order: `schema_id` of the settings, the registry's own answer, registration where `auto_register` allows it; where the
-    registry cannot answer, the id it gave for the same schema, subject and URL before. Raises `RegistryFailed`. The caller may ask again
-    at any time: files of credentials are read anew.
+    It is `registry.schema_id` if set; else what the registry answers; else, with
+    `registry.auto_register`, what it answers to a registration. If the registry cannot answer, it
+    is the id saved for the same schema, subject and URL. Raises `RegistryFailed`. The caller may
+    call again at any time: each call reads the credential files again.
     """
     if settings.schema_id is not None:
         return await _pinned(settings, settings.schema_id, schema)
@@ -63,13 +70,13 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved
     try:
         found = await _look_up(settings, subject, schema)
     except RegistryFailed as failure:
-        kept = _saved_id(await saved(name), fingerprint)
-        if kept is None:
+        saved_id = _saved_id(await saved(name), fingerprint)
+        if saved_id is None:
             raise
         log.warning(
-            "registry_id_kept", subject=subject, schema_id=kept, cause=type(failure).__name__, error=str(failure)
+            "registry_id_kept", subject=subject, schema_id=saved_id, cause=type(failure).__name__, error=str(failure)
         )
-        return kept
+        return saved_id
     if found is None:
         if not settings.auto_register:
             raise RegistryFailed(
@@ -83,21 +90,24 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved
 
 
 async def register(settings: RegistrySettings, subject: str, schema: str) -> int:
-    """Register the schema under the subject, if it is not there yet, and return its id. Raises `RegistryFailed`."""
+    """Register the schema under the subject unless it is there already; return its id.
+
+    Raises `RegistryFailed`.
+    """
     answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-    return _id_in(_accepted(answer, subject))
+    return _id_in(_content(answer, subject))
 
 
 async def _look_up(settings: RegistrySettings, subject: str, schema: str) -> int | None:
     answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
-    return None if answer.is_not_there else _id_in(_accepted(answer, subject))
+    return None if answer.is_not_there else _id_in(_content(answer, subject))
 
 
 async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
-    """Return the pinned id, unless the registry says that it stands for another schema or for none."""
+    """Return the pinned id, unless the registry holds another schema or none under it."""
     try:
         answer = await _ask(settings, "GET", f"/schemas/ids/{pinned}")
-        held = None if answer.is_not_there else _accepted(answer, f"id {pinned}").get("schema")
+        held = None if answer.is_not_there else _content(answer, f"id {pinned}").get("schema")
         holds_ours = held is not None and _essence(json.loads(held)) == _essence(json.loads(schema))
     except (RegistryFailed, TypeError, ValueError, RecursionError) as failure:
         log.warning("registry_id_unverified", schema_id=pinned, cause=type(failure).__name__, error=str(failure))
@@ -121,7 +131,7 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE} | _authorization(
             settings
         )
-    except (OSError, ValueError) as error:  # a file that is being replaced; its content is not for messages
+    except (OSError, ValueError) as error:  # a file is being replaced; messages must not show its content
         cause = getattr(error, "strerror", None) or type(error).__name__
         named = " or ".join(str(path) for path in (settings.password_file, settings.ca_file) if path)
         raise RegistryFailed(
@@ -171,45 +181,36 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _accepted(answer: Answer, subject: str) -> dict[str, Any]:
-    """Return the object of a good answer; of any other raise what happened and what to do."""
+def _content(answer: Answer, subject: str) -> dict[str, Any]:
+    """Return the object of a good answer. Raise for any other: what happened and what to do."""
+    if answer.status == 200 and answer.content is not None:
+        return answer.content
     said = f"{answer.status} {_message(answer.content)}".strip()
-    match answer.status:
-        case 200 if answer.content is not None:
-            return answer.content
+    if answer.status in RETRYABLE:
+        raise RegistryFailed(f"REG_FAILED: the schema registry failed at {subject}: {said}", retryable=True)
+    raise RegistryFailed(_refusal(answer.status, said, subject), retryable=False)
+
+
+def _refusal(status: int, said: str, subject: str) -> str:
+    match status:
         case 401 | 403:
-            code, problem = (
-                "REG_REFUSED",
-                f"refused us: {said}: check registry.username, registry.password_file and what that user may do with {subject}",
-            )
+            what = f"REG_REFUSED: the schema registry refused us: {said}"
+            fix = f"check registry.username, registry.password_file and that user's rights on {subject}"
         case 409:
-            code, problem = (
-                "REG_INCOMPATIBLE",
-                f"refused the schema as incompatible with {subject}: {said}: use another topic, or change the subject's compatibility",
-            )
+            what = f"REG_INCOMPATIBLE: the schema registry refused the schema as incompatible with {subject}: {said}"
+            fix = "use another topic, or change the subject's compatibility"
         case 422:
-            code, problem = (
-                "REG_SCHEMA",
-                f"did not take the schema of {subject}: {said}: it does not speak this Avro, or its version is too old",
-            )
-        case 429 | 500 | 501 | 502 | 503 | 504:
-            raise RegistryFailed(f"REG_FAILED: the schema registry failed at {subject}: {said}", retryable=True)
-        case status if 300 <= status < 400:
-            code, problem = (
-                "REG_REDIRECT",
-                f"answered {said} with a redirect, which is not followed: set registry.url to the address it leads to",
-            )
+            what = f"REG_SCHEMA: the schema registry refused the schema of {subject} as invalid: {said}"
+            fix = "its version may be too old for this Avro schema"
+        case _ if 300 <= status < 400:
+            what = f"REG_REDIRECT: the schema registry answered {said} with a redirect, which is not followed"
+            fix = "set registry.url to the address it leads to"
         case 200:
-            code, problem = (
-                "REG_ANSWER",
-                "answered with something other than a JSON object: check registry.url, a path such as /apis/ccompat/v7 may be missing",
-            )
+            what = "REG_ANSWER: the schema registry answered with something other than a JSON object"
+            fix = PATH_FIX
         case _:
-            code, problem = (
-                "REG_PATH",
-                f"answered {said} to {subject}: check registry.url, a path such as /apis/ccompat/v7 may be missing",
-            )
-    raise RegistryFailed(f"{code}: the schema registry {problem}", retryable=False)
+            what, fix = f"REG_PATH: the schema registry answered {said} to {subject}", PATH_FIX
+    return f"{what}: {fix}"
 
 
 def _message(content: dict[str, Any] | None) -> str:
@@ -227,20 +228,20 @@ def _id_in(content: dict[str, Any]) -> int:
 
 
 def _fingerprint(settings: RegistrySettings, subject: str, schema: str) -> str:
-    """Return what an id is good for: one schema, under one subject, in one registry."""
+    """Return what a saved id is valid for: one schema, under one subject, in one registry."""
     whole = json.dumps([settings.url, subject, json.loads(schema)], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _saved_id(text: str | None, fingerprint: str) -> int | None:
-    kept = _object((text or "").encode())
-    if kept is None or kept.get("fingerprint") != fingerprint:
+    saved = _object((text or "").encode())
+    if saved is None or saved.get("fingerprint") != fingerprint:
         return None
-    return kept["id"] if isinstance(kept.get("id"), int) else None
+    return saved["id"] if isinstance(saved.get("id"), int) else None
 
 
 def _essence(schema: Any) -> Any:
-    """Return a schema without what registries rewrite or leave out: docs, and the long form of a plain type."""
+    """Return a schema without what registries rewrite or drop: docs, long forms of plain types."""
     match schema:
         case {"type": inner, **rest} if not rest.keys() - {"doc"}:
             return _essence(inner)

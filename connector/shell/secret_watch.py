@@ -1,4 +1,4 @@
-"""Looks at the files that hold secrets, so that one that vanished or was spoilt is told of before it is needed again."""
+"""Checks the files that hold secrets, so that a lost one is reported before it is needed again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ log = structlog.get_logger("connector.secret_watch")
 
 
 class SecretWatch:
-    """`problems` holds for each file what is wrong with it, None where nothing is; `changed_at` when it was last written (epoch seconds).
+    """Looks at secret files at intervals, and logs when one becomes unreadable or readable again.
 
-    `look` returns the problems, and may wait for the disk: it is called in a thread.
+    `problems`: for each file what is wrong with it, or None. `changed_at`: when each was last
+    written (epoch seconds). `look` returns the problems. It runs in a thread, as it may wait for
+    the disk.
     """
 
     def __init__(self, look: Callable[[], Mapping[Path, str | None]], pause_seconds: float = LOOK_SECONDS) -> None:
@@ -31,24 +33,24 @@ class SecretWatch:
     async def run(self) -> Never:
         """Look until cancelled."""
         while True:
-            found, written = await asyncio.to_thread(self._look_at_all)
-            for path, problem in found.items():
-                self._tell(path, self.problems.get(path), problem)
-            self.problems = found
-            self.changed_at |= written
+            problems, changed_at = await asyncio.to_thread(self._look_at_all)
+            for path, problem in problems.items():
+                self._log_change(path, self.problems.get(path), problem)
+            self.problems = problems
+            self.changed_at |= changed_at
             await asyncio.sleep(self._pause_seconds)
 
     def _look_at_all(self) -> tuple[dict[Path, str | None], dict[Path, float]]:
-        found, written = dict(self._look()), {}
-        for path in found:
+        problems, changed_at = dict(self._look()), {}
+        for path in problems:
             try:
-                written[path] = path.stat().st_mtime
-            except OSError:  # told of by its reader; the time it was seen with last stays
+                changed_at[path] = path.stat().st_mtime
+            except OSError:  # `look` reports it; the time seen last stays
                 continue
-        return found, written
+        return problems, changed_at
 
     @staticmethod
-    def _tell(path: Path, before: str | None, problem: str | None) -> None:
+    def _log_change(path: Path, before: str | None, problem: str | None) -> None:
         if problem and problem != before:
             log.error("secret_unreadable", file=str(path), problem=problem, used="the value read before")
         elif before and not problem:
@@ -56,7 +58,7 @@ class SecretWatch:
 
 
 def look_at(paths: Iterable[Path | None]) -> dict[Path, str | None]:
-    """Return what is wrong with each file that is named: it cannot be read, or holds nothing."""
+    """Return the problem of each file (unreadable or empty), or None. Unset paths are skipped."""
     return {path: _problem(path) for path in paths if path is not None}
 
 

@@ -82,7 +82,7 @@ async def test_a_replica_that_leaves_takes_no_further_slot():
     settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
     slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict)
     await slots.stop()
-    slots._lease.assigned([0, 1], monotonic())
+    slots._lease.assign([0, 1], monotonic())
     async with asyncio.TaskGroup() as group:
         slots._hold(group, slots._lease, lambda slot: None)
     assert slots.feeds == {}

@@ -12,7 +12,7 @@ from connector.core.kis.session import SlotView
 from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import placement
-from connector.core.status import Situation
+from connector.core.status import ReplicaView
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/status_record.schema.json").read_text())
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(60)]
@@ -36,7 +36,7 @@ def judged(*records):
     desired = subscription.desired(lists)
     slots = {0: SlotView(0, "CONNECTED", 41, 0, None, None, {})}
     made = status.records(
-        Situation(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
+        ReplicaView(desired, placement([bond.isin for bond in desired], {0: 41}), slots, lists, "test"), {}, NOW
     )
     for record in made.values():
         jsonschema.validate(json.loads(status.encode(record)), SCHEMA)
@@ -51,14 +51,14 @@ REFUSED = {
     "cut off": (value()[:-1], "the value is not JSON"),
     "text after the object": (value() + b"}", "the value is not JSON"),
     "NUL": (b"\x00", "the value is not JSON"),
-    "NaN": (b'{"instruments": [], "priority": NaN}', "NaN is no JSON"),
+    "NaN": (b'{"instruments": [], "priority": NaN}', "NaN is not a JSON"),
     "number of five thousand digits": (
         b'{"instruments": [], "priority": ' + b"9" * 5000 + b"}",
         "the value is not JSON",
     ),
     "deep nesting": (b'{"instruments":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
-    "duplicate keys": (b'{"instruments": [], "instruments": []}', '"instruments" stands there twice'),
-    "duplicate keys inside": (b'{"instruments": [], "note": {"a": 1, "a": 2}}', '"a" stands there twice'),
+    "duplicate keys": (b'{"instruments": [], "instruments": []}', '"instruments" is there twice'),
+    "duplicate keys inside": (b'{"instruments": [], "note": {"a": 1, "a": 2}}', '"a" is there twice'),
     "array": (b"[]", "the value is an array"),
     "null": (b"null", "the value is null"),
     "unknown field": (value(instrument="x"), '"instrument" is unknown'),
@@ -68,7 +68,7 @@ REFUSED = {
     "instruments a text": (value(instruments=BONDS[0]), "instruments is "),
     "instruments an object": (value(instruments={}), "instruments is an object"),
     "ISIN too short": (value(instruments=[*BONDS[:20], BONDS[0][:11]]), "instruments[20]"),
-    "ISIN in lower case": (value(instruments=[*BONDS[:20], BONDS[0].lower()]), "is no ISIN"),
+    "ISIN in lower case": (value(instruments=[*BONDS[:20], BONDS[0].lower()]), "is not an ISIN"),
     "ISIN with a wrong check digit": (
         value(instruments=["KR103502GA35"]),
         "has a wrong check digit: KR103502GA34 would be right",

@@ -1,4 +1,4 @@
-"""What topics ought to be, and what counts as drift."""
+"""How topics should be, and what counts as drift."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2
 
 
 def as_planned(sizes=SIZES):
-    """Return every topic as Kafka would describe it when nothing differs."""
+    """Return every topic as Kafka describes it when nothing differs."""
     return {
         topic.name: FoundTopic(topic.partitions, topic.replication_factor, dict(topic.configs))
         for topic in plan(NAMES, sizes)
@@ -19,7 +19,7 @@ def as_planned(sizes=SIZES):
 
 
 def changed(name, configs=None, **fields):
-    """Return the differences where one topic has other fields or configs, None leaving a config out."""
+    """Return the differences if one topic has other fields or configs; None removes a config."""
     found = as_planned()
     merged = {key: value for key, value in (found[name].configs | (configs or {})).items() if value is not None}
     found[name] = replace(found[name], configs=merged, **fields)
@@ -49,13 +49,13 @@ def test_slot_topic_only_where_needed():
 
 
 def test_no_difference():
-    """Topics as planned show no difference, whatever is said of other settings."""
+    """Topics as planned show no difference, whatever their other settings."""
     assert compare(plan(NAMES, SIZES), as_planned()) == []
     assert changed("s", {"min.cleanable.dirty.ratio": "0.10", "unclean.leader.election.enable": "false"}) == []
 
 
 def test_missing_topic_is_drift():
-    """A topic that is not there is drift with the remedy."""
+    """A missing topic is drift, and the message gives the remedy."""
     found = as_planned()
     del found["t"]
     assert compare(plan(NAMES, SIZES), found) == [
@@ -85,7 +85,7 @@ def test_missing_topic_is_drift():
     ],
 )
 def test_drift_and_warnings(name, configs, fields, is_drift):
-    """What breaks a promise is drift, every other difference a warning, and each is told once."""
+    """A difference that breaks a promise is drift; any other is a warning."""
     assert changed(name, configs, **fields) == [(name, is_drift)]
 
 
@@ -108,7 +108,7 @@ def test_drift_and_warnings(name, configs, fields, is_drift):
     ],
 )
 def test_topics_that_are_not_durable(brokers, replicas, configs, messages):
-    """Too few replicas and whatever may lose acknowledged records is told, in the words of `topics verify`, and nothing else is."""
+    """Exactly the differences that can lose acknowledged records are reported."""
     found = {"t": FoundTopic(12, replicas, configs), "k": FoundTopic(1, 1, {"min.insync.replicas": "1"})}
     differences = not_durable(NAMES, brokers, found)
     assert [each.message for each in differences] == messages

@@ -192,7 +192,7 @@ def control_value(raw):
             assert reason.encode().decode() == reason
             assert entry.refusal == reason
             assert entry.in_force == (before.entries[list_name].in_force if list_name in before.entries else None)
-    situation = status.Situation(subscription.desired(after), {}, {}, after, "fuzz")
+    situation = status.ReplicaView(subscription.desired(after), {}, {}, after, "fuzz")
     for record in status.records(situation, {}, "2026-11-20T00:00:00.000Z").values():
         assert status.encode(record).decode()
 

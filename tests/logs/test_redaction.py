@@ -1,8 +1,11 @@
-"""Secrets are taken out of text by value and by shape."""
+"""Secrets are hidden by value and by shape."""
 
 import json
+import time
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from connector.logs.redaction import HIDDEN, Redactor
 
@@ -15,7 +18,7 @@ REPLY = json.dumps({"body": {"output": {"iv": AES_IV, "key": AES_KEY}}})
 
 @pytest.mark.parametrize("secret", ["canary", "pass word/with+odd=chars", 'quo"te\\canary', "암호암호암호"])
 def test_by_value(secret):
-    """A known value is hidden wherever it stands, also as JSON writes it."""
+    """A known value is hidden anywhere, also in the form JSON gives it."""
     redactor = Redactor()
     redactor.hide(secret)
     for text in (f"x {secret} y", json.dumps({"x": secret}), json.dumps({"x": secret}, ensure_ascii=False)):
@@ -25,23 +28,23 @@ def test_by_value(secret):
         assert json.dumps(secret)[1:-1] not in cleaned
 
 
-def test_short_values_are_left():
-    """A value so short that it may be a word is not hidden by value."""
+def test_short_values_stay():
+    """A value short enough to be an ordinary word is not hidden by value."""
     redactor = Redactor()
     redactor.hide("", "ab")
     assert redactor.clean("cab in lab") == "cab in lab"
 
 
-def test_the_oldest_value_gives_way():
-    """No more than some hundred values are remembered, the latest ones."""
+def test_the_oldest_value_is_dropped():
+    """Only the latest few hundred values are hidden."""
     redactor = Redactor()
     redactor.hide(*(f"secret-{number:04d}!" for number in range(600)))
     assert redactor.clean("secret-0599!") == HIDDEN
     assert redactor.clean("secret-0000!") == "secret-0000!"
 
 
-def test_what_kis_issues_pushes_out_nothing_of_ours():
-    """Keys that come with each registration give way among themselves, the oldest first; a password stays hidden for good."""
+def test_issued_values_displace_no_configured_value():
+    """Keys of registrations displace only older keys; a configured password stays hidden."""
     redactor = Redactor()
     redactor.hide("canary-password")
     for number in range(600):
@@ -71,7 +74,7 @@ def test_what_kis_issues_pushes_out_nothing_of_ours():
     ],
 )
 def test_by_shape(text, secrets):
-    """What looks like a secret is hidden though nobody named it."""
+    """A value that looks like a secret is hidden although nobody named it."""
     cleaned = Redactor().clean(text)
     assert HIDDEN in cleaned
     assert not [secret for secret in secrets if secret in cleaned]
@@ -86,9 +89,122 @@ def test_by_shape(text, secrets):
         "Registration of KR103502GD31 was refused: OPSP0008 MAX SUBSCRIBE OVER",
     ],
 )
-def test_the_rest_stays(text):
+def test_ordinary_lines_stay(text):
     """Ordinary log lines pass unchanged."""
     assert Redactor().clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c.yaml: line 1, column 4: found character '%' that cannot start any token: correct the YAML there",
+        "kis.appsecret: is needed with kis.appkey: set it",
+        "registry.token: could not be read (No such file or directory)",
+        "OPSP0011 invalid token: expired",
+        "password: missing",
+        "KIS의 token: 유효하지 않은 값",
+        "Basic authentication is off; Bearer tokens are refused",
+        'WWW-Authenticate: Basic realm="kafka"',
+    ],
+)
+def test_ordinary_words_stay(text):
+    """A word after the name of a secret stays if it is prose or a state, not a value."""
+    assert Redactor().clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: canary",
+        "password: canary, next",
+        "password:canary next",
+        "token: canary1 next",
+        "token=canary next",
+        "client_secret = canary",
+        "clientSecret=canary",
+        "Proxy-Authorization: Basic canary",
+        "Authorization: Digest canary",
+        "x" * 50 + "_password=canary",
+        "_" * 4000 + "token='canary'",
+    ],
+)
+def test_a_value_after_the_name_of_a_secret_is_hidden(text):
+    """A value alone after the name of a secret is hidden, even if it consists of letters."""
+    assert "canary" not in Redactor().clean(text)
+
+
+def test_a_cut_text_shows_no_part_of_a_secret():
+    """Wherever a text is cut, no part of a secret that reaches beyond the limit is left."""
+    redactor = Redactor()
+    redactor.hide("canary-" * 20)
+    for before in range(90, 250, 7):
+        cut = redactor.clean("x" * before + "canary-" * 20 + "y" * 1000, 200)
+        assert "canary" not in cut
+        assert cut.endswith(f"(cut, {before + 1140} characters)")
+    assert "canary" not in redactor.clean(("canary-" * 20 + " ") * 100, 200)
+    assert "aB3d" not in redactor.clean(f"{APPSECRET} " * 100 + APPKEY, 200)
+    assert redactor.clean("x " * 100, 200) == "x " * 100
+
+
+NAMES = ("token", "password", "secret", "appkey", "key", "iv", "authorization", "sasl_auth_bytes", "Bearer", "PS")
+PARTS = st.sampled_from(
+    [
+        *NAMES,
+        *(
+            "_",
+            "-",
+            "\\",
+            '"',
+            "'",
+            '\\"',
+            " ",
+            "\t",
+            "\n",
+            "=",
+            ":",
+            ",",
+            "a",
+            "A",
+            "1",
+            "0-",
+            "0000-",
+            "/",
+            "+",
+            "b'",
+        ),
+        *(f'{name}="' for name in NAMES),
+        *(f"{name}: " for name in NAMES),
+        *(f"{name}='\\" for name in NAMES),
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@example([], ["_"], [])
+@example(["token", '="'], ["\\"], [])
+@given(st.lists(PARTS, max_size=3), st.lists(PARTS, min_size=1, max_size=2), st.lists(PARTS, max_size=2))
+def test_time_grows_linearly(before, repeated, after):
+    """Eight times the text takes at most eight times as long, whatever is repeated in it."""
+    redactor = Redactor()
+
+    def seconds(count):
+        text = "".join((*before, *repeated * count, *after))
+        spent = []
+        for _ in range(3):
+            since = time.thread_time()
+            redactor.clean(text)
+            spent.append(time.thread_time() - since)
+        return min(spent)
+
+    assert seconds(4_000) < 3 * 8 * seconds(500) + 0.01
+
+
+@pytest.mark.parametrize("text", ["_" * 200_000, 'token="' + "\\" * 200_000, "token=" * 30_000, "key='" * 40_000])
+def test_a_long_text_takes_less_than_a_second(text):
+    """A record of Kafka's usual limit and more cannot hold up whoever logs it."""
+    since = time.thread_time()
+    Redactor().clean(text)
+    assert time.thread_time() - since < 1
 
 
 @pytest.mark.parametrize(
@@ -101,5 +217,5 @@ def test_the_rest_stays(text):
     ],
 )
 def test_json_stays_json(value):
-    """A line of JSON is one after cleaning, too."""
+    """A JSON line is still valid JSON after redaction."""
     assert HIDDEN in json.dumps(json.loads(Redactor().clean(json.dumps(value))))

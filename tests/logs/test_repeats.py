@@ -1,44 +1,44 @@
-"""Of lines that say the same, one a minute is written."""
+"""Of lines of one kind, one a minute is written."""
 
-from connector.logs.repeats import MOST_REMEMBERED, Repeats
+from connector.logs.repeats import MAX_KINDS, Repeats
 
 
-def test_the_same_is_said_once_a_minute():
-    """A saying is a repeat for a minute after it was written, however often it comes."""
+def test_a_kind_is_written_once_a_minute():
+    """After a line was written, others of its kind are repeats for a minute, however many come."""
     repeats = Repeats()
-    assert [repeats.is_repeat("a", now) for now in (0, 1, 59, 60, 61)] == [False, True, True, False, True]
-    assert repeats.is_repeat("b", 61) is False
+    assert [repeats.admit("a", now) for now in (0, 1, 59, 60, 61)] == [True, False, False, True, False]
+    assert repeats.admit("b", 61) is True
 
 
-def test_what_was_left_out_is_counted_when_its_minute_is_over():
-    """The count is given once; what was said only once is not told of."""
+def test_suppressed_lines_are_counted_when_their_minute_is_over():
+    """The count of suppressed lines is given once, and only for kinds that had any."""
     repeats = Repeats()
     for now in (0, 1, 2):
-        repeats.is_repeat("often", now)
-    repeats.is_repeat("once", 3)
-    assert repeats.ended(59) == []
-    assert repeats.ended(60) == [("often", 2)]
-    assert repeats.ended(63) == []
-    assert repeats.is_repeat("often", 64) is False
+        repeats.admit("often", now)
+    repeats.admit("once", 3)
+    assert repeats.expire(59) == []
+    assert repeats.expire(60) == [("often", 2)]
+    assert repeats.expire(63) == []
+    assert repeats.admit("often", 64) is True
 
 
-def test_a_saying_written_again_begins_another_minute():
-    """What is said again after its minute is remembered from then on, behind what was said since."""
+def test_a_kind_written_again_begins_another_minute():
+    """A kind written again after its minute moves to the newest place."""
     repeats = Repeats()
-    repeats.is_repeat("a", 0)
-    repeats.is_repeat("b", 30)
-    repeats.is_repeat("b", 31)
-    assert repeats.is_repeat("a", 70) is False
-    assert repeats.ended(91) == [("b", 1)]
-    assert repeats.is_repeat("a", 92) is True
+    repeats.admit("a", 0)
+    repeats.admit("b", 30)
+    repeats.admit("b", 31)
+    assert repeats.admit("a", 70) is True
+    assert repeats.expire(91) == [("b", 1)]
+    assert repeats.admit("a", 92) is False
 
 
 def test_memory_is_bounded():
-    """Of too many different sayings the oldest are forgotten."""
+    """Above the limit, the oldest kinds are dropped."""
     repeats = Repeats()
-    for number in range(MOST_REMEMBERED):
-        repeats.is_repeat(number, 0)
-    repeats.is_repeat(0, 0)
-    repeats.is_repeat("one more", 0)
-    assert repeats.ended(0) == [(0, 1)]
-    assert len(repeats._since) == MOST_REMEMBERED
+    for number in range(MAX_KINDS):
+        repeats.admit(number, 0)
+    repeats.admit(0, 0)
+    repeats.admit("one more", 0)
+    assert repeats.expire(0) == [(0, 1)]
+    assert len(repeats._written_at) == MAX_KINDS

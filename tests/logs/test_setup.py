@@ -1,11 +1,13 @@
-"""Log lines: their form, their cleanliness, and a stdout nobody reads."""
+"""Log lines: their form, their secrets, and a blocked stdout."""
 
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -19,7 +21,7 @@ from connector.settings import LogSettings
 
 @pytest.fixture
 def lines():
-    """Give a function that configures logs and one that returns the lines so far; put everything back at the end."""
+    """Give a function that configures logs and one that ends them and returns the lines."""
     written = []
     root = logging.getLogger()
     level = root.level
@@ -38,13 +40,13 @@ def lines():
         root.removeHandler(handler)
         handler.close()
     root.setLevel(level)
-    for name in setup._PINNED:
+    for name in setup._NEVER_DEBUG:
         logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
 def test_a_line_is_json_with_time_level_and_logger(lines):
-    """Each event is one JSON object with its fields, and with its time in UTC and in Seoul."""
+    """Each event is one JSON object with its fields and its time, in UTC and in Seoul."""
     configure, read = lines
     configure()
     structlog.get_logger("connector.feed").warning("session_closed", slot=0, cause="재설정")
@@ -64,8 +66,8 @@ def test_a_line_is_json_with_time_level_and_logger(lines):
     }
 
 
-def test_the_level_is_kept(lines):
-    """Events below the level are not written, whichever library they come from."""
+def test_the_level_applies(lines):
+    """Events below the level are not written, ours or another library's."""
     configure, read = lines
     configure(level="warning")
     structlog.get_logger("connector.x").info("unseen")
@@ -76,7 +78,7 @@ def test_the_level_is_kept(lines):
 
 
 def test_console_format(lines):
-    """The console form is a readable line instead of JSON."""
+    """The console form is a readable line, not JSON."""
     configure, read = lines
     configure(format="console")
     structlog.get_logger("connector.x").info("started", port=1)
@@ -87,7 +89,7 @@ def test_console_format(lines):
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_canaries_in_tracebacks_and_fields(lines, form):
-    """A secret shows neither as a field, nor nested, nor in a message, nor in a traceback's text or local variables."""
+    """No secret shows: in a field, nested, in a message, in a traceback or its local variables."""
     configure, read = lines
     configure(format=form, level="debug")
     logs.hide("canary-by-value")
@@ -107,8 +109,8 @@ def test_canaries_in_tracebacks_and_fields(lines, form):
     assert "canary" not in text
 
 
-def test_talkative_libraries_are_pinned(lines):
-    """Websockets and aiokafka do not log at DEBUG, where they show keys, whatever the level set."""
+def test_libraries_that_log_keys_stay_above_debug(lines):
+    """Websockets and aiokafka never log at DEBUG, where they show keys."""
     configure, read = lines
     configure(level="debug")
     for name in ("websockets.client", "aiokafka.conn"):
@@ -118,8 +120,8 @@ def test_talkative_libraries_are_pinned(lines):
     assert json.loads(line)["event"] == "ours"
 
 
-def test_what_cannot_be_shown_stops_nobody(lines, monkeypatch):
-    """A value whose repr raises costs its line, not its caller."""
+def test_a_value_without_a_repr_costs_only_its_line(lines, monkeypatch):
+    """If the repr of a value raises, a short line replaces it, and the caller goes on."""
 
     class Broken:
         def __repr__(self):
@@ -134,8 +136,8 @@ def test_what_cannot_be_shown_stops_nobody(lines, monkeypatch):
 
 
 def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
-    """While nobody reads, callers do not wait: lines beyond the queue are dropped, counted, and told of afterwards."""
-    monkeypatch.setattr(setup, "_LINES_WAITING", 5)
+    """If stdout blocks, callers do not wait: lines beyond the queue are dropped and counted."""
+    monkeypatch.setattr(setup, "_MAX_QUEUED_LINES", 5)
     blocked, written = threading.Event(), []
 
     def write(text):
@@ -149,13 +151,13 @@ def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
     assert handler.dropped >= 44
     blocked.set()
     configure, _ = lines
-    configure()  # replaces the handler, and so drains it
-    told = [json.loads(line) for line in written]
-    assert any(line["event"] == "log_lines_dropped" and line["total"] == handler.dropped for line in told)
+    configure()  # replaces the handler, which writes its last lines
+    events = [json.loads(line) for line in written]
+    assert any(event["event"] == "log_lines_dropped" and event["total"] == handler.dropped for event in events)
 
 
-def test_a_process_ends_though_stdout_is_blocked():
-    """A pipe nobody reads neither blocks the logging program nor its exit."""
+def test_a_process_ends_while_stdout_is_blocked():
+    """A pipe that nobody reads blocks neither the logging program nor its exit."""
     program = (
         "import structlog; from connector import logs; from connector.settings import LogSettings;"
         "logs.configure(LogSettings()); log = structlog.get_logger('connector.x');"
@@ -172,7 +174,7 @@ def test_a_process_ends_though_stdout_is_blocked():
 
 
 def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
-    """Of ours and of a library's lines that say the same, whatever numbers they give, one a minute is written; then the rest is told."""
+    """Of lines that differ only in numbers, one a minute is written, and the rest counted."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(setup.time, "monotonic", lambda: clock.now)
     configure, read = lines
@@ -187,9 +189,11 @@ def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
     assert logs.lines_left_out() == {"dropped": 0, "repeated": 8}
     clock.now += 60
     library.error("Unable to connect to node with id %s", 9)
-    told = [json.loads(line) for line in read()]
+    events = [json.loads(line) for line in read()]
     assert [
-        (line["event"], line.get("slot"), line.get("cause")) for line in told if line["event"] != "repeats_left_out"
+        (event["event"], event.get("slot"), event.get("cause"))
+        for event in events
+        if event["event"] != "repeats_left_out"
     ] == [
         ("Unable to connect to node with id 0", None, None),
         ("session_closed", 0, "handshake"),
@@ -197,7 +201,7 @@ def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
         ("session_closed", 0, "reset"),
         ("Unable to connect to node with id 9", None, None),
     ]
-    left_out = {line["of"]: line for line in told if line["event"] == "repeats_left_out"}
+    left_out = {event["of"]: event for event in events if event["event"] == "repeats_left_out"}
     assert {of: (line["repeated"], line["level"]) for of, line in left_out.items()} == {
         "Unable to connect to node with id %s": (4, "error"),
         "session_closed": (4, "warning"),
@@ -205,8 +209,8 @@ def test_repeats_are_limited_to_one_a_minute(lines, monkeypatch):
     assert (left_out["session_closed"]["slot"], left_out["session_closed"]["cause"]) == ("0", "handshake")
 
 
-def test_different_errors_are_no_repeats(lines):
-    """Two exceptions under one message are both written, the same one once."""
+def test_different_errors_are_not_repeats(lines):
+    """Two different exceptions under one message are both written, the same one once."""
     configure, read = lines
     configure()
     for text in ("one", "two", "one"):
@@ -219,16 +223,84 @@ def test_different_errors_are_no_repeats(lines):
     assert events == ["failed", "bug", "failed", "bug", "repeats_left_out", "repeats_left_out"]
 
 
-def test_repeats_left_out_are_told_of_at_the_end(lines):
-    """What was left out in the last minute of a run is told of before it ends."""
+def test_suppressed_repeats_are_reported_at_the_end(lines):
+    """Lines suppressed in the last minute of a run are reported before it ends."""
     configure, read = lines
     configure()
     for _ in range(3):
-        structlog.get_logger("connector.x").info("said")
-    assert [json.loads(line)["event"] for line in read()] == ["said", "repeats_left_out"]
+        structlog.get_logger("connector.x").info("started")
+    assert [json.loads(line)["event"] for line in read()] == ["started", "repeats_left_out"]
 
 
 def test_stdout_gets_the_lines(capfd):
-    """Text goes to the process's stdout whole."""
+    """Text goes to stdout unchanged."""
     logs.write_to_stdout("줄\n")
     assert capfd.readouterr().out == "줄\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "euc-kr", "ascii"])
+def test_stdout_of_any_encoding_gets_every_line(monkeypatch, encoding):
+    """A stdout without Korean letters gets the line with escapes."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding))
+    logs.write_to_stdout('{"message": "유효하지 않은 é 😀"}\n')
+    assert json.loads(raw.getvalue().decode(encoding)) == {"message": "유효하지 않은 é 😀"}
+
+
+def test_the_writers_thread_redacts(lines):
+    """A secret that becomes known only when its line waits to be written is hidden."""
+    go, written = threading.Event(), []
+
+    def write(text):
+        go.wait()
+        written.append(text)
+
+    logs.configure(LogSettings(), write)
+    log = structlog.get_logger("connector.x")
+    log.info("first")
+    log.info("echo", message="canary-known-later")
+    logs.hide("canary-known-later")
+    go.set()
+    configure, _ = lines
+    configure()  # replaces the handler, which writes its last lines
+    assert any("echo" in line for line in written)
+    assert "canary" not in "".join(written)
+
+
+def test_secrets_may_become_known_while_lines_are_written(lines):
+    """Values are added in one thread while another hides them."""
+    configure, read = lines
+    configure()
+    log = structlog.get_logger("connector.x")
+    for number in range(300):
+        logs.hide_issued(f"canary-{number:04d}")
+        log.info("echo", message=f"canary-{number:04d}")
+    events = [json.loads(line)["event"] for line in read()]
+    assert events == ["echo"] * 300
+
+
+@pytest.mark.parametrize("text", ["_" * 4_000_000, 'token="' + "\\" * 4_000_000, "\u202e" * 500_000])
+def test_a_long_foreign_text_delays_nobody(lines, text):
+    """However long a peer's text is, logging it takes the caller and the writer little time."""
+    configure, read = lines
+    configure()
+    since = time.thread_time()
+    structlog.get_logger("connector.x").info("control_record_refused", list=text, reason=text)
+    logging.getLogger("websockets.client").error("failed: %s", text)
+    try:
+        raise ValueError(text)  # noqa: TRY301 - its traceback is the input
+    except ValueError:
+        logging.getLogger("library").exception("handshake")
+    assert time.thread_time() - since < 1
+    written = read()
+    assert len(written) == 3
+    assert all(len(line) < 20_000 for line in written)
+
+
+def test_no_foreign_text_is_kept_whole_to_recognize_repeats(lines):
+    """What is saved of a line for a minute, to recognize its repeats, is bounded, too."""
+    configure, _ = lines
+    handler = configure()
+    logging.getLogger("library").error("x " * 100_000)
+    structlog.get_logger("connector.x").info("y", reason="z " * 100_000)
+    assert len(str(handler._repeats._written_at)) < 10_000

@@ -1,4 +1,4 @@
-"""Hints for unknown settings, and words for refused values."""
+"""Hints for unknown settings, and problems of refused values."""
 
 import pytest
 
@@ -21,28 +21,28 @@ KNOWN = {
         (("kaffka",), "did you mean kafka?"),
         (("logs", "level"), "did you mean log.level?"),
         (("http", "prot"), "did you mean http.port?"),
-        (("http", "zzzzzzzz"), "take it out; `kis-bond check` shows all there are"),
+        (("http", "zzzzzzzz"), "remove it; `kis-bond check` shows all settings"),
     ],
 )
 def test_hints(loc, hint):
-    """An unknown name is answered with the likeliest existing one, or with where to find all."""
+    """An unknown name gets the likeliest existing one as a hint, or where to find all of them."""
     assert explain({"type": "extra_forbidden", "loc": loc, "msg": ""}, KNOWN) == f"is not a setting: {hint}"
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         ({"type": "greater_than", "ctx": {"gt": 0.0}}, "is out of range: give a number greater than 0"),
         (
             {"type": "less_than_equal", "ctx": {"le": 65535}},
             "is out of range: give a number less than or equal to 65535",
         ),
-        ({"type": "literal_error", "ctx": {"expected": "'a' or 'b'"}}, "is none of its values: give 'a' or 'b'"),
+        ({"type": "literal_error", "ctx": {"expected": "'a' or 'b'"}}, "is not an allowed value: give 'a' or 'b'"),
         ({"type": "value_error", "ctx": {"error": ValueError("is odd: make it even")}}, "is odd: make it even"),
-        ({"type": "string_type"}, "is not a text: put quotes around it"),
+        ({"type": "string_type"}, "is not text: put quotes around it"),
         ({"type": "brand_new", "msg": "Something"}, "is not valid (Something): correct it"),
     ],
 )
-def test_words(error, words):
-    """Each kind of refusal has words of its own, an unforeseen one the library's."""
-    assert explain({"loc": ("http", "port"), "msg": ""} | error, KNOWN) == words
+def test_texts(error, text):
+    """Each kind of error has its own text, an unknown kind the library's."""
+    assert explain({"loc": ("http", "port"), "msg": ""} | error, KNOWN) == text

@@ -1,4 +1,4 @@
-"""Settings as a whole: defaults, sources, every mistake at once, redaction."""
+"""Settings as a whole: defaults, sources, all mistakes at once, redaction."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from connector.errors import ConfigurationError
 from connector.settings import KisSettings, load
 
-# Design of the contract, table of settings.
+# The settings and their defaults are part of the public contract.
 DEFAULTS = {
     "kis.approval_url": "https://openapi.koreainvestment.com:9443/oauth2/Approval",
     "kis.websocket_url": "ws://ops.koreainvestment.com:21000",
@@ -71,25 +71,25 @@ def leaves(settings):
 
 
 def problems(environ, config=None):
-    """Return the problems the settings are refused with."""
+    """Return the problems for which the settings are refused."""
     with pytest.raises(ConfigurationError) as refused:
         load(config, environ)
     return list(refused.value.problems)
 
 
 def test_defaults():
-    """Without a file and without variables every setting has the default of the contract, and there are no others."""
+    """Without file and variables, the settings are exactly these, with these defaults."""
     assert leaves(load(None, {})) == DEFAULTS | {"replicas.name": socket.gethostname()}
 
 
 def test_client_id_is_the_replicas_name_unless_set():
-    """Brokers see the replica's name, or kafka.client_id where that is set."""
+    """Brokers see kafka.client_id if set, else the replica's name."""
     assert load(None, {"KIS_BOND_REPLICAS__NAME": "a"}).kafka_client_id == "a"
     assert load(None, {"KIS_BOND_REPLICAS__NAME": "a", "KIS_BOND_KAFKA__CLIENT_ID": "b"}).kafka_client_id == "b"
 
 
 def test_environment_wins_over_the_file(tmp_path):
-    """A variable overrides the file's value, and leaves the section's other values."""
+    """A variable overrides the file's value, but not the section's other values."""
     config = tmp_path / "c.yaml"
     config.write_text("http: {port: 1, host: 0.0.0.0}\nlog:\n")
     settings = load(config, {"KIS_BOND_HTTP__PORT": "2"})
@@ -97,7 +97,7 @@ def test_environment_wins_over_the_file(tmp_path):
 
 
 def test_file_named_by_the_environment(tmp_path):
-    """KIS_BOND_CONFIG names the file, and --config wins over it."""
+    """KIS_BOND_CONFIG names the file unless --config does."""
     for name, port in (("a", 1), ("b", 2)):
         (tmp_path / name).write_text(f"http: {{port: {port}}}")
     environ = {"KIS_BOND_CONFIG": str(tmp_path / "a")}
@@ -105,8 +105,8 @@ def test_file_named_by_the_environment(tmp_path):
     assert load(tmp_path / "b", environ).http.port == 2
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
-    """Mistakes of the file, of the environment and between settings come in one error, each once."""
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    """One error reports the mistakes of file, environment and combinations, each once."""
     config = tmp_path / "c.yaml"
     config.write_text(
         "kiss: {}\n"
@@ -115,27 +115,27 @@ def test_every_mistake_is_told_at_once(tmp_path):
         "http: 5\n"
         "log: {level: info, level: debug}\n"
     )
-    told = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
+    found = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
     for expected in (
-        "line 5, column 20: level stands twice",
+        "line 5, column 20: level appears twice",
         "http: is a number, not a section: ",
         "kiss: is not a setting: did you mean kis?",
         "kafka.bootstrap_server: is not a setting: did you mean kafka.bootstrap_servers?",
-        "kis.customer_type: is none of its values: give 'P' or 'B'",
+        "kis.customer_type: is not an allowed value: give 'P' or 'B'",
         "http.port (KIS_BOND_HTTP__PORT): is out of range: give a number less than or equal to 65535",
         "logs (KIS_BOND_LOGS__LEVEL): is not a setting: did you mean log?",
-        "kis.reconnect_min_seconds: 70 is more than kis.reconnect_max_seconds, 60: ",
+        "kis.reconnect_min_seconds: 70 is greater than kis.reconnect_max_seconds (60): ",
         "kafka.security_protocol: PLAIN would send the password in clear text: ",
         "kafka.sasl_password_file: is needed with SASL_PLAINTEXT: ",
     ):
-        assert sum(expected in each for each in told) == 1, (expected, told)
-    assert len(told) == 10
+        assert sum(expected in problem for problem in found) == 1, (expected, found)
+    assert len(found) == 10
 
 
-def test_a_mistaken_value_brings_no_second_mistake():
-    """A rule between two settings is not judged while one of them is mistaken."""
-    told = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
-    assert told == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
+def test_a_mistaken_value_causes_no_second_mistake():
+    """A rule about two settings is skipped if one of them is mistaken."""
+    found = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
+    assert found == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_mistaken_value_brings_no_second_mistake():
     ],
 )
 def test_each_mistake_says_what_to_do(variable, value, expected):
-    """One mistaken variable is one problem: path and variable, what is wrong, what to do."""
+    """A mistaken variable is one problem: path and variable, what is wrong, what to do."""
     (problem,) = problems({f"KIS_BOND_{variable}": value})
     path, wrong, remedy = problem.split(": ", 2)
     assert f"(KIS_BOND_{variable})" in path
@@ -176,24 +176,24 @@ def test_each_mistake_says_what_to_do(variable, value, expected):
     assert remedy
 
 
-def test_an_empty_optional_variable_counts_as_left_out():
-    """Compose files pass empty variables for what is not set."""
+def test_an_empty_optional_variable_counts_as_unset():
+    """Compose files pass unset variables as empty ones."""
     assert load(None, {"KIS_BOND_REGISTRY__URL": "", "KIS_BOND_KIS__APPKEY": ""}).registry.url is None
 
 
 def test_yes_is_no_number(tmp_path):
-    """YAML's yes where a number is wanted is refused instead of being taken as 1."""
+    """YAML's yes is refused as a number, and not read as 1."""
     config = tmp_path / "c.yaml"
     config.write_text("kis: {session_capacity: yes}")
-    assert problems({}, config) == ["kis.session_capacity: is true: put quotes around a text, or give a number"]
+    assert problems({}, config) == ["kis.session_capacity: is true: put quotes around text, or give a number"]
 
 
 def test_secrets_do_not_show():
-    """Neither repr, nor the redacted settings, nor an error show an app key or secret."""
+    """Neither a repr, nor the redacted settings, nor an error shows an app key or secret."""
     environ = {"KIS_BOND_KIS__APPKEY": "canary-key", "KIS_BOND_KIS__APPSECRET": "canary-secret"}
     settings = load(None, environ)
-    told = problems(environ | {"KIS_BOND_KIS__APPKEYS": "canary-typo", "KIS_BOND_HTTP__PORT": "canary-port"})
-    shown = f"{settings!r} {settings} {json.dumps(settings.redacted())} {told}"
+    found = problems(environ | {"KIS_BOND_KIS__APPKEYS": "canary-typo", "KIS_BOND_HTTP__PORT": "canary-port"})
+    shown = f"{settings!r} {settings} {json.dumps(settings.redacted())} {found}"
     assert "canary" not in shown
     assert settings.redacted()["kis"]["appkey"] == "********"
     assert load(None, {}).redacted()["kis"]["appkey"] is None
@@ -209,5 +209,5 @@ def test_settings_do_not_change():
 
 
 def test_sections_can_be_built_alone():
-    """A part of the program can be given one section."""
+    """A part of the program can get a section of its own."""
     assert KisSettings(websocket_url="ws://127.0.0.1:1").session_capacity == 41

@@ -15,12 +15,12 @@ def secret_file(tmp_path):
 
 
 def variables(secret_file, **given):
-    """Return environment variables, FILE standing for the file."""
+    """Return environment variables; the value FILE becomes the path of the file."""
     return {f"KIS_BOND_{name}": secret_file if value == "FILE" else value for name, value in given.items()}
 
 
 def problems(environ):
-    """Return the problems the settings are refused with, none where they are taken."""
+    """Return the problems for which the settings are refused, none if they are valid."""
     try:
         load(None, environ)
     except ConfigurationError as error:
@@ -57,7 +57,7 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
     ],
 )
 def test_contradictions(secret_file, given, expected):
-    """Each contradiction is told at the setting to correct, and what fits together is taken."""
+    """Each contradiction names the setting to correct; valid combinations have none."""
     assert [
         problem.partition(":")[0].partition(" ")[0] for problem in problems(variables(secret_file, **given))
     ] == expected
@@ -94,5 +94,5 @@ def test_contradictions(secret_file, given, expected):
     ],
 )
 def test_warnings(secret_file, given, expected):
-    """What is allowed and unwise is a warning: clear text to another host, and settings without effect."""
+    """Clear text to another host and settings without effect are warnings."""
     assert [warning.partition(":")[0] for warning in load(None, variables(secret_file, **given)).warnings()] == expected

@@ -20,7 +20,7 @@ def read(tmp_path, content):
     [("", {}), ("# nothing\n", {}), ("kafka:\n", {"kafka": None}), ("\ufeffhttp: {port: 1}", {"http": {"port": 1}})],
 )
 def test_sound_files(tmp_path, content, tree):
-    """An empty file, an empty section and a byte order mark are no mistakes."""
+    """An empty file, an empty section and a byte order mark are valid."""
     assert read(tmp_path, content) == (tree, [])
 
 
@@ -29,10 +29,10 @@ def test_sound_files(tmp_path, content, tree):
     [
         ("kafka: [1\nhttp: 2", "line 2, column 5: "),
         ("kafka:\n\tx: 1", "line 2, column 1: "),
-        ("a: 1\na: 2", "line 2, column 1: a stands twice: remove one of the two"),
-        ("k: {b: 1,\n    b: 2}", "line 2, column 5: b stands twice"),
-        ("- kafka", "holds a list: begin with sections"),
-        ("text", "holds a text: begin with sections"),
+        ("a: 1\na: 2", "line 2, column 1: a appears twice: remove one of the two"),
+        ("k: {b: 1,\n    b: 2}", "line 2, column 5: b appears twice"),
+        ("- kafka", "holds a list: it must hold sections"),
+        ("text", "holds text: it must hold sections"),
         ("x: !!python/object/apply:os.getcwd []", "line 1, column 4: "),
         ("a: 1\n---\nb: 1", "line 2, column 1: "),
         (b"\xff\xfe\x00", "is not UTF-8: save it as UTF-8"),
@@ -40,26 +40,26 @@ def test_sound_files(tmp_path, content, tree):
     ],
 )
 def test_broken_files(tmp_path, content, problem):
-    """A broken file is one problem that names line and column where there are any."""
-    _, (told,) = read(tmp_path, content)
-    assert problem in told
+    """A broken file is one problem, with line and column if there are any."""
+    _, (found,) = read(tmp_path, content)
+    assert problem in found
 
 
 def test_missing_file(tmp_path):
-    """A file that is not there is told by its path and where the path came from."""
+    """A missing file is reported by its path and the source of that path."""
     tree, (problem,) = read_file(tmp_path / "no.yaml")
     assert tree == {}
     assert problem == f"{tmp_path}/no.yaml: the configuration file was not found: correct --config or KIS_BOND_CONFIG"
 
 
-def test_a_folder_is_no_file(tmp_path):
-    """A path that cannot be read as a file is told with the system's reason."""
+def test_a_folder_is_not_a_file(tmp_path):
+    """A path that cannot be read is reported with the system's reason."""
     _, (problem,) = read_file(tmp_path)
     assert "could not be read (Is a directory)" in problem
 
 
 def test_only_names_with_section_and_two_underscores_are_ours():
-    """Kubernetes' service variables and other programs' are passed over; near misses of a section are kept, to be refused."""
+    """Variables of Kubernetes and others are ignored; near misses of a section are not."""
     environ = {
         "KIS_BOND_PORT": "tcp://10.0.0.1:80",
         "KIS_BOND_PORT_8080_TCP_ADDR": "10.0.0.1",
@@ -75,7 +75,7 @@ def test_only_names_with_section_and_two_underscores_are_ours():
 
 
 def test_merge():
-    """The environment wins value by value, an empty section is none, and a leaf in a section's place is a problem."""
+    """The environment overrides single values; a value in place of a section is a problem."""
     tree, problems = merge(
         {"kafka": {"a": 1, "b": 2}, "log": None, "http": 5, "other": 6},
         {"kafka": {"b": "3"}, "kis": {"c": "4"}},
@@ -86,5 +86,5 @@ def test_merge():
 
 
 def test_variable_of():
-    """A path's variable has the prefix, capitals and two underscores."""
+    """The variable of a path has the prefix, capitals and two underscores."""
     assert variable_of("kafka.client_id") == "KIS_BOND_KAFKA__CLIENT_ID"

@@ -1,4 +1,4 @@
-"""Kinds of values, each by what it takes and what it refuses."""
+"""Types of values, each by what it accepts and what it refuses."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -6,13 +6,13 @@ from pydantic import TypeAdapter, ValidationError
 from connector.settings.values import Brokers, HttpUrl, ReadableFile, Size, Text, TopicName, WebSocketUrl, without_slash
 
 
-def take(kind, value):
-    """Return the value as the kind takes it."""
+def parse(kind, value):
+    """Return the value as the type parses it."""
     return TypeAdapter(kind).validate_python(value)
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "taken"),
+    ("kind", "value", "parsed"),
     [
         (Size, "1GiB", 2**30),
         (Size, "512 MiB", 2**29),
@@ -29,9 +29,9 @@ def take(kind, value):
         (Text, " x", " x"),
     ],
 )
-def test_taken(kind, value, taken):
-    """What is sound is taken."""
-    assert take(kind, value) == taken
+def test_accepted(kind, value, parsed):
+    """A valid value is accepted."""
+    assert parse(kind, value) == parsed
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_taken(kind, value, taken):
     ],
 )
 def test_refused(kind, value):
-    """What is not sound is refused."""
+    """An invalid value is refused."""
     with pytest.raises(ValidationError):
-        take(kind, value)
+        parse(kind, value)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_refused(kind, value):
 def test_passwords_in_addresses_are_not_repeated(kind, value):
     """A refusal does not quote an address that may hold a password."""
     with pytest.raises(ValidationError) as refused:
-        take(kind, value)
+        parse(kind, value)
     assert "canary" not in str(refused.value.errors(include_input=False)[0]["msg"])
 
 
 def test_readable_file(tmp_path):
-    """A file that can be opened is taken, a folder is not."""
+    """A file that can be opened is accepted, a folder is not."""
     (tmp_path / "f").write_text("")
-    assert take(ReadableFile, str(tmp_path / "f")) == tmp_path / "f"
+    assert parse(ReadableFile, str(tmp_path / "f")) == tmp_path / "f"
     with pytest.raises(ValidationError, match="Is a directory"):
-        take(ReadableFile, tmp_path)
+        parse(ReadableFile, tmp_path)
 
 
 def test_without_slash():
-    """A path can be added to the URL."""
+    """Slashes at the end of a URL are removed, so that a path can be added."""
     assert without_slash("http://h/apis//") == "http://h/apis"

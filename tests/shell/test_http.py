@@ -1,4 +1,4 @@
-"""The endpoints answer what they are told to show, and nothing else."""
+"""The endpoints show what they observe, and nothing else."""
 
 import asyncio
 import socket
@@ -13,18 +13,18 @@ from connector.shell.http import HttpServer
 
 
 class Observed:
-    """A connector to look at."""
+    """A connector to observe."""
 
     alive = True
     reasons: tuple[str, ...] = ()
     degraded = ("slot 1 is BLOCKED: OPSP8996 ALREADY IN USE appkey",)
 
     def is_alive(self):
-        """Tell what the test says."""
+        """Return what the test sets."""
         return self.alive
 
     def readiness(self):
-        """Return what the test says."""
+        """Return what the test sets."""
         return list(self.reasons), list(self.degraded)
 
     def status(self):
@@ -55,7 +55,7 @@ async def ask(server, path, method="GET"):
 
 
 async def test_liveness_and_readiness_are_apart(server):
-    """A connector that is alive and not ready is 200 and 503, the reasons in the body."""
+    """For a live connector that is not ready: 200, and 503 with the reasons."""
     server._observed.reasons = ("topic bond.ticks is missing",)
     assert await ask(server, "/livez") == (200, {"alive": True})
     expected = {"ready": False, "reasons": ["topic bond.ticks is missing"], "degraded": list(Observed.degraded)}
@@ -67,7 +67,7 @@ async def test_liveness_and_readiness_are_apart(server):
 
 
 async def test_metrics_and_status_are_served(server):
-    """Prometheus gets its text format, everybody else JSON."""
+    """Metrics have the Prometheus text format; the status is JSON."""
     assert await ask(server, "/metrics") == (200, "kis_bond_build_info 1.0\n")
     assert await ask(server, "/status") == (200, {"name": "국고"})
 
@@ -76,7 +76,7 @@ async def test_metrics_and_status_are_served(server):
     ("method", "path"), [("POST", "/readyz"), ("GET", "/none"), ("DELETE", "/metrics"), ("GET", "/" + "x" * 5000)]
 )
 async def test_anything_else_is_refused(server, method, path):
-    """Other methods, paths and very long lines are answered 4xx."""
+    """Other methods, other paths and very long lines get a 4xx."""
     assert 400 <= (await ask(server, path, method))[0] < 500
 
 
@@ -84,7 +84,7 @@ async def test_anything_else_is_refused(server, method, path):
     ("path", "content_type"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
 )
 async def test_the_page_and_its_files_are_served(server, path, content_type):
-    """The page is UTF-8 and comes as what it is."""
+    """The page and its files have their content types, in UTF-8."""
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, f"{content_type}; charset=utf-8")
         assert await answer.text() == page_file(path.removeprefix("/") or "index.html")
@@ -92,7 +92,7 @@ async def test_the_page_and_its_files_are_served(server, path, content_type):
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/status", "/metrics", "/none"])
 async def test_every_answer_is_protected(server, path):
-    """No answer is kept, guessed at, framed or embedded elsewhere, and the page may load and ask nothing but its own server."""
+    """Headers forbid caching, sniffing, framing, and loading anything from other servers."""
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{server.port}{path}") as answer:
         headers = answer.headers
     assert headers["Cache-Control"] == "no-store"
@@ -107,8 +107,8 @@ async def test_every_answer_is_protected(server, path):
     }
 
 
-async def test_a_slow_client_holds_up_nobody(server):
-    """A client that never ends its request does not keep others from being answered."""
+async def test_a_slow_client_delays_no_other(server):
+    """A client that never ends its request does not delay the answers to others."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /metrics HT")
     await writer.drain()

@@ -7,8 +7,8 @@ from connector.shell import loop_lag
 from connector.shell.loop_lag import LoopLag
 
 
-async def test_a_loop_that_is_held_up_shows(monkeypatch):
-    """A pause during which something kept the loop busy counts as that much too long; others count as next to nothing."""
+async def test_a_busy_loop_shows_as_lag(monkeypatch):
+    """If something keeps the loop busy during a pause, the pause counts as that much too long."""
     monkeypatch.setattr(loop_lag, "PAUSE_SECONDS", 0.01)
     lag = LoopLag()
     task = asyncio.create_task(lag.run())
@@ -16,7 +16,7 @@ async def test_a_loop_that_is_held_up_shows(monkeypatch):
         while lag.latencies.total < 3:
             await asyncio.sleep(0.005)
         usual = lag.latencies.total
-        time.sleep(0.3)  # noqa: ASYNC251 - this is what is to be measured
+        time.sleep(0.3)  # noqa: ASYNC251 - this is measured
         while lag.latencies.total == usual:
             await asyncio.sleep(0.001)
     task.cancel()

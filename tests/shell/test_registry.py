@@ -1,4 +1,4 @@
-"""The schema registry client against a registry that answers anything, and against a real one."""
+"""The client of the schema registry, against a fake registry and a real one."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ NOT_THERE = {"error_code": 40401, "message": "Subject not found"}
 
 
 class Memory(dict):
-    """Returns from `saved` what `save` was given."""
+    """Holds what `save` saves and `saved` returns."""
 
     async def saved(self, name):
         return self.get(name)
@@ -34,7 +34,7 @@ class Memory(dict):
 
 
 class FakeRegistry:
-    """Answers each "METHOD path" with what `answers` holds for it, and keeps the requests; what is not there is an error."""
+    """Answers each "METHOD path" with its entry in `answers`, else 500; collects the requests."""
 
     def __init__(self):
         self.answers = {}
@@ -50,7 +50,7 @@ class FakeRegistry:
 
 @pytest.fixture
 async def fake():
-    """Give a registry that answers what a test tells it to."""
+    """Give a registry whose answers the test sets."""
     server = FakeRegistry()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", server.handle)
@@ -77,7 +77,7 @@ async def _ask(url, memory=None, **settings):
 
 
 async def test_the_id_is_the_one_of_exactly_our_schema(fake):
-    """The registry is asked for the id of the whole schema text under the subject, and nothing is registered."""
+    """The id of the whole schema under the subject is looked up, and nothing is registered."""
     fake.answers[LOOK_UP] = {"id": 7, "version": 3, "schema": SCHEMA}
     assert await _ask(fake.url) == 7
     [(asked, headers, body)] = fake.requests
@@ -86,8 +86,8 @@ async def test_the_id_is_the_one_of_exactly_our_schema(fake):
 
 
 @pytest.mark.parametrize("code", [40401, 40403])
-async def test_a_schema_that_is_not_there_is_not_registered_unasked(fake, code):
-    """Without `auto_register` an unknown subject or schema is reported with the command that registers it, and asking again may help."""
+async def test_an_unknown_schema_is_not_registered_unasked(fake, code):
+    """Without `auto_register`, the error for an unknown schema names the command to register it."""
     fake.answers[LOOK_UP] = _error(404, code)
     with pytest.raises(RegistryFailed, match="topics init --register-schema") as caught:
         await _ask(fake.url, Memory({"registry-id/" + SUBJECT: "{}"}))
@@ -95,8 +95,8 @@ async def test_a_schema_that_is_not_there_is_not_registered_unasked(fake, code):
     assert [asked for asked, _, _ in fake.requests] == [LOOK_UP]
 
 
-async def test_a_schema_that_is_not_there_is_registered_where_allowed(fake):
-    """With `auto_register` an unknown schema is registered once, and its id is kept."""
+async def test_an_unknown_schema_is_registered_if_allowed(fake):
+    """With `auto_register`, an unknown schema is registered once and its id saved."""
     fake.answers |= {LOOK_UP: _error(404, 40401), REGISTER: {"id": 9}}
     memory = Memory()
     assert await _ask(fake.url, memory, auto_register=True) == 9
@@ -105,8 +105,8 @@ async def test_a_schema_that_is_not_there_is_registered_where_allowed(fake):
     assert await _ask(fake.url, memory) == 9
 
 
-async def test_a_registry_that_forgot_the_schema_overrides_the_kept_id(fake):
-    """An id kept from before is not used where the registry answers that it does not hold the schema."""
+async def test_a_registry_that_lost_the_schema_overrides_the_saved_id(fake):
+    """A saved id is not used if the registry answers that it does not hold the schema."""
     fake.answers[LOOK_UP] = {"id": 7}
     memory = Memory()
     await _ask(fake.url, memory)
@@ -142,8 +142,8 @@ BAD_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_a_bad_answer_says_what_to_do_and_leaves_the_kept_id(fake, name):
-    """A bad answer is an error that says what happened and what to check; with an id kept from before, that id is used."""
+async def test_a_bad_answer_says_what_to_do_and_leaves_the_saved_id(fake, name):
+    """A bad answer is an error that says what to check; if an id was saved, it is used."""
     _, retryable, message = BAD_ANSWERS[name]
 
     async def answer(_):
@@ -167,7 +167,7 @@ async def test_a_bad_answer_says_what_to_do_and_leaves_the_kept_id(fake, name):
 
 
 async def test_a_redirect_is_not_followed(fake):
-    """A redirect is reported with the setting to change, and credentials do not follow it."""
+    """A redirect is an error that names the setting; no credentials are sent on."""
     fake.answers |= {
         LOOK_UP: web.Response(status=307, headers={"Location": "/elsewhere"}),
         "POST /elsewhere": {"id": 7},
@@ -178,7 +178,7 @@ async def test_a_redirect_is_not_followed(fake):
 
 
 async def test_a_slow_registry_is_given_up(fake, monkeypatch):
-    """A registry that does not answer in time is an error worth another try."""
+    """If the registry does not answer in time, asking again may help."""
     monkeypatch.setattr(registry, "TIMEOUT_SECONDS", 0.2)
 
     async def hang(_):
@@ -190,8 +190,8 @@ async def test_a_slow_registry_is_given_up(fake, monkeypatch):
     assert caught.value.retryable
 
 
-async def test_a_registry_that_is_away_leaves_only_the_id_of_the_same_schema(fake):
-    """An id kept from before is used for the same schema, subject and URL only; after any change it is not."""
+async def test_without_an_answer_only_the_id_of_the_same_schema_is_used(fake):
+    """A saved id is used only for the same schema, subject and URL."""
     fake.answers[LOOK_UP] = {"id": 7}
     memory = Memory()
     await _ask(fake.url, memory)
@@ -206,15 +206,15 @@ async def test_a_registry_that_is_away_leaves_only_the_id_of_the_same_schema(fak
     assert caught.value.retryable
 
 
-@pytest.mark.parametrize("spoilt", ["", "{", "[]", "{}", '{"fingerprint": 1, "id": 7}'])
-async def test_a_spoilt_memory_is_no_memory(fake, spoilt):
-    """What was kept and cannot be read counts as nothing kept."""
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fingerprint": 1, "id": 7}'])
+async def test_an_unreadable_saved_id_is_ignored(fake, text):
+    """A saved id that cannot be read counts as none."""
     with pytest.raises(RegistryFailed):
-        await _ask(fake.url, Memory({"registry-id/" + SUBJECT: spoilt}))
+        await _ask(fake.url, Memory({"registry-id/" + SUBJECT: text}))
 
 
-async def test_the_password_is_read_anew_and_never_told(fake, tmp_path):
-    """Basic authentication uses the password that stands in the file now, without its last newline, and no error shows it."""
+async def test_the_password_is_read_again_and_never_shown(fake, tmp_path):
+    """Basic authentication uses the file's current password; no error shows it."""
     password = tmp_path / "password"
     for word in ("canary-one", "canary-two"):
         password.write_text(f"{word}\n")
@@ -228,7 +228,7 @@ async def test_the_password_is_read_anew_and_never_told(fake, tmp_path):
 
 
 async def test_a_password_file_that_went_away_is_named(fake, tmp_path):
-    """A password file that cannot be read any more is an error that names the file, and nothing is sent."""
+    """An unreadable password file is an error that names it, and nothing is sent."""
     password = tmp_path / "password"
     password.write_text("canary")
     settings = RegistrySettings(url=fake.url, username="kis", password_file=password)
@@ -238,8 +238,8 @@ async def test_a_password_file_that_went_away_is_named(fake, tmp_path):
     assert fake.requests == []
 
 
-async def test_a_pinned_id_is_used_when_the_registry_holds_our_schema_under_it(fake):
-    """A pinned id is right when the registry's schema differs in docs and spelling only; nothing is looked up or registered."""
+async def test_a_pinned_id_is_used_if_the_registry_holds_our_schema_under_it(fake):
+    """A pinned id is right if the registry's schema differs only in docs and spelling."""
     written = {"fields": [{"type": {"type": "string"}, "name": "a"}], "name": "T", "type": "record"}
     fake.answers["GET /schemas/ids/5"] = {"schema": json.dumps(written)}
     assert await _ask(fake.url, schema_id=5, auto_register=True) == 5
@@ -251,7 +251,7 @@ HELD = {"another schema": {"schema": SCHEMA.replace('"a"', '"b"')}, "no schema":
 
 @pytest.mark.parametrize(("found", "answer"), HELD.items(), ids=HELD)
 async def test_a_pinned_id_of_another_schema_is_refused(fake, found, answer):
-    """A pinned id that stands for another schema, or for none, is refused by the setting's name."""
+    """A pinned id of another schema, or of none, is refused with the setting's name."""
     fake.answers["GET /schemas/ids/5"] = answer
     with pytest.raises(RegistryFailed, match=rf"holds {found} as id 5: correct registry.schema_id"):
         await _ask(fake.url, schema_id=5)
@@ -261,25 +261,25 @@ async def test_a_pinned_id_of_another_schema_is_refused(fake, found, answer):
     "answer", [web.Response(status=503), web.Response(text="<html>"), {"schema": "{"}, {"schema": 5}], ids=range(4)
 )
 async def test_a_pinned_id_is_used_while_it_cannot_be_verified(fake, answer):
-    """A pinned id is used where the registry cannot say what it stands for."""
+    """A pinned id is used if the registry cannot say which schema it has."""
     fake.answers["GET /schemas/ids/5"] = answer
     assert await _ask(fake.url, schema_id=5) == 5
 
 
 async def test_the_subject_is_quoted(fake):
-    """A subject with characters that mean something in a URL is one path segment."""
+    """A subject with special characters is one path segment of the URL."""
     fake.answers["POST /subjects/a%2Fb%3Fc/versions"] = {"id": 1}
     assert await register(RegistrySettings(url=fake.url), "a/b?c", SCHEMA) == 1
 
 
 async def test_without_a_url_the_setting_is_named():
-    """Asking without a registry configured is a mistake in the settings."""
+    """Without a configured registry, asking is a configuration error."""
     with pytest.raises(ConfigurationError, match=r"registry\.url"):
         await register(RegistrySettings(), SUBJECT, SCHEMA)
 
 
 async def test_only_the_configured_authority_is_trusted(fake, tmp_path):
-    """Over TLS a registry is talked to when `ca_file` holds its authority, and refused otherwise."""
+    """A registry with TLS is trusted only if `ca_file` holds its authority."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     making = [
@@ -316,7 +316,7 @@ async def test_only_the_configured_authority_is_trusted(fake, tmp_path):
 
 
 async def test_a_real_registry_gives_one_id_for_one_schema(registry_url):
-    """A real registry does not know our schema until it is registered, then gives the same id for registering, looking up and pinning."""
+    """A real registry gives one id for our schema: registered, looked up and pinned."""
     subject, memory = f"{uuid.uuid4().hex}-value", Memory()
     settings = RegistrySettings(url=registry_url)
     with pytest.raises(RegistryFailed, match="does not hold this schema"):
@@ -331,7 +331,7 @@ async def test_a_real_registry_gives_one_id_for_one_schema(registry_url):
 
 
 async def test_a_real_registry_refuses_an_incompatible_schema(registry_url):
-    """A real registry that demands compatibility answers 409 to a schema with one more mandatory column."""
+    """A real registry answers 409 to a schema with one more mandatory column."""
     subject, settings = f"{uuid.uuid4().hex}-value", RegistrySettings(url=registry_url)
     await register(settings, subject, bond_tick())
     async with (

@@ -1,4 +1,4 @@
-"""A secret's file that vanishes or is spoilt is told of while it is not needed yet."""
+"""An unreadable secret file is reported before it is needed."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from connector.shell.secret_watch import SecretWatch, look_at
 
 @contextlib.asynccontextmanager
 async def watching(*paths):
-    """Run a watch over files, looking all the time; give it, and what waits for a problem to come or go."""
+    """Give a running watch over files, and a function that waits for a problem to come or go."""
     watch = SecretWatch(lambda: look_at(paths), 0.005)
     task = asyncio.create_task(watch.run())
 
@@ -26,8 +26,8 @@ async def watching(*paths):
         task.cancel()
 
 
-async def test_a_file_that_vanishes_is_told_of_once_and_when_it_is_back(tmp_path):
-    """The alarm names the file; it is raised once and taken back once."""
+async def test_a_file_that_vanishes_is_reported_once_and_again_when_it_is_back(tmp_path):
+    """One error names the lost file, and one warning says that it is readable again."""
     file = tmp_path / "password"
     file.write_text("canary")
     with capture_logs() as logs:
@@ -49,8 +49,8 @@ async def test_a_file_that_vanishes_is_told_of_once_and_when_it_is_back(tmp_path
     assert "canary" not in str(logs)
 
 
-async def test_the_age_of_a_file_outlives_it(tmp_path):
-    """When a file was last written is known while it is there, and stays known when it vanishes."""
+async def test_the_last_change_of_a_file_outlives_it(tmp_path):
+    """The time a file was last written stays known after it vanishes."""
     file = tmp_path / "password"
     file.write_text("x")
     os.utime(file, (1_000, 2_000))
@@ -61,8 +61,8 @@ async def test_the_age_of_a_file_outlives_it(tmp_path):
         assert watch.changed_at == {file: 2_000}
 
 
-def test_an_empty_file_is_as_good_as_none(tmp_path):
-    """Blanks alone are no secret; files that are not named are not looked at."""
+def test_an_empty_file_is_a_problem(tmp_path):
+    """A file of blanks is a problem; an unset path is skipped."""
     (tmp_path / "blank").write_text(" \n")
     (tmp_path / "good").write_text("x")
     found = look_at([tmp_path / "blank", None, tmp_path / "good", tmp_path / "none"])

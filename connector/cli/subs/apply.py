@@ -14,6 +14,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, taken_up, until
+from connector.core import record_keys
 from connector.core.lists import apply_file
 from connector.errors import RequestMalformed
 
@@ -136,7 +137,7 @@ def _goal(
         active,
         released,
         reported=[name for name, wish in wanted.items() if not apply_file.active(wish)],
-        removed={change.name: f"list/{change.name}" in status for change in changes if change.after is None},
+        removed={change.name: record_keys.LIST + change.name in status for change in changes if change.after is None},
     )
 
 

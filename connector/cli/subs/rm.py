@@ -11,6 +11,7 @@ import typer
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, taken_up, until
+from connector.core import record_keys
 from connector.core.lists import edits
 from connector.errors import RequestMalformed
 
@@ -56,7 +57,7 @@ async def _remove(
     topics.refuse_if_held_back(standing, records)
     offset = await topics.write(settings, records)
     after = {key: value for key, value in (found.values | dict(records)).items() if value is not None}
-    wanted_by = {each: edits.wanting(each, after) for each in isins}
+    wanted_by = {each: edits.naming(each, after) for each in isins}
     if as_json:
         typer.echo(
             json.dumps(
@@ -73,7 +74,7 @@ async def _remove(
             dict.fromkeys(written, offset),
             released=dict.fromkeys(going, written),
             reported=[key for key, value in written.items() if value is not None],
-            removed={key: f"list/{key}" in found.status for key, value in written.items() if value is None},
+            removed={key: record_keys.LIST + key in found.status for key, value in written.items() if value is None},
         )
         waited = await until(settings, goal, wait)
         waited.require("released", wait)

@@ -41,7 +41,7 @@ class Topics:
             ControlRecord(record.key, record.value, Position(record.partition, record.offset), record.timestamp_ms)
             for record in sorted(self.control.values(), key=lambda record: record.offset)
         ]
-        return edits.standing(control, self.status)
+        return edits.current_lists(control, self.status)
 
 
 def refuse_if_held_back(standing: Lists, records: edits.Records, cure: str = "Give --confirm to let it pass.") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.subs.topics import statuses
+from connector.core import record_keys
 from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, to_rows
 from connector.errors import NotInTime
 
@@ -126,7 +127,7 @@ def _behind(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[str
     """
     behind = []
     for name in (*goal.reported, *goal.removed):
-        record = status.get(f"list/{name}")
+        record = status.get(record_keys.LIST + name)
         if record is None:
             taken_up = name in goal.removed and (goal.removed[name] or is_anyone_there(status, now))
         else:
@@ -141,7 +142,7 @@ def _holder(names: Sequence[str]) -> str:
 
 
 def _refused(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
-    records = {name: status.get(f"list/{name}") for name in lists}
+    records = {name: status.get(record_keys.LIST + name) for name in lists}
     return [
         f"List {name} was refused: {record.get('reason')}"
         for name, record in records.items()

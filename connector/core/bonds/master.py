@@ -1,8 +1,9 @@
 """KIS's bond master file, `bond_code.mst`: one bond a line, in columns of bytes.
 
-Source: koreainvestment/open-trading-api, stocks_info/종목마스터정보(채권).h. The reader beside it decodes a line and then counts characters
-from its end, and so fails for a line of 106 bytes and for one without a redemption date: here bytes are cut before they are decoded. The
-columns from byte 82 on, of which a line has all or none, are not used.
+Source: koreainvestment/open-trading-api, stocks_info/종목마스터정보(채권).h. KIS's own reader
+decodes a line and then counts characters from its end. It fails on a line of 106 bytes and on a
+line without a redemption date. This one cuts the bytes before it decodes them. A line has either
+all or none of the columns from byte 82 on; they are not used.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ _FIRST_OF_PAIR = range(0x81, 0xFF)  # of cp949
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The codes of one row, as KIS has them: `type`, `bond_cls_code`, `bond_int_cls_code`; `bond_codes` says what they mean."""
+    """The codes of one row: KIS's `type`, `bond_cls_code` and `bond_int_cls_code`.
+
+    What they mean is in `codes.py`.
+    """
 
     type: str
     bond_class: str
@@ -43,7 +47,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """One bond: all rows of one ISIN, of whose names and dates the first that is not blank counts; None where all are."""
+    """One bond: all rows of one ISIN. A name or date comes from the first row that has one."""
 
     isin: str
     name: str
@@ -53,13 +57,13 @@ class Bond:
     redeemed: date | None
 
     def is_matured(self, on: date) -> bool:
-        """Tell whether the redemption date is `on` (a Seoul date) or before it."""
+        """Return whether the bond is redeemed on or before `on`, a Seoul date."""
         return self.redeemed is not None and self.redeemed <= on
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A line that is no bond, counted from 1, and what is wrong with it."""
+    """A line that does not describe a bond, counted from 1, and what is wrong with it."""
 
     line: int
     problem: str
@@ -70,7 +74,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class Master:
-    """The bonds of a file by ISIN, in its order; every line is part of one of them or a bad row."""
+    """The bonds of a file by ISIN, in its order; every line belongs to a bond or is a bad row."""
 
     bonds: dict[str, Bond] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -78,12 +82,15 @@ class Master:
 
 
 def unpack(raw: bytes, name: str) -> bytes:
-    """Return what the one member of a zip file holds, or `raw` itself where it is no zip. Raises RequestMalformed, saying `name`."""
+    """Return the content of a zip file's only member, or `raw` itself if it is not a zip file.
+
+    Raises RequestMalformed, which names the file as `name`.
+    """
     if not raw.startswith(b"PK"):
         return raw
     try:
         members, content = _unzip(raw)
-    except Exception as error:  # noqa: BLE001 - a damaged archive leads zipfile into a dozen kinds of them
+    except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise a dozen kinds of them
         raise RequestMalformed(f"{name} is a zip file that cannot be opened: {error}") from None
     if members != 1:
         raise RequestMalformed(f"{name} is a zip file with {members} members instead of one.")
@@ -93,7 +100,7 @@ def unpack(raw: bytes, name: str) -> bytes:
 
 
 def _unzip(raw: bytes) -> tuple[int, bytes]:
-    """Return the number of members, and the beginning of an only one, long enough to see that it is too long."""
+    """Return the number of members and, if there is just one, its first MAX_BYTES + 1 bytes."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         members = archive.infolist()
         if len(members) != 1:
@@ -103,7 +110,7 @@ def _unzip(raw: bytes) -> tuple[int, bytes]:
 
 
 def read(raw: bytes) -> Master:
-    """Return what the lines of an unpacked file say. Never raises."""
+    """Return the bonds and the bad rows of an unpacked file. Never raises."""
     master = Master()
     for number, line in enumerate(_lines(raw), start=1):
         master.lines = number
@@ -118,14 +125,20 @@ def read(raw: bytes) -> Master:
 
 
 def search(bonds: Mapping[str, Bond], text: str, on: date) -> list[Bond]:
-    """Return the bonds whose ISIN or name holds `text`, upper and lower case alike: first those alive on that date, then by ISIN."""
+    """Return the bonds with `text` in their ISIN or name, in any case, in the order of their ISINs.
+
+    Bonds that have matured on that date come last.
+    """
     wanted = _searchable(text)
     found = [bond for bond in bonds.values() if wanted in _searchable(bond.isin) or wanted in _searchable(bond.name)]
     return sorted(found, key=lambda bond: (bond.is_matured(on), bond.isin))
 
 
 def warnings(bonds: Mapping[str, Bond], isins: Iterable[str], on: date) -> dict[str, str]:
-    """Return a sentence for each ISIN that the master does not know, or whose bond has matured on that date; none without a master."""
+    """Return a sentence for each ISIN that is unknown or has matured on that date.
+
+    Without a master there are no warnings.
+    """
     if not bonds:
         return {}
     judged = {each: _warning(each, bonds.get(each), on) for each in isins}
@@ -141,18 +154,18 @@ def _warning(each: str, bond: Bond | None, on: date) -> str | None:
 
 
 def _searchable(text: str) -> str:
-    # A terminal may send 국 in three parts, and names hold full-width letters.
+    # A terminal may send 국 as three characters, and names contain full-width letters.
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _lines(raw: bytes) -> list[bytes]:
-    # No byte of a cp949 pair is a line feed.
+    # A line feed is never part of a cp949 pair.
     lines = raw.split(b"\n")
     return [line.removesuffix(b"\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def _bond(row: bytes) -> Bond:
-    """Raise ValueError with what is wrong."""
+    """Return the bond of one row. Raises ValueError if the row is malformed."""
     if len(row) not in _LENGTHS:
         raise ValueError(f"is {len(row)} bytes long instead of 82 or 106")
     code = row[_ISIN].decode("ascii", "replace")
@@ -171,7 +184,7 @@ def _code(what: str, raw: bytes) -> str:
 
 
 def _name(raw: bytes) -> str:
-    """Decode a name. The column's end may cut a pair in two: the half is left out."""
+    """Decode a name. If the end of the column cuts a pair in two, the half is left out."""
     content = raw.rstrip(_PADDING)
     try:
         name = content.decode("cp949")
@@ -182,7 +195,7 @@ def _name(raw: bytes) -> str:
             ) from None
         name = content[: error.start].decode("cp949")
     if any(unicodedata.category(character) == "Cc" for character in name):
-        raise ValueError(f"name {name!r} holds a control character")
+        raise ValueError(f"name {name!r} contains a control character")
     return name.strip()
 
 
@@ -197,11 +210,10 @@ def _date(what: str, raw: bytes) -> date | None:
 
 
 def _merged(bond: Bond, row: Bond) -> Bond:
-    """Return a bond with the listing of one more row. Raises ValueError where that contradicts it."""
+    """Add the listing of another row. Raises ValueError if the row contradicts the bond."""
     if bond.redeemed and row.redeemed and bond.redeemed != row.redeemed:
-        raise ValueError(
-            f"redemption date {row.redeemed} of {bond.isin} contradicts {bond.redeemed} of an earlier line, which counts"
-        )
+        earlier = f"{bond.redeemed} of an earlier line, which counts"
+        raise ValueError(f"redemption date {row.redeemed} of {bond.isin} contradicts {earlier}")
     return replace(
         bond,
         name=bond.name or row.name,

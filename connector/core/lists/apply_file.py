@@ -1,4 +1,4 @@
-"""A file of lists, as `subs apply` takes it: what it holds, and how far the control topic is from it."""
+"""A file of lists for `subs apply`: its lists, and how the control topic differs from them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from connector.core.lists.subscription import InForce, Lists
 
 _HUGE: Final = 10**40
-# Fields that say how a list came about, not what it wants: a difference in them alone is none.
+# These fields say how a list came about, not what it wants, so they do not count as a change.
 _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One list: what is in force and what the file wants, None where there is none; `refusal` is why its latest record is not."""
+    """One list: the content in force and the content the file asks for, None if absent.
+
+    `refusal` is why the list's latest record is not in force.
+    """
 
     name: str
     before: InForce | None
@@ -43,43 +46,31 @@ class Change:
 
     @property
     def added(self) -> list[str]:
-        """The bonds the list gets."""
-        return (
-            []
-            if self.after is None
-            else sorted(set(self.after.instruments) - set(self.before.wish.instruments if self.before else ()))
-        )
+        """The bonds that enter the list."""
+        return sorted(set(_bonds(self.after)) - set(_bonds(self._wish_before)))
 
     @property
     def removed(self) -> list[str]:
-        """The bonds the list loses."""
-        return (
-            []
-            if self.before is None
-            else sorted(set(self.before.wish.instruments) - set(self.after.instruments if self.after else ()))
-        )
+        """The bonds that leave the list."""
+        return sorted(set(_bonds(self._wish_before)) - set(_bonds(self.after)))
 
     @property
     def gained(self) -> list[str]:
-        """The bonds the list wants that it did not want, paused lists wanting none."""
-        return sorted(set(self._active_after) - set(self._active_before))
+        """The bonds that the list wants in addition; a paused list wants none."""
+        return sorted(set(active(self.after)) - set(active(self._wish_before)))
 
     @property
     def lost(self) -> list[str]:
-        """The bonds the list wanted and wants no more, paused lists wanting none."""
-        return sorted(set(self._active_before) - set(self._active_after))
+        """The bonds that the list does not want after the change; a paused list wants none."""
+        return sorted(set(active(self._wish_before)) - set(active(self.after)))
 
     @property
-    def _active_before(self) -> tuple[str, ...]:
-        return active(self.before.wish) if self.before else ()
-
-    @property
-    def _active_after(self) -> tuple[str, ...]:
-        return active(self.after) if self.after else ()
+    def _wish_before(self) -> Wish | None:
+        return self.before.wish if self.before else None
 
     @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """The other fields that differ, as before and after."""
+        """The values before and after of each other field that differs."""
         if self.before is None or self.after is None:
             return {}
         before, after = _content(self.before.wish), _content(self.after)
@@ -91,9 +82,13 @@ class Change:
         return {name: (before.get(name), after.get(name)) for name in names}
 
 
-def active(wish: Wish) -> tuple[str, ...]:
-    """Return the bonds a list asks for: none while it is paused."""
-    return () if wish.paused else wish.instruments
+def active(wish: Wish | None) -> tuple[str, ...]:
+    """Return the bonds that a list wants: none while it is paused."""
+    return () if wish is None or wish.paused else wish.instruments
+
+
+def _bonds(wish: Wish | None) -> tuple[str, ...]:
+    return () if wish is None else wish.instruments
 
 
 def _content(wish: Wish) -> dict[str, Any]:
@@ -102,15 +97,17 @@ def _content(wish: Wish) -> dict[str, Any]:
 
 
 def parse(document: object) -> dict[str, Wish]:
-    """Return the lists of a file's document: a mapping of name to list, or a sequence of lists with their `name`, alone or under `lists`.
+    """Return the lists of a file's document by name.
 
-    A list is an object with the fields of a control record, or merely a sequence of bonds. Raises RequestMalformed with every mistake.
+    The document maps names to lists, or is a sequence of lists with a `name` each; either may be
+    under `lists`. A list is an object with the fields of a control record, or a sequence of bonds.
+    Raises RequestMalformed with every mistake.
     """
     wishes: dict[str, Wish] = {}
     mistakes: list[str] = []
     for name, content in _named(document, mistakes):
         if name in wishes:
-            mistakes.append(f"List {name} stands twice: remove one of the two.")
+            mistakes.append(f"List {name} appears twice: remove one of the two.")
             continue
         judged = control_record.from_json(
             name, {"instruments": content} if isinstance(content, list) else {} if content is None else content
@@ -118,11 +115,11 @@ def parse(document: object) -> dict[str, Wish]:
         if isinstance(judged, Refusal):
             mistakes.append(f"List {name}: {judged.reason}.")
         elif judged.confirm_removal:
-            mistakes.append(f"List {name}: confirm_removal belongs to one removal: leave it out, and use --confirm.")
+            mistakes.append(f"List {name}: confirm_removal confirms one removal only: leave it out, and use --confirm.")
         else:
             wishes[name] = judged
     if not wishes and not mistakes:
-        mistakes.append("The file holds no list.")
+        mistakes.append("The file contains no list.")
     if mistakes:
         raise RequestMalformed("\n".join([*mistakes, "Nothing was written."]))
     return wishes
@@ -138,30 +135,31 @@ def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
                 if isinstance(name, str):
                     yield name, content
                 else:
-                    mistakes.append(_no_text(name))
+                    mistakes.append(_not_text(name))
         case list():
             for place, entry in enumerate(document, 1):
                 match entry:
                     case {"name": str(name), **rest}:
                         yield name, rest
                     case {"name": name}:
-                        mistakes.append(_no_text(name))
+                        mistakes.append(_not_text(name))
                     case _:
-                        mistakes.append(f"Entry {place} is no list: give it a name and instruments.")
+                        mistakes.append(f"Entry {place} is not a list: give it a name and instruments.")
         case _:
             mistakes.append(
-                "The file is no mapping of list names to lists: begin with a name, such as desk:, and its instruments."
+                "The file must map list names to lists: begin with a name, such as desk:, and its instruments."
             )
 
 
-def _no_text(name: object) -> str:
-    # YAML reads no as false, 0123 as 83 and 12:30 as 750: what the name was meant to be is known to its author alone.
+def _not_text(name: object) -> str:
+    # YAML reads no as false, 0123 as 83 and 12:30 as 750: only the author knows the intended name.
     shown = "a huge number" if isinstance(name, int) and abs(name) >= _HUGE else f"{name!r:.40}"
-    return f"{shown} is no name of a list: put the name in quotes, as YAML makes other values of no, ~, 0123 or 12:30."
+    remedy = "put the name in quotes, because YAML changes names such as no, ~, 0123 or 12:30"
+    return f"{shown} is not the name of a list: {remedy}."
 
 
 def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:
-    """Return every list of the file and, to be pruned, those the file lacks, by name."""
+    """Return every list of the file, and with `prune` also those that the file lacks, by name."""
     changes = []
     for name in sorted(wanted.keys() | (lists.entries.keys() if prune else ())):
         entry = lists.entries.get(name)
@@ -172,10 +170,11 @@ def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Ch
 
 
 def records(changes: list[Change], request: Request, *, confirm: bool) -> Records:
-    """Return what has to be written: nothing for what is unchanged, and the first request's time for what was there before.
+    """Return the records to write; an unchanged list needs none, and a changed one keeps its time.
 
-    Lists that gain bonds come before those that only lose some: a bond that moves is wanted all the time, and the guard sees no removal.
-    Raises RequestMalformed where the connector would refuse a value.
+    Lists that gain bonds are written before lists that only lose some. So a bond that moves between
+    lists is wanted all the time, and the removal guard sees no removal.
+    Raises RequestMalformed if the connector would refuse a value.
     """
     written: Records = []
     for change in sorted(changes, key=lambda change: (bool(change.lost), not change.gained)):

@@ -1,4 +1,4 @@
-"""Reads the value of one control record, strictly: what it wishes for, or why it is refused as a whole."""
+"""Reads the value of a control record strictly: it is a wish, or it is refused as a whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ _RFC_3339 = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an accepted value asks for; `instruments` once each in the order given, `requested_at` in microseconds since 1970 UTC."""
+    """What an accepted value asks for.
+
+    `instruments` has each bond once, in the order given. `requested_at` is in microseconds since
+    1970 UTC.
+    """
 
     instruments: tuple[str, ...]
     priority: int
@@ -40,17 +44,17 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a record was refused as a whole: the fields to blame, what was found and what is expected."""
+    """Why a record was refused: which fields are wrong, what was found and what is expected."""
 
     reason: str
 
 
 class _RepeatedNameError(ValueError):
-    """A JSON object names a member twice."""
+    """A JSON object has two members of the same name."""
 
 
 def parse(name: str, value: bytes) -> Wish | Refusal:
-    """Read the value of a record of list `name`. Never raises; a tombstone (no value at all) is the caller's business."""
+    """Read the value of a record of list `name`. Never raises; the caller handles tombstones."""
     if not value:
         return Refusal("the value has zero length: write a JSON object, or a null value to remove the list")
     if len(value) > MAX_BYTES:
@@ -75,7 +79,7 @@ def _json_fault(error: ValueError) -> str:
 
 
 def from_json(name: str, document: object) -> Wish | Refusal:
-    """Judge a JSON document as the value of list `name`; every mistake is named, up to five."""
+    """Judge a JSON document as the value of list `name`; a refusal names up to five mistakes."""
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
         return Refusal(f"the list name has {len(name)} characters: 1 to {MAX_NAME_CHARACTERS} are allowed")
     if not isinstance(document, dict):
@@ -116,12 +120,12 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _RepeatedNameError(f"{_shown(repeated)} stands there twice")
+        raise _RepeatedNameError(f"{_shown(repeated)} is there twice")
     return members
 
 
 def _no_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def _read_instruments(content: object) -> tuple[str, ...]:
@@ -140,7 +144,7 @@ def _isin_fault(item: object) -> str | None:
     if not isinstance(item, str):
         return f"is {_kind(item)}: write an ISIN"
     if not isin.has_shape(item):
-        return f"{_shown(item)} is no ISIN: two capitals, nine capitals or digits, one digit"
+        return f"{_shown(item)} is not an ISIN: write two capitals, nine capitals or digits, and a check digit"
     if not isin.is_valid(item):
         return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
     return None
@@ -171,7 +175,7 @@ def _reader_of_text(name: str) -> Callable[[object], str]:
 
 
 def _read_requested_at(content: object) -> int:
-    """Return microseconds since 1970 UTC; RFC 3339 allows a leap second, which counts as the second before it."""
+    """Return microseconds since 1970 UTC; a leap second of RFC 3339 counts as the second before."""
     parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
     if parts is None:
         raise ValueError(
@@ -215,10 +219,10 @@ def _kind(content: object) -> str:
 
 
 def _shown(content: object) -> str:
-    """Return foreign content cut short, so that a mistake of a megabyte does not make a reason of a megabyte."""
+    """Return foreign content cut short: a mistake of a megabyte must not become a reason of one."""
     text = content if isinstance(content, str) else str(content)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    # JSON escapes can spell lone surrogates, which no UTF-8 topic or log can hold.
+    # JSON escapes can spell lone surrogates, which UTF-8 cannot encode.
     return (
         json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
         if isinstance(content, str)

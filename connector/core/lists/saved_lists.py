@@ -1,10 +1,12 @@
-"""The lists as they were before this run: from the status topic's `in_force`, else from the text saved beside the journal."""
+"""The lists before this run: from `in_force` in the status topic, else from the saved text."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from connector.core import record_keys
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Wish
 from connector.core.lists.subscription import Entry, InForce, Lists, Position
@@ -12,16 +14,14 @@ from connector.core.lists.subscription import Entry, InForce, Lists, Position
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LIST: Final = "list/"
-
 
 def to_text(lists: Lists) -> str:
-    """Return `lists` as JSON, to be kept beside the journal."""
+    """Return `lists` as JSON, to be saved beside the journal."""
     return json.dumps({name: _saved(entry) for name, entry in sorted(lists.entries.items())})
 
 
 def from_text(text: str | None) -> Lists | None:
-    """Return the lists `to_text` wrote; None where nothing readable was saved. Never raises."""
+    """Return the lists that `to_text` wrote, None if nothing readable was saved. Never raises."""
     try:
         document = json.loads(text or "")
     except (ValueError, RecursionError):
@@ -29,21 +29,21 @@ def from_text(text: str | None) -> Lists | None:
     if not isinstance(document, dict):
         return None
     read = {name: _entry(name, saved) for name, saved in document.items()}
-    return subscription.of({name: entry for name, entry in read.items() if entry is not None})
+    return subscription.from_entries({name: entry for name, entry in read.items() if entry is not None})
 
 
 def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
-    """Return the lists the status topic says were in force; those of `saved` where it says nothing of any list. Never raises.
+    """Return the lists in force by their status records, else the saved lists. Never raises.
 
-    `in_force` does not hold the time of a record whose value names none; `saved` may.
+    `saved` is used if no status record describes a list. It also gives the time of a
+    request that names none, which `in_force` does not have.
     """
     entries: dict[str, Entry] = {}
     for key, record in records.items():
-        if key.startswith(_LIST) and (entry := _entry(key.removeprefix(_LIST), record)) is not None:
-            entries[key.removeprefix(_LIST)] = _dated(
-                entry, None if saved is None else saved.entries.get(key.removeprefix(_LIST))
-            )
-    return subscription.of(entries) if entries or saved is None else saved
+        name = key.removeprefix(record_keys.LIST)
+        if key.startswith(record_keys.LIST) and (entry := _entry(name, record)) is not None:
+            entries[name] = _with_saved_time(entry, None if saved is None else saved.entries.get(name))
+    return subscription.from_entries(entries) if entries or saved is None else saved
 
 
 def _saved(entry: Entry) -> dict[str, Any]:
@@ -81,26 +81,15 @@ def _in_force(name: str, record: object) -> InForce | None:
             return None
     if not isinstance(wish, Wish):
         return None
-    told = record.get("requested_at") if isinstance(record, dict) else None
-    at = wish.requested_at if wish.requested_at is not None else told
+    saved_at = record.get("requested_at") if isinstance(record, dict) else None
+    at = wish.requested_at if wish.requested_at is not None else saved_at
     return InForce(wish, at if type(at) is int else 0, Position(partition, offset))
 
 
-def _dated(entry: Entry, saved: Entry | None) -> Entry:
-    if (
-        entry.in_force is None
-        or saved is None
-        or saved.in_force is None
-        or saved.in_force.control != entry.in_force.control
-    ):
+def _with_saved_time(entry: Entry, saved: Entry | None) -> Entry:
+    content = entry.in_force
+    if content is None or content.wish.requested_at is not None or saved is None or saved.in_force is None:
         return entry
-    at = entry.in_force.wish.requested_at
-    return (
-        entry
-        if at is not None
-        else Entry(
-            InForce(entry.in_force.wish, saved.in_force.requested_at, entry.in_force.control),
-            entry.control,
-            entry.refusal,
-        )
-    )
+    if saved.in_force.control != content.control:
+        return entry
+    return replace(entry, in_force=replace(content, requested_at=saved.in_force.requested_at))

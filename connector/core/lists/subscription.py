@@ -1,8 +1,9 @@
-"""The named lists of wanted bonds: what each control record changes, and what is desired of all lists together.
+"""The named lists of wanted bonds: what a control record changes, and which bonds are desired.
 
-Every record is judged as a whole: accepted, or refused while the list's last good content stays in force. The removal guard compares the
-*desired* set (the union of the lists that are not paused) before and after; `restore` judges a complete reading of the control topic
-against what was in force before it.
+A record is accepted or refused as a whole. If it is refused, the last good content of its list
+stays in force. The desired bonds are the union of all lists that are not paused; the removal guard
+compares them before and after a record. `restore` judges a complete reading of the control topic
+against the content that was in force before it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ _TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_remo
 
 
 class Position(NamedTuple):
-    """Where a record stands in the control topic."""
+    """Where a record is in the control topic."""
 
     partition: int
     offset: int
 
 
 class ControlRecord(NamedTuple):
-    """One record of the control topic; `value` None is a tombstone, `timestamp_ms` is Kafka's."""
+    """One record of the control topic; `value` None is a tombstone. `timestamp_ms` is Kafka's."""
 
     key: bytes | None
     value: bytes | None
@@ -44,7 +45,10 @@ class ControlRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The content a list has, from its last accepted record; `requested_at` in microseconds since 1970 UTC, or else the record's time."""
+    """The content of a list, from its last accepted record.
+
+    `requested_at` is in microseconds since 1970 UTC: the time the value names, else the record's.
+    """
 
     wish: Wish
     requested_at: int
@@ -53,7 +57,10 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One list: what is in force, the latest record judged (`control`), and why that one was refused, if it was."""
+    """One list: its content in force, and its latest record.
+
+    `control` is where that record is, and `refusal` is why it was refused, if it was.
+    """
 
     in_force: InForce | None
     control: Position
@@ -62,14 +69,18 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """All lists by name; `wanted_by` counts, for each desired bond, the lists that want it."""
+    """All lists by name; `wanted_by` counts the lists that want each desired bond."""
 
     entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
     wanted_by: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 class Desired(NamedTuple):
-    """One desired bond; `lists` (sorted) want it, `control` is the latest accepted record that names it, paused lists included."""
+    """One desired bond.
+
+    `lists` are the names of the lists that want it, sorted. `control` is the latest accepted record
+    that names it, also in a paused list.
+    """
 
     isin: str
     priority: int
@@ -79,15 +90,18 @@ class Desired(NamedTuple):
 
 
 def list_name(key: bytes | None) -> str | None:
-    """Return the list a record's key names; None for a missing or non-UTF-8 key, whose record changes nothing."""
+    """Return the list that a record's key names, None if the key is missing or not UTF-8.
+
+    A record without a list name changes nothing.
+    """
     try:
         return None if key is None else key.decode()
     except UnicodeDecodeError:
         return None
 
 
-def of(entries: Mapping[str, Entry]) -> Lists:
-    """Return `Lists` holding `entries`."""
+def from_entries(entries: Mapping[str, Entry]) -> Lists:
+    """Return the lists with these entries."""
     draft = _Draft(Lists())
     for name, entry in entries.items():
         draft.put(name, entry)
@@ -100,12 +114,18 @@ def apply(lists: Lists, record: ControlRecord) -> Lists:
 
 
 def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
-    """Return the lists after `records`, judged one by one in the order given; one copy for all of them. Never raises."""
+    """Return the lists after `records`, judged one by one in the order given. Never raises.
+
+    The lists are copied once for all records.
+    """
     return judge_all(lists, records)[0]
 
 
 def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
-    """Return what `apply_all` does, and each refusal on the way: the list's name, and its entry just after it. Never raises."""
+    """Return the lists after `records`, and each refusal on the way. Never raises.
+
+    A refusal is the name of the list and its entry just after the refused record.
+    """
     draft = _Draft(lists)
     for record in records:
         draft.judge(record)
@@ -113,11 +133,13 @@ def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, li
 
 
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
-    """Return the lists that a complete reading of the control topic means, where `previous` was in force before it. Never raises.
+    """Return the lists after a complete reading of the control topic. Never raises.
 
-    Of each list only what is newer than `previous` is judged, and of that only the latest record, the latest readable one, and the latest
-    with `confirm_removal` before it, so that it hardly matters how far the topic was compacted. What is in `previous` and absent from the
-    topic is removed, unless all of that together meets the removal guard, or the list's removal was held back before.
+    `previous` was in force before it. Of each list only records newer than `previous` are judged,
+    and of these only three: the latest, the latest readable one, and the latest before that with
+    `confirm_removal`. So it hardly matters how far the topic was compacted.
+    Lists of `previous` that are absent from the topic are removed, but not if their removal was
+    held back before. The removal guard judges all these removals together.
     """
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
@@ -128,8 +150,8 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     for name, history in by_name.items():
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
-            draft.put(name, replace(before, in_force=_dated(before.in_force, history)))
-        unjudged += _decisive(name, _unknown(name, before, history))
+            draft.put(name, replace(before, in_force=_with_record_time(before.in_force, history)))
+        unjudged += _decisive(name, _unjudged(name, before, history))
     for record in sorted(unjudged, key=lambda record: record.position):
         draft.judge(record)
     draft.remove_absent([name for name in previous.entries if name not in by_name])
@@ -137,7 +159,7 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
 
 
 def desired(lists: Lists) -> list[Desired]:
-    """Return the desired bonds, the most wanted first: by priority (higher first), time of the request, ISIN."""
+    """Return the desired bonds by priority (higher first), time of the request and ISIN."""
     wanted: dict[str, Desired] = {}
     for name, entry in sorted(lists.entries.items()):
         if (content := entry.in_force) is None or content.wish.paused:
@@ -168,8 +190,8 @@ def _active(content: InForce | None) -> tuple[str, ...]:
     return () if content is None or content.wish.paused else content.wish.instruments
 
 
-def _dated(content: InForce, history: list[ControlRecord]) -> InForce:
-    """Take the time of a request that names none from its record, where the topic still holds it."""
+def _with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:
+    """Set the time of a request that names none to its record's, if the topic still has it."""
     if content.wish.requested_at is None:
         for record in history:
             if record.position == content.control:
@@ -177,10 +199,11 @@ def _dated(content: InForce, history: list[ControlRecord]) -> InForce:
     return content
 
 
-def _unknown(name: str, before: Entry | None, history: list[ControlRecord]) -> list[ControlRecord]:
+def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> list[ControlRecord]:
     """Return the records that were not judged before.
 
-    Positions mean nothing in a topic that was made anew: the record judged last is then not where it was, or says something else.
+    If the topic was deleted and created again, all records are new. Then its latest record is
+    before the one judged last, or is at the same position with other content.
     """
     if before is None:
         return history
@@ -194,7 +217,7 @@ def _unknown(name: str, before: Entry | None, history: list[ControlRecord]) -> l
 
 
 def _decisive(name: str, history: list[ControlRecord]) -> list[ControlRecord]:
-    """Leave out what later records of the same list made void."""
+    """Leave out the records that later ones of the same list superseded."""
     chosen: list[ControlRecord] = []
     readable = False
     for record in reversed(history):
@@ -214,7 +237,7 @@ def _decisive(name: str, history: list[ControlRecord]) -> list[ControlRecord]:
 
 
 class _Draft:
-    """Lists being changed: private copies, so that a burst of records costs one copy and not one for each."""
+    """Lists that are being changed: a burst of records costs one copy, not one for each record."""
 
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
@@ -226,7 +249,7 @@ class _Draft:
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
-        # Added before removed: an instrument that stays must not leave the counts in between.
+        # Add first: an instrument that stays must not leave the counts in between.
         for isin in _active(entry.in_force if entry else None):
             self._wanted_by[isin] = self._wanted_by.get(isin, 0) + 1
         for isin in _active(before.in_force if before else None):
@@ -263,17 +286,17 @@ class _Draft:
                 return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
-        """Remove lists the topic holds no record of, unless the guard holds all of them back."""
-        going = [name for name in names if not (self._entries[name].refusal or "").startswith(GUARD_REASON)]
+        """Remove the lists that the topic does not hold, unless the guard holds that back."""
+        absent = [name for name in names if not (self._entries[name].refusal or "").startswith(GUARD_REASON)]
         leaving: defaultdict[str, int] = defaultdict(int)
-        for name in going:
+        for name in absent:
             for isin in _active(self._entries[name].in_force):
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted_by[isin])
         guarded = self._reason(
             dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
         )
-        for name in going:
+        for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
 
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:

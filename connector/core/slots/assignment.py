@@ -1,4 +1,4 @@
-"""Which replica gets which slot: what a member of the group claims, and how its leader settles all claims."""
+"""Which replica gets which slot: the claims of the group's members, and how the leader decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The slots a replica holds since `generation` of the group; of these, `open` have a session with a bond on it."""
+    """The slots a replica has held since `generation`; on the `open` ones a bond is registered."""
 
     generation: int = -1
     held: frozenset[int] = frozenset()
@@ -20,12 +20,15 @@ class Claim:
 
 
 def encode(claim: Claim) -> bytes:
-    """Return the claim as the user data of a member's metadata: JSON, `{"generation": 3, "held": [0, 2], "open": [0]}`."""
+    """Return the claim as the user data of a member's metadata, which is JSON.
+
+    An example is `{"generation": 3, "held": [0, 2], "open": [0]}`.
+    """
     return json.dumps({"generation": claim.generation, "held": sorted(claim.held), "open": sorted(claim.open)}).encode()
 
 
 def decode(user_data: bytes) -> Claim:
-    """Return the claim in a member's user data; where that is no claim of ours, it claims nothing. Never raises."""
+    """Return the claim in a member's user data, an empty one if it is unreadable. Never raises."""
     try:
         match json.loads(user_data or b"{}"):
             case {"generation": int(generation), "held": [*held], "open": [*is_open]}:
@@ -36,10 +39,12 @@ def decode(user_data: bytes) -> Claim:
 
 
 def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
-    """Return each member's slots, sorted. What is held stays where it is; only slots without a holder go to the member with the fewest.
+    """Return the slots of each member, sorted.
 
-    Of several holders the one whose session has a bond on it wins, since closing it would cost ticks, and then the one assigned last: the
-    others were out of contact when the group gave their slot away. Balance is no goal, and no slot moves for it.
+    A slot stays with its holder. A slot without a holder goes to the member with the fewest slots.
+    If several members claim a slot, one with a bond registered on it wins: closing its session
+    would lose ticks. Otherwise the latest generation wins: the others were out of contact when the
+    group gave their slot away. No slot moves for the sake of balance.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
     free = []

@@ -1,4 +1,4 @@
-"""Which bonds each slot carries while bonds move from one to another: the new slot has one before the old one lets go."""
+"""Which bonds each slot carries while bonds move from one slot to another."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def carried(
 ) -> dict[int, list[str]]:
     """Return the ISINs for each of our slots, the most important first.
 
-    These are the bonds placed there. Behind them stand those that are active there, are placed elsewhere and not active yet where they go
-    (`is_active(isin, slot)`), as far as the slot has room; without room a bond is released first.
+    First come the bonds placed there. After them, if the slot has room, come the bonds that are
+    active there but are placed on another slot where they are not active yet
+    (`is_active(isin, slot)`). Without room the bond is released before its new slot has it.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
     for isin in desired:

@@ -1,11 +1,8 @@
 """The status topic's records, and the rows of `kis-bond subs ls` made from them."""
 
 from connector.core.status.records import (
-    INSTRUMENT,
-    LIST,
-    SLOT,
     Record,
-    Situation,
+    ReplicaView,
     capacity,
     decode,
     encode,
@@ -19,11 +16,8 @@ from connector.core.status.records import (
 )
 
 __all__ = [
-    "INSTRUMENT",
-    "LIST",
-    "SLOT",
     "Record",
-    "Situation",
+    "ReplicaView",
     "capacity",
     "decode",
     "encode",

@@ -1,37 +1,90 @@
-"""The status records: what they say of each instrument, list and slot, given what is desired and what the sessions report.
+"""The status records: what they say of each instrument, list and slot.
 
-The formats are a contract: schemas/status_record.schema.json. Times are RFC 3339 in UTC and come from the caller.
+The formats are a contract: schemas/status_record.schema.json. Times are RFC 3339 in UTC and come
+from the caller.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from connector.core.kis.session import RegistrationView, SlotView
     from connector.core.lists.subscription import Desired, Entry, Lists, Position
 
-INSTRUMENT: Final = "instrument/"
-LIST: Final = "list/"
-SLOT: Final = "slot/"
-# Contract of the status topic: an owner writes every 30 s, and one silent for 90 s is taken as gone.
+# Contract of the status topic: an owner writes every 30 s; one silent for 90 s counts as gone.
 ALIVE_EVERY: Final = timedelta(seconds=30)
 SILENT_AFTER: Final = timedelta(seconds=90)
 
-Record = dict[str, Any]
+# A record as it was read: anyone may have written it, so a field is checked before it is used.
+Record = Mapping[str, Any]
+
+
+class PositionFields(TypedDict):
+    """Where a record is in the control topic."""
+
+    partition: int
+    offset: int
+
+
+class InstrumentRecord(TypedDict):
+    """The record of `instrument/<ISIN>`; `code` and `message` are KIS's own."""
+
+    state: str
+    lists: list[str]
+    slot: int | None
+    since: str
+    code: str | None
+    message: str | None
+    control: PositionFields
+
+
+class InForceFields(TypedDict):
+    """The last accepted value of a list, whole, and where it is in the control topic."""
+
+    value: dict[str, Any]
+    control: PositionFields
+
+
+class ListRecord(TypedDict):
+    """The record of `list/<name>`; `instruments` counts the bonds in force."""
+
+    state: str
+    instruments: int
+    reason: str | None
+    control: PositionFields
+    in_force: InForceFields | None
+
+
+class SlotRecord(TypedDict):
+    """The record of `slot/<k>`; `owner` is the `replicas.name` of the replica that runs it."""
+
+    state: str
+    owner: str | None
+    capacity: int
+    registered: int
+    since: str
+    alive_at: str
+    code: str | None
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """All that status records are made of; `slots` are the slots this replica owns, `placement` is ISIN to slot, `owner` its name.
+class ReplicaView:
+    """What one replica, named `owner`, knows; its status records are made from it.
 
-    `others` are the slots this replica does not own: their owners write what concerns them, and the owner of slot 0 what concerns none.
+    `slots` are the slots that it owns, and `placement` is ISIN to slot. The owners of the slots in
+    `others` write the records of these slots and their bonds. The owner of slot 0 writes what
+    belongs to no slot.
     """
 
     desired: Sequence[Desired]
@@ -42,47 +95,47 @@ class Situation:
     others: frozenset[int] = frozenset()
 
 
-def is_ours(situation: Situation, key: str, before: Record) -> bool:
-    """Return whether this replica is the one to write the record of `key`; `before` is that record as it was, empty without one."""
+def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
+    """Return whether this replica writes the record of `key`, which is `before` so far."""
     if key.startswith(SLOT):
         number = key.removeprefix(SLOT)
         slot = int(number) if number.isdecimal() else None
     elif key.startswith(INSTRUMENT):
-        slot = situation.placement.get(key.removeprefix(INSTRUMENT), before.get("slot"))
+        slot = replica.placement.get(key.removeprefix(INSTRUMENT), before.get("slot"))
     else:
         slot = None
     if type(slot) is not int:
         slot = None
-    return slot in situation.slots or (slot not in situation.others and 0 not in situation.others)
+    return slot in replica.slots or (slot not in replica.others and 0 not in replica.others)
 
 
-def records(situation: Situation, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return every record there should be, by key; a key of `previous` that is left out is to be tombstoned.
+def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    """Return all records by key; a key of `previous` that is left out becomes a tombstone.
 
-    What others write is repeated as `previous` has it.
-    `since` stays as `previous` has it while state, slot and code stay; `alive_at` moves on by itself after 30 s, else with the record.
+    Records that other replicas write are repeated as they are in `previous`. `since` stays while
+    state, slot, code and owner stay. `alive_at` is set to `now` if the slot's record changes or if
+    30 s have passed.
     """
     made: dict[str, Record] = {}
-    for bond in situation.desired:
-        made[INSTRUMENT + bond.isin] = _instrument(situation, bond, previous.get(INSTRUMENT + bond.isin, {}))
-    for view in situation.slots.values():
-        for isin in view.registrations:
-            if (key := INSTRUMENT + isin) not in made and key in previous and _is_held(view.registrations[isin]):
-                made[key] = _leaving(view, isin, previous[key])
-    for key, record in made.items():
-        _keep_since(record, previous.get(key), now)
-    for name, entry in situation.lists.entries.items():
+    for bond in replica.desired:
+        key = INSTRUMENT + bond.isin
+        made[key] = _instrument(replica, bond, previous.get(key, {}), now)
+    for view in replica.slots.values():
+        for isin, registration in view.registrations.items():
+            if (key := INSTRUMENT + isin) not in made and key in previous and _is_held(registration):
+                made[key] = _unwanted(view, registration, previous[key], now)
+    for name, entry in replica.lists.entries.items():
         made[LIST + name] = _list(entry)
-    for slot, view in situation.slots.items():
-        made[f"{SLOT}{slot}"] = _slot(view, situation.owner, previous.get(f"{SLOT}{slot}"), now)
-    if not situation.others:
+    for slot, view in replica.slots.items():
+        made[f"{SLOT}{slot}"] = _slot(view, replica.owner, previous.get(f"{SLOT}{slot}", {}), now)
+    if not replica.others:
         return made
-    kept = {key: record for key, record in previous.items() if not is_ours(situation, key, record)}
-    return {key: record for key, record in made.items() if is_ours(situation, key, previous.get(key, {}))} | kept
+    others = {key: record for key, record in previous.items() if not is_ours(replica, key, record)}
+    return {key: record for key, record in made.items() if is_ours(replica, key, previous.get(key, {}))} | others
 
 
 def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
-    """Return whether the records say that this slot's owner, alive, has the bond registered."""
+    """Return whether the records say that the bond is registered on a slot with a live owner."""
     bond, owner = records.get(INSTRUMENT + isin, {}), records.get(f"{SLOT}{slot}", {})
     if bond.get("state") != "ACTIVE" or bond.get("slot") != slot:
         return False
@@ -90,19 +143,19 @@ def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> 
 
 
 def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
-    """Return whom the slot's record names as its owner; None where it names nobody."""
+    """Return the owner that the slot's record names, None if it names nobody."""
     found = (records.get(f"{SLOT}{slot}") or {}).get("owner")
     return found if isinstance(found, str) else None
 
 
 def capacity(records: Mapping[str, Record], slot: int) -> int | None:
-    """Return how many registrations the slot's record says it carries; None where it says nothing usable."""
+    """Return the capacity in the slot's record, None if it has no usable one."""
     found = records.get(f"{SLOT}{slot}", {}).get("capacity")
     return found if type(found) is int and found >= 0 else None
 
 
 def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return `previous` as it may be repeated at start: nothing is ACTIVE before KIS confirmed it anew."""
+    """Return the records for a start: what was ACTIVE is PENDING until KIS confirms it again."""
     return {
         key: {**record, "state": "PENDING", "since": now, "code": None, "message": None}
         if key.startswith(INSTRUMENT) and record.get("state") == "ACTIVE"
@@ -112,25 +165,29 @@ def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
 
 
 def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return the last records of a clean stop: slots IDLE and without an owner, their instruments DISCONNECTED, the rest as it was."""
+    """Return the last records of a clean stop.
+
+    Slots are IDLE without an owner, their instruments are DISCONNECTED, and the rest is unchanged.
+    """
     last: dict[str, Record] = {}
     for key, record in previous.items():
         if key.startswith(SLOT):
             idle = {"state": "IDLE", "owner": None, "registered": 0, "alive_at": now, "code": None, "message": None}
-            last[key] = _keep_since({**record, **idle}, record, now)
+            last[key] = _dated({**record, **idle}, record, now)
         elif key.startswith(INSTRUMENT) and record.get("slot") is not None:
-            last[key] = _keep_since({**record, "state": "DISCONNECTED", "code": None, "message": None}, record, now)
+            last[key] = _dated({**record, "state": "DISCONNECTED", "code": None, "message": None}, record, now)
         else:
             last[key] = record
     return last
 
 
 def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: Mapping[int, int]) -> dict[int, int]:
-    """Return how many bonds each slot can be given: its capacity by its record, `most` where none is told, and what KIS refused there.
+    """Return how many bonds can be placed on each slot: its capacity and the bonds refused there.
 
-    A refused bond takes no room, so as many others can be placed beside it; the owner counts alike (`Registrations.places`). `own` are the
-    capacities of the slots that are ours, which their records may not tell yet. What an earlier owner was refused counts until the present
-    one was answered, so that everybody counts the same.
+    A refused bond needs no room on the session, so another can be placed beside it;
+    `Registrations.places` counts in the same way. `own` has the capacities of our own slots, newer
+    than their records. A slot without a capacity in its record counts `most`. A bond that KIS
+    refused an earlier owner counts until KIS answers the present one: all replicas count the same.
     """
     rejected = (
         record for key, record in records.items() if key.startswith(INSTRUMENT) and record.get("state") == "REJECTED"
@@ -138,19 +195,19 @@ def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: 
     refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
     found: dict[int, int] = {}
     for slot in slots:
-        told = own.get(slot, capacity(records, slot))
-        limit = most if told is None else min(most, told)
+        reported = own.get(slot, capacity(records, slot))
+        limit = most if reported is None else min(most, reported)
         found[slot] = limit + min(refused[slot], limit)
     return found
 
 
 def encode(record: Record) -> bytes:
-    """Return the record's value: JSON in UTF-8; half a surrogate pair in foreign text is written as its escape."""
+    """Return a record's value: JSON in UTF-8; half a surrogate pair becomes an escape."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def decode(value: bytes) -> Record | None:
-    """Return the record a value holds, None where it holds none. Never raises: others can write to the topic."""
+    """Return the record in a value, None if it holds none. Never raises."""
     try:
         record = json.loads(value)
     except (ValueError, RecursionError):
@@ -158,28 +215,28 @@ def decode(value: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def _instrument(situation: Situation, bond: Desired, before: Record) -> Record:
-    slot = situation.placement.get(bond.isin)
-    view = None if slot is None else situation.slots.get(slot)
+def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -> InstrumentRecord:
+    slot = replica.placement.get(bond.isin)
+    view = None if slot is None else replica.slots.get(slot)
     registration = None if view is None else view.registrations.get(bond.isin)
     if slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
-        state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(situation, bond.isin, before)
+        state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(replica, bond.isin, before)
     else:
         state, code, message = _of_registration(view, registration)
     return {
         "state": state,
         "lists": list(bond.lists),
         "slot": slot,
-        "since": None,
+        "since": _since(before, now, state=state, slot=slot, code=code),
         "code": code,
         "message": message,
-        "control": _position(bond.control),
+        "control": _fields(bond.control),
     }
 
 
-def _no_room(situation: Situation, isin: str, before: Record) -> tuple[str | None, str | None]:
-    """Return KIS's words where it was KIS who had no room: those a session holds, else those said before."""
-    for view in situation.slots.values():
+def _no_room(replica: ReplicaView, isin: str, before: Record) -> tuple[str | None, str | None]:
+    """Return KIS's code and message if KIS had no room: a session's, else those reported before."""
+    for view in replica.slots.values():
         held = view.registrations.get(isin)
         if held is not None and held.state == "WAITING_CAPACITY":
             return held.code, held.message
@@ -191,7 +248,7 @@ def _no_room(situation: Situation, isin: str, before: Record) -> tuple[str | Non
 def _of_registration(
     view: SlotView | None, registration: RegistrationView | None
 ) -> tuple[str, str | None, str | None]:
-    """Return state, code and message of a bond that has a place; the first that applies."""
+    """Return state, code and message of a placed bond: of the states, the first that applies."""
     if registration is not None and registration.state == "REJECTED":
         return "REJECTED", registration.code, registration.message
     if view is None:
@@ -207,58 +264,62 @@ def _is_held(registration: RegistrationView) -> bool:
     return registration.state in {"ACTIVE", "PENDING"}
 
 
-def _leaving(view: SlotView, isin: str, before: Record) -> Record:
-    """Describe a bond nobody wants any more but KIS may still hold; its record goes with the registration."""
-    state, code, message = _of_registration(view, view.registrations[isin])
-    return {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+def _unwanted(view: SlotView, registration: RegistrationView, before: Record, now: str) -> Record:
+    """Return the record of a bond that nobody wants but that KIS may still hold."""
+    state, code, message = _of_registration(view, registration)
+    record = {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+    return _dated(record, before, now)
 
 
-def _list(entry: Entry) -> Record:
+def _list(entry: Entry) -> ListRecord:
     content = entry.in_force
     return {
         "state": "ACCEPTED" if entry.refusal is None else "REFUSED",
         "instruments": 0 if content is None else len(content.wish.instruments),
         "reason": entry.refusal,
-        "control": _position(entry.control),
+        "control": _fields(entry.control),
         "in_force": None
         if content is None
-        else {"value": dict(content.wish.value), "control": _position(content.control)},
+        else {"value": dict(content.wish.value), "control": _fields(content.control)},
     }
 
 
-def _slot(view: SlotView, owner: str, before: Record | None, now: str) -> Record:
-    record: Record = {
+def _slot(view: SlotView, owner: str, before: Record, now: str) -> SlotRecord:
+    alive_at = before.get("alive_at")
+    record: SlotRecord = {
         "state": view.state,
         "owner": owner,
         "capacity": view.capacity,
         "registered": view.registered,
-        "since": None,
-        "alive_at": None,
+        "since": _since(before, now, state=view.state, code=view.code, owner=owner),
+        "alive_at": now,
         "code": view.code,
         "message": view.message,
     }
-    _keep_since(record, before, now)
-    told = None if before is None else before.get("alive_at")
-    unchanged = {**record, "alive_at": told} == before
-    record["alive_at"] = told if unchanged and not _is_due(told, now) else now
+    if not _is_due(alive_at, now) and before == {**record, "alive_at": alive_at}:
+        record["alive_at"] = str(alive_at)
     return record
 
 
-def _is_due(told: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
+def _is_due(written_at: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
     try:
-        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(told))) >= after
+        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(written_at))) >= after
     except (ValueError, TypeError):
         return True
 
 
-def _keep_since(record: Record, before: Record | None, now: str) -> Record:
-    same = before is not None and all(
-        before.get(name) == record.get(name) for name in ("state", "slot", "code", "owner")
-    )
-    since = before.get("since") if same and before is not None else None
-    record["since"] = since if isinstance(since, str) else now
-    return record
+def _since(before: Record, now: str, **identity: str | int | None) -> str:
+    """Return since when a record has this state, slot, code and owner."""
+    since = before.get("since")
+    is_same = all(before.get(name) == value for name, value in identity.items())
+    return since if is_same and isinstance(since, str) else now
 
 
-def _position(position: Position) -> dict[str, int]:
+def _dated(record: dict[str, Any], before: Record, now: str) -> Record:
+    """Set a record's `since`."""
+    identity = {name: record.get(name) for name in ("state", "slot", "code", "owner")}
+    return record | {"since": _since(before, now, **identity)}
+
+
+def _fields(position: Position) -> PositionFields:
     return {"partition": position.partition, "offset": position.offset}

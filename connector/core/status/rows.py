@@ -1,22 +1,28 @@
-"""What a reader makes of the status topic: one row for each wanted bond, silent slots taken as gone."""
+"""How `subs ls` shows the status topic: a row for each wanted bond. Silent slots count as gone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Wish
+from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 from connector.core.status.records import SILENT_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from connector.core.status.records import Record
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One bond as `subs ls` shows it; `offset` is the control record the state reflects, -1 where no connector reported yet."""
+    """One bond as `subs ls` shows it.
+
+    `offset` is the control record that the state reflects, -1 if no connector has reported yet.
+    """
 
     instrument: str
     state: str
@@ -27,11 +33,9 @@ class Row:
     offset: int
 
 
-def to_rows(status: Mapping[str, Mapping[str, Any]], control: Mapping[str, bytes], now: datetime) -> list[Row]:
-    """Return a row for each bond that the status topic knows or the control topic asks for, by ISIN. Never raises."""
-    reported = {
-        key.removeprefix("instrument/"): record for key, record in status.items() if key.startswith("instrument/")
-    }
+def to_rows(status: Mapping[str, Record], control: Mapping[str, bytes], now: datetime) -> list[Row]:
+    """Return a row for each bond in the status topic or a control record, by ISIN. Never raises."""
+    reported = {key.removeprefix(INSTRUMENT): record for key, record in status.items() if key.startswith(INSTRUMENT)}
     asked: dict[str, list[str]] = {}
     for name, value in sorted(control.items()):
         wish = control_record.parse(name, value)
@@ -43,22 +47,22 @@ def to_rows(status: Mapping[str, Mapping[str, Any]], control: Mapping[str, bytes
     return [made[each] for each in sorted(made)]
 
 
-def refused_lists(status: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return why, by name, for each list whose latest record was refused or is held back."""
+def refused_lists(status: Mapping[str, Record]) -> dict[str, str]:
+    """Return, by name, why the latest record of a list was refused or is held back."""
     return {
-        key.removeprefix("list/"): str(record.get("reason"))
+        key.removeprefix(LIST): str(record.get("reason"))
         for key, record in sorted(status.items())
-        if key.startswith("list/") and record.get("state") == "REFUSED"
+        if key.startswith(LIST) and record.get("state") == "REFUSED"
     }
 
 
-def is_refusal_of(record: Mapping[str, Any] | None, offset: int) -> bool:
-    """Tell whether a list's status record refuses the control record at `offset` or a later one."""
+def is_refusal_of(record: Record | None, offset: int) -> bool:
+    """Return whether a list's record refuses the control record at `offset` or a later one."""
     return record is not None and record.get("state") == "REFUSED" and offset_of(record) >= offset
 
 
-def offset_of(record: Mapping[str, Any]) -> int:
-    """Return the control offset a status record reflects, -1 where it names none."""
+def offset_of(record: Record) -> int:
+    """Return the control offset that a status record reflects, -1 if it names none."""
     control = record.get("control")
     offset = control.get("offset") if isinstance(control, dict) else None
     return offset if isinstance(offset, int) else -1
@@ -68,11 +72,11 @@ def _unreported(each: str, lists: tuple[str, ...]) -> Row:
     return Row(each, "PENDING", None, None, lists, "no connector has reported on it", -1)
 
 
-def _reported(each: str, record: Mapping[str, Any], status: Mapping[str, Mapping[str, Any]], now: datetime) -> Row:
+def _reported(each: str, record: Record, status: Mapping[str, Record], now: datetime) -> Row:
     slot, state = record.get("slot"), str(record.get("state"))
-    told = " ".join(str(record[part]) for part in ("code", "message") if record.get(part))
-    why = told or _by_the_slots(state, slot, status, now)
-    silent = _silent_since(status.get(f"slot/{slot}"), now) if slot is not None else None
+    reason = " ".join(str(record[part]) for part in ("code", "message") if record.get(part))
+    why = reason or _by_the_slots(state, slot, status, now)
+    silent = _silent_since(status.get(f"{SLOT}{slot}"), now) if slot is not None else None
     if silent is not None and state in {"ACTIVE", "PENDING"}:
         state, why = "DISCONNECTED", f"slot {slot} has been silent since {silent}"
     lists = record.get("lists")
@@ -81,32 +85,33 @@ def _reported(each: str, record: Mapping[str, Any], status: Mapping[str, Mapping
     )
 
 
-def _by_the_slots(state: str, slot: object, status: Mapping[str, Mapping[str, Any]], now: datetime) -> str:
-    """Say why a bond is not ACTIVE where KIS gave no words for it."""
+def _by_the_slots(state: str, slot: object, status: Mapping[str, Record], now: datetime) -> str:
+    """Return why a bond is not ACTIVE when KIS gave no reason."""
     match state:
         case "WAITING_CAPACITY":
             alive = [
-                record
-                for key, record in status.items()
-                if key.startswith("slot/") and _silent_since(record, now) is None
+                record for key, record in status.items() if key.startswith(SLOT) and _silent_since(record, now) is None
             ]
             room = sum(count for record in alive if type(count := record.get("capacity")) is int)
             return f"no room: the live slots hold {room} bonds"
         case "PENDING":
             return "KIS has not confirmed it yet"
         case "DISCONNECTED":
-            return f"slot {slot} is {(status.get(f'slot/{slot}') or {}).get('state', 'without a report')}"
+            return f"slot {slot} is {(status.get(f'{SLOT}{slot}') or {}).get('state', 'without a report')}"
         case _:
             return ""
 
 
-def is_anyone_there(status: Mapping[str, Mapping[str, Any]], now: datetime) -> bool:
-    """Tell whether a slot has an owner that is not silent; a connector that was stopped leaves its slots without one."""
-    slots = (record for key, record in status.items() if key.startswith("slot/"))
+def is_anyone_there(status: Mapping[str, Record], now: datetime) -> bool:
+    """Return whether any slot has an owner that is not silent.
+
+    A connector that is stopped leaves its slots without an owner.
+    """
+    slots = (record for key, record in status.items() if key.startswith(SLOT))
     return any(record.get("owner") is not None and _silent_since(record, now) is None for record in slots)
 
 
-def _silent_since(slot: Mapping[str, Any] | None, now: datetime) -> str | None:
+def _silent_since(slot: Record | None, now: datetime) -> str | None:
     alive_at = None if slot is None else slot.get("alive_at")
     try:
         return None if now - datetime.fromisoformat(str(alive_at)) < SILENT_AFTER else str(alive_at)

@@ -1,6 +1,7 @@
-"""The bond master as a file of this user's: read whole, replaced whole.
+"""The user's copy of the bond master, read whole and replaced whole.
 
-The place follows the XDG base directory specification: commands on a laptop know it without a setting or a journal.
+Its place follows the XDG base directory specification, so that commands on a laptop find it without
+a setting or a journal.
 """
 
 from __future__ import annotations
@@ -13,23 +14,30 @@ from connector.errors import RequestMalformed
 
 
 class NotThere(RequestMalformed):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 def default_path() -> Path | None:
-    """Return where the master is kept: below $XDG_CACHE_HOME if that is absolute, else below ~/.cache; None for a user without a home."""
+    """Return the path of the copy, or None for a user without a home.
+
+    It is below $XDG_CACHE_HOME if that is an absolute path, else below ~/.cache.
+    """
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         base = configured if configured.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:  # a container's user id need not have one
+    except RuntimeError:  # the user of a container may have none
         return None
     return base / "kis-bond" / "bond_code.mst"
 
 
 def read(path: Path) -> bytes:
-    """Return a file's content. Raises NotThere, or RequestMalformed where it is no regular file, unreadable or larger than MAX_BYTES."""
+    """Return a file's content.
+
+    Raises NotThere for a missing file. Raises RequestMalformed if it is not a regular file, cannot
+    be read, or is larger than MAX_BYTES.
+    """
     try:
-        if path.exists() and not path.is_file():  # a pipe would not end, or not begin
+        if path.exists() and not path.is_file():  # reading a pipe could wait for ever
             raise RequestMalformed(f"{path} is not a regular file.")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -42,8 +50,11 @@ def read(path: Path) -> bytes:
     return content
 
 
-def keep(path: Path, content: bytes) -> None:
-    """Put `content` in the place of the file, whole. Raises RequestMalformed, and the file is as it was. Missing folders are made."""
+def replace(path: Path, content: bytes) -> None:
+    """Replace the file by `content` in one step, and create missing folders.
+
+    If that fails, raises RequestMalformed and leaves the old file unchanged.
+    """
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ TIMEOUT_SECONDS = 60.0
 
 
 async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
-    """Return the body at an http or https URL, whose certificate is verified against the system's authorities.
+    """Return the body at an http or https URL; TLS is verified against the system's authorities.
 
-    Raises RequestMalformed for any other URL and for a body larger than MAX_BYTES, NotInTime for everything the other side or the way to
-    it did wrong. Redirects are not followed: one could lead away from TLS.
+    Raises RequestMalformed for any other URL and for a body larger than MAX_BYTES. Raises NotInTime
+    if the server or the network fails. Redirects are not followed: one could lead away from TLS.
     """
     shown = without_secrets(text)
     try:
@@ -26,7 +26,7 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise RequestMalformed(f"{shown} is neither http:// or https:// with a host, nor the path of a file.")
+        raise RequestMalformed(f"{shown} is neither an http:// or https:// URL with a host nor the path of a file.")
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_seconds)) as client,
@@ -45,18 +45,18 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
             f"{shown} does not name a host: a part of its name is empty or longer than 63 characters."
         ) from None
     except TimeoutError:
-        raise NotInTime(f"{shown} did not answer whole within {timeout_seconds:g} s.") from None
+        raise NotInTime(f"{shown} did not send its whole answer within {timeout_seconds:g} s.") from None
     except (aiohttp.ClientError, OSError) as error:
         raise NotInTime(f"{shown} could not be read: {_cause(error)}") from error
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL as messages may show it: without user, password and query."""
+    """Return a URL that messages may show: without user, password and query."""
     return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
 
 
 def _cause(error: aiohttp.ClientError | OSError) -> str:
-    # What aiohttp says itself about a connection holds addresses of objects.
+    # aiohttp's own texts about a connection contain memory addresses.
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return str(error.certificate_error)

@@ -237,7 +237,7 @@ class KisFeed:
         """Take in a session that ended (or never was); a row of like failures is one event."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
-        self._permission.ended(self.slot, end.cause, connected_seconds, now)
+        self._permission.record_end(self.slot, end.cause, connected_seconds, now)
         if connected_seconds is not None or self._last_end != (end.cause, end.code):
             detail = {
                 "cause": end.cause,

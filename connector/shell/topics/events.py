@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from connector.core import record_keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -79,7 +81,7 @@ class EventTopic:
 
     def publish(self, event: Mapping[str, Any]) -> None:
         """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
-        key = event["instrument"] or f"slot/{event['slot']}"
+        key = event["instrument"] or f"{record_keys.SLOT}{event['slot']}"
         value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
         self._waiting.append(EventRecord(key.encode(), value, event["event"] == LOSS))
         self._note_arrival()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
-from connector.core import status
+from connector.core import record_keys, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROUND: Final = 500
 RETRY_MIN_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 15
-KINDS: Final = (status.INSTRUMENT, status.LIST, status.SLOT)
+KINDS: Final = (record_keys.INSTRUMENT, record_keys.LIST, record_keys.SLOT)
 WRITER: Final = "writer"  # the header that tells our own records from those of other replicas
 
 log = structlog.get_logger("connector.status_topic")

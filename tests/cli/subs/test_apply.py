@@ -93,21 +93,21 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"desk: [{A}]\ndesk: [{B}]", "line 2, column 1: desk stands twice"),
-        (f"- {{name: desk, instruments: [{A}]}}\n- {{name: desk, instruments: [{B}]}}", "List desk stands twice"),
+        (f"desk: [{A}]\ndesk: [{B}]", "line 2, column 1: desk appears twice"),
+        (f"- {{name: desk, instruments: [{A}]}}\n- {{name: desk, instruments: [{B}]}}", "List desk appears twice"),
         ("desk: {instrument: []}", 'List desk: "instrument" is unknown'),
         ("desk: [KR103502GA35]", "KR103502GA35"),
         ("desk: {instruments: [], confirm_removal: true}", "use --confirm"),
         ("desk:", "List desk: instruments is missing"),
-        ("7", "no mapping of list names"),
-        ("- 7", "Entry 1 is no list"),
-        ("", "no mapping of list names"),
-        ("{}", "The file holds no list."),
+        ("7", "The file must map list names to lists"),
+        ("- 7", "Entry 1 is not a list"),
+        ("", "The file must map list names to lists"),
+        ("{}", "The file contains no list."),
         ("desk: [", "correct the YAML there"),
         ("? [a]\n: []", "found unhashable key"),
         ("[" * 3000, "nested too deeply"),
         (f'desk: {{instruments: [{A}], note: "\\ud800"}}', "half a surrogate pair"),
-        (f"0123: [{A}]", "83 is no name of a list: put the name in quotes"),
+        (f"0123: [{A}]", "83 is not the name of a list: put the name in quotes"),
     ],
 )
 def test_a_file_with_a_mistake_writes_nothing(apply, text, said):

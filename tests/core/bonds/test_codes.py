@@ -47,7 +47,7 @@ LATER = {"09": "복5단2", "15": "복5단2", "19": "기타", "29": "기타"}
     ],
 )
 def test_each_code_has_its_korean_term(table, terms):
-    """Each code KIS lists is spelled out in English, with KIS's term in brackets, and no other is."""
+    """Exactly the codes that KIS lists are spelled out, with KIS's own term in brackets."""
     assert table.keys() == terms.keys()
     for code, term in terms.items():
         english, korean = table[code].rstrip(")").split(" (")

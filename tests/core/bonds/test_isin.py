@@ -31,7 +31,7 @@ def test_real_isins_are_valid(text):
     ],
 )
 def test_other_text_has_no_shape(text):
-    """Anything but two capitals, nine capitals or digits and one digit, all ASCII, is no ISIN."""
+    """An ISIN is two capitals, nine capitals or digits, and one digit, all ASCII."""
     assert not isin.has_shape(text)
     assert not isin.is_valid(text)
 
@@ -44,7 +44,7 @@ def test_every_other_check_digit_is_wrong(text):
 
 @pytest.mark.parametrize("first", ["", "KR103502GA", "KR103502GA34", "KR103502ga3"])
 def test_only_a_beginning_gets_a_check_digit(first):
-    """What is not the beginning of an ISIN is refused instead of completed."""
+    """Text that is not the beginning of an ISIN is refused."""
     with pytest.raises(ValueError, match="not the beginning"):
         isin.with_check_digit(first)
 

@@ -1,4 +1,4 @@
-"""The bond master file, against lines composed by another hand."""
+"""The bond master file, read from lines that the tests compose."""
 
 import contextlib
 import struct
@@ -45,12 +45,12 @@ def test_short_and_long_lines(long, end):
 
 
 def test_the_sample_is_what_its_rule_makes():
-    """The kept sample is what the builder composes."""
+    """The sample in tests/data is what the builder composes."""
     assert SAMPLE.read_bytes() == sample()
 
 
 def test_each_line_of_the_sample():
-    """Every line is part of a bond or reported with its number and what is wrong."""
+    """Every line belongs to a bond or is reported with its number and its fault."""
     master = read(SAMPLE.read_bytes())
     assert list(master.bonds) == [ISIN, OTHER, "KR310101GC38", "KR6000001D33"]
     assert [str(bad) for bad in master.bad_rows] == [
@@ -65,7 +65,7 @@ def test_each_line_of_the_sample():
 
 @pytest.mark.parametrize("blank", ["", "        ", "00000000", b"\0" * 8])
 def test_blank_dates(blank):
-    """A date may be blank or zeros: it is not known, and such a bond never matures."""
+    """A blank or zero date is unknown, and a bond without a redemption date never matures."""
     bond = only(row(listed=blank, issued=blank, redeemed=blank))
     assert (bond.listed, bond.issued, bond.redeemed) == (None, None, None)
     assert not bond.is_matured(date.max)
@@ -76,7 +76,7 @@ def test_blank_dates(blank):
     "text", ["20230229", "2025123 ", "2025W011", "+2025123", "２０２５".encode("cp949"), "x", " 0251231"]
 )
 def test_bad_dates(column, text):
-    """What is no day of the calendar in eight digits is refused, with the column's name."""
+    """A date that is not a calendar day in eight digits is refused with the column's name."""
     names = {"listed": "listing date", "issued": "issue date", "redeemed": "redemption date"}
     assert fault(row(**{column: text})).startswith(names[column])
 
@@ -94,21 +94,21 @@ def test_bad_dates(column, text):
     ],
 )
 def test_names(name, shown):
-    """A name is cp949, its padding left out, and with it the half of a pair that the column's end cut in two."""
+    """A name is cp949 without padding and without half a pair at the column's end."""
     assert only(row(name=name)).name == shown
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"\x80", b"\xb0 abc", b"abc\xff", b"\xb0\xa1\xff\xb0\xa1"])
 def test_names_in_another_encoding(name):
-    """Bytes that are no cp949 elsewhere than at the end refuse the line."""
+    """A line is refused if bytes that are not cp949 stand before the end of the name."""
     assert "is not cp949 at its byte" in fault(row(name=name))
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "a\tb", "a\x7f", "a\rb"])
 def test_names_that_command_a_terminal(name):
-    """A control character refuses the line, and the message holds it only escaped."""
+    """A line with a control character is refused, and the message shows it escaped."""
     problem = fault(row(name=name))
-    assert problem.endswith("holds a control character")
+    assert problem.endswith("contains a control character")
     assert problem.isprintable()
 
 
@@ -116,19 +116,19 @@ def test_names_that_command_a_terminal(name):
     ("code", "said"), [("kr103502gd31", "12 capitals"), (ISIN[:11], "12 capitals"), (ISIN[:11] + "2", "check digit")]
 )
 def test_codes_that_are_no_isin(code, said):
-    """A standard code that could not be asked for is refused."""
+    """A standard code that is not an ISIN is refused."""
     assert said in fault(row(isin=code))
 
 
-def test_unknown_codes_are_taken():
-    """Type, class and interest are kept as they are, blank ones too: KIS may add some."""
+def test_unknown_codes_are_kept():
+    """Unknown and blank codes are kept, because KIS may add some."""
     assert only(row("Z9", "ZZ", interest="")).listings == (Listing("Z9", "ZZ", ""),)
 
 
 @pytest.mark.parametrize("column", ["type_", "cls", "interest"])
 @pytest.mark.parametrize("code", [b"\xb0\xa1", b"\x1b[", b" A"])
 def test_codes_of_other_characters(column, code):
-    """A code of anything but letters and digits refuses the line."""
+    """A line is refused if a code is not letters and digits."""
     assert "is not letters and digits" in fault(row(**{column: code}))
 
 
@@ -144,7 +144,7 @@ def test_only_one_carriage_return_ends_a_line():
 
 
 def test_one_isin_under_several_types():
-    """An ISIN that stands under several types is one bond with all its listings, each once; the first name and dates given count."""
+    """An ISIN listed under several types is one bond with each listing once."""
     lines = [
         row("C0", "GA", name="", listed="", redeemed=""),
         row("A0", "GA", name="이름", interest="13", listed="20230311"),
@@ -181,12 +181,12 @@ def test_no_lines():
     ],
 )
 def test_search(text, found):
-    """A part of the name or of the ISIN is found in whatever case, width and composition; matured bonds come last."""
+    """A search ignores case, width and composition, and lists matured bonds last."""
     assert [bond.isin for bond in search(read(sample()).bonds, text, TODAY)] == found
 
 
 def test_warnings():
-    """An unknown and a matured bond get a sentence, others none."""
+    """Unknown and matured bonds get a warning, others none."""
     assert warnings(read(sample()).bonds, [ISIN, "KR310101GC38", "KR7005930003"], TODAY) == {
         "KR310101GC38": "KR310101GC38 통안03845-2503-02 matured on 2025-03-02.",
         "KR7005930003": "KR7005930003 is not in the bond master. If it is new, run kis-bond bonds update.",
@@ -194,26 +194,26 @@ def test_warnings():
 
 
 def test_no_warnings_without_a_master():
-    """Where no master was loaded nothing is known, and so nothing unknown."""
+    """Without a master there are no warnings."""
     assert warnings({}, [ISIN], TODAY) == {}
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_zip_with_one_member(method):
-    """A zip file gives what its one member holds; anything else is taken as it is."""
+    """A zip file gives the content of its only member; other bytes are returned unchanged."""
     assert unpack(zipped(sample(), method=method), "f") == sample()
     assert unpack(sample(), "f") == sample()
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_zip_with_another_number_of_members(count):
-    """Which of several members is meant is not guessed."""
+    """A zip file with several members or none is refused."""
     with pytest.raises(RequestMalformed, match=rf"^f is a zip file with {count} members instead of one[.]$"):
         unpack(zipped(*[sample()] * count), "f")
 
 
 def test_a_zip_bomb(monkeypatch):
-    """A member larger than the limit is refused, one of just that size is not."""
+    """A member larger than the limit is refused; one of exactly that size is not."""
     monkeypatch.setattr("connector.core.bonds.master.MAX_BYTES", 1 << 20)
     assert len(unpack(zipped(bytes(1 << 20)), "f")) == 1 << 20
     with pytest.raises(RequestMalformed, match="unpacks to more than 1 MiB"):
@@ -222,7 +222,7 @@ def test_a_zip_bomb(monkeypatch):
 
 
 def test_damaged_zips():
-    """A zip file cut short anywhere, or whose content is not what its check sum says, is refused."""
+    """A zip file that is cut short or has a wrong check sum is refused."""
     whole = zipped(sample(), method=zipfile.ZIP_STORED)
     torn = [whole[:length] for length in range(2, len(whole), 7)]
     changed = bytearray(whole)
@@ -247,7 +247,7 @@ LINES = st.fixed_dictionaries({}, optional=COLUMNS).map(lambda columns: row(**co
 
 @given(st.lists(LINES, max_size=6).map(b"\n".join) | st.binary())
 def test_every_line_is_a_bond_or_a_bad_row(raw):
-    """Whatever the bytes: no exception, each line is told once, and alone it is judged the same unless a line before contradicts it."""
+    """Any bytes are read without an exception, and each line is reported once."""
     master = read(raw)
     lines = raw.split(b"\n")
     lines = lines[:-1] if lines[-1] == b"" else lines
@@ -273,7 +273,7 @@ def test_every_line_is_a_bond_or_a_bad_row(raw):
 
 @given(st.binary().map(lambda tail: b"PK" + tail) | st.tuples(st.integers(0, 200), st.binary(max_size=4)))
 def test_any_zip_is_opened_or_refused(spoilt):
-    """Bytes that begin like a zip file, and a zip file with foreign bytes in it, are unpacked or refused, and nothing else happens."""
+    """Damaged zip files are unpacked or refused, and raise nothing else."""
     if isinstance(spoilt, tuple):
         place, foreign = spoilt
         raw = zipped(sample())

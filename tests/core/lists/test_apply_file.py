@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connector.core.bonds.isin import with_check_digit
 from connector.core.lists import control_record
 from connector.core.lists.apply_file import compare, parse, records
-from connector.core.lists.edits import Request, held_back, standing
+from connector.core.lists.edits import Request, current_lists, held_back
 from connector.core.lists.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
 
@@ -20,7 +20,7 @@ ASKED = Request("me@here", "2026-02-03T00:00:00Z")
 
 def topic(values):
     """Return the lists that these values mean, all of one time."""
-    return standing(
+    return current_lists(
         [
             ControlRecord(name.encode(), value, Position(0, place), 1_700_000_000_000)
             for place, (name, value) in enumerate(values.items())
@@ -45,12 +45,12 @@ def present(**lists):
     ],
 )
 def test_the_ways_to_write_a_file_mean_the_same(document):
-    """By name or in sequence, alone or under lists, whole or as bonds alone."""
+    """A file may name lists by key or by field, under `lists` or not, with fields or only bonds."""
     assert {name: wish.instruments for name, wish in parse(document).items()} == {"desk": (A,)}
 
 
 def test_a_list_called_lists_beside_others_is_a_list():
-    """Only a document with nothing else but lists is unwrapped."""
+    """A document is unwrapped only if `lists` is its sole key."""
     assert set(parse({"lists": [A], "desk": [B]})) == {"lists", "desk"}
 
 
@@ -59,8 +59,8 @@ def test_a_bond_alone_needs_no_value():
     assert parse({A: None})[A].instruments == (A,)
 
 
-def test_every_mistake_is_told():
-    """Two bad lists are two sentences."""
+def test_every_mistake_is_reported():
+    """Each bad list gets a sentence of its own."""
     with pytest.raises(RequestMalformed) as refused:
         parse({"one": ["x"], "two": {"priority": 10, "instruments": []}})
     assert "List one:" in str(refused.value)
@@ -68,7 +68,7 @@ def test_every_mistake_is_told():
 
 
 def test_order_and_origin_are_no_difference():
-    """The same bonds in another order, asked for by somebody else: unchanged."""
+    """A list with the same bonds in another order and another requester is unchanged."""
     found = compare(
         parse({"desk": [B, A]}), present(desk={"instruments": [A, B], "requested_by": "x", "priority": 5}), prune=False
     )
@@ -77,7 +77,7 @@ def test_order_and_origin_are_no_difference():
 
 
 def test_a_value_that_was_refused_is_replaced():
-    """The file says the whole list, so nothing of the bad value is needed."""
+    """A refused list can be replaced, because the file has the whole list."""
     broken = topic({"desk": b"{"})
     (change,) = compare(parse({"desk": [A]}), broken, prune=False)
     assert (change.kind, change.added, change.removed) == ("changed", [A], [])
@@ -87,7 +87,7 @@ def test_a_value_that_was_refused_is_replaced():
 
 
 def test_pausing_is_confirmed_like_a_removal():
-    """The guard counts paused bonds as dropped."""
+    """A pause can be confirmed, because the guard counts paused bonds as dropped."""
     there = present(desk={"instruments": [A]})
     changes = compare(parse({"desk": {"instruments": [A], "paused": True}}), there, prune=False)
     assert changes[0].fields == {"paused": (False, True)}
@@ -107,7 +107,7 @@ lists = st.dictionaries(
 
 @given(lists, lists, st.booleans())
 def test_applying_a_file_makes_the_topic_hold_it(before, wanted, prune):
-    """After the records every list of the file stands in the topic, others do unless pruned, and applying again writes nothing."""
+    """Applying writes the file's lists, prunes others only if asked, and is idempotent."""
     after = {name: json.dumps(value).encode() for name, value in before.items()}
     written = records(compare(parse(wanted), topic(after), prune=prune), ASKED, confirm=True)
     for name, value in written:
@@ -124,18 +124,20 @@ def test_applying_a_file_makes_the_topic_hold_it(before, wanted, prune):
 
 
 def held(latest, control, **in_force):
-    """Return lists of which desk's latest record is held back while other content is in force."""
+    """Return lists in which desk's latest record is held back and other content is in force."""
     report = {
         "state": "REFUSED",
         "reason": "removal guard: x",
         "control": {"partition": 0, "offset": 7},
         "in_force": {"value": in_force, "control": {"partition": 0, "offset": 1}},
     }
-    return standing([ControlRecord(b"desk", latest, Position(0, control), 0)] if latest else [], {"list/desk": report})
+    return current_lists(
+        [ControlRecord(b"desk", latest, Position(0, control), 0)] if latest else [], {"list/desk": report}
+    )
 
 
 def test_a_file_that_says_what_is_held_back_is_written_with_its_confirmation():
-    """The topic's latest value equals the file's, but is not in force: only a new record with the confirmation releases it."""
+    """A held-back value that equals the file's is written again, with the confirmation."""
     lists_ = held(b'{"instruments": []}', 7, instruments=[A, B], requested_at="2026-01-01T00:00:00Z")
     changes = compare(parse({"desk": []}), lists_, prune=False)
     assert (changes[0].kind, changes[0].removed) == ("changed", [A, B])
@@ -145,7 +147,7 @@ def test_a_file_that_says_what_is_held_back_is_written_with_its_confirmation():
 
 
 def test_a_file_that_says_what_is_in_force_undoes_what_is_held_back():
-    """The held-back record gives way, though no bond changes."""
+    """A file that equals the content in force replaces the held-back record."""
     ((_, value),) = records(
         compare(parse({"desk": [A]}), held(b'{"instruments": []}', 7, instruments=[A]), prune=False),
         ASKED,
@@ -155,7 +157,7 @@ def test_a_file_that_says_what_is_in_force_undoes_what_is_held_back():
 
 
 def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
-    """A list without a record whose removal is held back is one that the file lacks."""
+    """Pruning also removes a list that was held back from removal."""
     changes = compare(parse({"other": [A]}), held(None, 0, instruments=[A]), prune=True)
     assert [(change.name, change.kind) for change in changes] == [("desk", "removed"), ("other", "new")]
     assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["other", "desk", "desk"]
@@ -166,13 +168,13 @@ def test_a_removal_that_is_held_back_is_pruned_with_a_confirmation():
     "as_document", [lambda name: {name: [A], "desk": [B]}, lambda name: [{"name": name, "instruments": [A]}]]
 )
 def test_a_name_that_yaml_took_for_another_value_is_refused(name, as_document):
-    """Written as no, 0123, 12:30, 1.50 or ~ it would name another list than its author meant."""
+    """A name such as no, 0123, 12:30, 1.50 or ~ is refused, because YAML changes it."""
     with pytest.raises(RequestMalformed, match="put the name in quotes"):
         parse(as_document(name))
 
 
 def test_a_file_that_holds_itself_is_refused():
-    """An alias can make lists: the document itself."""
+    """A document that contains itself through a YAML alias is refused."""
     document = {}
     document["lists"] = document
     with pytest.raises(RequestMalformed, match="List lists: "):
@@ -188,7 +190,7 @@ def test_a_file_that_holds_itself_is_refused():
     ],
 )
 def test_a_record_the_connector_would_refuse_is_not_written(document, said):
-    """One that passes 1 MiB only with its stamp, too, and text that no topic can hold."""
+    """A value that is too large only with its requester, or that is not UTF-8, is refused."""
     with pytest.raises(RequestMalformed, match=said):
         records(compare(parse(document), present(), prune=False), ASKED, confirm=False)
 
@@ -205,7 +207,7 @@ MANY = [with_check_digit(f"KR{number:09}") for number in range(20)]
     ],
 )
 def test_bonds_that_move_are_wanted_all_the_time(wanted, prune):
-    """The list that gains them is written before the one that loses them, so that the guard sees no removal."""
+    """When bonds move between lists, the gaining list is written first."""
     there = present(a={"instruments": MANY})
     written = records(compare(parse(wanted), there, prune=prune), ASKED, confirm=False)
     assert [name for name, _ in written][-1] == "a"
@@ -213,7 +215,7 @@ def test_bonds_that_move_are_wanted_all_the_time(wanted, prune):
 
 
 def test_lists_that_gain_and_lose_stand_between():
-    """First what only gains, last what only loses."""
+    """Lists that only gain bonds are written first, lists that only lose bonds last."""
     there = present(a={"instruments": [A]}, b={"instruments": [A]}, c={"instruments": [A]})
     changes = compare(parse({"a": [], "b": [B], "c": [A, B]}), there, prune=False)
     assert [name for name, _ in records(changes, ASKED, confirm=False)] == ["c", "b", "a"]

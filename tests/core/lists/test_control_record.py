@@ -16,7 +16,7 @@ SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "control_record.sch
 
 
 def test_a_full_record_is_read():
-    """Every field of an accepted record arrives, the time as microseconds UTC."""
+    """An accepted wish has every field of the record, the time in microseconds UTC."""
     value = {
         "instruments": [BOND, OTHER, BOND],
         "priority": 0,
@@ -67,7 +67,7 @@ def test_null_counts_as_absent():
     ],
 )
 def test_times_are_rfc_3339(text, microseconds):
-    """RFC 3339 is understood up to its corners: lower case, leap seconds, long fractions, the first and the last year."""
+    """RFC 3339 is read with lower case, leap seconds, long fractions and extreme years."""
     wish = control_record.from_json(BOND, {"requested_at": text})
     assert isinstance(wish, Wish)
     assert wish.requested_at == microseconds
@@ -79,9 +79,9 @@ REFUSED = [
     (b"\xff{}", "not UTF-8 at byte 0"),
     (b'{"instruments": ["KR103502GA34"]', "not JSON"),
     (b"\xef\xbb\xbf{}", "not JSON"),
-    (b'{"instruments": [], "priority": NaN}', "NaN is no JSON"),
-    (b'{"instruments": [], "instruments": []}', '"instruments" stands there twice'),
-    (b'{"instruments": [], "x": {"a": 1, "a": 2}}', '"a" stands there twice'),
+    (b'{"instruments": [], "priority": NaN}', "NaN is not a JSON"),
+    (b'{"instruments": [], "instruments": []}', '"instruments" is there twice'),
+    (b'{"instruments": [], "x": {"a": 1, "a": 2}}', '"a" is there twice'),
     (b"[" * 100_000, "nested too deeply"),
     (b'{"instruments":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
     (b"[]", "the value is an array"),
@@ -95,11 +95,11 @@ REFUSED = [
     (b'{"instruments": ["KR103502GA34", 5]}', "instruments[1] is 5"),
     (b'{"instruments": [null]}', "instruments[0] is null"),
     (b'{"instruments": ["KR103502GA35"]}', 'instruments[0] "KR103502GA35" has a wrong check digit: KR103502GA34'),
-    (b'{"instruments": ["kr103502ga34"]}', 'instruments[0] "kr103502ga34" is no ISIN'),
-    (b'{"instruments": [" KR103502GA34"]}', "is no ISIN"),
+    (b'{"instruments": ["kr103502ga34"]}', 'instruments[0] "kr103502ga34" is not an ISIN'),
+    (b'{"instruments": [" KR103502GA34"]}', "is not an ISIN"),
     (b'{"instruments": [], "prio": 1}', '"prio" is unknown'),
     (b'{"instruments": [], "prio": null}', '"prio" is unknown'),
-    (b'{"instruments": ["\\ud800"]}', r'instruments[0] "\ud800" is no ISIN'),
+    (b'{"instruments": ["\\ud800"]}', r'instruments[0] "\ud800" is not an ISIN'),
     (b'{"instruments": [], "priority": 5.0}', "priority is 5.0"),
     (b'{"instruments": [], "priority": true}', "priority is true"),
     (b'{"instruments": [], "priority": "5"}', 'priority is "5"'),
@@ -134,7 +134,7 @@ def test_a_bad_value_is_refused_with_its_reason(value, reason):
 
 
 def test_all_mistakes_are_named_at_once():
-    """A record with three mistakes gets three complaints in one reason."""
+    """The reason for a record with three mistakes names all three."""
     refusal = control_record.from_json("desk", {"priority": 10, "paused": "no", "x": 1})
     assert isinstance(refusal, Refusal)
     assert all(
@@ -161,7 +161,7 @@ def test_a_list_name_has_1_to_200_characters(characters, is_accepted):
 
 @given(st.text(max_size=20), st.binary(max_size=300))
 def test_arbitrary_bytes_never_raise(name, value):
-    """Any bytes are either a wish or a refusal."""
+    """Any bytes give either a wish or a refusal."""
     assert isinstance(control_record.parse(name, value), Wish | Refusal)
 
 

@@ -26,12 +26,12 @@ def decoded(records):
 
 
 def test_isins_once_each():
-    """An ISIN named twice is one wish, and the order is kept."""
+    """An ISIN that is given twice counts once, and the order stays."""
     assert edits.check([B, A, B]) == [B, A]
 
 
 def test_every_malformed_isin_is_named():
-    """Each malformed ISIN is told with what is wrong, and that nothing was written."""
+    """The error names each malformed ISIN and its fault, and says that nothing was written."""
     with pytest.raises(RequestMalformed) as refused:
         edits.check([A, "KR103502GA35", "kr103502ga34"])
     first, second, last = str(refused.value).splitlines()
@@ -46,12 +46,12 @@ def test_add_without_list():
 
 
 def test_add_to_a_new_list():
-    """A list that is not there begins with the bonds, and says who asked and when."""
+    """A new list has just these bonds, and says who asked and when."""
     assert decoded(edits.added([B, A], "desk", None, ASKED)) == [("desk", {"instruments": [B, A], **STAMP})]
 
 
 def test_add_keeps_the_lists_other_fields():
-    """Bonds come at the end, once each; other fields stay, a past confirmation and the past requester do not."""
+    """Bonds are appended once each; other fields stay, except confirmation and requester."""
     present = value(
         instruments=[A],
         priority=9,
@@ -71,25 +71,25 @@ def test_add_to_the_short_form():
 
 
 def test_a_list_that_is_not_understood_is_not_changed():
-    """A present value that the connector would refuse is left alone, with the reason."""
+    """A present value that the connector would refuse is not changed; the error says why."""
     with pytest.raises(RequestMalformed, match="was not understood, so it was not changed: the value is not JSON"):
         edits.added([A], "desk", b"{", ASKED)
 
 
 def test_a_list_that_would_be_refused_is_not_written():
-    """An addition that would pass a limit is refused before it is written."""
+    """An addition that would exceed a limit is refused before it is written."""
     with pytest.raises(RequestMalformed, match="list name has 201 characters"):
         edits.added([A], "x" * 201, None, ASKED)
 
 
 @pytest.mark.parametrize(("confirm", "expected"), [(False, [(A, None)]), (True, [(A, CONFIRMED_EMPTY), (A, None)])])
 def test_remove(confirm, expected):
-    """A bond's own record is tombstoned, after a confirmed empty list where that was asked for."""
+    """A bond's own record is tombstoned; with --confirm a confirmed empty list goes before it."""
     assert edits.removed([A], {A: b"{}"}, confirm=confirm) == expected
 
 
 def test_remove_what_has_no_record():
-    """A bond without a record of its own is refused with the lists that want it."""
+    """A bond without a record of its own is refused, and the error names the lists that want it."""
     with pytest.raises(RequestMalformed) as refused:
         edits.removed([A, B, C], {C: b"{}", "desk": value(instruments=[A])}, confirm=False)
     assert str(refused.value).splitlines() == [
@@ -101,7 +101,7 @@ def test_remove_what_has_no_record():
 
 @pytest.mark.parametrize("confirm", [False, True])
 def test_remove_from_a_list(confirm):
-    """The list is written without the bonds, confirmed where that was asked for."""
+    """The list is written without the bonds, with a confirmation if one was given."""
     records = edits.removed_from("desk", [A], value(instruments=[A, B], note="n"), ASKED, confirm=confirm)
     assert decoded(records) == [
         ("desk", {"instruments": [B], "note": "n", **STAMP} | ({"confirm_removal": True} if confirm else {}))
@@ -111,23 +111,23 @@ def test_remove_from_a_list(confirm):
 @pytest.mark.parametrize(
     ("present", "said"), [(None, "There is no list desk."), (value(instruments=[B]), f"{A} is not in list desk.")]
 )
-def test_remove_from_a_list_that_has_it_not(present, said):
+def test_remove_from_a_list_without_the_bond(present, said):
     """An unknown list and a bond that is not in it are refused."""
     with pytest.raises(RequestMalformed, match=said):
         edits.removed_from("desk", [A], present, ASKED, confirm=False)
 
 
-def test_wanting():
-    """The lists that name a bond are told sorted, unreadable ones left out."""
+def test_lists_naming_a_bond():
+    """The readable lists that name a bond are returned sorted."""
     records = {"z": value(instruments=[A]), A: b"{}", "b": value(instruments=[B]), "bad": b"{"}
-    assert edits.wanting(A, records) == [A, "z"]
+    assert edits.naming(A, records) == [A, "z"]
 
 
 def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
-    """Twelve of twelve bonds are; eleven lists of one bond are not, nor is a confirmed value."""
+    """Removing all twelve bonds is held back; removing six, or all with --confirm, is not."""
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
-    lists = edits.standing(topic, {})
+    lists = edits.current_lists(topic, {})
     assert "would have dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
     assert edits.held_back(lists, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
@@ -151,23 +151,23 @@ GUARDED = "removal guard: x"
     ("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)]
 )
 def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
-    """An emptying that is held back, a broken value, a held-back tombstone: the list keeps its bonds, and its removal meets the guard."""
+    """A list whose latest record is refused keeps its bonds, and its removal meets the guard."""
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [] if latest is None else [ControlRecord(b"desk", latest, Position(0, 4), 0)]
-    lists = edits.standing(topic, reported(many, 4, reason))
+    lists = edits.current_lists(topic, reported(many, 4, reason))
     assert len(lists.entries["desk"].in_force.wish.instruments) == 12
     assert lists.entries["desk"].refusal == reason
     assert "dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
 
 
-def test_a_report_that_is_behind_counts_no_more():
-    """A list the topic holds no record of is gone, though its accepted state still stands in the status topic."""
-    assert dict(edits.standing([], reported([A], 0)).entries) == {}
+def test_a_status_record_without_a_control_record_has_no_effect():
+    """A list without a control record is gone, even if its status record still says ACCEPTED."""
+    assert dict(edits.current_lists([], reported([A], 0)).entries) == {}
 
 
 @pytest.mark.parametrize(("name", "present"), [("\udcff", None), ("desk", b'{"instruments": [], "note": "\\ud800"}')])
-def test_text_that_is_no_utf8_is_not_written(name, present):
-    """A name from a foreign terminal, and half a surrogate pair that stood in the list's note."""
+def test_text_that_is_not_utf8_is_not_written(name, present):
+    """A list name or a note with half a surrogate pair is refused."""
     with pytest.raises(RequestMalformed, match="which is not UTF-8"):
         edits.added([A], name, present, ASKED)

@@ -24,17 +24,17 @@ LISTS = apply_all(
         ControlRecord(b"c", b"", Position(0, 6), 4_000),
     ],
 )
-SITUATION = status.Situation((), {}, {}, LISTS, "me")
-STATUS = status.records(SITUATION, {}, "2026-01-02T00:00:00Z")
+REPLICA = status.ReplicaView((), {}, {}, LISTS, "me")
+STATUS = status.records(REPLICA, {}, "2026-01-02T00:00:00Z")
 
 
 def test_saved_lists_come_back_as_they_were():
-    """Writing the lists as text and reading them gives the same lists, refusals and positions included."""
+    """Lists written as text and read again are the same, with refusals and positions."""
     assert saved_lists.from_text(saved_lists.to_text(LISTS)) == LISTS
 
 
 def test_the_status_topic_says_what_was_in_force():
-    """The lists come back from their status records; times of records that named none come from the saved lists."""
+    """Lists are read from status records; times that these lack come from the saved lists."""
     assert saved_lists.from_status(STATUS, LISTS) == LISTS
     without = saved_lists.from_status(STATUS, None)
     assert without.entries["b"] == LISTS.entries["b"]
@@ -43,19 +43,19 @@ def test_the_status_topic_says_what_was_in_force():
 
 
 def test_an_empty_status_topic_leaves_the_saved_lists():
-    """A new status topic says nothing of any list, so the saved lists count; without those there is nothing."""
+    """If the status topic describes no list, the saved lists count, else there are no lists."""
     assert saved_lists.from_status({"slot/0": {}}, LISTS) is LISTS
     assert saved_lists.from_status({}, None) == Lists()
 
 
 def test_the_status_topic_wins_over_saved_lists():
-    """Saved lists are not added to what the status topic says."""
+    """If the status topic describes any list, the saved lists add none."""
     assert set(saved_lists.from_status({"list/b": STATUS["list/b"]}, LISTS).entries) == {"b"}
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "[]", "5", "[" * 100_000])
 def test_unreadable_text_is_no_lists(text):
-    """What cannot be read counts as nothing saved."""
+    """Unreadable text counts as nothing saved."""
     assert saved_lists.from_text(text) is None
 
 
@@ -70,7 +70,7 @@ def test_unreadable_text_is_no_lists(text):
     ],
 )
 def test_an_unreadable_entry_is_left_out(saved):
-    """An entry somebody else wrote does not keep the others from being read."""
+    """A foreign entry does not keep the other entries from being read."""
     good = json.loads(saved_lists.to_text(LISTS))
     assert saved_lists.from_text(json.dumps(good | {"x": saved})) == LISTS
     assert "x" not in saved_lists.from_status({**STATUS, "list/x": saved}, None).entries
@@ -88,5 +88,5 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["list/a", "list/", "slot/0"]), JSON), st.text(max_size=20))
 def test_reading_never_raises(records, text):
-    """Whatever stands in the topic or in the saved text is read without an exception."""
+    """Whatever is in the topic or the saved text is read without an exception."""
     assert isinstance(saved_lists.from_status(records, saved_lists.from_text(text)), Lists)

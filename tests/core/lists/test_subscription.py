@@ -32,7 +32,7 @@ def wanted(lists):
 
 
 def test_desired_is_the_union_of_all_lists():
-    """A bond in two lists is desired once, by both, with the better of their claims and the latest record that names it."""
+    """A bond in two lists is desired once, with the higher priority and the earlier request."""
     lists = lists_of(
         record(0, "b", {"instruments": [A], "priority": 3, "requested_at": "1970-01-01T00:00:09Z"}),
         record(1, "a", {"instruments": [A, B], "priority": 7, "requested_at": "1970-01-01T00:00:10Z"}),
@@ -43,7 +43,7 @@ def test_desired_is_the_union_of_all_lists():
 
 
 def test_desired_is_ordered_by_priority_then_time_then_isin():
-    """The higher priority comes first, then the earlier request, then the lesser ISIN; a record's own time stands in for a missing one."""
+    """Bonds are ordered by priority, time of the request (or else of the record) and ISIN."""
     lists = lists_of(
         record(0, "late", {"instruments": [B, A]}, timestamp_ms=9_000),
         record(1, "early", {"instruments": [C], "requested_at": "1970-01-01T00:00:08Z"}),
@@ -53,13 +53,13 @@ def test_desired_is_ordered_by_priority_then_time_then_isin():
 
 
 def test_a_paused_list_wants_nothing():
-    """A paused list's bonds are not desired, yet its record is the latest to name them where another list wants them."""
+    """A paused list wants no bond, but its record may be the latest one that names a bond."""
     lists = lists_of(record(0, "a", [A]), record(1, "b", {"instruments": [A, B], "paused": True, "priority": 9}))
     assert desired(lists) == [subscription.Desired(A, 5, 0, ("a",), Position(0, 1))]
 
 
 def test_a_tombstone_removes_a_list():
-    """A tombstone removes the list and its entry; one for an unknown list changes nothing."""
+    """A tombstone removes a list; a tombstone for an unknown list changes nothing."""
     lists = apply(lists_of(record(0, "a", [A]), record(1, "b", [B])), record(2, "a", None))
     assert wanted(lists) == [B]
     assert set(lists.entries) == {"b"}
@@ -67,7 +67,7 @@ def test_a_tombstone_removes_a_list():
 
 
 def test_a_refused_record_leaves_the_last_good_content():
-    """A bad record is refused whole; the list keeps what it had, and a later good record replaces both."""
+    """A bad record is refused and the list keeps its content, until a good record replaces both."""
     lists = apply(lists_of(record(0, "a", [A])), record(1, "a", [B, "bad"]))
     assert wanted(lists) == [A]
     assert lists.entries["a"].control == Position(0, 1)
@@ -79,7 +79,7 @@ def test_a_refused_record_leaves_the_last_good_content():
 
 
 def test_a_first_record_that_is_refused_leaves_an_empty_list():
-    """Without good content before it, a refused record's list is known and empty."""
+    """A list whose first record is refused is known and empty."""
     lists = lists_of(record(0, "a", b""))
     assert wanted(lists) == []
     assert lists.entries["a"].in_force is None
@@ -88,7 +88,7 @@ def test_a_first_record_that_is_refused_leaves_an_empty_list():
 
 @pytest.mark.parametrize("key", [None, b"\xff"])
 def test_a_key_that_names_no_list_changes_nothing(key):
-    """A record with a missing or non-UTF-8 key is left out."""
+    """A record with a missing or non-UTF-8 key is ignored."""
     before = lists_of(record(0, "a", [A]))
     assert apply(before, ControlRecord(key, b'{"instruments": []}', Position(0, 1), 0)) == before
     assert restore(before, [ControlRecord(key, b"{}", Position(0, 1), 0), record(0, "a", [A])]) == before
@@ -108,7 +108,7 @@ GUARD = [
 
 @pytest.mark.parametrize(("before", "kept", "is_held"), GUARD)
 def test_the_removal_guard_holds_back_a_mass_removal(before, kept, is_held):
-    """A record that drops more than half of the desired bonds and at least ten is held back, as the list's REFUSED reason says."""
+    """A record that drops over half of the desired bonds and at least ten is held back."""
     lists = apply(lists_of(record(0, "a", BONDS[:before])), record(1, "a", BONDS[:kept]))
     assert len(wanted(lists)) == (before if is_held else kept)
     reason = lists.entries["a"].refusal
@@ -119,7 +119,7 @@ def test_the_removal_guard_holds_back_a_mass_removal(before, kept, is_held):
 
 @pytest.mark.parametrize("value", [None, {"instruments": BONDS[:20], "paused": True}, {"instruments": BONDS[20:40]}])
 def test_the_guard_counts_what_leaves_the_desired_set(value):
-    """A tombstone, a pause and a swap for other bonds drop as much as an empty list does."""
+    """A tombstone, a pause and a swap for other bonds count as drops, like an empty list."""
     lists = apply(lists_of(record(0, "a", BONDS[:20])), record(1, "a", value))
     assert wanted(lists) == BONDS[:20]
     assert lists.entries["a"].refusal.startswith("removal guard")
@@ -127,7 +127,7 @@ def test_the_guard_counts_what_leaves_the_desired_set(value):
 
 
 def test_bonds_another_list_wants_do_not_count_as_dropped():
-    """Emptying a list drops nothing that another active list wants; a paused list wants nothing."""
+    """Emptying a list drops no bond that another list wants; a paused list wants nothing."""
     both = lists_of(record(0, "a", BONDS[:20]), record(1, "b", BONDS[:20]))
     assert apply(both, record(2, "a", [])).entries["a"].refusal is None
     paused = apply(both, record(2, "b", {"instruments": BONDS[:20], "paused": True}))
@@ -135,7 +135,7 @@ def test_bonds_another_list_wants_do_not_count_as_dropped():
 
 
 def test_the_same_value_with_confirm_removal_is_let_through():
-    """What was held back passes with confirm_removal, and then its tombstone drops nothing."""
+    """A held-back record passes with confirm_removal, and then the tombstone drops nothing."""
     lists = apply_all(
         lists_of(record(0, "a", BONDS[:20])),
         [record(1, "a", []), record(2, "a", {"instruments": [], "confirm_removal": True})],
@@ -146,7 +146,7 @@ def test_the_same_value_with_confirm_removal_is_let_through():
 
 
 def test_single_bond_tombstones_are_obeyed_one_by_one():
-    """The guard judges each record by itself, so that many small removals pass."""
+    """The guard judges each record by itself, so many small removals pass."""
     lists = lists_of(*(record(place, bond, {}) for place, bond in enumerate(BONDS[:20])))
     assert wanted(lists) == BONDS[:20]
     assert wanted(apply_all(lists, [record(100 + place, bond, None) for place, bond in enumerate(BONDS[:20])])) == []
@@ -156,13 +156,13 @@ def test_single_bond_tombstones_are_obeyed_one_by_one():
 
 
 def test_a_first_reading_without_a_past_takes_the_latest_records():
-    """With nothing in force before, no guard holds: an emptied list is empty, whether or not its history is still there."""
+    """With nothing in force before, the guard holds nothing back, with or without the history."""
     history = [record(0, "a", BONDS[:20]), record(1, "a", [])]
     assert wanted(restore(Lists(), history)) == wanted(restore(Lists(), history[1:])) == []
 
 
 def test_a_refused_latest_record_takes_the_content_from_before():
-    """Compaction left only the refused record: the list's content comes from what was in force."""
+    """If compaction left only the refused record, the list keeps the content in force before."""
     before = lists_of(record(0, "a", [A]), record(1, "a", b"bad"))
     after = restore(before, [record(1, "a", b"bad")])
     assert after == before
@@ -172,12 +172,12 @@ def test_a_refused_latest_record_takes_the_content_from_before():
 
 
 def test_a_refused_latest_record_takes_the_last_good_one_still_there():
-    """Where the topic still holds a good record after the one in force, that one counts."""
+    """If the topic still has a good record after the one in force, that record counts."""
     assert wanted(restore(lists_of(record(0, "a", [A])), [record(1, "a", [B]), record(2, "a", b"bad")])) == [B]
 
 
 def test_what_was_held_back_stays_held_back():
-    """Reading again does not release a held-back record, even if others have made its drop small since."""
+    """A complete reading does not release a held-back record, even if its drop is small by now."""
     before = lists_of(record(0, "a", BONDS[:20]), record(1, "a", []), record(2, "b", BONDS[20:100]))
     after = restore(before, [record(1, "a", []), record(2, "b", BONDS[20:100])])
     assert after == before
@@ -185,13 +185,13 @@ def test_what_was_held_back_stays_held_back():
 
 
 def test_a_held_back_tombstone_stays_held_back_when_it_is_compacted_away():
-    """A list whose tombstone was held back is kept although the topic holds nothing of it any more."""
+    """A list whose tombstone was held back stays, even if the topic has no record of it."""
     before = lists_of(record(0, "a", BONDS[:20]), record(1, "a", None), record(2, "b", BONDS[20:100]))
     assert restore(before, [record(2, "b", BONDS[20:100])]) == before
 
 
 def test_a_wiped_topic_is_held_back():
-    """All that the reading finds missing is one removal: a wiped topic drops nothing, and every list says so."""
+    """All absent lists are judged as one removal, so a wiped topic drops nothing."""
     before = lists_of(*(record(place, bond, {}) for place, bond in enumerate(BONDS[:20])))
     after = restore(before, [])
     assert wanted(after) == BONDS[:20]
@@ -200,13 +200,13 @@ def test_a_wiped_topic_is_held_back():
 
 
 def test_a_few_missing_lists_are_removed():
-    """Lists absent from the topic are gone when together they are too few for the guard."""
+    """Lists that are absent from the topic are removed if they are too few for the guard."""
     before = lists_of(*(record(place, bond, {}) for place, bond in enumerate(BONDS[:20])))
     assert wanted(restore(before, [record(place, bond, {}) for place, bond in enumerate(BONDS[:10])])) == BONDS[:10]
 
 
 def test_what_moved_to_another_list_is_not_missing():
-    """A list that is gone drops nothing that a newer list wants."""
+    """Removing an absent list drops no bond that a newer list wants."""
     before = lists_of(record(0, "a", BONDS[:20]))
     after = restore(before, [record(5, "b", BONDS[:20])])
     assert wanted(after) == BONDS[:20]
@@ -214,7 +214,7 @@ def test_what_moved_to_another_list_is_not_missing():
 
 
 def test_a_change_made_meanwhile_is_judged_like_any_record():
-    """What was written while nobody read is guarded against what was in force before."""
+    """Records written while no connector ran are guarded against the content in force before."""
     before = lists_of(record(0, "a", BONDS[:20]))
     assert wanted(restore(before, [record(3, "a", BONDS[:12])])) == BONDS[:12]
     assert wanted(restore(before, [record(3, "a", BONDS[:5])])) == BONDS[:20]
@@ -222,22 +222,22 @@ def test_a_change_made_meanwhile_is_judged_like_any_record():
 
 
 def test_a_confirmation_still_in_the_topic_counts():
-    """A confirmed empty list followed by its tombstone is gone, also when both were written while nobody read."""
+    """A confirmed empty list and its tombstone remove a list, also while no connector ran."""
     before = lists_of(record(0, "a", BONDS[:20]))
     confirmed = record(1, "a", {"instruments": [], "confirm_removal": True})
     assert restore(before, [confirmed, record(2, "a", None)]).entries == {}
     assert wanted(restore(before, [confirmed])) == []
 
 
-def test_a_topic_made_anew_is_judged_from_its_beginning():
-    """Where positions went back, or the record judged last reads otherwise, every record counts as new."""
+def test_a_topic_that_was_created_again_is_judged_from_its_beginning():
+    """Every record is new if positions went back or the record judged last has changed."""
     before = lists_of(record(50, "a", [A]))
     assert wanted(restore(before, [record(3, "a", [B])])) == [B]
     assert wanted(restore(before, [record(50, "a", [C])])) == [C]
 
 
 def test_the_time_of_a_request_is_taken_from_its_record():
-    """A request without a time gets that of its record again, where the topic still holds it."""
+    """A request without a time gets its record's time again if the topic still has the record."""
     before = lists_of(record(0, "a", [A], timestamp_ms=77))
     forgotten = saved_lists.from_status(
         {
@@ -250,7 +250,7 @@ def test_the_time_of_a_request_is_taken_from_its_record():
     assert restore(forgotten, [record(0, "a", [A], timestamp_ms=77)]) == before
 
 
-# Properties, in a small world where the guard is out of reach: three bonds, three lists.
+# Properties in a world of three bonds and three lists, too small for the guard.
 
 VALUES = st.none() | st.builds(
     lambda bonds, priority, paused: {"instruments": bonds, "priority": priority, "paused": paused},
@@ -264,14 +264,14 @@ LOGS = st.lists(st.tuples(st.sampled_from(["x", "y", A]), VALUES), max_size=12).
 
 
 def compacted(log, keep_tombstones):
-    """Return what compaction leaves: each key's latest record, tombstones for a while."""
+    """Return what compaction leaves: the latest record of each key, or also no tombstones."""
     latest = {each.key: each for each in log}
     return [each for each in log if latest[each.key] is each and (keep_tombstones or each.value is not None)]
 
 
 @given(LOGS, st.booleans(), st.data())
 def test_compaction_changes_nothing(log, keep_tombstones, data):
-    """Applying a log, its compacted form, or any split between a run and a restart gives the same lists."""
+    """A log, its compacted form, and any split by a restart give the same lists."""
     whole = apply_all(Lists(), log)
     assert restore(Lists(), log) == whole
     assert apply_all(Lists(), compacted(log, keep_tombstones)) == whole
@@ -279,12 +279,12 @@ def test_compaction_changes_nothing(log, keep_tombstones, data):
     before = apply_all(Lists(), log[:cut])
     assert restore(before, log) == whole
     assert restore(before, compacted(log, keep_tombstones)) == whole
-    assert desired(whole) == desired(subscription.of(whole.entries))
+    assert desired(whole) == desired(subscription.from_entries(whole.entries))
 
 
 @given(LOGS)
 def test_counts_equal_the_desired_set(log):
-    """The incremental count of who wants a bond is what the lists say."""
+    """The incremental count of lists that want a bond equals a fresh count."""
     lists = apply_all(Lists(), log)
     assert lists.wanted_by == {bond.isin: len(bond.lists) for bond in desired(lists)}
 
@@ -303,7 +303,7 @@ def test_arbitrary_records_never_raise(rows):
 
 
 def test_ten_thousand_records_in_a_burst_are_fast():
-    """A burst of 10,000 lists, and as many bonds in one list, take well under what anyone would notice."""
+    """A burst of 10,000 lists and a list of 10,000 bonds are judged quickly."""
     bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_000)]
     burst = [record(place, bond, {}) for place, bond in enumerate(bonds)]
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Replicas that share slots and know of each other only by the status records come to the same answer."""
+"""Replicas that know each other only by their status records agree."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,15 +11,15 @@ from connector.core.kis.session import Session
 from connector.core.lists.subscription import Desired, Lists, Position
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
-from connector.core.status import Situation
+from connector.core.status import ReplicaView
 from tests.core.kis.kis_model import World
 
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
 BONDS = [with_check_digit(f"KR{number:09}") for number in range(20)]
-REFUSED = BONDS[
-    7:8
-]  # KIS refuses it for good; a slot can be given as many again as it has places, and the smallest has one
+# KIS refuses one bond for good. A slot can be given as many refused bonds as it has places, and the
+# smallest slot has one.
+REFUSED = BONDS[7:8]
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("want"), st.permutations(BONDS), st.integers(0, len(BONDS))),
@@ -32,7 +32,7 @@ STEPS = st.lists(
 
 
 class Replica:
-    """One replica: what it read, and the sessions of the slots it owns, each against an exchange of its own app key."""
+    """One replica: the records it read, and a session for each of its slots."""
 
     def __init__(self, name, slots, limits):
         self.name, self.limits = name, limits
@@ -40,7 +40,7 @@ class Replica:
         self.worlds = {slot: self.take(slot) for slot in slots}
 
     def take(self, slot):
-        """Begin a slot's session, knowing what its last owner learnt."""
+        """Begin a slot's session with the limit that the last owner learned."""
         world = World(limit=self.limits[slot])
         world.errors = dict.fromkeys(REFUSED, "OPSP8992")
         learnt = status.capacity(self.records, slot)
@@ -48,7 +48,7 @@ class Replica:
         return world
 
     def turn(self, wanted):
-        """Place, ask KIS for what is due, and return the records that are ours, with those to be removed as None."""
+        """Place, send KIS what is due, and return our records, with None for a record to remove."""
         sessions = {slot: world.session for slot, world in self.worlds.items()}
         places = status.places(
             self.records, SLOTS, MOST, {slot: session.capacity for slot, session in sessions.items()}
@@ -70,15 +70,13 @@ class Replica:
             world.advance(10.0)
         views = {slot: session.view for slot, session in sessions.items()}
         desired = [Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted]
-        situation = Situation(desired, self.placement, views, Lists(), self.name, frozenset(SLOTS) - views.keys())
-        before, self.records = self.records, status.records(situation, self.records, NOW)
-        keys = [
-            key for key in before.keys() | self.records.keys() if status.is_ours(situation, key, before.get(key, {}))
-        ]
+        replica = ReplicaView(desired, self.placement, views, Lists(), self.name, frozenset(SLOTS) - views.keys())
+        before, self.records = self.records, status.records(replica, self.records, NOW)
+        keys = [key for key in before.keys() | self.records.keys() if status.is_ours(replica, key, before.get(key, {}))]
         return {key: self.records.get(key) for key in keys}
 
     def read(self, records):
-        """Take in what another replica wrote."""
+        """Apply the records that another replica wrote."""
         for key, record in records.items():
             if record is None:
                 self.records.pop(key, None)
@@ -87,7 +85,7 @@ class Replica:
 
 
 class Fleet:
-    """Two replicas with two slots each, and what becomes of them."""
+    """Two replicas with two slots each, and what happens to them."""
 
     def __init__(self):
         self.limits = dict.fromkeys(SLOTS, MOST)
@@ -98,7 +96,7 @@ class Fleet:
         self.wanted = ranked[:count]
 
     def narrow(self, slot, limit):
-        """Have room for fewer on an app key, from its next session on."""
+        """Lower the limit of an app key, from its next session on."""
         self.limits[slot] = limit
         self.drop(slot)
 
@@ -123,7 +121,7 @@ class Fleet:
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_replicas_that_know_each_other_by_their_records_agree(steps):
-    """Whatever happened: in the end both have one placement, each bond is held by its slot alone, and none waits while there is room."""
+    """Whatever happens, both replicas end with one placement, and no room is left unused."""
     fleet = Fleet()
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
@@ -135,6 +133,6 @@ def test_replicas_that_know_each_other_by_their_records_agree(steps):
     expected = {slot: {isin for isin, at in one.placement.items() if at == slot} - set(REFUSED) for slot in SLOTS}
     assert fleet.carried() == expected
     good = [isin for isin in fleet.wanted if isin not in REFUSED]
-    # A session tries one bond more than the last one learnt, so a limit that rose far is known after several sessions only.
+    # A session tries one bond more than the last one learned, so a much higher limit takes several.
     room = [world.session.capacity for replica in fleet.replicas for world in replica.worlds.values()]
     assert sum(map(len, expected.values())) == min(len(good), sum(room))

@@ -11,7 +11,7 @@ from connector.core.slots.placement import placement
 
 
 def slot(number, active=(), capacity=41, pending=()):
-    """Make a slot's view with these bonds registered, and those asked for."""
+    """Make the view of a slot with some bonds registered and others requested."""
     views = {isin: RegistrationView("ACTIVE", None, None) for isin in active} | {
         isin: RegistrationView("PENDING", None, None) for isin in pending
     }
@@ -19,42 +19,42 @@ def slot(number, active=(), capacity=41, pending=()):
 
 
 def nowhere(isin, number):
-    """Say that no bond is active where it goes."""
+    """Return that no bond is active on its new slot."""
     return False
 
 
 def test_a_slot_carries_what_is_placed_there_in_order_of_importance():
-    """Bonds of others and bonds that wait are left out."""
+    """A slot carries neither bonds of other slots nor waiting bonds."""
     assert carried(["A", "B", "C", "D"], {"A": 1, "B": 0, "D": 1}, {1: slot(1)}, nowhere) == {1: ["A", "D"]}
 
 
 def test_a_bond_that_moves_stays_until_it_is_active_where_it_goes():
-    """It stands behind those that are placed here."""
+    """A leaving bond comes after the bonds that are placed here."""
     slots = {0: slot(0, active=["A"]), 1: slot(1)}
     assert carried(["A", "B"], {"A": 1, "B": 0}, slots, nowhere) == {0: ["B", "A"], 1: ["A"]}
     assert carried(["A", "B"], {"A": 1, "B": 0}, slots, lambda isin, number: True) == {0: ["B"], 1: ["A"]}
 
 
 def test_a_bond_that_moves_to_another_replica_stays_as_well():
-    """The other replica's slot is not among ours."""
+    """A bond that moves to another replica's slot stays until it is active there."""
     assert carried(["A"], {"A": 5}, {0: slot(0, active=["A"])}, nowhere) == {0: ["A"]}
 
 
 def test_without_room_a_bond_is_released_first():
-    """A slot full of what is placed there keeps nothing beyond it, and with room for one it keeps the more important one."""
+    """A full slot keeps no leaving bond; with room for one it keeps the more important one."""
     full = slot(0, active=["A", "B"], capacity=2)
     wanted = ["A", "B", "C", "D"]
     assert carried(wanted, {"A": 1, "B": 1, "C": 0, "D": 0}, {0: full}, nowhere) == {0: ["C", "D"]}
     assert carried(wanted, {"A": 1, "B": 1, "C": 0, "D": 1}, {0: full}, nowhere) == {0: ["C", "A"]}
 
 
-def test_only_what_is_active_is_kept():
-    """A bond that was merely asked for is left to its new slot."""
+def test_only_an_active_bond_stays_while_it_moves():
+    """A bond that is only requested is left to its new slot."""
     assert carried(["A"], {"A": 1}, {0: slot(0, pending=["A"])}, nowhere) == {0: []}
 
 
 def test_a_bond_that_is_not_wanted_or_must_wait_is_released():
-    """Moving is for bonds that have a place."""
+    """A bond that loses its place is not kept."""
     assert carried(["B"], {}, {0: slot(0, active=["A", "B"])}, nowhere) == {0: []}
 
 
@@ -64,7 +64,7 @@ def test_a_bond_that_is_not_wanted_or_must_wait_is_released():
     st.dictionaries(st.integers(0, 2), st.sets(st.sampled_from("ABCDEF"), max_size=4)),
 )
 def test_moves_end_with_every_placed_bond_active_and_never_exceed_capacity(desired, capacities, held):
-    """However bonds lie at first: registering what is carried and releasing the rest, round after round, comes to the placement."""
+    """From any start, registering what is carried and releasing the rest reaches the placement."""
     goal = placement(desired, capacities)
     active = {number: set(sorted(held.get(number, ()))[: capacities[number]]) for number in capacities}
     for _ in range(4):

@@ -20,7 +20,7 @@ worlds = st.tuples(
 
 @given(worlds)
 def test_first_of_the_desired_are_placed_within_capacity(world):
-    """Exactly the first bonds that fit are placed, no slot above its capacity."""
+    """Exactly the first bonds that fit are placed, and no slot exceeds its capacity."""
     desired, capacities = world
     placed = placement(desired, capacities)
     room = sum(max(0, capacity) for capacity in capacities.values())
@@ -31,7 +31,7 @@ def test_first_of_the_desired_are_placed_within_capacity(world):
 
 @given(worlds, st.randoms(use_true_random=False))
 def test_order_decides_who_not_where(world, random):
-    """While all fit, the order of the desired bonds changes no placement."""
+    """While all bonds fit, their order changes no placement."""
     desired, capacities = world
     desired = list(dict.fromkeys(desired))[: sum(max(0, capacity) for capacity in capacities.values())]
     shuffled = random.sample(desired, len(desired))
@@ -40,7 +40,7 @@ def test_order_decides_who_not_where(world, random):
 
 @given(st.integers(0, 398), st.integers(1, 6), st.integers(0, 40))
 def test_one_edit_moves_few_others(start, slots, spare):
-    """One bond more moves at most a short chain of others, even where every slot is nearly full."""
+    """One more bond moves only a short chain of others, even if every slot is nearly full."""
     capacities = dict.fromkeys(range(slots), 41)
     count = max(1, 41 * slots - spare)
     desired = [ISINS[(start + offset) % 400] for offset in range(count)]
@@ -49,18 +49,18 @@ def test_one_edit_moves_few_others(start, slots, spare):
 
 
 def test_every_replica_computes_the_same():
-    """The answer is fixed by the inputs alone: it is pinned here for one world."""
+    """The answer depends on the inputs alone; this test pins it for one world."""
     assert placement(ISINS[:6], {2: 2, 0: 2, 1: 2}) == dict(zip(ISINS, (2, 1, 0, 1, 0, 2), strict=False))
 
 
 def test_no_slots_place_nothing():
-    """Without capacity everything waits."""
+    """Without capacity all bonds wait."""
     assert placement(ISINS, {0: 0}) == {}
 
 
 @given(worlds)
-def test_the_heaviest_pairs_are_taken_first(world):
-    """The answer is that of sorting all pairs of bond and slot by weight and taking each that is still possible."""
+def test_the_heaviest_pairs_are_chosen_first(world):
+    """The answer equals choosing the heaviest possible pair of bond and slot, again and again."""
     wanted, capacities = world
     room = {slot: capacity for slot, capacity in capacities.items() if capacity > 0}
     placed = list(dict.fromkeys(wanted))[: sum(room.values())]
@@ -72,7 +72,7 @@ def test_the_heaviest_pairs_are_taken_first(world):
     assert placement(wanted, capacities) == expected
 
 
-# A fleet: lists are written and removed, sessions learn limits, slots are lost and come back; three replicas read the same.
+# A fleet: lists change, sessions learn limits, slots are lost and return. Three replicas read it.
 
 BONDS = [with_check_digit(f"KR{number:09}") for number in range(12)]
 LISTS = st.tuples(
@@ -95,7 +95,7 @@ STEPS = st.lists(
 
 
 class Fleet:
-    """What all replicas read: the lists, and the capacity of each slot; a slot that is lost carries nothing."""
+    """What all replicas read: the lists and each slot's capacity, 0 for a lost slot."""
 
     def __init__(self):
         self.lists = Lists()
@@ -125,7 +125,7 @@ class Fleet:
 @settings(max_examples=300)
 @given(STEPS, st.randoms(use_true_random=False))
 def test_any_fleet_places_by_rank_within_capacity_and_alike(steps, random):
-    """After every change: no slot above its capacity, no bond waits while a lesser one runs or a place is free, all replicas agree."""
+    """After every change replicas agree, and no bond waits while a lesser one has a place."""
     fleet = Fleet()
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
@@ -148,7 +148,7 @@ def _rank(bond):
 
 
 def _as_another_replica(fleet, random):
-    """Return what a replica computes that met lists and slots in another order."""
+    """Return the placement of a replica that met lists and slots in another order."""
     names = random.sample(sorted(fleet.lists.entries), len(fleet.lists.entries))
     lists = Lists({name: fleet.lists.entries[name] for name in names})
     slots = random.sample(sorted(fleet.capacities), len(fleet.capacities))
@@ -157,7 +157,7 @@ def _as_another_replica(fleet, random):
 
 @given(STEPS, st.integers(0, 3))
 def test_a_waiting_bond_steps_in_as_soon_as_there_is_room(steps, slot):
-    """One place more takes exactly the first of the waiting bonds; those that had a place keep having one."""
+    """One more place goes to the first waiting bond, and every placed bond keeps a place."""
     fleet = Fleet()
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
@@ -169,7 +169,8 @@ def test_a_waiting_bond_steps_in_as_soon_as_there_is_room(steps, slot):
 
 
 MOVES = [
-    # slots, share of the places that is taken, bonds that move for one bond more and share that moves for a slot lost, on average
+    # slots, share of places in use; on average: bonds that move for one more bond, and the share
+    # that moves for a lost slot
     (4, 0.8, 0.1, 0.06),
     (4, 1.0, 2.0, 0.06),
     (25, 0.8, 0.2, 0.01),
@@ -179,7 +180,7 @@ MOVES = [
 
 @pytest.mark.parametrize(("slots", "load", "for_one_more", "for_a_loss"), MOVES)
 def test_few_bonds_move(slots, load, for_one_more, for_a_loss):
-    """On average one bond more moves next to none, and a lost slot hardly moves those that others carry, even where all is full."""
+    """On average one more bond moves almost none, and a lost slot few of other slots."""
     random, capacities = Random(7), dict.fromkeys(range(slots), 41)
     moves, shares = [], []
     for _ in range(20):
@@ -196,7 +197,7 @@ def test_few_bonds_move(slots, load, for_one_more, for_a_loss):
 
 
 def test_a_thousand_bonds_over_many_slots_are_placed_at_once():
-    """An edit among 10,000 desired bonds for 25 sessions costs no noticeable time, as nothing may hold up the reader of the feed."""
+    """An edit among 10,000 desired bonds for 25 sessions does not delay the reader of the feed."""
     wanted, capacities = [f"KR{number:09}0" for number in range(10_000)], dict.fromkeys(range(25), 41)
     placement(wanted, capacities)
     started = time.process_time()

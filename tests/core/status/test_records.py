@@ -38,12 +38,12 @@ def slot(state="CONNECTED", registrations=None, code=None, message=None):
     return SlotView(0, state, 41, len(held), code, message, held)
 
 
-def situation(bonds=(A,), placement=None, slots=None, raw=None):
-    """Make a situation with one list, desk, at offset 7."""
+def replica(bonds=(A,), placement=None, slots=None, raw=None):
+    """Return the view of a replica with one list, desk, at offset 7."""
     lists = apply_all(
         Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)]
     )
-    return status.Situation(
+    return status.ReplicaView(
         desired(lists), {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
     )
 
@@ -56,7 +56,7 @@ def only(records, key):
 
 def test_an_instrument_record_says_everything():
     """A confirmed bond's record has every field of the contract."""
-    records = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
+    records = status.records(replica(slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
     assert only(records, f"instrument/{A}") == {
         "state": "ACTIVE",
         "lists": ["desk"],
@@ -69,7 +69,7 @@ def test_an_instrument_record_says_everything():
 
 
 STATES = [
-    # placement, slot view, expected state, slot, code: in the order in which the first that applies counts
+    # placement, slot view, expected state, slot and code; the first state that applies counts
     ({}, slot(registrations={A: REJECTED}), "WAITING_CAPACITY", None, None),
     ({}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
     ({A: 0}, slot(registrations={A: WAITING}), "WAITING_CAPACITY", None, "OPSP0008"),
@@ -87,45 +87,45 @@ STATES = [
 
 @pytest.mark.parametrize(("placement", "view", "state", "where", "code"), STATES)
 def test_the_first_state_that_applies_counts(placement, view, state, where, code):
-    """States are tried in the contract's order: no room, refused, no session, confirmed, pending."""
-    record = only(status.records(situation(placement=placement, slots={0: view}), {}, T0), f"instrument/{A}")
+    """States apply in the contract's order: no room, refused, no session, confirmed, pending."""
+    record = only(status.records(replica(placement=placement, slots={0: view}), {}, T0), f"instrument/{A}")
     assert (record["state"], record["slot"], record["code"]) == (state, where, code)
 
 
 def test_kis_said_there_was_no_room_stays_said():
     """OPSP0008 stays with a waiting bond after the session forgot it."""
-    before = status.records(situation(placement={}, slots={0: slot(registrations={A: WAITING})}), {}, T0)
-    after = status.records(situation(placement={}), before, T1)
+    before = status.records(replica(placement={}, slots={0: slot(registrations={A: WAITING})}), {}, T0)
+    after = status.records(replica(placement={}), before, T1)
     assert only(after, f"instrument/{A}") == before[f"instrument/{A}"]
 
 
 def test_since_moves_only_with_state_slot_or_code():
-    """The time stays while state, slot and code stay, and moves with each of them."""
-    before = status.records(situation(), {}, T0)
-    assert status.records(situation(), before, T1)[f"instrument/{A}"]["since"] == T0
+    """`since` stays while state, slot and code stay, and changes with each of them."""
+    before = status.records(replica(), {}, T0)
+    assert status.records(replica(), before, T1)[f"instrument/{A}"]["since"] == T0
     for changed in (
         {0: slot(registrations={A: ACTIVE})},
         {0: slot(registrations={A: RegistrationView("PENDING", "OPSP0007", "m")})},
     ):
-        assert status.records(situation(slots=changed), before, T1)[f"instrument/{A}"]["since"] == T1
-    gone = status.records(situation(slots={}), {}, T0)
-    assert status.records(situation(placement={A: 1}, slots={}), gone, T1)[f"instrument/{A}"]["since"] == T1
+        assert status.records(replica(slots=changed), before, T1)[f"instrument/{A}"]["since"] == T1
+    gone = status.records(replica(slots={}), {}, T0)
+    assert status.records(replica(placement={A: 1}, slots={}), gone, T1)[f"instrument/{A}"]["since"] == T1
 
 
 def test_a_bond_nobody_wants_stays_until_it_was_released():
-    """Its record stays, with no list, while KIS may hold the registration, and is left out afterwards."""
+    """An unwanted bond keeps its record, without a list, while KIS may hold the registration."""
     held = {0: slot(registrations={A: ACTIVE})}
-    before = status.records(situation(slots=held), {}, T0)
-    leaving = status.records(situation(bonds=(), slots=held), before, T1)
+    before = status.records(replica(slots=held), {}, T0)
+    leaving = status.records(replica(bonds=(), slots=held), before, T1)
     record = only(leaving, f"instrument/{A}")
     assert (record["state"], record["lists"], record["control"]) == ("ACTIVE", [], {"partition": 0, "offset": 7})
-    assert f"instrument/{A}" not in status.records(situation(bonds=()), leaving, T2)
+    assert f"instrument/{A}" not in status.records(replica(bonds=()), leaving, T2)
 
 
 def test_a_list_record_says_what_is_in_force():
-    """An accepted list's record holds the whole accepted value and where it stands."""
+    """An accepted list's record has the whole value and its position."""
     record = only(
-        status.records(situation(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk"
+        status.records(replica(raw=b'{"instruments": ["%b"], "note": null}' % A.encode()), {}, T0), "list/desk"
     )
     at = {"partition": 0, "offset": 7}
     assert record == {
@@ -138,9 +138,9 @@ def test_a_list_record_says_what_is_in_force():
 
 
 def test_a_refused_list_counts_what_stays_in_force():
-    """A refused record's position and reason stand beside the content that stays."""
-    lists = apply_all(situation(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
-    record = only(status.records(status.Situation((), {}, {}, lists, "me"), {}, T0), "list/desk")
+    """A refused list's record has the refused position, the reason, and the content in force."""
+    lists = apply_all(replica(bonds=(A, B)).lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    record = only(status.records(status.ReplicaView((), {}, {}, lists, "me"), {}, T0), "list/desk")
     assert (
         record["state"],
         record["instruments"],
@@ -156,14 +156,14 @@ def test_a_refused_list_counts_what_stays_in_force():
 
 
 def test_a_list_that_was_never_good_has_nothing_in_force():
-    """Without accepted content in_force is null and the count 0."""
-    record = only(status.records(situation(raw=b"bad"), {}, T0), "list/desk")
+    """Without accepted content, in_force is null and the count is 0."""
+    record = only(status.records(replica(raw=b"bad"), {}, T0), "list/desk")
     assert (record["state"], record["instruments"], record["in_force"]) == ("REFUSED", 0, None)
 
 
 def test_a_slot_record_moves_its_heartbeat_every_thirty_seconds():
-    """alive_at stays for less than 30 s, moves after them, and moves with any change."""
-    before = status.records(situation(), {}, T0)
+    """alive_at changes after 30 s and with any other change."""
+    before = status.records(replica(), {}, T0)
     assert only(before, "slot/0") == {
         "state": "CONNECTED",
         "owner": "me",
@@ -174,24 +174,22 @@ def test_a_slot_record_moves_its_heartbeat_every_thirty_seconds():
         "code": None,
         "message": None,
     }
-    assert status.records(situation(), before, T1) == before
-    assert status.records(situation(), before, T2)["slot/0"] == before["slot/0"] | {"alive_at": T2}
-    changed = status.records(situation(slots={0: slot(registrations={A: ACTIVE})}), before, T1)["slot/0"]
+    assert status.records(replica(), before, T1) == before
+    assert status.records(replica(), before, T2)["slot/0"] == before["slot/0"] | {"alive_at": T2}
+    changed = status.records(replica(slots={0: slot(registrations={A: ACTIVE})}), before, T1)["slot/0"]
     assert (changed["registered"], changed["since"], changed["alive_at"]) == (1, T0, T1)
 
 
 def test_a_new_owner_is_a_change():
-    """A slot's since moves with its owner."""
-    before = status.records(situation(), {}, T0)
+    """A slot's since changes with its owner."""
+    before = status.records(replica(), {}, T0)
     before["slot/0"]["owner"] = "other"
-    assert status.records(situation(), before, T1)["slot/0"]["since"] == T1
+    assert status.records(replica(), before, T1)["slot/0"]["since"] == T1
 
 
 def test_nothing_is_active_at_start():
-    """What the topic still says is ACTIVE becomes PENDING until KIS confirms; the rest stays."""
-    before = status.records(
-        situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0
-    )
+    """At start an ACTIVE record becomes PENDING until KIS confirms; other records stay."""
+    before = status.records(replica(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
     after = status.unconfirmed(before, T1)
     validate(after)
     assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == (
@@ -205,10 +203,8 @@ def test_nothing_is_active_at_start():
 
 
 def test_a_clean_stop_leaves_no_owner():
-    """The last records say IDLE without an owner and DISCONNECTED; waiting bonds and lists stay as they are."""
-    before = status.records(
-        situation(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0
-    )
+    """The last records are IDLE without an owner and DISCONNECTED; waiting bonds and lists stay."""
+    before = status.records(replica(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
     after = status.stopped(before, T1)
     validate(after)
     assert (after["slot/0"]["state"], after["slot/0"]["owner"], after["slot/0"]["registered"]) == ("IDLE", None, 0)
@@ -218,14 +214,14 @@ def test_a_clean_stop_leaves_no_owner():
 
 
 def test_foreign_text_is_encoded_whatever_it_is():
-    """Korean text stays readable, and half a surrogate pair comes back as it was."""
+    """Korean text stays readable, and half a surrogate pair survives encoding."""
     assert "국고".encode() in status.encode({"note": "국고"})
     assert status.decode(status.encode({"note": "\ud800"})) == {"note": "\ud800"}
 
 
 @given(st.binary(max_size=50))
 def test_decoding_never_raises(value):
-    """Bytes that hold no record are None."""
+    """Bytes that hold no record give None."""
     record = status.decode(value)
     assert record is None or isinstance(record, dict)
 
@@ -253,16 +249,16 @@ JSON = st.recursive(
     )
 )
 def test_foreign_previous_records_do_no_harm(previous):
-    """Records somebody else wrote under our keys neither raise nor outlive the next ones."""
-    records = status.records(situation(), previous, T0)
+    """Foreign records under our keys raise nothing and are replaced by the next records."""
+    records = status.records(replica(), previous, T0)
     assert set(records) == {f"instrument/{A}", "slot/0", "list/desk"}
     assert records["slot/0"]["state"] == "CONNECTED"
 
 
 def shared(owned, others, placed, before=None):
-    """Make the situation of one replica that owns some slots, and its records after those of before."""
+    """Return the view of a replica that owns some slots, and its next records."""
     slots = {number: SlotView(number, "CONNECTED", 41, 1, None, None, {A: ACTIVE}) for number in owned}
-    made = replace(situation(placement=placed, slots=slots), others=frozenset(others))
+    made = replace(replica(placement=placed, slots=slots), others=frozenset(others))
     return made, status.records(made, before or {}, T0)
 
 
@@ -274,7 +270,7 @@ def test_the_owner_of_a_slot_writes_it_and_its_bonds():
 
 
 def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
-    """A bond without a place and every list are its own; a bond of another's slot is not."""
+    """Slot 0's owner writes lists and waiting bonds, but no bond of another replica's slot."""
     _, records = shared([0], [1], {})
     assert set(records) == {f"instrument/{A}", "list/desk", "slot/0"}
     assert records[f"instrument/{A}"]["state"] == "WAITING_CAPACITY"
@@ -283,7 +279,7 @@ def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
 
 
 def test_what_others_write_is_repeated_as_it_was():
-    """Their records stay in view and are not tombstoned."""
+    """Records of other replicas are repeated and not tombstoned."""
     theirs = {
         f"instrument/{A}": {"state": "ACTIVE", "slot": 1},
         "slot/1": {"owner": "other"},
@@ -295,7 +291,7 @@ def test_what_others_write_is_repeated_as_it_was():
 
 
 def test_a_standby_writes_nothing():
-    """Without a slot nothing is its own, whatever the records say."""
+    """A replica without a slot writes no record."""
     made, records = shared([], [0, 1], {A: 1})
     assert records == {}
     assert not any(
@@ -305,7 +301,7 @@ def test_a_standby_writes_nothing():
 
 
 def test_leftovers_are_the_owner_of_slot_0s():
-    """A slot there is no app key for any more, and a bond whose record names no usable slot."""
+    """The owner of slot 0 writes the records that belong to no usable slot."""
     made, _ = shared([0], [1], {})
     for key, before in (
         ("slot/7", {}),
@@ -328,32 +324,32 @@ def test_leftovers_are_the_owner_of_slot_0s():
     ],
 )
 def test_a_bond_is_active_elsewhere_only_while_its_owner_is_alive(bond, owner, expected):
-    """A slot silent for 90 s is taken as gone."""
+    """A bond on a slot silent for 90 s is not active."""
     assert status.is_active({f"instrument/{A}": bond, "slot/1": owner}, A, 1, T0) is expected
 
 
 @pytest.mark.parametrize(("found", "expected"), [(3, 3), (0, 0), (-1, None), (True, None), ("3", None), (None, None)])
 def test_a_slots_capacity_is_read_from_its_record(found, expected):
-    """Foreign records give no capacity."""
+    """A foreign record gives no capacity."""
     assert status.capacity({"slot/1": {"capacity": found}}, 1) == expected
     assert status.capacity({}, 1) is None
 
 
 def every_record():
-    """Yield records of every kind in every state: as they change, of good and bad lists, and of a clean stop."""
+    """Yield records of every kind in every state."""
     for placement, view, *_ in STATES:
-        made = status.records(situation(placement=placement, slots={0: view}), {}, T0)
+        made = status.records(replica(placement=placement, slots={0: view}), {}, T0)
         yield from made.items()
         yield from status.stopped(made, T1).items()
-    yield from status.records(situation(raw=b"bad"), {}, T0).items()
-    lists = apply_all(situation().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
+    yield from status.records(replica(raw=b"bad"), {}, T0).items()
+    lists = apply_all(replica().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
     yield from status.records(
-        status.Situation(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0
+        status.ReplicaView(desired(lists), {A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0
     ).items()
 
 
 def test_every_state_and_every_null_of_the_schema_occurs():
-    """The published schema allows no state and no null that the connector does not write, and the records that have them fit it."""
+    """The published schema allows exactly the states and nulls that the connector writes."""
     seen = {"instrument": defaultdict(set), "list": defaultdict(set), "slot": defaultdict(set)}
     for key, record in every_record():
         validate({key: record})
@@ -367,7 +363,7 @@ def test_every_state_and_every_null_of_the_schema_occurs():
             for name, rule in published.items()
             if "null" in rule.get("type", ()) or {"type": "null"} in rule.get("anyOf", ())
         }
-        # An instrument's control may be null for readers' sake; each wish has a record so far.
+        # An instrument's control may be null by the schema, but each wish has a record so far.
         assert {name for name, nulls in fields.items() if nulls == {True, False}} == nullable - (
             {"control"} if kind == "instrument" else set()
         )
@@ -375,8 +371,8 @@ def test_every_state_and_every_null_of_the_schema_occurs():
 
 @pytest.mark.parametrize("key", [f"instrument/{A}", "list/desk", "slot/0"])
 def test_the_schema_refuses_what_the_contract_does(key):
-    """A record without one of its fields, with one more, or in another state does not fit."""
-    record = status.records(situation(), {}, T0)[key]
+    """A record with a field missing, an extra field or another state does not fit the schema."""
+    record = status.records(replica(), {}, T0)[key]
     wrong = [{name: content for name, content in record.items() if name != left_out} for left_out in record]
     for each in [*wrong, record | {"more": 1}, record | {"state": "active"}]:
         with pytest.raises(jsonschema.ValidationError):
@@ -384,7 +380,7 @@ def test_the_schema_refuses_what_the_contract_does(key):
 
 
 def test_places_count_what_kis_refused():
-    """A refused bond takes no room; without a word of its owner a slot has the most there can be, and foreign slots do no harm."""
+    """A refused bond takes no room, and a slot without a capacity counts the most there can be."""
     records = {
         "slot/0": {"capacity": 3},
         "slot/1": {"capacity": 0},

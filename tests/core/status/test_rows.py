@@ -1,4 +1,4 @@
-"""What a reader makes of the status topic."""
+"""How `subs ls` shows the status topic."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,12 +37,12 @@ def only(status, control=None):
 
 
 def test_a_reported_bond():
-    """A bond is shown as its status record has it."""
+    """A row shows the fields of the bond's status record."""
     assert only({f"instrument/{A}": instrument(), "slot/0": slot(30)}) == Row(A, "ACTIVE", 0, "s", ("desk",), "", 7)
 
 
 def test_why():
-    """KIS's code and message say why."""
+    """The reason in a row is KIS's code and message."""
     row = only({f"instrument/{A}": instrument(state="REJECTED", code="OPSP8992", message="INVALID")})
     assert (row.state, row.why) == ("REJECTED", "OPSP8992 INVALID")
 
@@ -59,18 +59,18 @@ def test_a_silent_slot_is_gone(seconds, state):
     "record", [{}, {"alive_at": None}, {"alive_at": "then"}, {"alive_at": "2026-01-02T03:04:05"}, None]
 )
 def test_a_slot_that_says_no_time_is_gone(record):
-    """A slot without a readable sign of life counts as silent."""
+    """A slot without a readable alive_at counts as silent."""
     status = {f"instrument/{A}": instrument()} | ({} if record is None else {"slot/0": record})
     assert only(status).state == "DISCONNECTED"
 
 
 def test_a_waiting_bond_has_no_slot():
-    """A bond without room stays as reported though no slot is alive."""
+    """A bond without room is shown as reported even if no slot is alive."""
     assert only({f"instrument/{A}": instrument(state="WAITING_CAPACITY", slot=None)}).state == "WAITING_CAPACITY"
 
 
 def test_asked_for_and_not_reported():
-    """A bond that a list wants and no connector knows is PENDING, with all its lists; a paused or unreadable list wants nothing."""
+    """A bond that no connector has reported on is PENDING with all its active lists."""
     control = {
         A: b"{}",
         "desk": b'{"instruments": ["%s"]}' % A.encode(),
@@ -81,12 +81,12 @@ def test_asked_for_and_not_reported():
 
 
 def test_foreign_records_do_no_harm():
-    """Records of other shapes are shown as far as they go."""
+    """A foreign record is shown as far as it is readable."""
     assert only({f"instrument/{A}": {"lists": "x", "control": 5}}) == Row(A, "None", None, None, (), "", -1)
 
 
 def test_refused_lists():
-    """Lists whose latest record was refused are told with the reason."""
+    """Lists whose latest record was refused are returned with the reason."""
     status = {
         "list/a": {"state": "ACCEPTED", "reason": None},
         "list/b": {"state": "REFUSED", "reason": "removal guard"},
@@ -106,7 +106,7 @@ def test_refused_lists():
     ],
 )
 def test_refusal_of_an_offset(record, expected):
-    """A refusal counts against us only where it reflects our record or a later one."""
+    """A refusal counts only if it reflects our record or a later one."""
     assert rows.is_refusal_of(record, 7) is expected
 
 
@@ -122,7 +122,7 @@ def test_refusal_of_an_offset(record, expected):
     ],
 )
 def test_a_reason_is_given_where_kis_gave_none(fields, why):
-    """Room, slot or patience: each state but ACTIVE says what it waits for; slots that are silent hold nothing."""
+    """Each state but ACTIVE says what the bond waits for; silent slots give no room."""
     slots = {
         "slot/0": slot(1) | {"state": "CONNECTING", "capacity": 41},
         "slot/1": slot(200) | {"capacity": 41},

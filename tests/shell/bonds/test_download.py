@@ -1,4 +1,4 @@
-"""Downloading a bond master, from servers on the loopback that do it well or badly."""
+"""Downloading a bond master from good and bad servers on the loopback."""
 
 import asyncio
 import gzip
@@ -16,7 +16,7 @@ from tests.security.certificates import Authority
 
 @asynccontextmanager
 async def serving(answer, context=None):
-    """Answer every request with `answer(request)`; give the URL."""
+    """Answer every request with `answer(request)`; yield the URL."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -30,7 +30,7 @@ async def serving(answer, context=None):
 
 @asynccontextmanager
 async def raw_server(reply, *, hangs):
-    """Answer a request with these bytes, then hang or close; give the URL."""
+    """Answer a request with these bytes, then hang or close; yield the URL."""
     ended = asyncio.Event()
 
     async def accept(reader, writer):
@@ -57,7 +57,7 @@ def saying(body, status=200, **headers):
 
 
 async def test_the_body_is_given_as_it_is():
-    """The bytes of the body arrive unchanged, and the path and query asked for are those of the URL."""
+    """The body arrives unchanged, and the request has the path and query of the URL."""
     asked = []
 
     async def answer(request):
@@ -73,35 +73,35 @@ async def test_the_body_is_given_as_it_is():
     "text", ["ftp://h/f", "file:///etc/passwd", "http://", "http:///path", "http://[::1", "http://h:99999999/"]
 )
 async def test_other_urls(text):
-    """Only http and https with a host are asked."""
-    with pytest.raises(RequestMalformed, match="is neither http:// or https:// with a host, nor the path of a file"):
+    """Only http and https URLs with a host are requested."""
+    with pytest.raises(RequestMalformed, match="is neither an http:// or https:// URL with a host nor the path of"):
         await download(text)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])
 async def test_hosts_that_cannot_be(host):
-    """A host that no name server could be asked for is refused."""
+    """A host that is not a valid domain name is refused."""
     with pytest.raises(RequestMalformed, match="does not name a host"):
         await download(f"http://{host}/f")
 
 
 @pytest.mark.parametrize("status", [204, 206, 401, 404, 500])
 async def test_other_answers(status):
-    """Any answer but 200 is told with its code."""
+    """Any answer but 200 is reported with its code."""
     async with serving(saying(b"", status)) as url:
         with pytest.raises(NotInTime, match=f"^{url}/f answered HTTP {status}"):
             await download(f"{url}/f")
 
 
 async def test_redirects_are_not_followed():
-    """A redirect is told with where it leads, and nothing is asked there."""
+    """A redirect is reported with its target, and not followed."""
     async with serving(saying(b"elsewhere")) as other, serving(saying(b"", 302, Location=other)) as url:
         with pytest.raises(NotInTime, match=f"answered HTTP 302, a redirect to '{other}'"):
             await download(url)
 
 
 async def test_passwords_are_sent_and_not_shown():
-    """User, password and query of a URL are used, and stand in no message."""
+    """User, password and query of a URL are used, and no message contains them."""
     sent = []
 
     async def answer(request):
@@ -125,13 +125,13 @@ async def test_passwords_are_sent_and_not_shown():
     ],
 )
 def test_what_messages_show_of_a_url(url, shown):
-    """User, password, query and fragment are left out, also of a URL that is malformed."""
+    """User, password, query and fragment are left out, also from a malformed URL."""
     assert without_secrets(url) == shown
 
 
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_the_size_is_bounded(monkeypatch, compressed):
-    """A body of the greatest size is taken, a larger one refused, also where compression hides its size."""
+    """A body larger than the limit is refused, even if compression hides its size."""
     monkeypatch.setattr("connector.shell.bonds.download.MAX_BYTES", 1 << 20)
     for size, fits in ((1 << 20, True), ((1 << 20) + 1, False)):
         body = gzip.compress(bytes(size)) if compressed else bytes(size)
@@ -145,9 +145,9 @@ async def test_the_size_is_bounded(monkeypatch, compressed):
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"])
 async def test_a_server_that_hangs(reply):
-    """A server that says nothing, or not all of it, is given up in time."""
+    """A silent server, or one that stops halfway, is given up in time."""
     async with asyncio.timeout(20), raw_server(reply, hangs=True) as url:
-        with pytest.raises(NotInTime, match=r"did not answer whole within 0[.]2 s"):
+        with pytest.raises(NotInTime, match=r"did not send its whole answer within 0[.]2 s"):
             await download(url, 0.2)
 
 
@@ -162,14 +162,14 @@ async def test_a_server_that_hangs(reply):
     ],
 )
 async def test_a_server_that_speaks_badly(reply):
-    """What is no HTTP, and an answer that breaks off, is told with the URL."""
+    """An answer that is not HTTP or breaks off is reported with the URL."""
     async with raw_server(reply, hangs=False) as url:
         with pytest.raises(NotInTime, match=f"{url} could not be read: ."):
             await download(url)
 
 
 async def test_nobody_listens():
-    """A refused connection is told with the URL."""
+    """A refused connection is reported with the URL."""
     [port] = free_ports(1)
     with pytest.raises(
         NotInTime, match=f"^http://127.0.0.1:{port}/ could not be read: Connect call failed [(]'127.0.0.1', {port}[)]$"
@@ -178,14 +178,14 @@ async def test_nobody_listens():
 
 
 async def test_a_server_without_tls():
-    """A server that does not speak TLS is not read with an https URL."""
+    """A server without TLS is not read through an https URL."""
     async with serving(saying(b"plain")) as url:
         with pytest.raises(NotInTime, match=r"could not be read: [^<]*$"):
             await download(url.replace("http://", "https://"))
 
 
 async def test_the_certificate_is_verified(tmp_path, monkeypatch):
-    """A server whose authority the system trusts is read; another authority, another host and an expired certificate are refused."""
+    """Only a certificate with the right host, a trusted authority and a valid date is accepted."""
     trusted, foreign = Authority(tmp_path), Authority(tmp_path, "foreign authority")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted.ca))
     bad = {

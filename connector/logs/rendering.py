@@ -1,0 +1,87 @@
+"""Turns an event into a line, as JSON or for a console, in which every character can be seen."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from connector.core.printable import printable
+from connector.logs.bounds import LONGEST_TEXT, bounded_traceback, cut
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+    from connector.logs.redaction import Redactor
+
+_NOT_ASCII_PRINTABLE: Final = re.compile("[^ -~]")
+
+
+def processors(form: str, redactor: Redactor) -> list[Processor]:
+    """Return the last processors of structlog for `log.format`."""
+
+    def bound_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for name in ("exception", "stack"):
+            if isinstance(event.get(name), str):
+                event[name] = bounded_traceback(event[name], redactor)
+        return event
+
+    def show(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # Before the colours: their codes would hide the start of a word from the redactor.
+        return {name: _shown(name, value, redactor) for name, value in event.items()}
+
+    # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
+    plain = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        bound_traceback,
+        *([show, plain] if form == "console" else [lambda _logger, _method, event: to_json(event, redactor)]),
+    ]
+
+
+def to_json(event: EventDict, redactor: Redactor) -> str:
+    """Return the event as one line of JSON, with escapes for all that is invisible or acted on."""
+    text = json.dumps(event, ensure_ascii=False, default=lambda value: cut(str(value), LONGEST_TEXT, redactor))
+    return _NOT_ASCII_PRINTABLE.sub(lambda match: _as_json(match[0]), text)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return the text with JSON's escapes for all characters that the encoding does not have."""
+    return text.encode(encoding, _ESCAPE).decode(encoding)
+
+
+def _as_json(character: str) -> str:
+    return character if printable(character) == character else json.dumps(character)[1:-1]
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPE: Final = "kis-bond-json-escape"
+codecs.register_error(_ESCAPE, _escaped)
+
+
+class _Repr(str):
+    """Text that is its own repr, as the console's renderer quotes texts with blanks."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _shown(name: str, value: Any, redactor: Redactor) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name in {"exception", "stack"}:
+        return "\n".join(printable(line) for line in redactor.clean(value).split("\n"))
+    if isinstance(value, str):
+        return printable(redactor.clean(value))
+    return _Repr(printable(redactor.clean(repr(value), LONGEST_TEXT)))
