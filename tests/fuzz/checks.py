@@ -23,11 +23,13 @@ from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.subscription import ControlRecord, Lists, Position
+from connector.core.printable import printable
 from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema, decode
 from connector.core.ticks.frame import BadFrame, CipherKey, Received, WireRecord, split
+from connector.logs.redaction import Redactor
 from connector.packaged_files import bond_tick
-from tests.fuzz import second_opinion
+from tests.fuzz import growth, second_opinion
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = TickSchema(bond_tick())
@@ -36,6 +38,7 @@ OTHER_KEY = CipherKey("z" * 32, "f" * 16)
 RECEIVED_NS = 1_795_148_264_123_000_000  # 2026-11-20 13:17:44.123 in Seoul
 BOND, OTHER_BOND = "KR103502GA34", "KR103502GD31"
 LONGEST_REASON = 2000
+CANARY = "canary-canary-canary"
 UNREADABLE = {
     f"CTRL_SHAPE: {why}"
     for why in (
@@ -167,9 +170,7 @@ def _published(name):
 def control_value(raw):
     """Check a control record: a wish the schema allows, or a refusal that keeps the old list."""
     name, _, value = raw.partition(b"\n")
-    before = subscription.apply(
-        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
-    )
+    before = _desk()
     list_name = subscription.list_name(name)
     if list_name is None:
         assert subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2)) == before
@@ -195,6 +196,62 @@ def control_value(raw):
     situation = status.ReplicaView(subscription.desired(after), {}, {}, after, "fuzz")
     for record in status.records(situation, {}, "2026-11-20T00:00:00.000Z").values():
         assert status.encode(record).decode()
+
+
+def control_key(raw):
+    """Check a control record's key: a list is named, or nothing changes, in linear time."""
+    before = _desk()
+    name, after = subscription.list_name(raw), _applied(before, raw)
+    if name is None:
+        assert after == before
+    else:
+        entry = after.entries[name]
+        assert (entry.refusal is None) == (1 <= len(name) <= control_record.MAX_NAME_CHARACTERS)
+        assert entry.refusal is None or 0 < len(entry.refusal) < LONGEST_REASON
+        assert printable(name).isprintable()
+    growth.assert_linear(
+        lambda text: _published_and_logged(_applied(before, text.encode())), raw.decode(errors="ignore")
+    )
+
+
+def peer_text(raw):
+    """Check a text of a peer: no secret of ours is shown, on one line, in linear time."""
+    text = raw.decode(errors="replace")
+    for shown in (text, text[: len(text) // 2] + CANARY + text[len(text) // 2 :]):
+        for limit in (None, 20, 1000):
+            line = printable(redactor().clean(shown, limit))
+            assert CANARY not in line
+            assert line.isprintable()
+            assert printable(line) == line
+    growth.assert_linear(lambda longer: printable(redactor().clean(longer)), text)
+    growth.assert_linear(lambda longer: redactor().clean(printable(longer)), text)
+
+
+@cache
+def redactor():
+    """Return a redactor that knows one secret."""
+    one = Redactor()
+    one.hide(CANARY)
+    return one
+
+
+def _desk():
+    """Return the lists after one of one bond."""
+    return subscription.apply(
+        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
+    )
+
+
+def _applied(lists, key):
+    """Return the lists after a good record with this key."""
+    return subscription.apply(lists, ControlRecord(key, b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 2), 2))
+
+
+def _published_and_logged(lists):
+    """Make the status records of lists, and their log lines."""
+    view = status.ReplicaView(subscription.desired(lists), {}, {}, lists, "fuzz")
+    for key, record in status.records(view, {}, "2026-11-20T00:00:00.000Z").items():
+        printable(redactor().clean(json.dumps({"list": key, "record": status.encode(record).decode()})))
 
 
 def _headers_are_ascii(headers):
