@@ -1,10 +1,11 @@
-"""From the lists to the slots and back to the status topic: what is wanted, which slot carries it, and what became of it."""
+"""From the lists to the slots, and back to the status topic: who carries which bond, and its state."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -31,15 +32,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-STATUS_PAUSE_SECONDS: Final = 0.05  # changes within this time are one round of status records
-ALIVE_SECONDS: Final = 10.0  # how often status records are made without a change, for the slots' alive_at
-READ_SECONDS: Final = 2.0  # how long the topics are waited for before saved lists are used
+STATUS_PAUSE_SECONDS: Final = 0.05  # between two rounds of status records; lists are placed at once
+ALIVE_SECONDS: Final = 10.0  # without a change, a round of status records follows for the slots' alive_at
+READ_SECONDS: Final = 2.0  # how long to wait for the topics before the saved lists are used
 
 
 class Plan:
-    """Keeps the slots carrying what the lists want; `records` are the latest status records by key, those of other replicas included.
+    """Keeps the slots carrying what the lists want; setting `changed` asks for a round of status records.
 
-    `on_desired` gets the wanted bonds whenever lists changed, `on_round` is called before each round of status records.
+    `records` holds the latest status records by key, including those of other replicas.
+    `on_desired` gets the wanted bonds when the lists changed; `on_round` is called before each round.
     """
 
     def __init__(  # noqa: PLR0913 - the neighbours it stands between
@@ -47,6 +49,7 @@ class Plan:
         settings: Settings,
         journal: Journal,
         slots: Slots,
+        changed: asyncio.Event,
         *,
         client_arguments: Callable[[], Mapping[str, Any]],
         new_writer: Callable[[str, Sequence[tuple[str, bytes]]], RecordWriter],
@@ -67,7 +70,10 @@ class Plan:
         self._situation: ReplicaView | None = None
         self._is_paused = False
         self.records: dict[str, Record] = {}
-        self.changed = asyncio.Event()
+        self._changed = changed
+        self._is_unplaced = False
+        self._named: frozenset[str] = frozenset()  # bonds that new records name: a refused one is tried again
+        self._unsaved = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
         self.control_reader = CompactedTopic(
             topics.control, client_arguments, self.control.snapshot, self.control.follow
@@ -78,10 +84,10 @@ class Plan:
             topics.status, client_arguments, self._on_known_status, self._on_others_status
         )
 
-    # What was read.
+    # Reading the topics.
 
     async def read(self) -> None:
-        """Read the status topic (what was in force), then the control topic; while neither can be had, use the saved lists."""
+        """Read the status topic (the lists in force), then the control topic; or else use the saved lists."""
         self._saved = saved_lists.from_text(await self._journal.saved(SAVED))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
@@ -93,7 +99,7 @@ class Plan:
             await self._use_saved_unless_read(self.control_reader)
 
     async def _use_saved_unless_read(self, reader: CompactedTopic) -> None:
-        """Put the lists kept from before in use where a topic cannot be read in time, be it out of reach or of a wrong shape."""
+        """Use the saved lists if the topic cannot be read in time."""
         if self._saved is not None and not await within(reader.restored, READ_SECONDS):
             log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
             self.control.use_saved(self._previous_lists())
@@ -102,12 +108,12 @@ class Plan:
         return saved_lists.from_status(self.records, self._saved)
 
     def _on_known_status(self, records: Sequence[Any]) -> None:
-        known = self.status_topic.known(records)
+        known = self.status_topic.restore(records)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
     def _on_others_status(self, records: Sequence[Any]) -> None:
-        """Take in what other replicas wrote: how their slots are, and which bonds they carry."""
+        """Record what other replicas wrote about their slots and the bonds these carry."""
         theirs = self.status_topic.follow(records)
         for key, record in theirs.items():
             if self._may_write(key):
@@ -117,44 +123,54 @@ class Plan:
             else:
                 self.records[key] = record
         if any(status.owner(theirs, slot) not in {None, self._owner} for slot in self._slots.feeds):
-            self._slots.contested()
-        self.changed.set()
+            self._slots.note_contest()
+        self._changed.set()
 
     def _is_ours(self, key: str) -> bool:
         return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))
 
     def _may_write(self, key: str) -> bool:
-        """Tell whether a record is ours to write: of a slot held without contact, or contested, another replica may be the owner by now.
+        """Return whether we may write this record.
 
-        What was made before a slot went over is not written any more, even if that is not taken in yet.
+        Not while we are out of contact or another replica claims the slot: it may own it by now.
+        Nor after a slot was assigned to another replica, even if its feed here has not ended yet.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)
 
-    def _on_lists(self, lists: subscription.Lists, named: frozenset[str]) -> None:
+    def _on_lists(self, _: subscription.Lists, named: frozenset[str]) -> None:
+        self._named |= named
+        self._request_placement()
+
+    def _request_placement(self) -> None:
+        self._is_unplaced = True
+        self._changed.set()
+
+    # Placing bonds on slots.
+
+    def learned_limit(self, slot: int) -> int | None:
+        """Return the limit of registrations that the slot's latest owner reported."""
+        return status.capacity(self.records, slot)
+
+    def update_slots(self) -> None:
+        """React to feeds that began or ended: other replicas' records count for a slot that left us."""
+        situation, feeds = self._situation, self._slots.feeds
+        if situation is not None and situation.slots.keys() - feeds.keys():
+            self.records = self.status_topic.readable()
+            remaining = {slot: view for slot, view in situation.slots.items() if slot in feeds}
+            self._situation = replace(situation, slots=remaining, others=self._slots.others)
+        self._request_placement()
+
+    def _place_lists(self, lists: subscription.Lists) -> None:
+        """Give the slots the bonds that the lists want."""
+        self._is_unplaced = False
         self._desired = subscription.desired(lists)
         self._on_desired(frozenset(bond.isin for bond in self._desired))
+        named, self._named = self._named, frozenset()
         if named:
             for feed in self._slots.feeds.values():
                 feed.retry_rejected(named)
         self._place()
-        self.changed.set()
-
-    # What each slot carries.
-
-    def learnt(self, slot: int) -> int | None:
-        """Return how many registrations a slot's owner said last that it carries."""
-        return status.capacity(self.records, slot)
-
-    def slots_changed(self) -> None:
-        """Take in that feeds began or ended; what others wrote of a slot that was ours counts from now on."""
-        situation, feeds = self._situation, self._slots.feeds
-        if situation is not None and situation.slots.keys() - feeds.keys():
-            self.records = self.status_topic.held()
-            kept = {slot: view for slot, view in situation.slots.items() if slot in feeds}
-            self._situation = replace(situation, slots=kept, others=self._slots.others)
-        self._place()
-        self.changed.set()
 
     def _place(self) -> None:
         """Compute which slot carries which bond, over all slots, so that every replica gets the same answer."""
@@ -163,14 +179,14 @@ class Plan:
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
-        """Return how many bonds each slot can be given, by the status records and by our own feeds' word."""
+        """Return how many bonds each slot has room for, by the status records and our own feeds."""
         feeds = self._slots.feeds
         own = {slot: feed.capacity for slot, feed in feeds.items()}
-        told = status.places(self.records, range(self._slots.count), self._session_capacity, own)
-        return told | {slot: max(feed.places, told.get(slot, 0)) for slot, feed in feeds.items()}
+        reported = status.places(self.records, range(self._slots.count), self._session_capacity, own)
+        return reported | {slot: max(feed.places, reported.get(slot, 0)) for slot, feed in feeds.items()}
 
     def _carry(self) -> None:
-        """Say to each of our slots what it carries, bonds that are on their way to another slot included."""
+        """Give each of our slots its bonds, including those still moving to another slot."""
         views, at = {slot: feed.view for slot, feed in self._slots.feeds.items()}, now()
 
         def is_active(isin: str, slot: int) -> bool:
@@ -184,25 +200,41 @@ class Plan:
             if wish != list(self._slots.feeds[slot].wanted):
                 self._slots.feeds[slot].want(wish)
 
-    # What became of it.
+    # Publishing the status.
 
     async def run(self) -> None:
-        """After each change: place anew (a session may have learnt its limit), publish the status, keep the lists for the next start."""
-        kept = None
+        """Place new lists at once; publish the status after a change, one round per STATUS_PAUSE_SECONDS."""
+        due_at = (round_at := monotonic()) + ALIVE_SECONDS
         while True:
-            await within(self.changed, ALIVE_SECONDS)
-            self.changed.clear()
-            self._on_round()
-            if self.control.lists is None or self._is_paused:
-                continue
-            if self._places != self._present_places():
-                self._place()
-            else:
-                self._carry()
-            self._publish(self.control.lists)
-            if kept is not (kept := self.control.lists):
-                await self._journal.save(SAVED, saved_lists.to_text(kept))
-            await asyncio.sleep(STATUS_PAUSE_SECONDS)
+            if await within(self._changed, due_at - monotonic()):
+                self._changed.clear()
+                due_at = min(due_at, round_at + STATUS_PAUSE_SECONDS)
+            lists = None if self._is_paused else self.control.lists
+            if lists is not None and self._is_unplaced:
+                self._place_lists(lists)
+            if due_at <= monotonic():
+                due_at = (round_at := monotonic()) + ALIVE_SECONDS
+                self._on_round()
+                if lists is not None:
+                    self._publish_round(lists)
+
+    def _publish_round(self, lists: subscription.Lists) -> None:
+        if self._places != self._present_places():  # a session may have learned its limit
+            self._place()
+        else:
+            self._carry()
+        self._publish(lists)
+        self._unsaved.set()
+
+    async def save_lists(self) -> None:
+        """Save the lists for the next start when they changed, until cancelled."""
+        saved = None
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            if (lists := self.control.lists) is not None and lists is not saved:
+                await self._journal.save(SAVED, saved_lists.to_text(lists))
+                saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
@@ -211,14 +243,14 @@ class Plan:
         self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 
     def pause(self) -> None:
-        """Make no more status records: the connector is leaving."""
+        """Make no more status records, because the connector is leaving."""
         self._is_paused = True
 
     async def say_goodbye(self, seconds: float) -> None:
-        """Publish the last records of a clean stop, and wait that long at most until they are written; then others may write them."""
+        """Publish the last records of a clean stop and wait at most `seconds` for their acknowledgement."""
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
-            await self.status_topic.settle(seconds)
+            await self.status_topic.wait_until_written(seconds)
         if self._slots.is_shared:
             self.status_topic.publish({}, _nothing)
 

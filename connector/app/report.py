@@ -1,17 +1,18 @@
-"""What a running connector says of itself: whether it is ready, and everything there is to see."""
+"""What a running connector shows of itself over HTTP: readiness, status and metrics."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from connector import __version__
-from connector.app.clock import rfc3339
+from connector.app.clock import now, rfc3339
+from connector.app.metrics import Metrics
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connector.app.connector import Connector
+    from connector.app.build import Parts
     from connector.core.status import Record
 
 # Of each bond's latest tick, as KIS sent it; 1,000 bonds make /status a quarter of a megabyte longer.
@@ -28,86 +29,104 @@ SHOWN_COLUMNS: Final = (
 )
 
 
-def readiness(connector: Connector) -> tuple[list[str], list[str]]:
-    """Return the reasons not to be ready, and what KIS holds up; Kafka going away later is neither."""
-    plan, journal = connector.plan, connector.journal
-    reasons = [f"stopping: {connector.stopping}"] if connector.stopping else []
-    if plan.control.lists is None:
-        why = plan.status_reader.problem or plan.control_reader.problem or "not read to its end yet"
-        reasons.append(f"the wanted lists are not known: {why}")
-    else:
-        reasons += [reader.unusable for reader in (plan.status_reader, plan.control_reader) if reader.unusable]
-    missing = (connector.slots.unready, connector.delivery.missing_topic, connector.event_topic.missing)
-    reasons += [problem for problem in missing if problem]
-    if journal.write_error:
-        reasons.append(f"the journal is not writable: {journal.write_error}")
-    degraded: list[str] = []
-    for feed in connector.slots.feeds.values():
-        view = feed.view
-        if view.state in ("CONNECTED", "IDLE"):
-            continue
-        text = (
-            f"slot {view.slot} is {view.state}: {' '.join(filter(None, (view.code, view.message))) or 'no session yet'}"
-        )
-        (degraded if view.message and not feed.refused else reasons).append(text)
-    return reasons, degraded
+class Report:
+    """Answers what the HTTP endpoints ask."""
 
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._metrics = Metrics(parts)
+        self._started_at = now()
 
-def status(connector: Connector) -> dict[str, Any]:
-    """Return slots, lists, instruments, frames, ticks, journal, last ticks, recent events: the JSON of /status."""
-    reasons, degraded = readiness(connector)
-    counts, journal, settings = connector.delivery.counts, connector.journal, connector.settings
-    records = connector.plan.records
-    return {
-        "name": settings.replicas.name,
-        "version": __version__,
-        "started_at": connector.started_at,
-        "ready": not reasons,
-        "reasons": reasons,
-        "degraded": degraded,
-        "topics": settings.topics.model_dump(),
-        "replica": {
-            "coordination": settings.replicas.coordination,
-            "slots": sorted(connector.slots.feeds),
-            "in_contact": connector.slots.in_contact,
-            "problem": connector.slots.problem,
-        },
-        "frames": {
-            "received": journal.received,
-            "finished": journal.finished,
-            "pending": journal.pending,
-            "lost": dict(journal.lost),
-        },
-        "ticks": {
-            "decoded": counts.decoded,
-            "acknowledged": counts.acknowledged,
-            "in_flight": counts.in_flight,
-            "unrequested": counts.unrequested,
-            "dead_letters": dict(counts.dead_letters),
-        },
-        "journal": {
-            "bytes": journal.used_bytes,
-            "max_bytes": settings.journal.max_bytes,
-            "error": journal.write_error,
-            "set_aside": journal.set_aside,
-        },
-        "delivery": connector.delivery.view(),
-        "slots": _by_name(records, SLOT),
-        "lists": _by_name(records, LIST),
-        "instruments": _by_name(records, INSTRUMENT),
-        "last_ticks": _last_ticks(connector),
-        "events": connector.recent_events[::-1],
-    }
+    def is_alive(self) -> bool:
+        """Return whether the event loop turns (it answered) and the journal's thread lives."""
+        return self._parts.journal.is_alive
 
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        return self._metrics.text()
 
-def _last_ticks(connector: Connector) -> dict[str, dict[str, str]]:
-    """Return the latest tick of each wanted bond that had one in this run: what is shown of it, and when it was received."""
-    found: dict[str, dict[str, str]] = {}
-    for isin in _by_name(connector.plan.records, INSTRUMENT):
-        if tick := connector.delivery.last_tick(isin):
-            received_ns, columns = tick
-            found[isin] = {name: columns[name] for name in SHOWN_COLUMNS} | {"received_at": rfc3339(received_ns)}
-    return found
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return why it is not ready, and what KIS holds up; Kafka going away later is neither."""
+        reasons = [f"stopping: {reason}"] if (reason := self._parts.stop.reason) else []
+        reasons += [*self._unknown_lists(), *self._problems()]
+        degraded: list[str] = []
+        for feed in self._parts.slots.feeds.values():
+            view = feed.view
+            if view.state in ("CONNECTED", "IDLE"):
+                continue
+            why = " ".join(filter(None, (view.code, view.message))) or "no session yet"
+            held_up_by_kis = view.message and not feed.refused
+            (degraded if held_up_by_kis else reasons).append(f"slot {view.slot} is {view.state}: {why}")
+        return reasons, degraded
+
+    def _unknown_lists(self) -> list[str]:
+        plan = self._parts.plan
+        if plan.control.lists is None:
+            why = plan.status_reader.problem or plan.control_reader.problem or "not read to its end yet"
+            return [f"the wanted lists are not known: {why}"]
+        return [reader.unusable for reader in (plan.status_reader, plan.control_reader) if reader.unusable]
+
+    def _problems(self) -> list[str]:
+        parts = self._parts
+        found = [parts.slots.unready, parts.delivery.missing_topic, parts.event_topic.missing]
+        if parts.journal.write_error:
+            found.append(f"the journal is not writable: {parts.journal.write_error}")
+        return [problem for problem in found if problem]
+
+    def status(self) -> dict[str, Any]:
+        """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, recent events."""
+        parts = self._parts
+        reasons, degraded = self.readiness()
+        counts, journal, settings, records = parts.delivery.counts, parts.journal, parts.settings, parts.plan.records
+        return {
+            "name": settings.replicas.name,
+            "version": __version__,
+            "started_at": self._started_at,
+            "ready": not reasons,
+            "reasons": reasons,
+            "degraded": degraded,
+            "topics": settings.topics.model_dump(),
+            "replica": {
+                "coordination": settings.replicas.coordination,
+                "slots": sorted(parts.slots.feeds),
+                "in_contact": parts.slots.in_contact,
+                "problem": parts.slots.problem,
+            },
+            "frames": {
+                "received": journal.received,
+                "finished": journal.finished,
+                "pending": journal.pending,
+                "lost": dict(journal.lost),
+            },
+            "ticks": {
+                "decoded": counts.decoded,
+                "acknowledged": counts.acknowledged,
+                "in_flight": counts.in_flight,
+                "unrequested": counts.unrequested,
+                "dead_letters": dict(counts.dead_letters),
+            },
+            "journal": {
+                "bytes": journal.used_bytes,
+                "max_bytes": settings.journal.max_bytes,
+                "error": journal.write_error,
+                "set_aside": journal.set_aside,
+            },
+            "delivery": parts.delivery.view(),
+            "slots": _by_name(records, SLOT),
+            "lists": _by_name(records, LIST),
+            "instruments": _by_name(records, INSTRUMENT),
+            "last_ticks": self._last_ticks(),
+            "events": [event.to_json() for event in reversed(parts.events.recent)],
+        }
+
+    def _last_ticks(self) -> dict[str, dict[str, str]]:
+        """Return what is shown of each wanted bond's latest tick of this run, and its receive time."""
+        found: dict[str, dict[str, str]] = {}
+        for isin in _by_name(self._parts.plan.records, INSTRUMENT):
+            if tick := self._parts.delivery.last_tick(isin):
+                received_ns, columns = tick
+                found[isin] = {name: columns[name] for name in SHOWN_COLUMNS} | {"received_at": rfc3339(received_ns)}
+        return found
 
 
 def _by_name(records: Mapping[str, Record], kind: str) -> dict[str, Record]:

@@ -1,4 +1,4 @@
-"""The slots this replica runs: a feed for each slot it holds, and for no other."""
+"""The slots of this replica: one feed for each slot it holds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import structlog
 
 from connector.app.clock import within
 from connector.core.slots.lease import Lease
+from connector.errors import CredentialsRefused
 from connector.shell.slot_group import SlotGroup
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ RELEASE_SECONDS: Final = 3.0
 
 
 class Slots:
-    """`feeds` by slot. `app_keys` is how many there are, `learnt` tells the limit of registrations an earlier owner of a slot learnt.
+    """`feeds` by slot; `app_keys` is the number of app keys.
 
-    Standalone, every slot is run from the start; in a group those that it assigns. `on_change` is called when `feeds` changed.
+    Standalone, every slot runs from the start; in a group, the slots that the group assigns to us.
     """
 
     def __init__(
@@ -50,17 +51,19 @@ class Slots:
         self._lease: Lease | None = None
         self._group: SlotGroup | None = None
         if settings.replicas.coordination == "group":
-            self._lease, self._group = self._shared(settings, client_arguments)
+            self._lease, self._group = self._membership(settings, client_arguments)
         else:
             self.feeds = {slot: new_feed(slot, None, None) for slot in range(app_keys)}
 
-    def _shared(self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]) -> tuple[Lease, SlotGroup]:
-        """Make the membership in the group, and the lease it gives."""
+    def _membership(
+        self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]
+    ) -> tuple[Lease, SlotGroup]:
+        """Return the lease, and the group that extends it."""
         replicas = settings.replicas
         lease = Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic())
 
         def claim() -> tuple[frozenset[int], frozenset[int]]:
-            # A session that was only just opened may be the one that KIS is about to refuse as in use.
+            # KIS may yet refuse a session without a registered bond as "in use".
             return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
 
         def assigned(slots: frozenset[int]) -> None:
@@ -84,7 +87,7 @@ class Slots:
         )
         return lease, group
 
-    # What others read.
+    # Figures.
 
     @property
     def is_shared(self) -> bool:
@@ -93,53 +96,67 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """The number of slots there are: of app keys, as far as the slot topic has partitions for them."""
+        """The number of slots: one per app key that has a partition in the slot topic."""
         shared = self._group.slots if self._group is not None else None
         return self.app_keys if shared is None else min(shared, self.app_keys)
 
     @property
     def others(self) -> frozenset[int]:
-        """The slots this replica does not run, be they owned by others or by nobody."""
+        """The slots this replica does not run, whether another replica does or not."""
         return frozenset(range(self.app_keys)) - self.feeds.keys()
 
     @property
     def held(self) -> AbstractSet[int]:
-        """The slots that are ours by the latest assignment; `feeds` follow it."""
+        """The slots that the latest assignment gives us; `feeds` follow it."""
         return self.feeds.keys() if self._lease is None else self._lease.held(monotonic())
 
     @property
     def in_contact(self) -> bool:
-        """Whether the group cannot have given our slots to others yet."""
+        """Whether the group cannot have given our slots to another replica yet."""
         return self._lease is None or self._lease.in_contact(monotonic())
 
     @property
     def are_undisputed(self) -> bool:
-        """Whether the status records of our slots are ours alone to write."""
+        """Whether no other replica may write the status records of our slots."""
         return self._lease is None or self._lease.is_undisputed(monotonic())
 
-    def contested(self) -> None:
-        """Take in that another replica was read to own a slot of ours."""
+    def note_contest(self) -> None:
+        """Record that a status record names another replica as the owner of one of our slots."""
         if self._lease is not None:
             self._lease.dispute(monotonic())
 
     @property
     def problem(self) -> str | None:
-        """Why this replica is no member of the group at present."""
+        """Why this replica is not a member of the group, if it is not."""
         return None if self._group is None else self._group.problem
 
     @property
     def unready(self) -> str | None:
-        """Why this replica could not take a slot over; a member that lost contact later could."""
+        """Why this replica could not take over a slot; a member that lost contact later still could."""
         if self._lease is None or self._group is None:
             return None
         if self._group.unusable or self._lease.is_member or self.feeds:
             return self._group.unusable
         return self._group.problem or "not a member of the group that shares the app keys yet"
 
-    # The slots' life.
+    @property
+    def refusal(self) -> CredentialsRefused | None:
+        """Why KIS refused every app key for good; None if another replica may have better luck."""
+        refusals = [feed.refused for feed in self.feeds.values()]
+        if self.is_shared or not all(refusals):
+            return None
+        return CredentialsRefused("\n".join(str(refusal) for refusal in refusals))
 
-    async def run(self, journal: Journal, learnt: Callable[[int], int | None], on_change: Callable[[], None]) -> None:
-        """Run the feeds until cancelled; the slots held are kept beside the journal, for a start without Kafka."""
+    # Starting and ending feeds.
+
+    async def run(
+        self, journal: Journal, learned_limit: Callable[[int], int | None], on_change: Callable[[], None]
+    ) -> None:
+        """Run the feeds until cancelled, and save the held slots for a start without Kafka.
+
+        `learned_limit` returns the limit of registrations that a slot's earlier owner learned.
+        `on_change` is called when `feeds` changed.
+        """
         async with asyncio.TaskGroup() as group:
             for feed in self.feeds.values():
                 group.create_task(feed.run(), name=f"feed-{feed.slot}")
@@ -147,7 +164,7 @@ class Slots:
                 group.create_task(self._group.run(), name="slot-group")
                 self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
                 while True:
-                    self._hold(group, self._lease, learnt)
+                    self._follow_lease(group, self._lease, learned_limit)
                     on_change()
                     if self._lease.is_member:
                         await journal.save(SAVED, json.dumps(sorted(self.feeds)))
@@ -155,44 +172,44 @@ class Slots:
                     await within(self._changed, None if surrenders_at is None else surrenders_at - monotonic())
                     self._changed.clear()
 
-    def _hold(self, group: asyncio.TaskGroup, lease: Lease, learnt: Callable[[int], int | None]) -> None:
-        """Begin and end feeds, so that they are those of the slots held."""
+    def _follow_lease(self, group: asyncio.TaskGroup, lease: Lease, learned_limit: Callable[[int], int | None]) -> None:
+        """Start and end feeds so that there is one for each slot held."""
         held = {slot for slot in lease.held(monotonic()) if slot < self.app_keys}
         for slot in self.feeds.keys() - held:
-            self._ending[slot] = group.create_task(self._let_go(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
-        # What is assigned to a replica that is leaving goes on to the next owner with its leave.
+            self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
+        # A slot assigned to us while we are stopping is not started; leaving the group passes it on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
-            self.feeds[slot] = feed = self._new_feed(slot, lease, learnt(slot))
-            group.create_task(self._take(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
+            self.feeds[slot] = feed = self._new_feed(slot, lease, learned_limit(slot))
+            group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
         for feed in self.feeds.values():
             feed.permission_changed()
 
     @staticmethod
-    async def _let_go(feed: KisFeed, lease: Lease) -> None:
-        """Close a slot's session: at once where the group gave it to another, politely where it is only surrendered."""
+    async def _end(feed: KisFeed, lease: Lease) -> None:
+        """Close a slot's session: at once if another replica owns it, politely if we only surrender it."""
         log.warning("slot_lost", slot=feed.slot)
         await feed.stop("lease", release_seconds=0 if lease.in_contact(monotonic()) else RELEASE_SECONDS)
 
     @staticmethod
-    async def _take(feed: KisFeed, ending: asyncio.Task[None] | None) -> None:
+    async def _start(feed: KisFeed, ending: asyncio.Task[None] | None) -> None:
         if ending is not None:
             await ending
         log.info("slot_taken", slot=feed.slot)
         await feed.run()
 
     async def stop(self) -> None:
-        """Leave KIS politely, and take no slot any more."""
+        """Leave KIS politely, and start no further slot."""
         self._is_stopping = True
         await asyncio.gather(*(feed.stop() for feed in self.feeds.values()), *self._ending.values())
 
     async def hand_over(self) -> None:
-        """Leave the group, so that its other members take over at once."""
+        """Leave the group, so that other members take over at once."""
         if self._group is not None:
             await self._group.leave()
 
 
 def _from_text(text: str | None) -> list[int]:
-    """Return the slots kept from an earlier run; none where nothing readable was kept."""
+    """Return the slots saved by an earlier run, none if they cannot be read."""
     try:
         found = json.loads(text or "[]")
     except ValueError:

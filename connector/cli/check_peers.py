@@ -113,7 +113,7 @@ async def _websocket_port(url: str) -> Finding:
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
     try:
         async with asyncio.timeout(TCP_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=0.25)
             writer.close()
             await writer.wait_closed()
     except TimeoutError:

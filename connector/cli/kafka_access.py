@@ -17,6 +17,7 @@ from aiokafka.errors import (
 
 from connector.errors import NotInTime
 from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def write(settings: Settings, topic: str, records: Sequence[tuple[str, byt
             "\n".join([told, *_outcome(keys[:acknowledged], keys[acknowledged:known], keys[known:])])
         ) from error
     finally:
-        await clients.abandon(producer)
+        await abandon(producer)
     return -1 if first is None else first
 
 

@@ -34,6 +34,11 @@ def _rules(settings: Settings) -> Iterator[_Rule]:
 
 
 def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
+    yield (
+        ("kis.approval_url", "kis.allow_cleartext"),
+        _is_cleartext(kis.approval_url) and not kis.allow_cleartext,
+        "plain http:// would send app key and secret in clear text: use https://, or set kis.allow_cleartext",
+    )
     for low, high in (
         ("reconnect_min_seconds", "reconnect_max_seconds"),
         ("in_use_wait_seconds", "in_use_wait_max_seconds"),
@@ -119,13 +124,13 @@ def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
 def unwise(settings: Settings) -> Iterator[str]:
     """Yield what is allowed but unwise, each as "key: problem: what would be better"."""
     kis, kafka, registry = settings.kis, settings.kafka, settings.registry
-    if kis.websocket_url.startswith("ws://") and not _is_loopback(urlsplit(kis.websocket_url).hostname):
+    if _is_cleartext(kis.websocket_url):
         yield (
             "kis.websocket_url: plain ws://, the only form KIS documents, can be read and forged on the way: "
             "use a private network path"
         )
-    if kis.approval_url.startswith("http://") and not _is_loopback(urlsplit(kis.approval_url).hostname):
-        yield "kis.approval_url: plain http:// shows the app key and secret to anyone on the way: use https://"
+    if _is_cleartext(kis.approval_url):
+        yield "kis.approval_url: plain http:// shows app key and secret to anyone on the way: use https://"
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in kafka.bootstrap_servers.split(",")]
     if kafka.security_protocol == "PLAINTEXT" and not all(_is_loopback(host) for host in hosts):
         yield (
@@ -140,13 +145,14 @@ def unwise(settings: Settings) -> Iterator[str]:
     if registry.url is None:
         for name in registry.model_fields_set - {"url"}:
             yield f"registry.{name}: has no effect without registry.url: set registry.url, or remove this"
-    if (
-        registry.url
-        and registry.username
-        and registry.url.startswith("http://")
-        and not _is_loopback(urlsplit(registry.url).hostname)
-    ):
+    if registry.url and registry.username and _is_cleartext(registry.url):
         yield "registry.url: plain http:// shows the password to anyone on the way: use https://"
+
+
+def _is_cleartext(url: str) -> bool:
+    """Whether what is sent there leaves this machine without encryption."""
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "ws"} and not _is_loopback(parts.hostname)
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -1,7 +1,8 @@
-"""Membership in the Kafka group that shares the slots: owning partition k of the slot topic is the right to open slot k.
+"""Membership in the Kafka group that shares the slots: the owner of partition k may open slot k.
 
-The group protocol is the lock; the topic holds no records. During a rebalance nothing is given up: what was assigned stays ours until the
-next assignment says otherwise. No static membership: with it aiokafka sends no LeaveGroup.
+The group protocol is the lock; the slot topic holds no records. A rebalance takes nothing from us:
+our slots stay ours until the next assignment. Membership is not static, because aiokafka then sends
+no LeaveGroup.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
 from connector.core.slots.assignment import Claim, assign, decode, encode
+from connector.shell.kafka.closing import close
+from connector.shell.kafka.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 POLL_MS: Final = 500
-# A rebalance is noticed at a heartbeat, so this bounds what each member adds to a hand-over.
+# A member notices a rebalance at a heartbeat, so this bounds how much it adds to a hand-over.
 HEARTBEATS_PER_TIMEOUT: Final = 20
-# JoinGroup is answered when all members came, or the absent ones timed out.
+# JoinGroup is answered once all members have joined, or the absent ones have timed out.
 JOIN_MARGIN_SECONDS: Final = 5.0
-# Without contact for so many session timeouts the client is made anew: aiokafka never goes back to the bootstrap servers.
+# After this many session timeouts without contact the client is replaced: aiokafka never goes back
+# to the bootstrap servers.
 STUCK_TIMEOUTS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
-CLOSE_SECONDS: Final = 3.0
 
 log = structlog.get_logger("connector.slot_group")
 
@@ -38,10 +41,12 @@ class _NotReadyError(Exception):
 
 
 class SlotGroup:
-    """One member of the group; `problem` is why it is none at present, `slots` how many the topic has, None while that is not known.
+    """One member of the group; `problem` says why it is not in the group at present.
 
-    `claim` gives the slots held and, of these, those with a bond registered at KIS. `on_assigned` gets every new assignment, `on_heard` is
-    called whenever the coordinator knew this member, with the time (monotonic seconds). None of them may raise or wait.
+    `unusable` is set while the slot topic itself is the problem. `slots` is how many slots the
+    topic has, None until known. `claim` returns the slots we hold and, among them, those with a
+    bond registered at KIS. `on_assigned` gets each new assignment. `on_heard` gets the time
+    (monotonic seconds) of each contact with the coordinator. None of the three may raise or wait.
     """
 
     def __init__(  # noqa: PLR0913 - what it is a member of, and its three neighbours
@@ -63,7 +68,7 @@ class SlotGroup:
         self._on_assigned = on_assigned
         self._on_heard = on_heard
         self._generation = -1
-        self._deaf_seconds = 0.0
+        self._silent_seconds = 0.0
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self.problem: str | None = None
@@ -71,39 +76,29 @@ class SlotGroup:
         self.slots: int | None = None
 
     async def run(self) -> None:
-        """Be a member until `leave` or cancellation; whatever Kafka does, it is tried again."""
+        """Stay a member until `leave` or cancellation; join again after any failure."""
         try:
             while not self._leaving.is_set():
                 try:
                     await self._be_member()
-                except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
-                    self._failed(error)
-                    await self._until_leaving(RETRY_SECONDS)
+                except Exception as error:  # noqa: BLE001 - no error of Kafka's client may end the connector; it is logged
+                    self._note_failure(error)
+                    await within(self._leaving, RETRY_SECONDS)
         finally:
             self._left.set()
 
     async def leave(self) -> None:
-        """Leave the group, so that its other members take over at once; bounded in time."""
+        """Leave the group within a few seconds, so that its other members take over at once."""
         self._leaving.set()
         await self._left.wait()
 
-    async def _until_leaving(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._leaving.wait()
-        except TimeoutError:
-            return
-
-    def _failed(self, error: Exception) -> None:
-        said = (
-            str(error)
-            if isinstance(error, _NotReadyError)
-            else f"the group {self._group_id} could not be joined: {error!r}"
-        )
-        if said != self.problem:
-            log.warning("slot_group_not_joined", group=self._group_id, problem=said)
-        self.problem = said
-        self.unusable = said if isinstance(error, _NotReadyError) else self.unusable
+    def _note_failure(self, error: Exception) -> None:
+        is_unusable = isinstance(error, _NotReadyError)
+        problem = str(error) if is_unusable else f"the group {self._group_id} could not be joined: {error!r}"
+        if problem != self.problem:
+            log.warning("slot_group_not_joined", group=self._group_id, problem=problem)
+        self.problem = problem
+        self.unusable = problem if is_unusable else self.unusable
 
     async def _be_member(self) -> None:
         timeout_ms = round(self._session_timeout * 1000)
@@ -117,11 +112,11 @@ class SlotGroup:
             auto_offset_reset="latest",
             partition_assignment_strategy=(_Assignor(self._topic, self._own_claim),),
         )
-        self._deaf_seconds = 0.0
+        self._silent_seconds = 0.0
         try:
             async with asyncio.timeout(self._session_timeout + JOIN_MARGIN_SECONDS):
                 await consumer.start()
-                # All topics are asked for, because asking for one by name would create it on a broker that creates topics by itself.
+                # A request for one topic would create it on brokers that create topics on demand.
                 topics = await consumer.topics()
             if self._topic not in topics:
                 raise _NotReadyError(
@@ -132,9 +127,10 @@ class SlotGroup:
             await self._stay(consumer)
         finally:
             if not self._leaving.is_set():
-                # A client that is only made anew must not give its slots away; the group forgets the old member by itself.
-                _forget_membership(consumer)
-            await _within(CLOSE_SECONDS, consumer.stop)
+                # We only replace the client, so we must not leave: that would give our slots away.
+                # The old member times out.
+                _send_no_leave_group(consumer)
+            await close(consumer.stop)
 
     async def _stay(self, consumer: AIOKafkaConsumer) -> None:
         looked_at = time.monotonic()
@@ -149,29 +145,33 @@ class SlotGroup:
                 for task in (polled, leaving):
                     task.cancel()
                 await asyncio.wait({polled, leaving})
-            # The time a process was frozen does not count: aiokafka joins again by itself then.
-            self._deaf_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
+            # Time during which the process was frozen does not count: aiokafka then joins again.
+            self._silent_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
             looked_at = time.monotonic()
-            if self._deaf_seconds > STUCK_TIMEOUTS * self._session_timeout:
-                raise TimeoutError(f"no word of the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
+            if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
+                raise TimeoutError(f"no contact with the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
 
     def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
-        """Have each heartbeat the coordinator accepted told. There is no public way to see them; the version is pinned."""
+        """Note each heartbeat that the coordinator accepts.
+
+        There is no public way to see them; the version is pinned.
+        """
         coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
         beat = coordinator._do_heartbeat  # noqa: SLF001 - see above
 
-        async def noted() -> bool:
-            # The coordinator counts from when it got the heartbeat; a process frozen before the answer would count from too late.
+        async def beat_and_note() -> bool:
+            # The coordinator counts from when it gets the heartbeat. If we counted from its answer,
+            # a process frozen in between would count too late.
             sent_at = time.monotonic()
             accepted: bool = await beat()
             if accepted:
-                self._heard(sent_at)
+                self._note_contact(sent_at)
             return accepted
 
-        coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
+        coordinator._do_heartbeat = beat_and_note  # noqa: SLF001 - see above
 
-    def _heard(self, at: float) -> None:
-        self._deaf_seconds = 0.0
+    def _note_contact(self, at: float) -> None:
+        self._silent_seconds = 0.0
         self.problem = self.unusable = None
         self._on_heard(at)
 
@@ -179,33 +179,36 @@ class SlotGroup:
         held, is_open = self._claim()
         return Claim(self._generation, held, is_open)
 
-    def take(self, slots: frozenset[int], consumer: AIOKafkaConsumer) -> None:
-        """Take over an assignment."""
+    def accept(self, slots: frozenset[int], consumer: AIOKafkaConsumer) -> None:
+        """Note an assignment and pass it on."""
         coordinator: Any = consumer._coordinator  # noqa: SLF001 - no public way; the version is pinned
         self._generation = coordinator.generation
         self.slots = len(consumer.partitions_for_topic(self._topic) or ()) or self.slots
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
-        self._heard(time.monotonic())
+        self._note_contact(time.monotonic())
         self._on_assigned(slots)
 
 
 class _Listener(ConsumerRebalanceListener):
-    """Hands assignments on. Revocation is only the eager protocol's way to begin a rebalance, and takes nothing."""
+    """Passes assignments on; a revocation only begins a rebalance, and takes nothing from us."""
 
     def __init__(self, group: SlotGroup, consumer: AIOKafkaConsumer) -> None:
         self._group = group
         self._consumer = consumer
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        """Keep what is ours until the new assignment."""
+        """Do nothing: our slots stay ours until the new assignment."""
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """Hand the new assignment on."""
-        self._group.take(frozenset(partition.partition for partition in assigned), self._consumer)
+        """Pass the new assignment on."""
+        self._group.accept(frozenset(partition.partition for partition in assigned), self._consumer)
 
 
 class _Assignor:
-    """Puts claims into the members' user data, and settles them by `core/slots/assignment.py`; aiokafka asks for these four."""
+    """Sends our claim when we join, and assigns slots by all claims if we lead the group.
+
+    aiokafka calls these four methods; `core/slots/assignment.py` decides.
+    """
 
     name = "kis-bond-slots"
     version = 0
@@ -215,13 +218,13 @@ class _Assignor:
         self._claim = claim
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        """Return what this member says when it joins."""
+        """Return what this member sends when it joins: its claim, as user data."""
         return ConsumerProtocolMemberMetadata(self.version, list(topics), encode(self._claim()))
 
     def assign(
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Return every member's assignment; the group's leader is asked."""
+        """Return every member's assignment; called in the group's leader only."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
         slots = cluster.partitions_for_topic(self._topic) or ()
         return {
@@ -230,25 +233,18 @@ class _Assignor:
         }
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Leave it to the listener."""
+        """Do nothing: the listener gets the assignment as well."""
 
 
-def _forget_membership(consumer: AIOKafkaConsumer) -> None:
-    """Make the consumer's stop send no LeaveGroup, even if it joins again meanwhile. There is no public way; the version is pinned."""
+def _send_no_leave_group(consumer: AIOKafkaConsumer) -> None:
+    """Make the consumer's stop send no LeaveGroup, even if it joins again meanwhile.
+
+    There is no public way; the version is pinned.
+    """
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
     if coordinator is not None:
         coordinator._maybe_leave_group = _keep_membership  # noqa: SLF001 - see above
 
 
 async def _keep_membership() -> None:
-    """Leave it to the group to forget the member."""
-
-
-async def _within(seconds: float, closing: Callable[[], Any]) -> None:
-    """Close within a deadline, in a task of its own: aiokafka's stop can raise the CancelledError of a task it cancelled itself."""
-    task = asyncio.ensure_future(closing())
-    await asyncio.wait({task}, timeout=seconds)
-    if not task.done():
-        task.cancel()
-    elif not task.cancelled() and (error := task.exception()) is not None:
-        log.debug("client_not_closed_cleanly", error=repr(error))
+    """Send nothing: the group drops the member after the session timeout."""

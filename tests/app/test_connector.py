@@ -1,24 +1,18 @@
 """The connector from KIS to Kafka, on real parts: ticks, outages, kills, stops."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import time
 from collections import defaultdict
-from types import SimpleNamespace
 
 import pytest
-from structlog.testing import capture_logs
 
-from connector.app import connector as app
-from connector.app.clock import now
+from connector.app import opened
 from connector.core.bonds.isin import with_check_digit
-from connector.core.topic_plan import FoundTopic
-from connector.errors import CredentialsRefused, NotInTime
-from connector.settings import load
 from tests.app.arrival import assert_all_arrived, identities
+from tests.app.settings import settings_of_one
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
 A, B, C = ISINS[:3]
@@ -204,63 +198,10 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         assert told == [("session_up", None), ("session_down", "reset"), ("session_up", None), ("session_down", "stop")]
 
 
-def settings(tmp_path):
-    """Return the settings of a connector that is opened and not run."""
-    given = {
-        "KIS__APPKEY": "P" * 36,
-        "KIS__APPSECRET": "s" * 180,
-        "JOURNAL__PATH": str(tmp_path / "journal.db"),
-        "HTTP__PORT": "0",
-    }
-    return load(None, {f"KIS_BOND_{name}": value for name, value in given.items()})
-
-
-async def test_topics_that_are_not_durable_are_told_once(tmp_path, monkeypatch):
-    """At the start Kafka is asked how the topics are, again while it gives no answer; the log has what `topics verify` says of them."""
-    answers = [
-        RuntimeError("a bug"),
-        NotInTime("Kafka is away"),
-        {"bond.ticks": FoundTopic(6, 1, {"min.insync.replicas": "1"})},
-    ]
-
-    async def brokers():
-        return 3
-
-    async def find(names):
-        assert "bond.ticks" in names
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    @contextlib.asynccontextmanager
-    async def connect(_):
-        yield SimpleNamespace(brokers=brokers, find=find)
-
-    monkeypatch.setattr(app, "TopicAdmin", SimpleNamespace(connect=connect))
-    monkeypatch.setattr(app, "TOPICS_RETRY_SECONDS", 0)
-    async with app.opened(settings(tmp_path)) as connector:
-        with capture_logs() as logs:
-            await connector._look_at_topics()
-    assert [(line["event"], line.get("topic"), line.get("problem")) for line in logs] == [
-        ("topics_not_looked_at", None, None),
-        ("topics_not_looked_at", None, None),
-        ("topic_not_durable", "bond.ticks", "has 1 replicas, not 3: reassign its partitions"),
-        ("topic_not_durable", "bond.ticks", "min.insync.replicas is 1, not 2: alter the topic"),
-    ]
-
-
-@pytest.mark.parametrize("was_up", [True, False])
-async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
-    """Once a session was open, however long ago, refused app keys are blocked slots; before that they end the process."""
-    async with app.opened(settings(tmp_path)) as connector:
-        connector._stop_on_signals()
-        if was_up:
-            connector._tell({"event": "session_up", "at": now(), "slot": 0, "instrument": None, "detail": {}})
-        for _ in range(app.RECENT_EVENTS):
-            connector._tell(
-                {"event": "session_down", "at": now(), "slot": 0, "instrument": None, "detail": {"cause": "handshake"}}
-            )
-        connector.slots.feeds[0].refused = CredentialsRefused("EGW00103")
-        connector._look_for_refusal()
-        assert (connector.refusal is None, connector.stopping is None) == (was_up, was_up)
+async def test_a_stop_before_the_start_ends_the_run(tmp_path):
+    """A connector that was stopped before it runs leaves in order as soon as it does."""
+    async with opened(settings_of_one(tmp_path)) as connector:
+        connector.stop()
+        await asyncio.wait_for(connector.run(), 20)
+        assert connector.report.readiness()[0][0].startswith("stopping")
+        assert connector.refusal is None

@@ -159,7 +159,7 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
 def plan_of_one(slots):
     """Return the plan of the replica "one" that read slot 0 to be owned by "two"."""
     ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
-    plan = Plan(SHARED, None, slots, client_arguments=dict, new_writer=lambda *_: None, **ignored)
+    plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     plan._on_known_status([slot_0("two", 7)])
     return plan
 
@@ -185,8 +185,8 @@ def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     assert plan.records["slot/0"]["owner"] == "one"
     assert plan.status_topic.differing() == []
     slots.feeds.clear()
-    plan.slots_changed()
-    assert (plan.records["slot/0"]["owner"], plan.learnt(0)) == ("two", 7)
+    plan.update_slots()
+    assert (plan.records["slot/0"]["owner"], plan.learned_limit(0)) == ("two", 7)
 
 
 @pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", False), (None, False)])
@@ -217,7 +217,7 @@ def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
     slots._group._on_assigned(frozenset({1}))
     assert plan.status_topic.differing() == []
     del slots.feeds[0]
-    plan.slots_changed()
+    plan.update_slots()
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/1"]
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from connector.core.ticks.frame import BadFrame, CipherKey, split
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import BadFrame, split
 from connector.shell.delivery import Delivery
 from tests.bad_input.inputs import CIPHERS, IV, KEY, RECORD, encrypted, sealed
 from tests.bad_input.test_frames import KEYS, SCHEMA, received

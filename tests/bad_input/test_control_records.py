@@ -63,7 +63,7 @@ REFUSED = {
     "null": (b"null", "the value is null"),
     "unknown field": (value(instrument="x"), '"instrument" is unknown'),
     "unknown field in a foreign script": (json.dumps({**GOOD, "종목": 1}).encode(), '"종목" is unknown'),
-    "unknown field of half a surrogate pair": (value(**{"\ud800": 1}), r'"\ud800" is unknown'),
+    "unknown field of half a surrogate pair": (value(**{"\ud800": 1}), r'"U+D800" is unknown'),
     "no instruments": (b'{"priority": 5}', "instruments is missing"),
     "instruments a text": (value(instruments=BONDS[0]), "instruments is "),
     "instruments an object": (value(instruments={}), "instruments is an object"),

@@ -2,9 +2,10 @@
 
 import pytest
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickEncoder, TickSchema, decode
 from connector.core.ticks.dead_letter import of_frame
-from connector.core.ticks.frame import BadFrame, CipherKey, Received, split
+from connector.core.ticks.frame import BadFrame, Received, split
 from connector.packaged_files import bond_tick
 from tests.bad_input.inputs import ACCEPTED, FRAMES, IV, KEY
 

@@ -11,6 +11,7 @@ from connector.shell.journal.file import SCHEMA_VERSION, JournalFile
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from simulator import Simulator
+from tests import two_addresses
 
 
 def settings_for(tmp_path, **given):
@@ -121,3 +122,14 @@ def test_a_journal_that_may_not_be_written(tmp_path, monkeypatch):
     """A folder without the right to write cannot hold the journal."""
     monkeypatch.setattr(check_peers.os, "access", lambda *_: False)
     assert check_peers._journal(tmp_path / "journal.db").failure is JournalUnusable
+
+
+async def test_the_websocket_port_is_reached_at_the_next_address(tmp_path, monkeypatch):
+    """If the first address of the exchange swallows connections, the second is tried."""
+    two_addresses.resolve(monkeypatch)
+    async with Simulator() as kis:
+        port = int(kis.websocket_url.rsplit(":", 1)[1])
+        given = urls(kis) | {"KIS__WEBSOCKET_URL": f"ws://{two_addresses.NAME}:{port}"}
+        with two_addresses.swallowing(port):
+            found = await failures(settings_for(tmp_path, **given))
+    assert found["WebSocket port"] is None

@@ -12,6 +12,7 @@ import time
 from functools import cache
 from pathlib import Path
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
@@ -30,7 +31,7 @@ def sound():
     with _folder() as folder, _loop() as loop:
         path = folder / "journal.db"
         journal = loop.run_until_complete(Journal.open(JournalSettings(path=path), lambda _: None))
-        journal.keep_key(0, 7, "k" * 32, "i" * 16)
+        journal.keep_key(0, 7, CipherKey("k" * 32, "i" * 16))
         for number in range(FRAMES):
             journal.append(_frame(number))
             loop.run_until_complete(

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.settings import load
 from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
 from connector.shell.slot_group import SlotGroup
 from simulator import Simulator
 from tests.conftest import started
@@ -87,7 +88,7 @@ async def send(kafka, topic):
     try:
         await producer.send_and_wait(topic, b"tick", partition=0)
     finally:
-        await clients.abandon(producer)
+        await abandon(producer)
 
 
 WAYS = [

@@ -35,6 +35,12 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
     ("given", "expected"),
     [
         ({"KIS__IN_USE_WAIT_SECONDS": "700"}, ["kis.in_use_wait_seconds"]),
+        ({"KIS__APPROVAL_URL": "http://h/oauth2/Approval"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "HTTP://10.0.0.1"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://127.0.0.1.example"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "false"}, ["kis.approval_url"]),
+        ({"KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"}, []),
+        *(({"KIS__APPROVAL_URL": f"http://{host}:1/x"}, []) for host in ("localhost", "127.0.0.9", "[::1]")),
         (
             {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
             ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_file"],
@@ -69,7 +75,11 @@ def test_contradictions(secret_file, given, expected):
         ({}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h"}, []),
         ({"KIS__WEBSOCKET_URL": "ws://127.0.0.1:1"}, []),
-        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h"}, ["kis.approval_url"]),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"},
+            ["kis.approval_url"],
+        ),
+        ({"KIS__WEBSOCKET_URL": "WS://h"}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "localhost:1,h:1"}, ["kafka.security_protocol"]),
         ({"KIS__WEBSOCKET_URL": "wss://h", "KAFKA__BOOTSTRAP_SERVERS": "[::1]:1,127.0.0.2:1"}, []),
         (

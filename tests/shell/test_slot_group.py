@@ -17,10 +17,10 @@ SESSION_TIMEOUT = 6.0
 
 
 class Member:
-    """One member and what it was told; `held` is what it claims, as a connector does, and `is_open` what of it has a session."""
+    """One member and its assignments; it claims what it holds, with open sessions if `is_open`."""
 
     def __init__(self, kafka, topic, *, is_open=False):
-        self.held, self.assignments, self.heard = frozenset(), [], 0
+        self.held, self.assignments, self.contacts = frozenset(), [], 0
         self.is_open = is_open
         self.group = SlotGroup(
             topic,
@@ -28,22 +28,22 @@ class Member:
             SESSION_TIMEOUT,
             lambda: {"bootstrap_servers": kafka.bootstrap_servers},
             claim=lambda: (self.held, self.held if self.is_open else frozenset()),
-            on_assigned=self.take,
-            on_heard=self.hear,
+            on_assigned=self.hold,
+            on_heard=self.note_contact,
         )
 
-    def take(self, slots):
+    def hold(self, slots):
         self.held = slots
         self.assignments.append(set(slots))
 
-    def hear(self, at):
+    def note_contact(self, at):
         assert at <= time.monotonic()
-        self.heard += 1
+        self.contacts += 1
 
 
 @contextlib.asynccontextmanager
 async def running(member):
-    """Run a member for as long as the block lasts; it is cut down at the end, without a word to the group."""
+    """Run a member while the block lasts, then cancel it: it does not leave the group."""
     task = asyncio.create_task(member.group.run())
     try:
         yield member
@@ -61,19 +61,19 @@ async def until(condition, seconds=30):
 
 
 async def test_a_member_gets_all_slots_and_hears_of_the_group(kafka, topic_names):
-    """Alone it owns every partition, knows how many there are, and is heard at each heartbeat."""
+    """A lone member owns every partition, knows how many there are, and reports each heartbeat."""
     create_topics(kafka.bootstrap_servers, {topic_names.slots: 3})
     async with running(Member(kafka, topic_names.slots)) as one:
         await until(lambda: one.assignments)
         assert one.assignments == [{0, 1, 2}]
         assert one.group.slots == 3
-        heard = one.heard
-        await until(lambda: one.heard > heard + 1)
+        contacts = one.contacts
+        await until(lambda: one.contacts > contacts + 1)
         assert one.group.problem is None
 
 
 async def test_a_member_that_joins_takes_nothing_and_one_that_leaves_hands_over(kafka, topic_names):
-    """The second member waits with empty hands until the first one left, and then needs no session timeout."""
+    """A second member gets nothing until the first leaves, and then needs no session timeout."""
     create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
     async with running(Member(kafka, topic_names.slots)) as one:
         await until(lambda: one.held == {0, 1})
@@ -87,8 +87,8 @@ async def test_a_member_that_joins_takes_nothing_and_one_that_leaves_hands_over(
             assert time.monotonic() - since < SESSION_TIMEOUT - 1
 
 
-async def test_a_member_that_vanishes_is_followed_after_the_session_timeout(kafka, topic_names):
-    """Cut down, it says nothing to the group: whoever merely makes its client anew must not lose its slots."""
+async def test_a_member_that_vanishes_is_replaced_after_the_session_timeout(kafka, topic_names):
+    """A cancelled member does not leave the group: replacing a client must not give slots away."""
     create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
     async with contextlib.AsyncExitStack() as later:
         async with running(Member(kafka, topic_names.slots)) as one:
@@ -100,8 +100,8 @@ async def test_a_member_that_vanishes_is_followed_after_the_session_timeout(kafk
         assert SESSION_TIMEOUT - 1 < time.monotonic() - since < SESSION_TIMEOUT + 5
 
 
-async def test_a_missing_topic_is_said_and_waited_for(kafka, topic_names):
-    """The member says what to do, and joins once it was done."""
+async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
+    """The problem says what to do about a missing topic, and the member joins once it exists."""
     async with running(Member(kafka, topic_names.slots)) as one:
         await until(lambda: one.group.unusable)
         assert one.group.unusable == (
@@ -113,7 +113,7 @@ async def test_a_missing_topic_is_said_and_waited_for(kafka, topic_names):
 
 
 async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
-    """A member that never got in has nothing to leave."""
+    """A member that never joined leaves within seconds."""
     nowhere = type("Nowhere", (), {"bootstrap_servers": "127.0.0.1:1"})
     async with running(Member(nowhere, topic_names.slots)) as one:
         await until(lambda: one.group.problem)
@@ -122,15 +122,15 @@ async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
         assert time.monotonic() - since < 5
 
 
-async def test_a_client_that_is_made_anew_gives_nothing_away():
-    """Its stop does not leave the group, not even where it joined again in the same moment."""
+async def test_replacing_a_client_gives_no_slot_away():
+    """Its stop does not leave the group, even if it joined again at the same moment."""
     left = []
 
     async def leave():
         left.append("left")
 
     consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=3, _maybe_leave_group=leave))
-    slot_group._forget_membership(consumer)
+    slot_group._send_no_leave_group(consumer)
     consumer._coordinator.generation = 4
     await consumer._coordinator._maybe_leave_group()
     assert left == []

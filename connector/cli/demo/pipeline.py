@@ -53,12 +53,12 @@ class Pipeline:
 
     def instruments(self) -> dict[str, Record]:
         """Return the status record of each wanted bond, by ISIN."""
-        found: dict[str, Record] = self._connector.status()["instruments"]
+        found: dict[str, Record] = self._connector.report.status()["instruments"]
         return found
 
     def problems(self) -> list[str]:
         """Return what the connector itself says is wrong."""
-        reasons, degraded = self._connector.readiness()
+        reasons, degraded = self._connector.report.readiness()
         waiting = (
             [f"delivery waits for {self._connector.delivery.waiting_for}"]
             if self._connector.delivery.waiting_for

@@ -17,6 +17,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from connector.core.bonds import isin
+from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _warning(each: str, bond: Bond | None, on: date) -> str | None:
     if bond is None:
         return f"{each} is not in the bond master. If it is new, run kis-bond bonds update."
     if bond.is_matured(on):
-        return f"{each} {bond.name} matured on {bond.redeemed}."
+        return f"{each} {printable(bond.name)} matured on {bond.redeemed}."
     return None
 
 

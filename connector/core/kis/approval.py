@@ -1,6 +1,7 @@
-"""What KIS's approval service is asked and answers (`POST /oauth2/Approval`).
+"""The request to KIS's approval service (`POST /oauth2/Approval`), and how we read its answer.
 
-Sources: koreainvestment/open-trading-api:examples_llm/auth/auth_ws_token; koreainvestment/kis-ai-extensions:shared/commands/kis-help.md.
+Sources: koreainvestment/open-trading-api:examples_llm/auth/auth_ws_token;
+koreainvestment/kis-ai-extensions:shared/commands/kis-help.md.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-# Missing, wrong or unsupported keys, secrets and grant types, and addresses that are not allowed: asking again cannot help.
+# The key, secret or grant type is missing, wrong or unsupported, or our address is not allowed.
 REFUSED_FOR_GOOD: Final = frozenset(
     {
         *("EGW00102", "EGW00103", "EGW00104", "EGW00105"),
@@ -51,7 +52,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No key this time: the service was out of reach, busy, or answered something else. Asking later may help."""
+    """No key this time: the service was out of reach or busy, or its answer made no sense."""
 
     code: str | None
     message: str
@@ -61,13 +62,13 @@ Answer = Granted | Refused | Unavailable
 
 
 def request_body(app_key: AppKey) -> bytes:
-    """Return the JSON body. The field is `secretkey` here; the token endpoint calls the same value `appsecret`."""
+    """Return the JSON body. This call names the secret `secretkey`, the token call `appsecret`."""
     fields = {"grant_type": "client_credentials", "appkey": app_key.appkey, "secretkey": app_key.appsecret}
     return json.dumps(fields).encode()
 
 
 def read_answer(status: int, body: bytes) -> Answer:
-    """Read the service's answer: an error comes as error_code/error_description or as msg_cd/msg1.
+    """Read the answer; an error comes as error_code and error_description, or as msg_cd and msg1.
 
     Never raises, and never quotes a body that has neither shape.
     """
@@ -89,4 +90,4 @@ def read_answer(status: int, body: bytes) -> Answer:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
-    return value.encode("utf-8", "replace").decode()[:200] if isinstance(value, str) else ""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -1,6 +1,7 @@
-"""How long a bond that is wanted and unwanted in turns rests before KIS hears of it again.
+"""How long a bond that lists add and remove again and again rests before KIS hears of it again.
 
-KIS blocks app keys that register and release without end (notices of 2026-02-24 and 2026-05-18). Times are monotonic seconds.
+KIS blocks app keys that register and release without end (notices of 2026-02-24 and 2026-05-18).
+Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# Somebody who corrects himself is obeyed at once; from then on each release has to be asked for longer than the one before.
+# Somebody may correct a mistake at once. After that, each release needs a longer rest.
 FREE_RELEASES: Final = 2
 FIRST_REST_SECONDS: Final = 10.0
 LONGEST_REST_SECONDS: Final = 600.0
-# A bond left alone for so long begins anew; well above the longest rest, else a bond would be forgiven for resting.
+# A bond left alone for so long counts as new. It must exceed the longest rest by far, for a
+# resting bond must not count as left alone.
 FORGIVEN_AFTER_SECONDS: Final = 3600.0
 
 
@@ -24,29 +26,29 @@ class _Flapping:
 
 
 class Damping:
-    """Counts the releases of each bond of one slot; lives as long as the slot, over all its sessions."""
+    """Counts the releases of each bond of one slot; it lives as long as the slot."""
 
     def __init__(self) -> None:
         self._flapping: dict[str, _Flapping] = {}
 
     def rest(self, isin: str, now: float) -> float:
-        """Return for how many seconds a bond has to be unwanted before it is released."""
+        """Return for how many seconds a bond must be unwanted before it is released."""
         flapping = self._flapping.get(isin)
         if flapping is None or flapping.releases < FREE_RELEASES or now >= flapping.seen_at + FORGIVEN_AFTER_SECONDS:
             return 0.0
         return min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(flapping.releases - FREE_RELEASES, 16))
 
     def quiet_until(self, isin: str) -> float:
-        """Return before when a bond is not registered again."""
+        """Return when a bond may be registered again."""
         return self._flapping[isin].quiet_until if isin in self._flapping else float("-inf")
 
-    def unwanted(self, isin: str, now: float) -> None:
-        """Take in that a bond is to be released, now or later: it is not left alone."""
+    def note_unwanted(self, isin: str, now: float) -> None:
+        """Record that a bond is unwanted at `now`, so that it does not count as left alone."""
         if isin in self._flapping and self.rest(isin, now):
             self._flapping[isin].seen_at = now
 
-    def released(self, isin: str, now: float, quiet_until: float) -> None:
-        """Count a release, which took the place away before the bond had rested if `quiet_until` is still to come."""
+    def count_release(self, isin: str, now: float, quiet_until: float) -> None:
+        """Count a release; the bond may not be registered again before `quiet_until`."""
         self._flapping = {
             other: seen for other, seen in self._flapping.items() if now < seen.seen_at + FORGIVEN_AFTER_SECONDS
         }

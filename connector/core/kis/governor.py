@@ -1,7 +1,8 @@
-"""How often we may knock at KIS: the waits between connections, between approval keys, and before a silent session is given up.
+"""How often we may connect to KIS and ask for approval keys, and how long a session may be silent.
 
-KIS blocks addresses and app keys that connect and close in a loop (notices of 2026-02-24 and 2026-05-18), and OPSP8996 comes right after
-a successful open, so only data or a PINGPONG proves that a session works. Times are monotonic seconds.
+KIS blocks addresses and app keys that connect and close in a loop (notices of 2026-02-24 and
+2026-05-18). OPSP8996 comes right after a successful open, so only data or a PINGPONG proves that a
+session works. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", "approval", "lease", "stop"]
 
 LONGEST_SILENCE_SECONDS = 900.0
-# Practice of several clients; KIS documents one issuance a second for this call and one a minute for its sister /oauth2/tokenP.
+# The practice of several clients. KIS documents one key a second for this call, and one a minute
+# for /oauth2/tokenP.
 KEY_SPACING_SECONDS = 60.0
 STEADY_WAITS = 3
-# Attempts that end so had no session, and break no row of silent ones.
+# Causes of attempts that never opened a session; they do not reset the count of silent sessions.
 NEVER_OPENED: frozenset[Cause] = frozenset({"handshake", "approval", "refused"})
 
 
@@ -26,15 +28,15 @@ NEVER_OPENED: frozenset[Cause] = frozenset({"handshake", "approval", "refused"})
 class Waits:
     """The settings `kis.*` that bound the waits, in seconds."""
 
-    reconnect_min: float = 1.0
-    reconnect_max: float = 60.0
-    in_use_wait: float = 30.0
-    in_use_wait_max: float = 600.0
-    silence_timeout: float = 45.0
+    reconnect_min: float
+    reconnect_max: float
+    in_use_wait: float
+    in_use_wait_max: float
+    silence_timeout: float
 
 
 class Governor:
-    """Counts failures since the last proof of life; `random` gives floats in [0, 1)."""
+    """Counts failures since a session last proved alive; `random` returns floats in [0, 1)."""
 
     def __init__(self, waits: Waits, random: Callable[[], float]) -> None:
         self._waits = waits
@@ -44,26 +46,26 @@ class Governor:
         self._silences = 0
         self._proved = False
 
-    def proved(self) -> None:
-        """Begin every wait anew: data or a PINGPONG was received."""
+    def proved_alive(self) -> None:
+        """Start again with the shortest waits: data or a PINGPONG was received."""
         self._failures = self._refusals = self._silences = 0
         self._proved = True
 
     @property
     def failures(self) -> int:
-        """Attempts and sessions that ended without a proof of life since the last one; the waits grow with them."""
+        """Attempts and sessions that failed since one last proved alive; the waits grow with it."""
         return self._failures + self._refusals
 
     @property
     def silence_timeout(self) -> float:
-        """Seconds without any inbound frame after which the session counts as dead."""
+        """Seconds without any inbound frame after which a session counts as dead."""
         base = self._waits.silence_timeout
         return min(base * 2.0 ** min(self._silences, 32), max(base, LONGEST_SILENCE_SECONDS))
 
     def ended(self, cause: Cause, *, in_use: bool = False) -> float:
-        """Return the seconds to wait before the next connection, after an attempt or a session that ended by `cause`.
+        """Return the seconds to wait before the next connection, given why the last one ended.
 
-        `in_use` chooses the long waits: after OPSP8996, and after an approval key that was refused twice.
+        `in_use` selects the long waits: after OPSP8996, or if an approval key was refused twice.
         """
         if cause == "silence" and not self._proved:
             self._silences += 1
@@ -72,17 +74,18 @@ class Governor:
         self._proved = False
         if cause == "refused":
             return self._waits.reconnect_max
-        return self.in_use() if in_use else self._reconnect()
+        return self.next_long_wait() if in_use else self._next_reconnect_wait()
 
-    def _reconnect(self) -> float:
-        # Half of the span is certain, so that a row of small draws is no knocking; the other half spreads clients cut off together.
+    def _next_reconnect_wait(self) -> float:
+        # Half of the span is fixed, so that small draws make no fast loop; half is random, so that
+        # clients cut off together come back apart.
         floor = self._waits.reconnect_min
         span = min(floor * 2.0 ** min(self._failures, 32), max(0.0, self._waits.reconnect_max - floor))
         self._failures += 1
         return floor + span * (0.5 + self._random() / 2)
 
-    def in_use(self) -> float:
-        """Return the seconds to wait while KIS refuses the key: three times the first wait, then longer and longer ones."""
+    def next_long_wait(self) -> float:
+        """Return the seconds to wait while KIS refuses the key: equal three times, then doubled."""
         doublings = max(0, self._refusals - STEADY_WAITS + 1)
         self._refusals += 1
         first = self._waits.in_use_wait
@@ -90,7 +93,7 @@ class Governor:
 
 
 class ApprovalKeys:
-    """The approval key in use and when the next one may be asked for."""
+    """The approval key in use, and when we may ask for the next one."""
 
     def __init__(self, reuse_seconds: float) -> None:
         self._reuse_seconds = reuse_seconds
@@ -98,20 +101,20 @@ class ApprovalKeys:
         self._issued_at: float | None = None
 
     def issued(self, key: str, now: float) -> None:
-        """Keep a key that KIS gave at `now`."""
+        """Record a key that KIS issued at `now`."""
         self._key = key
         self._issued_at = now
 
     def discard(self) -> None:
-        """Forget a key that KIS did not know; the spacing to the next one stays."""
+        """Forget a key that KIS refused; the next one still has to wait its time."""
         self._key = None
 
     def usable(self, now: float) -> str | None:
-        """Return the key while it is young enough for a new connection."""
+        """Return the key if it is young enough for a new connection."""
         return self._key if now < self.expires_at else None
 
     def age(self, now: float) -> float | None:
-        """Return the seconds since KIS gave the key in use, None without one."""
+        """Return the seconds since KIS issued the key in use, None without one."""
         return None if self._key is None or self._issued_at is None else now - self._issued_at
 
     @property
@@ -121,5 +124,5 @@ class ApprovalKeys:
 
     @property
     def next_issue_at(self) -> float:
-        """The earliest time of the next request for a key."""
+        """When we may ask for the next key at the earliest."""
         return float("-inf") if self._issued_at is None else self._issued_at + KEY_SPACING_SECONDS

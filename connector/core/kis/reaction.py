@@ -1,8 +1,8 @@
 """What each KIS code asks us to do: the one table of OPSP codes.
 
-Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md, with the practice of public clients where these
-are silent. A code that is not listed and comes as an error refuses the bond until the next session: registering again and again is an
-abuse that KIS blocks.
+Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md; where
+they are silent, the practice of public clients. An error whose code is not listed refuses the bond
+until the next session: KIS blocks clients that register again and again.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Reaction(Enum):
-    """What a reply calls for."""
+    """What a reply asks us to do."""
 
     REGISTERED = "held by KIS"
     RELEASED = "not held by KIS"
-    RETRY = "ask again, later and later"
-    FULL = "this session holds no more; the bond waits"
-    REFUSE = "not this bond, until the next session or a new control record"
-    REISSUE = "a new approval key, then ask again"
-    IN_USE = "another session holds the app key: close, wait long"
+    RETRY = "ask again, after longer and longer waits"
+    FULL = "the session is full: the bond waits"
+    REFUSE = "do not ask for this bond before the next session or a new control record"
+    REISSUE = "get a new approval key, then ask again"
+    IN_USE = "another session uses the app key: close and wait long"
 
 
 REACTIONS: Final[dict[str, Reaction]] = {
@@ -66,8 +66,8 @@ _DONE_ALREADY: Final = ("OPSP0002", "OPSP0003")
 def reaction(reply: Reply) -> Reaction:
     """Return what to do about a reply, rt_cd first.
 
-    Only the four known codes say that KIS holds or does not hold a bond. A success with any other code, and a success code in an error,
-    leave that open: asking again brings OPSP0002 or OPSP0003.
+    Only the four known codes say whether KIS holds a bond. A success with any other code, or a
+    success code in an error, leaves that open: if we ask again, KIS answers OPSP0002 or OPSP0003.
     """
     known = REACTIONS.get(reply.msg_cd)
     if reply.rt_cd == SUCCESS:

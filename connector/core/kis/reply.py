@@ -1,14 +1,17 @@
-"""What KIS says in JSON, and what we say to it.
+"""Reads the JSON messages KIS sends on the WebSocket, and writes our requests.
 
-Sources: KIS portal, H0BJCNT0, "[장내채권] 실시간시세"; captured replies (kis-protocol §3, §4).
+Sources: KIS portal, H0BJCNT0, "[장내채권] 실시간시세"; captured replies (docs/kis-protocol.md,
+requests and replies).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from connector.core.cipher_key import CipherKey
 
 TR_ID = "H0BJCNT0"
 REGISTER: Literal["1"] = "1"
@@ -18,8 +21,7 @@ RELEASE: Literal["2"] = "2"
 TrType = Literal["1", "2"]
 
 LONGEST_TEXT = 64 * 1024
-LONGEST_MESSAGE = 200
-# KIS's largest reply opens four objects. Counted, because how deep json.loads can go depends on how deep our own stack is.
+# KIS's largest reply opens four objects. How deep json.loads can go depends on our own stack.
 MOST_BRACKETS = 64
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
@@ -27,33 +29,32 @@ _RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """KIS's keep-alive; it wants the identical text back."""
+    """KIS's keep-alive; KIS expects the identical text back."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A control reply. `tr_id` and `tr_key` are "" or the literal "(null)" in errors that name nobody; key and IV open encrypted frames."""
+    """A reply to a request; if an error names no bond, `tr_id` and `tr_key` are "" or "(null)"."""
 
     tr_id: str
     tr_key: str
     rt_cd: str
     msg_cd: str
     msg1: str
-    key: str | None = field(default=None, repr=False)
-    iv: str | None = field(default=None, repr=False)
+    cipher_key: CipherKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """JSON that is neither; `why` is CTRL_SHAPE and a few words, and never quotes it, because it may hold key material."""
+    """Any other JSON. `why` is CTRL_SHAPE and a few words; it quotes nothing that may be a key."""
 
     why: str
 
 
 def is_control(raw: bytes) -> bool:
-    """Tell a JSON message from a data frame: its first byte that is not blank is `{`."""
+    """Whether a message is JSON, not a data frame: its first byte that is not blank is `{`."""
     return raw.lstrip(b" \t\r\n")[:1] == b"{"
 
 
@@ -92,7 +93,7 @@ def request(approval_key: str, customer_type: str, tr_type: TrType, isin: str) -
 
 
 class _DuplicateKeyError(ValueError):
-    """One object names a key twice, so it says two things."""
+    """One object holds a key twice, so its meaning is unclear."""
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,9 +116,8 @@ def _reply(header: dict[str, Any], body: dict[str, Any]) -> Reply | Unreadable:
         tr_key=_text(header, "tr_key"),
         rt_cd=rt_cd,
         msg_cd=msg_cd,
-        msg1=_text(body, "msg1")[:LONGEST_MESSAGE].strip(),
-        key=key if usable else None,
-        iv=iv if usable else None,
+        msg1=_text(body, "msg1").strip(),
+        cipher_key=CipherKey(key, iv) if usable else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""One slot's dealings with KIS: text and time in, effects out.
+"""One slot's session with KIS: text and time come in, effects go out.
 
-The object lives as long as its slot. `opened` and `closed` bracket each connection; between them `converge` brings what KIS holds towards
-what is wanted. Times are monotonic seconds.
+The object lives as long as its slot. Each connection begins with `opened` and ends with `closed`.
+Between them `converge` makes what KIS holds equal to what is wanted. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -11,32 +11,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.kis.reaction import Reaction
-from connector.core.kis.registration import Pace, Registrations, RegistrationView
 from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
+from connector.core.kis.session_registrations import SessionRegistrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from connector.core.cipher_key import CipherKey
+    from connector.core.kis.bond_registration import RegistrationView
     from connector.core.kis.governor import Cause, Governor
-
-__all__ = [
-    "Close",
-    "Effect",
-    "Pace",
-    "Refused",
-    "RegistrationView",
-    "ReissueKey",
-    "Send",
-    "Session",
-    "SlotView",
-    "Strange",
-]
+    from connector.core.kis.pace import Pace
 
 # KIS's usage rules: at least one second between connect and close.
 SHORTEST_SESSION_SECONDS: Final = 1.0
-# A list that is emptied and filled again within this time closes no connection.
+# If a list is emptied and filled again within this time, the connection stays open.
 LINGER_SECONDS: Final = 2.0
-KEYS_KEPT: Final = 1000
+MOST_CIPHER_KEYS: Final = 1000
 
 SlotState = Literal["CONNECTED", "CONNECTING", "BLOCKED", "IDLE"]
 
@@ -62,8 +52,15 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Echo:
+    """Answer a PINGPONG with its identical text, before anything else is sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection politely."""
+    """Close the connection."""
 
     cause: Cause
     code: str | None
@@ -72,7 +69,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class ReissueKey:
-    """Get a new approval key, no sooner than in `wait` seconds, and hand it to `key_reissued`."""
+    """Ask for a new approval key after `wait` seconds, and hand it to `key_reissued`."""
 
     wait: float
 
@@ -88,45 +85,56 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Strange:
-    """A JSON message that could not be read; it was counted, and its content stays out of logs."""
+    """A JSON message could not be read; its content must not be logged."""
 
     why: str
 
 
-Effect = Send | Close | ReissueKey | Refused | Strange
+Effect = Send | Echo | Close | ReissueKey | Refused | Strange
 
 
 class Session:
-    """Decides; whoever owns the socket obeys."""
+    """Decides what to do; the owner of the socket does it.
 
-    def __init__(
-        self, slot: int, customer_type: str, pace: Pace, governor: Governor, learnt: int | None = None
+    `clean` takes secrets out of the texts of a reply before they are shown anywhere.
+    """
+
+    def __init__(  # noqa: PLR0913 - two names and three collaborators of a slot
+        self,
+        slot: int,
+        customer_type: str,
+        pace: Pace,
+        governor: Governor,
+        *,
+        clean: Callable[[Reply], Reply],
+        learned_limit: int | None = None,
     ) -> None:
         self.slot = slot
         self._customer_type = customer_type
         self._governor = governor
-        self._registrations = Registrations(pace, learnt)
+        self._clean = clean
+        self._registrations = SessionRegistrations(pace, learned_limit)
         self._approval_key: str | None = None
         self._opened_at: float | None = None
         self._heard_at = 0.0
-        self._refusals = 0
+        self._key_refusals = 0
         self._key_expires_at = 0.0
         self._empty_since: float | None = None
         self._leaving: tuple[Cause, float] | None = None
-        self._closing = False
-        self._blocked = False
-        self._barred = False
+        self._is_closing = False
+        self._is_blocked = False
+        self._is_barred = False
         self._code: str | None = None
         self._message: str | None = None
         self.may_connect_at = float("-inf")
-        # Newest last; KIS does not say which of them an encrypted frame needs.
-        self.keys: dict[tuple[str, str], None] = {}
+        # The newest is last. KIS does not say which of them an encrypted frame needs.
+        self.cipher_keys: dict[CipherKey, None] = {}
         self.unreadable = 0
 
     # What is wanted.
 
     def want(self, isins: Iterable[str], now: float) -> None:
-        """Say which bonds this slot should carry, the most important first; of no effect once it is leaving."""
+        """Set the bonds this slot should carry, the most important first; ignored after `leave`."""
         if self._leaving is not None:
             return
         self._registrations.want(isins)
@@ -140,7 +148,7 @@ class Session:
         self._registrations.retry_rejected(isins)
 
     def leave(self, cause: Cause, until: float) -> None:
-        """Release what can be released until then, and close."""
+        """Release every bond, then close, at `until` at the latest."""
         self._registrations.leave()
         self._leaving = (cause, until)
 
@@ -162,75 +170,75 @@ class Session:
     @property
     def is_barred(self) -> bool:
         """Whether KIS refused the app key for good."""
-        return self._barred
+        return self._is_barred
 
     # The connection's life.
 
     def opened(self, approval_key: str, now: float, expires_at: float = float("inf")) -> None:
-        """Begin a session on a connection that has just opened; from `expires_at` on, no request carries this approval key."""
+        """Begin a session; from `expires_at` on no request may carry this approval key."""
         self._approval_key = approval_key
         self._key_expires_at = expires_at
         self._opened_at = self._heard_at = now
-        self._refusals = 0
-        self._closing = self._blocked = self._barred = False
+        self._key_refusals = 0
+        self._is_closing = self._is_blocked = self._is_barred = False
         self._code = self._message = None
-        self.keys.clear()
+        self.cipher_keys.clear()
         self._registrations.begin(now)
 
     def closed(self, cause: Cause, code: str | None, message: str | None, now: float) -> None:
-        """Take in that the connection ended, or could not be opened; `may_connect_at` says when the next one may."""
+        """Record that the connection ended or could not be opened, and set `may_connect_at`."""
         refused_twice = cause == "approval" and self._opened_at is not None
         self._registrations.end(now, dropped=cause in ("closed", "reset"))
         self._opened_at = None
         self._approval_key = None
-        self._barred = self._barred or cause == "refused"
-        self._blocked = self._barred or cause == "in_use" or refused_twice
+        self._is_barred = self._is_barred or cause == "refused"
+        self._is_blocked = self._is_barred or cause == "in_use" or refused_twice
         self._code, self._message = code, message
         self.may_connect_at = now + self._governor.ended(cause, in_use=cause == "in_use" or refused_twice)
 
-    def permitted(self) -> None:
-        """Take in that KIS gave an approval key: an app key it had refused counts again."""
-        if self._barred:
-            self._blocked = self._barred = False
+    def app_key_accepted(self) -> None:
+        """Record that KIS issued an approval key: its app key is usable again if it was refused."""
+        if self._is_barred:
+            self._is_blocked = self._is_barred = False
             self._code = self._message = None
 
     def key_reissued(self, approval_key: str, expires_at: float = float("inf")) -> None:
-        """Go on with the new approval key on the same connection."""
+        """Continue with the new approval key on the same connection."""
         self._approval_key = approval_key
         self._key_expires_at = expires_at
-        self._registrations.generation += 1
+        self._registrations.change_key()
 
     # What was received.
 
     def data_received(self, now: float) -> None:
-        """Take in the first data frame of the session, as proof that it works."""
+        """Record the first data frame of the session: it proves that the session works."""
         self.heard(now)
-        self._governor.proved()
+        self._governor.proved_alive()
 
     def heard(self, now: float) -> None:
-        """Take in that a frame of any kind came in at `now`."""
+        """Record that a frame of any kind arrived at `now`."""
         self._heard_at = max(self._heard_at, now)
 
     def receive_control(self, text: str, now: float) -> list[Effect]:
-        """Take in one JSON message. Never raises."""
+        """Handle one JSON message. Never raises."""
         self.heard(now)
         match parse(text):
             case Ping(echo):
-                self._governor.proved()
-                return [Send(echo)]
+                self._governor.proved_alive()
+                return [Echo(echo)]
             case Unreadable(why):
                 self.unreadable += 1
                 return [Strange(why)]
             case Reply() as reply:
-                return self._receive_reply(reply, now)
+                return self._receive_reply(self._clean(reply), now)
 
     def _receive_reply(self, reply: Reply, now: float) -> list[Effect]:
-        if reply.key and reply.iv:
-            self.keys.pop((reply.key, reply.iv), None)
-            self.keys[reply.key, reply.iv] = None
-            if len(self.keys) > KEYS_KEPT:
-                del self.keys[next(iter(self.keys))]
-        match self._registrations.answered(reply, now):
+        if reply.cipher_key:
+            self.cipher_keys.pop(reply.cipher_key, None)
+            self.cipher_keys[reply.cipher_key] = None
+            if len(self.cipher_keys) > MOST_CIPHER_KEYS:
+                del self.cipher_keys[next(iter(self.cipher_keys))]
+        match self._registrations.receive(reply, now):
             case (Reaction.IN_USE, _):
                 return self._close("in_use", reply.msg_cd, reply.msg1)
             case (Reaction.REISSUE, _):
@@ -242,12 +250,12 @@ class Session:
     def _key_refused(self, reply: Reply) -> list[Effect]:
         if self._approval_key is None:
             return []
-        self._refusals += 1
-        if self._refusals == 1:
+        self._key_refusals += 1
+        if self._key_refusals == 1:
             wait = 0.0
-        elif self._registrations.active():
-            # The bonds that flow are worth more than the one that is refused: the wait is spent on the open connection.
-            wait = self._governor.in_use()
+        elif self._registrations.active_count:
+            # Other bonds flow on this connection, so we wait without closing it.
+            wait = self._governor.next_long_wait()
         else:
             return self._close("approval", reply.msg_cd, reply.msg1)
         self._approval_key = None
@@ -256,8 +264,8 @@ class Session:
     # What is due.
 
     def converge(self, now: float) -> list[Effect]:
-        """Return what is due: at most one request, or the end of the connection."""
-        if self._opened_at is None or self._closing:
+        """Return what is due: at most one request, or a Close."""
+        if self._opened_at is None or self._is_closing:
             return []
         if now >= self._heard_at + self._governor.silence_timeout:
             return self._close("silence", None, f"Nothing was received for {self._governor.silence_timeout:g} s")
@@ -268,17 +276,18 @@ class Session:
     def _ask(self, now: float) -> list[Effect]:
         if self._approval_key is None:
             return []
+        self._registrations.advance(now)
         if now >= self._key_expires_at and self._leaving is None and self._registrations.is_due(now):
             self._approval_key = None
             return [ReissueKey(0.0)]
-        if (due := self._registrations.next_request(now)) is None:
+        if (due := self._registrations.send_next(now)) is None:
             return []
         tr_type, isin = due
         return [Send(request(self._approval_key, self._customer_type, tr_type, isin))]
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when `converge` may have something to do, unless something is received before; None without a connection."""
-        if self._opened_at is None or self._closing:
+        """Return when `converge` may have work if nothing arrives; None without a connection."""
+        if self._opened_at is None or self._is_closing:
             return None
         times = [self._heard_at + self._governor.silence_timeout, self._closing_at()]
         if self._approval_key is not None:
@@ -287,7 +296,7 @@ class Session:
 
     def _closing_at(self) -> float | None:
         earliest = (self._opened_at or 0.0) + SHORTEST_SESSION_SECONDS
-        held = self._registrations.held
+        held = self._registrations.held_count
         if self._leaving is not None:
             return earliest if held == 0 else max(earliest, self._leaving[1])
         if self._empty_since is not None and held == 0:
@@ -296,33 +305,33 @@ class Session:
 
     def _why_closing(self) -> tuple[Cause, None, str]:
         if self._leaving is not None:
-            return self._leaving[0], None, "The connection was closed as told"
+            return self._leaving[0], None, "The connector closed the connection"
         return "stop", None, "Nothing was left to register"
 
     def _close(self, cause: Cause, code: str | None, message: str | None) -> list[Effect]:
-        self._closing = True
+        self._is_closing = True
         return [Close(cause, code, message)]
 
     # What others read.
 
     @property
     def capacity(self) -> int:
-        """Registrations this slot may carry; none while KIS refuses its app key for good."""
-        return 0 if self._barred else self._registrations.limit
+        """Registrations this slot may hold; 0 while KIS refuses its app key for good."""
+        return 0 if self._is_barred else self._registrations.limit
 
     @property
     def places(self) -> int:
-        """Bonds this slot can be given: its capacity, and the refused ones, which take no room."""
-        return 0 if self._barred else self._registrations.places
+        """Bonds this slot can be given: its capacity, and refused bonds, which take no room."""
+        return 0 if self._is_barred else self._registrations.places
 
     @property
     def failures(self) -> int:
-        """Attempts and sessions in a row that KIS did not prove alive."""
+        """How many attempts and sessions failed since one last proved alive."""
         return self._governor.failures
 
     @property
     def unsolicited(self) -> int:
-        """Replies that nothing was waiting for."""
+        """How many replies we were not waiting for."""
         return self._registrations.unsolicited
 
     @property
@@ -332,7 +341,7 @@ class Session:
             slot=self.slot,
             state=self._state(),
             capacity=self.capacity,
-            registered=self._registrations.active(),
+            registered=self._registrations.active_count,
             code=self._code,
             message=self._message,
             registrations=MappingProxyType(dict(self._registrations.view())),
@@ -341,8 +350,8 @@ class Session:
     def _state(self) -> SlotState:
         if self._opened_at is not None:
             return "CONNECTED"
-        if self._barred:
+        if self._is_barred:
             return "BLOCKED"
         if not self._registrations.wanted:
             return "IDLE"
-        return "BLOCKED" if self._blocked else "CONNECTING"
+        return "BLOCKED" if self._is_blocked else "CONNECTING"

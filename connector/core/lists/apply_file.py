@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.edits import encoded, first_requested, tombstone
+from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
@@ -107,15 +108,17 @@ def parse(document: object) -> dict[str, Wish]:
     mistakes: list[str] = []
     for name, content in _named(document, mistakes):
         if name in wishes:
-            mistakes.append(f"List {name} appears twice: remove one of the two.")
+            mistakes.append(f"List {printable(name)} appears twice: remove one of the two.")
             continue
         judged = control_record.from_json(
             name, {"instruments": content} if isinstance(content, list) else {} if content is None else content
         )
         if isinstance(judged, Refusal):
-            mistakes.append(f"List {name}: {judged.reason}.")
+            mistakes.append(f"List {printable(name)}: {judged.reason}.")
         elif judged.confirm_removal:
-            mistakes.append(f"List {name}: confirm_removal confirms one removal only: leave it out, and use --confirm.")
+            mistakes.append(
+                f"List {printable(name)}: confirm_removal confirms one removal only: leave it out, and use --confirm."
+            )
         else:
             wishes[name] = judged
     if not wishes and not mistakes:

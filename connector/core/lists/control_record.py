@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.bonds import isin
+from connector.core.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -222,9 +223,4 @@ def _shown(content: object) -> str:
     """Return foreign content cut short: a mistake of a megabyte must not become a reason of one."""
     text = content if isinstance(content, str) else str(content)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    # JSON escapes can spell lone surrogates, which UTF-8 cannot encode.
-    return (
-        json.dumps(cut, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
-        if isinstance(content, str)
-        else cut
-    )
+    return printable(json.dumps(cut, ensure_ascii=False) if isinstance(content, str) else cut)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.core import record_keys
@@ -12,12 +12,15 @@ from connector.core.bonds import isin
 from connector.core.lists import control_record, saved_lists, subscription
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.subscription import GUARD_REASON, ControlRecord, InForce, Lists, Position
+from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIRMED_EMPTY = json.dumps({"instruments": [], "confirm_removal": True}).encode()
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Records = list[tuple[str, bytes | None]]
 
@@ -43,7 +46,7 @@ def check(isins: Sequence[str]) -> list[str]:
 
 def _fault(text: str) -> str | None:
     if not isin.has_shape(text):
-        return f"{text} is not an ISIN: it takes two capital letters, nine capitals or digits, and a check digit."
+        return f"{printable(text)} is not an ISIN: it takes two capital letters, nine capitals or digits, and a check digit."
     if not isin.is_valid(text):
         return f"{text} is not an ISIN: its check digit is wrong, {isin.with_check_digit(text[:11])} would be right."
     return None
@@ -71,14 +74,13 @@ def encoded(name: str, value: Mapping[str, Any]) -> bytes:
         name.encode()
         written = json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        shown = name.encode(errors="backslashreplace").decode()
         half = f"{error.object[error.start]!a}"
         raise RequestMalformed(
-            f"List {shown} or a text in it contains {half}, which is not UTF-8. Nothing was written."
+            f"List {printable(name)} or a text in it contains {half}, which is not UTF-8. Nothing was written."
         ) from None
     judged = control_record.parse(name, written)
     if isinstance(judged, Refusal):
-        raise RequestMalformed(f"List {name} would be refused: {judged.reason}. Nothing was written.")
+        raise RequestMalformed(f"List {printable(name)} would be refused: {judged.reason}. Nothing was written.")
     return written
 
 
@@ -94,7 +96,7 @@ def removed(isins: Sequence[str], records: Mapping[str, bytes], *, confirm: bool
 
 
 def _no_record(each: str, records: Mapping[str, bytes]) -> str:
-    others = ", ".join(naming(each, records))
+    others = printable(", ".join(naming(each, records)))
     return f"{each} has no record of its own" + (
         f"; it is wanted by {others}: use --list." if others else ", and no list names it."
     )
@@ -106,11 +108,11 @@ def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: 
     Raises RequestMalformed for an unknown list and for a bond that is not in it.
     """
     if value is None:
-        raise RequestMalformed(f"There is no list {name}. Nothing was written.")
+        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     fields = _fields(name, value)
     absent = [each for each in isins if each not in fields["instruments"]]
     if absent:
-        raise RequestMalformed(f"{', '.join(absent)} is not in list {name}. Nothing was written.")
+        raise RequestMalformed(f"{', '.join(absent)} is not in list {printable(name)}. Nothing was written.")
     fields["instruments"] = [each for each in fields["instruments"] if each not in set(isins)]
     return [(name, _value(name, fields | ({"confirm_removal": True} if confirm else {}), request))]
 
@@ -152,7 +154,7 @@ def held_back(lists: Lists, records: Records) -> str | None:
         entry = entries.get(name)
         if entry is not None and (entry.refusal or "").startswith(GUARD_REASON):
             # The rest of the reason is the remedy for other clients; --confirm does the same.
-            return f"List {name}: {(entry.refusal or '').partition(';')[0]}."
+            return printable(f"List {name}: {(entry.refusal or '').partition(';')[0]}.")
     return None
 
 
@@ -162,15 +164,15 @@ def first_requested(content: InForce | None) -> str | None:
     An edit keeps this time, so that the list keeps its rank within its priority. None for a new
     list, or if the time is lost: its record named none and has been compacted away.
     """
-    if content is None or not content.requested_at:
+    if content is None:
         return None
-    named = content.wish.value.get("requested_at")
-    at = (
-        datetime.fromtimestamp(content.requested_at / 1e6, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
-    return named if isinstance(named, str) else at
+    if isinstance(named := content.wish.value.get("requested_at"), str):
+        return named
+    try:
+        at = _EPOCH + timedelta(microseconds=content.requested_at)
+    except OverflowError:  # others may write a record with any timestamp
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if content.requested_at else None
 
 
 def naming(each: str, records: Mapping[str, bytes]) -> list[str]:
@@ -183,7 +185,7 @@ def _fields(name: str, value: bytes) -> dict[str, Any]:
     wish = control_record.parse(name, value)
     if isinstance(wish, Refusal):
         raise RequestMalformed(
-            f"The present value of list {name} was not understood, so it was not changed: {wish.reason}"
+            f"The present value of list {printable(name)} was not understood, so it was not changed: {wish.reason}"
         )
     # A confirmation applies only to the removal it was given for.
     fields = {field: content for field, content in wish.value.items() if field != "confirm_removal"}

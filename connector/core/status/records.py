@@ -18,7 +18,8 @@ from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from connector.core.kis.session import RegistrationView, SlotView
+    from connector.core.kis.bond_registration import RegistrationView
+    from connector.core.kis.session import SlotView
     from connector.core.lists.subscription import Desired, Entry, Lists, Position
 
 # Contract of the status topic: an owner writes every 30 s; one silent for 90 s counts as gone.

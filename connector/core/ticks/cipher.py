@@ -6,8 +6,10 @@ import binascii
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from connector.core.cipher_key import CipherKey
 
-def decrypt(payload: str, key: str, iv: str) -> bytes | None:
+
+def decrypt(payload: str, key: CipherKey) -> bytes | None:
     """Return the plaintext of a frame's fourth part, or None if this key does not fit.
 
     The payload is base64 of AES-256-CBC with PKCS#7 padding. Key and IV are the UTF-8 bytes of the
@@ -17,7 +19,7 @@ def decrypt(payload: str, key: str, iv: str) -> bytes | None:
     """
     try:
         sealed = base64.b64decode(payload, validate=True)
-        opener = Cipher(algorithms.AES(key.encode()), modes.CBC(iv.encode())).decryptor()
+        opener = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).decryptor()
         padded = opener.update(sealed) + opener.finalize()
         unpadder = PKCS7(algorithms.AES.block_size).unpadder()
         return unpadder.update(padded) + unpadder.finalize()

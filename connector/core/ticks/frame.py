@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.cipher import decrypt
 
 TR_ID = "H0BJCNT0"
@@ -32,16 +33,6 @@ class Received(NamedTuple):
     session: int
     binary: bool
     raw: bytes
-
-
-class CipherKey(NamedTuple):
-    """AES key and IV of one reply, both as the characters KIS sent."""
-
-    key: str
-    iv: str
-
-    def __repr__(self) -> str:
-        return "CipherKey(…)"
 
 
 class WireRecord(NamedTuple):
@@ -125,7 +116,7 @@ def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[Cipher
         return BadFrame("DECRYPT_NO_KEY", "no reply of this session brought a key")
     verdict = BadFrame("DECRYPT_FAILED", f"none of the session's {len(keys)} keys opens it")
     for key in keys:
-        plain = decrypt(payload, *key)
+        plain = decrypt(payload, key)
         if plain is None:
             continue
         text, first_bad = _decode(plain)

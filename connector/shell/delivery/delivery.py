@@ -10,9 +10,10 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
 from connector.core.ticks.columns import repaired
-from connector.core.ticks.frame import CipherKey, Received, WireRecord
+from connector.core.ticks.frame import Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Batch, Lane, frame_of, position

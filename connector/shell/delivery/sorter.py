@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from connector.core.bonds.isin import has_shape
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema
 from connector.core.ticks.dead_letter import DeadLetter
-from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, CipherKey, Received, WireRecord, split
+from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane, frame_of, position

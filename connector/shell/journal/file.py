@@ -12,7 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import file_names
 from connector.shell.journal.salvage import Salvage, salvage

@@ -13,7 +13,8 @@ from typing import Literal, Self
 
 import structlog
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal.file import Block, JournalFile, SessionKey, is_unfit
 from connector.shell.journal.salvage import Salvage
@@ -153,11 +154,10 @@ class Journal:
         """Wait until a commit has made room, or until the disk is known to fail."""
         await self._room.wait()
 
-    def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
+    def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
         """Keep a session's cipher key; no later frame is committed before it."""
-        cipher_key = CipherKey(key, iv)
-        self._keys[slot, session].insert(0, cipher_key)
-        self._new_keys.append(SessionKey(slot, session, cipher_key))
+        self._keys[slot, session].insert(0, key)
+        self._new_keys.append(SessionKey(slot, session, key))
 
     # -- called by delivery -----------------------------------------------------------------------
 

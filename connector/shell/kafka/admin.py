@@ -1,4 +1,4 @@
-"""Asks Kafka what topics there are, and creates those that are missing."""
+"""Asks Kafka which topics there are, and creates missing ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _NONE, _UNKNOWN_TOPIC, _NOT_PERMITTED, _EXISTS = 0, 3, 29, 36
 
 
 class TopicAdmin:
-    """One connection to Kafka for looking at topics. Every method raises NotInTime when Kafka is out of reach or refuses."""
+    """One connection to Kafka for looking at topics and creating them.
+
+    Inside `connect` every method raises NotInTime if Kafka is out of reach or refuses.
+    """
 
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self._client = client
@@ -49,7 +52,7 @@ class TopicAdmin:
 
     async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Return those of the topics that exist."""
-        # All topics are asked for, because a question for one by its name would create it where brokers create on demand.
+        # A request for one topic would create it on brokers that create topics on demand.
         described = {
             topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE
         }
@@ -57,7 +60,7 @@ class TopicAdmin:
         return {name: _found(described[name], configs[name]) for name in names if name in described and name in configs}
 
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the configs of the topics the answering broker knows; empty where they may not be seen."""
+        """Return each topic's configs, as far as the broker that answers knows it; {} if hidden."""
         wanted = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(CONFIGS)) for name in names]
         configs = {}
         for response in await self._client.describe_configs(wanted):
@@ -72,7 +75,7 @@ class TopicAdmin:
         return configs
 
     async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
-        """Create topics and return why, by name, for each that could not be."""
+        """Create topics; return the reason for each that could not be created, by name."""
         new = [
             NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.configs))
             for topic in topics

@@ -1,42 +1,44 @@
-"""Makes aiokafka clients from our settings, and ends them so that nothing of theirs goes on."""
+"""Makes aiokafka clients from our settings."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
-from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client is to have them
+from connector.settings.secret_files import read_secret
+from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client needs them
+from connector.shell.kafka.closing import abandon, close
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's own bound; the topic's max.message.bytes decides
-REQUEST_TIMEOUT_MS = 5_000  # a frozen broker holds up what is asked of it for so long
-LOOK_UP_TIMEOUT_MS = 2_000  # who leads is asked of one broker after the other
+REQUEST_TIMEOUT_MS = 5_000  # how long a frozen broker delays a request
+LOOK_UP_TIMEOUT_MS = 2_000  # brokers are asked for the leaders one after the other
 START_SECONDS = 20.0
-ABANDON_SECONDS = 2.0
 
 T = TypeVar("T")
 
 log = structlog.get_logger("connector.kafka_client")
 
-_read_before: dict[Hashable, Any] = {}
+# What each credential file last gave. The whole process shares it: each client reads the files when
+# it is made, and a file that has become unreadable must stop none of them.
+_last_good: dict[Hashable, Any] = {}
 
 
 def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """Return what every aiokafka client needs to reach the cluster; password and certificate files are read anew.
+    """Return the arguments of any aiokafka client; read password and certificate files again.
 
-    Passwords and passphrases are hidden in logs from then on. A file that was spoilt since it was read is told of in the log, and what
-    it gave before is used. Raises ConfigurationError naming a file that never could be read.
+    Passwords and passphrases are hidden in logs from then on. If a file has become unreadable, its
+    last good content is used and the log says so. Raises ConfigurationError, which names the file,
+    if it could never be read.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
@@ -56,9 +58,10 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
 
 
 def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None = None) -> AIOKafkaProducer:
-    """Return a producer, not started, that is idempotent, waits for all in-sync replicas and sends a batch when it gets it.
+    """Return a producer that is not started; it is idempotent and waits for all in-sync replicas.
 
-    `first_broker`, as `host:port`, is the one it starts from; without it that is any of the bootstrap servers.
+    It sends each batch at once. It connects first to `first_broker` (`host:port`), or without it to
+    any bootstrap server.
     """
     arguments = client_arguments(kafka, client_id)
     if first_broker:
@@ -75,10 +78,10 @@ def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None
 
 
 async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, str | None]]:
-    """Return, for each topic this user may describe, each partition's leader as `host:port`, None while it has none.
+    """Return each partition's leader as `host:port`, or None, for all topics we may describe.
 
-    Asked anew of the bootstrap servers each time: aiokafka's own clients never go back to them, so that a cluster whose brokers all
-    moved would not be found again. Raises KafkaError, OSError or TimeoutError.
+    Each call asks the bootstrap servers: aiokafka's own clients never go back to them, and would
+    not find a cluster again after all its brokers moved. Raises KafkaError, OSError, TimeoutError.
     """
     client = AIOKafkaClient(**client_arguments(kafka, client_id) | {"request_timeout_ms": LOOK_UP_TIMEOUT_MS})
     try:
@@ -86,7 +89,7 @@ async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, s
             await client.bootstrap()
             cluster = await client.fetch_all_metadata()
     finally:
-        await _within(ABANDON_SECONDS, client.close())
+        await close(client.close)
     return {
         topic: {
             number: _address(cluster.broker_metadata(cluster.leader_for_partition(TopicPartition(topic, number))))
@@ -103,42 +106,16 @@ def _address(broker: Any) -> str | None:
 
 
 async def start(producer: AIOKafkaProducer) -> None:
-    """Start a producer within a deadline. Raises KafkaError, OSError or TimeoutError; the producer is then abandoned."""
+    """Start a producer within a deadline, or abandon it and raise.
+
+    Raises KafkaError, OSError or TimeoutError.
+    """
     try:
         async with asyncio.timeout(START_SECONDS):
             await producer.start()
     except BaseException:
         await abandon(producer)
         raise
-
-
-async def abandon(producer: AIOKafkaProducer) -> None:
-    """End a producer at once: nothing that waits in it is sent after this returns.
-
-    `stop()` would wait for brokers that may be away, and a `stop()` that was given up leaves a sender that sends later
-    (aio-libs/aiokafka#1018). So the sender is cancelled before its connections are closed.
-    """
-    producer._closed = True  # noqa: SLF001 - no public way; the version is pinned
-    task = producer._sender.sender_task if producer._sender else None  # noqa: SLF001 - no public way; the version is pinned
-    if task:
-        task.cancel()
-    await _within(ABANDON_SECONDS, producer.client.close())
-    if task:
-        # The cancelled sender waits for its requests, which ended with their connections; what still waits is cut off.
-        await asyncio.wait([task], timeout=ABANDON_SECONDS)
-        task.cancel()
-        await asyncio.wait([task], timeout=ABANDON_SECONDS)
-
-
-async def stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, within a deadline."""
-    await _within(ABANDON_SECONDS, consumer.stop())
-
-
-async def _within(seconds: float, ending: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(seconds):
-            await ending
 
 
 def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
@@ -155,7 +132,7 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError([f"kafka.ssl_*: the certificate files could not be loaded: {error}"]) from error
 
-    return _else_as_before(("kafka.ssl_*", *files), load)
+    return _read_or_last_good(("kafka.ssl_*", *files), load)
 
 
 def _secret(name: str, path: Path | None) -> str | None:
@@ -164,24 +141,27 @@ def _secret(name: str, path: Path | None) -> str | None:
 
     def read() -> str:
         try:
-            text = path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_secret(path)
+        except (OSError, ValueError) as error:
             raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
         if not text:
             raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])
         hide(text)
         return text
 
-    return _else_as_before((name, path), read)
+    return _read_or_last_good((name, path), read)
 
 
-def _else_as_before(what: Hashable, read: Callable[[], T]) -> T:
-    """Return what `read` gives; where files were spoilt meanwhile, what they gave before. Raises ConfigurationError if that is nothing."""
+def _read_or_last_good(files: Hashable, read: Callable[[], T]) -> T:
+    """Return `read()`, or its last good result if the files can no longer be read.
+
+    Raises ConfigurationError if they never could be.
+    """
     try:
-        _read_before[what] = value = read()
+        _last_good[files] = value = read()
     except ConfigurationError as error:
-        if what not in _read_before:
+        if files not in _last_good:
             raise
         log.warning("credentials_unreadable", problems=error.problems, used="what was read before")
-        return cast("T", _read_before[what])
+        return cast("T", _last_good[files])
     return value

@@ -1,8 +1,8 @@
-"""Reads a compacted topic of one partition to the end it had at start, then follows it, whatever Kafka does meanwhile.
+"""Reads a compacted topic of one partition to the end it had at start, then follows it.
 
-The end is reached by *position*, not by record: the last offsets may be transaction markers or compacted away, and with read_committed the
-end is the last stable offset, so that nobody's open transaction is waited for. Where the broker answers that nothing follows, that is the
-end too.
+The end is reached by *position*, not by record: the last offsets may be transaction markers, or
+compacted away. With read_committed the end is the last stable offset, so that an open transaction
+delays nothing. The end is also reached when the broker answers that nothing follows.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
+from connector.shell.kafka.closing import close
+from connector.shell.kafka.waiting import pauses
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 POLL_MS: Final = 500
-# A burst is handed over in pieces: whoever takes a piece computes on it, and holds up the event loop meanwhile.
+# A burst is passed on in pieces: whoever gets one blocks the event loop while it computes.
 PIECE_RECORDS: Final = 500
 SILENCE_SECONDS: Final = 30
+# Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
+FIELD_BYTES: Final = 2 * 2**20
+HEADERS: Final = 20  # we write one
+CONFIG_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 5
-RETRY_MIN_SECONDS: Final = 0.5
-RETRY_MAX_SECONDS: Final = 15
 
 log = structlog.get_logger("connector.compacted_topic")
 
@@ -47,20 +52,20 @@ class _NotReadyError(Exception):
 
 
 class _StartOverError(Exception):
-    """The records at our position are not there (the log start moved, or the topic was made anew)."""
+    """The records at our position are gone: the log start moved, or the topic was made again."""
 
 
 class _SilentError(Exception):
-    """No fetch was answered for so long that the client is taken as stuck: aiokafka never goes back to the bootstrap servers."""
+    """No fetch was answered for a long time: aiokafka never goes back to the bootstrap servers."""
 
 
 class CompactedTopic:
-    """Reader of one topic; `problem` is why it cannot be read at present, `lag` how many offsets are still to be read.
+    """Reads one topic; `problem` says why it cannot be read now, `lag` counts what is unread.
 
-    `unusable` is set while the topic itself is the problem (missing, of the wrong shape), and not merely out of reach.
-
-    `client_arguments` gives what every aiokafka client is built with, anew for each connection. `on_snapshot` gets a complete reading, at
-    start and again when the position was lost, `on_records` what follows it. Neither may raise or wait.
+    `unusable` is set while the topic itself is the problem (missing, or of the wrong shape), not
+    while Kafka is out of reach. `client_arguments` returns the arguments of an aiokafka client, and
+    is called for each connection. `on_snapshot` gets a complete reading, at start and again when
+    the position was lost; `on_records` gets what follows it. Neither may raise or wait.
     """
 
     def __init__(
@@ -75,40 +80,39 @@ class CompactedTopic:
         self._on_snapshot = on_snapshot
         self._on_records = on_records
         self._position: int | None = None
-        self._retry_seconds: float = RETRY_MIN_SECONDS
+        self._pauses = pauses()
         self.problem: str | None = None
         self.unusable: str | None = None
         self.lag: int | None = None
         self.restored = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until cancelled; every failure is met by a new client, after a pause that doubles up to 15 s."""
+        """Read until cancelled; after each failure, pause and try again with a new client."""
         while True:
             try:
-                await self._connected(self._follow)
+                await self._connect_and_read()
             except _StartOverError:
                 log.warning("topic_read_again", topic=self._topic.topic, position=self._position)
                 self._position = None
                 continue
-            except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
-                self._failed(error)
-            await asyncio.sleep(self._retry_seconds)
-            self._retry_seconds = min(self._retry_seconds * 2, RETRY_MAX_SECONDS)
+            except Exception as error:  # noqa: BLE001 - no error of Kafka's client may end the connector; it is logged
+                self._note_failure(error)
+            await asyncio.sleep(next(self._pauses))
 
-    def _failed(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         match error:
             case _NotReadyError() | _SilentError():
-                said = str(error)
+                problem = str(error)
             case TopicAuthorizationFailedError():
-                said = f"{self._topic.topic} may not be read: grant this user Read on it"
+                problem = f"{self._topic.topic} may not be read: grant this user Read on it"
             case _:
-                said = f"{self._topic.topic} could not be read: {error!r}"
-        if said != self.problem:
-            log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=said)
-        self.problem = said
-        self.unusable = said if isinstance(error, _NotReadyError) else self.unusable
+                problem = f"{self._topic.topic} could not be read: {error!r}"
+        if problem != self.problem:
+            log.warning("topic_not_read", topic=self._topic.topic, cause=_cause(error), problem=problem)
+        self.problem = problem
+        self.unusable = problem if isinstance(error, _NotReadyError) else self.unusable
 
-    async def _connected(self, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
+    async def _connect_and_read(self) -> None:
         consumer = AIOKafkaConsumer(
             **self._client_arguments(),
             group_id=None,
@@ -119,23 +123,26 @@ class CompactedTopic:
         try:
             await consumer.start()
             await self._assign(consumer)
-            await work(consumer)
+            await self._read(consumer)
         finally:
-            await _closed(consumer.stop, consumer._client.close)  # noqa: SLF001 - no public way to the client; the version is pinned
+            await close(consumer.stop, CLOSE_SECONDS)
+            await close(consumer._client.close, CLOSE_SECONDS)  # noqa: SLF001 - no public way; the version is pinned
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         name = self._topic.topic
-        # All topics are asked for, because asking for one by name would create it on a broker that creates topics by itself.
+        # A request for one topic would create it on brokers that create topics on demand.
         if name not in await consumer.topics():
             raise _NotReadyError(
-                f"topic {name} does not exist or may not be described: run kis-bond topics init, or grant Describe and Read"
+                f"topic {name} does not exist or may not be described:"
+                " run kis-bond topics init, or grant Describe and Read"
             )
         consumer.assign([self._topic])
-        await consumer._client.force_metadata_update()  # noqa: SLF001 - no public way to the client; the version is pinned
+        await consumer._client.force_metadata_update()  # noqa: SLF001 - no public way; the version is pinned
         partitions = consumer.partitions_for_topic(name) or set()
         if len(partitions) > 1:
             raise _NotReadyError(
-                f"topic {name} has {len(partitions)} partitions instead of 1: delete it, run kis-bond topics init and write the lists again"
+                f"topic {name} has {len(partitions)} partitions instead of 1:"
+                " delete it, run kis-bond topics init and write the lists again"
             )
         policy = await self._cleanup_policy()
         if policy is not None and "compact" not in policy.split(","):
@@ -144,10 +151,13 @@ class CompactedTopic:
             )
 
     async def _cleanup_policy(self) -> str | None:
-        """Return the topic's clean-up policy, None where it cannot be known (no DescribeConfigs right, an old broker)."""
+        """Return the topic's clean-up policy, None if the broker does not tell us.
+
+        We may lack the right DescribeConfigs, or the broker may be too old.
+        """
         admin = AIOKafkaAdminClient(**self._client_arguments())
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CONFIG_SECONDS):
                 await admin.start()
                 answers = await admin.describe_configs(
                     [ConfigResource(ConfigResourceType.TOPIC, self._topic.topic, {"cleanup.policy": None})]
@@ -162,11 +172,12 @@ class CompactedTopic:
         except (KafkaError, TimeoutError, OSError, NotImplementedError):
             return None
         finally:
-            await _closed(admin._client.close)  # noqa: SLF001 - no public way to the client; the version is pinned
+            await close(admin._client.close, CLOSE_SECONDS)  # noqa: SLF001 - no public way; the version is pinned
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
         begin = (await consumer.beginning_offsets([self._topic]))[self._topic]
-        # With read_committed this is the last stable offset: an open transaction of anybody's ends the first reading, it cannot hang it.
+        # With read_committed this is the last stable offset: the first reading ends before an open
+        # transaction instead of waiting for it.
         end = (await consumer.end_offsets([self._topic]))[self._topic]
         if self._position is not None and not begin <= self._position <= end:
             raise _StartOverError
@@ -182,24 +193,25 @@ class CompactedTopic:
                 self.restored.set()
                 log.info("topic_read_to_end", topic=self._topic.topic, end=end)
             if not reading:
-                self._settled(await consumer.position(self._topic), consumer)
-            batch = await self._polled(consumer, answered)
+                self._note_position(await consumer.position(self._topic), consumer)
+            batch = await self._poll(consumer, answered)
             if reading:
                 snapshot += batch
             elif batch:
                 begun = time.monotonic()
                 self._on_records(batch)
-                # What is fetched already comes without a pause; everybody else gets as much of the loop as this piece took.
+                # Records already fetched come without a pause, so other tasks get as much time as
+                # this piece took.
                 await asyncio.sleep(time.monotonic() - begun)
 
-    def _settled(self, position: int, consumer: AIOKafkaConsumer) -> None:
+    def _note_position(self, position: int, consumer: AIOKafkaConsumer) -> None:
         self._position = position
-        self._retry_seconds = RETRY_MIN_SECONDS
+        self._pauses = pauses()
         self.problem = self.unusable = None
         stable = consumer.last_stable_offset(self._topic)
         self.lag = None if stable is None else max(0, stable - position)
 
-    async def _polled(self, consumer: AIOKafkaConsumer, answered: _Answers) -> list[TopicRecord]:
+    async def _poll(self, consumer: AIOKafkaConsumer, answered: _Answers) -> list[TopicRecord]:
         try:
             batches = await consumer.getmany(self._topic, timeout_ms=POLL_MS, max_records=PIECE_RECORDS)
         except OffsetOutOfRangeError as error:
@@ -208,14 +220,24 @@ class CompactedTopic:
         if answered.silent_seconds > SILENCE_SECONDS:
             raise _SilentError(f"{self._topic.topic}: Kafka answered no fetch for {SILENCE_SECONDS} s")
         return [
-            TopicRecord(record.key, record.value, record.partition, record.offset, record.timestamp, record.headers)
+            TopicRecord(
+                _cut(record.key),
+                _cut(record.value),
+                record.partition,
+                record.offset,
+                record.timestamp,
+                [(name[:FIELD_BYTES], _cut(value) or b"") for name, value in record.headers[:HEADERS]],
+            )
             for batch in batches.values()
             for record in batch
         ]
 
 
 class _Answers:
-    """Which fetches the broker answered, by the time aiokafka notes with each answer (a wall clock, so only its change counts)."""
+    """Which fetches the broker answered, by the time that aiokafka notes with each answer.
+
+    That time is the wall clock's, so only its change counts.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: TopicPartition) -> None:
         self._consumer = consumer
@@ -242,12 +264,16 @@ class _Answers:
         return time.monotonic() - self._heard_at
 
     def nothing_follows(self, end: int) -> bool:
-        """Tell whether the broker, asked at this position, answered with nothing although it knows of `end`.
+        """Whether the broker knows of `end`, and twice answered a fetch here with nothing.
 
-        Asked twice: the first answer may have been waiting in aiokafka's buffer when the position was looked at.
+        Once is not enough: the first answer may have been in aiokafka's buffer already.
         """
         stable = self._consumer.last_stable_offset(self._topic)
         return self._empty >= 2 and stable is not None and stable >= end
+
+
+def _cut(field: bytes | None) -> bytes | None:
+    return field if field is None else field[:FIELD_BYTES]
 
 
 def _cause(error: Exception) -> str:
@@ -258,14 +284,3 @@ def _cause(error: Exception) -> str:
             return "silent"
         case _:
             return type(error).__name__
-
-
-async def _closed(*closings: Callable[[], Awaitable[None]]) -> None:
-    """Close within a deadline. In tasks of their own: aiokafka's stop can raise the CancelledError of a task it cancelled itself."""
-    for closing in closings:
-        task = asyncio.ensure_future(closing())
-        await asyncio.wait({task}, timeout=CLOSE_SECONDS)
-        if not task.done():
-            task.cancel()
-        elif not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("client_not_closed_cleanly", error=repr(error))

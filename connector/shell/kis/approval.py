@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer, request_body
+from connector.logs import hide_issued, peer_text
 
 if TYPE_CHECKING:
     from connector.core.kis.approval import Answer, AppKey
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
-# KIS issues one key a second (notice of 2026-04-20), and does not say whether for each app key; a tenth is for the way there.
+# KIS issues one key a second (notice of 2026-04-20), perhaps for each app key; a tenth of a second
+# allows for the network.
 SPACING_SECONDS: Final = 1.1
 TOO_FAST: Final = "EGW00201"
 
@@ -29,10 +31,11 @@ class _Call:
 
 
 class ApprovalService:
-    """One `kis.approval_url`. Neither requests nor answers are logged.
+    """Calls `kis.approval_url`; it logs neither requests nor answers.
 
-    A call waits until the one before it is answered, for a second at most. Once KIS found that too fast, every call waits the second, so
-    that many app keys at once cost one refusal where KIS counts them together, and no time where it does not.
+    Each call waits for the answer to the one before it, but at most a second. Once KIS has said
+    that this is too fast, each call waits the full second. So many app keys at once cost one
+    refusal if KIS counts them together, and no time if it does not.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -44,7 +47,7 @@ class ApprovalService:
         self._too_fast = False
 
     async def request(self, app_key: AppKey) -> Answer:
-        """Return KIS's answer. Whoever asks for an app key while a request for it is on its way shares that request. Never raises."""
+        """Return KIS's answer. Calls for the same app key share one request. Never raises."""
         if (flight := self._flights.get(app_key.appkey)) is not None:
             return await asyncio.shield(flight)
         flight = self._flights[app_key.appkey] = asyncio.get_running_loop().create_future()
@@ -89,10 +92,10 @@ class ApprovalService:
             return Unavailable(
                 None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes"
             )
-        return _without_secrets(read_answer(status, body), app_key)
+        return _without_secrets(read_answer(status, body))
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
-        # A redirect would carry the secret elsewhere; proxies and .netrc of the environment (trust_env) stay out of it by default.
+        # A redirect would carry the secret to another host. aiohttp uses no proxy by default.
         headers = {"content-type": "application/json; charset=utf-8"}
         async with (
             aiohttp.ClientSession(timeout=self._timeout) as client,
@@ -106,11 +109,13 @@ class ApprovalService:
             return response.status, bytes(received)
 
 
-def _without_secrets(answer: Answer, app_key: AppKey) -> Answer:
-    """Drop a message that quotes what was sent: it is shown in logs and on the status topic."""
-    if isinstance(answer, Granted) or not any(
-        secret in answer.message for secret in (app_key.appkey, app_key.appsecret)
-    ):
-        return answer
-    words = "The approval service quoted the app key in its message"
-    return replace(answer, message=words) if isinstance(answer, Refused) else Unavailable(answer.code, words)
+def _without_secrets(answer: Answer) -> Answer:
+    """Hide a new approval key, and return an answer whose texts may be shown."""
+    match answer:
+        case Granted(approval_key):
+            hide_issued(approval_key)
+            return answer
+        case Refused(code, message):
+            return Refused(peer_text(code), peer_text(message))
+        case Unavailable(code, message):
+            return Unavailable(code and peer_text(code), peer_text(message))

@@ -1,4 +1,4 @@
-"""The app keys: how many there are, whether they can be used, and their text at the moment it is needed."""
+"""The app keys: how many there are, whether each is usable, and their current text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigurationError
+from connector.logs import hide
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from connector.settings import KisSettings, Settings
 
 _FILE = re.compile(r"(appkey|appsecret)-(0|[1-9][0-9]*)")
+# The link in a mounted Secret that leads to its current version.
+_VERSION = "..data"
 _NONE_AT_ALL = (
     "kis.credentials_dir: no KIS credentials were given: name a folder with the files appkey-0 and appsecret-0, "
     "or set KIS_BOND_KIS__APPKEY and KIS_BOND_KIS__APPSECRET"
@@ -30,37 +33,43 @@ class AppKey:
 
 
 class Credentials:
-    """The app keys of `kis.credentials_dir`, or the one pair of `kis.appkey` and `kis.appsecret`. Pair k belongs to slot k."""
+    """The app keys of `kis.credentials_dir`, or the pair `kis.appkey` and `kis.appsecret`.
+
+    Pair k belongs to slot k.
+    """
 
     def __init__(self, kis: KisSettings) -> None:
         self._kis = kis
-        self._most = 0
+        self._pairs = 0
 
     def count(self) -> int:
-        """Return how many pairs there are, counted from 0 up to the first gap; a file that vanishes takes no slot away."""
+        """Return how many pairs there are up to the first gap; a vanished file removes no slot."""
         folder = self._kis.credentials_dir
         if folder is None:
             return int(self._kis.appkey is not None and self._kis.appsecret is not None)
-        while all(path.exists() for path in _files(folder, self._most)):
-            self._most += 1
-        return self._most
+        while all(path.exists() for path in _files(folder, self._pairs)):
+            self._pairs += 1
+        return self._pairs
 
-    def look(self) -> dict[Path, str | None]:
-        """Return what is wrong with each file of the pairs, None where nothing is."""
+    def check_files(self) -> dict[Path, str | None]:
+        """Return what is wrong with each file of the pairs, None if nothing is."""
         folder = self._kis.credentials_dir
-        return (
-            {}
-            if folder is None
-            else {path: _read(path)[1] for slot in range(self._most) for path in _files(folder, slot)}
-        )
+        if folder is None:
+            return {}
+        found: dict[Path, str | None] = {}
+        for slot in range(self._pairs):
+            read = _read_pair(folder, slot)
+            found |= {path: problem for path, (_, problem) in zip(_files(folder, slot), read, strict=True)}
+        return found
 
     def read(self, slot: int) -> AppKey:
-        """Return the pair of `slot`, its files read anew so that a rotated pair is used at the next connect.
+        """Return the pair of `slot`, read now, so that the next connection uses a rotated pair.
 
-        Raises ConfigurationError naming each file that cannot be used, never what it holds.
+        Both values are hidden from everything that is shown. Raises ConfigurationError, which names
+        each unusable file, never its content.
         """
         if self._kis.credentials_dir is not None:
-            return _pair([_read(path) for path in _files(self._kis.credentials_dir, slot)])
+            return _pair(_read_pair(self._kis.credentials_dir, slot))
         if slot == 0 and self._kis.appkey and self._kis.appsecret:
             given = {"kis.appkey": self._kis.appkey, "kis.appsecret": self._kis.appsecret}
             return _pair([_judge(name, _trim(value.get_secret_value())) for name, value in given.items()])
@@ -68,14 +77,19 @@ class Credentials:
 
 
 def require_credentials(settings: Settings) -> Credentials:
-    """Return the credentials if every pair of them can be used.
+    """Return the credentials if every pair is usable.
 
-    Raises ConfigurationError with all that is wrong: both ways at once, half a pair, a gap in the numbering, an unusable file, nothing.
+    Raises ConfigurationError with every mistake: both ways at once, half a pair, a gap in the
+    numbering, an unusable file, or no key at all.
     """
-    problems = list(_problems(settings.kis))
-    if problems:
+    if problems := app_key_problems(settings):
         raise ConfigurationError(problems)
     return Credentials(settings.kis)
+
+
+def app_key_problems(settings: Settings) -> list[str]:
+    """Return everything that is wrong with the app keys."""
+    return list(_problems(settings.kis))
 
 
 def _problems(kis: KisSettings) -> Iterator[str]:
@@ -96,11 +110,14 @@ def _problems(kis: KisSettings) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
-    """Yield what is wrong with the files' names, and return the slots that have one."""
+    """Yield what is wrong with the names of the files, and return the slots that have a file."""
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(("appkey", "appsecret")))
     except OSError as error:
-        yield f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): correct the path or its permissions"
+        yield (
+            f"kis.credentials_dir: {folder} CRED_UNREADABLE: could not be read ({error.strerror}): "
+            "correct the path or its permissions"
+        )
         return []
     slots = {int(match[2]) for match in map(_FILE.fullmatch, names) if match}
     for name in names:
@@ -108,10 +125,14 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
             yield f"{folder / name}: names no slot: call it appkey-0 or appsecret-0, the next pair -1, and so on"
     if not slots:
         yield f"kis.credentials_dir: {folder} holds no app key: put the files appkey-0 and appsecret-0 there"
-    # One gap is told for each missing number below the highest, and no more of them than files, should someone write appkey-999999.
+    # Report each missing number below the highest, but no more than there are files: think of
+    # appkey-999999.
     for slot in range(min(max(slots, default=0), len(names)) + 1 if slots else 0):
         if slot not in slots:
-            yield f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: number the pairs from 0 without gaps"
+            yield (
+                f"{folder / f'appkey-{slot}'}: pair {slot} is missing while later ones exist: "
+                "number the pairs from 0 without gaps"
+            )
     return sorted(slots)
 
 
@@ -129,12 +150,42 @@ def _files(folder: Path, slot: int) -> list[Path]:
 def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:
     if problems := [problem for _, problem in found if problem]:
         raise ConfigurationError(problems)
-    return AppKey(found[0][0], found[1][0])
+    app_key = AppKey(found[0][0], found[1][0])
+    hide(app_key.appkey, app_key.appsecret)
+    return app_key
 
 
-def _read(path: Path) -> tuple[str, str | None]:
+def _read_pair(folder: Path, slot: int) -> list[tuple[str, str | None]]:
+    """Read both files of a pair from one version of a mounted Secret.
+
+    Kubernetes publishes a new version by replacing the link `..data`, then removes the old version.
+    """
+    while True:
+        version = _link(folder / _VERSION)
+        found = [_read(path, _within(path, version)) for path in _files(folder, slot)]
+        if version == _link(folder / _VERSION) or not any(problem for _, problem in found):
+            return found
+
+
+def _within(path: Path, version: Path | None) -> Path:
+    """Return where a file stands in that version; a file that is not from the Secret stays."""
+    link = _link(path)
+    if version is None or link is None or link.parts[:1] != (_VERSION,):
+        return path
+    return path.parent.joinpath(version, *link.parts[1:])
+
+
+def _link(path: Path) -> Path | None:
     try:
-        return _judge(str(path), _trim(path.read_text(encoding="utf-8")))
+        return path.readlink()
+    except OSError:
+        return None
+
+
+def _read(path: Path, where: Path) -> tuple[str, str | None]:
+    """Read the file at `where`; problems name it `path`, as the settings do."""
+    try:
+        return _judge(str(path), _trim(where.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
     except OSError as error:
@@ -151,8 +202,6 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return (
-            "",
-            f"{name}: CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues: write nothing but the value",
-        )
+        problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
+        return "", f"{name}: {problem}: write nothing but the value"
     return text, None

@@ -1,29 +1,31 @@
-"""One open connection: the reader journals and echoes, the driver sends what is due and watches for silence."""
+"""One open connection: a reader that journals and echoes, a driver that sends requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import structlog
 from websockets.exceptions import ConnectionClosed
 
-from connector.core.kis.reply import is_control
-from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
+from connector.core.kis.reply import Reply, is_control
+from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, Received
-from connector.logs import hide_issued
+from connector.logs import hide_issued, peer_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from connector.core.cipher_key import CipherKey
     from connector.core.kis.session import Effect
     from connector.shell.kis.socket import KisSocket
 
 log = structlog.get_logger("connector.kis_feed")
 
-# A peer that fell silent is not waited for as long as one that may still answer the close frame.
+# A silent peer will hardly answer a close frame, so we wait less for it.
 SILENT_CLOSE_SECONDS: Final = 0.5
 SHORTEST_REST_SECONDS: Final = 0.001
 
@@ -34,17 +36,17 @@ class FrameJournal(Protocol):
     is_overdue: bool
 
     def append(self, frame: Received) -> None:
-        """Take a frame without waiting."""
+        """Append a frame without waiting."""
 
     async def room(self) -> None:
         """Wait while too many appended frames are uncommitted."""
 
-    def keep_key(self, slot: int, session: int, key: str, iv: str) -> None:
-        """Keep AES key and IV of a session, the newest last."""
+    def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
+        """Save a cipher key of a session; the newest comes last."""
 
 
 class LiveSession:
-    """Runs a session that has just opened until its connection has ended and every frame that came is journalled."""
+    """Runs one session until its connection has ended and every received frame is journalled."""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class LiveSession:
         self._heard_at = monotonic()
         self._orders: deque[Effect] = deque()
         self._ending: Close | None = None
-        self._keys_kept: set[tuple[str, str]] | None = None
+        self._saved_keys: set[CipherKey] | None = None
         self._renewals: asyncio.Queue[float] = asyncio.Queue()
         self.wake = asyncio.Event()
         self.frames = 0
@@ -103,9 +105,9 @@ class LiveSession:
                 if not is_binary and is_control(raw):
                     await self._read_control(raw, now)
                     continue
-                if self._keys_kept is None and raw.startswith(ENCRYPTED_PREFIX):
-                    self._keys_kept = set()
-                    self._keep_keys()
+                if self._saved_keys is None and raw.startswith(ENCRYPTED_PREFIX):
+                    self._saved_keys = set()
+                    self._save_keys()
             append(Received(time_ns(), slot, session, is_binary, raw))
             self.frames += 1
             if not proved:
@@ -117,19 +119,17 @@ class LiveSession:
     async def _read_control(self, raw: bytes, now: float) -> None:
         effects = self._session.receive_control(raw.decode("utf-8", "replace"), now)
         match effects:
-            case [Send(echo)]:
-                if not await self._socket.send_at_once(echo):
+            case [Echo(text)]:
+                if not await self._socket.send_at_once(text):
                     log.warning("pingpong_not_answered", slot=self._session.slot)
                 return
-        if keys := self._session.keys:
-            hide_issued(*next(reversed(keys)))
         for effect in effects:
-            self._take(effect)
-        self._keep_keys()
+            self._log_or_order(effect)
+        self._save_keys()
         self._on_change()
         self.wake.set()
 
-    def _take(self, effect: Effect) -> None:
+    def _log_or_order(self, effect: Effect) -> None:
         match effect:
             case Refused(isin, code, message):
                 log.warning(
@@ -140,19 +140,19 @@ class LiveSession:
             case _:
                 self.order(effect)
 
-    def _keep_keys(self) -> None:
-        """Hand keys to the journal from the first encrypted frame on, oldest first, each before the frames behind it."""
-        if self._keys_kept is None:
+    def _save_keys(self) -> None:
+        """Once a frame was encrypted, journal each cipher key before the frames that need it."""
+        if self._saved_keys is None:
             return
-        for pair in self._session.keys:
-            if pair not in self._keys_kept:
-                self._keys_kept.add(pair)
-                self._journal.keep_key(self._session.slot, self._number, *pair)
+        for key in self._session.cipher_keys:
+            if key not in self._saved_keys:
+                self._saved_keys.add(key)
+                self._journal.keep_key(self._session.slot, self._number, key)
 
     # The driver.
 
     def order(self, effect: Effect) -> None:
-        """Have the driver obey; the first Close says why the session ended, even if KIS is faster with its own."""
+        """Give the driver an order; the first Close says why the session ends."""
         if isinstance(effect, Close) and self._ending is None:
             self._ending = effect
         self._orders.append(effect)
@@ -171,7 +171,7 @@ class LiveSession:
     async def _obey(self, effect: Effect) -> None:
         match effect:
             case Send(text):
-                # What could not be sent is asked again when its reply is overdue.
+                # If it could not be sent, the session sends it again when the reply is overdue.
                 await self._socket.send_at_once(text)
             case Close(cause):
                 await self._close(SILENT_CLOSE_SECONDS if cause == "silence" else None)
@@ -186,7 +186,7 @@ class LiveSession:
             self._socket.transport.abort()
 
     async def _renew(self) -> None:
-        """Get approval keys beside the driver: the service may be slow, and silence must be noticed meanwhile."""
+        """Get approval keys in a separate task, so that the driver never waits for the service."""
         while True:
             if (end := await self._renew_key(await self._renewals.get())) is not None:
                 self.order(end)
@@ -195,7 +195,7 @@ class LiveSession:
 
 
 async def rest(wake: asyncio.Event, until: float | None) -> None:
-    """Wait for the event, or until a monotonic time."""
+    """Wait for the event, but no longer than until a monotonic time."""
     try:
         async with asyncio.timeout(None if until is None else max(SHORTEST_REST_SECONDS, until - monotonic())):
             await wake.wait()
@@ -203,9 +203,15 @@ async def rest(wake: asyncio.Event, until: float | None) -> None:
         return
 
 
+def without_secrets(reply: Reply) -> Reply:
+    """Return a reply whose texts may be shown; they may quote its own cipher key, too."""
+    hide_issued(*(reply.cipher_key or ()))
+    return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
+
+
 def _why_closed(closed: ConnectionClosed) -> Close:
-    """Tell a close frame from the abrupt end that is KIS's usual way: TCP without a close frame."""
+    """Return how a connection ended: by a close frame, or without one, as KIS usually does."""
     if closed.rcvd is not None:
-        return Close("closed", str(closed.rcvd.code), closed.rcvd.reason or None)
+        return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
     code = None if closed.sent is None else str(closed.sent.code)
     return Close("reset", code, "The connection ended without a close frame")

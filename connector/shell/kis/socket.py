@@ -1,4 +1,4 @@
-"""The WebSocket connection to KIS: the library's, kept from everything KIS does not expect."""
+"""The WebSocket connection to KIS: the library's, without anything that KIS does not expect."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
+from connector.logs import peer_text
+
 if TYPE_CHECKING:
     from websockets.protocol import Event
 
@@ -17,12 +19,13 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
-# Half of the library's high-water mark: below it a send does not wait for the peer.
+NEXT_ADDRESS_SECONDS: Final = 0.25
+# Half of the library's high-water mark: below it, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 
 
 class KisSocket(ClientConnection):
-    """Remembers which messages were binary: `recv(decode=False)` gives bytes for both kinds, and KIS sends text."""
+    """Records which messages were binary: `recv(decode=False)` returns bytes for both kinds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,7 +44,7 @@ class KisSocket(ClientConnection):
         super().process_event(event)
 
     async def send_at_once(self, text: str) -> bool:
-        """Send a text frame without waiting for a peer that does not read; False if it could not be sent."""
+        """Send a text frame without waiting for the peer; return False if it could not be sent."""
         if self.state is not OPEN or self.transport.get_write_buffer_size() > UNSENT_BYTES:
             return False
         try:
@@ -52,22 +55,22 @@ class KisSocket(ClientConnection):
 
 
 class _Connect(connect):
-    """A handshake that follows no redirect: the first request would carry the approval key to another host."""
+    """A handshake without redirects: the first request would give another host the approval key."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Let every redirect stand as the failed handshake it is."""
+        """Return the redirect as the error it is."""
         return exc
 
 
 async def open_socket(url: str) -> KisSocket:
-    """Connect. Raises OSError, TimeoutError or a WebSocketException when there is no connection to be had."""
-    # At DEBUG the library logs every frame, with approval key, AES key and IV.
+    """Connect. Raises OSError, TimeoutError or a WebSocketException if that fails."""
+    # At DEBUG the library logs every frame, including approval key, AES key and IV.
     logger = logging.getLogger("websockets.client")
     if logger.getEffectiveLevel() < logging.INFO:
         logger.setLevel(logging.INFO)
     connection = await _Connect(
         url,
-        # KIS drops clients whose library sends its own keep-alive; the session watches for silence instead.
+        # KIS drops clients that send their own pings, so the session watches for silence.
         ping_interval=None,
         proxy=None,
         compression=None,
@@ -78,6 +81,9 @@ async def open_socket(url: str) -> KisSocket:
         max_queue=MAX_QUEUED_FRAMES,
         logger=logger,
         create_connection=KisSocket,
+        # RFC 8305: if one address swallows the connection, the next one is tried beside it.
+        happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
+        interleave=1,
     )
     if not isinstance(connection, KisSocket):
         raise TypeError(f"The library built a {type(connection).__name__}")
@@ -85,8 +91,8 @@ async def open_socket(url: str) -> KisSocket:
 
 
 def why_not_open(error: Exception) -> tuple[str | None, str]:
-    """Return code and message of a connection that could not be opened."""
+    """Return code and message for a connection that could not be opened."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return str(status), f"The WebSocket handshake was answered with HTTP {status}"
-    return None, f"The WebSocket could not be opened: {str(error) or type(error).__name__}"
+    return None, f"The WebSocket could not be opened: {peer_text(str(error)) or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""Holds the lists as the control topic states them: a complete reading first, then record by record."""
+"""Holds the lists that the control topic states: a complete reading first, then each record."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ log = structlog.get_logger("connector.control_topic")
 
 
 class ControlTopic:
-    """The lists in force. Unknown is not empty: `lists` is None until the topic was read to its end or saved lists were put in use.
+    """The lists in force; `lists` is None until the topic is read, or saved lists are used.
 
-    `previous` tells what was in force before the first reading (the status topic's word, else the saved lists). `on_change` gets the lists,
-    and the bonds that newly accepted records name, which KIS may have refused before. `ignored` counts records whose key names no list.
+    `previous` returns what was in force before the first reading: what the status topic says, else
+    the saved lists. `on_change` gets the lists, and the bonds that newly accepted records name: KIS
+    may have refused them before. `ignored` counts the records with a key that names no list.
     """
 
     def __init__(self, previous: Callable[[], Lists], on_change: Callable[[Lists, frozenset[str]], None]) -> None:
@@ -32,13 +33,13 @@ class ControlTopic:
         self.ignored = 0
 
     def use_saved(self, saved: Lists) -> None:
-        """Use the lists saved by an earlier run while the topic cannot be read; a reading that came first stays."""
+        """Use the lists saved by an earlier run, unless the topic has been read."""
         if self.lists is None:
             self.lists = saved
             self._on_change(saved, frozenset())
 
     def snapshot(self, records: Sequence[Any]) -> None:
-        """Take a complete reading of the topic, the first or a repeated one, judged against what was in force before it."""
+        """Judge a complete reading of the topic, first or repeated, against what was in force."""
         before = self.lists if self.is_read and self.lists is not None else self._previous()
         after = subscription.restore(before, self._read(records))
         new = [
@@ -46,13 +47,13 @@ class ControlTopic:
             for name, entry in after.entries.items()
             if not self.is_read or entry is not before.entries.get(name)
         ]
-        self._settle(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
+        self._put_in_force(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
         self.is_read = True
 
     def follow(self, records: Sequence[Any]) -> None:
-        """Take the records that came after the reading, in their order."""
+        """Judge the records that follow the reading, in their order."""
         before = self.lists or Lists()
-        self._settle(before, *subscription.judge_all(before, self._read(records)))
+        self._put_in_force(before, *subscription.judge_all(before, self._read(records)))
 
     def _read(self, records: Sequence[Any]) -> list[ControlRecord]:
         read = []
@@ -69,10 +70,14 @@ class ControlTopic:
             read.append(ControlRecord(record.key, record.value, position, record.timestamp_ms))
         return read
 
-    def _settle(self, before: Lists, after: Lists, refused: Iterable[tuple[str, Entry]]) -> None:
+    def _put_in_force(self, before: Lists, after: Lists, refused: Iterable[tuple[str, Entry]]) -> None:
         for name, entry in refused:
             log.warning(
-                "control_record_refused", list=name, reason=entry.refusal, kept=_kept(entry), **entry.control._asdict()
+                "control_record_refused",
+                list=name,
+                reason=entry.refusal,
+                kept=_describe_in_force(entry),
+                **entry.control._asdict(),
             )
         named: set[str] = set()
         for name, entry in after.entries.items():
@@ -82,7 +87,7 @@ class ControlTopic:
         self._on_change(after, frozenset(named))
 
 
-def _kept(entry: Entry) -> str:
+def _describe_in_force(entry: Entry) -> str:
     if entry.in_force is None:
         return "nothing: the list has no good content"
     return f"the {len(entry.in_force.wish.instruments)} instruments of offset {entry.in_force.control.offset}"

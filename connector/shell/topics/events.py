@@ -1,4 +1,7 @@
-"""Writes feed events (sessions up and down, losses) to their topic, in order; while Kafka is away a bounded number waits, over restarts."""
+"""Writes feed events (sessions up and down, losses) to their topic, in order.
+
+While Kafka is away a bounded number of them waits, over restarts as well.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,25 @@ import asyncio
 import json
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from connector.core import record_keys
+from connector.core.event import LOSS
+from connector.core.record_keys import SLOT
+from connector.shell.kafka.record_writer import Outgoing
+from connector.shell.kafka.waiting import pauses, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from connector.core.event import Event
+    from connector.shell.kafka.record_writer import RecordWriter
 
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
-RETRY_MIN_SECONDS: Final = 0.5
-RETRY_MAX_SECONDS: Final = 15
-LOSS: Final = "loss"
-KEPT: Final = "events"  # the name of the text that holds those waiting
+SAVED: Final = "events"  # the name under which the journal saves the events that wait
 
 log = structlog.get_logger("connector.event_topic")
-
-
-class Writer(Protocol):
-    """What writes a batch and says of each record None or what went wrong; shell/kafka/record_writer.py."""
-
-    async def write(self, records: Sequence[Any]) -> list[Exception | None]:
-        """Write the batch in order."""
-
-    async def close(self) -> None:
-        """Let go of Kafka."""
 
 
 class Memory(Protocol):
@@ -47,7 +41,7 @@ class Memory(Protocol):
 
 
 class EventRecord(NamedTuple):
-    """One event as it stands in the topic; a loss is told nowhere else, so that it is given up last."""
+    """One event as the topic holds it; losses are dropped last, as nothing else reports them."""
 
     key: bytes
     value: bytes
@@ -55,21 +49,22 @@ class EventRecord(NamedTuple):
 
 
 class EventTopic:
-    """The event topic's writer; `dropped` counts events given up, the oldest first and losses last, because too many waited.
+    """The event topic's writer; `dropped` counts the events given up because too many waited.
 
-    `missing` says that there is no such topic. What waits is kept in `memory`, so that a loss is told of even if the process ends before
-    Kafka is back; after a kill between an acknowledgement and the next write there, an event stands in the topic twice.
+    The oldest are given up first, losses last. `problem` says why nothing is written at present,
+    `missing` that there is no such topic. The events that wait are saved, so that a
+    loss is reported even if the process ends before Kafka is back. If the process is killed
+    between an acknowledgement and the next save, the topic holds an event twice.
     """
 
-    def __init__(self, writer: Writer, memory: Memory) -> None:
+    def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
-        self._memory = memory
         self._waiting: deque[EventRecord] = deque()
         self._arrived = asyncio.Event()
         self._changed = asyncio.Event()
         self._is_restored = asyncio.Event()
-        self._is_settled = asyncio.Event()
-        self._is_settled.set()
+        self._is_written = asyncio.Event()
+        self._is_written.set()
         self.dropped = 0
         self.problem: str | None = None
         self.missing: str | None = None
@@ -79,81 +74,61 @@ class EventTopic:
         """How many events are not acknowledged yet."""
         return len(self._waiting)
 
-    def publish(self, event: Mapping[str, Any]) -> None:
-        """Queue one event (`event`, `at`, `slot`, `instrument`, `detail`); never waits."""
-        key = event["instrument"] or f"{record_keys.SLOT}{event['slot']}"
-        value = json.dumps(dict(event), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(key.encode(), value, event["event"] == LOSS))
+    def publish(self, event: Event) -> None:
+        """Queue one event; never waits."""
+        key = event.instrument or f"{SLOT}{event.slot}"
+        value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+        self._waiting.append(EventRecord(key.encode(), value, event.event == LOSS))
         self._note_arrival()
 
     def _note_arrival(self) -> None:
         while len(self._waiting) > WAITING_AT_MOST:
             del self._waiting[next((place for place, record in enumerate(self._waiting) if not record.is_loss), 0)]
             self.dropped += 1
-        self._is_settled.clear()
+        self._is_written.clear()
         self._changed.set()
         self._arrived.set()
 
-    async def keep(self) -> None:
-        """Take over what the last process could not write, then keep what waits as it changes, until cancelled."""
-        if kept := _events(await self._memory.saved(KEPT)):
-            self._waiting.extendleft(reversed(kept))
+    async def save_waiting(self, memory: Memory) -> None:
+        """Queue the events saved by the last process, then save those that wait at each change."""
+        if saved := _decode(await memory.saved(SAVED)):
+            self._waiting.extendleft(reversed(saved))
             self._note_arrival()
         self._is_restored.set()
         while True:
             await self._changed.wait()
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await self._memory.save(KEPT, json.dumps(waiting, ensure_ascii=False))
+            await memory.save(SAVED, json.dumps(waiting, ensure_ascii=False))
             if not self._waiting:
-                self._is_settled.set()
+                self._is_written.set()
 
     async def run(self) -> None:
-        """Write until cancelled, once `keep` has begun; a failed round is tried again after a pause that doubles up to 15 s."""
+        """Write until cancelled, once `save_waiting` has queued what the last process saved."""
         await self._is_restored.wait()
         try:
-            await self._write_on()
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                await self._write_waiting()
         finally:
             await self._writer.close()
 
-    async def _write_on(self) -> None:
-        pause: float = RETRY_MIN_SECONDS
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._waiting:
-                if (failure := await self._round()) is None:
-                    pause, self.problem, self.missing = RETRY_MIN_SECONDS, None, None
-                    continue
-                if self.problem is None:
-                    log.warning(
-                        "events_not_written",
-                        cause=type(failure).__name__,
-                        error=str(failure),
-                        waiting=len(self._waiting),
-                    )
-                self.problem = f"the event topic could not be written: {failure!r}"
-                if isinstance(failure, UnknownTopicOrPartitionError):
-                    self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, RETRY_MAX_SECONDS)
+    async def _write_waiting(self) -> None:
+        pause = pauses()
+        while self._waiting:
+            if failure := await self._write_round():
+                self._note_failure(failure)
+                await asyncio.sleep(next(pause))
+            else:
+                self.problem = self.missing = None
+                pause = pauses()
 
-    async def settle(self, seconds: float) -> bool:
-        """Wait until every event is acknowledged, and none kept, for `seconds` at most, and tell whether it is so."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._is_settled.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _round(self) -> Exception | None:
+    async def _write_round(self) -> Exception | None:
         batch = list(islice(self._waiting, ROUND))
-        try:
-            outcomes = await self._writer.write(batch)
-        except Exception as error:  # noqa: BLE001 - nothing of Kafka's may end the connector; what it was is said
-            outcomes = [error] * len(batch)
-        # From the first failure on everything is written again, so that an event is never behind a later one only.
+        outcomes = await self._writer.write([Outgoing(record.key, record.value) for record in batch])
+        # Everything from the first failure on is written again: the first copy of each event keeps
+        # its order.
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
         for record in batch[:done]:
             if self._waiting and self._waiting[0] is record:  # else it was given up meanwhile
@@ -161,14 +136,27 @@ class EventTopic:
                 self._changed.set()
         return next((outcome for outcome in outcomes if outcome is not None), None)
 
+    def _note_failure(self, failure: Exception) -> None:
+        if self.problem is None:
+            log.warning(
+                "events_not_written", cause=type(failure).__name__, error=str(failure), waiting=len(self._waiting)
+            )
+        self.problem = f"the event topic could not be written: {failure!r}"
+        if isinstance(failure, UnknownTopicOrPartitionError):
+            self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
 
-def _events(kept: str | None) -> list[EventRecord]:
-    """Return the events kept by the last process; none where nothing readable was kept."""
+    async def wait_until_written(self, seconds: float) -> bool:
+        """Wait at most `seconds` until every event is acknowledged; return whether all are."""
+        return await within(self._is_written, seconds)
+
+
+def _decode(saved: str | None) -> list[EventRecord]:
+    """Return the events saved by the last process; none if the text cannot be read."""
     try:
         return [
             EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS)
-            for key, value in json.loads(kept or "[]")
+            for key, value in json.loads(saved or "[]")
         ]
     except (AttributeError, KeyError, TypeError, ValueError):
-        log.warning("kept_events_unreadable", kept=kept)
+        log.warning("kept_events_unreadable", kept=saved)
         return []

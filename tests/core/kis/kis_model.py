@@ -1,14 +1,19 @@
-"""A tiny KIS in virtual time, for histories no table would think of: room for few, one refused name, lost and slow replies."""
+"""A tiny KIS in virtual time: room for few bonds, one refused name, lost and slow replies."""
 
 import json
+from dataclasses import replace
 from heapq import heappop, heappush
 
 from connector.core.kis.governor import Governor, Waits
-from connector.core.kis.registration import Pace
+from connector.core.kis.pace import Pace
+from connector.core.kis.reply import parse
 from connector.core.kis.session import Close, ReissueKey, Send, Session
+from connector.core.kis.session_registrations import SessionRegistrations
 
-A, B, C, REFUSED = "KR103502GA34", "KR103502GD31", "KR6000000001", "KR9999999999"
+A, B, C, D, REFUSED = "KR103502GA34", "KR103502GD31", "KR6000000001", "KR6000000002", "KR9999999999"
 LIMIT = 1
+PACE = Pace(register_interval=0.2, reply_timeout=5.0, session_capacity=41, retry_min=1.0, retry_max=60.0)
+WAITS = Waits(reconnect_min=1.0, reconnect_max=60.0, in_use_wait=30.0, in_use_wait_max=600.0, silence_timeout=45.0)
 
 
 def reply(code, tr_key, rt_cd=None, tr_id="H0BJCNT0"):
@@ -19,10 +24,16 @@ def reply(code, tr_key, rt_cd=None, tr_id="H0BJCNT0"):
     )
 
 
-class World:
-    """One session object against the tiny KIS. `fates` says what becomes of each reply: "now", "lost", or seconds of delay.
+def unchanged(reply):
+    """Return the reply as it is: these tests know no secrets."""
+    return reply
 
-    With the fate "trouble" a request is not obeyed, and an error says so.
+
+class World:
+    """One session against the tiny KIS.
+
+    `fates` says what happens to each reply: "now", "lost", or seconds of delay. With "trouble", KIS
+    does not carry out the request and answers with an error.
     """
 
     def __init__(self, fates=(), limit=LIMIT, *, anonymous=False):
@@ -34,7 +45,7 @@ class World:
         self.mail: list[tuple[float, int, int, str]] = []
         self.requests: list[tuple[float, str, str]] = []
         self.connection = 0
-        self.session = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.5))
+        self.session = Session(0, "P", PACE, Governor(WAITS, lambda: 0.5), clean=unchanged)
         self.errors: dict[str, str] = {}
 
     def connect(self):
@@ -91,7 +102,7 @@ class World:
         return "OPSP0000"
 
     def advance(self, seconds, check=lambda _: None):
-        """Let time pass, and obey whatever is due in it."""
+        """Let time pass, and obey everything that becomes due."""
         end = self.now + seconds
         while True:
             if not self.session.is_open and self.session.may_connect_at <= self.now:
@@ -114,10 +125,52 @@ class World:
 
     def converge(self):
         registrations = self.session._registrations
-        before = registrations.held
+        before = registrations.held_count
         effects = self.session.converge(self.now)
-        assert registrations.held <= max(before, registrations.limit), "a bond was registered beyond the limit"
+        assert registrations.held_count <= max(before, registrations.limit), "a bond was registered beyond the limit"
         return effects
 
     def states(self):
         return {isin: seen.state for isin, seen in self.session.view.registrations.items()}
+
+
+class Talk:
+    """The registrations of one session in virtual time, without a connection."""
+
+    def __init__(self, *wanted, **pace):
+        self.now = 100.0
+        self.subject = SessionRegistrations(replace(PACE, **pace))
+        self.subject.want(wanted)
+        self.subject.begin(self.now)
+
+    def next(self, now):
+        """Return the request that is due, as sent."""
+        self.subject.advance(now)
+        return self.subject.send_next(now)
+
+    def ask(self, seconds=0.2):
+        """Return the requests of the time that passes, one look every 50 ms."""
+        asked = []
+        end = self.now + seconds
+        while self.now < end:
+            if (due := self.next(self.now)) is not None:
+                asked.append(due)
+            self.now += 0.05
+        return asked
+
+    def answer(self, code, isin, **header):
+        return self.subject.receive(parse(reply(code, isin, **header)), self.now)
+
+    def answer_unnamed(self, code, rt_cd="9"):
+        return self.answer(code, "", rt_cd=rt_cd, tr_id="(null)")
+
+    def states(self):
+        return {isin: seen.state for isin, seen in self.subject.view().items()}
+
+    def active(self, *isins):
+        """Register and confirm these, and nothing else."""
+        self.subject.want(isins)
+        for isin in isins:
+            self.ask()
+            self.answer("OPSP0000", isin)
+        return self

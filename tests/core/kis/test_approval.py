@@ -20,7 +20,7 @@ def test_secret_goes_under_its_name_here():
 
 
 def test_key_is_granted_and_hidden():
-    """A key is read as it stands, and its repr does not show it."""
+    """A key is read unchanged, and the repr of the answer does not show it."""
     answer = read_answer(200, b'{"approval_key":"35aa-canary"}')
     assert answer == Granted("35aa-canary")
     assert "canary" not in repr(answer)
@@ -29,7 +29,7 @@ def test_key_is_granted_and_hidden():
 @pytest.mark.parametrize("body", BOTH_SHAPES)
 @pytest.mark.parametrize("status", [200, 403, 500])
 def test_both_error_shapes_refuse(body, status):
-    """A code that is final refuses the app key in either shape, whatever the HTTP status."""
+    """A final code refuses the app key in either shape, with any HTTP status."""
     assert read_answer(status, json.dumps(body).encode()) == Refused("EGW00103", "유효하지 않은 AppKey입니다.")
 
 
@@ -42,7 +42,7 @@ def test_final_codes_are_those_of_the_contract():
 
 @pytest.mark.parametrize("code", ["EGW00001", "EGW00002", "EGW00201", "EGW00202", "EGW00203", "EGW00300", "EGW99999"])
 def test_other_codes_may_pass(code):
-    """Every other code is worth another try."""
+    """Every other code is unavailability: we ask again."""
     assert read_answer(500, json.dumps({"error_code": code}).encode()) == Unavailable(code, "")
 
 
@@ -61,7 +61,7 @@ def test_other_codes_may_pass(code):
     ],
 )
 def test_strange_bodies_are_survived_and_not_quoted(body):
-    """A body that is not an answer is unavailability whose message quotes nothing of it."""
+    """A body that is no answer is unavailability, and the message quotes nothing of it."""
     answer = read_answer(200, body)
     assert isinstance(answer, Unavailable)
     assert answer.message.startswith("CRED_APPROVAL: the approval service answered HTTP 200 without")
@@ -74,5 +74,5 @@ def test_key_with_an_error_status_is_not_taken():
 
 @given(st.binary())
 def test_never_raises(body):
-    """Any bytes are an answer."""
+    """Any bytes give an answer."""
     assert isinstance(read_answer(200, body), Granted | Refused | Unavailable)

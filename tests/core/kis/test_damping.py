@@ -8,35 +8,35 @@ RESTS = [(0, 0), (1, 0), (2, 10), (3, 20), (4, 40), (7, 320), (8, 600), (3000, 6
 
 @pytest.mark.parametrize(("releases", "rest"), RESTS)
 def test_rests_double_up_to_ten_minutes(releases, rest):
-    """Two releases are free, the third takes ten seconds of rest, each further one twice as many, up to ten minutes."""
+    """Two releases are free, the third needs ten seconds of rest, each later one twice as much."""
     damping = Damping()
     for _ in range(releases):
-        damping.released(A, 100.0, 100.0)
+        damping.count_release(A, 100.0, 100.0)
     assert damping.rest(A, 100.0) == rest
 
 
 def test_bonds_are_counted_one_by_one():
-    """What one bond did does not make another rest."""
+    """The releases of one bond make no other bond rest."""
     damping = Damping()
     for _ in range(5):
-        damping.released(A, 100.0, 130.0)
+        damping.count_release(A, 100.0, 130.0)
     assert (damping.rest(B, 100.0), damping.quiet_until(B)) == (0.0, float("-inf"))
     assert damping.quiet_until(A) == 130.0
 
 
 @pytest.mark.parametrize(("after", "rest"), [(3599.9, 10.0), (3600.0, 0.0)])
 def test_a_bond_left_alone_is_forgiven(after, rest):
-    """An hour after it was last seen unwanted a bond begins anew; to be unwanted meanwhile begins the hour again."""
+    """A bond starts afresh an hour after it was last unwanted."""
     damping = Damping()
     for _ in range(2):
-        damping.released(A, 0.0, 0.0)
-    damping.unwanted(A, 400.0)
+        damping.count_release(A, 0.0, 0.0)
+    damping.note_unwanted(A, 400.0)
     assert damping.rest(A, 400.0 + after) == rest
 
 
 def test_what_is_forgiven_is_forgotten():
-    """Bonds left alone leave nothing behind, so that years of lists do not fill the memory."""
+    """A bond left alone is forgotten, so that years of lists do not fill the memory."""
     damping = Damping()
     for second in range(9000):
-        damping.released(f"bond {second}", float(second), 0.0)
+        damping.count_release(f"bond {second}", float(second), 0.0)
     assert len(damping._flapping) <= 3601

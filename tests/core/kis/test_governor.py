@@ -1,16 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
-from connector.core.kis.governor import ApprovalKeys, Governor, Waits
+from connector.core.kis.governor import ApprovalKeys, Governor
+from tests.core.kis.kis_model import WAITS
 
 
 def governor(draw=0.0, **waits):
-    """Return a governor whose draws are all the same."""
-    return Governor(Waits(**waits), lambda: draw)
+    """Return a governor with constant draws."""
+    return Governor(replace(WAITS, **waits), lambda: draw)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
 def test_reconnect_delays_grow_between_minimum_and_maximum(draw):
-    """No delay is below the minimum or above the maximum, and the span above the minimum doubles."""
+    """Delays stay between minimum and maximum, and the span above the minimum doubles."""
     subject = governor(draw, reconnect_min=1, reconnect_max=60)
     delays = [subject.ended("closed") for _ in range(50)]
     assert all(1 <= delay <= 60 for delay in delays)
@@ -25,7 +28,7 @@ def test_delays_are_jittered():
 
 
 def test_accept_then_close_makes_few_attempts():
-    """A server that accepts and closes sees at most ten attempts in a minute, whatever the draws."""
+    """A server that accepts and closes sees at most ten attempts in a minute."""
     subject, now, attempts = governor(0.0), 0.0, 0
     while now < 60:
         attempts += 1
@@ -34,11 +37,11 @@ def test_accept_then_close_makes_few_attempts():
 
 
 def test_only_proof_of_life_resets_the_delay():
-    """The delay is back at its first length after data or a PINGPONG, and only then."""
+    """Only data or a PINGPONG brings the delay back to its first length."""
     subject = governor()
     first = subject.ended("closed")
     assert subject.ended("handshake") > first
-    subject.proved()
+    subject.proved_alive()
     assert subject.ended("closed") == first
 
 
@@ -49,16 +52,16 @@ def test_failures_are_counted_since_the_last_proof_of_life():
     subject.ended("handshake")
     subject.ended("in_use", in_use=True)
     assert subject.failures == 2
-    subject.proved()
+    subject.proved_alive()
     assert subject.failures == 0
 
 
 def test_in_use_waits_three_times_then_doubles():
-    """Three waits have the first length, then they double up to the maximum; proof of life begins anew."""
+    """Three waits have the first length, then they double; after proof of life they start again."""
     subject = governor(in_use_wait=30, in_use_wait_max=600)
     waits = [subject.ended("in_use", in_use=True) for _ in range(9)]
     assert waits == [30, 30, 30, 60, 120, 240, 480, 600, 600]
-    subject.proved()
+    subject.proved_alive()
     assert subject.ended("approval", in_use=True) == 30
 
 
@@ -74,7 +77,7 @@ def test_silence_timeout_doubles_for_each_barren_session_in_a_row():
 
 @pytest.mark.parametrize("cause", ["handshake", "approval"])
 def test_failed_attempts_do_not_break_the_row(cause):
-    """An attempt without a session leaves the silence timeout as it is."""
+    """An attempt that opened no session leaves the silence timeout as it is."""
     subject = governor()
     subject.ended("silence")
     subject.ended(cause)
@@ -82,10 +85,10 @@ def test_failed_attempts_do_not_break_the_row(cause):
 
 
 def test_silence_after_life_starts_no_row():
-    """A session that had data or a PINGPONG leaves the silence timeout at its first length when it falls silent."""
+    """A silent session that had data or a PINGPONG before does not lengthen the silence timeout."""
     subject = governor()
     subject.ended("silence")
-    subject.proved()
+    subject.proved_alive()
     subject.ended("silence")
     assert subject.silence_timeout == 45
 
@@ -112,7 +115,7 @@ def test_approval_key_is_reused_for_its_time():
 
 
 def test_the_age_of_a_key_is_that_of_the_one_in_use():
-    """There is none before the first key, nor after it was discarded."""
+    """The age is that of the key in use: None before the first key and after a discard."""
     keys = ApprovalKeys(3600)
     assert keys.age(50) is None
     keys.issued("a", 100)
@@ -122,7 +125,7 @@ def test_the_age_of_a_key_is_that_of_the_one_in_use():
 
 
 def test_two_keys_are_a_minute_apart():
-    """A discarded key leaves the minute to the next one in force."""
+    """After a key was discarded, the next one still has to wait its minute."""
     keys = ApprovalKeys(3600)
     assert keys.next_issue_at < 0
     keys.issued("a", 100)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.cipher_key import CipherKey
 from connector.core.kis.reply import Ping, Reply, Unreadable, is_control, parse, request
 
 # The portal's sample for this TR; iv and key are the portal's dummies.
@@ -11,7 +12,10 @@ SUCCESS = (
     '{"header":{"tr_id":"H0BJCNT0","tr_key":"KR103502GD31","encrypt":"N"},"body":{"rt_cd":"0","msg_cd":"OPSP0000",'
     '"msg1":"SUBSCRIBE SUCCESS","output":{"iv":"0123456789abcdef","key":"abcdefghijklmnopabcdefghijklmnop"}}}'
 )
-IN_USE = '{"header":{"tr_id":"(null)","tr_key":"","encrypt":"N"},"body":{"rt_cd":"9","msg_cd":"OPSP8996","msg1":"ALREADY IN USE appkey"}}'
+IN_USE = (
+    '{"header":{"tr_id":"(null)","tr_key":"","encrypt":"N"},'
+    '"body":{"rt_cd":"9","msg_cd":"OPSP8996","msg1":"ALREADY IN USE appkey"}}'
+)
 HTS_ID = '{"header":{"tr_id":"(null)"},"body":{"rt_cd":"9","msg_cd":"OPSP0017","msg1":"ERROR : htsid가잘못되었습니다"}}'
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 
@@ -24,8 +28,7 @@ def test_portal_success_is_read():
         "0",
         "OPSP0000",
         "SUBSCRIBE SUCCESS",
-        "abcdefghijklmnopabcdefghijklmnop",
-        "0123456789abcdef",
+        CipherKey("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef"),
     )
 
 
@@ -40,7 +43,7 @@ def test_repr_hides_key_material():
     ("text", "expected"), [(IN_USE, ("(null)", "", "9", "OPSP8996")), (HTS_ID, ("(null)", "", "9", "OPSP0017"))]
 )
 def test_errors_that_name_nobody_are_read(text, expected):
-    """A captured error keeps the literal (null) of its header, and a missing tr_key reads as empty."""
+    """A captured error keeps the literal (null) of its header; a missing tr_key reads as empty."""
     reply = parse(text)
     assert isinstance(reply, Reply)
     assert (reply.tr_id, reply.tr_key, reply.rt_cd, reply.msg_cd) == expected
@@ -81,7 +84,7 @@ def test_unusable_json_is_unreadable(text):
 
 @pytest.mark.parametrize("header", ['"header":null', '"header":[]', '"x":1', '"header":{"tr_id":7,"tr_key":null}'])
 def test_header_is_optional(header):
-    """A reply whose header is missing or misshapen names nobody and is still read."""
+    """A reply with a missing or malformed header is still read; it names no bond."""
     reply = parse("{" + header + ',"body":{"rt_cd":"9","msg_cd":"OPSP9998","msg1":"header not found"}}')
     assert isinstance(reply, Reply)
     assert (reply.tr_id, reply.tr_key) == ("", "")
@@ -91,11 +94,11 @@ def test_header_is_optional(header):
     ("key", "iv"), [("short", "0123456789abcdef"), ("abcdefghijklmnopabcdefghijklmnop", ""), ("가" * 32, "0" * 16)]
 )
 def test_unusable_keys_are_left_out(key, iv):
-    """AES key and IV come together and in their lengths, or not at all."""
+    """A reply gives a cipher key only if AES key and IV both have the right length."""
     body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": iv}}
     reply = parse(json.dumps({"header": {}, "body": body}))
     assert isinstance(reply, Reply)
-    assert (reply.key, reply.iv) == (None, None)
+    assert reply.cipher_key is None
 
 
 def test_lone_surrogates_do_not_survive():
@@ -106,7 +109,7 @@ def test_lone_surrogates_do_not_survive():
 
 
 def test_unreadable_quotes_nothing():
-    """What is said about an unreadable reply holds none of it."""
+    """The reason for an unreadable reply quotes nothing of it."""
     assert "abcdefgh" not in repr(parse(SUCCESS[:-1]))
 
 
@@ -122,7 +125,7 @@ def test_parse_never_raises(text):
     )
 )
 def test_parse_never_raises_on_any_shape(value):
-    """Any JSON shape in header and body is survived."""
+    """Any JSON shape in header and body gives a ping, a reply or unreadable."""
     assert isinstance(parse(json.dumps({"header": value, "body": value})), Ping | Reply | Unreadable)
 
 

@@ -2,10 +2,9 @@ import json
 
 import pytest
 
-from connector.core.kis.governor import Governor, Waits
-from connector.core.kis.registration import Pace
-from connector.core.kis.session import Close, Refused, ReissueKey, Send, Session, Strange
-from tests.core.kis.kis_model import A, B, reply
+from connector.core.kis.governor import Governor
+from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
+from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 
@@ -13,7 +12,7 @@ PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 @pytest.fixture
 def session():
     """Give a session that has just opened and wants one bond."""
-    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     subject.want([A], 0.0)
     subject.opened("key-one", 0.0)
     return subject
@@ -42,7 +41,7 @@ def test_request_carries_the_approval_key(session):
 
 def test_pingpong_is_echoed(session):
     """A PINGPONG is answered with its identical text."""
-    assert session.receive_control(PINGPONG, 1.0) == [Send(PINGPONG)]
+    assert session.receive_control(PINGPONG, 1.0) == [Echo(PINGPONG)]
 
 
 def test_unreadable_is_counted(session):
@@ -52,7 +51,7 @@ def test_unreadable_is_counted(session):
 
 
 def test_refusal_is_told(session):
-    """A refused bond is told with KIS's code."""
+    """A refused bond is reported with KIS's code."""
     session.converge(0.0)
     assert session.receive_control(reply("OPSP8992", A), 0.1) == [Refused(A, "OPSP8992", "text")]
 
@@ -70,7 +69,7 @@ def test_in_use_closes_and_blocks(session):
 @pytest.mark.parametrize("named", [A, ""])
 @pytest.mark.parametrize("code", ["OPSP0010", "OPSP0011", "OPSP9994", "OPSP9996"])
 def test_unknown_key_is_reissued_once(session, code, named):
-    """A refused approval key gets one new key and one more try on the same socket, then the long wait."""
+    """A refused approval key is replaced once on the same socket; after that comes a long wait."""
     session.converge(0.0)
     refusal = reply(code, named, tr_id="H0BJCNT0" if named else "(null)")
     assert session.receive_control(refusal, 0.1) == [ReissueKey(0.0)]
@@ -85,7 +84,7 @@ def test_unknown_key_is_reissued_once(session, code, named):
 
 
 def test_refusals_of_the_old_key_count_once(session):
-    """Several requests refused with the same old key ask for one new key, also when a refusal comes after it."""
+    """Several refusals of the same key ask for one new key, even if one arrives late."""
     session.want([A, B], 0.0)
     session.converge(0.0)
     session.converge(0.2)
@@ -96,7 +95,7 @@ def test_refusals_of_the_old_key_count_once(session):
 
 
 def test_flowing_bonds_outlive_a_refused_key(session):
-    """While another bond flows, a key refused twice is waited for on the open connection."""
+    """While another bond flows, a session waits for its next key on the open connection."""
     confirmed(session)
     session.want([A, B], 1.0)
     session.converge(1.0)
@@ -108,7 +107,7 @@ def test_flowing_bonds_outlive_a_refused_key(session):
 
 
 def test_old_key_is_renewed_before_a_request(session):
-    """A request that would carry a key past its time asks for another first; an idle session asks for none."""
+    """A session with an expired key gets another one, but only before it sends a request."""
     session.opened("key-one", 0.0, expires_at=100.0)
     session.data_received(90.0)
     confirmed(session, now=90.0)
@@ -121,7 +120,7 @@ def test_old_key_is_renewed_before_a_request(session):
 
 
 def test_silence_closes(session):
-    """A session without any inbound frame for the timeout is closed; PINGPONG counts, data counts, requests do not."""
+    """A session is closed if neither data nor a PINGPONG arrives within the timeout."""
     confirmed(session, now=1.0)
     session.receive_control(PINGPONG, 30.0)
     assert session.converge(74.9) == []
@@ -132,7 +131,7 @@ def test_silence_closes(session):
 
 
 def test_silence_waits_longer_after_barren_sessions(session):
-    """The next session after a barren one that fell silent is given twice the time."""
+    """After a silent session without one frame, the next one may be silent twice as long."""
     session.closed("silence", None, None, 45.0)
     session.opened("key-one", 50.0)
     assert all(not isinstance(effect, Close) for effect in session.converge(139.9))
@@ -140,7 +139,7 @@ def test_silence_waits_longer_after_barren_sessions(session):
 
 
 def test_leaving_releases_then_closes(session):
-    """A slot that leaves releases what it holds, and closes once that is confirmed, with the cause it was given."""
+    """A leaving slot releases its bonds, and closes with its cause once that is confirmed."""
     confirmed(session)
     session.leave("lease", 5.0)
     assert sent(session.converge(2.0))[0]["header"]["tr_type"] == "2"
@@ -150,7 +149,7 @@ def test_leaving_releases_then_closes(session):
 
 
 def test_leaving_releases_what_rests(session):
-    """A bond whose release waits, because it was wanted and unwanted in turns, is released by a slot that leaves."""
+    """A leaving slot releases a resting bond at once."""
     for now in (10.0, 11.0):
         session.want([A], now)
         confirmed(session, now=now)
@@ -166,7 +165,7 @@ def test_leaving_releases_what_rests(session):
 
 
 def test_leaving_ends_in_time(session):
-    """A slot that leaves closes at the deadline although KIS confirms nothing, and wishes no longer count."""
+    """A leaving slot ignores new wishes, and closes at the deadline even unconfirmed."""
     confirmed(session)
     session.leave("stop", 5.0)
     session.want([A, B], 2.0)
@@ -176,8 +175,8 @@ def test_leaving_ends_in_time(session):
 
 
 def test_connect_and_close_are_a_second_apart():
-    """Even a session that is left at once lives for a second."""
-    subject = Session(0, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    """Even a session that has to leave at once stays open for a second."""
+    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     subject.opened("key", 0.0)
     subject.leave("stop", 3.0)
     assert subject.converge(0.9) == []
@@ -186,7 +185,7 @@ def test_connect_and_close_are_a_second_apart():
 
 
 def test_empty_wish_closes_after_a_while(session):
-    """A list that is emptied releases, lingers, and closes; one filled again in time keeps the connection."""
+    """An empty list closes the connection after a while, unless it is filled again in time."""
     confirmed(session)
     session.want([], 10.0)
     session.converge(10.0)
@@ -215,35 +214,35 @@ def test_drop_makes_everything_pending(session):
 
 
 def test_refused_app_key_has_no_capacity(session):
-    """A slot whose app key is refused for good is BLOCKED with capacity 0 until KIS gives a key."""
+    """A slot with a refused app key is BLOCKED with capacity 0 until KIS issues an approval key."""
     session.closed("refused", "EGW00103", "no", 5.0)
     session.want([], 5.0)
     assert (session.view.state, session.capacity, session.may_connect_at) == ("BLOCKED", 0, 65.0)
     session.closed("approval", None, "out of reach", 65.0)
     assert (session.view.state, session.capacity) == ("BLOCKED", 0)
-    session.permitted()
+    session.app_key_accepted()
     assert (session.view.state, session.capacity) == ("IDLE", 41)
 
 
 def test_idle_without_a_wish():
-    """A slot with nothing to register is IDLE and needs no connection."""
-    subject = Session(3, "P", Pace(), Governor(Waits(), lambda: 0.0))
+    """A slot without wanted bonds is IDLE and needs no connection."""
+    subject = Session(3, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
     assert (subject.view.state, subject.view.slot, subject.is_needed) == ("IDLE", 3, False)
     assert subject.next_deadline(0.0) is None
 
 
 def test_keys_are_kept_newest_last(session):
-    """AES keys of replies are kept without repetition, and end with their session."""
+    """Cipher keys of replies are saved once each, the newest last, and end with their session."""
     for key in ("a" * 32, "b" * 32, "a" * 32):
         body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
         session.receive_control(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body}), 1.0)
-    assert [key[0] for key, _ in session.keys] == ["b", "a"]
+    assert [cipher_key.key[0] for cipher_key in session.cipher_keys] == ["b", "a"]
     session.opened("key", 9.0)
-    assert not session.keys
+    assert not session.cipher_keys
 
 
 def test_only_life_resets_the_back_off(session):
-    """A registration confirmed is no proof of life; data is."""
+    """A confirmed registration is no proof of life; data is."""
     confirmed(session)
     session.closed("reset", None, None, 1.0)
     first = session.may_connect_at - 1.0

@@ -219,3 +219,10 @@ def test_lists_that_gain_and_lose_stand_between():
     there = present(a={"instruments": [A]}, b={"instruments": [A]}, c={"instruments": [A]})
     changes = compare(parse({"a": [], "b": [B], "c": [A, B]}), there, prune=False)
     assert [name for name, _ in records(changes, ASKED, confirm=False)] == ["c", "b", "a"]
+
+
+def test_a_refusal_shows_a_list_name_as_escapes():
+    """No list name forges a line or an escape sequence in an error."""
+    with pytest.raises(RequestMalformed) as error:
+        parse({"a\u200b\x1b\nb": ["x"]})
+    assert str(error.value).startswith("List aU+200B\\x1b\\nb: instruments[0]")

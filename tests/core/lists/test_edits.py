@@ -171,3 +171,54 @@ def test_text_that_is_not_utf8_is_not_written(name, present):
     """A list name or a note with half a surrogate pair is refused."""
     with pytest.raises(RequestMalformed, match="which is not UTF-8"):
         edits.added([A], name, present, ASKED)
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1970-01-01T00:00:00Z", "2026-01-01T09:00:00+09:00"],
+)
+def test_an_edit_keeps_the_time_a_list_names(named):
+    """The time that a list names is kept as written, however extreme it is."""
+    content = edits.current_lists([record(requested_at=named)], {}).entries["desk"].in_force
+    assert edits.first_requested(content) == named
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "expected"),
+    [
+        (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (0, None),
+        (2**63 - 1, None),
+        (-(2**63), None),
+    ],
+)
+def test_a_list_that_names_no_time_has_its_records_time(timestamp_ms, expected):
+    """A list that names no time has the time of its record, if that is a time at all."""
+    content = edits.current_lists([record(timestamp_ms)], {}).entries["desk"].in_force
+    assert edits.first_requested(content) == expected
+    assert edits.first_requested(None) is None
+
+
+def record(timestamp_ms=0, **fields):
+    """Return the control record of a list with one bond."""
+    return ControlRecord(b"desk", value(instruments=[A], **fields), Position(0, 1), timestamp_ms)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda text: edits.check([text]),
+        lambda text: edits.added([A], text, b"{", ASKED),
+        lambda text: edits.added([A], text * 201, None, ASKED),
+        lambda text: edits.removed([A], {text: value(instruments=[A])}, confirm=False),
+        lambda text: edits.removed_from(text, [A], None, ASKED, confirm=False),
+        lambda text: edits.removed_from(text, [A], value(instruments=[B]), ASKED, confirm=False),
+        lambda text: edits.encoded(text, {"instruments": [], "note": "\ud800"}),
+    ],
+)
+def test_a_refusal_shows_foreign_text_as_escapes(refused):
+    """No list name or ISIN forges a line or an escape sequence in an error."""
+    with pytest.raises(RequestMalformed) as error:
+        refused("a\u200b\x1b\u2028\nb")
+    assert "aU+200B\\x1bU+2028\\nb" in str(error.value)

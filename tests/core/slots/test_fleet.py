@@ -1,18 +1,19 @@
 """Replicas that know each other only by their status records agree."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
-from connector.core.kis.governor import Governor, Waits
-from connector.core.kis.registration import Pace
+from connector.core.kis.governor import Governor
 from connector.core.kis.session import Session
 from connector.core.lists.subscription import Desired, Lists, Position
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
-from tests.core.kis.kis_model import World
+from tests.core.kis.kis_model import PACE, WAITS, World, unchanged
 
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
@@ -44,7 +45,8 @@ class Replica:
         world = World(limit=self.limits[slot])
         world.errors = dict.fromkeys(REFUSED, "OPSP8992")
         learnt = status.capacity(self.records, slot)
-        world.session = Session(slot, "P", Pace(session_capacity=MOST), Governor(Waits(), lambda: 0.5), learnt=learnt)
+        pace = replace(PACE, session_capacity=MOST)
+        world.session = Session(slot, "P", pace, Governor(WAITS, lambda: 0.5), clean=unchanged, learned_limit=learnt)
         return world
 
     def turn(self, wanted):

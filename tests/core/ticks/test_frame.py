@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.ticks.frame import BadFrame, CipherKey, Received, WireRecord, split
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8")
 PAYLOAD = SAMPLE.split("|", 3)[3]

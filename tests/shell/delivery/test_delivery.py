@@ -16,6 +16,7 @@ from connector.shell.delivery import Delivery, Kafka
 from connector.shell.delivery.sorter import Sorter
 from connector.shell.journal import Journal
 from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
 from tests.kafka.reader import create_topics, read_all
 from tests.shell.delivery.frames import ISINS, frame, record
 
@@ -42,7 +43,7 @@ class Rig:
                 lambda: clients.leaders(settings.kafka, "test"),
                 lambda broker: clients.make_producer(settings.kafka, "test", broker),
                 clients.start,
-                clients.abandon,
+                abandon,
             ),
             prefix,
         )

@@ -3,8 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
+from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
-from connector.core.ticks.frame import CipherKey
 from connector.core.ticks.partition import partition
 from connector.packaged_files import bond_tick
 from connector.shell.delivery.counts import Counts

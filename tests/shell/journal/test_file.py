@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.shell.journal import JournalFile
 from connector.shell.journal.file import PRUNED_ROWS, ROWS_A_STATEMENT, SessionKey, _connect

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, journal
 
@@ -151,8 +152,8 @@ async def test_a_damaged_row_is_passed_over_and_counted(opened, settings):
 async def test_keys_are_there_before_the_frame_that_needs_them(opened):
     """A session's keys come newest first, at once and after a restart."""
     source = await opened()
-    source.keep_key(0, 7, "a" * 32, "b" * 16)
-    source.keep_key(0, 7, "c" * 32, "d" * 16)
+    source.keep_key(0, 7, CipherKey("a" * 32, "b" * 16))
+    source.keep_key(0, 7, CipherKey("c" * 32, "d" * 16))
     source.append(frame(1))
     expected = [CipherKey("c" * 32, "d" * 16), CipherKey("a" * 32, "b" * 16)]
     assert list(source.keys(0, 7)) == expected

@@ -4,7 +4,8 @@ import sqlite3
 
 import pytest
 
-from connector.core.ticks.frame import CipherKey, Received
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
 from connector.shell.journal import JournalFile
 from connector.shell.journal.file import SessionKey
 from connector.shell.journal.salvage import salvage

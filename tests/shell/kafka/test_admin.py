@@ -17,7 +17,7 @@ def names(topic_names):
 
 
 async def test_created_topics_are_found(kafka, topic_names):
-    """Topics are not found before they are created, and afterwards as planned."""
+    """Topics are found once they are created, as planned."""
     planned = plan(names(topic_names), SIZES)
     wanted = [topic.name for topic in planned]
     async with TopicAdmin.connect({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
@@ -33,7 +33,7 @@ async def test_created_topics_are_found(kafka, topic_names):
 
 
 async def test_refusals_are_returned_by_topic(kafka, topic_names):
-    """What Kafka does not create is returned with its reason."""
+    """A topic that Kafka does not create is returned with the reason."""
     planned = plan(
         {"ticks": topic_names.ticks}, Sizes(partitions=1, slots=None, replication_factor=99, min_insync_replicas=1)
     )
@@ -42,7 +42,7 @@ async def test_refusals_are_returned_by_topic(kafka, topic_names):
 
 
 class Forbidding:
-    """A client whose user may see the topic and not its configuration."""
+    """A client of a user who may see the topic, but not its configuration."""
 
     async def describe_topics(self):
         return [{"topic": "t", "error_code": 0, "partitions": [{"replicas": [1, 2]}]}]
@@ -52,13 +52,13 @@ class Forbidding:
         return [SimpleNamespace(to_object=lambda: {"resources": [entry]})]
 
 
-async def test_a_topic_whose_configuration_may_not_be_seen():
-    """Without the right to see its configuration a topic is still found."""
+async def test_a_topic_with_a_hidden_configuration_is_found():
+    """A topic is found even without the right to see its configuration."""
     assert await TopicAdmin(Forbidding()).find(["t"]) == {"t": FoundTopic(1, 2, {})}
 
 
 async def test_kafka_away():
-    """Kafka out of reach is told by its address."""
+    """The error names the address of a Kafka out of reach."""
     with pytest.raises(NotInTime, match=r"Kafka at 127\.0\.0\.1:1 could not be asked: "):
         async with TopicAdmin.connect({"bootstrap_servers": "127.0.0.1:1"}):
             pass

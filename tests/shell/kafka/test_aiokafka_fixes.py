@@ -1,4 +1,4 @@
-"""aiokafka's clients connect to brokers apart, ask whoever answers, and leave nothing open."""
+"""aiokafka's clients connect to each broker apart, ask all of them, and leave nothing open."""
 
 import asyncio
 from types import SimpleNamespace
@@ -9,8 +9,8 @@ from aiokafka.client import AIOKafkaClient
 from connector.shell.kafka import aiokafka_fixes
 
 
-async def test_a_broker_that_does_not_answer_holds_up_no_connection_to_another(monkeypatch):
-    """While one connection is being made others are, too; one node gets one connection, however many ask for it."""
+async def test_a_broker_that_does_not_answer_delays_no_connection_to_another(monkeypatch):
+    """Connections to several nodes are made at once, and each node gets only one."""
     thawed, made = asyncio.Event(), []
 
     async def create(host, *_, **__):
@@ -33,8 +33,8 @@ async def test_a_broker_that_does_not_answer_holds_up_no_connection_to_another(m
     await client.close()
 
 
-async def test_a_broker_that_does_not_answer_does_not_hold_up_what_is_known_of_the_cluster(monkeypatch):
-    """Whichever of three brokers is asked first, two being frozen, what the third knows is in use long before a request times out."""
+async def test_a_broker_that_does_not_answer_does_not_delay_metadata(monkeypatch):
+    """If two of three brokers are frozen, the third's metadata is in use long before a time-out."""
     asked = []
 
     async def create(host, *_, **__):
@@ -66,7 +66,7 @@ async def test_a_broker_that_does_not_answer_does_not_hold_up_what_is_known_of_t
 
 
 async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkeypatch):
-    """A connection that is being made when the client closes is closed as well, and no further one is opened."""
+    """A connection being made when the client closes is closed as well, and no other is opened."""
     made, may_finish, closed = asyncio.Event(), asyncio.Event(), []
 
     class Connection:

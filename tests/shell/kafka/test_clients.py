@@ -1,4 +1,4 @@
-"""aiokafka's clients get our settings, and end so that nothing of theirs goes on."""
+"""aiokafka's clients get our settings."""
 
 import asyncio
 import ssl
@@ -12,14 +12,14 @@ from connector.errors import ConfigurationError
 from connector.logs import clean
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
-from tests.kafka.reader import create_topics, read_all
 from tests.security.certificates import Authority
 
 
-def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
-    """A rotated password is used by the next client; exactly one trailing newline is trimmed."""
+def test_a_password_file_is_read_for_each_client_without_its_newline(tmp_path):
+    """The next client uses a rotated password; exactly one trailing newline is trimmed."""
     password = tmp_path / "password"
     password.write_text("first\n")
     kafka = KafkaSettings(
@@ -36,8 +36,8 @@ def test_a_password_file_is_read_anew_without_its_newline(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("")], ids=["vanished", "empty"])
-def test_a_password_file_spoilt_while_running_leaves_the_password_read_before(tmp_path, spoil):
-    """The next client uses the password read before, and the log names the file; where nothing was read before, that is an error."""
+def test_the_last_good_password_replaces_a_file_that_became_unreadable(tmp_path, spoil):
+    """If a password file becomes unreadable, its last password is used and the log names it."""
     password = tmp_path / "password"
     password.write_text("canary\n")
     kafka = KafkaSettings(
@@ -50,13 +50,13 @@ def test_a_password_file_spoilt_while_running_leaves_the_password_read_before(tm
     (alarm,) = logs
     assert str(password) in str(alarm["problems"])
     assert "canary" not in str(alarm)
-    clients._read_before.clear()
+    clients._last_good.clear()
     with pytest.raises(ConfigurationError, match="password"):
         clients.client_arguments(kafka, "me")
 
 
-def test_a_certificate_spoilt_while_running_leaves_the_one_read_before(tmp_path):
-    """The context made from good files serves on while they are garbage."""
+def test_the_last_good_certificate_replaces_a_file_that_became_unreadable(tmp_path):
+    """The context made from good files is used while they are garbage."""
     authority = Authority(tmp_path).ca
     kafka = KafkaSettings(security_protocol="SSL", ssl_ca_file=authority)
     before = clients.client_arguments(kafka, "me")["ssl_context"]
@@ -65,7 +65,7 @@ def test_a_certificate_spoilt_while_running_leaves_the_one_read_before(tmp_path)
 
 
 def test_passwords_and_passphrases_are_hidden_by_value(tmp_path):
-    """What a client was made with stands in no log line, whatever stands around it: the password, and the passphrase of the key."""
+    """A client's password and its key's passphrase are hidden in every log line."""
     certificate = Authority(tmp_path).issue("client", password=b"canary passphrase")
     password, passphrase = tmp_path / "password", tmp_path / "passphrase"
     password.write_text("canary of a login\n")
@@ -84,53 +84,31 @@ def test_passwords_and_passphrases_are_hidden_by_value(tmp_path):
 
 
 def test_brokers_are_verified_by_name_and_certificate():
-    """TLS checks host and certificate; there is no way to switch it off."""
+    """TLS always checks host and certificate."""
     context = clients.client_arguments(KafkaSettings(security_protocol="SSL"), "me")["ssl_context"]
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
 
 
 def test_an_unusable_certificate_names_the_setting(tmp_path):
-    """A file that holds no certificate is a configuration error, not a connection that fails."""
+    """A file without a certificate is a configuration error, not a connection that fails."""
     broken = tmp_path / "ca.pem"
     broken.write_text("no certificate")
     with pytest.raises(ConfigurationError, match=r"kafka\.ssl"):
         clients.client_arguments(KafkaSettings(security_protocol="SSL", ssl_ca_file=broken), "me")
 
 
-async def test_a_broker_that_is_away_is_an_error_in_time(monkeypatch):
-    """Starting against nobody raises, and leaves no client behind (a warning would fail this test)."""
+async def test_starting_fails_in_time_while_the_broker_is_away(monkeypatch):
+    """A failed start raises and leaves no client open (a warning would fail this test)."""
     monkeypatch.setattr(clients, "START_SECONDS", 2.0)
     producer = clients.make_producer(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "me")
     with pytest.raises((KafkaError, OSError, TimeoutError)):
         await clients.start(producer)
 
 
-async def test_an_abandoned_producer_sends_nothing_later(own_kafka, topic_names):
-    """What waited in a producer while the broker was away is not sent when the broker is back."""
-    create_topics(own_kafka.bootstrap_servers, {topic_names.ticks: 1})
-    producer = clients.make_producer(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "me")
-    await clients.start(producer)
-    await producer.send_and_wait(topic_names.ticks, b"before", partition=0)
-    await asyncio.to_thread(own_kafka.stop)
-    waiting = await producer.send(topic_names.ticks, b"zombie", partition=0)
-    async with asyncio.timeout(10):
-        await clients.abandon(producer)
-    await asyncio.to_thread(own_kafka.start)
-    other = clients.make_producer(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "me")
-    await clients.start(other)
-    await other.send_and_wait(topic_names.ticks, b"after", partition=0)
-    await clients.abandon(other)
-    values = [
-        record.value for record in await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.ticks)
-    ]
-    assert values == [b"before", b"after"]
-    waiting.cancel()
-
-
 @pytest.mark.kafka
 async def test_naming_a_topic_does_not_create_it(topic_names):
-    """A client that asks for a missing topic on a broker that creates topics by itself leaves none behind."""
+    """Asking for a missing topic creates none, even on brokers that create topics on demand."""
     willing = started(
         "a Kafka that creates topics by itself", lambda: start_kafka({"auto.create.topics.enable": "true"})
     )
@@ -141,7 +119,7 @@ async def test_naming_a_topic_does_not_create_it(topic_names):
             async with asyncio.timeout(30):
                 await producer.partitions_for(topic_names.ticks)
         topics = (await producer.client.fetch_all_metadata()).topics()
-        await clients.abandon(producer)
+        await abandon(producer)
         assert topic_names.ticks not in topics
     finally:
         await asyncio.to_thread(willing.close)

@@ -6,11 +6,14 @@ from itertools import pairwise
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from structlog.testing import capture_logs
 
+from connector.shell.kafka.aiokafka_fixes import skipped_batches
 from connector.shell.kafka.compacted_topic import CompactedTopic, _Answers
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.kafka.reader import create_topics, read_all
+from tests.peak_memory import peak_memory
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
 QUIET = {"log_level": 0}
@@ -18,7 +21,7 @@ QUIET = {"log_level": 0}
 
 @pytest.fixture(scope="module")
 def cleaning_kafka():
-    """Give a Kafka whose cleaner looks for work several times a second."""
+    """Give a Kafka with a cleaner that looks for work several times a second."""
     cluster = started("Kafka", lambda: start_kafka({"log.cleaner.backoff.ms": "200"}))
     yield cluster
     cluster.close()
@@ -32,7 +35,7 @@ def broker(cleaning_kafka):
 
 
 class Reading:
-    """What a reader was told: each complete reading, and what followed the last one."""
+    """A reader, with each complete reading and what followed the last one."""
 
     def __init__(self, broker, topic, client_id="test"):
         self.snapshots = []
@@ -40,18 +43,18 @@ class Reading:
         self.topic = CompactedTopic(
             topic,
             lambda: {"bootstrap_servers": broker.bootstrap_servers, "client_id": client_id, "request_timeout_ms": 3000},
-            self.take,
+            self.restart,
             self.followed.extend,
         )
 
-    def take(self, records):
+    def restart(self, records):
         self.snapshots.append(list(records))
         self.followed.clear()
 
 
 @contextlib.asynccontextmanager
 async def running(reading):
-    """Run a reader for as long as the block lasts."""
+    """Run a reader while the block lasts."""
     task = asyncio.create_task(reading.topic.run())
     try:
         yield reading
@@ -69,11 +72,12 @@ async def until(condition, seconds=30):
         await asyncio.sleep(0.05)
 
 
-def write(broker, topic, *pairs, transactional_id=None, end="commit"):
-    """Write pairs of key and value with the other client; a transaction ends as told, or stays open and is returned."""
+def write(broker, topic, *pairs, transactional_id=None, end="commit", **options):
+    """Write pairs of key and value, in a transaction if it has an id; return the producer."""
     settings = QUIET | {
         "bootstrap.servers": broker.bootstrap_servers,
         "enable.idempotence": transactional_id is not None,
+        **{name.replace("_", "."): value for name, value in options.items()},
     }
     producer = Producer(settings | ({"transactional.id": transactional_id} if transactional_id else {}))
     if transactional_id:
@@ -104,7 +108,7 @@ async def test_an_empty_topic_is_read_at_once(broker, topic_names):
 
 
 async def test_a_topic_is_read_to_its_end_and_followed(broker, topic_names):
-    """What was there is one reading, what comes later follows, each record with its place and time."""
+    """Earlier records are one reading, later ones follow, each with its offset and time."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"), (b"b", None))
     async with running(Reading(broker, topic_names.control)) as reading:
@@ -123,7 +127,7 @@ async def test_a_topic_is_read_to_its_end_and_followed(broker, topic_names):
 
 
 async def test_a_burst_comes_in_pieces_between_which_the_loop_turns(broker, topic_names):
-    """Ten thousand records at once are handed over in pieces, in order, and others have their turn between any two."""
+    """Ten thousand records come in pieces and in order, and other tasks run between the pieces."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     turns, pieces = 0, []
 
@@ -149,8 +153,8 @@ async def test_a_burst_comes_in_pieces_between_which_the_loop_turns(broker, topi
 
 
 @pytest.mark.parametrize("end", ["commit", "abort"])
-async def test_transaction_markers_at_the_end_are_passed(broker, topic_names, end):
-    """The last offset is a transaction's marker; committed records are read, aborted ones are not."""
+async def test_transaction_markers_at_the_end_are_skipped(broker, topic_names, end):
+    """If a transaction's marker comes last, committed records are read and aborted ones are not."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"))
     write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end=end)
@@ -159,8 +163,8 @@ async def test_transaction_markers_at_the_end_are_passed(broker, topic_names, en
         assert keys(reading.snapshots[0]) == ([b"a", b"t"] if end == "commit" else [b"a"])
 
 
-async def test_an_open_transaction_hangs_nothing(broker, topic_names):
-    """The first reading ends before somebody's open transaction, whose records follow once it is committed."""
+async def test_an_open_transaction_delays_nothing(broker, topic_names):
+    """The first reading ends before an open transaction, and its records follow once committed."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"))
     open_one = write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end="open")
@@ -173,8 +177,8 @@ async def test_an_open_transaction_hangs_nothing(broker, topic_names):
         await until(lambda: keys(reading.followed) == [b"t", b"b"])
 
 
-async def test_a_compacted_topic_whose_last_key_was_deleted_is_read(broker, topic_names):
-    """Records and tombstones at the end are compacted away, only a marker is left behind them, and the end is still reached."""
+async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_names):
+    """The end is reached even if the last records are compacted away and only a marker is left."""
     topic = topic_names.control
     quick = {"segment_ms": "100", "delete_retention_ms": "0", "min_cleanable_dirty_ratio": "0.01"}
     create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", **quick)
@@ -196,8 +200,45 @@ async def test_a_compacted_topic_whose_last_key_was_deleted_is_read(broker, topi
         }
 
 
+async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, topic_names):
+    """Whatever codec packed it, a batch above the bound is skipped, logged with its offsets and counted."""
+    topic, codecs = topic_names.control, ("gzip", "snappy", "lz4", "zstd")
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact", max_message_bytes="8000000")
+    write(broker, topic, (b"a", b"1"))
+    for codec in codecs:
+        large = {"compression_type": codec, "message_max_bytes": 200_000_000}
+        write(broker, topic, (codec.encode(), bytes(100 * 2**20)), **large)
+    write(broker, topic, (b"b", b"2"), (b"c", b"3"), compression_type="zstd")
+    with capture_logs() as logs, peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+            assert keys(reading.snapshots[0]) == [b"a", b"b", b"c"]
+            await until(lambda: reading.topic.lag == 0)
+    skipped = [line for line in logs if line["event"] == "batch_skipped"]
+    assert [(line["topic"], line["first_offset"], line["last_offset"]) for line in skipped] == [
+        (topic, offset, offset) for offset in range(1, 5)
+    ]
+    assert skipped_batches[topic] == 4
+    assert peak.grown_bytes < 150 * 2**20
+
+
+async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
+    """A megabyte of batches that each unpack to 30 MiB is read piece by piece, and values are cut."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    for number in range(20):
+        large = {"compression_type": "zstd", "message_max_bytes": 200_000_000}
+        write(broker, topic, (b"%d" % number, bytes(30 * 2**20)), **large)
+    with peak_memory() as peak:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set)
+    assert len(reading.snapshots[0]) == 20
+    assert max(len(record.value) for record in reading.snapshots[0]) == 2 * 2**20
+    assert peak.grown_bytes < 250 * 2**20
+
+
 async def test_a_missing_topic_is_a_problem_until_it_is_there(broker, topic_names):
-    """The problem names the fix; nothing is created, and once the topic is there it is read."""
+    """The problem names the fix, nothing is created, and the topic is read once it exists."""
     async with running(Reading(broker, topic_names.control)) as reading:
         await until(lambda: reading.topic.problem)
         assert "kis-bond topics init" in reading.topic.problem
@@ -234,7 +275,7 @@ async def test_a_topic_that_is_not_compacted_is_a_problem(broker, topic_names):
 
 
 async def test_kafka_may_go_away_and_come_back(broker, topic_names):
-    """A reader outlives a stopped Kafka, tells of it at start, and goes on where it was."""
+    """A reader outlives a stopped Kafka, reports it at start, and continues where it was."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"))
     async with running(Reading(broker, topic_names.control)) as reading:
@@ -250,8 +291,8 @@ async def test_kafka_may_go_away_and_come_back(broker, topic_names):
         assert len(reading.snapshots) == 1
 
 
-async def test_a_topic_made_anew_is_read_again(broker, topic_names):
-    """When the records at the position are gone, a second complete reading replaces the first."""
+async def test_a_topic_made_again_is_read_again(broker, topic_names):
+    """If the records at the position are gone, a second complete reading replaces the first."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, *((f"k{number}".encode(), b"1") for number in range(5)))
     async with running(Reading(broker, topic_names.control)) as reading:
@@ -267,7 +308,7 @@ async def test_a_topic_made_anew_is_read_again(broker, topic_names):
 
 
 class Consumer:
-    """What the broker answered, as aiokafka notes it: the time of the last answer and the last stable offset in it."""
+    """The broker's last answer as aiokafka notes it: its time, and its last stable offset."""
 
     def __init__(self):
         self.stamp = None
@@ -281,17 +322,17 @@ class Consumer:
 
 
 def test_two_empty_answers_at_one_position_are_the_end():
-    """Where the broker knows of the end and twice has nothing after our position, there is nothing; silence or data is no such answer."""
+    """The end is reached if the broker knows of it and twice answers that nothing follows."""
     consumer = Consumer()
     answers = _Answers(consumer, None)
     for stamp, position, empty, is_end in [
         (None, 5, True, False),  # no answer yet
-        (1, 5, True, False),  # the first empty answer: data may be waiting behind it
+        (1, 5, True, False),  # the first empty answer: data may still be in the buffer
         (1, 5, True, False),  # no further answer
         (2, 5, True, True),
         (3, 7, False, False),
         (4, 7, True, False),
-        (5, 8, True, False),  # a marker was passed
+        (5, 8, True, False),  # a marker was skipped
         (6, 8, True, False),
         (7, 8, True, True),
     ]:

@@ -22,7 +22,7 @@ async def writer_of(own_kafka):
 
     def make(topic):
         settings = KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers)
-        made.append(RecordWriter(topic, lambda: clients.make_producer(settings, "test"), clients.abandon))
+        made.append(RecordWriter(topic, lambda: clients.make_producer(settings, "test")))
         return made[-1]
 
     yield make
@@ -31,7 +31,7 @@ async def writer_of(own_kafka):
 
 
 async def test_records_are_written_where_java_would_write_them(own_kafka, topic_names, writer_of):
-    """Each record is acknowledged and stands in the partition of its key, in order."""
+    """Each record is acknowledged, and is in the partition of its key, in order."""
     create_topics(own_kafka.bootstrap_servers, {topic_names.events: 6})
     records = [Outgoing(f"slot/{number % 7}".encode(), str(number).encode()) for number in range(50)]
     assert await writer_of(topic_names.events).write(records) == [None] * 50
@@ -44,8 +44,8 @@ async def test_records_are_written_where_java_would_write_them(own_kafka, topic_
         ]
 
 
-async def test_a_missing_topic_is_told_and_not_created(own_kafka, topic_names, writer_of):
-    """Writing to a topic that is not there fails with what to do, and works once it is there."""
+async def test_a_missing_topic_is_reported_and_not_created(own_kafka, topic_names, writer_of):
+    """Writing to a missing topic fails with what to do, and succeeds once the topic exists."""
     writer = writer_of(topic_names.status)
     (failure,) = await writer.write([Outgoing(b"k", b"v")])
     assert isinstance(failure, UnknownTopicOrPartitionError)
@@ -54,8 +54,8 @@ async def test_a_missing_topic_is_told_and_not_created(own_kafka, topic_names, w
     assert await writer.write([Outgoing(b"k", b"v")]) == [None]
 
 
-async def test_one_record_too_large_does_not_hide_among_the_others(own_kafka, topic_names, writer_of):
-    """A record beyond aiokafka's own limit fails by itself; the others of its batch are acknowledged."""
+async def test_one_record_too_large_fails_alone(own_kafka, topic_names, writer_of):
+    """A record above aiokafka's own limit fails; the others of its batch are acknowledged."""
     create_topics(own_kafka.bootstrap_servers, {topic_names.status: 1})
     outcomes = await writer_of(topic_names.status).write(
         [Outgoing(b"a", b"1"), Outgoing(b"b", b"x" * 9 * 2**20), Outgoing(b"c", b"3")]
@@ -63,8 +63,18 @@ async def test_one_record_too_large_does_not_hide_among_the_others(own_kafka, to
     assert [outcome is None for outcome in outcomes] == [True, False, True]
 
 
+async def test_an_unforeseen_error_is_a_failure_of_each_record():
+    """Whatever the client raises, the write returns it for each record."""
+    error = RuntimeError("unforeseen")
+
+    def new_producer():
+        raise error
+
+    assert await RecordWriter("t", new_producer).write([Outgoing(b"a", b"1"), Outgoing(b"b", None)]) == [error, error]
+
+
 async def test_a_stopped_kafka_is_a_failure_in_time(own_kafka, topic_names, writer_of, monkeypatch):
-    """With Kafka away a write ends as failed within its deadline, and the next one after its return succeeds."""
+    """While Kafka is away a write fails within its deadline; once it is back a write succeeds."""
     monkeypatch.setattr(record_writer, "ACKNOWLEDGE_SECONDS", 3)
     monkeypatch.setattr(record_writer, "START_SECONDS", 3)
     create_topics(own_kafka.bootstrap_servers, {topic_names.status: 1})
@@ -84,24 +94,24 @@ async def test_a_stopped_kafka_is_a_failure_in_time(own_kafka, topic_names, writ
 
 
 async def test_the_status_topic_is_put_right_over_a_restart(own_kafka, topic_names, writer_of):
-    """A second run reads what the first wrote, changes what differs, and another client sees the result."""
+    """A second run reads what the first wrote, and changes what differs."""
     create_topics(own_kafka.bootstrap_servers, {topic_names.status: 1}, cleanup_policy="compact")
-    held = []
+    restored = []
     for wish in ({"list/가": {"x": 1}, "slot/0": {"y": 1}}, {"list/가": {"x": 2}}):
         topic = StatusTopic(writer_of(topic_names.status))
         reader = CompactedTopic(
             topic_names.status,
             lambda: clients.client_arguments(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "test"),
-            lambda records, topic=topic: held.append(topic.known(records)),
+            lambda records, topic=topic: restored.append(topic.restore(records)),
             lambda _: None,
         )
         tasks = [asyncio.create_task(reader.run()), asyncio.create_task(topic.run())]
         topic.publish(wish)
-        assert await topic.settle(30)
+        assert await topic.wait_until_written(30)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    assert held == [{}, {"list/가": {"x": 1}, "slot/0": {"y": 1}}]
+    assert restored == [{}, {"list/가": {"x": 1}, "slot/0": {"y": 1}}]
     found = await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.status)
     latest = {record.key.decode(): record.value for record in found}
     assert latest == {"list/가": status.encode({"x": 2}), "slot/0": None}

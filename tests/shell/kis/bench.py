@@ -1,4 +1,4 @@
-"""A feed on a test bench: a journal that keeps frames in a list, events in a list, and conditions instead of sleeps."""
+"""A feed on a test bench: the journal and the events are lists, and tests wait for conditions."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ A, B, C = "KR103502GA34", "KR103502GD31", "KR6000000001"
 
 
 class ListJournal:
-    """Keeps what it is given, keys and frames in one order; `is_overdue` lets a test hold the reader up."""
+    """A journal that appends keys and frames to one list; `is_overdue` makes the reader wait."""
 
     def __init__(self):
         self.is_overdue = False
@@ -27,8 +27,8 @@ class ListJournal:
     async def room(self):
         await self.gate.wait()
 
-    def keep_key(self, slot, session, key, iv):
-        self.log.append((slot, session, key, iv))
+    def keep_key(self, slot, session, key):
+        self.log.append((slot, session, key))
 
     @property
     def frames(self):
@@ -63,7 +63,7 @@ class Bench:
             credentials or (lambda slot: AppKey(f"appkey{slot}", "secret")),
             self.journal,
             self._changed,
-            self.events.append,
+            lambda event: self.events.append(event.to_json()),
             request_approval_key=approve
             or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
         )

@@ -6,9 +6,11 @@ import pytest
 from aiohttp import web
 
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.logs import hide
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import AppKey
 from simulator import Simulator
+from tests import two_addresses
 
 PAIR = AppKey("canary-appkey", "canary-secret")
 
@@ -44,7 +46,7 @@ async def test_spoilt_answers_are_survived(fault):
 
 @pytest.mark.parametrize("fault", ["approval-slow=30", "approval-body=drip"])
 async def test_slow_answers_are_given_up(fault):
-    """A slow answer is given up in time, also one that drips."""
+    """A slow answer is given up in time, even one that arrives byte by byte."""
     async with Simulator(faults=[fault]) as kis:
         async with asyncio.timeout(5):
             answer = await ApprovalService(kis.approval_url, timeout_seconds=0.4).request(PAIR)
@@ -52,12 +54,12 @@ async def test_slow_answers_are_given_up(fault):
 
 
 async def test_nobody_listening_is_survived():
-    """A service that is not there is unavailability."""
+    """A service that cannot be reached is unavailability."""
     assert isinstance(await ApprovalService("http://127.0.0.1:9/oauth2/Approval").request(PAIR), Unavailable)
 
 
 async def test_one_request_at_a_time():
-    """Those who ask for one app key at the same time share one request, and the next asks anew."""
+    """Calls for one app key at the same time share one request; a later call makes a new one."""
     async with Simulator(approval_interval_seconds=0, faults=["approval-slow=0.2"]) as kis:
         service = ApprovalService(kis.approval_url)
         first, second = await asyncio.gather(service.request(PAIR), service.request(PAIR))
@@ -70,13 +72,13 @@ PAIRS = [AppKey(f"appkey-{number}", "secret") for number in range(8)]
 
 
 async def ask_until_granted(service, pair):
-    """Ask as a feed does, which comes again after a while."""
+    """Ask as a feed does, which tries again after a while."""
     while not isinstance(await service.request(pair), Granted):
         await asyncio.sleep(0.3)
 
 
 async def test_many_app_keys_are_not_held_up_where_kis_counts_each():
-    """Eight app keys at once are asked for one after another, without a refusal and without a pause."""
+    """Approval keys for eight app keys are requested in turn, without refusal or pause."""
     async with Simulator() as kis:
         service = ApprovalService(kis.approval_url)
         started = time.monotonic()
@@ -86,7 +88,7 @@ async def test_many_app_keys_are_not_held_up_where_kis_counts_each():
 
 
 async def test_many_app_keys_cost_one_refusal_where_kis_counts_them_together():
-    """The first refusal for speed is the only one: from then on a call is made a second after the one before it."""
+    """After the first refusal for speed, each call waits a second after the one before it."""
     async with Simulator(approvals_counted="together") as kis:
         service = ApprovalService(kis.approval_url)
         await asyncio.gather(*(ask_until_granted(service, pair) for pair in PAIRS[:4]))
@@ -96,7 +98,7 @@ async def test_many_app_keys_cost_one_refusal_where_kis_counts_them_together():
 
 
 async def test_a_call_without_an_answer_holds_up_the_next_for_a_second():
-    """Where the service does not answer, every app key has its try soon all the same."""
+    """If the service does not answer, every app key is still tried soon."""
     async with Simulator(faults=["approval-slow=30"]) as kis:
         service = ApprovalService(kis.approval_url, timeout_seconds=1.5)
         started = time.monotonic()
@@ -106,7 +108,7 @@ async def test_a_call_without_an_answer_holds_up_the_next_for_a_second():
 
 
 async def test_a_call_that_is_given_up_lets_the_next_go():
-    """A caller that is cancelled, waiting or calling, holds nobody up."""
+    """A cancelled call, waiting or on its way, delays no other call."""
     async with Simulator(faults=["approval-slow=30"]) as kis:
         service = ApprovalService(kis.approval_url)
         calling, waiting = (asyncio.create_task(service.request(pair)) for pair in PAIRS[:2])
@@ -120,7 +122,7 @@ async def test_a_call_that_is_given_up_lets_the_next_go():
 
 
 async def test_interrupted_request_frees_those_who_share_it():
-    """Where the one who asked is cancelled, those who shared the request are not left waiting."""
+    """If the first caller is cancelled, callers that share its request are answered."""
     async with Simulator(faults=["approval-slow=30"]) as kis:
         service = ApprovalService(kis.approval_url)
         first = asyncio.create_task(service.request(PAIR))
@@ -132,7 +134,7 @@ async def test_interrupted_request_frees_those_who_share_it():
 
 
 async def test_redirect_is_not_followed(monkeypatch):
-    """A redirect is unavailability: the secret goes nowhere else, and no proxy of the environment sees it."""
+    """A redirect is unavailability: the secret reaches no other host and no proxy."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
     went = []
 
@@ -157,23 +159,27 @@ async def test_redirect_is_not_followed(monkeypatch):
     assert went == []
 
 
-async def test_message_that_quotes_the_pair_is_dropped():
-    """A refusal whose message quotes app key or secret keeps its code and loses the message."""
+@pytest.mark.parametrize("code", ["EGW00103", "EGW00201"])
+async def test_a_message_that_quotes_secrets_hides_them(code):
+    """An answer that quotes app key, secret or an approval key keeps its code and other words."""
+    hide(PAIR.appkey, PAIR.appsecret)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        service = ApprovalService(kis.approval_url)
+        granted = await service.request(PAIR)
+        for fault in (f"approval-error={code}", "echo=approval"):
+            kis.faults.set(fault)
+        answer = await service.request(PAIR)
+    assert answer.code == code
+    assert answer.message.endswith("******** ******** ********")
+    assert granted.approval_key not in answer.message
 
-    async def quoting(request):
-        fields = await request.json()
-        return web.json_response(
-            {"error_code": "EGW00103", "error_description": f"bad {fields['secretkey']}"}, status=403
-        )
 
-    application = web.Application()
-    application.add_routes([web.post("/", quoting)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        answer = await ApprovalService(f"http://127.0.0.1:{runner.addresses[0][1]}/").request(PAIR)
-    finally:
-        await runner.cleanup()
-    assert isinstance(answer, Refused)
-    assert "canary" not in answer.message
+async def test_a_swallowed_call_is_tried_at_the_next_address(monkeypatch):
+    """If the first address of the service swallows connections, the second answers within 3 s."""
+    two_addresses.resolve(monkeypatch)
+    async with Simulator() as kis:
+        port = int(kis.approval_url.rsplit(":", 1)[1].partition("/")[0])
+        with two_addresses.swallowing(port):
+            async with asyncio.timeout(3):
+                answer = await ApprovalService(kis.approval_url.replace("127.0.0.1", two_addresses.NAME)).request(PAIR)
+    assert isinstance(answer, Granted)

@@ -1,5 +1,9 @@
 """App keys from a folder or from the environment."""
 
+import asyncio
+import os
+import shutil
+
 import pytest
 
 from connector.errors import ConfigurationError
@@ -20,14 +24,14 @@ def pair(slot):
 
 
 def refusal(settings):
-    """Return the problems the credentials are refused with."""
+    """Return the problems with which the credentials are refused."""
     with pytest.raises(ConfigurationError) as refused:
         require_credentials(settings)
     return list(refused.value.problems)
 
 
 def test_folder(tmp_path):
-    """Pair k of the folder is slot k, one trailing newline taken off."""
+    """Pair k of the folder belongs to slot k; one trailing newline is removed."""
     credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
     assert credentials.count() == 2
     assert credentials.read(1) == AppKey("key1", "secret1")
@@ -41,7 +45,7 @@ def test_files_are_read_anew(tmp_path):
 
 
 def test_environment():
-    """One pair can come straight from the environment, as slot 0."""
+    """One pair can come from the environment, for slot 0."""
     settings = load(None, {"KIS_BOND_KIS__APPKEY": "k\n", "KIS_BOND_KIS__APPSECRET": "s"})
     credentials = require_credentials(settings)
     assert credentials.count() == 1
@@ -51,24 +55,24 @@ def test_environment():
 
 
 def test_a_file_that_vanishes_takes_no_slot_away(tmp_path):
-    """The count does not fall while the process runs; it grows with a new pair. Each file is told of with what is wrong with it."""
+    """The count of pairs grows with a new pair but never falls; each faulty file is reported."""
     credentials = require_credentials(fill(tmp_path, pair(0) | pair(1)))
     assert credentials.count() == 2
     (tmp_path / "appkey-0").unlink()
     (tmp_path / "appsecret-1").write_text("can ary")
     fill(tmp_path, pair(2))
     assert credentials.count() == 3
-    problems = {path.name: problem for path, problem in credentials.look().items() if problem}
+    problems = {path.name: problem for path, problem in credentials.check_files().items() if problem}
     assert problems.keys() == {"appkey-0", "appsecret-1"}
     assert "CRED_MISSING" in problems["appkey-0"]
     assert "canary" not in str(problems)
 
 
 def test_a_pair_from_the_environment_has_no_files():
-    """There is nothing to look at."""
+    """Without a folder there are no files to check."""
     settings = load(None, {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"})
     credentials = require_credentials(settings)
-    assert (credentials.count(), credentials.look()) == (1, {})
+    assert (credentials.count(), credentials.check_files()) == (1, {})
 
 
 def test_none_counted_without_credentials():
@@ -106,15 +110,15 @@ def test_none_counted_without_credentials():
 )
 def test_folder_refusals(tmp_path, files, expected):
     """Every unusable file of a folder is named with what to do, never with its content."""
-    told = refusal(fill(tmp_path, files))
-    assert len(told) == len(expected)
-    for problem, part in zip(told, expected, strict=True):
+    problems = refusal(fill(tmp_path, files))
+    assert len(problems) == len(expected)
+    for problem, part in zip(problems, expected, strict=True):
         assert part in problem
         assert "canary" not in problem
 
 
 def test_missing_folder(tmp_path):
-    """A folder that is not there is told as such."""
+    """A missing folder is reported as such."""
     (problem,) = refusal(load(None, {"KIS_BOND_KIS__CREDENTIALS_DIR": str(tmp_path / "no")}))
     assert "could not be read (No such file or directory)" in problem
 
@@ -146,3 +150,40 @@ def test_both_ways_at_once(tmp_path):
 def test_repr_shows_nothing():
     """Neither half of an app key shows in a repr."""
     assert "canary" not in f"{AppKey('canary-key', 'canary-secret')!r} {AppKey('canary-key', 'canary-secret')}"
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Give a mounted Secret whose old version has a FIFO as app key, so that a reader waits there."""
+    for version in ("old", "new"):
+        (tmp_path / f"..{version}").mkdir()
+        (tmp_path / f"..{version}" / "appsecret-0").write_text(f"{version}-secret")
+    os.mkfifo(tmp_path / "..old" / "appkey-0")
+    (tmp_path / "..new" / "appkey-0").write_text("new-appkey")
+    (tmp_path / "..data").symlink_to("..old")
+    for name in ("appkey-0", "appsecret-0"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("is_removed", "whole"), [(False, "old"), (True, "new")])
+async def test_a_pair_is_read_from_one_version(mounted, is_removed, whole):
+    """A swap of the mounted Secret between the two files gives the whole old or the whole new pair."""
+    credentials = Credentials(fill(mounted, {}).kis)
+    reading = asyncio.create_task(asyncio.to_thread(credentials.read, 0))
+    with await asyncio.to_thread((mounted / "..old" / "appkey-0").open, "w") as fifo:
+        (mounted / "..tmp").symlink_to("..new")
+        (mounted / "..tmp").rename(mounted / "..data")
+        if is_removed:
+            shutil.rmtree(mounted / "..old")
+        fifo.write("old-appkey")
+    assert await reading == AppKey(f"{whole}-appkey", f"{whole}-secret")
+
+
+def test_a_problem_names_the_file_of_the_settings(mounted):
+    """An unusable file of a mounted Secret is named by its path in the folder, not in the version."""
+    (mounted / "..data").unlink()
+    (mounted / "..data").symlink_to("..new")
+    (mounted / "..new" / "appsecret-0").write_text("")
+    problems = refusal(fill(mounted, {}))
+    assert [problem.partition(": ")[0] for problem in problems] == [str(mounted / "appsecret-0")]

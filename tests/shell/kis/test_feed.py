@@ -2,15 +2,12 @@ import asyncio
 
 import pytest
 
-from connector.core.kis.approval import Granted, Refused
-from connector.errors import ConfigurationError
-from connector.shell.kis.credentials import AppKey
 from simulator import Simulator
 from tests.shell.kis.bench import A, B, Bench, C, until
 
 
 async def test_bonds_become_active_and_ticks_are_journalled():
-    """What is wanted is registered, and every data frame reaches the journal as it was sent, in order."""
+    """Wanted bonds are registered, and the journal gets every data frame unchanged and in order."""
     async with Simulator() as kis, Bench(kis).running(A, B) as bench:
         await bench.active(A, B)
         assert set(kis.sessions[0].tr_keys) == {A, B}
@@ -26,24 +23,6 @@ async def test_bonds_become_active_and_ticks_are_journalled():
         assert frame.session < frame.received_ns
 
 
-async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(monkeypatch):
-    """KIS forgot the kept approval key and refuses the app key: the service is asked again, and a key it gives counts."""
-    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
-    async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running(A) as bench:
-        await bench.active(A)
-        kis.expire_approvals()
-        kis.faults.set("approval-error=EGW00103")
-        await kis.drop(0, "close=1001")
-        await until(lambda: bench.feed.refused)
-        bench.feed.want([])
-        asked = len(kis.approvals)
-        await until(lambda: len(kis.approvals) > asked)
-        kis.faults.clear()
-        await until(lambda: bench.feed.capacity == 41)
-        bench.feed.want([A])
-        await bench.active(A)
-
-
 async def test_list_changes_while_it_runs():
     """A bond added is registered and one removed is released on the same connection."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
@@ -56,7 +35,7 @@ async def test_list_changes_while_it_runs():
 
 @pytest.mark.parametrize("how", ["no-close-frame", "abrupt", "close=1000", "close=1001", "close=1011", "close=1012"])
 async def test_ended_session_is_replaced(how):
-    """However KIS ends a session, what it had sent is journalled and a new one registers everything again."""
+    """However a session ends, its frames are journalled, and a new one registers all bonds."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         await kis.emit_ticks(A, 20)
@@ -74,7 +53,7 @@ async def test_ended_session_is_replaced(how):
 
 
 async def test_buffered_frames_are_read_to_the_end():
-    """Frames that had arrived when the connection ended are journalled although the reader was held up."""
+    """Frames that arrived before the end are journalled even if the reader was slow."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         bench.journal.is_overdue = True
@@ -96,7 +75,7 @@ async def test_pingpong_is_echoed_as_the_identical_text():
 
 
 async def test_silent_session_is_replaced():
-    """A session in which nothing comes in any more is given up after the silence timeout."""
+    """A silent session is replaced after the silence timeout."""
     async with Simulator() as kis, Bench(kis, silence_timeout_seconds=0.3).running(A) as bench:
         await bench.active(A)
         kis.faults.set("silent")
@@ -108,11 +87,11 @@ async def test_silent_session_is_replaced():
 
 
 async def test_app_key_in_use_blocks_and_waits():
-    """OPSP8996 blocks the slot, and knocking follows the long waits until the key is free."""
+    """OPSP8996 blocks the slot, which tries again after long waits until the app key is free."""
     async with Simulator(app_keys=[("appkey0", "secret")]) as kis, Bench(kis).running(A) as first:
         await first.active(A)
-        async with Bench(kis, approve=first.feed._request_approval_key, in_use_wait_seconds=0.2).running(B) as second:
-            second.feed._keys = first.feed._keys
+        async with Bench(kis, approve=first.feed._key_supply._request, in_use_wait_seconds=0.2).running(B) as second:
+            second.feed._key_supply.keys = first.feed._key_supply.keys
             await until(lambda: second.feed.view.state == "BLOCKED")
             assert second.feed.view.code == "OPSP8996"
             await asyncio.wait_for(first.feed.stop(), 5)
@@ -121,7 +100,7 @@ async def test_app_key_in_use_blocks_and_waits():
 
 
 async def test_accept_then_close_is_no_knocking():
-    """A server that accepts and closes at once is met with back-off, not with a loop."""
+    """If a server accepts and closes at once, the feed backs off and makes no loop."""
     async with Simulator(faults=["close-at-once"]) as kis:
         async with Bench(kis, reconnect_min_seconds=0.2, reconnect_max_seconds=12).running(A) as bench:
             await asyncio.sleep(2.0)  # the span in which attempts are counted
@@ -144,8 +123,8 @@ async def test_refused_handshake_is_retried(status):
         assert 0 <= bench.feed.approval_key_age_seconds < 60
 
 
-async def test_registration_limit_is_learnt():
-    """Where KIS has no more room the rest waits with its code, and the limit is what KIS confirmed."""
+async def test_registration_limit_is_learned():
+    """If KIS has no more room, the other bonds wait, and the limit is what KIS confirmed."""
     async with Simulator(capacity=2) as kis, Bench(kis).running(A, B, C) as bench:
         await until(lambda: bench.state(C) == "WAITING_CAPACITY", lambda: bench.feed.view)
         assert bench.feed.capacity == 2
@@ -154,7 +133,7 @@ async def test_registration_limit_is_learnt():
 
 
 async def test_refused_bond_is_rejected_and_the_rest_flows():
-    """A bond KIS refuses is REJECTED with its code, on a session that goes on for the others."""
+    """A refused bond is REJECTED with KIS's code, and the session goes on for the others."""
     async with Simulator(faults=[f"reply:{B}=OPSP8992", "keep-after-error"]) as kis, Bench(kis).running(A, B) as bench:
         await until(lambda: bench.state(B) == "REJECTED")
         await bench.active(A)
@@ -165,7 +144,7 @@ async def test_refused_bond_is_rejected_and_the_rest_flows():
 
 
 async def test_lost_replies_are_asked_for_again():
-    """Where replies get lost every bond is confirmed in the end."""
+    """If replies get lost, every bond is still confirmed in the end."""
     async with (
         Simulator(faults=["lost-replies=2"]) as kis,
         Bench(kis, reply_timeout_seconds=0.2).running(A, B, C) as bench,
@@ -174,108 +153,8 @@ async def test_lost_replies_are_asked_for_again():
         assert len(kis.connects) == 1
 
 
-async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
-    """OPSP0011 gets one new approval key and one more try on the connection that is open."""
-    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
-    async with Simulator(approval_interval_seconds=0) as kis:
-        bench = Bench(kis)
-        bench.feed._keys.issued("stale", asyncio.get_running_loop().time())
-        async with bench.running(A):
-            await bench.active(A)
-            assert (len(kis.connects), len(kis.approvals)) == (1, 1)
-
-
-async def test_two_approval_keys_are_a_minute_apart():
-    """A fresh key that KIS does not know is not replaced within the minute."""
-    async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running() as bench:
-        kis.faults.set("reply:*=OPSP0011")
-        bench.feed.want([A])
-        await until(lambda: kis.replies)
-        bench.feed.want([A, B])
-        await asyncio.sleep(0.3)  # a span in which nothing may happen
-        assert len(kis.approvals) == 1
-
-
-async def test_approval_key_is_reused():
-    """Reconnecting asks for no second approval key while the first is young."""
-    async with Simulator() as kis, Bench(kis).running(A) as bench:
-        for _ in range(2):
-            await bench.active(A)
-            await kis.drop(0)
-            await until(lambda: not bench.feed.session_up)
-        await bench.active(A)
-        assert len(kis.approvals) == 1
-
-
-@pytest.mark.parametrize(
-    "fault", ["approval-down=503", "approval-body=html", "approval-error=EGW00201", "approval-down=429"]
-)
-async def test_approval_trouble_is_retried(fault):
-    """An approval service in trouble is asked again later, and is told as such."""
-    async with Simulator(faults=[fault]) as kis, Bench(kis).running(A) as bench:
-        await until(lambda: bench.downs() == ["approval"])
-        assert bench.feed.view.state == "CONNECTING"
-        assert kis.connects == []
-        kis.faults.clear()
-        await bench.active(A)
-
-
-async def test_refused_app_key_is_blocked_and_tried_again():
-    """An app key refused for good blocks the slot and says so, without a connection; a corrected one recovers even with an empty list."""
-    async with Simulator(faults=["approval-error=EGW00103"]) as kis, Bench(kis).running(A) as bench:
-        await until(lambda: bench.feed.refused)
-        assert "EGW00103" in str(bench.feed.refused)
-        assert (bench.feed.view.state, bench.feed.capacity, bench.downs()) == ("BLOCKED", 0, ["refused"])
-        bench.feed.want([])
-        kis.faults.clear()
-        await until(lambda: bench.feed.capacity == 41)
-        assert bench.feed.refused is None
-        assert kis.connects == []
-        bench.feed.want([A])
-        await bench.active(A)
-
-
-async def test_rotated_credentials_are_used_at_the_next_connect():
-    """A rotated pair gets its own approval key at the next connect; garbage leaves the old pair in use; neither drops the session."""
-    pairs = [AppKey("old", "secret")]
-    seen = []
-
-    def read(_):
-        if pairs[0] is None:
-            raise ConfigurationError(["appkey-0: is empty"])
-        return pairs[0]
-
-    async def approve(app_key):
-        seen.append(app_key.appkey)
-        return Granted(f"for-{app_key.appkey}")
-
-    async with Simulator() as kis:
-        kis._exchange._approvals.app_key_of = lambda key, _: 0 if key.startswith("for-") else None
-        async with Bench(kis, approve=approve, credentials=read).running(A) as bench:
-            await bench.active(A)
-            for pair in (None, AppKey("new", "secret")):
-                pairs[0] = pair
-                assert len(kis.sessions) == 1
-                connects = len(kis.connects)
-                await kis.drop(0)
-                await until(lambda connects=connects: len(kis.connects) == connects + 1)
-                await bench.active(A)
-            assert seen == ["old", "new"]
-
-
-async def test_missing_credentials_are_waited_for():
-    """Without any readable pair the slot keeps trying and names the file."""
-
-    def read(_):
-        raise ConfigurationError(["appkey-0: was not found"])
-
-    async with Simulator() as kis, Bench(kis, credentials=read).running(A) as bench:
-        await until(lambda: bench.downs() == ["approval"])
-        assert bench.feed.view.message == "appkey-0: was not found"
-
-
 async def test_nothing_wanted_opens_nothing():
-    """Without a wish there is neither an approval key nor a connection; the first wish opens one, an emptied list closes it."""
+    """The first wanted bond opens a connection, and an empty list closes it."""
     async with Simulator() as kis, Bench(kis).running() as bench:
         assert bench.feed.view.state == "IDLE"
         bench.feed.want([A])
@@ -297,7 +176,7 @@ async def test_stop_releases_and_closes():
 
 
 async def test_stop_is_bounded():
-    """A stop ends within its time although KIS answers nothing any more."""
+    """A stop ends in time although KIS no longer answers."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         kis.faults.set("silent")
@@ -313,23 +192,3 @@ async def test_stop_before_a_session(fault):
     ):
         await asyncio.sleep(0.2)  # into the call, or the back-off
         await asyncio.wait_for(bench.feed.stop(), 1)
-
-
-async def test_refused_renewal_leaves_flowing_bonds_alone(monkeypatch):
-    """A live session whose next approval key is refused goes on with the bonds it has."""
-    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
-    answers = iter([Granted("first")])
-
-    async def approve(_):
-        return next(answers, Refused("EGW00103", "no"))
-
-    async with Simulator() as kis:
-        kis._exchange._approvals.app_key_of = lambda *_: 0
-        async with Bench(kis, approve=approve, approval_reuse_hours=0.5 / 3600).running(A) as bench:
-            await bench.active(A)
-            await asyncio.sleep(0.6)  # past the key's age
-            bench.feed.want([A, B])
-            await asyncio.sleep(0.3)
-            await kis.emit_ticks(A, 3)
-            await until(lambda: len(bench.journal.raw) == 3)
-            assert (bench.state(A), bench.state(B), len(kis.connects)) == ("ACTIVE", "PENDING", 1)

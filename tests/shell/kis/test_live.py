@@ -9,7 +9,7 @@ ODD = [b"", b"\x00", b"\xff\xfe", b"||||", b"\xef\xbb\xbf{}", b"[]", b"0", b"0|H
 
 
 async def test_odd_frames_are_journalled_as_they_are():
-    """Whatever is not JSON reaches the journal byte for byte, text or binary, and the session goes on."""
+    """Every message but JSON reaches the journal unchanged, and the session goes on."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         for raw in ODD:
@@ -23,7 +23,7 @@ async def test_odd_frames_are_journalled_as_they_are():
 
 
 async def test_unreadable_json_is_counted_and_not_journalled():
-    """JSON that cannot be read is counted and kept out of the journal, for it may hold key material."""
+    """Unreadable JSON is counted, but neither journalled nor quoted: it may hold key material."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         for raw in (
@@ -40,7 +40,7 @@ async def test_unreadable_json_is_counted_and_not_journalled():
 
 
 async def test_keys_stand_before_the_first_encrypted_frame():
-    """The keys of all replies are kept before the first encrypted frame, and later ones at once; without one, none."""
+    """Once a frame was encrypted, cipher keys are journalled before the frames that need them."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         await kis.emit_ticks(A, 1)
@@ -51,16 +51,14 @@ async def test_keys_stand_before_the_first_encrypted_frame():
         bench.feed.want([A, B])
         await bench.active(B)
         kept = [entry for entry in bench.journal.log if not hasattr(entry, "raw")]
-        assert [(entry[2], entry[3]) for entry in kept] == [
-            (keys.key, keys.iv) for keys in kis.sessions[0].registered.values()
-        ]
+        assert [entry[2] for entry in kept] == [(keys.key, keys.iv) for keys in kis.sessions[0].registered.values()]
         assert bench.journal.log.index(kept[0]) == 1
         assert bench.journal.raw[1].startswith(b"1|")
         assert kept[0][:2] == (0, bench.journal.frames[0].session)
 
 
 async def test_unsolicited_ack_is_released():
-    """An ack nobody asked for is released on the wire."""
+    """A bond that KIS registered without a request is released."""
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         await kis.emit(reply("OPSP0000", B))
@@ -69,7 +67,7 @@ async def test_unsolicited_ack_is_released():
 
 
 async def test_secrets_stay_out_of_logs(caplog, capsys):
-    """Neither approval key nor AES key nor IV is logged, even where everything is logged at DEBUG."""
+    """Neither approval key nor AES key nor IV is logged, even at DEBUG."""
     caplog.set_level("DEBUG")
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
@@ -87,7 +85,7 @@ async def test_secrets_stay_out_of_logs(caplog, capsys):
 
 
 async def test_keys_are_hidden_by_value():
-    """Key and IV of every reply stand in no log line, also where nothing around them tells what they are."""
+    """No log line holds the key or IV of any reply, even without words around it that name it."""
     async with Simulator() as kis, Bench(kis).running(A, B) as bench:
         await bench.active(A, B)
         for keys in kis.sessions[0].registered.values():

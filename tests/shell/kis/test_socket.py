@@ -5,13 +5,14 @@ import pytest
 from websockets.asyncio.server import serve
 
 from connector.shell.kis.socket import open_socket
+from tests import two_addresses
 from tests.shell.kis.bench import A, Bench, until
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("environment", ["10", None])
 async def test_redirects_are_failed_handshakes(status, environment, monkeypatch):
-    """A redirect is a failed handshake: no connection and no approval key reaches the place it names, whatever the environment says."""
+    """A redirect is a failed handshake: nothing is sent to the host it names."""
     if environment:
         monkeypatch.setattr("websockets.asyncio.client.MAX_REDIRECTS", int(environment))
     received = []
@@ -36,7 +37,7 @@ async def test_redirects_are_failed_handshakes(status, environment, monkeypatch)
 
 
 async def test_handshake_is_plain(monkeypatch):
-    """The handshake offers no compression, names no library, asks no proxy of the environment, and no Ping is ever sent."""
+    """The handshake offers no compression and names no library; no Ping is ever sent."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "socks_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/")
     requests = asyncio.Queue()
@@ -57,7 +58,7 @@ async def test_handshake_is_plain(monkeypatch):
 
 
 async def test_binary_messages_are_told_from_text():
-    """Binary messages are known by their number, also where messages come in fragments."""
+    """Binary messages are known by their number, even if messages come in fragments."""
 
     async def talk(connection):
         await connection.send("a")
@@ -74,7 +75,7 @@ async def test_binary_messages_are_told_from_text():
 
 
 async def test_send_at_once_never_waits():
-    """Towards a peer that does not read, a send is given up instead of waited for; on a closed connection too."""
+    """A send to a peer that does not read fails at once, as on a closed connection."""
     blocked = asyncio.Event()
 
     async def deaf(connection):
@@ -90,3 +91,18 @@ async def test_send_at_once_never_waits():
         blocked.set()
         await socket.wait_closed()
         assert not await socket.send_at_once("x")
+
+
+async def test_a_swallowed_connection_is_tried_at_the_next_address(monkeypatch):
+    """If the first address of a name swallows connections, the second is reached within 3 s."""
+    two_addresses.resolve(monkeypatch)
+
+    async def keep(connection):
+        await connection.wait_closed()
+
+    async with serve(keep, two_addresses.ANSWERS, 0) as kis:
+        port = kis.sockets[0].getsockname()[1]
+        with two_addresses.swallowing(port):
+            async with asyncio.timeout(3):
+                socket = await open_socket(f"ws://{two_addresses.NAME}:{port}/")
+            await socket.close()

@@ -13,13 +13,13 @@ A, B, C = BONDS[:3]
 
 
 def record(offset, name, bonds):
-    """Make a record of a list; bytes and None stay as they are."""
+    """Make a list's record; a value that is bytes or None is used as it is."""
     value = json.dumps({"instruments": bonds}).encode() if isinstance(bonds, list) else bonds
     return TopicRecord(name, value, 0, offset, offset)
 
 
 class Control:
-    """A control topic with what it reported: the desired bonds and the bonds newly named, at each change."""
+    """A control topic; `changes` holds, for each change, the desired and the newly named bonds."""
 
     def __init__(self, previous=None):
         self.changes = []
@@ -40,7 +40,7 @@ def test_unknown_is_not_empty():
 
 
 def test_a_reading_and_what_follows_are_reported():
-    """The reading names every bond it brings; a later record names those of its own list, also where nothing about them changed."""
+    """A reading names all its bonds; a later record names those of its list, changed or not."""
     control = Control()
     control.topic.snapshot([record(0, b"a", [A]), record(1, b"b", [B])])
     control.topic.follow([record(2, b"a", [A])])
@@ -49,7 +49,7 @@ def test_a_reading_and_what_follows_are_reported():
 
 
 def test_saved_lists_are_used_until_the_topic_is_read():
-    """With Kafka away the saved lists are in force, and the first reading is judged against what was in force before."""
+    """Saved lists are in force while Kafka is away, and the first reading is judged by them."""
     saved = Control()
     saved.topic.snapshot([record(0, b"a", BONDS)])
     control = Control(saved.topic.lists)
@@ -63,7 +63,7 @@ def test_saved_lists_are_used_until_the_topic_is_read():
 
 
 def test_saved_lists_do_not_replace_what_was_read():
-    """A reading that came first stays."""
+    """Saved lists are ignored once the topic has been read."""
     control = Control()
     control.topic.snapshot([record(0, b"a", [A])])
     control.topic.use_saved(Lists())
@@ -79,8 +79,8 @@ def test_a_second_reading_is_judged_against_the_first():
     assert len(control.changes[-1][0]) == 30
 
 
-def test_a_refusal_is_logged_with_its_place():
-    """A refused record is reported with list, partition, offset, reason and what was kept, and names no bonds."""
+def test_a_refusal_is_logged_with_its_offset():
+    """A refusal's log line has list, offset, reason and what stays in force; it names no bonds."""
     control = Control()
     with capture_logs() as logs:
         control.topic.snapshot([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
@@ -97,20 +97,20 @@ def test_a_refusal_is_logged_with_its_place():
 
 
 def test_every_refusal_is_logged():
-    """Of several bad records that come together each is reported, also where a good one follows them."""
+    """Each of several bad records that come together is logged, even if a good one follows."""
     control = Control()
     control.topic.snapshot([record(0, b"a", [A])])
     with capture_logs() as logs:
         control.topic.follow(
             [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
         )
-    told = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
-    assert told == [(1, "the 1 instruments of offset 0"), (3, "the 2 instruments of offset 2")]
+    logged = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
+    assert logged == [(1, "the 1 instruments of offset 0"), (3, "the 2 instruments of offset 2")]
     assert control.changes[-1] == ([C], {C})
 
 
 def test_a_refusal_is_logged_once():
-    """A list that stays refused is not told again with every record that follows."""
+    """The refusal of a list is not logged again with each later record."""
     control = Control()
     control.topic.snapshot([record(0, b"a", b"bad")])
     with capture_logs() as logs:

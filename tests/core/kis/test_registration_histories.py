@@ -1,4 +1,4 @@
-"""Random histories of one session against a tiny KIS: room for one, a refused name, lost and slow replies, dropped sockets."""
+"""Random histories of one session against a tiny KIS that loses replies and drops sockets."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -21,14 +21,14 @@ STEPS = st.lists(
 
 
 def invariant(world):
-    """Check what holds at every moment."""
+    """Check what must be true at every moment."""
     active = {isin for isin, state in world.states().items() if state == "ACTIVE"}
-    assert active <= world.held, "a bond was called active that KIS does not send"
+    assert active <= world.held, "a bond is ACTIVE that KIS does not send"
     registrations = world.session._registrations
     # Whatever KIS holds is counted, or its reply is still on the way.
     pending = world.mail or not world.session.is_open
     assert pending or world.held <= {isin for isin, bond in registrations._bonds.items() if bond.held}, (
-        "KIS holds what nobody counts"
+        "KIS holds a bond that we do not count"
     )
 
 
@@ -39,14 +39,14 @@ def invariant(world):
 )  # a lost refusal must not become a loop
 @example(
     fates=[7.0], steps=[("want", [REFUSED, A]), ("pass", 4.0)], last=[A, B]
-)  # a late refusal for nobody is not the next bond's
+)  # a late unnamed refusal is not the next bond's
 @example(
     fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A]
 )  # two late refusals after the room fell free
 @settings(max_examples=300, deadline=None)
 @given(fates=FATES, steps=STEPS, last=WISHES)
 def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
-    """Whatever happened, in the end what fits is held and called active, and never is a bond called active that KIS does not send."""
+    """After any history KIS holds what fits, and no bond is ever ACTIVE that KIS does not send."""
     world = World(fates, limit, anonymous=anonymous)
     for what, value in steps:
         match what:
@@ -65,7 +65,7 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     world.advance(200.0, invariant)
     settled = len(world.requests)
     world.advance(100.0, invariant)
-    assert len(world.requests) == settled, "what is settled was asked again"
+    assert len(world.requests) == settled, "KIS was asked again although nothing was open"
     states = world.states()
     good = [isin for isin in last if isin != REFUSED]
     assert len(world.held) == min(limit, len(good))
@@ -91,13 +91,13 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     limit=2, turns=[([A, B], 2.5), ([A], 2.5), ([C, A], 1.0)], fates=["trouble", "lost", "now", 0.3]
 )  # a release overtakes a refusal
 def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
-    """Wishes that go round and round for an hour cost KIS few requests, and once they rest what fits is held again."""
+    """Wishes that alternate for an hour cost few requests; when they stop, KIS holds what fits."""
     world = World(fates, limit)
     while world.now < 3600.0:
         for wish, seconds in turns:
             world.session.want(wish[:limit], world.now)
             world.advance(seconds, invariant)
-    assert len(world.requests) <= 110, "KIS was asked over and over"
+    assert len(world.requests) <= 110, "KIS was asked too often"
     last = turns[-1][0][:limit]
     world.advance(1300.0, invariant)
     assert {isin for isin, state in world.states().items() if state == "ACTIVE"} == world.held == set(last)

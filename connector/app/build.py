@@ -1,0 +1,173 @@
+"""Makes every part of a connector once, each from the parts made before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from connector.app.connector import Connector
+from connector.app.event_log import EventLog
+from connector.app.plan import Plan
+from connector.app.report import Report
+from connector.app.secrets import Secrets
+from connector.app.slots import Slots
+from connector.app.stop import Stop
+from connector.app.topic_check import TopicCheck
+from connector.core.ticks.avro import TickSchema, registry_prefix
+from connector.packaged_files import bond_tick
+from connector.shell import registry
+from connector.shell.delivery import Delivery, Kafka
+from connector.shell.http import HttpServer
+from connector.shell.journal import Journal
+from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
+from connector.shell.kafka.record_writer import RecordWriter
+from connector.shell.kis import KisFeed
+from connector.shell.kis.credentials import require_credentials
+from connector.shell.loop_lag import LoopLag
+from connector.shell.secret_watch import SecretWatch
+from connector.shell.topics.events import EventTopic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from connector.core.slots.lease import Permission
+    from connector.settings import Settings
+
+UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
+# A thread waits at most this long for the interpreter, so that no journal commit is held up.
+SWITCH_SECONDS: Final = 0.001
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a connector consists of."""
+
+    settings: Settings
+    stop: Stop
+    event_topic: EventTopic
+    events: EventLog
+    journal: Journal
+    delivery: Delivery
+    slots: Slots
+    plan: Plan
+    secret_watch: SecretWatch
+    loop_lag: LoopLag
+    topic_check: TopicCheck
+
+
+async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
+    """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the bound HTTP port.
+
+    Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key at start.
+    """
+    stop = Stop()
+    with stop.on_signals():
+        async with opened(settings, stop) as connector:
+            on_ready(connector.port)
+            await connector.run()
+        if connector.refusal:
+            raise connector.refusal
+        return UNDELIVERED if connector.journal.pending else 0
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[Connector]:
+    """Give a connector that is not running yet; its journal and endpoints stay open while the block lasts.
+
+    Raises ConfigurationError and JournalUnusable.
+    """
+    require_credentials(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    kafka = _KafkaClients(settings)
+    events = EventLog(EventTopic(kafka.writer(settings.topics.events)))
+    journal = await Journal.open(settings.journal, events.record_loss)
+    try:
+        parts = _make_parts(settings, stop or Stop(), kafka, events, journal)
+        report = Report(parts)
+        http = HttpServer(settings.http, report)
+        await http.start()
+        try:
+            yield Connector(parts, report, http.port)
+        finally:
+            await http.stop()
+    finally:
+        await journal.close()
+
+
+def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: EventLog, journal: Journal) -> Parts:
+    schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
+    reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, abandon)
+    delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
+    changed = asyncio.Event()
+
+    def new_feed(slot: int, permission: Permission | None, learned_limit: int | None) -> KisFeed:
+        return KisFeed(
+            slot,
+            settings.kis,
+            secrets.read_app_key,
+            journal,
+            changed.set,
+            events.record,
+            request_approval_key=secrets.request_approval_key,
+            permission=permission,
+            learned_limit=learned_limit,
+        )
+
+    slots = Slots(settings, secrets.count_app_keys(), new_feed, kafka.arguments)
+    plan = Plan(
+        settings,
+        journal,
+        slots,
+        changed,
+        client_arguments=kafka.arguments,
+        new_writer=kafka.writer,
+        on_desired=delivery.request,
+        on_round=partial(_stop_if_refused, stop, events, slots),
+    )
+    return Parts(
+        settings=settings,
+        stop=stop,
+        event_topic=events.topic,
+        events=events,
+        journal=journal,
+        delivery=delivery,
+        slots=slots,
+        plan=plan,
+        secret_watch=SecretWatch(secrets.find_problems),
+        loop_lag=LoopLag(),
+        topic_check=TopicCheck(topics.model_dump(), kafka.arguments),
+    )
+
+
+class _KafkaClients:
+    """Makes Kafka clients as the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka, client_id = settings.kafka, settings.kafka_client_id
+        self.arguments = partial(clients.client_arguments, kafka, client_id)
+        self.producer = partial(clients.make_producer, kafka, client_id)
+        self.leaders = partial(clients.leaders, kafka, client_id)
+
+    def writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
+        """Return a writer of this topic."""
+        return RecordWriter(topic, self.producer, headers)
+
+
+async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> bytes:
+    """Return what precedes each datum: the registry's id, or the single-object mark and fingerprint."""
+    if settings.registry.url is None:
+        return schema.single_object_prefix
+    subject = f"{settings.topics.ticks}-value"
+    found = await registry.schema_id(settings.registry, subject, schema.text, journal.saved, journal.save)
+    return registry_prefix(found)
+
+
+def _stop_if_refused(stop: Stop, events: EventLog, slots: Slots) -> None:
+    """Stop if KIS refused every app key for good before any session came up (exit 3)."""
+    if not stop.reason and not events.was_up and (refusal := slots.refusal):
+        stop.refuse(refusal)

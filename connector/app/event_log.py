@@ -1,0 +1,40 @@
+"""Every feed event of this run goes through here: to the event topic, and to what `/status` shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from connector.app.clock import now, rfc3339
+from connector.core.event import LOSS, Event
+
+if TYPE_CHECKING:
+    from connector.shell.journal import Loss
+    from connector.shell.topics.events import EventTopic
+
+RECENT_EVENTS: Final = 100
+
+
+class EventLog:
+    """`recent` holds the latest events, oldest first; `was_up` is True once a session was open."""
+
+    def __init__(self, topic: EventTopic) -> None:
+        self.topic = topic
+        self.recent: list[Event] = []
+        self.was_up = False
+
+    def record(self, event: Event) -> None:
+        """Publish an event."""
+        self.was_up = self.was_up or event.event == "session_up"
+        self.recent = [*self.recent[1 - RECENT_EVENTS :], event]
+        self.topic.publish(event)
+
+    def record_loss(self, loss: Loss) -> None:
+        """Publish that frames were received but given up."""
+        detail = {
+            "frames": loss.frames,
+            "bytes": loss.bytes,
+            "from": rfc3339(loss.from_ns),
+            "to": rfc3339(loss.to_ns),
+            "reason": loss.reason,
+        }
+        self.record(Event(LOSS, now(), loss.slot, None, detail))

@@ -1,0 +1,50 @@
+"""Gives the metrics to Prometheus: plain numbers that the parts count, read at each scrape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
+
+from connector.app.metrics.control import CONTROL, SESSIONS
+from connector.app.metrics.delivery import DELIVERY, JOURNAL, TICKS
+from connector.app.metrics.process import PROCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
+    from connector.app.build import Parts
+
+CATALOGUE: Final = {
+    "Frames and ticks": TICKS,
+    "Delivery": DELIVERY,
+    "Journal": JOURNAL,
+    "Slots and sessions": SESSIONS,
+    "Control topic": CONTROL,
+    "Process": PROCESS,
+}
+
+
+class Metrics(Collector):
+    """The metrics `kis_bond_*` of one connector."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        for of_process in (ProcessCollector, PlatformCollector, GCCollector):
+            of_process(registry=self._registry)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric with its present values."""
+        for definitions in CATALOGUE.values():
+            for definition in definitions:
+                if (family := definition.family(self._parts)) is not None:
+                    yield family

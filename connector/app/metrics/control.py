@@ -1,0 +1,183 @@
+"""Metrics of slots and sessions, and of what the control topic asks for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, get_args
+
+from connector.app.metrics.definition import Definition
+from connector.core.kis.bond_registration import RegistrationState
+from connector.core.kis.governor import Cause
+from connector.core.kis.session import SlotState
+from connector.core.record_keys import INSTRUMENT, LIST
+from connector.shell.kafka.aiokafka_fixes import skipped_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from connector.app.build import Parts
+    from connector.app.metrics.definition import Values
+    from connector.shell.kis import KisFeed
+
+INSTRUMENT_STATES: Final = ("PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED")
+LIST_STATES: Final = ("ACCEPTED", "REFUSED")
+
+
+def _by_slot(read: Callable[[KisFeed], float | None]) -> Callable[[Parts], Values]:
+    return lambda parts: {feed.slot: value for feed in parts.slots.feeds.values() if (value := read(feed)) is not None}
+
+
+def _by_slot_and(known: Sequence[str], read: Callable[[KisFeed], Mapping[str, float]]) -> Callable[[Parts], Values]:
+    def values(parts: Parts) -> Values:
+        return {
+            (feed.slot, name): count
+            for feed in parts.slots.feeds.values()
+            for name, count in (dict.fromkeys(known, 0.0) | dict(read(feed))).items()
+        }
+
+    return values
+
+
+def _states(kind: str) -> Callable[[Parts], Values]:
+    return lambda parts: Counter(
+        str(record["state"]) for key, record in parts.plan.records.items() if key.startswith(kind)
+    )
+
+
+def _owned(parts: Parts) -> Values:
+    owned = {feed.slot for feed in parts.slots.feeds.values()}
+    return {slot: float(slot in owned) for slot in sorted(owned | set(range(parts.slots.app_keys)))}
+
+
+def _connects(feed: KisFeed) -> Mapping[str, float]:
+    return feed.connects
+
+
+def _registrations(feed: KisFeed) -> Mapping[str, float]:
+    return Counter(each.state for each in feed.view.registrations.values())
+
+
+_CAUSES: Final = ("start", *get_args(Cause))
+_SLOT_STATES: Final = get_args(SlotState)
+_REGISTRATION_STATES: Final = get_args(RegistrationState)
+
+SESSIONS: Final = (
+    Definition(
+        "gauge",
+        "kis_bond_slot_owned",
+        "1 for each slot this process runs, 0 for the others there are. Where app keys are not shared it runs all of them",
+        _owned,
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_session_up",
+        "1 while the slot's session is open",
+        _by_slot(lambda feed: float(feed.session_up)),
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_slot_state",
+        "1 for the state the slot is in, 0 for the others",
+        _by_slot_and(_SLOT_STATES, lambda feed: {feed.view.state: 1.0}),
+        ("slot", "state"),
+        _SLOT_STATES,
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_slot_capacity",
+        "Registrations the slot may carry: `kis.session_capacity`, or what KIS taught; 0 while KIS refuses the app key for good",
+        _by_slot(lambda feed: feed.capacity),
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_registrations",
+        "Bonds the slot is to carry, by what KIS said to them",
+        _by_slot_and(_REGISTRATION_STATES, _registrations),
+        ("slot", "state"),
+        _REGISTRATION_STATES,
+    ),
+    Definition(
+        "counter",
+        "kis_bond_connects",
+        "Connection attempts, by what led to them: `start`, or how the session or attempt before ended",
+        _by_slot_and(_CAUSES, _connects),
+        ("slot", "cause"),
+        _CAUSES,
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_connect_wait_seconds",
+        "Time until the slot's next connection is permitted; 0 while one is open, or none is wanted",
+        _by_slot(lambda feed: feed.connect_wait_seconds),
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_connect_failures",
+        "Attempts and sessions in a row that brought neither data nor PINGPONG; the waits grow with them",
+        _by_slot(lambda feed: feed.connect_failures),
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_approval_key_age_seconds",
+        "Time since KIS gave the slot's approval key; absent without one",
+        _by_slot(lambda feed: feed.approval_key_age_seconds),
+        ("slot",),
+    ),
+    Definition(
+        "counter",
+        "kis_bond_replies_unreadable",
+        "JSON of KIS that could not be read",
+        _by_slot(lambda feed: feed.unreadable),
+        ("slot",),
+    ),
+    Definition(
+        "counter",
+        "kis_bond_replies_unsolicited",
+        "Replies of KIS nothing was waiting for",
+        _by_slot(lambda feed: feed.unsolicited),
+        ("slot",),
+    ),
+)
+
+CONTROL: Final = (
+    Definition(
+        "gauge", "kis_bond_instruments", "Wanted bonds by state", _states(INSTRUMENT), ("state",), INSTRUMENT_STATES
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_control_lists",
+        "Control lists by the fate of their latest record; a refused record leaves the content before it in force",
+        _states(LIST),
+        ("state",),
+        LIST_STATES,
+    ),
+    Definition(
+        "counter",
+        "kis_bond_control_records_ignored",
+        "Control records whose key names no list, in this run",
+        lambda of: of.plan.control.ignored,
+    ),
+    Definition(
+        "counter",
+        "kis_bond_batches_skipped",
+        "Batches of records read from Kafka that unpack to more than 32 MiB or not at all, in this run",
+        lambda _: float(skipped_batches.total()),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_control_restored",
+        "1 once the control topic was read to its end in this run",
+        lambda of: float(of.plan.control.is_read),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_control_lag",
+        "Offsets of the control topic still to be read; absent while the topic cannot be read",
+        lambda of: None if of.plan.control_reader.problem else of.plan.control_reader.lag,
+    ),
+)

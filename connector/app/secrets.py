@@ -1,0 +1,48 @@
+"""The connector's secrets: app keys, approval keys and the files that hold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import Credentials
+from connector.shell.secret_watch import look_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connector.core.kis.approval import Answer, AppKey
+    from connector.settings import Settings
+
+
+class Secrets:
+    """Reads and requests secrets as the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._credentials = Credentials(settings.kis)
+        self._approval = ApprovalService(settings.kis.approval_url)
+
+    def count_app_keys(self) -> int:
+        """Return how many app keys there are."""
+        return self._credentials.count()
+
+    def read_app_key(self, slot: int) -> AppKey:
+        """Return the slot's app key as it is now. Raises ConfigurationError."""
+        return self._credentials.read(slot)
+
+    async def request_approval_key(self, app_key: AppKey) -> Answer:
+        """Ask KIS for an approval key."""
+        return await self._approval.request(app_key)
+
+    def find_problems(self) -> dict[Path, str | None]:
+        """Return what is wrong with each file that holds a secret or certificate; waits for the disk."""
+        kafka, registry = self._settings.kafka, self._settings.registry
+        of_kafka = (
+            kafka.sasl_password_file,
+            kafka.ssl_ca_file,
+            kafka.ssl_certificate_file,
+            kafka.ssl_key_file,
+            kafka.ssl_key_password_file,
+        )
+        return self._credentials.check_files() | look_at((*of_kafka, registry.password_file, registry.ca_file))

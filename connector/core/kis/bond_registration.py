@@ -1,0 +1,262 @@
+"""One bond on one session: what we asked KIS, and what each reply proves about the bond.
+
+A reply names the bond but not the request it answers, and it may come late or never. So we match
+a reply to all requests of the bond that are still unanswered. A request is *superseded* once a
+request of the other kind follows it: for example, an unanswered register before a release.
+
+| reply                   | what is unanswered                     | what it proves                |
+|-------------------------|----------------------------------------|-------------------------------|
+| registered (0000, 0002) | a superseded register                  | nothing: KIS may hold it      |
+|                         | the latest request is not a register   | nothing: KIS may hold it      |
+|                         | otherwise                              | KIS holds it                  |
+| released (0001, 0003)   | a superseded release                   | nothing                       |
+|                         | the latest request is not a release    | nothing: KIS may not hold it  |
+|                         | otherwise                              | KIS does not hold it          |
+| an error                | any superseded request, or none at all | nothing: KIS may hold it      |
+|                         | several requests of the latest kind    | nothing: KIS may hold it      |
+|                         | one request                            | the request changed nothing   |
+
+Each reply answers the oldest request it can belong to. So we never count fewer requests as
+unanswered, nor newer ones, than KIS has yet to answer. To resolve a doubt we ask again: KIS
+answers 0002 if it already holds the bond, and 0003 if it does not. Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Literal
+
+from connector.core.kis.reaction import SUCCESS, Reaction
+from connector.core.kis.reply import REGISTER, RELEASE
+
+if TYPE_CHECKING:
+    from connector.core.kis.pace import Pace
+    from connector.core.kis.reply import Reply, TrType
+
+RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationView:
+    """One bond as the status topic shows it; `code` and `message` are KIS's own."""
+
+    state: RegistrationState
+    code: str | None
+    message: str | None
+
+
+class Held(IntEnum):
+    """What we know about KIS holding a bond on this session."""
+
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request without a reply yet.
+
+    `key_number` counts the approval keys of the session. `held_before` is what we knew when we
+    sent the request.
+    """
+
+    tr_type: TrType
+    sent_at: float
+    key_number: int
+    held_before: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """KIS refused the bond. `held_back_until` is set if its refusals cost several sessions."""
+
+    rt_cd: str
+    at: float
+    held_back_until: float | None = None
+
+
+@dataclass(slots=True)
+class BondRegistration:
+    """The actual state of one bond.
+
+    `awaited` is the request whose reply we wait for. `unanswered` are the requests of the latest
+    kind, `superseded` the earlier ones of either kind; replies to all of them may still come.
+    Both lists are in the order of sending. `found_full`: KIS had no room for the bond.
+    `release_sent_at`: when we sent the latest release that KIS confirmed.
+    """
+
+    held: Held = Held.NO
+    awaited: Request | None = None
+    latest: TrType | None = None
+    unanswered: list[Request] = field(default_factory=list)
+    superseded: list[Request] = field(default_factory=list)
+    refusal: Refusal | None = None
+    found_full: bool = False
+    unwanted_since: float | None = None
+    release_sent_at: float = float("-inf")
+    failures: int = 0
+    not_before: float = float("-inf")
+    code: str | None = None
+    message: str | None = None
+
+    # The session's life.
+
+    def start_session(self, now: float) -> None:
+        """Forget that KIS had no room, and a refusal unless it holds the bond back."""
+        self.found_full = False
+        if not (self.refusal and self.refusal.held_back_until and self.refusal.held_back_until > now):
+            self.forget_refusal()
+
+    def end_session(self) -> None:
+        """Forget everything but a refusal and its words: registrations end with their session."""
+        self.held, self.awaited, self.latest, self.failures = Held.NO, None, None, 0
+        self.unanswered, self.superseded = [], []
+        self.unwanted_since = None
+        self.release_sent_at = float("-inf")
+        self.not_before = float("-inf")
+
+    def forget_refusal(self) -> None:
+        """Let the bond be asked for again although KIS refused it."""
+        self.refusal = self.code = self.message = None
+
+    # Requests.
+
+    def send(self, request: Request) -> None:
+        """Record that this request is sent."""
+        if self.latest != request.tr_type:
+            self.superseded += self.unanswered
+            self.unanswered = []
+        self.latest, self.awaited, self.held = request.tr_type, request, Held.MAYBE
+        self.unanswered.append(request)
+        if request.tr_type == REGISTER:
+            self.found_full = False
+
+    def give_up_lost(self, now: float, pace: Pace) -> None:
+        """Stop expecting replies that are overdue for so long that they must be lost."""
+        self.unanswered = [request for request in self.unanswered if now < request.sent_at + pace.lost_after]
+        self.superseded = [request for request in self.superseded if now < request.sent_at + pace.lost_after]
+
+    def stop_awaiting(self, now: float, pace: Pace) -> None:
+        """Let the bond be asked about again if the reply is overdue."""
+        if self.awaited and now >= self.awaited.sent_at + pace.reply_timeout:
+            self.awaited = None
+            # The first repetition comes at once, each further one after a longer wait.
+            self.not_before = now + (pace.backoff(self.failures - 1) if self.failures else 0.0)
+            self.failures += 1
+
+    @property
+    def may_get_reply(self) -> bool:
+        """Whether a reply to any request may still come."""
+        return bool(self.superseded or self.unanswered)
+
+    def may_have_been_held(self, sent_at: float) -> bool:
+        """Whether KIS may have held the bond when it handled a request of that time.
+
+        KIS handles requests in the order of sending.
+        """
+        if self.held is Held.MAYBE and self.unanswered and self.unanswered[0].sent_at >= sent_at:
+            return self.unanswered[0].held_before > Held.NO
+        return self.held > Held.NO or self.release_sent_at >= sent_at
+
+    # Replies: the table above.
+
+    def confirm_held(self) -> bool:
+        """Handle OPSP0000 or OPSP0002; return whether it proves that KIS holds the bond."""
+        if self._remove_superseded(REGISTER) or self.latest != REGISTER:
+            self.held = max(self.held, Held.MAYBE)
+            # The reply may answer any of these, so an error to one no longer proves anything.
+            self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
+            return False
+        self._resolve(Held.YES)
+        self.code = self.message = self.refusal = None
+        self.found_full = False
+        return True
+
+    def confirm_not_held(self, *, released: bool) -> bool:
+        """Handle OPSP0001 or OPSP0003; return whether it proves that KIS does not hold the bond.
+
+        `released`: KIS says that it released the bond, not that it held none.
+        """
+        if self._remove_superseded(RELEASE):
+            return False
+        if released and self.unanswered:
+            self.release_sent_at = self.unanswered[0].sent_at
+        if self.latest != RELEASE:
+            self.held = min(self.held, Held.MAYBE)
+            return False
+        failures, not_before = self.failures, self.not_before
+        self._resolve(Held.NO)
+        if self.refusal or self.found_full:
+            # If KIS has no room for the bond, registering it again at once would be a loop.
+            self.failures, self.not_before = failures, not_before
+        else:
+            self.code = self.message = None
+        return True
+
+    def refuse_key(self, reply: Reply, key_number: int) -> bool:
+        """Handle a refused approval key; return whether it was the key of that number."""
+        known = self._remove_failed()
+        if self.awaited is None:
+            return False
+        is_current = self.awaited.key_number == key_number
+        self.awaited, self.held = None, known
+        self.code, self.message = reply.msg_cd, reply.msg1
+        return is_current
+
+    def fail(self, reply: Reply, what: Reaction, now: float, pace: Pace) -> Reaction | None:
+        """Handle an error; return what it calls for, None if it says nothing about the bond."""
+        was_unanswered, was_superseded = self.may_get_reply, bool(self.superseded)
+        known = self._remove_failed()
+        # The error of an earlier request says nothing about a bond confirmed since.
+        is_old = self.held is Held.NO or self.latest == RELEASE or was_superseded
+        if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
+            return None
+        self.awaited = None
+        self.not_before = now + pace.backoff(self.failures)
+        self.failures += 1
+        if self.latest == RELEASE:
+            return Reaction.RETRY
+        self.held = Held.MAYBE if reply.rt_cd == SUCCESS else known
+        self.code, self.message = reply.msg_cd, reply.msg1
+        if what is Reaction.REFUSE:
+            self.refusal = Refusal(reply.rt_cd, now)
+        elif what is Reaction.FULL:
+            # "No room" may be old, if it answers a superseded request. A refusal stays true.
+            if was_superseded:
+                return Reaction.RETRY
+            self.found_full = True
+        return what
+
+    def _remove_superseded(self, tr_type: TrType) -> bool:
+        """Remove the oldest superseded request of this kind; return whether there was one."""
+        found = next((request for request in self.superseded if request.tr_type == tr_type), None)
+        if found:
+            self.superseded.remove(found)
+        return found is not None
+
+    def _remove_failed(self) -> Held:
+        """Remove the request that an error answers, if that is certain; return what we know now."""
+        if self.superseded or not self.unanswered:
+            return Held.MAYBE
+        request = self.unanswered.pop(0)
+        return Held.MAYBE if self.unanswered else request.held_before
+
+    def _resolve(self, held: Held) -> None:
+        del self.unanswered[:1]
+        self.held, self.awaited, self.failures, self.not_before = held, None, 0, float("-inf")
+
+    # What others read.
+
+    def view(self, *, is_beyond_room: bool) -> RegistrationView:
+        """Return the bond as the status topic shows it. `is_beyond_room`: it has no place."""
+        if self.held is Held.YES:
+            return RegistrationView("ACTIVE", None, None)
+        if self.refusal:
+            return RegistrationView("REJECTED", self.code, self.message)
+        if self.found_full and not self.awaited:
+            return RegistrationView("WAITING_CAPACITY", self.code, self.message)
+        if is_beyond_room and self.held is Held.NO:
+            return RegistrationView("WAITING_CAPACITY", None, None)
+        return RegistrationView("PENDING", self.code, self.message)

@@ -1,0 +1,345 @@
+"""All bonds of one session: which should be held, which KIS holds, and which request comes next.
+
+`want` says which bonds should be held, replies say which are held. A bond in doubt counts as held.
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from connector.core.bonds.isin import has_shape
+from connector.core.kis.bond_registration import BondRegistration, Held, Refusal, RegistrationView, Request
+from connector.core.kis.damping import Damping
+from connector.core.kis.reaction import SUCCESS, Reaction, reaction
+from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from connector.core.kis.pace import Pace
+    from connector.core.kis.reply import Reply, TrType
+
+# If KIS drops the socket so soon after a refusal with rt_cd 9, we assume that the refusal is why.
+DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
+HELD_BACK_SECONDS: Final = 60.0
+HELD_BACK_MAX_SECONDS: Final = 3600.0
+
+# What KIS writes as tr_id or tr_key if an error names no bond.
+_UNNAMED: Final = ("", "(null)")
+
+
+class SessionRegistrations:
+    """All bonds of one session; it lives as long as its slot, and `begin` starts each session."""
+
+    def __init__(self, pace: Pace, learned_limit: int | None = None) -> None:
+        self._pace = pace
+        self._bonds: dict[str, BondRegistration] = {}
+        self._wanted: dict[str, None] = {}
+        # How many sessions in a row the refusal of a bond has cost.
+        self._sessions_cost: dict[str, int] = {}
+        self._damping = Damping()
+        # Any of these may be the bond of an unnamed error. While there are some, we ask for one
+        # bond at a time.
+        self._suspects: set[str] = set()
+        self._is_leaving = False
+        self._next_request_at = float("-inf")
+        is_lower = learned_limit is not None and 0 < learned_limit < pace.session_capacity
+        self._learned_limit = learned_limit if is_lower else None
+        self._key_number = 0
+        self.limit = self._learned_limit or pace.session_capacity
+        self.unsolicited = 0
+
+    # What is wanted.
+
+    def want(self, isins: Iterable[str]) -> None:
+        """Set the bonds this session should hold, the most important first."""
+        self._wanted = dict.fromkeys(isins)
+        for isin in self._wanted:
+            if isin in self._bonds:
+                self._bonds[isin].unwanted_since = None
+        self._suspects = {isin for isin in self._suspects if isin in self._wanted or isin in self._bonds}
+
+    def leave(self) -> None:
+        """Want no bond any more, and release every bond at once."""
+        self.want(())
+        self._is_leaving = True
+
+    def retry_rejected(self, isins: Iterable[str]) -> None:
+        """Try these bonds again although KIS refused them: a new control record names them."""
+        for isin in isins:
+            self._sessions_cost.pop(isin, None)
+            if (bond := self._bonds.get(isin)) and bond.refusal:
+                bond.forget_refusal()
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The bonds this session should hold, the most important first."""
+        return tuple(self._wanted)
+
+    # The session's life.
+
+    def begin(self, now: float) -> None:
+        """Start a session: it holds nothing, and may hold one bond more than the learned limit."""
+        self.end(now)
+        for bond in self._bonds.values():
+            bond.start_session(now)
+        self._bonds = {isin: bond for isin, bond in self._bonds.items() if isin in self._wanted or bond.refusal}
+        self._suspects &= self._wanted.keys()
+        self._next_request_at = now
+        self._key_number = 0
+        if self._learned_limit is not None:
+            self.limit = min(self._learned_limit + 1, self._pace.session_capacity)
+
+    def end(self, now: float, *, dropped: bool = False) -> None:
+        """End the session, which KIS dropped or we closed; the suspects stay for the next one."""
+        for isin, bond in self._bonds.items():
+            refusal = bond.refusal
+            if dropped and refusal and refusal.rt_cd == "9" and 0 <= now - refusal.at <= DROP_AFTER_REFUSAL_SECONDS:
+                bond.refusal = self._blame(isin, refusal, now)
+            bond.end_session()
+
+    def _blame(self, isin: str, refusal: Refusal, now: float) -> Refusal:
+        cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
+        if cost == 1:
+            return refusal
+        held_back = min(HELD_BACK_MAX_SECONDS, HELD_BACK_SECONDS * 2.0 ** min(cost - 2, 16))
+        return Refusal(refusal.rt_cd, refusal.at, now + held_back)
+
+    def change_key(self) -> None:
+        """Record that requests carry a new approval key: a refusal of an older one says nothing."""
+        self._key_number += 1
+
+    # What to send.
+
+    def advance(self, now: float) -> None:
+        """Record what is overdue or unwanted at `now`; call it before asking what is due."""
+        for isin, bond in self._bonds.items():
+            bond.give_up_lost(now, self._pace)
+            bond.stop_awaiting(now, self._pace)
+            if bond.held and isin not in self._wanted:
+                bond.unwanted_since = now if bond.unwanted_since is None else bond.unwanted_since
+                self._damping.note_unwanted(isin, now)
+
+    def is_due(self, now: float) -> bool:
+        """Whether `send_next` would return a request."""
+        return now >= self._next_request_at and self._choose(now) is not None
+
+    def send_next(self, now: float) -> tuple[TrType, str] | None:
+        """Return the request that is due and record it as sent; None if none is due."""
+        if now < self._next_request_at or (chosen := self._choose(now)) is None:
+            return None
+        tr_type, isin = chosen
+        bond = self._bonds.setdefault(isin, BondRegistration())
+        if tr_type == RELEASE and bond.latest != RELEASE and isin not in self._wanted:
+            self._damping.count_release(isin, now, self._rested_at(isin, bond, now))
+        bond.send(Request(tr_type, now, self._key_number, bond.held))
+        self._next_request_at = now + self._pace.register_interval
+        return chosen
+
+    def next_deadline(self, now: float) -> float | None:
+        """Return when a request may become due; None: only after a reply or another wish."""
+        times = [bond.awaited.sent_at + self._pace.reply_timeout for bond in self._bonds.values() if bond.awaited]
+        if self._choose(now) is not None:
+            times.append(self._next_request_at)
+        else:
+            times += [bond.not_before for bond in self._bonds.values() if not bond.awaited and bond.not_before > now]
+            times += [
+                self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._is_resting(isin, now)
+            ]
+            times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
+            if self._suspects:
+                times += [
+                    request.sent_at + self._pace.lost_after
+                    for bond in self._bonds.values()
+                    for request in bond.superseded + bond.unanswered
+                ]
+        return min(times, default=None)
+
+    def _choose(self, now: float) -> tuple[TrType, str] | None:
+        """Return the next request: releases go before registrations."""
+        outstanding = self._outstanding() if self._suspects else []
+        if len(outstanding) > 1:
+            return None
+        for isin, bond in self._bonds.items():
+            may_release = bond.held and not self._should_hold(isin, bond)
+            if may_release and self._may_ask(isin, outstanding, now) and not self._is_resting(isin, now):
+                return RELEASE, isin
+        return self._choose_wanted(outstanding, now)
+
+    def _choose_wanted(self, outstanding: list[str], now: float) -> tuple[TrType, str] | None:
+        room = self.limit - self.held_count
+        releasing = sum(bond.awaited is not None and bond.awaited.tr_type == RELEASE for bond in self._bonds.values())
+        # A bond whose refusal cost a session comes last, so that the others flow first.
+        by_cost = sorted(self._wanted, key=self._sessions_cost.__contains__) if self._sessions_cost else self._wanted
+        for isin in by_cost:
+            if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
+                continue
+            if self._may_register(isin, room):
+                return REGISTER, isin
+            if self._may_register(isin, 1):
+                releasing -= 1
+                if releasing < 0 and (leaving := self._longest_resting(outstanding, now)) is not None:
+                    return RELEASE, leaving
+        return None
+
+    def _may_ask(self, isin: str, outstanding: list[str], now: float) -> bool:
+        bond = self._bonds.get(isin)
+        return outstanding in ([], [isin]) and (bond is None or (not bond.awaited and bond.not_before <= now))
+
+    def _may_register(self, isin: str, room: int) -> bool:
+        bond = self._bonds.get(isin)
+        if bond is None or bond.held is Held.NO:
+            return room > 0 and not (bond and bond.refusal)
+        return bond.held is Held.MAYBE and self._should_hold(isin, bond)
+
+    def _should_hold(self, isin: str, bond: BondRegistration) -> bool:
+        return isin in self._wanted and not bond.refusal and not (bond.found_full and bond.held is Held.MAYBE)
+
+    def _outstanding(self) -> list[str]:
+        return [isin for isin, bond in self._bonds.items() if bond.may_get_reply]
+
+    # A bond that lists add and remove again and again rests before it is released.
+
+    def _is_resting(self, isin: str, now: float) -> bool:
+        """Whether the release of a bond waits, as it does unless another bond needs the place."""
+        bond = self._bonds[isin]
+        is_unwanted = bool(bond.held) and isin not in self._wanted
+        return not self._is_leaving and is_unwanted and self._rested_at(isin, bond, now) > now
+
+    def _rested_at(self, isin: str, bond: BondRegistration, now: float) -> float:
+        return (now if bond.unwanted_since is None else bond.unwanted_since) + self._damping.rest(isin, now)
+
+    def _longest_resting(self, outstanding: list[str], now: float) -> str | None:
+        """Return the resting bond that gives its place to another one, None if none rests."""
+        resting = [
+            isin for isin in self._bonds if self._is_resting(isin, now) and self._may_ask(isin, outstanding, now)
+        ]
+        return min(resting, key=lambda isin: self._rested_at(isin, self._bonds[isin], now), default=None)
+
+    # What KIS replies.
+
+    def receive(self, reply: Reply, now: float) -> tuple[Reaction, str | None] | None:
+        """Handle a reply; return what it calls for and its bond, None if nothing depended on it.
+
+        An error that names no bond belongs to the only bond with a reply still to come. If there
+        are several, none is blamed; bonds are then asked one at a time until each has its answer.
+        """
+        for bond in self._bonds.values():
+            bond.give_up_lost(now, self._pace)
+        what = reaction(reply)
+        if what is Reaction.IN_USE:
+            return what, None
+        isin = self._addressee(reply, what)
+        if isin is None:
+            return (what, None) if self._refuses_this_key(reply, what) else None
+        bond = self._bonds[isin]
+        was_awaited = bond.awaited
+        match what:
+            case Reaction.REGISTERED:
+                self._receive_registered(isin, bond)
+            case Reaction.RELEASED:
+                if bond.confirm_not_held(released=reply.rt_cd == SUCCESS):
+                    self._suspects.discard(isin)
+            case Reaction.REISSUE:
+                return (what, isin) if bond.refuse_key(reply, self._key_number) else None
+            case _:
+                self._receive_error(isin, bond, reply, what, now)
+        return (what, isin) if was_awaited else None
+
+    def _addressee(self, reply: Reply, what: Reaction) -> str | None:
+        """Return the bond a reply is about, and count the reply if we asked for none like it."""
+        isin = reply.tr_key
+        if reply.tr_id in (TR_ID, *_UNNAMED) and isin not in _UNNAMED:
+            if isin not in self._bonds:
+                self.unsolicited += 1
+                if what is not Reaction.REGISTERED or not has_shape(isin):
+                    return None
+                self._bonds[isin] = BondRegistration()
+            return isin
+        outstanding = self._outstanding()
+        if reply.rt_cd == SUCCESS or reply.tr_id not in (TR_ID, *_UNNAMED) or not outstanding:
+            self.unsolicited += 1
+            return None
+        if len(outstanding) == 1:
+            return outstanding[0]
+        self._suspects.update(isin for isin in outstanding if self._bonds[isin].awaited)
+        return None
+
+    def _refuses_this_key(self, reply: Reply, what: Reaction) -> bool:
+        awaited = [bond.awaited for bond in self._bonds.values() if bond.awaited]
+        is_unnamed_refusal = what is Reaction.REISSUE and reply.tr_key in _UNNAMED and bool(awaited)
+        return is_unnamed_refusal and all(request.key_number == self._key_number for request in awaited)
+
+    def _receive_registered(self, isin: str, bond: BondRegistration) -> None:
+        if bond.confirm_held():
+            self._suspects.discard(isin)
+            self._sessions_cost.pop(isin, None)
+            self._raise_limit()
+
+    def _receive_error(self, isin: str, bond: BondRegistration, reply: Reply, what: Reaction, now: float) -> None:
+        sent_at = bond.unanswered[0].sent_at if bond.unanswered else now
+        if bond.awaited is None:
+            self.unsolicited += 1
+        proved = bond.fail(reply, what, now, self._pace)
+        if proved is None:
+            return
+        self._suspects.discard(isin)
+        if proved is Reaction.FULL:
+            self._learn_limit(isin, sent_at)
+
+    def _learn_limit(self, refused: str, sent_at: float) -> None:
+        """Learn the limit: the most that KIS may have held when it had no room for this bond.
+
+        If that is too high, the next attempt to use the supposed room corrects it.
+        """
+        # If no bond is confirmed, the number says nothing; the bond is tried again with back-off.
+        if self._confirmed_count():
+            held = (bond.may_have_been_held(sent_at) for isin, bond in self._bonds.items() if isin != refused)
+            self.limit = self._learned_limit = sum(held)
+
+    def _raise_limit(self) -> None:
+        confirmed = self._confirmed_count()
+        self.limit = max(self.limit, confirmed)
+        if self._learned_limit is not None:
+            self._learned_limit = max(self._learned_limit, confirmed)
+
+    # What others read.
+
+    @property
+    def places(self) -> int:
+        """How many bonds the session can be given: its limit, and the refused ones.
+
+        Refused bonds take no room at KIS. They count up to the limit, so that a long list of wrong
+        ISINs is not tried to its end.
+        """
+        wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
+        refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
+        return self.limit + min(refused, self.limit)
+
+    @property
+    def held_count(self) -> int:
+        """How many bonds KIS holds for us, or may hold."""
+        return sum(bond.held > Held.NO for bond in self._bonds.values())
+
+    @property
+    def active_count(self) -> int:
+        """How many wanted bonds KIS has confirmed."""
+        return sum(isin in self._wanted and bond.held is Held.YES for isin, bond in self._bonds.items())
+
+    def _confirmed_count(self) -> int:
+        return sum(bond.held is Held.YES for bond in self._bonds.values())
+
+    def view(self) -> Mapping[str, RegistrationView]:
+        """Return each bond that is wanted, still held, or waiting because the session was full."""
+        seen: dict[str, RegistrationView] = {}
+        wanted = {isin: self._bonds.get(isin) or BondRegistration() for isin in self._wanted}
+        # Unwanted bonds that are still held are about to be released, so they take no place.
+        places = self.limit - sum(bond.held > Held.NO for bond in wanted.values())
+        for isin, bond in wanted.items():
+            seen[isin] = bond.view(is_beyond_room=places <= 0)
+            places -= bond.held is Held.NO and bond.refusal is None
+        for isin, bond in self._bonds.items():
+            if isin not in seen and (bond.found_full or bond.held):
+                seen[isin] = bond.view(is_beyond_room=True)
+        return seen

@@ -1,0 +1,52 @@
+"""Ends aiokafka's clients within a deadline, whatever state they and the brokers are in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from aiokafka import AIOKafkaProducer
+
+CLOSE_SECONDS: Final = 3.0
+ABANDON_SECONDS: Final = 2.0
+
+log = structlog.get_logger("connector.kafka_client")
+
+
+async def close(closing: Callable[[], Coroutine[Any, Any, None]], seconds: float = CLOSE_SECONDS) -> None:
+    """Run a client's own `stop` or `close` within a deadline; a failure is only logged.
+
+    It gets a task of its own: aiokafka's stop can raise the CancelledError of a task that it
+    cancelled itself.
+    """
+    task = asyncio.create_task(closing())
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        log.debug("client_not_closed_cleanly", error=repr(error))
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """End a producer at once: nothing that waits in it is sent after this returns.
+
+    `stop()` would wait for brokers that may be away, and a `stop()` that was given up leaves a
+    sender that sends later (aio-libs/aiokafka#1018). So the sender is cancelled before its
+    connections are closed.
+    """
+    producer._closed = True  # noqa: SLF001 - no public way; the version is pinned
+    sender = producer._sender.sender_task if producer._sender else None  # noqa: SLF001 - as above
+    if sender:
+        sender.cancel()
+    await close(producer.client.close, ABANDON_SECONDS)
+    if sender:
+        # The cancelled sender waits for its requests, which ended with their connections.
+        # The second cancellation cuts off what still waits.
+        await asyncio.wait([sender], timeout=ABANDON_SECONDS)
+        sender.cancel()
+        await asyncio.wait([sender], timeout=ABANDON_SECONDS)

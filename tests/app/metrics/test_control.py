@@ -1,0 +1,28 @@
+"""Which slots this process runs, and their states."""
+
+from types import SimpleNamespace
+
+from tests.app.metrics.samples import samples
+
+
+def test_a_slot_is_in_one_state():
+    """One of the states is 1."""
+    value = samples()
+    states = {
+        state: value["kis_bond_slot_state", (("slot", "0"), ("state", state))]
+        for state in ("CONNECTED", "CONNECTING", "BLOCKED", "IDLE")
+    }
+    assert states == {"CONNECTED": 1, "CONNECTING": 0, "BLOCKED": 0, "IDLE": 0}
+
+
+def test_slots_others_run_are_not_owned():
+    """Each slot there is shows whether this process runs it."""
+    value = samples()
+    assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [1, 0, 0]
+
+
+def test_a_standby_shows_what_it_has():
+    """Without any slot of its own there are no slot figures, and all the others."""
+    value = samples(slots=SimpleNamespace(feeds={}, app_keys=3))
+    assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [0, 0, 0]
+    assert not [name for name, labels in value if name == "kis_bond_session_up"]

@@ -1,0 +1,224 @@
+import pytest
+
+from connector.core.kis.reaction import Reaction
+from tests.core.kis.kis_model import A, B, Talk
+
+
+@pytest.mark.parametrize("code", ["OPSP0000", "OPSP0002"])
+def test_active_only_once_confirmed(code):
+    """A bond is ACTIVE from OPSP0000 or OPSP0002 on, not from the request on."""
+    talk = Talk(A)
+    assert talk.ask() == [("1", A)]
+    assert talk.states() == {A: "PENDING"}
+    talk.answer(code, A)
+    assert talk.states() == {A: "ACTIVE"}
+    assert talk.ask(60) == []
+
+
+def test_unknown_success_is_asked_again():
+    """After rt_cd 0 with an unknown code the bond counts as held and is asked for again."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0099", A, rt_cd="0")
+    assert (talk.states(), talk.subject.held_count) == ({A: "PENDING"}, 1)
+    assert talk.ask(2) == [("1", A)]
+
+
+@pytest.mark.parametrize("code", ["OPSP0001", "OPSP0003"])
+def test_released_is_forgotten(code):
+    """Both "released" and "not found" mean that KIS does not hold the bond."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.answer(code, A)
+    assert (talk.subject.held_count, talk.ask(30)) == (0, [])
+
+
+def test_missing_reply_is_asked_again_and_counts_as_held():
+    """Without a reply the request is repeated, and meanwhile the bond counts as held."""
+    talk = Talk(A, B, session_capacity=1)
+    assert talk.ask(4.9) == [("1", A)]
+    assert talk.subject.held_count == 1
+    assert talk.ask(0.3) == [("1", A)]
+    assert talk.ask(100).count(("1", A)) < 10
+
+
+@pytest.mark.parametrize("code", ["OPSP0007", "OPSP0009", "OPSP8999", "OPSP9993", "OPSP9995"])
+def test_server_trouble_is_retried_with_backoff(code):
+    """After server trouble each retry waits longer, and the bond shows the code meanwhile."""
+    talk = Talk(A)
+    gaps = []
+    for _ in range(8):
+        before = talk.now
+        while not talk.ask(0.05):
+            pass
+        gaps.append(talk.now - before)
+        talk.answer(code, A)
+    assert gaps[1] >= 1
+    assert gaps[-1] >= 59
+    assert talk.subject.view()[A].code == code
+
+
+@pytest.mark.parametrize("code", ["OPSP8991", "OPSP8992", "OPSP8993", "OPSP0017", "OPSP9999", "OPSP4242"])
+def test_refused_bond_stays_refused_until_the_next_session(code):
+    """A refused bond is REJECTED with KIS's code until the next session tries it again."""
+    talk = Talk(A)
+    talk.ask()
+    assert talk.answer(code, A) == (Reaction.REFUSE, A)
+    assert talk.ask(3600) == []
+    seen = talk.subject.view()[A]
+    assert (seen.state, seen.code, seen.message) == ("REJECTED", code, "text")
+    talk.subject.end(talk.now)
+    assert talk.states() == {A: "REJECTED"}
+    talk.subject.begin(talk.now)
+    assert talk.ask() == [("1", A)]
+
+
+def test_new_record_retries_a_refused_bond():
+    """A refused bond is tried again if a new control record names it."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP8992", A)
+    talk.subject.retry_rejected([B])
+    assert talk.ask(5) == []
+    talk.subject.retry_rejected([A])
+    assert talk.ask(5) == [("1", A)]
+
+
+def test_full_with_nothing_confirmed_teaches_nothing():
+    """OPSP0008 on an empty session sets no limit, and the bond is tried again with back-off."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0008", A)
+    assert (talk.subject.places, talk.states()) == (41, {A: "WAITING_CAPACITY"})
+    assert talk.ask(2) == [("1", A)]
+
+
+def test_late_ack_of_a_released_bond_is_put_right():
+    """If an ack arrives after the release, the bond counts as held and is released again."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.answer("OPSP0001", A)
+    talk.answer("OPSP0000", A)
+    assert talk.subject.held_count == 1
+    assert talk.ask(1) == [("2", A)]
+
+
+def test_ack_of_an_earlier_request_confirms_nothing():
+    """After register, release and register, only the second ack confirms the bond."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([])
+    assert talk.ask(5.2) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    talk.subject.want([A])
+    talk.ask(0.5)
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "PENDING"}
+
+
+def test_unasked_release_of_an_active_bond_is_questioned():
+    """An unexpected release makes an active bond pending, and it is asked for again."""
+    talk = Talk().active(A)
+    talk.answer("OPSP0001", A)
+    assert talk.states() == {A: "PENDING"}
+    assert talk.ask(1) == [("1", A)]
+
+
+def test_error_to_a_release_is_retried():
+    """A release that fails is repeated, and the bond counts as held until it is certain."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.answer("OPSP8999", A)
+    assert talk.subject.held_count == 1
+    assert talk.ask(1.5) == [("2", A)]
+
+
+def test_bond_on_its_way_out_is_not_active():
+    """A bond wanted again during its release is pending until KIS confirms it again."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.subject.want([A])
+    assert talk.states() == {A: "PENDING"}
+    talk.answer("OPSP0001", A)
+    assert talk.ask(1) == [("1", A)]
+
+
+def test_full_in_doubt_is_released():
+    """OPSP0008 after an unanswered request leaves a doubt, which a release resolves."""
+    talk = Talk().active(A)
+    talk.subject.want([A, B])
+    assert talk.ask(5.3) == [("1", B), ("1", B)]
+    talk.answer("OPSP0008", B)
+    assert talk.subject.held_count == 2
+    assert talk.ask(3) == [("2", B)]
+    talk.answer("OPSP0003", B)
+    assert (talk.ask(60), talk.subject.view()[B].code) == ([], "OPSP0008")
+
+
+def test_late_error_for_an_active_bond_is_questioned():
+    """An unexpected error makes an active bond pending, and it is asked for again."""
+    talk = Talk().active(A)
+    talk.answer("OPSP0007", A)
+    assert talk.states() == {A: "PENDING"}
+    assert talk.ask(2) == [("1", A)]
+
+
+def test_lost_replies_are_not_expected_for_ever():
+    """After three timeouts a reply counts as lost, so that a later ack confirms at once."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([])
+    assert talk.ask(5.2) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    assert talk.ask(10) == []
+    talk.subject.want([A])
+    assert talk.ask() == [("1", A)]
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "ACTIVE"}
+
+
+def test_late_error_of_an_earlier_request_changes_nothing():
+    """A bond confirmed by its second request stays active when the first one's error comes late."""
+    talk = Talk(A)
+    assert talk.ask(5.2) == [("1", A), ("1", A)]
+    talk.answer("OPSP0000", A)
+    talk.answer("OPSP0008", A)
+    assert (talk.states(), talk.ask(30)) == ({A: "ACTIVE"}, [])
+
+
+def test_late_error_without_a_name_is_not_the_next_bonds():
+    """An unnamed error that may answer an overdue request refuses no other bond."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([B])
+    assert talk.ask(5.2) == [("1", B), ("2", A), ("1", B)]
+    talk.answer("OPSP0003", A)
+    assert talk.answer_unnamed("OPSP8993") is None
+    assert talk.states() == {B: "PENDING"}
+
+
+def test_error_is_not_taken_for_a_superseded_reply():
+    """Even after an error, a late ack of a superseded request confirms nothing."""
+    talk = Talk(A)
+    talk.ask()
+    talk.subject.want([])
+    assert talk.ask(5.2) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    talk.subject.want([A])
+    talk.ask(0.5)
+    talk.answer("OPSP0007", A)
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "PENDING"}
+
+
+def test_refused_key_leaves_a_bond_held_that_was_to_be_released():
+    """If KIS refuses the approval key of a release, the bond still counts as held."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    talk.ask()
+    talk.answer("OPSP0011", A)
+    assert talk.subject.held_count == 1

@@ -1,0 +1,290 @@
+from itertools import pairwise
+
+import pytest
+
+from connector.core.kis.reaction import Reaction
+from tests.core.kis.kis_model import A, B, C, D, Talk, World
+
+
+def test_requests_keep_the_pace():
+    """At most one request is sent in an interval, in the order of the wish."""
+    talk = Talk(A, B, C)
+    times = []
+    for _ in range(100):
+        if talk.next(talk.now):
+            times.append(talk.now)
+        talk.now += 0.01
+    assert len(times) == 3
+    assert all(later - earlier >= 0.2 - 1e-9 for earlier, later in pairwise(times))
+
+
+def test_release_goes_before_register():
+    """An unwanted bond is released before another one is registered."""
+    talk = Talk().active(A)
+    talk.subject.want([B])
+    assert talk.ask(0.5) == [("2", A), ("1", B)]
+
+
+def test_full_session_releases_first():
+    """Nothing is registered beyond the limit until the release is confirmed."""
+    talk = Talk(session_capacity=1).active(A)
+    talk.subject.want([B])
+    assert talk.ask(1) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    assert talk.ask(1) == [("1", B)]
+
+
+def test_limit_is_learned():
+    """OPSP0008 makes the confirmed number the limit; the bond waits and shows the code."""
+    talk = Talk().active(A, B)
+    talk.subject.want([A, B, C, D])
+    assert talk.ask(0.15) == [("1", C)]
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+    assert talk.ask(3600) == []
+    seen = talk.subject.view()
+    assert (seen[C].state, seen[C].code) == ("WAITING_CAPACITY", "OPSP0008")
+    assert (seen[D].state, seen[D].code) == ("WAITING_CAPACITY", None)
+
+
+def test_waiting_bond_takes_the_place_that_falls_free():
+    """A bond without room stays in view, and is tried again once another bond is released."""
+    talk = Talk().active(A)
+    talk.subject.want([A, B])
+    talk.ask()
+    talk.answer("OPSP0008", B)
+    talk.subject.want([A])
+    assert talk.subject.view()[B].code == "OPSP0008"
+    talk.subject.want([B])
+    assert talk.ask(1) == [("2", A)]
+    talk.answer("OPSP0001", A)
+    assert talk.ask(1) == [("1", B)]
+    talk.answer("OPSP0000", B)
+    assert talk.states() == {B: "ACTIVE"}
+
+
+def test_new_session_tries_one_more_than_the_learned_limit():
+    """Each new session may hold one bond more than the learned limit, within its capacity."""
+    talk = Talk(session_capacity=3).active(A)
+    talk.subject.want([A, B])
+    talk.ask()
+    talk.answer("OPSP0008", B)
+    for expected in (2, 3, 3):
+        talk.subject.end(talk.now)
+        talk.subject.begin(talk.now)
+        assert talk.subject.limit == expected
+        talk.active(*(A, B, C)[:expected])
+
+
+def test_a_refused_bond_takes_no_place():
+    """For each refused bond the session can be given another one, until the bond is tried again."""
+    talk = Talk(session_capacity=2).active(A)
+    talk.subject.want([A, B])
+    talk.ask()
+    talk.answer("OPSP8992", B)
+    assert talk.subject.places == 3
+    talk.subject.want([A, B, C])
+    assert talk.ask() == [("1", C)]
+    talk.answer("OPSP0000", C)
+    assert talk.states() == {A: "ACTIVE", B: "REJECTED", C: "ACTIVE"}
+    talk.subject.want([A, C])
+    assert talk.subject.places == 2
+    talk.subject.want([A, B, C])
+    talk.subject.retry_rejected([B])
+    assert talk.subject.places == 2
+    assert talk.states() == {A: "ACTIVE", B: "WAITING_CAPACITY", C: "ACTIVE"}
+
+
+def test_a_list_of_nonsense_is_not_tried_to_its_end():
+    """A session is given at most twice as many bonds as it has room for."""
+    talk = Talk(session_capacity=2)
+    wrong = [f"KR{number:09}0" for number in range(10)]
+    for _ in wrong:
+        talk.subject.want(wrong[: talk.subject.places])
+        for _, isin in talk.ask(0.5):
+            talk.answer("OPSP8992", isin)
+    assert [isin for isin, state in talk.states().items() if state == "REJECTED"] == wrong[:4]
+
+
+def test_error_without_a_name_belongs_to_the_only_request():
+    """An error that names no bond refuses the only bond that waits for a reply."""
+    talk = Talk(A)
+    talk.ask()
+    assert talk.answer_unnamed("OPSP8993") == (Reaction.REFUSE, A)
+    assert talk.states() == {A: "REJECTED"}
+
+
+def test_error_without_a_name_among_several_blames_nobody():
+    """An unnamed error blames none of several bonds; they are then asked one at a time."""
+    talk = Talk(A, B, C)
+    assert talk.ask(0.35) == [("1", A), ("1", B)]
+    assert talk.answer_unnamed("OPSP8993") is None
+    assert talk.ask(4.6) == []
+    talk.answer("OPSP0000", A)
+    assert talk.ask(1) == [("1", B)]
+    assert talk.ask(1) == []
+    talk.answer_unnamed("OPSP8993")
+    assert talk.ask(1) == [("1", C)]
+    assert talk.states() == {A: "ACTIVE", B: "REJECTED", C: "PENDING"}
+
+
+def test_suspects_are_remembered_over_the_drop():
+    """If KIS drops the socket after an unnamed error, the next session asks bond by bond."""
+    talk = Talk(A, B)
+    talk.ask(0.35)
+    talk.answer_unnamed("OPSP8993")
+    talk.subject.end(talk.now, dropped=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(3) == [("1", A)]
+
+
+def test_ack_never_asked_for_is_released():
+    """An ack for a bond we never asked for is counted, and the bond is released."""
+    talk = Talk()
+    talk.answer("OPSP0000", B)
+    assert talk.subject.unsolicited == 1
+    assert talk.ask(1) == [("2", B)]
+
+
+@pytest.mark.parametrize("tr_key", ["", "not an isin", "KR", "x" * 500])
+def test_ack_that_names_no_bond_is_only_counted(tr_key):
+    """A success that names no bond changes nothing."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0000", tr_key)
+    assert (talk.states(), talk.subject.unsolicited, talk.subject.held_count) == ({A: "PENDING"}, 1, 1)
+
+
+def test_reply_of_another_tr_is_not_ours():
+    """A reply to another TR with our bond's key confirms nothing."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0000", A, tr_id="H0BJASP0")
+    assert talk.states() == {A: "PENDING"}
+
+
+def test_bond_whose_refusal_drops_the_socket_is_held_back():
+    """A bond comes last if its refusal cost a session, and is held back if it cost two."""
+    talk = Talk(A, B)
+    talk.ask()
+    talk.answer("OPSP8993", A, rt_cd="9")
+    talk.subject.end(talk.now, dropped=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    talk.answer("OPSP0000", B)
+    talk.answer("OPSP8993", A, rt_cd="9")
+    talk.subject.end(talk.now, dropped=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(3) == [("1", B)]
+    assert talk.states()[A] == "REJECTED"
+    talk.now += 60
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+
+
+def test_limit_counts_what_kis_may_hold():
+    """The limit counts a bond requested before the refused one, but none requested after it."""
+    talk = Talk().active(A)
+    talk.subject.want([A, B, C, D])
+    talk.ask(0.55)
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+    talk.answer("OPSP0000", B)
+    talk.answer("OPSP0008", D)
+    assert talk.subject.limit == 2
+    assert talk.states() == {A: "ACTIVE", B: "ACTIVE", C: "WAITING_CAPACITY", D: "WAITING_CAPACITY"}
+
+
+def test_limit_counts_what_was_released_since():
+    """The limit counts a bond released after the refused request: KIS still held it then."""
+    talk = Talk().active(A, B)
+    talk.subject.want([A, B, C])
+    talk.ask(0.15)
+    talk.subject.want([A, C])
+    assert talk.ask(0.3) == [("2", B)]
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+
+
+def test_limit_learned_in_doubt_is_put_right():
+    """A limit learned in doubt is corrected when the next attempt is refused, too."""
+    talk = Talk().active(A, B)
+    talk.subject.want([A, C])
+    assert talk.ask(0.1) == [("2", B)]
+    talk.answer("OPSP0007", B)
+    assert talk.ask(0.25) == [("1", C)]
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 2
+    assert talk.ask(1) == [("2", B)]
+    talk.answer("OPSP0001", B)
+    assert talk.ask(1) == [("1", C)]
+    talk.answer("OPSP0008", C)
+    assert (talk.subject.limit, talk.ask(600)) == (1, [])
+
+
+def test_limit_learned_too_low_is_corrected():
+    """A bond confirmed after the limit was learned raises it: its reply was only late."""
+    talk = Talk().active(A)
+    talk.subject.want([A, B, C])
+    talk.ask(0.15)
+    talk.subject.want([A, C])
+    assert talk.ask(5.2) == [("1", C), ("2", B), ("1", C)]
+    talk.answer("OPSP0003", B)
+    talk.answer("OPSP0008", C)
+    assert talk.subject.limit == 1
+    talk.answer("OPSP0000", C)
+    assert talk.subject.limit == 2
+
+
+@pytest.mark.parametrize("fates", [["lost"], ["lost", "lost"], [7.0], [12.0, "lost"], ["now", "lost", 7.0]])
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_no_room_at_all_makes_no_loop(fates, anonymous):
+    """If KIS has no room at all, the bond is tried after longer and longer waits."""
+    world = World(fates, limit=0, anonymous=anonymous)
+    world.session.want([A], world.now)
+    for _ in range(20):
+        world.advance(30.0)
+        world.session.data_received(world.now)
+    before = len(world.requests)
+    for _ in range(20):
+        world.advance(30.0)
+        world.session.data_received(world.now)
+    asked = [tr_type for _, tr_type, _ in world.requests[before:]]
+    assert "2" not in asked
+    assert len(asked) <= 11
+
+
+def test_session_starts_empty():
+    """A new session holds nothing: everything wanted is registered again."""
+    talk = Talk().active(A, B)
+    talk.subject.end(talk.now)
+    assert talk.states() == {A: "PENDING", B: "PENDING"}
+    talk.subject.begin(talk.now)
+    assert talk.ask(1) == [("1", A), ("1", B)]
+
+
+def test_deadline_is_never_missed():
+    """A session that looks only at its deadlines sends as much as one that always looks."""
+    talk = Talk(A, B)
+    found, now = [], talk.now
+    while now < talk.now + 60:
+        if (due := talk.next(now)) is not None:
+            found.append(due)
+            continue
+        deadline = talk.subject.next_deadline(now)
+        assert deadline is not None
+        assert deadline > now
+        now = deadline
+    assert len(found) == len(Talk(A, B).ask(60))
+
+
+def test_a_bond_nobody_wants_is_seen_until_it_is_released():
+    """An unwanted bond stays in view until KIS confirms its release."""
+    talk = Talk().active(A)
+    talk.subject.want([])
+    assert talk.states() == {A: "ACTIVE"}
+    talk.ask()
+    assert talk.states() == {A: "PENDING"}
+    talk.answer("OPSP0001", A)
+    assert talk.states() == {}

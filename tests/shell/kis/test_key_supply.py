@@ -1,0 +1,147 @@
+import asyncio
+
+import pytest
+
+from connector.core.kis.approval import Granted, Refused
+from connector.errors import ConfigurationError
+from connector.shell.kis.credentials import AppKey
+from simulator import Simulator
+from tests.shell.kis.bench import A, B, Bench, until
+
+
+async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(monkeypatch):
+    """After a refusal the service is asked again although an approval key is still young enough."""
+    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
+    async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        kis.expire_approvals()
+        kis.faults.set("approval-error=EGW00103")
+        await kis.drop(0, "close=1001")
+        await until(lambda: bench.feed.refused)
+        bench.feed.want([])
+        asked = len(kis.approvals)
+        await until(lambda: len(kis.approvals) > asked)
+        kis.faults.clear()
+        await until(lambda: bench.feed.capacity == 41)
+        bench.feed.want([A])
+        await bench.active(A)
+
+
+async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
+    """After OPSP0011 the request is repeated with a new approval key on the same connection."""
+    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        bench = Bench(kis)
+        bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
+        async with bench.running(A):
+            await bench.active(A)
+            assert (len(kis.connects), len(kis.approvals)) == (1, 1)
+
+
+async def test_two_approval_keys_are_a_minute_apart():
+    """An unknown key is not replaced within a minute of its issue."""
+    async with Simulator(approval_interval_seconds=0) as kis, Bench(kis).running() as bench:
+        kis.faults.set("reply:*=OPSP0011")
+        bench.feed.want([A])
+        await until(lambda: kis.replies)
+        bench.feed.want([A, B])
+        await asyncio.sleep(0.3)  # a span in which nothing may happen
+        assert len(kis.approvals) == 1
+
+
+async def test_approval_key_is_reused():
+    """A new connection reuses the approval key while it is young enough."""
+    async with Simulator() as kis, Bench(kis).running(A) as bench:
+        for _ in range(2):
+            await bench.active(A)
+            await kis.drop(0)
+            await until(lambda: not bench.feed.session_up)
+        await bench.active(A)
+        assert len(kis.approvals) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", ["approval-down=503", "approval-body=html", "approval-error=EGW00201", "approval-down=429"]
+)
+async def test_approval_trouble_is_retried(fault):
+    """If the approval service fails, an event says so, and the service is asked again."""
+    async with Simulator(faults=[fault]) as kis, Bench(kis).running(A) as bench:
+        await until(lambda: bench.downs() == ["approval"])
+        assert bench.feed.view.state == "CONNECTING"
+        assert kis.connects == []
+        kis.faults.clear()
+        await bench.active(A)
+
+
+async def test_refused_app_key_is_blocked_and_tried_again():
+    """A refused app key blocks the slot; a corrected one recovers, even with an empty list."""
+    async with Simulator(faults=["approval-error=EGW00103"]) as kis, Bench(kis).running(A) as bench:
+        await until(lambda: bench.feed.refused)
+        assert "EGW00103" in str(bench.feed.refused)
+        assert (bench.feed.view.state, bench.feed.capacity, bench.downs()) == ("BLOCKED", 0, ["refused"])
+        bench.feed.want([])
+        kis.faults.clear()
+        await until(lambda: bench.feed.capacity == 41)
+        assert bench.feed.refused is None
+        assert kis.connects == []
+        bench.feed.want([A])
+        await bench.active(A)
+
+
+async def test_rotated_credentials_are_used_at_the_next_connect():
+    """The next connection uses a rotated pair; an unreadable pair leaves the old one in use."""
+    pairs = [AppKey("old", "secret")]
+    seen = []
+
+    def read(_):
+        if pairs[0] is None:
+            raise ConfigurationError(["appkey-0: is empty"])
+        return pairs[0]
+
+    async def approve(app_key):
+        seen.append(app_key.appkey)
+        return Granted(f"for-{app_key.appkey}")
+
+    async with Simulator() as kis:
+        kis._exchange._approvals.app_key_of = lambda key, _: 0 if key.startswith("for-") else None
+        async with Bench(kis, approve=approve, credentials=read).running(A) as bench:
+            await bench.active(A)
+            for pair in (None, AppKey("new", "secret")):
+                pairs[0] = pair
+                assert len(kis.sessions) == 1
+                connects = len(kis.connects)
+                await kis.drop(0)
+                await until(lambda connects=connects: len(kis.connects) == connects + 1)
+                await bench.active(A)
+            assert seen == ["old", "new"]
+
+
+async def test_missing_credentials_are_waited_for():
+    """Without a readable pair the slot keeps trying and names the file."""
+
+    def read(_):
+        raise ConfigurationError(["appkey-0: was not found"])
+
+    async with Simulator() as kis, Bench(kis, credentials=read).running(A) as bench:
+        await until(lambda: bench.downs() == ["approval"])
+        assert bench.feed.view.message == "appkey-0: was not found"
+
+
+async def test_refused_renewal_leaves_flowing_bonds_alone(monkeypatch):
+    """If its next approval key is refused, an open session goes on with the bonds it has."""
+    monkeypatch.setattr("connector.core.kis.governor.KEY_SPACING_SECONDS", 0.0)
+    answers = iter([Granted("first")])
+
+    async def approve(_):
+        return next(answers, Refused("EGW00103", "no"))
+
+    async with Simulator() as kis:
+        kis._exchange._approvals.app_key_of = lambda *_: 0
+        async with Bench(kis, approve=approve, approval_reuse_hours=0.5 / 3600).running(A) as bench:
+            await bench.active(A)
+            await asyncio.sleep(0.6)  # past the key's age
+            bench.feed.want([A, B])
+            await asyncio.sleep(0.3)
+            await kis.emit_ticks(A, 3)
+            await until(lambda: len(bench.journal.raw) == 3)
+            assert (bench.state(A), bench.state(B), len(kis.connects)) == ("ACTIVE", "PENDING", 1)
