@@ -105,7 +105,7 @@ image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engi
 	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
-	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
+	@for target in frame sealed_frame control_message control_value control_key peer_text journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
 
 bench: .venv/dev.stamp  ## ticks per second and latency with a real Kafka, compared with a simple pipeline
 	@$(BIN)/python -m benchmarks.bench $(ARGS)

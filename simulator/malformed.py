@@ -49,9 +49,14 @@ def _binary(record: str) -> BadFrame:
     return BadFrame("FRAME_KIND", f"0|{TR_ID}|001|{record}".encode(), binary=True)
 
 
-def _not_utf8(record: str) -> BadFrame:
-    # Korean text in the code page of KIS's files, which is not valid UTF-8.
-    return BadFrame("FRAME_NOT_UTF8", f"0|{TR_ID}|001|{record}".encode("cp949"))
+def _header_not_utf8(record: str) -> BadFrame:
+    return BadFrame("FRAME_NOT_UTF8", b"\xff" + f"0|{TR_ID}|001|{record}".encode())
+
+
+def _price_not_utf8(record: str) -> BadFrame:
+    columns = record.encode().split(b"^")
+    columns[6] = "국".encode("cp949")  # the code page of KIS's files
+    return BadFrame("FIELD_NOT_UTF8", f"0|{TR_ID}|001|".encode() + b"^".join(columns))
 
 
 def _short(record: str) -> BadFrame:
@@ -65,7 +70,7 @@ def _caret_in_name(record: str) -> BadFrame:
 
 MAKERS: tuple[Maker, ...] = (
     _binary,
-    _not_utf8,
+    _header_not_utf8,
     _framed("FRAME_HEADER", ""),
     _framed("FRAME_HEADER", "0|{tr}|001"),
     _framed("FRAME_FLAG", "2|{tr}|001|{record}"),
@@ -76,6 +81,7 @@ MAKERS: tuple[Maker, ...] = (
     _short,
     _framed("FRAME_ARITY", "0|{tr}|001|{record}^{record}"),
     _caret_in_name,
+    _price_not_utf8,
     _changed("FIELD_EMPTY", 6, ""),
     _changed("FIELD_ISIN", 0, "kr103502gd31"),
     _changed("FIELD_TIME", 2, "240000"),

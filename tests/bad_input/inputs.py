@@ -30,11 +30,21 @@ class Bad(NamedTuple):
 
 
 class BadField(NamedTuple):
-    """A record with one bad column."""
+    """A record with one bad column; bytes that are not UTF-8 are surrogate escapes in `text`."""
 
     reason: str
     field: str
     text: str
+
+    @property
+    def record(self):
+        """The sample record with the bad column, as bytes."""
+        return record(**{self.field: self.text}).encode("utf-8", "surrogateescape")
+
+    @property
+    def frame(self):
+        """A frame with the bad record between two good ones, as bytes."""
+        return b"^".join([frame(RECORD, count="3").encode(), self.record, RECORD.encode()])
 
 
 def frame(*records, count=None):
@@ -79,10 +89,12 @@ FRAMES: dict[str, Bad] = {
     "binary message that is not UTF-8": Bad("FRAME_KIND", b"\xff\x00", binary=True),
     # Text.
     "one byte that is not UTF-8": Bad("FRAME_NOT_UTF8", b"\xff"),
-    "bond name in CP949": Bad("FRAME_NOT_UTF8", SAMPLE.encode("cp949")),
-    "cut inside a character": Bad("FRAME_NOT_UTF8", SAMPLE.encode()[:33]),
-    "surrogate in UTF-8": Bad("FRAME_NOT_UTF8", b"0|H0BJCNT0|001|\xed\xa0\x80"),
-    "bad header, and not UTF-8": Bad("FRAME_NOT_UTF8", b"2|x|0|\xff"),
+    "flag that is not UTF-8": Bad("FRAME_NOT_UTF8", b"\xff" + SAMPLE.encode()),
+    "TR in CP949": Bad("FRAME_NOT_UTF8", "0|국고|001|".encode("cp949") + RECORD.encode()),
+    "surrogate in UTF-8 in the count": Bad("FRAME_NOT_UTF8", b"0|H0BJCNT0|\xed\xa0\x80|"),
+    "bad flag, and a count that is not UTF-8": Bad("FRAME_NOT_UTF8", b"2|x|\xff|"),
+    "bad flag, and a record that is not UTF-8": Bad("FRAME_FLAG", b"2|H0BJCNT0|001|\xff"),
+    "cut inside a character": Bad("FRAME_ARITY", SAMPLE.encode()[:33]),
     # Header.
     **_bad(
         "FRAME_HEADER",
@@ -180,7 +192,7 @@ CIPHERS: dict[str, Bad] = {
         padding_of_zeros=encrypted(sealed(b"\x00" * 32, pad=False)),
         padding_longer_than_a_block=encrypted(sealed(b"\x11" * 32, pad=False)),
         another_key=encrypted(sealed(RECORD, key="z" * 32)),
-        plaintext_not_UTF8=encrypted(sealed(RECORD.encode("cp949"))),
+        plaintext_not_UTF8_and_short=encrypted(sealed(RECORD.rpartition("^")[0].encode("cp949"))),
     ),
     "count before key": Bad("FRAME_COUNT", encrypted(sealed(RECORD), "000").encode()),
     "opened, and short": Bad("FRAME_ARITY", encrypted(sealed(NINETEENTH)).encode()),
@@ -215,6 +227,7 @@ NO_NUMBER = (
 def _fields():
     for name in REQUIRED:
         yield BadField("FIELD_EMPTY", name, "")
+    yield from _not_utf8()
     for text in (
         "KR103502GD3",
         "KR103502GD311",
@@ -251,12 +264,18 @@ def _fields():
             yield BadField("FIELD_RANGE", name, text)
 
 
+def _not_utf8():
+    for name in dict.fromkeys((*REQUIRED, *DECIMALS, *VOLUMES)):
+        for raw in (b"\xff", b"1\x80", "국".encode("cp949"), "국".encode()[:2], b"\xed\xa0\x80"):
+            yield BadField("FIELD_NOT_UTF8", name, raw.decode("utf-8", "surrogateescape"))
+
+
 FIELDS: dict[str, BadField] = {
     f"{bad.field} {bad.text[:14]!a}{f' of {len(bad.text)}' if len(bad.text) > 14 else ''}": bad for bad in _fields()
 }
 
 # Odd but good: the frame, and the `extra` of each of its records.
-ACCEPTED: dict[str, tuple[str, list[list[str]]]] = {
+ACCEPTED: dict[str, tuple[str | bytes, list[list[str]]]] = {
     "the portal's sample": (SAMPLE, [[]]),
     "count 1": (frame(RECORD, count="1"), [[]]),
     "count 4": (frame(*[RECORD] * 4, count="4"), [[]] * 4),
@@ -279,6 +298,14 @@ ACCEPTED: dict[str, tuple[str, list[list[str]]]] = {
     "sign of one blank": (frame(record(PRDY_VRSS_SIGN=" ")), [[]]),
     "name with NUL and BOM": (frame(record(BOND_ISNM="\ufeff국\x00고")), [[]]),
     "name of ten thousand characters": (frame(record(BOND_ISNM="국" * 10_000)), [[]]),
+    "name in CP949": (SAMPLE.encode("cp949"), [[]]),
+    "name in no encoding": (SAMPLE.encode().replace("국고".encode(), b"\xff"), [[]]),
+    "name cut inside a character": (SAMPLE.encode().replace("국고".encode(), "국고".encode()[:5]), [[]]),
+    "name in CP949 in one record only": (
+        b"^".join([frame(RECORD, count="3").encode(), RECORD.encode("cp949"), RECORD.encode()]),
+        [[]] * 3,
+    ),
+    "encodings in extra": (SAMPLE.encode() + b"^" + "국".encode("cp949") + b"^\xff^x", [["국", "", "x"]]),
     "every column empty that may be": (frame(record(**{name: "" for name in NAMES if name not in REQUIRED})), [[]]),
     "ACML_VOL beyond its documented eight": (frame(record(ACML_VOL="9" * 18)), [[]]),
     "decimals of zero beyond the fourth": (frame(record(STCK_PRPR="10575.0000000")), [[]]),

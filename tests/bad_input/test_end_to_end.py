@@ -8,7 +8,7 @@ from connector.shell.delivery import Delivery
 from connector.shell.journal import Journal
 from connector.shell.kis.socket import MAX_FRAME_BYTES
 from simulator import Simulator
-from tests.bad_input.inputs import ACCEPTED, CIPHERS, FIELDS, FRAMES, RECORD, frame, record
+from tests.bad_input.inputs import ACCEPTED, CIPHERS, FIELDS, FRAMES, RECORD, frame
 from tests.bad_input.test_frames import SCHEMA
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
 from tests.shell.kis.bench import A, Bench, until
@@ -37,9 +37,8 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
                 await kis.emit_ticks(A)
                 expected.append((reason, bad.raw))
             for bad in FIELDS.values():
-                spoilt = record(**{bad.field: bad.text})
-                await kis.emit(frame(RECORD, spoilt, RECORD))
-                expected.append((bad.reason, spoilt.encode()))
+                await kis.emit(bad.frame)
+                expected.append((bad.reason, bad.record))
             for text, _ in ACCEPTED.values():
                 await kis.emit(text)
             frames = 2 * (len(FRAMES) + len(CIPHERS)) + len(FIELDS) + len(ACCEPTED)

@@ -114,13 +114,13 @@ class Bench:
         return [int.from_bytes(value[1:5]) for value in values]
 
     async def _framing(self):
-        found = await registry.schema_id(self.settings, SUBJECT, SCHEMA.text, self._recall, self._remember)
+        found = await registry.schema_id(self.settings, SUBJECT, SCHEMA.text, self._saved, self._save)
         return b"\x00" + found.to_bytes(4)
 
-    async def _recall(self, name):
+    async def _saved(self, name):
         return self.memory.get(name)
 
-    async def _remember(self, name, value):
+    async def _save(self, name, value):
         self.memory[name] = value
 
 

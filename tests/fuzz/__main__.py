@@ -16,7 +16,15 @@ import structlog
 
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = Path(tempfile.gettempdir()) / "kis-bond-fuzz"
-LONGEST = {"frame": 4096, "sealed_frame": 4096, "control_message": 2048, "control_value": 2048, "journal": 256}
+LONGEST = {
+    "frame": 4096,
+    "sealed_frame": 4096,
+    "control_message": 2048,
+    "control_value": 2048,
+    "control_key": 256,
+    "peer_text": 256,
+    "journal": 256,
+}
 
 
 def main():
@@ -36,7 +44,7 @@ def main():
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     )  # or every input would log its damage
-    with atheris.instrument_imports(include=["connector.core", "connector.shell.journal"]):
+    with atheris.instrument_imports(include=["connector.core", "connector.logs.redaction", "connector.shell.journal"]):
         from tests.fuzz import checks, journal  # noqa: PLC0415 - instrumented as they are imported
     check = journal.damaged if given.target == "journal" else getattr(checks, given.target)
     corpus, found = CORPUS / given.target, FOUND / given.target

@@ -23,12 +23,14 @@ from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, S
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.subscription import ControlRecord, Lists, Position
+from connector.core.printable import printable
 from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema, decode
 from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
+from connector.logs.redaction import Redactor
 from connector.packaged_files import bond_tick
 from tests.core.kis.kis_model import PACE, WAITS, unchanged
-from tests.fuzz import second_opinion
+from tests.fuzz import growth, second_opinion
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = TickSchema(bond_tick())
@@ -37,6 +39,7 @@ OTHER_KEY = CipherKey("z" * 32, "f" * 16)
 RECEIVED_NS = 1_795_148_264_123_000_000  # 2026-11-20 13:17:44.123 in Seoul
 BOND, OTHER_BOND = "KR103502GA34", "KR103502GD31"
 LONGEST_REASON = 2000
+CANARY = "canary-canary-canary"
 UNREADABLE = {
     f"CTRL_SHAPE: {why}"
     for why in (
@@ -80,30 +83,34 @@ def frame(raw, *, binary=False):
         assert found.detail.isascii()
         assert expected == found.reason or (expected == "DECRYPT" and found.reason in {"DECRYPT_FAILED", "FRAME_ARITY"})
         letter = dead_letter.of_frame(message, found)
-        assert letter.value == raw
+        is_hidden = dict(letter.headers)["detail"].endswith(b"; key material was hidden")
+        assert (dead_letter.HIDDEN in letter.value and letter.value != raw) if is_hidden else letter.value == raw
         assert _headers_are_ascii(letter.headers)
         return
-    assert expected == "DECRYPT" or expected == [one.columns for one in found]
+    assert expected == "DECRYPT" or expected == [as_sent(one) for one in found]
     for one in found:
-        assert one.text == "^".join(one.columns)
-        assert split(received(b"0|H0BJCNT0|1|" + one.text.encode()), SCHEMA.width, ()) == [one]
+        assert one.raw == b"^".join(as_sent(one))
+        assert one.is_utf8 == _is_utf8(one.raw)
+        assert split(received(b"0|H0BJCNT0|1|" + one.raw), SCHEMA.width, ()) == [one]
         record(one, message)
 
 
 def record(wire, message):
     """Check a record: a tick with the second opinion's values, or the first bad column."""
     tick = encoder().encode(wire, encoder().origin(message.received_ns // 1_000_000))
-    expected = second_opinion.record(wire.columns)
+    columns = as_sent(wire)
+    expected = second_opinion.record(columns)
     if isinstance(tick, BadTick):
         assert (tick.reason, tick.field) == expected
         letter = dead_letter.of_record(message, wire, tick)
-        assert letter.value.decode() == wire.text
+        assert letter.value == wire.raw
         assert _headers_are_ascii(letter.headers)
-        assert letter.key == (wire.columns[0].encode() if second_opinion.is_isin(wire.columns[0]) else None)
+        isin = wire.columns[0]
+        assert letter.key == (columns[0] if second_opinion.is_isin(isin) else None)
         return
     value = decode(tick.value, SCHEMA)
     assert {name: value[name] for name in second_opinion.KINDS} == expected
-    assert value["extra"] == wire.columns[SCHEMA.width :]
+    assert value["extra"] == second_opinion.extra(columns)
     assert tick.timestamp_ms <= message.received_ns // 1_000_000
 
 
@@ -113,9 +120,8 @@ def sealed_frame(plain):
     found = split(received(f"1|H0BJCNT0|1|{sealed(plain)}".encode()), SCHEMA.width, (OTHER_KEY, KEY))
     if isinstance(expected, BadFrame):
         assert isinstance(found, BadFrame)
-        assert found.reason == expected.reason or (
-            expected.reason == "FRAME_NOT_UTF8" and found.reason == "DECRYPT_FAILED"
-        )
+        assert expected.reason == "FRAME_ARITY"
+        assert found.reason == (expected.reason if _is_utf8(plain) else "DECRYPT_FAILED")
     else:
         assert found == expected
 
@@ -164,9 +170,7 @@ def _published(name):
 def control_value(raw):
     """Check a control record: a wish the schema allows, or a refusal that keeps the old list."""
     name, _, value = raw.partition(b"\n")
-    before = subscription.apply(
-        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
-    )
+    before = _desk()
     list_name = subscription.list_name(name)
     if list_name is None:
         assert subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2)) == before
@@ -194,8 +198,77 @@ def control_value(raw):
         assert status.encode(record).decode()
 
 
+def control_key(raw):
+    """Check a control record's key: a list is named, or nothing changes, in linear time."""
+    before = _desk()
+    name, after = subscription.list_name(raw), _applied(before, raw)
+    if name is None:
+        assert after == before
+    else:
+        entry = after.entries[name]
+        assert (entry.refusal is None) == (1 <= len(name) <= control_record.MAX_NAME_CHARACTERS)
+        assert entry.refusal is None or 0 < len(entry.refusal) < LONGEST_REASON
+        assert printable(name).isprintable()
+    growth.assert_linear(
+        lambda text: _published_and_logged(_applied(before, text.encode())), raw.decode(errors="ignore")
+    )
+
+
+def peer_text(raw):
+    """Check a text of a peer: no secret of ours is shown, on one line, in linear time."""
+    text = raw.decode(errors="replace")
+    for shown in (text, text[: len(text) // 2] + CANARY + text[len(text) // 2 :]):
+        for limit in (None, 20, 1000):
+            line = printable(redactor().clean(shown, limit))
+            assert CANARY not in line
+            assert line.isprintable()
+            assert printable(line) == line
+    growth.assert_linear(lambda longer: printable(redactor().clean(longer)), text)
+    growth.assert_linear(lambda longer: redactor().clean(printable(longer)), text)
+
+
+@cache
+def redactor():
+    """Return a redactor that knows one secret."""
+    one = Redactor()
+    one.hide(CANARY)
+    return one
+
+
+def _desk():
+    """Return the lists after one of one bond."""
+    return subscription.apply(
+        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
+    )
+
+
+def _applied(lists, key):
+    """Return the lists after a good record with this key."""
+    return subscription.apply(lists, ControlRecord(key, b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 2), 2))
+
+
+def _published_and_logged(lists):
+    """Make the status records of lists, and their log lines."""
+    view = status.ReplicaView(subscription.desired(lists), {}, {}, lists, "fuzz")
+    for key, record in status.records(view, {}, "2026-11-20T00:00:00.000Z").items():
+        printable(redactor().clean(json.dumps({"list": key, "record": status.encode(record).decode()})))
+
+
 def _headers_are_ascii(headers):
     return all(name.isascii() and value.isascii() for name, value in headers)
+
+
+def as_sent(record):
+    """Return a record's columns as the bytes KIS sent."""
+    return [column.encode("utf-8", "surrogateescape") for column in record.columns]
+
+
+def _is_utf8(raw):
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def lone(columns):

@@ -36,7 +36,7 @@ SPLINTERS = st.sampled_from(
             b"NaN",
             b"240000",
         ),
-        *("１２".encode(), "²".encode(), "국".encode(), "국".encode()[:2]),
+        *("１２".encode(), "²".encode(), "국".encode(), "국".encode()[:2], "국".encode("cp949")),
         *(b"9" * 30, b"001", b"H0BJCNT0", b"0|H0BJCNT0|001|", b"^" * 19),
     ]
 )

@@ -34,14 +34,12 @@ def frame(raw, *, binary=False):  # noqa: PLR0911 - a return for each reason
     """Return a plain frame's records, each a list of columns, or the reason it has none."""
     if binary:
         return "FRAME_KIND"
-    text = raw.decode("utf-8", "surrogateescape")
-    if any("\udc80" <= character <= "\udcff" for character in text):
+    parts = raw.split(b"|", 3)
+    if not all(_is_utf8(part) for part in parts[:3]):
         return "FRAME_NOT_UTF8"
-    if text.count("|") < 3:
+    if len(parts) != 4:
         return "FRAME_HEADER"
-    flag, _, rest = text.partition("|")
-    tr_id, _, rest = rest.partition("|")
-    count, _, payload = rest.partition("|")
+    flag, tr_id, count = (part.decode() for part in parts[:3])
     if flag != "0" and flag != "1":  # noqa: PLR1714 - as the contract says it
         return "FRAME_FLAG"
     if tr_id != "H0BJCNT0":
@@ -49,14 +47,14 @@ def frame(raw, *, binary=False):  # noqa: PLR0911 - a return for each reason
     number = _counted(count)
     if not 1 <= number <= 999:
         return "FRAME_COUNT"
-    return "DECRYPT" if flag == "1" else records(payload, number)
+    return "DECRYPT" if flag == "1" else records(parts[3], number)
 
 
 def records(payload, number):
-    """Return the records of a payload, or FRAME_ARITY."""
-    columns = payload.split("^")
+    """Return the records of a payload, each a list of columns as bytes, or FRAME_ARITY."""
+    columns = payload.split(b"^")
     fewer = len(columns) - 1
-    if columns[-1] == "" and fewer % number == 0 and DOCUMENTED <= fewer // number <= MOST:
+    if columns[-1] == b"" and fewer % number == 0 and DOCUMENTED <= fewer // number <= MOST:
         columns = columns[:-1]
     if len(columns) % number != 0 or not DOCUMENTED <= len(columns) // number <= MOST:
         return "FRAME_ARITY"
@@ -64,7 +62,7 @@ def records(payload, number):
     found = []
     while columns:
         record, columns = columns[:each], columns[each:]
-        while len(record) > DOCUMENTED and record[-1] == "":
+        while len(record) > DOCUMENTED and record[-1] == b"":
             record = record[:-1]
         found.append(record)
     return found
@@ -72,8 +70,12 @@ def records(payload, number):
 
 def record(columns):
     """Return a record's values by column, or (reason, column) of its first bad column."""
+    for (name, kind), raw in zip(KINDS.items(), columns, strict=False):
+        if kind != "text?" and not _is_utf8(raw):
+            return "FIELD_NOT_UTF8", name
     values = {}
-    for (name, kind), text in zip(KINDS.items(), columns, strict=False):
+    for (name, kind), raw in zip(KINDS.items(), columns, strict=False):
+        text = _text(raw)
         if text == "":
             if not kind.endswith("?"):
                 return "FIELD_EMPTY", name
@@ -86,6 +88,24 @@ def record(columns):
             return value, name
         values[name] = value
     return values
+
+
+def extra(columns):
+    """Return the texts of a record's columns after the documented ones."""
+    return [_text(raw) for raw in columns[DOCUMENTED:]]
+
+
+def _is_utf8(raw):
+    return raw == raw.decode("utf-8", "ignore").encode()
+
+
+def _text(raw):
+    """Return a text as UTF-8, else as CP949, else empty; it fits if it can be written back."""
+    for encoding in ("utf-8", "cp949"):
+        text = raw.decode(encoding, "replace")
+        if "\ufffd" not in text or (encoding == "utf-8" and _is_utf8(raw)):
+            return text
+    return ""
 
 
 def _counted(text):

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import checks
@@ -10,6 +10,7 @@ from tests.fuzz import checks
 NAMES = st.sampled_from(["desk", checks.BOND, "x" * 201, ""]) | st.text(
     st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=8
 )
+KEYS = st.binary(max_size=40) | st.text(st.sampled_from("_\n\\\"'=:a- 국\u200b"), max_size=8).map(str.encode)
 LEAVES = st.none() | st.booleans() | st.integers(-1, 10) | st.floats() | st.text(st.characters(), max_size=6)
 ISINS = st.sampled_from([checks.BOND, checks.OTHER_BOND, "KR103502GA35", "kr103502ga34", "KR103502GA3"])
 TIMES = st.datetimes().map(lambda time: f"{time.isoformat()}+09:00") | st.text(max_size=8)
@@ -39,3 +40,10 @@ def test_a_torn_value_passes_every_check(name, value, data):
     checks.control_value(
         name.encode() + b"\n" + raw[:at] + data.draw(st.binary(max_size=4)) + raw[at + data.draw(st.integers(0, 8)) :]
     )
+
+
+@settings(max_examples=30, deadline=None)
+@given(KEYS | NAMES.map(str.encode))
+def test_a_key_of_any_content_passes_every_check(key):
+    """Any key names a list or changes nothing, and takes time in proportion to its length."""
+    checks.control_key(key)

@@ -12,6 +12,8 @@ TARGETS = {
     "sealed_frame": checks.sealed_frame,
     "control_message": checks.control_message,
     "control_value": checks.control_value,
+    "control_key": checks.control_key,
+    "peer_text": checks.peer_text,
     "journal": journal.damaged,
 }
 

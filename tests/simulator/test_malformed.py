@@ -22,7 +22,8 @@ def test_every_reason_comes():
     """The cycle has every reason a single frame or record can have, and starts again."""
     assert {bad.reason for bad in made()} == {
         *("FRAME_KIND", "FRAME_NOT_UTF8", "FRAME_HEADER", "FRAME_FLAG", "FRAME_TR", "FRAME_COUNT", "FRAME_ARITY"),
-        *("DECRYPT_FAILED", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"),
+        *("DECRYPT_FAILED", "FIELD_NOT_UTF8", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER"),
+        "FIELD_RANGE",
     }
     twice = [make(GOOD) for make in islice(malformed.endless(), 2 * len(malformed.MAKERS))]
     assert twice == made() * 2
@@ -36,9 +37,10 @@ def test_records_keep_their_width():
             assert sum(ours != theirs for ours, theirs in pairs) == 1
 
 
-def test_not_utf8():
-    """The frame that should not be UTF-8 is not."""
-    bad = next(bad for bad in made() if bad.reason == "FRAME_NOT_UTF8")
+@pytest.mark.parametrize("reason", ["FRAME_NOT_UTF8", "FIELD_NOT_UTF8"])
+def test_not_utf8(reason):
+    """A frame with one of these reasons has bytes that are not UTF-8."""
+    bad = next(bad for bad in made() if bad.reason == reason)
     assert isinstance(bad, BadFrame)
     with pytest.raises(UnicodeDecodeError):
         bad.raw.decode()

@@ -73,6 +73,13 @@ TICKS: Final = (
         lambda of: of.delivery.counts.extended,
     ),
     Definition(
+        "counter",
+        "kis_bond_records_not_utf8",
+        "Records with bytes that are not UTF-8: a text that may be null is read as CP949 or left null, "
+        "any other column makes a dead letter",
+        lambda of: of.delivery.counts.not_utf8,
+    ),
+    Definition(
         "histogram",
         "kis_bond_event_to_receive_seconds",
         "From a trade to its receipt, counted once for each tick. KIS gives a trade's time in whole seconds, "

@@ -20,7 +20,9 @@ from connector.core.ticks.columns import (
     Moment,
     decimal,
     identity,
+    is_utf8,
     moment,
+    repaired,
     tick_id,
     time_of_day_ms,
     volume,
@@ -142,7 +144,8 @@ class TickEncoder:
     def __init__(self, schema: TickSchema, prefix: bytes) -> None:
         self._prefix = prefix
         self._columns = [EncodedTexts(column, _reader(column)) for column in schema.columns]
-        names = [column["name"] for column in schema.columns]
+        self._names = names = [column["name"] for column in schema.columns]
+        self._are_texts = [column["type"] == ["null", "string"] for column in schema.columns]
         self._isin, self._time = names.index(ISIN_COLUMN), names.index(TIME_COLUMN)
         self._width = schema.width
         own = schema.own
@@ -162,7 +165,13 @@ class TickEncoder:
 
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:
         """Return the record's tick, or its first bad column in wire order. Never raises."""
-        columns, text = record
+        columns, text, all_utf8 = record
+        if all_utf8:
+            raw = text.encode()
+        else:
+            if (bad := self._not_utf8(columns)) is not None:
+                return bad
+            columns, raw = [repaired(column) for column in columns], record.raw
         try:
             head = b"".join(map(getitem, self._columns, columns))
         except BadField as bad:
@@ -173,8 +182,17 @@ class TickEncoder:
         if traded is None or not traded.since_ms <= received_ms < traded.until_ms:
             traded = self._date_time(columns[self._time], received_ms)
         extra = _EMPTY_ARRAY if len(columns) == self._width else self._extra(columns[self._width :])
-        parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, text), traded.encoded, origin.encoded, extra)
+        parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, raw), traded.encoded, origin.encoded, extra)
         return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
+
+    def _not_utf8(self, columns: list[str]) -> BadTick | None:
+        """Return the first column that is neither UTF-8 nor a text that may be null, if any."""
+        for name, text, is_text in zip(self._names, columns, self._are_texts, strict=False):
+            if not is_text and not is_utf8(text):
+                detail = f"{text[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8"
+                isin = columns[self._isin]
+                return BadTick("FIELD_NOT_UTF8", detail, name, isin if has_shape(isin) else None)
+        return None
 
     def _date_time(self, text: str, received_ms: int) -> "_Traded":
         if len(self._traded) >= CACHED_VALUES:

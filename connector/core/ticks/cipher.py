@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from connector.core.cipher_key import CipherKey
 
 
-def decrypt(payload: str, key: CipherKey) -> str | None:
+def decrypt(payload: str, key: CipherKey) -> bytes | None:
     """Return the plaintext of a frame's fourth part, or None if this key does not fit.
 
     The payload is base64 of AES-256-CBC with PKCS#7 padding. Key and IV are the UTF-8 bytes of the
@@ -22,6 +22,6 @@ def decrypt(payload: str, key: CipherKey) -> str | None:
         opener = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).decryptor()
         padded = opener.update(sealed) + opener.finalize()
         unpadder = PKCS7(algorithms.AES.block_size).unpadder()
-        return (unpadder.update(padded) + unpadder.finalize()).decode()
-    except (binascii.Error, ValueError):  # ValueError: not UTF-8, or a key or block of the wrong size
+        return unpadder.update(padded) + unpadder.finalize()
+    except (binascii.Error, ValueError):  # ValueError: a key, block or padding of the wrong size
         return None

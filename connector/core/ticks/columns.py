@@ -12,7 +12,7 @@ SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988
 CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade may lie ahead of its receive time: clocks differ
 
 Identity = blake2b
-FieldReason = Literal["FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"]
+FieldReason = Literal["FIELD_NOT_UTF8", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"]
 
 _DECIMAL = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 _VOLUME = re.compile(r"-?[0-9]+")
@@ -81,14 +81,29 @@ def identity(trade_date: date) -> Identity:
     return blake2b(f"{trade_date}|".encode(), digest_size=16)
 
 
-def tick_id(day: Identity, text: str) -> bytes:
-    """Return a tick's 32 hex digits from its day's `identity` and the record's raw text.
+def tick_id(day: Identity, raw: bytes) -> bytes:
+    """Return a tick's 32 hex digits from its day's `identity` and the record's raw bytes.
 
     Nothing local enters it, so that copies agree wherever they were made.
     """
     digest = day.copy()
-    digest.update(text.encode())
+    digest.update(raw)
     return digest.hexdigest().encode()
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a column has no surrogate escapes, which stand for bytes that are not UTF-8."""
+    return text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def repaired(text: str) -> str:
+    """Return a column's text; if it is not UTF-8, its CP949 reading, or "" if it has none."""
+    if is_utf8(text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("cp949")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _quoted(text: str) -> str:

@@ -42,13 +42,13 @@ def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:
     """Return the dead letter of one record: its raw text, decrypted if the frame was encrypted."""
     headers = [*_headers(frame, bad.reason, bad.detail), ("field", bad.field.encode())]
     key = bad.isin.encode() if bad.isin else None
-    return DeadLetter(bad.reason, key, record.text.encode(), frame.received_ns // 1_000_000, headers)
+    return DeadLetter(bad.reason, key, record.raw, frame.received_ns // 1_000_000, headers)
 
 
 def of_refused(frame: Received, record: WireRecord, key: bytes, refused_as: str) -> DeadLetter:
     """Return the dead letter of a good record that Kafka refused even alone in its batch."""
     headers = _headers(frame, "KAFKA_REFUSED", f"Kafka refused the tick alone in its batch: {refused_as}")
-    return DeadLetter("KAFKA_REFUSED", key, record.text.encode(), frame.received_ns // 1_000_000, headers)
+    return DeadLetter("KAFKA_REFUSED", key, record.raw, frame.received_ns // 1_000_000, headers)
 
 
 def shortened(letter: DeadLetter, seq: int) -> DeadLetter:

@@ -36,10 +36,19 @@ class Received(NamedTuple):
 
 
 class WireRecord(NamedTuple):
-    """One record: its columns and raw text, without empty undocumented columns at the end."""
+    """One record: its columns and raw text, without empty undocumented columns at the end.
+
+    If `is_utf8` is False, bytes that are not UTF-8 are surrogate escapes (PEP 383) in both.
+    """
 
     columns: list[str]
     text: str
+    is_utf8: bool = True
+
+    @property
+    def raw(self) -> bytes:
+        """The record's bytes as KIS sent them."""
+        return self.text.encode("utf-8", "surrogateescape")
 
 
 class BadFrame(NamedTuple):
@@ -65,10 +74,9 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
             pass
     if frame.binary:
         return BadFrame("FRAME_KIND", "a binary message; KIS sends text")
-    try:
-        text = frame.raw.decode()
-    except UnicodeDecodeError as error:
-        return BadFrame("FRAME_NOT_UTF8", f"byte {error.start} is not UTF-8")
+    text, first_bad = _decode(frame.raw)
+    if first_bad is not None and frame.raw.count(b"|", 0, first_bad) < 3:
+        return BadFrame("FRAME_NOT_UTF8", f"byte {first_bad}, in the header, is not UTF-8")
     parts = text.split("|", 3)
     if len(parts) != 4:
         return BadFrame(
@@ -84,7 +92,16 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
         return BadFrame("FRAME_COUNT", f"count {count_text[:20]!a} is not 1 to {MAX_COUNT}")
     if flag == "1":
         return _split_encrypted(payload, count, width, keys)
-    return _records(payload, count, width)
+    records = _records(payload, count, width)
+    return records if first_bad is None else _marked(records)
+
+
+def _decode(raw: bytes) -> tuple[str, int | None]:
+    """Return the text, and the place of the first byte that is a surrogate escape in it, if any."""
+    try:
+        return raw.decode(), None
+    except UnicodeDecodeError as error:
+        return raw.decode("utf-8", "surrogateescape"), error.start
 
 
 def _count(text: str) -> int | None:
@@ -102,10 +119,12 @@ def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[Cipher
         plain = decrypt(payload, key)
         if plain is None:
             continue
-        records = _records(plain, count, width)
+        text, first_bad = _decode(plain)
+        records = _records(text, count, width)
         if not isinstance(records, BadFrame):
-            return records
-        verdict = records
+            return records if first_bad is None else _marked(records)
+        if first_bad is None:  # else it is garbage of a wrong key, with the right padding by chance
+            verdict = records
     return verdict
 
 
@@ -121,6 +140,13 @@ def _records(payload: str, count: int, width: int) -> list[WireRecord] | BadFram
     if rest or not width <= each <= MAX_WIDTH:
         return BadFrame("FRAME_ARITY", f"{total} columns for {count} records; each has {width} to {MAX_WIDTH}")
     return [_record(columns[start : start + each], width) for start in range(0, total, each)]
+
+
+def _marked(records: list[WireRecord] | BadFrame) -> list[WireRecord] | BadFrame:
+    """Mark the records with surrogate escapes as not UTF-8."""
+    if isinstance(records, BadFrame):
+        return records
+    return [record._replace(is_utf8=_decode(record.raw)[1] is None) for record in records]
 
 
 def _record(columns: list[str], width: int) -> WireRecord:

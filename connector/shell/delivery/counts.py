@@ -19,6 +19,7 @@ class Counts:
     acknowledged: int = 0
     unrequested: int = 0
     extended: int = 0
+    not_utf8: int = 0
     rebuilds: int = 0
     dead_letters: Counter[DeadLetterReason] = field(default_factory=Counter)
     event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # from trade to receipt

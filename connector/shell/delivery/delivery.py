@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.columns import repaired
 from connector.core.ticks.frame import Received, WireRecord
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
@@ -368,7 +369,7 @@ class Delivery:
             return None
         received_ns, record = self._latest[isin]
         return received_ns, {
-            column["name"]: text for column, text in zip(self._schema.columns, record.columns, strict=False)
+            column["name"]: repaired(text) for column, text in zip(self._schema.columns, record.columns, strict=False)
         }
 
     def view(self) -> dict[str, Any]:

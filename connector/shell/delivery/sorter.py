@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema
@@ -85,16 +86,20 @@ class Sorter:
             self.counted_through = seq
             self._counts.decoded += len(records)
             self._counts.unrequested += unrequested
-            self._note_extension(records)
+            self._note_oddities(frame.slot, records)
 
-    def _note_extension(self, records: Sequence[WireRecord]) -> None:
-        """Count records with undocumented columns, and log the first."""
+    def _note_oddities(self, slot: int, records: Sequence[WireRecord]) -> None:
+        """Count records that are wider than documented or not UTF-8; log the first of each."""
         width = self._width
-        for record in records:
-            if len(record.columns) > width:
+        for columns, _, is_utf8 in records:
+            if len(columns) > width:
                 if not self._counts.extended:
-                    log.warning("columns_added", columns=len(record.columns), documented=width, kept_in="extra")
+                    log.warning("columns_added", columns=len(columns), documented=width, kept_in="extra")
                 self._counts.extended += 1
+            if not is_utf8:
+                if not self._counts.not_utf8:
+                    log.warning("record_not_utf8", slot=slot, isin=columns[0] if has_shape(columns[0]) else None)
+                self._counts.not_utf8 += 1
 
     def _route(self, isin: str) -> tuple[bytes, Lane]:
         key = isin.encode()

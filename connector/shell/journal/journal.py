@@ -60,7 +60,7 @@ class Journal:
     """Frames in receive order, numbered from 1.
 
     Every frame up to `watermark` is finished; progress moves it and deletes nothing. A commit takes
-     all frames that arrived in one turn of the loop, or during the previous commit.
+    all frames that arrived in one turn of the loop, or during the previous commit.
     """
 
     def __init__(self, file: JournalFile, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from pathlib import Path
 
 import avro.io
@@ -145,6 +146,54 @@ def test_unknown_codes_refuse_nothing(sign, kind):
     """A sign of one space stays one space, and unknown codes are published as sent."""
     value = decode(encode(encoder(), record(PRDY_VRSS_SIGN=sign, CNTG_TYPE_CLS_CODE=kind), RECEIVED_MS).value, SCHEMA)
     assert (value["PRDY_VRSS_SIGN"], value["CNTG_TYPE_CLS_CODE"]) == (sign or None, kind or None)
+
+
+def raw_record(**columns):
+    """Return the portal's sample record with some columns changed to these bytes."""
+    sample = dict(zip(NAMES, SAMPLE.encode().split(b"^"), strict=True))
+    extra = columns.pop("extra", [])
+    text = b"^".join([*(sample | columns).values(), *extra]).decode("utf-8", "surrogateescape")
+    return WireRecord(text.split("^"), text, is_utf8=False)
+
+
+def test_a_name_in_cp949_is_read():
+    """A name that is not UTF-8 has its CP949 reading, and all other columns their own values."""
+    good = decode(encode(encoder(), record(), RECEIVED_MS).value, SCHEMA)
+    wire = raw_record(BOND_ISNM=good["BOND_ISNM"].encode("cp949"))
+    tick = encode(encoder(), wire, RECEIVED_MS)
+    value = decode(tick.value, SCHEMA)
+    assert value.pop("tick_id") == blake2b(b"2026-11-20|" + wire.raw, digest_size=16).hexdigest() != good.pop("tick_id")
+    assert value == good
+
+
+def test_a_text_in_no_encoding_is_null():
+    """A text that is neither UTF-8 nor CP949 is null, and an empty text in `extra`."""
+    wire = raw_record(BOND_ISNM=b"\xff", PRDY_VRSS_SIGN=b"\xb1", extra=[b"\xff", "국".encode("cp949"), b"x"])
+    value = decode(encode(encoder(), wire, RECEIVED_MS).value, SCHEMA)
+    assert (value["BOND_ISNM"], value["PRDY_VRSS_SIGN"], value["extra"]) == (None, None, ["", "국", "x"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "isin"),
+    [
+        ({"STCK_PRPR": b"1\xff"}, "STCK_PRPR", "KR103502GD31"),
+        ({"PRDY_VRSS": b"\xff", "BOND_ISNM": b"\xff"}, "PRDY_VRSS", "KR103502GD31"),
+        ({"STND_ISCD": b"\xff"}, "STND_ISCD", None),
+        ({"STCK_CNTG_HOUR": b"240000", "PRDY_VOL": b"\xff"}, "PRDY_VOL", "KR103502GD31"),
+        ({"STND_ISCD": b"kr", "PRDY_VOL": "국".encode("cp949")}, "PRDY_VOL", None),
+    ],
+)
+def test_bad_bytes_elsewhere_are_a_dead_letter(columns, field, isin):
+    """Bad bytes outside a nullable text come before every other reason."""
+    bad = encode(encoder(), raw_record(**columns), RECEIVED_MS)
+    assert (bad.reason, bad.field, bad.isin) == ("FIELD_NOT_UTF8", field, isin)
+    assert bad.detail.isascii()
+
+
+def test_another_bad_column_beside_a_repaired_name_is_named():
+    """A record with a repaired name still gives its first bad column."""
+    bad = encode(encoder(), raw_record(BOND_ISNM=b"\xff", STCK_CNTG_HOUR=b"240000"), RECEIVED_MS)
+    assert (bad.reason, bad.field) == ("FIELD_TIME", "STCK_CNTG_HOUR")
 
 
 def test_the_timestamp_is_the_earlier_of_trade_and_receipt():

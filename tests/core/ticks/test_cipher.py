@@ -10,7 +10,7 @@ KEY = CipherKey("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef")
 
 def test_what_openssl_encrypted_is_decrypted():
     """Key and IV are used as the UTF-8 bytes of their characters, not as base64 or hexadecimal."""
-    assert decrypt(SEALED, KEY) == "국고^131743"
+    assert decrypt(SEALED, KEY) == "국고^131743".encode()
 
 
 def test_a_key_that_does_not_fit_gives_nothing():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.ticks import columns
-from connector.core.ticks.columns import BadColumn, decimal, identity, moment, tick_id, time_of_day_ms, volume
+from connector.core.ticks.columns import BadColumn, decimal, identity, moment, repaired, tick_id, time_of_day_ms, volume
 
 SEOUL = ZoneInfo("Asia/Seoul")
 
@@ -118,5 +118,21 @@ def test_seoul_time_is_that_of_the_time_zone_database(at, received_ms):
 def test_identity_is_blake2b_over_date_and_raw_text():
     """The identity is the documented digest as 32 lower-case hex digits."""
     expected = blake2b("2026-11-20|KR103502GD31^국고".encode(), digest_size=16).hexdigest()
-    assert tick_id(identity(date(2026, 11, 20)), "KR103502GD31^국고") == expected.encode()
-    assert tick_id(identity(date(2026, 11, 21)), "KR103502GD31^국고") != expected.encode()
+    assert tick_id(identity(date(2026, 11, 20)), "KR103502GD31^국고".encode()) == expected.encode()
+    assert tick_id(identity(date(2026, 11, 21)), "KR103502GD31^국고".encode()) != expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("국고".encode(), "국고"),
+        (b"", ""),
+        ("국고03250(23-2)".encode("cp949"), "국고03250(23-2)"),
+        ("똠방".encode("cp949"), "똠방"),  # not in EUC-KR
+        (b"\xff", ""),
+        (b"\xb1\xb9\xb0", ""),  # cut inside a character
+    ],
+)
+def test_a_text_that_is_not_utf8_is_read_as_cp949_if_that_fits(raw, text):
+    """A text keeps its UTF-8 reading; otherwise it has its CP949 reading, or none."""
+    assert repaired(raw.decode("utf-8", "surrogateescape")) == text

@@ -69,6 +69,14 @@ def test_a_bad_record_is_published_with_its_key_and_field():
     assert all(value.isascii() for _, value in letter.headers)
 
 
+def test_a_record_that_is_not_utf8_keeps_its_bytes():
+    """The dead letter of a record has the raw bytes that KIS sent."""
+    record = WireRecord(["KR103502GD31", "\udcff"], "KR103502GD31^\udcff", is_utf8=False)
+    bad = BadTick("FIELD_NOT_UTF8", "no", "STCK_PRPR", "KR103502GD31")
+    assert dead_letter.of_record(FRAME, record, bad).value == b"KR103502GD31^\xff"
+    assert dead_letter.of_refused(FRAME, record, b"KR103502GD31", "too large").value == b"KR103502GD31^\xff"
+
+
 def test_a_record_without_a_readable_isin_has_no_key():
     """A record with FIELD_ISIN has no key."""
     letter = dead_letter.of_record(FRAME, WireRecord(["x"], "x"), BadTick("FIELD_ISIN", "no", "STND_ISCD", None))

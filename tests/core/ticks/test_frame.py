@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.cipher_key import CipherKey
-from connector.core.ticks.frame import BadFrame, Received, split
+from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8")
 PAYLOAD = SAMPLE.split("|", 3)[3]
@@ -33,7 +33,7 @@ def data(*records, count=None):
 def encrypted(text, key=KEY):
     """Return a payload as KIS would encrypt it."""
     padder = PKCS7(128).padder()
-    padded = padder.update(text.encode()) + padder.finalize()
+    padded = padder.update(text if isinstance(text, bytes) else text.encode()) + padder.finalize()
     sealer = Cipher(algorithms.AES(key.key.encode()), modes.CBC(key.iv.encode())).encryptor()
     return base64.b64encode(sealer.update(padded) + sealer.finalize()).decode()
 
@@ -88,7 +88,12 @@ def test_an_empty_nineteenth_column_stays():
     ("raw", "binary", "reason"),
     [
         (SAMPLE, True, "FRAME_KIND"),
-        (b"0|H0BJCNT0|001|\xff", False, "FRAME_NOT_UTF8"),
+        (b"\xff", False, "FRAME_NOT_UTF8"),
+        (b"0|H0BJCNT0\xff", False, "FRAME_NOT_UTF8"),
+        (b"2|x|\xff|", False, "FRAME_NOT_UTF8"),
+        (b"0|H0BJCNT0|001|\xff", False, "FRAME_ARITY"),
+        (b"2|H0BJCNT0|001|\xff", False, "FRAME_FLAG"),
+        (b"1|H0BJCNT0|001|\xff", False, "DECRYPT_NO_KEY"),
         ("", False, "FRAME_HEADER"),
         ("\x00", False, "FRAME_HEADER"),
         ("\r\n", False, "FRAME_HEADER"),
@@ -137,6 +142,31 @@ def test_what_no_key_opens_failed_to_decrypt(payload):
 def test_a_decrypted_frame_of_wrong_arity_is_not_a_failure_to_decrypt():
     """A readable plaintext with the wrong number of columns is FRAME_ARITY."""
     assert split(received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD)}"), WIDTH, (KEY, OTHER)).reason == "FRAME_ARITY"
+
+
+def test_bad_bytes_mark_only_their_own_record():
+    """Of several records only the one with bad bytes is marked, and it keeps its raw bytes."""
+    spoilt = PAYLOAD.encode("cp949")
+    raw = b"0|H0BJCNT0|003|" + b"^".join([PAYLOAD.encode(), spoilt, PAYLOAD.encode()])
+    before, bad, after = split(received(raw), WIDTH, ())
+    assert before == after == WireRecord(PAYLOAD.split("^"), PAYLOAD)
+    assert (bad.raw, bad.is_utf8, len(bad.columns)) == (spoilt, False, WIDTH)
+
+
+def test_a_decrypted_payload_may_have_bad_bytes():
+    """A plaintext that is not UTF-8 is split like a plain payload."""
+    spoilt = PAYLOAD.encode("cp949")
+    frame = received(f"1|H0BJCNT0|002|{encrypted(spoilt + b'^' + PAYLOAD.encode())}")
+    assert split(frame, WIDTH, (KEY,)) == split(
+        received(b"0|H0BJCNT0|002|" + spoilt + b"^" + PAYLOAD.encode()), WIDTH, ()
+    )
+
+
+def test_garbage_of_a_wrong_key_is_a_failure_to_decrypt():
+    """A plaintext that is not UTF-8 and has the wrong arity says that the key does not fit."""
+    assert split(received(f"1|H0BJCNT0|001|{encrypted(bytes(range(128, 160)))}"), WIDTH, (KEY,)) == BadFrame(
+        "DECRYPT_FAILED", "none of the session's 1 keys opens it"
+    )
 
 
 def test_a_cipher_keys_repr_shows_neither_key_nor_iv():

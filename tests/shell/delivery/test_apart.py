@@ -263,6 +263,14 @@ async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
     assert_complete(brokers, 1)
 
 
+async def test_the_last_tick_of_a_record_that_is_not_utf8_can_be_shown(work):
+    """The columns of a last tick are texts for people, even if KIS sent other bytes."""
+    _, journal, running = work
+    journal.append(frame(raw=b"0|H0BJCNT0|001|" + record(ISINS[0]).encode("cp949")))
+    await until(lambda: running.last_tick(ISINS[0]))
+    assert running.last_tick(ISINS[0])[1]["BOND_ISNM"] == record().split("^")[1]
+
+
 @pytest.mark.parametrize("is_behind", [False, True])
 async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     """Both readers decode large frames a few at a time, so that other tasks get a turn."""

@@ -14,7 +14,8 @@ async def lanes_over(brokers, count=2):
     """Return open lanes and their producer."""
     producer = brokers.producer("broker-0")
     await brokers.start(producer)
-    lanes = [Lane(TICKS, number, Linger()) for number in range(count)]
+    linger = Linger()  # a shared one: the batches leave together, however busy the machine is
+    lanes = [Lane(TICKS, number, linger) for number in range(count)]
     for lane in lanes:
         lane.open(producer)
     return lanes, producer

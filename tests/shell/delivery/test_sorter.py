@@ -1,6 +1,7 @@
 """Records go to the lane of their key; a lane that is behind gets them only when served."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
@@ -116,6 +117,22 @@ def test_records_wider_than_documented_are_counted(sorter):
     sorter.place(1, wide)
     sorter.place(2, frame(record()))
     assert sorter.counts.extended == 2
+
+
+def test_a_record_that_is_not_utf8_is_counted_and_logged_once(sorter):
+    """Records that are not UTF-8 are counted, and the first is logged; a good name makes a tick."""
+    name, price = record(ISINS[1]).encode("cp949"), record(ISINS[2], price="국").encode("cp949")
+    spoilt = frame(raw=b"0|H0BJCNT0|003|" + b"^".join([record(ISINS[0]).encode(), name, price]))
+    with capture_logs() as logs:
+        sorter.place(1, spoilt)
+        sorter.place(1, spoilt)
+        sorter.place(2, frame(raw=b"0|H0BJCNT0|001|" + name))
+    assert [entry for entry in logs if entry["event"] == "record_not_utf8"] == [
+        {"event": "record_not_utf8", "log_level": "warning", "slot": spoilt.slot, "isin": ISINS[1]}
+    ]
+    assert (sorter.counts.decoded, sorter.counts.not_utf8) == (4, 3)
+    ((_, letter),) = sorter.letters[0].records()
+    assert (dict(letter.headers)["reason"], letter.value) == (b"FIELD_NOT_UTF8", price)
 
 
 def test_the_age_of_a_trade_is_counted_once(sorter):
