@@ -25,6 +25,9 @@ DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
 HELD_BACK_SECONDS: Final = 60.0
 HELD_BACK_MAX_SECONDS: Final = 3600.0
 
+# More than any session is given. Beyond it, replies about bonds we never asked for are only counted.
+MOST_BONDS: Final = 1000
+
 # What KIS writes as tr_id or tr_key if an error names no bond.
 _UNNAMED: Final = ("", "(null)")
 
@@ -253,7 +256,7 @@ class SessionRegistrations:
         if reply.tr_id in (TR_ID, *_UNNAMED) and isin not in _UNNAMED:
             if isin not in self._bonds:
                 self.unsolicited += 1
-                if what is not Reaction.REGISTERED or not has_shape(isin):
+                if what is not Reaction.REGISTERED or not has_shape(isin) or len(self._bonds) >= MOST_BONDS:
                     return None
                 self._bonds[isin] = BondRegistration()
             return isin

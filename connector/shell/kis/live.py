@@ -117,6 +117,8 @@ class LiveSession:
                 await journal.room()
 
     async def _read_control(self, raw: bytes, now: float) -> None:
+        # However many replies wait to be read, other tasks get their turn between two of them.
+        await asyncio.sleep(0)
         effects = self._session.receive_control(raw.decode("utf-8", "replace"), now)
         match effects:
             case [Echo(text)]:

@@ -23,6 +23,7 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
+MOST_UNSENT_BYTES: Final = 1024 * 1024
 NEXT_ADDRESS_SECONDS: Final = 0.25
 # Half of the library's high-water mark: below it, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
@@ -45,6 +46,9 @@ class KisSocket(ClientConnection):
             elif event.opcode is Opcode.BINARY:
                 self.binary.add(self._messages)
                 self._messages += 1
+            elif event.opcode is Opcode.PING and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+                # The library answers each ping at once, whether or not the peer reads its answers.
+                self.transport.abort()
         super().process_event(event)
 
     async def send_at_once(self, text: str) -> bool:
