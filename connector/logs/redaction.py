@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 HIDDEN = "********"
 # A shorter value might be an ordinary word; the shortest secret of KIS, an IV, has 16 characters.
@@ -89,12 +89,8 @@ class Redactor:
                 # Its last characters may be half a secret, which has neither value nor shape.
                 start = start[:-_MARGIN]
             return f"{start[:limit]}… (cut, {len(text)} characters)"
-        for secret in self._longest_first:
-            text = text.replace(secret, HIDDEN)
-        text = _hide_quoted(text)
-        for shape in (_BARE, *_SHAPES):
-            text = shape.sub(rf"\g<name>{HIDDEN}", text)
-        return text
+        # All are looked for in the text as it came: what one of them hid may be another one's sign.
+        return _without([*_spans_of_values(text, self._longest_first), *_spans_of_shapes(text)], text)
 
     def _add(self, known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
         for secret in secrets:
@@ -113,12 +109,32 @@ def names_secret(field: str) -> bool:
     return _SECRET_NAME.search(field) is not None
 
 
-def _hide_quoted(text: str) -> str:
+def _without(spans: list[tuple[int, int]], text: str) -> str:
+    """Return the text with asterisks for each span; spans that overlap become one."""
     parts, position = [], 0
-    while (match := _QUOTED.search(text, position)) is not None:
-        parts += [text[position : match.end()], HIDDEN]
-        position = _closing_quote(text, match.end(), match["quote"])
+    for start, end in sorted(spans):
+        if start >= position:
+            parts += [text[position:start], HIDDEN]
+        position = max(position, end)
     return "".join([*parts, text[position:]])
+
+
+def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for value in values:
+        start = text.find(value)
+        while start >= 0:
+            yield start, start + len(value)
+            start = text.find(value, start + len(value))
+
+
+def _spans_of_shapes(text: str) -> Iterator[tuple[int, int]]:
+    position = 0
+    while (match := _QUOTED.search(text, position)) is not None:
+        position = _closing_quote(text, match.end(), match["quote"])
+        yield match.end(), position
+    for shape in (_BARE, *_SHAPES):
+        for match in shape.finditer(text):
+            yield match.end("name"), match.end()
 
 
 def _closing_quote(text: str, start: int, quote: str) -> int:

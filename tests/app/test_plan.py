@@ -273,7 +273,7 @@ async def test_the_pause_between_status_rounds_delays_no_bond(standalone, monkey
     plan, feed = standalone
     task = asyncio.create_task(plan.run())
     try:
-        plan.control.snapshot([control(A, 0)])
+        list(plan.control.snapshot([control(A, 0)]))
         await until_wanted(feed, (A,))
         plan.control.follow([control(B, 1)])
         assert feed.wanted == (A,), "the reader's callback only stores and wakes"
@@ -292,7 +292,7 @@ async def test_one_record_is_placed_once(standalone, monkeypatch):
     plan, feed = standalone
     task = asyncio.create_task(plan.run())
     try:
-        plan.control.snapshot([control(A, 0)])
+        list(plan.control.snapshot([control(A, 0)]))
         await until_wanted(feed, (A,))
         for _ in range(5):
             plan._changed.set()

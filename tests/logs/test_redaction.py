@@ -219,3 +219,13 @@ def test_a_long_text_takes_less_than_a_second(text):
 def test_json_stays_json(value):
     """A JSON line is still valid JSON after redaction."""
     assert HIDDEN in json.dumps(json.loads(Redactor().clean(json.dumps(value))))
+
+
+@pytest.mark.parametrize("known", ["secret", "password", "approval_key", "ecretkey"])
+def test_a_secret_that_is_part_of_a_name_uncovers_no_other(known):
+    """A known value inside a field's name is hidden, and so is the value that the name announces."""
+    redactor = Redactor()
+    redactor.hide(known)
+    text = redactor.clean("{'secretkey': 'canary'} kafka_password=canary approval_key: canary")
+    assert "canary" not in text
+    assert known not in text

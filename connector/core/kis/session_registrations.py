@@ -25,7 +25,7 @@ DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
 HELD_BACK_SECONDS: Final = 60.0
 HELD_BACK_MAX_SECONDS: Final = 3600.0
 
-# More than any session is given. Beyond it, replies about bonds we never asked for are only counted.
+# More than any session is given. Beyond it, replies about other bonds are only counted.
 MOST_BONDS: Final = 1000
 
 # What KIS writes as tr_id or tr_key if an error names no bond.
