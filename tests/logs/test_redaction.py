@@ -223,7 +223,7 @@ def test_json_stays_json(value):
 
 @pytest.mark.parametrize("known", ["secret", "password", "approval_key", "ecretkey"])
 def test_a_secret_that_is_part_of_a_name_uncovers_no_other(known):
-    """A known value inside a field's name is hidden, and so is the value that the name announces."""
+    """A known value inside a field's name is hidden, and so is what the name announces."""
     redactor = Redactor()
     redactor.hide(known)
     text = redactor.clean("{'secretkey': 'canary'} kafka_password=canary approval_key: canary")
