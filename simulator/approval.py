@@ -82,6 +82,11 @@ class Approvals:
         issued = self._issued.get(approval_key)
         return issued.app_key if issued is not None and now < issued.expires else None
 
+    @property
+    def latest(self) -> str:
+        """The approval key issued last, "" before the first."""
+        return next(reversed(self._issued), "")
+
     def expire(self) -> None:
         """Make every approval key issued so far invalid."""
         self._issued.clear()
@@ -106,17 +111,20 @@ class ApprovalCall:
         if (replacement := self.faults.text("approval-body")) is not None:
             self._note(None, "approval-body")
             return await _replacement(request, replacement)
-        number, answer = self.approvals.ask(await _fields(request), self.now())
+        fields = await _fields(request)
+        number, answer = self.approvals.ask(fields, self.now())
         answer = self.faults.text("approval-error") or answer
         refused = answer.startswith("EGW")
         self._note(number, answer if refused else None)
-        return self._refusal(answer) if refused else _json({"approval_key": answer}, 200)
+        return self._refusal(answer, fields) if refused else _json({"approval_key": answer}, 200)
 
     def _note(self, app_key: int | None, code: str | None) -> None:
         self.asked.append(Asked(time.time_ns(), app_key, code))
 
-    def _refusal(self, code: str) -> web.Response:
+    def _refusal(self, code: str, fields: dict[str, Any]) -> web.Response:
         message = ERRORS.get(code, "요청을 처리하지 못했습니다.")
+        if self.faults.echoes("approval"):
+            message += f" {fields.get('appkey')} {fields.get('secretkey')} {self.approvals.latest}"
         if self.settings.error_shape == "rt_cd":
             return _json({"rt_cd": "1", "msg_cd": code, "msg1": message}, 500)
         return _json({"error_description": message, "error_code": code}, 403)

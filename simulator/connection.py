@@ -44,6 +44,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, peer: Peer, number: int) -> None:
         self.number = number
         self.silent = False
+        # The `Upgrade` header of the handshake's response; None for the right one.
+        self.upgrade: str | None = None
         self.lost = asyncio.Event()
         self._peer = peer
         self._protocol = ServerProtocol(max_size=MESSAGE_BYTES)
@@ -83,12 +85,12 @@ class Connection(asyncio.Protocol):
         """Return once the client's socket accepts more, or is gone."""
         await self._flowing.wait()
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Send a close frame; reset a client that does not answer it."""
         if not self.is_open:
             return
         try:
-            self._protocol.send_close(code)
+            self._protocol.send_close(code, reason)
         except InvalidState:
             return
         self._flush()
@@ -148,6 +150,9 @@ class Connection(asyncio.Protocol):
     def _shake(self, request: Handshake) -> None:
         status = self._peer.handshake(self, request.path)
         response = self._protocol.accept(request) if status is None else self._protocol.reject(status, "refused\n")
+        if self.upgrade is not None:
+            del response.headers["Upgrade"]
+            response.headers["Upgrade"] = self.upgrade
         self._protocol.send_response(response)
         self._flush()
         if response.status_code == 101:

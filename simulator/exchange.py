@@ -76,6 +76,8 @@ class Exchange:
     def handshake(self, connection: Connection, path: str) -> int | None:
         """Accept any path, as KIS does."""
         self.connects[connection.number].path = path
+        if self._faults.echoes("handshake"):
+            connection.upgrade = self._approvals.latest
         status = self._faults.text("handshake")
         return None if status is None else int(status)
 
@@ -140,10 +142,15 @@ class Exchange:
                     session.note_traffic(now)
                     session.note_pingpong(raw, now)
 
+    @property
+    def reason(self) -> str:
+        """The reason in a close frame."""
+        return self._approvals.latest if self._faults.echoes("close") else ""
+
     def _end_by_age(self, connection: Connection, age: float) -> bool:
         code, _, seconds = (self._faults.text("close") or "").partition("@")
         if code and age >= float(seconds or 10):
-            connection.close(int(code))
+            connection.close(int(code), self.reason)
         elif (limit := self._faults.seconds("abrupt")) is not None and age >= limit:
             connection.reset()
         elif (limit := self._faults.seconds("no-close-frame")) is not None and age >= limit:
@@ -155,7 +162,8 @@ class Exchange:
     def _answer(self, session: Session, connection: Connection, raw: bytes) -> None:
         request = parse(raw)
         code, keys = (request.code, None) if isinstance(request, Misshapen) else self._obey(session, request)
-        text = reply.reply(code, request.tr_id, request.tr_key, keys)
+        quoted = request.approval_key if isinstance(request, Request) and self._faults.echoes("reply") else ""
+        text = reply.reply(code, request.tr_id, request.tr_key, keys, quoted)
         lost = self._faults.strike("lost-replies")
         tr_type = "" if isinstance(request, Misshapen) else request.tr_type
         self.answers.append(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 BODIES = ("html", "empty", "error", "huge", "drip", "cut")
+ECHOES = ("reply", "close", "handshake", "approval")
 REPLY_VALUE = re.compile(r"OPSP[0-9]{4}")
 
 
@@ -46,6 +47,11 @@ KINDS: dict[str, Kind] = {
     "batch": Kind("4", NUMBER, "=N puts N ticks into a frame, 999 at most"),
     "lost-replies": Kind("1", NUMBER, "=N obeys every Nth request but sends no reply"),
     "slow-replies": Kind("2", SECONDS, "=SECONDS delays each reply"),
+    "echo": Kind(
+        "reply",
+        "|".join(ECHOES),
+        f"={'|'.join(ECHOES)} quotes secrets of the client in errors, close reasons, a header, or approval errors",
+    ),
     "approval-down": Kind("503", STATUS, "=STATUS answers the approval call with this HTTP status"),
     "approval-error": Kind("EGW00103", "EGW[0-9]{5}", "=EGWxxxxx refuses the approval call"),
     "approval-slow": Kind("5", SECONDS, "=SECONDS delays the approval call's answer"),
@@ -115,6 +121,10 @@ class Faults:
         """Return the fault's value as a whole number, or `otherwise` while it is off."""
         value = self._values.get(name)
         return otherwise if value is None else int(value)
+
+    def echoes(self, where: str) -> bool:
+        """Return whether secrets are to be quoted there."""
+        return self._values.get("echo") == where
 
     def strike(self, name: str) -> bool:
         """Count one occasion and return whether the fault applies to it, as to every Nth."""

@@ -18,9 +18,12 @@ class Keys:
     iv: str = field(repr=False)
 
 
-def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None) -> str:
-    """Return the answer to one request; `keys` come with a successful registration."""
+def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: str = "") -> str:
+    """Return the answer to one request: a success may have `keys`, an error may quote a text."""
     body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
+    if quoted and codes.result(code) != "0":
+        # Recorded for OPSP0011: KIS quotes the approval key.
+        body["msg1"] = f"{codes.message(code).partition(' : ')[0]} : {quoted}"
     if keys is not None:
         body["output"] = {"iv": keys.iv, "key": keys.key}
     return _text({"header": _header(code, tr_id, tr_key), "body": body})

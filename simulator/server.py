@@ -147,7 +147,7 @@ class Simulator:
             case ("abrupt", "", ""):
                 connection.reset()
             case ("close", "=", code) if code.isdecimal():
-                connection.close(int(code))
+                connection.close(int(code), self._exchange.reason)
             case _:
                 raise ValueError(f"A session ends by no-close-frame, abrupt or close=CODE, not by {how!r}")
         async with asyncio.timeout(DROP_SECONDS):
