@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, peer: Peer, number: int) -> None:
         self.number = number
         self.silent = False
-        # What the response to the handshake says under `Upgrade`, None for what is right.
+        # The `Upgrade` header of the handshake's response; None for the right one.
         self.upgrade: str | None = None
         self.lost = asyncio.Event()
         self._peer = peer

@@ -19,7 +19,7 @@ class Keys:
 
 
 def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: str = "") -> str:
-    """Return the answer to one request; a success carries `keys`, an error may quote."""
+    """Return the answer to one request: a success may have `keys`, an error may quote a text."""
     body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
     if quoted and codes.result(code) != "0":
         # Recorded for OPSP0011: KIS quotes the approval key.

@@ -75,6 +75,14 @@ async def test_faults(post_json, fault, status, part):
         assert len(kis.approvals) == 1
 
 
+async def test_echo(post_json):
+    """With the fault echo=approval a refusal quotes app key, secret and the latest approval key."""
+    async with Simulator(app_keys=[("key0", "secret0")], faults=["echo=approval"]) as kis:
+        key = json.loads((await post_json(kis.approval_url, RIGHT))[1])["approval_key"]
+        _, text = await post_json(kis.approval_url, RIGHT | {"appkey": "another"})
+        assert all(secret in text for secret in ("another", RIGHT["secretkey"], key))
+
+
 async def test_a_cut_answer(post_json):
     """The connection can be cut before any answer."""
     async with Simulator(faults=["approval-body=cut"]) as kis:

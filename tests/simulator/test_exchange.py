@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidUpgrade
 
 from simulator import Simulator
 from simulator.codes import MESSAGES
@@ -219,3 +219,20 @@ async def test_sessions_end_at_their_age(join, fault, code):
         with pytest.raises(ConnectionClosed) as caught:
             await client.receive()
         assert (caught.value.rcvd and caught.value.rcvd.code) == code
+
+
+async def test_echo(join, ask_approval):
+    """With the fault echo an error, a close reason or the handshake quotes the approval key."""
+    async with Simulator(approval_interval_seconds=0, faults=["echo=reply"]) as kis:
+        key = await ask_approval(kis)
+        client = await join(kis, key=key)
+        assert (await client.ask(A, "2"))["body"]["msg1"].endswith(key)
+        kis.faults.set("echo=close")
+        await client.ask(A)
+        await kis.drop(0, "close=1000")
+        with pytest.raises(ConnectionClosed) as caught:
+            await forever(client)
+        assert caught.value.rcvd.reason == key
+        kis.faults.set("echo=handshake")
+        with pytest.raises(InvalidUpgrade, match=key):
+            await join(kis, key=key)
