@@ -70,6 +70,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
                         else f"{_clock(now)}  list {key} was refused: {reason}"
                     )
             shown, refused = rows, present
+            raise_if_reader_gone()
             await _wait_for_any(control.changed, status.changed)
 
 
