@@ -103,7 +103,7 @@ def search(
 def known_bonds() -> Mapping[str, Bond]:
     """Return the bonds of the saved master by ISIN; none if none was saved.
 
-    If it cannot be read, that is said on stderr, and no bonds are known.
+    If it cannot be read, stderr says so, and no bonds are known.
     """
     path = cache.default_path()
     if path is None:

@@ -51,6 +51,12 @@ class LatestRecords:
     def __init__(self) -> None:
         self.records: dict[str, TopicRecord] = {}
         self.changed = asyncio.Event()
+        self.reader: CompactedTopic | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the records may be out of date."""
+        return self.reader.problem if self.reader else None
 
     def replace(self, records: Sequence[TopicRecord]) -> None:
         """Replace everything by a complete reading of the topic."""
@@ -76,7 +82,7 @@ async def following(settings: Settings, topic: str) -> AsyncIterator[LatestRecor
     """
     client_arguments(settings)
     latest = LatestRecords()
-    reader = CompactedTopic(topic, lambda: client_arguments(settings), latest.replace, latest.update)
+    latest.reader = reader = CompactedTopic(topic, lambda: client_arguments(settings), latest.replace, latest.update)
     task = asyncio.create_task(reader.run())
     try:
         await _wait_until_read(reader, settings)

@@ -102,7 +102,7 @@ def _discard_unwritable(stream: TextIO | None) -> None:
 
 
 def raise_if_reader_gone() -> None:
-    """Raise ReaderGone if stdout is a pipe that nobody reads; a write would only find out later."""
+    """Raise ReaderGone if stdout is a pipe that nobody reads, to end a command that only prints."""
     events: list[tuple[int, int]] = []
     with contextlib.suppress(AttributeError, OSError):  # stdout may be closed, or no file at all
         poll = select.poll()
@@ -113,9 +113,13 @@ def raise_if_reader_gone() -> None:
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line; a line break in foreign text is shown as an escape and forges no line."""
+    """Print one line; a line break in foreign text is shown as an escape and forges no line.
+
+    If the reader has gone, the line is dropped: a command goes on with what it was asked to do.
+    """
     if (stream := sys.stderr if err else sys.stdout) is not None:
-        print(printable(line), file=stream, flush=True)
+        with contextlib.suppress(ReaderGone):
+            print(printable(line), file=stream, flush=True)
 
 
 def say_lines(text: str, *, err: bool = False) -> None:

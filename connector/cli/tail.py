@@ -56,7 +56,7 @@ def tail(
     isin: Annotated[
         list[str] | None, typer.Option("--isin", metavar="ISIN", help="Only this bond; may be repeated.")
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many ticks.")] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this many ticks.")] = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:

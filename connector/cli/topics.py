@@ -9,6 +9,7 @@ import typer
 
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, print_table, say
+from connector.core.printable import printable
 from connector.core.topic_plan import (
     DEFAULT_PARTITIONS,
     PlannedTopic,
@@ -150,7 +151,8 @@ async def create_topics(admin: TopicAdmin, planned: Sequence[PlannedTopic]) -> N
     `TopicAdmin.connect` bounds the wait.
     """
     if failed := await admin.create(planned):
-        raise NotInTime("\n".join(f"{name} was not created: {why}" for name, why in failed.items()))
+        lines = [printable(f"{name} was not created: {why}") for name, why in failed.items()]
+        raise NotInTime("\n".join(lines))
     names = [topic.name for topic in planned]
     found: Mapping[str, FoundTopic] = {}
     while not all(name in found and found[name].partitions for name in names):

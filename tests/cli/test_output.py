@@ -11,7 +11,7 @@ import pytest
 
 from connector.cli.output import hide_url_secrets, print_json, print_table
 from tests.bond_rows import sample
-from tests.kafka.reader import create_topics
+from tests.kafka.reader import create_topics, read_all
 
 KEYS = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
 ENCODINGS = ["latin-1", "euc-kr", "ascii", "utf-8"]
@@ -88,7 +88,7 @@ def test_a_full_disk_is_a_sentence(command, master):
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["check", "check --json", "--help", "simulate --list-faults", "simulate", "bonds"])
+@pytest.mark.parametrize("command", ["check", "check --json", "--help", "simulate --list-faults", "bonds"])
 def test_a_reader_that_stops_early(command, master):
     """A command ends quietly with 0 if its reader stops early, as head does."""
     command = f"bonds search KR --from {master}" if command == "bonds" else command
@@ -145,3 +145,14 @@ def test_kafka_commands_and_their_readers(environ, command):
         assert (done.returncode, done.stderr) == (0, b"")
     done = shell(f"K {command} > /dev/full", **environ)
     assert (done.returncode, done.stderr) == (5, b"The output could not be written: No space left on device.\n")
+
+
+def test_a_change_is_made_without_a_reader(environ, kafka, topic_names, tmp_path):
+    """A command that changes lists does and waits for all it was asked to, even if nobody reads."""
+    (path := tmp_path / "lists.yaml").write_text("desk: [KR103502GD31]")
+    assert shell(f"K subs apply -f {path} | true", **environ).returncode == 0
+    keys = [record.key for record in read_all(kafka.bootstrap_servers, topic_names.control)]
+    assert keys == [b"KR103502GA34", b"desk"]
+    for command in ("add KR103502GD31", "rm KR103502GA34", f"apply -f {path}"):
+        done = shell(f"K subs {command} --wait 1 | true", **environ)
+        assert (done.returncode, b" within 1 s:" in done.stderr) == (5, True)

@@ -74,6 +74,7 @@ async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult
     from connector.cli import kafka_access
 
     result = WaitResult((), (f"{settings.topics.status} was not read",))
+    latest = None
     try:
         async with asyncio.timeout(seconds), kafka_access.following(settings, settings.topics.status) as latest:
             while True:
@@ -83,7 +84,8 @@ async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult
                     return result
                 await latest.changed.wait()
     except TimeoutError:
-        return result
+        problem = latest.problem if latest else None
+        return replace(result, missing=[*result.missing, problem]) if problem else result
     except NotInTime as failure:
         return replace(result, failures=str(failure).split("\n"))
 

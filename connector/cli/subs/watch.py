@@ -45,6 +45,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
 
     shown: dict[str, Row] = {}
     refused: dict[str, str] = {}
+    problems: set[str | None] = set()
     async with (
         kafka_access.following(settings, settings.topics.control) as control,
         kafka_access.following(settings, settings.topics.status) as status,
@@ -69,7 +70,11 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
                         if as_json
                         else f"{_clock(now)}  list {key} was refused: {reason}"
                     )
-            shown, refused = rows, present
+            found = {control.problem, status.problem} - {None}
+            for problem in found - problems:
+                say(f"{_clock(now)}  {problem}", err=True)
+            shown, refused, problems = rows, present, found
+            raise_if_reader_gone()
             await _wait_for_any(control.changed, status.changed)
 
 

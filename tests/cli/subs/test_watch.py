@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+
+import pytest
 
 from connector.cli.subs.watch import changes
 from connector.core.status.rows import Row
 from tests.cli.subs.status_records import active, alive, refused
+from tests.kafka.reader import create_topics
 
 A, B = "KR103502GA34", "KR103502GD31"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -81,3 +84,30 @@ def test_changes_appear_as_they_happen(variables, produce, topics):
             assert process.returncode == 130
         finally:
             process.kill()
+
+
+@pytest.mark.slow
+def test_kafka_going_away_is_said(own_kafka, topic_names):
+    """Watch says on stderr why it sees no further changes, and a wait in vain says so, too."""
+    create_topics(
+        own_kafka.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact"
+    )
+    names = {f"KIS_BOND_TOPICS__{name.upper()}": topic for name, topic in asdict(topic_names).items()}
+    environ = os.environ | names | {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers}
+    command = [sys.executable, "-m", "connector", "subs"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environ}
+    with (
+        subprocess.Popen([*command, "watch"], **pipes) as watch,
+        subprocess.Popen([*command, "add", A, "--wait", "45"], **pipes) as add,
+    ):
+        try:
+            assert A in add.stdout.readline()
+            assert A in watch.stdout.readline()
+            own_kafka.stop()
+            # The client notices within 30 s that its fetches are not answered.
+            assert topic_names.status.removesuffix("status") in watch.stderr.readline()
+            _, errors = add.communicate(timeout=90)
+            assert errors.splitlines()[-1].startswith(topic_names.status)
+        finally:
+            watch.kill()
+            add.kill()
