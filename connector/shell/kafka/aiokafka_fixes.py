@@ -86,7 +86,7 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
     """Connect to one broker; if that fails, note and raise why, in a sentence."""
     try:
         connection = await _create_connection(host, port, **arguments)
-    except (OSError, KafkaError, TimeoutError, UnicodeError) as error:
+    except Exception as error:  # aiokafka raises anything if the peer is no broker
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
