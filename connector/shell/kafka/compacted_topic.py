@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 POLL_MS: Final = 500
-# A burst is passed on in pieces: whoever gets one blocks the event loop while it computes.
+# A burst is passed on in pieces: the code that gets one blocks the event loop while it computes.
 PIECE_RECORDS: Final = 500
 SILENCE_SECONDS: Final = 30
 # Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
