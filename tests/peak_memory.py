@@ -17,7 +17,7 @@ class Peak:
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[Peak]:
-    """Measure the block's peak of resident memory; Linux keeps it, and forgets it when told so."""
+    """Measure the block's peak of resident memory; a write to clear_refs resets it (Linux)."""
     (PROCESS / "clear_refs").write_text("5")
     before, peak = _resident("VmRSS"), Peak()
     try:

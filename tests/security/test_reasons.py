@@ -140,7 +140,7 @@ async def test_a_certificate_for_another_host_is_named(broker):
 
 
 async def test_an_announced_address_that_is_dead_is_named(broker, hidden_kafka):
-    """A cluster whose advertised address does not exist is named with that address."""
+    """The reason names an advertised address that does not exist."""
     assert await reason(broker, hidden_kafka.bootstrap_servers, {}) == (
         "Kafka announces broker 1 at nowhere.invalid:9092 (its advertised.listeners),"
         " but the host nowhere.invalid is unknown: its name does not resolve"

@@ -166,7 +166,7 @@ CONTROL: Final = (
     Definition(
         "counter",
         "kis_bond_batches_skipped",
-        "Batches of records read from Kafka that unpack to more than 32 MiB or not at all, in this run",
+        "Batches of records that unpack to more than 32 MiB or could not be decoded, in this run",
         lambda _: float(skipped_batches.total()),
     ),
     Definition(

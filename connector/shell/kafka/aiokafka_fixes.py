@@ -17,7 +17,7 @@ import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record import default_records, legacy_records
 from aiokafka.record._crecords import default_records as fast_default_records
@@ -86,7 +86,7 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
     """Connect to one broker; if that fails, note and raise why, in a sentence."""
     try:
         connection = await _create_connection(host, port, **arguments)
-    except (OSError, KafkaError, TimeoutError, UnicodeError) as error:
+    except Exception as error:  # aiokafka raises anything if the peer is no broker
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
@@ -210,7 +210,7 @@ async def _close_for_good(client: Any) -> None:
 
 
 class _Batches:
-    """The batches of one fetch; a batch that cannot be decompressed is skipped whole."""
+    """The batches of one fetch; one that cannot be decoded does not keep later ones from us."""
 
     def __init__(self, partition: Any, batches: Any) -> None:
         self._partition = partition
@@ -224,7 +224,10 @@ class _Batches:
 
 
 class _Batch:
-    """One batch, as aiokafka's own; it has no records if it cannot be decompressed."""
+    """One batch, as aiokafka's own, except that it ends before what cannot be decoded.
+
+    Asking again would not help: the batch has the checksum that its producer gave it.
+    """
 
     def __init__(self, partition: Any, batch: Any) -> None:
         self._partition = partition
@@ -237,15 +240,18 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
+        first = getattr(self._batch, "base_offset", self._batch.next_offset - 1)
         try:
-            yield from self._batch
-        except decompression.Undecodable as error:
+            for record in self._batch:
+                first = record.offset + 1
+                yield record
+        except (decompression.Undecodable, CorruptRecordException, UnicodeDecodeError) as error:
             skipped_batches[self._partition.topic] += 1
             log.warning(
                 "batch_skipped",
                 topic=self._partition.topic,
                 partition=self._partition.partition,
-                first_offset=getattr(self._batch, "base_offset", self._batch.next_offset - 1),
+                first_offset=first,
                 last_offset=self._batch.next_offset - 1,
                 reason=str(error),
             )

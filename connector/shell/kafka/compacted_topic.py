@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 POLL_MS: Final = 500
-# A burst is passed on in pieces: whoever gets one blocks the event loop while it computes.
+# A burst is passed on in pieces: the code that gets one blocks the event loop while it computes.
 PIECE_RECORDS: Final = 500
 PIECE_BYTES: Final = 64 * 1024
 SILENCE_SECONDS: Final = 30

@@ -75,7 +75,17 @@ def explain_announced(
 
 
 async def explain(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Return why a connection could not be made; `arguments` are those of the connection."""
+    """Return why a connection could not be made; `arguments` are those of the connection.
+
+    Never raises: what a look finds may be as odd as the error.
+    """
+    try:
+        return await _explain(host, port, error, arguments)
+    except Exception as odd:  # noqa: BLE001 - see above
+        return f"{address(host, port)} could not be reached: {_show_error(error)} ({_show_error(odd)})"
+
+
+async def _explain(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     at = address(host, port)
     match error:
         case socket.gaierror() | UnicodeError():
@@ -120,7 +130,7 @@ async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]
 async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     """Return why a connection broke; if it has no reason, try it with and without TLS."""
     at, protocol = address(host, port), arguments["security_protocol"]
-    if not isinstance(error, (ssl.SSLError, ConnectionError, KafkaError)):
+    if isinstance(error, OSError) and not isinstance(error, (ssl.SSLError, ConnectionError)):
         return f"{at} could not be reached: {_show_error(error)}"
     refusal = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
     if protocol.endswith("SSL"):
@@ -148,17 +158,17 @@ async def _explain_certificate(host: str, port: int, error: ssl.SSLCertVerificat
     if encoded is None:
         return f"the certificate of {at} is refused: {error.verify_message}"
     certificate = x509.load_der_x509_certificate(encoded)
-    whose = f"the certificate of {at} (for {', '.join(_names(certificate)) or 'no name'})"
+    certified = f"the certificate of {at} (for {', '.join(_names(certificate)) or 'no name'})"
     match error.verify_code:
         case code if code == _EXPIRED:
-            return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{certified} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         case code if code == _NOT_YET_VALID:
-            return f"{whose} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{certified} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         case code if code in {_OTHER_HOST, _OTHER_ADDRESS}:
-            return f"{whose} does not name {host}: use a name it has in kafka.bootstrap_servers"
+            return f"{certified} does not name {host}: use a name it has in kafka.bootstrap_servers"
         case _:
             issuer = _show(certificate.issuer.rfc4514_string())
-            return f"{whose} is signed by {issuer}, which kafka.ssl_ca_file does not trust ({error.verify_message})"
+            return f"{certified} is signed by {issuer}, which kafka.ssl_ca_file does not trust ({error.verify_message})"
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

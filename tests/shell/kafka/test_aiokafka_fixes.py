@@ -4,7 +4,15 @@ import asyncio
 from types import SimpleNamespace
 
 import aiokafka.client
+import pytest
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from structlog.testing import capture_logs
 
 from connector.shell.kafka import aiokafka_fixes
 from simulator.embedded_kafka import EmbeddedKafka
@@ -107,3 +115,30 @@ async def test_a_name_with_a_dead_address_is_reached_over_the_next_one(monkeypat
                 await client.bootstrap()
             assert client.cluster.brokers()
             await client.close()
+
+
+def batch(magic, codec, offset, value):
+    """Build a batch of one record in the format `magic`, compressed by the codec of that number."""
+    if magic == 2:
+        builder, more = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 2**30), {"headers": []}
+    else:
+        builder, more = LegacyRecordBatchBuilder(magic, codec, 2**30), {}
+    builder.append(0 if magic else offset, timestamp=0, key=b"k", value=value, **more)
+    return offset.to_bytes(8) + bytes(builder.build())[8:]
+
+
+@pytest.mark.parametrize(("magic", "codec"), [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (2, 4)])
+def test_a_batch_of_any_format_above_the_bound_is_skipped(magic, codec):
+    """Only the batch that unpacks to too much is skipped, in each format and for each codec."""
+    aiokafka_fixes.skipped_batches.clear()
+    values = [b"good", bytes(40 * 2**20), b"fine"]
+    batches = b"".join(batch(magic, codec, offset, value) for offset, value in enumerate(values))
+    with capture_logs() as logs:
+        records = fetcher.PartitionRecords(
+            TopicPartition("t", 3), MemoryRecords(batches), [], 0, None, None, True, READ_UNCOMMITTED
+        )
+        assert [(record.offset, record.value) for record in records] == [(0, b"good"), (2, b"fine")]
+    (line,) = logs
+    assert (line["event"], line["topic"], line["partition"]) == ("batch_skipped", "t", 3)
+    assert (line["first_offset"], line["last_offset"]) == (1, 1)
+    assert aiokafka_fixes.skipped_batches == {"t": 1}

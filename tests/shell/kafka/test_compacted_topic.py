@@ -4,6 +4,10 @@ import time
 from itertools import pairwise
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from structlog.testing import capture_logs
@@ -220,6 +224,28 @@ async def test_a_batch_that_unpacks_to_more_than_the_bound_is_skipped(broker, to
     ]
     assert skipped_batches[topic] == 4
     assert peak.grown_bytes < 150 * 2**20
+
+
+async def test_a_header_name_that_is_not_utf8_does_not_stop_the_reading(broker, topic_names):
+    """A broker takes any bytes as a header's name; the batch with such a record is skipped."""
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    write(broker, topic, (b"a", b"1"))
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000)
+    builder.append(0, timestamp=0, key=b"k", value=b"v", headers=[("NAME", b"")])
+    batch = bytes(builder.build()).replace(b"NAME", b"\xff" * 4)
+    batch = batch[:17] + calc_crc32c(batch[21:]).to_bytes(4) + batch[21:]
+    client = AIOKafkaClient(bootstrap_servers=broker.bootstrap_servers)
+    await client.bootstrap()
+    answer = await client.send(broker.brokers[0].node, ProduceRequest(None, -1, 5_000, [(topic, [(0, batch)])]))
+    await client.close()
+    assert answer.topics[0][1][0][1] == 0
+    write(broker, topic, (b"b", b"2"))
+    with capture_logs() as logs:
+        async with running(Reading(broker, topic)) as reading:
+            await until(reading.topic.restored.is_set, 10)
+            assert keys(reading.snapshots[0]) == [b"a", b"b"]
+    assert [line["first_offset"] for line in logs if line["event"] == "batch_skipped"] == [1]
 
 
 async def test_many_batches_within_the_bound_do_not_add_up(broker, topic_names):
