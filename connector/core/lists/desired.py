@@ -91,7 +91,7 @@ class Wanted:
                 del self.named_by[isin]
 
     def _merged(self, names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...], Position] | None:
-        """Return what these lists want together, as in `Desired`; None if all of them are paused."""
+        """Return what these lists want together, as in `Desired`; None if all are paused."""
         contents = {name: content for name in names if (content := self._entries[name].in_force) is not None}
         active = {name: content for name, content in contents.items() if not content.wish.paused}
         if not active:

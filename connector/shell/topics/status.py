@@ -104,8 +104,8 @@ class StatusTopic:
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
         """Wish that our part of the topic holds exactly `records`; other keys get tombstones.
 
-        Never waits. `is_ours` is asked again before each round: the right to write may end. A record
-        that is the same object as before is taken as unchanged.
+        Never waits. `is_ours` is asked again before each round, because the right to write may end.
+        A record that is the same object as before counts as unchanged.
         """
         self._is_ours = is_ours or _every
         before = self._wish or {}

@@ -26,7 +26,7 @@ def naive(entries):
 
 @given(LOGS, st.integers(0, 12))
 def test_desired_bonds_follow_each_record(log, again):
-    """After each record, also of a topic created again, the desired bonds equal a fresh computation."""
+    """After each record, the desired bonds equal a fresh computation."""
     lists = Lists()
     for each in [*log, *log[again:]]:
         lists = apply(lists, each)
