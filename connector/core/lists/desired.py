@@ -108,7 +108,7 @@ def _named(content: InForce | None) -> frozenset[str]:
 def _follow(
     named_by: dict[str, tuple[str, ...]], changes: Iterable[tuple[str, InForce | None, InForce | None]]
 ) -> Generator[None, None, set[str]]:
-    """Follow changes of lists in `named_by`; return the bonds that a list began or ceased to name."""
+    """Update `named_by`; return the bonds that a changed list began or ceased to name."""
     names: dict[str, set[str]] = {}
     for name, old, new in changes:
         for isin in _named(old) ^ _named(new):

@@ -204,7 +204,7 @@ class StatusTopic:
             self._decoded.pop(key, None)
             return outcome
         self._refused.pop(key, None)
-        # Thousands of records are not decoded again when a slot is lost, so what was written is kept.
+        # The written record is kept, so that a lost slot costs no decoding of thousands of records.
         is_latest = key not in self._changed_keys
         wish = (self._wish or {}).get(key) if is_latest else status.decode(record.value or b"")
         self._set(key, record.value, wish)
