@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BYTES: Final = 1024 * 1024
+# The status record of an accepted list repeats its value without blanks and adds some 200 bytes.
+# Kafka's brokers accept 1 MiB by default.
+MAX_COMPACT_BYTES: Final = MAX_BYTES - 512
 MAX_INSTRUMENTS: Final = 10_000
 MAX_NAME_CHARACTERS: Final = 200
 DEFAULT_PRIORITY: Final = 5
@@ -67,7 +70,18 @@ def parse(name: str, value: bytes) -> Wish | Refusal:
         return Refusal("the JSON is nested too deeply: a control record is one flat object")
     except ValueError as error:
         return Refusal(_json_fault(error))
-    return from_json(name, document)
+    judged = from_json(name, document)
+    if len(value) > MAX_COMPACT_BYTES and isinstance(judged, Wish) and (size := _compact(document)) > MAX_COMPACT_BYTES:
+        return Refusal(
+            f"the value has {size} bytes without blanks: at most {MAX_COMPACT_BYTES} are allowed,"
+            " or its status record would be too large for Kafka"
+        )
+    return judged
+
+
+def _compact(document: object) -> int:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode(errors="backslashreplace"))
 
 
 def _json_fault(error: ValueError) -> str:

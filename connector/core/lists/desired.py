@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+from connector.core.steps import STEP_BONDS, step_ends
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from connector.core.lists.subscription import Entry, InForce, Lists, Position
 
@@ -32,80 +35,138 @@ def _claim(content: InForce) -> tuple[bool, int, int]:
     return content.wish.paused, content.wish.priority, content.requested_at
 
 
-class Wanted:
-    """The desired bonds of lists that are being changed, as in `Lists`; `entries` are those lists.
+Result = tuple[dict[str, Desired], tuple[str, ...], dict[str, tuple[str, ...]]]
 
-    A change costs what its list names, and not what all lists hold. A bond that a change does not
-    touch stays the same object.
+
+class Wanted:
+    """What lists want that are being changed; `entries` are those lists, and change meanwhile.
+
+    The number of lists that want a bond is known after each change. The rest is computed once, by
+    `finish`, and costs what the changed lists name, not what all lists hold. A bond that no change
+    touches stays the same object.
     """
 
     def __init__(self, lists: Lists, entries: Mapping[str, Entry]) -> None:
+        self._lists = lists
         self._entries = entries
-        self.desired = dict(lists.desired)
-        self.named_by = dict(lists.named_by)
-        self._ranking = lists.ranking
-        self._moved: set[str] = set()
+        self._added: dict[str, int] = {}
+        self._before: dict[str, InForce | None] = {}
+        self.count = len(lists.desired)
 
-    def ranking(self) -> tuple[str, ...]:
-        """Return the ISINs by priority (higher first), time of the request and ISIN."""
-        if not self._moved:
-            return self._ranking
-        moved = sorted(_rank(self.desired[isin]) for isin in self._moved if isin in self.desired)
-        ranks = [_rank(self.desired[isin]) for isin in self._ranking if isin not in self._moved]
-        # Both parts are in order, so that sorting only merges them.
-        return tuple(isin for _, _, isin in sorted(ranks + moved))
+    def wanted_by(self, isin: str) -> int:
+        """Return how many lists want a bond."""
+        bond = self._lists.desired.get(isin)
+        return (0 if bond is None else len(bond.lists)) + self._added.get(isin, 0)
 
     def change(self, name: str, old: InForce | None, new: InForce | None) -> None:
-        """Follow the change of one list, which `entries` has already."""
+        """Note the change of one list."""
         if old is new:
             return
-        old_bonds = frozenset(() if old is None else old.wish.instruments)
-        new_bonds = frozenset(() if new is None else new.wish.instruments)
+        self._before.setdefault(name, old)
+        old_bonds, new_bonds = active(old), active(new)
         for isin in new_bonds - old_bonds:
-            self.named_by[isin] = tuple(sorted((*self.named_by.get(isin, ()), name)))
+            self.count += self.wanted_by(isin) == 0
+            self._added[isin] = self._added.get(isin, 0) + 1
         for isin in old_bonds - new_bonds:
-            self.named_by[isin] = tuple(other for other in self.named_by[isin] if other != name)
-        self._update(old_bonds ^ new_bonds)
-        if old is not None and new is not None:
-            self._update_kept(old_bonds & new_bonds, old, new)
+            self._added[isin] = self._added.get(isin, 0) - 1
+            self.count -= self.wanted_by(isin) == 0
 
-    def _update_kept(self, isins: Iterable[str], old: InForce, new: InForce) -> None:
-        """Update bonds that a list named before and still names."""
-        if _claim(old) != _claim(new) or new.control < old.control:
-            self._update(isins)
-            return
-        for isin in isins:
-            if (bond := self.desired.get(isin)) is not None and bond.control < new.control:
-                self.desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
+    def finish(self) -> Generator[None, None, Result]:
+        """Return what `Lists` has of the changed lists: desired bonds, ranking, and `named_by`."""
+        contents = {name: entry.in_force for name, entry in self._entries.items() if entry.in_force is not None}
+        changes = [(name, old, contents.get(name)) for name, old in self._before.items()]
+        changes = [(name, old, new) for name, old, new in changes if old is not new]
+        named_by = dict(self._lists.named_by)
+        touched = yield from _follow(named_by, changes)
+        desired = dict(self._lists.desired)
+        for _, old, new in changes:
+            if old is not None and new is not None and _claim(old) == _claim(new) and old.control < new.control:
+                _renew(desired, _named(old) & _named(new), new)
+            else:
+                touched |= _named(old) | _named(new)
+        moved = yield from _merge(desired, touched, named_by, contents)
+        return desired, self._ranked(desired, moved), named_by
 
-    def _update(self, isins: Iterable[str]) -> None:
-        # Many bonds are named by the same lists, so each group of lists is merged once.
-        merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
-        for isin in isins:
-            names = self.named_by[isin]
-            if names not in merged:
-                merged[names] = self._merged(names)
-            claim = merged[names]
-            self._want(isin, None if claim is None else Desired(isin, *claim))
-            if not names:
-                del self.named_by[isin]
+    def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
+        if not moved:
+            return self._lists.ranking
+        ranks = [_rank(desired[isin]) for isin in self._lists.ranking if isin not in moved]
+        # Both parts are in order, so that sorting only merges them.
+        ranks += sorted(_rank(desired[isin]) for isin in moved if isin in desired)
+        return tuple(isin for _, _, isin in sorted(ranks))
 
-    def _merged(self, names: tuple[str, ...]) -> tuple[int, int, tuple[str, ...], Position] | None:
-        """Return what these lists want together, as in `Desired`; None if all are paused."""
-        contents = {name: content for name in names if (content := self._entries[name].in_force) is not None}
-        active = {name: content for name, content in contents.items() if not content.wish.paused}
-        if not active:
-            return None
-        return (
-            max(content.wish.priority for content in active.values()),
-            min(content.requested_at for content in active.values()),
-            tuple(active),
-            max(content.control for content in contents.values()),
-        )
 
-    def _want(self, isin: str, bond: Desired | None) -> None:
-        before = self.desired.pop(isin, None) if bond is None else self.desired.get(isin)
+def active(content: InForce | None) -> frozenset[str]:
+    """Return the bonds that a list wants: none while it is paused."""
+    return frozenset() if content is None or content.wish.paused else _named(content)
+
+
+def _named(content: InForce | None) -> frozenset[str]:
+    return frozenset(() if content is None else content.wish.instruments)
+
+
+def _follow(
+    named_by: dict[str, tuple[str, ...]], changes: Iterable[tuple[str, InForce | None, InForce | None]]
+) -> Generator[None, None, set[str]]:
+    """Update `named_by`; return the bonds that a changed list began or ceased to name."""
+    names: dict[str, set[str]] = {}
+    for name, old, new in changes:
+        for isin in _named(old) ^ _named(new):
+            if isin not in names:
+                names[isin] = set(named_by.get(isin, ()))
+            names[isin] ^= {name}
+        if len(names) >= STEP_BONDS:
+            yield
+    for (isin, found), ends in zip(names.items(), step_ends(map(len, names.values())), strict=True):
+        if found:
+            named_by[isin] = tuple(sorted(found))
+        else:
+            del named_by[isin]
+        if ends:
+            yield
+    return set(names)
+
+
+def _renew(desired: dict[str, Desired], isins: Iterable[str], new: InForce) -> None:
+    """Note a newer record of a list that wants the same of these bonds as before."""
+    for isin in isins:
+        if (bond := desired.get(isin)) is not None and bond.control < new.control:
+            desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
+
+
+def _merge(
+    desired: dict[str, Desired],
+    isins: Iterable[str],
+    named_by: Mapping[str, tuple[str, ...]],
+    contents: Mapping[str, InForce],
+) -> Generator[None, None, set[str]]:
+    """Compute bonds from all lists that name them; return those that rank elsewhere than before."""
+    # Many bonds are named by the same lists, so each group of lists is merged once.
+    merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
+    moved: set[str] = set()
+    for isin, ends in zip(isins, step_ends(repeat(0)), strict=False):
+        names = named_by.get(isin, ())
+        if names not in merged:
+            merged[names] = _merged({name: contents[name] for name in names})
+        claim = merged[names]
+        before, bond = desired.pop(isin, None), None if claim is None else Desired(isin, *claim)
         if bond is not None:
-            self.desired[isin] = bond
+            desired[isin] = bond
         if bond is None or before is None or _rank(bond) != _rank(before):
-            self._moved.add(isin)
+            moved.add(isin)
+        if ends:
+            yield
+    return moved
+
+
+def _merged(contents: Mapping[str, InForce]) -> tuple[int, int, tuple[str, ...], Position] | None:
+    """Return what lists want together, as in `Desired`; None if all are paused."""
+    wanting = {name: content for name, content in contents.items() if not content.wish.paused}
+    if not wanting:
+        return None
+    return (
+        max(content.wish.priority for content in wanting.values()),
+        min(content.requested_at for content in wanting.values()),
+        tuple(wanting),
+        max(content.control for content in contents.values()),
+    )

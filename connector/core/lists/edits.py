@@ -46,10 +46,8 @@ def check(isins: Sequence[str]) -> list[str]:
 
 def _fault(text: str) -> str | None:
     if not isin.has_shape(text):
-        return (
-            f"{printable(text)} is not an ISIN:"
-            " it takes two capital letters, nine capitals or digits, and a check digit."
-        )
+        rule = "it takes two capital letters, nine capitals or digits, and a check digit"
+        return f"{printable(text)} is not an ISIN: {rule}."
     if not isin.is_valid(text):
         return f"{text} is not an ISIN: its check digit is wrong, {isin.with_check_digit(text[:11])} would be right."
     return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
-from connector.core.lists.desired import Desired, Wanted
+from connector.core.lists.desired import Desired, Wanted, active
 from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None,
         draft.put(name, entry)
         if ends:
             yield
-    return draft.frozen()
+    return (yield from draft.frozen())
 
 
 def apply(lists: Lists, record: ControlRecord) -> Lists:
@@ -135,7 +135,7 @@ def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, li
     for record in records:
         if (name := list_name(record.key)) is not None:
             draft.judge(record, _wish(name, record))
-    return draft.frozen(), draft.refused
+    return finished(draft.frozen()), draft.refused
 
 
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
@@ -172,7 +172,7 @@ def restore_in_steps(previous: Lists, records: Iterable[ControlRecord]) -> Gener
         if ends:
             yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
-    return draft.frozen()
+    return (yield from draft.frozen())
 
 
 def desired(lists: Lists) -> list[Desired]:
@@ -182,10 +182,6 @@ def desired(lists: Lists) -> list[Desired]:
 
 def _bonds(entry: Entry) -> tuple[str, ...]:
     return () if entry.in_force is None else entry.in_force.wish.instruments
-
-
-def _active(content: InForce | None) -> tuple[str, ...]:
-    return () if content is None or content.wish.paused else content.wish.instruments
 
 
 def _with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:
@@ -250,14 +246,10 @@ class _Draft:
         self._wanted = Wanted(lists, self._entries)
         self.refused: list[tuple[str, Entry]] = []
 
-    def frozen(self) -> Lists:
-        wanted = self._wanted
-        return Lists(
-            MappingProxyType(self._entries),
-            MappingProxyType(wanted.desired),
-            wanted.ranking(),
-            MappingProxyType(wanted.named_by),
-        )
+    def frozen(self) -> Generator[None, None, Lists]:
+        """Return the lists, computed in steps."""
+        desired, ranking, named_by = yield from self._wanted.finish()
+        return Lists(MappingProxyType(self._entries), MappingProxyType(desired), ranking, MappingProxyType(named_by))
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
@@ -298,9 +290,9 @@ class _Draft:
         absent = [name for name in names if not (self._entries[name].refusal or "").startswith(GUARD_REASON)]
         leaving: defaultdict[str, int] = defaultdict(int)
         for name in absent:
-            for isin in _active(self._entries[name].in_force):
+            for isin in active(self._entries[name].in_force):
                 leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == len(self._wanted.desired[isin].lists))
+        dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
         guarded = self._reason(
             dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
         )
@@ -309,9 +301,9 @@ class _Draft:
 
     def _too_many(self, before: InForce | None, after: Wish) -> str | None:
         wanted = () if after.paused else after.instruments
-        added = sum(1 for isin in wanted if isin not in self._wanted.desired)
-        total = len(self._wanted.desired) + added - self._dropped(before, after)
-        if total <= max(MAX_DESIRED, len(self._wanted.desired)):
+        added = sum(1 for isin in wanted if not self._wanted.wanted_by(isin))
+        total = self._wanted.count + added - self._dropped(before, after)
+        if total <= max(MAX_DESIRED, self._wanted.count):
             return None
         return (
             f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
@@ -323,13 +315,13 @@ class _Draft:
 
     def _dropped(self, before: InForce | None, after: Wish | None) -> int:
         """Return how many bonds nobody would want after a change of one list."""
-        leaving = set(_active(before))
+        leaving = set(active(before))
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)
-        return sum(1 for isin in leaving if len(self._wanted.desired[isin].lists) == 1)
+        return sum(1 for isin in leaving if self._wanted.wanted_by(isin) == 1)
 
     def _reason(self, dropped: int, what: str, remedy: str) -> str | None:
-        total = len(self._wanted.desired)
+        total = self._wanted.count
         if dropped < GUARD_LEAST or dropped * 2 <= total:
             return None
         return f"{GUARD_REASON}: {what} would have dropped {dropped} of {total} desired bonds; {remedy}"

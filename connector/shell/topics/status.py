@@ -51,6 +51,7 @@ class StatusTopic:
         self._unwritten: dict[str, bytes | None] = {}
         # None: a failed write may have reached the topic or not, so the key is written again.
         self._content: dict[str, bytes | None] = {}
+        self._decoded: dict[str, status.Record] = {}
         self._refused: dict[str, bytes] = {}
         self._is_restored = asyncio.Event()
         self._changed = asyncio.Event()
@@ -65,18 +66,17 @@ class StatusTopic:
             decoded[key] = None if record.value is None else status.decode(record.value)
             if ends:
                 yield
-        self._content = {}
+        self._content, self._decoded = {}, {}
         for record in records:
-            self._set(_key(record), record.value)
+            self._set(key := _key(record), record.value, decoded[key])
         self._changed_keys |= dict.fromkeys((*self._content, *(self._wish or ())))
         self._is_restored.set()
         self._changed.set()
-        return {key: record for key in self._content if (record := decoded[key]) is not None}
+        return self.readable()
 
     def readable(self) -> dict[str, status.Record]:
         """Return the records in the topic by key, as far as they can be decoded."""
-        decoded = {key: status.decode(value) for key, value in self._content.items() if value is not None}
-        return {key: record for key, record in decoded.items() if record is not None}
+        return dict(self._decoded)
 
     def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
         """Note what other replicas wrote, and return it by key; None is a tombstone.
@@ -88,23 +88,26 @@ class StatusTopic:
             key = _key(record)
             if not key.startswith(KINDS) or (WRITER, self._name) in map(tuple, record.headers):
                 continue
-            self._set(key, record.value)
-            self._changed_keys[key] = None
             theirs[key] = None if record.value is None else status.decode(record.value)
+            self._set(key, record.value, theirs[key])
+            self._changed_keys[key] = None
         if theirs:
             self._changed.set()
         return theirs
 
-    def _set(self, key: str, value: bytes | None) -> None:
+    def _set(self, key: str, value: bytes | None, record: status.Record | None) -> None:
         """Note what the topic holds under a key. A changed key goes to the end, as in the topic."""
         self._content.pop(key, None)
+        self._decoded.pop(key, None)
         if value is not None and key.startswith(KINDS):
             self._content[key] = value
+            if record is not None:
+                self._decoded[key] = record
 
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
         """Wish that our part of the topic holds exactly `records`; other keys get tombstones.
 
-        Never waits. `is_ours` is asked again before each round: the right to write may end.
+        Never waits. `is_ours` is asked again before each round, because the right to write may end.
         A record that is the same object as before counts as unchanged.
         """
         self._is_ours = is_ours or _every
@@ -198,9 +201,13 @@ class StatusTopic:
             return None
         if outcome is not None:
             self._content[key] = None
+            self._decoded.pop(key, None)
             return outcome
         self._refused.pop(key, None)
-        self._set(key, record.value)
+        # The written record is kept, so that a lost slot costs no decoding of thousands of records.
+        is_latest = key not in self._changed_keys
+        wish = (self._wish or {}).get(key) if is_latest else status.decode(record.value or b"")
+        self._set(key, record.value, wish)
         if key in self._unwritten and self._unwritten[key] == record.value:
             del self._unwritten[key]
         return None

@@ -225,7 +225,7 @@ def test_a_refusal_shows_foreign_text_as_escapes(refused):
 
 
 def test_an_addition_above_the_bound_is_refused_before_it_is_written():
-    """A record that would bring the desired bonds above 20,000 is always refused."""
+    """A record that would bring the desired bonds above 20,000 is not written."""
     isins = [with_check_digit(f"KR{number:09}") for number in range(20_001)]
     halves = {"a": isins[:10_000], "b": isins[10_000:20_000]}
     full = edits.after(Lists(), [(name, value(instruments=half)) for name, half in halves.items()])

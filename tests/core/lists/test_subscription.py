@@ -346,6 +346,14 @@ def test_ten_thousand_records_in_a_burst_are_fast():
     assert time.perf_counter() - started < 5
 
 
+def test_many_lists_of_one_bond_are_judged_quickly():
+    """The cost of a list does not grow with the number of lists that name the same bond."""
+    records = [record(place, f"list{place}", [A]) for place in range(10_000)]
+    started = time.perf_counter()
+    assert len(apply_all(Lists(), records).desired[A].lists) == 10_000
+    assert time.perf_counter() - started < 2
+
+
 def steps_of(computation):
     """Return how many steps a computation takes."""
     return sum(1 for _ in computation)
@@ -356,6 +364,6 @@ def test_a_reading_of_large_lists_takes_many_steps():
     values = [json.dumps({"instruments": ISINS[:10_000]}).encode() for _ in range(4)]
     records = [ControlRecord(b"%d" % place, value, Position(0, place), 0) for place, value in enumerate(values)]
     lists = restore(Lists(), records)
-    assert steps_of(subscription.restore_in_steps(Lists(), records)) == 8
-    assert steps_of(subscription.from_entries_in_steps(lists.entries)) == 4
-    assert steps_of(saved_lists.from_text_in_steps(saved_lists.to_text(lists))) == 8
+    assert steps_of(subscription.restore_in_steps(Lists(), records)) >= 8
+    assert steps_of(subscription.from_entries_in_steps(lists.entries)) >= 4
+    assert steps_of(saved_lists.from_text_in_steps(saved_lists.to_text(lists))) >= 8

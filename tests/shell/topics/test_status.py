@@ -235,3 +235,15 @@ async def test_a_record_that_is_the_same_object_is_not_encoded_again(monkeypatch
         monkeypatch.setattr("connector.core.status.encode", lambda _: pytest.fail("a record was encoded"))
         status.publish({**records})
         assert await status.wait_until_written(5)
+
+
+async def test_the_content_is_what_was_written_even_if_the_wish_changed_meanwhile():
+    """A wish that changes during a write does not count as written before the next write."""
+    status = StatusTopic(Topic())
+    restore(status, [])
+    status.publish({"list/a": {"x": 1}})
+    written = status.differing()
+    status.publish({"list/a": {"x": 2}})
+    assert [status._note(record, None) for record in written] == [None]
+    assert status.readable() == {"list/a": {"x": 1}}
+    assert [record.value for record in status.differing()] == [b'{"x":2}']
