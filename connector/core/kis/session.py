@@ -233,7 +233,8 @@ class Session:
                 return self._receive_reply(self._clean(reply), now)
 
     def _receive_reply(self, reply: Reply, now: float) -> list[Effect]:
-        if reply.cipher_key:
+        # A peer could send keys without end, but never more than we send requests.
+        if reply.cipher_key and self._registrations.may_get_reply(reply.tr_key):
             self.cipher_keys.pop(reply.cipher_key, None)
             self.cipher_keys[reply.cipher_key] = None
             if len(self.cipher_keys) > MOST_CIPHER_KEYS:

@@ -320,6 +320,10 @@ class SessionRegistrations:
         refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
         return self.limit + min(refused, self.limit)
 
+    def may_get_reply(self, isin: str) -> bool:
+        """Whether a reply to a request about this bond may still come."""
+        return isin in self._bonds and self._bonds[isin].may_get_reply
+
     @property
     def held_count(self) -> int:
         """How many bonds KIS holds for us, or may hold."""

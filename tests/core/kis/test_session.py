@@ -23,6 +23,12 @@ def sent(effects):
     return [json.loads(effect.text) for effect in effects if isinstance(effect, Send)]
 
 
+def reply_with_key(key):
+    """Return a success that brings this AES key."""
+    body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
+    return json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body})
+
+
 def confirmed(session, isin=A, now=0.1):
     """Register and confirm a bond."""
     session.converge(now)
@@ -233,12 +239,24 @@ def test_idle_without_a_wish():
 
 def test_keys_are_kept_newest_last(session):
     """Cipher keys of replies are saved once each, the newest last, and end with their session."""
-    for key in ("a" * 32, "b" * 32, "a" * 32):
-        body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
-        session.receive_control(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body}), 1.0)
+    for now, key in enumerate(("a" * 32, "b" * 32, "a" * 32)):
+        session.want([A], now)
+        session.converge(now)
+        session.receive_control(reply_with_key(key), now)
+        session.want([], now + 0.3)
+        session.converge(now + 0.4)
+        session.receive_control(reply("OPSP0001", A), now + 0.5)
     assert [cipher_key.key[0] for cipher_key in session.cipher_keys] == ["b", "a"]
     session.opened("key", 9.0)
     assert not session.cipher_keys
+
+
+def test_keys_come_only_with_expected_replies(session):
+    """A peer that sends key after key fills nothing: a reply that we do not expect brings no key."""
+    session.converge(0.0)
+    for number in range(100):
+        session.receive_control(reply_with_key(f"{number:032}"), 0.1)
+    assert [key.key for key in session.cipher_keys] == [f"{0:032}"]
 
 
 def test_only_life_resets_the_back_off(session):
