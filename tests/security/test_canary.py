@@ -25,7 +25,7 @@ async def _events(own, cause):
 
 
 async def _quote_everywhere(own, kis):
-    """Make the exchange quote secrets in a reply, a close reason, a header and an approval error."""
+    """Make the exchange quote secrets in a reply, a close reason and a header."""
     kis.faults.set("echo=reply")
     kis.faults.set("keep-after-error")
     kis.faults.set(f"reply:{B}=OPSP8992")

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
 from connector.core.kis.governor import Governor
-from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
+from connector.core.kis.session import Session
 from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
@@ -252,7 +253,7 @@ def test_keys_are_kept_newest_last(session):
 
 
 def test_keys_come_only_with_expected_replies(session):
-    """A peer that sends key after key fills nothing: a reply that we do not expect brings no key."""
+    """A reply that we do not expect brings no key, so that a peer cannot send them without end."""
     session.converge(0.0)
     for number in range(100):
         session.receive_control(reply_with_key(f"{number:032}"), 0.1)
