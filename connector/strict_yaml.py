@@ -5,7 +5,7 @@ Duplicate keys are reported, a time stays text, and every text can be written as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
+MAX_BYTES: Final = 16 * 2**20
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -65,7 +66,11 @@ def read(path: Path, name: str, remedy: str) -> tuple[Any, list[str]]:
     A problem calls the file `name`. If the file is missing, the problem says what to do: `remedy`.
     """
     try:
-        loader = _StrictLoader(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            return None, [f"{path}: {name} has more than {MAX_BYTES} bytes: {remedy}"]
+        loader = _StrictLoader(content.decode("utf-8-sig"))
         return loader.get_single_data(), [f"{path}: {problem}" for problem in loader.duplicates]
     except FileNotFoundError:
         problem = f"{name} was not found: {remedy}"

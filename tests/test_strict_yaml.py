@@ -1,5 +1,7 @@
 """YAML without surprises. The settings made from it are tested with the settings."""
 
+from pathlib import Path
+
 import pytest
 
 from connector import strict_yaml
@@ -24,6 +26,7 @@ def test_an_unreadable_file_is_a_problem(tmp_path):
     assert strict_yaml.read(bad, "the file", "")[1] == [f"{bad}: the file is not UTF-8: save it as UTF-8"]
     assert "correct the YAML there" in strict_yaml.read(broken, "the file", "")[1][0]
     assert "could not be read" in strict_yaml.read(tmp_path, "the file", "")[1][0]
+    assert "has more than" in strict_yaml.read(Path("/dev/zero"), "the file", "correct it")[1][0]
 
 
 @pytest.mark.parametrize(

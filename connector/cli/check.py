@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from connector.cli.finding import Finding, ending
-from connector.cli.options import Config, Json, load_settings
+from connector.cli.options import Config, Json, load_settings_of_connector
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check(
     config: Config = None,
 ) -> None:
     """Print the effective configuration, secrets hidden, with warnings on stderr."""
-    settings = load_settings(context, config)
+    settings = load_settings_of_connector(context, config)
     shown: dict[str, Any] = {"settings": settings.redacted(), "warnings": settings.warnings()}
     if not as_json:
         typer.echo(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())

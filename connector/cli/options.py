@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from connector import settings as configuration
+from connector.shell.kis.credentials import app_key_problems
 
 Config = Annotated[
     Path | None,
@@ -24,3 +25,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def load_settings(context: typer.Context, config: Path | None) -> configuration.Settings:
     """Return the settings of the file named at the command, else before it. Raises ConfigurationError."""
     return configuration.load(config or context.find_root().params.get("config"))
+
+
+def load_settings_of_connector(context: typer.Context, config: Path | None) -> configuration.Settings:
+    """Return the settings as `load_settings` does; mistakes are reported with those of the app keys."""
+    return configuration.load(config or context.find_root().params.get("config"), None, app_key_problems)

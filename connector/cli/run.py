@@ -10,7 +10,7 @@ import typer
 
 from connector import app, logs
 from connector.cli.memory_protection import forbid_dumps
-from connector.cli.options import Config, load_settings
+from connector.cli.options import Config, load_settings_of_connector
 
 EXAMPLES = """Examples:
 
@@ -29,7 +29,7 @@ def run(context: typer.Context, *, config: Config = None) -> None:
     SIGTERM ends it with 0, or with 6 where frames are still undelivered. It ends with 2 for wrong settings, 3 where KIS refused every
     app key, 4 for an unusable journal.
     """
-    settings = load_settings(context, config)
+    settings = load_settings_of_connector(context, config)
     handler = logs.configure(settings.log)
     log = structlog.get_logger("connector.run")
     for warning in settings.warnings():

@@ -24,14 +24,28 @@ from connector.errors import ConfigurationError
 from connector.settings.mistakes import explain
 from connector.settings.rules import contradictions, unwise
 from connector.settings.sources import merge, read_environment, read_file, variable_of
-from connector.settings.values import Brokers, HttpUrl, ReadableFile, Size, Text, TopicName, WebSocketUrl, without_slash
+from connector.settings.values import (
+    Brokers,
+    HttpUrl,
+    ReadableFile,
+    Size,
+    Text,
+    TopicName,
+    WebSocketUrl,
+    WholePath,
+    plain,
+    trimmed,
+    whole_path,
+    without_slash,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import ValidationInfo
 
 Seconds = PositiveFloat
+_APP_KEY_PATHS = ("kis", "kis.credentials_dir", "kis.appkey", "kis.appsecret")
 
 
 class _Section(BaseModel):
@@ -45,8 +59,10 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: object, info: ValidationInfo) -> object:
-        """Treat an empty optional setting as unset; refuse YAML's yes and no elsewhere."""
+        """Trim text, treat an empty optional setting as unset, refuse misplaced yes and no."""
         field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, str):
+            value = plain(value)
         if field.default is None and value == "":
             return None
         if isinstance(value, bool) and field.annotation is not bool:
@@ -60,7 +76,7 @@ class KisSettings(_Section):
     approval_url: HttpUrl = "https://openapi.koreainvestment.com:9443/oauth2/Approval"
     websocket_url: WebSocketUrl = "ws://ops.koreainvestment.com:21000"
     customer_type: Literal["P", "B"] = "P"
-    credentials_dir: Path | None = None
+    credentials_dir: WholePath | None = None
     appkey: SecretStr | None = None
     appsecret: SecretStr | None = None
     session_capacity: PositiveInt = 41
@@ -117,7 +133,7 @@ class RegistrySettings(_Section):
 class JournalSettings(_Section):
     """The SQLite file between KIS and Kafka."""
 
-    path: Path = Path("kis-bond-data/journal.db")
+    path: WholePath = Path("kis-bond-data/journal.db")
     max_bytes: Size = 2**30
     retain_hours: Annotated[float, Field(ge=0)] = 24
 
@@ -196,15 +212,19 @@ class Settings(BaseSettings):
         return list(unwise(self))
 
 
-def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    config: Path | None,
+    environ: Mapping[str, str] | None = None,
+    app_key_problems: Callable[[Settings], Iterable[str]] = lambda _: (),
+) -> Settings:
     """Read the YAML file at `config` (else KIS_BOND_CONFIG, else none) and the environment.
 
-    The environment overrides the file. Raises ConfigurationError with all mistakes at once.
+    The environment overrides the file. Raises ConfigurationError with all mistakes at once. If
+    there are any, it includes those of the app keys; alone, the caller reports them.
     """
     environ = os.environ if environ is None else environ
-    named = environ.get("KIS_BOND_CONFIG")
-    config = config or (Path(named) if named else None)
-    file, problems = read_file(config) if config else ({}, [])
+    file, problems = _read_named(config, environ)
+    is_readable = bool(file) or not problems
     environment = read_environment(environ, Settings.model_fields)
     tree, misshapen = merge(file, environment, Settings.model_fields)
     variables = {
@@ -218,8 +238,20 @@ def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Setti
     for path, problem in [*mistakes, *contradictions(settings, {path for path, _ in mistakes})]:
         problems.append(f"{path} ({variables[path]}): {problem}" if path in variables else f"{path}: {problem}")
     if problems:
+        if is_readable and not any(path in _APP_KEY_PATHS for path, _ in mistakes):
+            problems += app_key_problems(settings)
         raise ConfigurationError(problems)
     return settings
+
+
+def _read_named(config: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    named = str(config) if config else trimmed(environ.get("KIS_BOND_CONFIG", ""))
+    if not named:
+        return {}, []
+    try:
+        return read_file(Path(str(whole_path(named))))
+    except ValueError as error:
+        return {}, [f"--config or KIS_BOND_CONFIG: {error}"]
 
 
 def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:

@@ -9,10 +9,38 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PositiveInt
 
+from connector.core.printable import printable
+
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A host or [IPv6 address], and a port.
 _BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+
+
+# What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
+_EDGES = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
+_VARIABLE = re.compile(r"\$[A-Za-z_{(]")
+_MAX_FILE_BYTES = 4 * 2**20
+
+
+def trimmed(value: str) -> str:
+    """Return the value without what surrounds it by mistake."""
+    return _EDGES.sub("", value)
+
+
+def plain(value: str) -> str:
+    """Return the trimmed value. Raises ValueError if it holds what nobody can have meant."""
+    value = trimmed(value)
+    for character in value:
+        if printable(character) != character:
+            raise ValueError(f"holds {_named(character)}, which cannot be seen: remove it")
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ValueError("is in quotes, which would be part of it: remove them")
+    return value
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X}"
 
 
 def _size(value: object) -> object:
@@ -46,12 +74,29 @@ def _filled(value: str) -> str:
     return value
 
 
+def whole_path(value: object) -> object:
+    """Return a path with `~` expanded. Raises ValueError if another part would not be expanded."""
+    if not isinstance(value, str):
+        return value
+    if not value:
+        raise ValueError("is empty: give a path, or remove the setting")
+    if _VARIABLE.search(value):
+        raise ValueError(f"{value} holds a variable, which is not replaced here: give the whole path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{value} begins with an unknown user's folder: give the whole path") from None
+
+
 def _readable(value: Path) -> Path:
     try:
-        with value.open("rb"):
-            return value
+        with value.open("rb") as file:
+            size = len(file.read(_MAX_FILE_BYTES + 1))
     except OSError as error:
         raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
+    if size > _MAX_FILE_BYTES:
+        raise ValueError(f"{value} has more than {_MAX_FILE_BYTES} bytes: correct the path")
+    return value
 
 
 def _url(value: str, *schemes: str) -> str:
@@ -65,7 +110,8 @@ def _url(value: str, *schemes: str) -> str:
         raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
     if broken:
         raise ValueError(f"{value!r} is not a URL of the right kind: give one that begins with {allowed}")
-    return value
+    # Whoever compares the scheme finds it in lower case.
+    return parts.scheme + value[len(parts.scheme) :]
 
 
 def _http_url(value: str) -> str:
@@ -84,7 +130,8 @@ def without_slash(value: str) -> str:
 Brokers = Annotated[str, AfterValidator(_brokers)]
 Text = Annotated[str, AfterValidator(_filled)]
 TopicName = Annotated[str, AfterValidator(_topic)]
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
+WholePath = Annotated[Path, BeforeValidator(whole_path)]
+ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]

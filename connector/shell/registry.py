@@ -1,9 +1,10 @@
 """Finds the id of our schema in a Confluent-compatible schema registry.
 
-Source: Confluent's Schema Registry API: `POST /subjects/(subject)`,
-`POST /subjects/(subject)/versions`, `GET /schemas/ids/(id)`.
+Source: Confluent's Schema Registry API: `POST /subjects/(subject)`, `GET` and `POST
+/subjects/(subject)/versions`, `GET /schemas/ids/(id)`.
 """
 
+import errno
 import hashlib
 import json
 import ssl
@@ -15,15 +16,22 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from connector.core.printable import printable
+from connector.core.ticks.same_schema import same_schema
 from connector.errors import ConfigurationError, NotInTime
-from connector.logs import hide
+from connector.logs import clean, hide
 from connector.settings import RegistrySettings
+from connector.settings.secret_files import read_secret
+from connector.shell.certificate import explain_refusal
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
-NOT_THERE = {40401, 40402, 40403}  # the API's codes for an unknown subject, version and schema
+NO_SUBJECT = 40401
+NOT_THERE = {NO_SUBJECT, 40402, 40403}  # the API's codes for an unknown subject, version and schema
+MAX_VERSIONS = 50  # compared by meaning, the latest first
+LONGEST_TEXT = 300
 TIMEOUT_SECONDS = 10
 MAX_ANSWER_BYTES = 1 << 20
 RETRYABLE = {429, 500, 501, 502, 503, 504}  # HTTP statuses
@@ -84,7 +92,7 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved
                 "run `kis-bond topics init --register-schema`, or set registry.auto_register",
                 retryable=True,
             )
-        found = await register(settings, subject, schema)
+        found = await _register(settings, subject, schema)
     await save(name, json.dumps({"id": found, "fingerprint": fingerprint}))
     return found
 
@@ -94,13 +102,38 @@ async def register(settings: RegistrySettings, subject: str, schema: str) -> int
 
     Raises `RegistryFailed`.
     """
+    found = await _look_up(settings, subject, schema)
+    return await _register(settings, subject, schema) if found is None else found
+
+
+async def _register(settings: RegistrySettings, subject: str, schema: str) -> int:
     answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
     return _id_in(_content(answer, subject))
 
 
 async def _look_up(settings: RegistrySettings, subject: str, schema: str) -> int | None:
     answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
-    return None if answer.is_not_there else _id_in(_content(answer, subject))
+    if not answer.is_not_there:
+        return _id_in(_content(answer, subject))
+    if answer.content is None or answer.content.get("error_code") == NO_SUBJECT:
+        return None
+    return await _look_up_by_meaning(settings, subject, schema)
+
+
+async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: str) -> int | None:
+    """Return the id of a version that is our schema in other words: indented, sorted or escaped."""
+    version: int | str = "latest"
+    for _ in range(MAX_VERSIONS):
+        answer = await _ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
+        if not answer.is_not_there:
+            held = _content(answer, subject)
+            if same_schema(str(held.get("schema")), schema):
+                return _id_in(held)
+            version = held.get("version", version)
+        if not isinstance(version, int) or version <= 1:
+            break
+        version -= 1  # a deleted version leaves a gap
+    return None
 
 
 async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
@@ -108,7 +141,9 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     try:
         answer = await _ask(settings, "GET", f"/schemas/ids/{pinned}")
         held = None if answer.is_not_there else _content(answer, f"id {pinned}").get("schema")
-        holds_ours = held is not None and _essence(json.loads(held)) == _essence(json.loads(schema))
+        if held is not None:
+            json.loads(held)
+        holds_ours = held is not None and same_schema(held, schema, docs=False)
     except (RegistryFailed, TypeError, ValueError, RecursionError) as failure:
         log.warning("registry_id_unverified", schema_id=pinned, cause=type(failure).__name__, error=str(failure))
         return pinned
@@ -149,14 +184,42 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {error}", retryable=True
+            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {await _cause(error, url)}",
+            retryable=True,
         ) from error
+
+
+async def _cause(error: Exception, url: URL) -> str:
+    """Say why there was no answer, and what to check."""
+    port = f"port {url.port} of {url.host}"
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            cause, fix = f"the host name {url.host} is unknown", "correct registry.url, or the name service"
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
+            return await explain_refusal(
+                str(url.host),
+                url.port or 443,
+                refused,
+                address_setting="registry.url",
+                authority_setting="registry.ca_file",
+            )
+        case aiohttp.ClientSSLError():
+            cause, fix = f"{port} does not speak TLS", "use http://, or the registry's TLS port"
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            cause, fix = f"{port} is closed", "start the registry, or correct registry.url"
+        case aiohttp.ClientResponseError() if url.scheme == "http":
+            cause, fix = f"{port} did not answer in HTTP", "use https:// if it speaks TLS"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError(errno=errno.ECONNRESET) if url.scheme == "http":
+            cause, fix = f"{port} closed the connection", "use https:// if it speaks TLS"
+        case _:
+            cause, fix = _shown(str(error) or type(error).__name__), "check registry.url"
+    return f"{cause}: {fix}"
 
 
 def _authorization(settings: RegistrySettings) -> dict[str, str]:
     if settings.username is None:
         return {}
-    password = settings.password_file.read_text(encoding="utf-8").removesuffix("\n") if settings.password_file else ""
+    password = read_secret(settings.password_file) if settings.password_file else ""
     hide(password)
     return {"Authorization": aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")}
 
@@ -214,8 +277,11 @@ def _refusal(status: int, said: str, subject: str) -> str:
 
 
 def _message(content: dict[str, Any] | None) -> str:
-    text = str((content or {}).get("message", ""))[:300]
-    return "".join(character if character.isprintable() else " " for character in text)
+    return _shown(str((content or {}).get("message", "")))
+
+
+def _shown(text: str) -> str:
+    return printable(clean(text, LONGEST_TEXT))
 
 
 def _id_in(content: dict[str, Any]) -> int:
@@ -238,15 +304,3 @@ def _saved_id(text: str | None, fingerprint: str) -> int | None:
     if saved is None or saved.get("fingerprint") != fingerprint:
         return None
     return saved["id"] if isinstance(saved.get("id"), int) else None
-
-
-def _essence(schema: Any) -> Any:
-    """Return a schema without what registries rewrite or drop: docs, long forms of plain types."""
-    match schema:
-        case {"type": inner, **rest} if not rest.keys() - {"doc"}:
-            return _essence(inner)
-        case dict():
-            return {name: _essence(value) for name, value in schema.items() if name != "doc"}
-        case list():
-            return [_essence(one) for one in schema]
-    return schema

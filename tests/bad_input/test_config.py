@@ -91,6 +91,18 @@ async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
     assert "canary" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_missing_app_keys_are_reported_with_the_other_mistakes(tmp_path, command):
+    """A folder of app keys that is missing is one problem among others, and the only one if it is alone."""
+    (config := tmp_path / "c.yaml").write_text(f"kis: {{credentials_dir: {tmp_path}/none}}\nhttp: {{port: http}}\n")
+    done = _run(tmp_path, command, "--config", str(config))
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["http.port", "kis.credentials_dir"]
+    config.write_text(f"kis: {{credentials_dir: {tmp_path}/none}}\n")
+    done = _run(tmp_path, command, "--config", str(config))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("kis.credentials_dir: ")
+
+
 @pytest.mark.parametrize(
     "words", [["--appkey", "canary"], ["--appsecret=canary"], ["--kis.appkey", "canary"], ["canary"]]
 )

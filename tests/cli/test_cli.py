@@ -93,7 +93,7 @@ def test_endings(cli, monkeypatch, error, code):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(importlib.import_module("connector.cli.check"), "load_settings", fail)
+    monkeypatch.setattr(importlib.import_module("connector.cli.check"), "load_settings_of_connector", fail)
     result = cli("check")
     assert (result.exit_code, result.stdout) == (code, "")
     assert ("Traceback" in result.stderr) == (code == 1)

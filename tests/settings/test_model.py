@@ -182,6 +182,85 @@ def test_an_empty_optional_variable_counts_as_unset():
     assert load(None, {"KIS_BOND_REGISTRY__URL": "", "KIS_BOND_KIS__APPKEY": ""}).registry.url is None
 
 
+@pytest.mark.parametrize("edge", [" ", "\r", "\n", "\r\n", "\ufeff", "\t", "\u00a0", "\u200b"])
+def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
+    """Blanks, line ends and byte order marks around a value are not part of it."""
+    (tmp_path / "password").write_text("canary")
+    environ = {
+        "KIS__APPROVAL_URL": "https://h/x",
+        "KIS__CREDENTIALS_DIR": str(tmp_path),
+        "KAFKA__BOOTSTRAP_SERVERS": "a:1",
+        "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA__SASL_MECHANISM": "PLAIN",
+        "KAFKA__SASL_USERNAME": "u",
+        "KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "password"),
+        "TOPICS__TICKS": "t",
+        "JOURNAL__PATH": "journal.db",
+        "JOURNAL__MAX_BYTES": "1GiB",
+        "REGISTRY__AUTO_REGISTER": "true",
+        "REGISTRY__URL": "http://h",
+        "REPLICAS__NAME": "n",
+        "HTTP__PORT": "1",
+        "LOG__LEVEL": "info",
+    }
+    surrounded = load(None, {f"KIS_BOND_{name}": f"{edge}{value}{edge}" for name, value in environ.items()})
+    assert surrounded == load(None, {f"KIS_BOND_{name}": value for name, value in environ.items()})
+    assert surrounded.journal.path == Path("journal.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("JOURNAL__PATH", "a\rb", "holds U+000D, which cannot be seen: remove it"),
+        ("JOURNAL__PATH", "", "is empty: give a path"),
+        ("JOURNAL__PATH", "$HOME/journal", "holds a variable"),
+        ("KIS__CREDENTIALS_DIR", "/etc/${NAME}", "holds a variable"),
+        ("JOURNAL__PATH", "~nobody-of-this-name/x", "unknown user"),
+        ("KAFKA__SASL_USERNAME", "a\u202eb", "holds U+202E"),
+        ("REPLICAS__NAME", "a\x1bb", "holds U+001B"),
+        ("KIS__APPKEY", "'canary'", "is in quotes, which would be part of it: remove them"),
+        ("JOURNAL__PATH", '"journal.db"', "is in quotes"),
+        ("KAFKA__SSL_CA_FILE", "/dev/zero", "has more than"),
+        ("KIS__WEBSOCKET_URL", "ws://h/\x00", "holds U+0000"),
+    ],
+)
+def test_what_nobody_can_mean_is_refused(name, value, problem):
+    """Invisible characters, quotes, variables and endless files are refused with the name."""
+    (found, *_) = problems({f"KIS_BOND_{name}": value})
+    assert found.startswith(f"{name.replace('__', '.').lower()} (KIS_BOND_{name}): ")
+    assert problem in found
+    assert "canary" not in found
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    """A path may begin with ~, also that of the configuration file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("journal: {path: ~/j}")
+    assert load(None, {"KIS_BOND_CONFIG": "~/c.yaml\r"}).journal.path == tmp_path / "j"
+    assert load(Path("~/c.yaml"), {"KIS_BOND_KIS__CREDENTIALS_DIR": "~/k"}).kis.credentials_dir == tmp_path / "k"
+
+
+def test_a_file_without_end_is_a_problem():
+    """A configuration that never ends is not read to its end."""
+    (problem,) = problems({}, Path("/dev/zero"))
+    assert problem.startswith("/dev/zero: the configuration file has more than")
+
+
+def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):
+    """Problems of app keys join other mistakes, unless those concern app keys or the whole file."""
+
+    def load_with_app_keys(environ, config=None):
+        with pytest.raises(ConfigurationError) as refused:
+            load(config, environ, lambda _: ["no app keys"])
+        return list(refused.value.problems)
+
+    assert load_with_app_keys({"KIS_BOND_HTTP__PORT": "x"})[1:] == ["no app keys"]
+    assert len(load_with_app_keys({"KIS_BOND_KIS__APPKEY": "'x'"})) == 1
+    (broken := tmp_path / "c.yaml").write_text("a: [")
+    assert len(load_with_app_keys({}, broken)) == 1
+    assert load(None, {}, lambda _: ["no app keys"])
+
+
 def test_yes_is_no_number(tmp_path):
     """YAML's yes is refused as a number, and not read as 1."""
     config = tmp_path / "c.yaml"

@@ -26,6 +26,7 @@ def parse(kind, value):
         (TopicName, "x" * 249, "x" * 249),
         (HttpUrl, "https://h:9443/p", "https://h:9443/p"),
         (WebSocketUrl, "wss://h", "wss://h"),
+        (WebSocketUrl, "WSS://H/x", "wss://H/x"),
         (Text, " x", " x"),
     ],
 )

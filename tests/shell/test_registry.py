@@ -11,12 +11,13 @@ import pytest
 from aiohttp import ClientSession, web
 
 from connector.errors import ConfigurationError, NotInTime
-from connector.logs import clean
+from connector.logs import clean, hide
 from connector.packaged_files import bond_tick
 from connector.settings import RegistrySettings
 from connector.shell import registry
 from connector.shell.registry import RegistryFailed, register, schema_id
 from tests.kafka.process import free_ports
+from tests.two_addresses import NAME, resolve, swallowing
 
 SCHEMA = '{"type": "record", "name": "T", "fields": [{"name": "a", "type": "string", "doc": "why"}]}'
 SUBJECT = "bond.ticks-value"
@@ -45,7 +46,9 @@ class FakeRegistry:
         answer = self.answers.get(f"{request.method} {request.raw_path}", web.Response(status=500))
         if callable(answer):
             return await answer(request)
-        return web.json_response(answer) if isinstance(answer, dict) else answer
+        if isinstance(answer, dict):
+            return web.json_response(answer)
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
 @pytest.fixture
@@ -65,6 +68,12 @@ async def fake():
 
 LOOK_UP = f"POST /subjects/{SUBJECT}"
 REGISTER = f"POST /subjects/{SUBJECT}/versions"
+VERSION = f"GET /subjects/{SUBJECT}/versions"
+IN_OTHER_WORDS = [
+    json.dumps(json.loads(SCHEMA), indent=4),
+    json.dumps(json.loads(SCHEMA), sort_keys=True),
+    SCHEMA.replace("why", "\\u0077hy"),
+]
 
 
 def _error(status, code=None, message="no"):
@@ -87,12 +96,12 @@ async def test_the_id_is_the_one_of_exactly_our_schema(fake):
 
 @pytest.mark.parametrize("code", [40401, 40403])
 async def test_an_unknown_schema_is_not_registered_unasked(fake, code):
-    """Without `auto_register`, the error for an unknown schema names the command to register it."""
-    fake.answers[LOOK_UP] = _error(404, code)
+    """Without `auto_register`, an unknown schema is an error that names the command for it."""
+    fake.answers |= {LOOK_UP: _error(404, code), f"{VERSION}/latest": _error(404, 40401)}
     with pytest.raises(RegistryFailed, match="topics init --register-schema") as caught:
         await _ask(fake.url, Memory({"registry-id/" + SUBJECT: "{}"}))
     assert caught.value.retryable
-    assert [asked for asked, _, _ in fake.requests] == [LOOK_UP]
+    assert [asked for asked, _, _ in fake.requests] == [LOOK_UP, f"{VERSION}/latest"][: 1 + (code == 40403)]
 
 
 async def test_an_unknown_schema_is_registered_if_allowed(fake):
@@ -105,13 +114,95 @@ async def test_an_unknown_schema_is_registered_if_allowed(fake):
     assert await _ask(fake.url, memory) == 9
 
 
+@pytest.mark.parametrize("held", IN_OTHER_WORDS)
+@pytest.mark.parametrize("auto_register", [False, True])
+async def test_the_same_schema_in_other_words_is_found(fake, held, auto_register):
+    """A version that differs in blanks, order or escapes is ours, and no twin is registered."""
+    fake.answers |= {
+        LOOK_UP: _error(404, 40403),
+        REGISTER: {"id": 99},
+        f"{VERSION}/latest": {"id": 8, "version": 4, "schema": SCHEMA.replace("why", "since")},
+        f"{VERSION}/3": _error(404, 40402),
+        f"{VERSION}/2": {"id": 6, "version": 2, "schema": held},
+    }
+    assert await _ask(fake.url, auto_register=auto_register) == 6
+    assert await register(RegistrySettings(url=fake.url), SUBJECT, SCHEMA) == 6
+    assert REGISTER not in [asked for asked, _, _ in fake.requests]
+
+
+async def test_only_the_latest_versions_are_compared(fake):
+    """A registry that claims a thousand million versions is not asked for each of them."""
+    fake.answers |= {LOOK_UP: _error(404, 40403), f"{VERSION}/latest": {"id": 8, "version": 10**9, "schema": "{}"}}
+    for version in range(10**9 - 100, 10**9):
+        fake.answers[f"{VERSION}/{version}"] = {"id": 7, "version": 10**9, "schema": "{}"}
+    with pytest.raises(RegistryFailed, match="does not hold this schema"):
+        await _ask(fake.url)
+    assert len(fake.requests) <= 1 + registry.MAX_VERSIONS
+
+
+@pytest.mark.parametrize("secret", ["canary-of-ours"])
+async def test_texts_of_the_registry_are_safe(fake, secret):
+    """What a registry says is cut, without secrets and without characters that a terminal obeys."""
+    hide(secret)
+    fake.answers[LOOK_UP] = _error(409, message=f"\x1b]52;c;x\x07 {secret}\nforged " + "_" * 100_000)
+    with pytest.raises(RegistryFailed) as caught:
+        await _ask(fake.url)
+    text = str(caught.value)
+    assert text.isprintable()
+    assert secret not in text
+    assert len(text) < 700
+
+
+async def _serve(answer):
+    """Start a server that answers raw bytes; return it and its port."""
+
+    async def handle(reader, writer):
+        await reader.read(10)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "cause"),
+    [
+        ("http://registry.invalid:8081", None, "the host name registry.invalid is unknown"),
+        ("http://127.0.0.1:{closed}", None, "port {closed} of 127.0.0.1 is closed"),
+        ("https://127.0.0.1:{open}", b"HTTP/1.1 400 Bad\r\n\r\n", "port {open} of 127.0.0.1 does not speak TLS"),
+        ("http://127.0.0.1:{open}", b"\x15\x03\x01\x00\x02\x02\x46", "port {open} of 127.0.0.1 did not answer in HTTP"),
+        ("http://127.0.0.1:{open}", b"", "closed the connection: use https://"),
+    ],
+)
+async def test_each_cause_has_its_sentence(url, answer, cause):
+    """Unknown host, closed port, TLS or none at the other end: each is named with what to do."""
+    server, port = await _serve(answer or b"")
+    ports = {"open": port, "closed": free_ports(1)[0]}
+    with pytest.raises(RegistryFailed) as caught:
+        await _ask(url.format(**ports))
+    server.close()
+    assert "could not be reached: " in str(caught.value)
+    assert cause.format(**ports) in str(caught.value)
+
+
+async def test_the_second_address_is_tried_while_the_first_swallows_connections(fake, monkeypatch):
+    """A registry with two addresses is reached over the second within seconds (RFC 8305)."""
+    resolve(monkeypatch)
+    fake.answers[LOOK_UP] = {"id": 7}
+    port = int(fake.url.rpartition(":")[2])
+    with swallowing(port):
+        async with asyncio.timeout(3):
+            assert await _ask(f"http://{NAME}:{port}") == 7
+
+
 async def test_a_registry_that_lost_the_schema_overrides_the_saved_id(fake):
     """A saved id is not used if the registry answers that it does not hold the schema."""
     fake.answers[LOOK_UP] = {"id": 7}
     memory = Memory()
     await _ask(fake.url, memory)
-    fake.answers[LOOK_UP] = _error(404, 40403)
-    with pytest.raises(RegistryFailed):
+    fake.answers |= {LOOK_UP: _error(404, 40403), f"{VERSION}/latest": _error(404, 40402)}
+    with pytest.raises(RegistryFailed, match="does not hold this schema"):
         await _ask(fake.url, memory)
 
 
@@ -144,16 +235,7 @@ BAD_ANSWERS = {
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_a_bad_answer_says_what_to_do_and_leaves_the_saved_id(fake, name):
     """A bad answer is an error that says what to check; if an id was saved, it is used."""
-    _, retryable, message = BAD_ANSWERS[name]
-
-    async def answer(_):
-        given, _, _ = BAD_ANSWERS[name]
-        return (
-            web.json_response(given)
-            if isinstance(given, dict)
-            else web.Response(status=given.status, body=given.body, headers={"Content-Type": given.content_type})
-        )
-
+    answer, retryable, message = BAD_ANSWERS[name]
     fake.answers[LOOK_UP] = answer
     with pytest.raises(RegistryFailed, match=message) as caught:
         await _ask(fake.url)
@@ -268,7 +350,10 @@ async def test_a_pinned_id_is_used_while_it_cannot_be_verified(fake, answer):
 
 async def test_the_subject_is_quoted(fake):
     """A subject with special characters is one path segment of the URL."""
-    fake.answers["POST /subjects/a%2Fb%3Fc/versions"] = {"id": 1}
+    fake.answers |= {
+        "POST /subjects/a%2Fb%3Fc": _error(404, 40401),
+        "POST /subjects/a%2Fb%3Fc/versions": {"id": 1},
+    }
     assert await register(RegistrySettings(url=fake.url), "a/b?c", SCHEMA) == 1
 
 
@@ -309,8 +394,13 @@ async def test_only_the_configured_authority_is_trusted(fake, tmp_path):
         await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
         url = f"https://localhost:{runner.addresses[0][1]}"
         assert await _ask(url, ca_file=certificate) == 7
-        with pytest.raises(RegistryFailed, match="could not be reached"):
+        with pytest.raises(
+            RegistryFailed,
+            match=r"the certificate of localhost:\d+ \(for localhost\) is signed by CN=localhost, which registry.ca",
+        ):
             await _ask(url)
+        with pytest.raises(RegistryFailed, match=r"does not name 127\.0\.0\.1: use a name it has in registry\.url"):
+            await _ask(url.replace("localhost", "127.0.0.1"), ca_file=certificate)
     finally:
         await runner.cleanup()
 
@@ -321,7 +411,8 @@ async def test_a_real_registry_gives_one_id_for_one_schema(registry_url):
     settings = RegistrySettings(url=registry_url)
     with pytest.raises(RegistryFailed, match="does not hold this schema"):
         await schema_id(settings, subject, bond_tick(), memory.saved, memory.save)
-    registered = await register(settings, subject, bond_tick())
+    indented = json.dumps(json.loads(bond_tick()), indent=8, sort_keys=True)
+    registered = await register(settings, subject, indented)
     assert await register(settings, subject, bond_tick()) == registered
     assert await schema_id(settings, subject, bond_tick(), memory.saved, memory.save) == registered
     pinned = RegistrySettings(url=registry_url, schema_id=registered)

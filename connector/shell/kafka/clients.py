@@ -14,6 +14,7 @@ from aiokafka.helpers import create_ssl_context
 from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
+from connector.settings.secret_files import read_secret
 from connector.shell.kafka import aiokafka_fixes  # noqa: F401 - every client needs them
 from connector.shell.kafka.closing import abandon, close
 
@@ -140,8 +141,8 @@ def _secret(name: str, path: Path | None) -> str | None:
 
     def read() -> str:
         try:
-            text = path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_secret(path)
+        except (OSError, ValueError) as error:
             raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
         if not text:
             raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])

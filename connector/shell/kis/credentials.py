@@ -84,10 +84,14 @@ def require_credentials(settings: Settings) -> Credentials:
     Raises ConfigurationError with every mistake: both ways at once, half a pair, a gap in the
     numbering, an unusable file, or no key at all.
     """
-    problems = list(_problems(settings.kis))
-    if problems:
+    if problems := app_key_problems(settings):
         raise ConfigurationError(problems)
     return Credentials(settings.kis)
+
+
+def app_key_problems(settings: Settings) -> list[str]:
+    """Return everything that is wrong with the app keys."""
+    return list(_problems(settings.kis))
 
 
 def _problems(kis: KisSettings) -> Iterator[str]:

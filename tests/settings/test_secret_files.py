@@ -1,0 +1,34 @@
+"""Files that hold one secret."""
+
+from pathlib import Path
+
+import pytest
+
+from connector.settings.secret_files import MAX_BYTES, read_secret
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"canary", "canary"),
+        (b"canary\n", "canary"),
+        (b"canary\r\n", "canary"),
+        (b"canary\n\n", "canary\n"),
+        (b"\xef\xbb\xbfcanary\n", "canary"),
+        (b" can ary \n", " can ary "),
+        ("암호\n".encode(), "암호"),
+    ],
+)
+def test_what_editors_add_is_no_part_of_a_secret(tmp_path, content, secret):
+    """A byte order mark and one line end are removed, blanks are not."""
+    (path := tmp_path / "secret").write_bytes(content)
+    assert read_secret(path) == secret
+
+
+def test_a_file_without_end_is_refused(tmp_path):
+    """A file too large for a secret is an error, and so is one that is not text."""
+    with pytest.raises(ValueError, match=f"more than {MAX_BYTES} bytes"):
+        read_secret(Path("/dev/zero"))
+    (path := tmp_path / "secret").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="utf-8"):
+        read_secret(path)
