@@ -208,7 +208,7 @@ async def rest(wake: asyncio.Event, until: float | None) -> None:
 
 def without_secrets(reply: Reply) -> Reply:
     """Return a reply whose texts may be shown; they may quote its own cipher key, too."""
-    hide_issued(*(reply.cipher_key or ()))
+    hide_issued(*(reply.cipher_key or ()), kind="cipher key")
     return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
 
 
