@@ -32,7 +32,7 @@ async def test_replies_leave_other_tasks_their_turn():
 
 
 async def test_a_peer_that_pings_and_does_not_read_is_dropped():
-    """A peer that does not read our answers to its pings is dropped."""
+    """A peer that pings but does not read is dropped before our answers fill the memory."""
     most = 0
 
     async def flood(connection):

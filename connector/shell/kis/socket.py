@@ -85,7 +85,7 @@ async def open_socket(url: str) -> KisSocket:
 
 
 async def _open_tcp(url: str) -> socket.socket:
-    """Connect to the first address that answers (RFC 8305): some only swallow connections."""
+    """Connect to the first address that answers (RFC 8305): another may swallow connections."""
     target = parse_uri(url)
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)

@@ -291,7 +291,7 @@ def test_a_bond_nobody_wants_is_seen_until_it_is_released():
 
 
 def test_unknown_bonds_are_counted_but_not_all_remembered():
-    """Endless acks for unknown bonds fill neither the memory nor the time of a session."""
+    """Endless acks for bonds we never asked for are counted, but fill no memory."""
     talk = Talk(A)
     for number in range(3000):
         talk.answer("OPSP0000", f"KR{number:09}0")
