@@ -71,7 +71,7 @@ def _seconds_down(run: Run) -> float:
     expected="at most 10 attempts in 60 s (5 in 20 s); BLOCKED while in use",
 )
 async def no_knocking(rig: Rig) -> list[Check]:
-    """Keep to the governor's budget; only data or PINGPONG bring its minimum back."""
+    """Keep to the backoff's budget; only data or PINGPONG bring its minimum back."""
     seconds, most = (60, 10) if rig.full else (20, 5)
     settings = {} if rig.full else {"KIS__IN_USE_WAIT_SECONDS": "8"}
     attempts: dict[str, int] = {}

@@ -17,8 +17,8 @@ from connector.core import status
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.kis import reply
+from connector.core.kis.backoff import Backoff
 from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
-from connector.core.kis.governor import Governor
 from connector.core.kis.reply import Ping, Reply, Unreadable
 from connector.core.kis.session import Session
 from connector.core.lists import control_record, subscription
@@ -146,7 +146,7 @@ def control_message(raw):
 
 def session(text):
     """Check that a session survives any reply and does only what it may."""
-    one = Session(0, "P", PACE, Governor(WAITS, lambda: 0.5), clean=unchanged)
+    one = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.5), clean=unchanged)
     one.want((BOND, OTHER_BOND), 0.0)
     one.opened("approval-canary", 0.0)
     requests = one.converge(0.0)

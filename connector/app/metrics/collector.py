@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
-from connector.app.metrics.control import CONTROL, SESSIONS
 from connector.app.metrics.delivery import DELIVERY, JOURNAL, TICKS
+from connector.app.metrics.lists import CONTROL
 from connector.app.metrics.process import PROCESS
+from connector.app.metrics.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

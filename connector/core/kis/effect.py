@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from connector.core.kis.governor import Cause
+    from connector.core.kis.backoff import Cause
 
 
 @dataclass(frozen=True, slots=True)

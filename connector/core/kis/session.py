@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from connector.core.cipher_key import CipherKey
+    from connector.core.kis.backoff import Backoff, Cause
     from connector.core.kis.bond_registration import RegistrationView
-    from connector.core.kis.governor import Cause, Governor
     from connector.core.kis.pace import Pace
 
 # KIS's usage rules: at least one second between connect and close.
@@ -56,14 +56,14 @@ class Session:
         slot: int,
         customer_type: str,
         pace: Pace,
-        governor: Governor,
+        backoff: Backoff,
         *,
         clean: Callable[[Reply], Reply],
         learned_limit: int | None = None,
     ) -> None:
         self.slot = slot
         self._customer_type = customer_type
-        self._governor = governor
+        self._backoff = backoff
         self._clean = clean
         self._registrations = SessionRegistrations(pace, learned_limit)
         self._approval_key: str | None = None
@@ -146,7 +146,7 @@ class Session:
         self._is_barred = self._is_barred or cause == "refused"
         self._is_blocked = self._is_barred or cause == "in_use" or refused_twice
         self._code, self._message = code, message
-        self.may_connect_at = now + self._governor.ended(cause, in_use=cause == "in_use" or refused_twice)
+        self.may_connect_at = now + self._backoff.ended(cause, in_use=cause == "in_use" or refused_twice)
 
     def app_key_accepted(self) -> None:
         """Record that KIS issued an approval key: its app key is usable again if it was refused."""
@@ -165,7 +165,7 @@ class Session:
     def data_received(self, now: float) -> None:
         """Record the first data frame of the session: it proves that the session works."""
         self.heard(now)
-        self._governor.proved_alive()
+        self._backoff.proved_alive()
 
     def heard(self, now: float) -> None:
         """Record that a frame of any kind arrived at `now`."""
@@ -176,7 +176,7 @@ class Session:
         self.heard(now)
         match parse(text):
             case Ping(echo):
-                self._governor.proved_alive()
+                self._backoff.proved_alive()
                 return [Echo(echo)]
             case Unreadable(why):
                 self.unreadable += 1
@@ -208,7 +208,7 @@ class Session:
             wait = 0.0
         elif self._registrations.active_count:
             # Other bonds flow on this connection, so we wait without closing it.
-            wait = self._governor.next_long_wait()
+            wait = self._backoff.next_long_wait()
         else:
             return self._close("approval", reply.msg_cd, reply.msg1)
         self._approval_key = None
@@ -220,8 +220,8 @@ class Session:
         """Return what is due: at most one request, or a Close."""
         if self._opened_at is None or self._is_closing:
             return []
-        if now >= self._heard_at + self._governor.silence_timeout:
-            return self._close("silence", None, f"Nothing was received for {self._governor.silence_timeout:g} s")
+        if now >= self._heard_at + self._backoff.silence_timeout:
+            return self._close("silence", None, f"Nothing was received for {self._backoff.silence_timeout:g} s")
         if (closing_at := self._closing_at()) is not None and now >= closing_at:
             return self._close(*self._why_closing())
         return self._ask(now)
@@ -242,7 +242,7 @@ class Session:
         """Return when `converge` may have work if nothing arrives; None without a connection."""
         if self._opened_at is None or self._is_closing:
             return None
-        times = [self._heard_at + self._governor.silence_timeout, self._closing_at()]
+        times = [self._heard_at + self._backoff.silence_timeout, self._closing_at()]
         if self._approval_key is not None:
             times.append(self._registrations.next_deadline(now))
         return min(time for time in times if time is not None)
@@ -280,7 +280,7 @@ class Session:
     @property
     def failures(self) -> int:
         """How many attempts and sessions failed since one last proved alive."""
-        return self._governor.failures
+        return self._backoff.failures
 
     @property
     def unsolicited(self) -> int:

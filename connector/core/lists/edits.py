@@ -11,7 +11,8 @@ from connector.core import record_keys
 from connector.core.bonds import isin
 from connector.core.lists import control_record, saved_lists, subscription
 from connector.core.lists.control_record import Refusal, Wish
-from connector.core.lists.subscription import GUARD_REASON, ControlRecord, InForce, Lists, Position
+from connector.core.lists.removal_guard import is_held_back
+from connector.core.lists.subscription import ControlRecord, InForce, Lists, Position
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
@@ -137,7 +138,7 @@ def current_lists(control: Sequence[ControlRecord], status: Mapping[str, Any]) -
     relevant = {
         key: record
         for key, record in status.items()
-        if key.removeprefix(record_keys.LIST) in names or (record.get("reason") or "").startswith(GUARD_REASON)
+        if key.removeprefix(record_keys.LIST) in names or is_held_back(record.get("reason"))
     }
     return subscription.restore(saved_lists.from_status(relevant, None), control)
 
@@ -159,7 +160,7 @@ def held_back(lists: Lists, records: Records) -> str | None:
         refusal = entries[name].refusal if name in entries else None
         if refusal is None:
             continue
-        if not refusal.startswith(GUARD_REASON):
+        if not is_held_back(refusal):
             raise RequestMalformed(f"List {printable(name)} would be refused: {refusal}. Nothing was written.")
         # The rest of the reason is the remedy for other clients; --confirm does the same.
         return printable(f"List {name}: {refusal.partition(';')[0]}.")

@@ -16,19 +16,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted, active
+from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE, held_back, is_held_back
 from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-GUARD_REASON: Final = "removal guard"
-GUARD_LEAST: Final = 10
 # Korea has some ten thousand listed bonds, and one app key carries 41 of them.
 MAX_DESIRED: Final = 20_000
-
-_TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
-_TO_REMOVE: Final = 'first write {"instruments": [], "confirm_removal": true}, then the tombstone'
-_TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_removal": true} and then a tombstone'
 
 
 class Position(NamedTuple):
@@ -275,27 +270,26 @@ class _Draft:
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
                 refusal = self._too_many(in_force, wish)
                 if refusal is None and not wish.confirm_removal:
-                    refusal = self._held_back(in_force, wish, "this record", _TO_RELEASE)
+                    refusal = self._held_back(in_force, wish, "this record", TO_RELEASE)
                 return (
                     Entry(in_force, record.position, refusal)
                     if refusal
                     else Entry(InForce(wish, at, record.position), record.position)
                 )
             case None:
-                held = self._held_back(in_force, None, "this tombstone", _TO_REMOVE)
+                held = self._held_back(in_force, None, "this tombstone", TO_REMOVE)
                 return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
         """Remove the lists that the topic does not hold, unless the guard holds that back."""
-        absent = [name for name in names if not (self._entries[name].refusal or "").startswith(GUARD_REASON)]
+        absent = [name for name in names if not is_held_back(self._entries[name].refusal)]
         leaving: defaultdict[str, int] = defaultdict(int)
         for name in absent:
             for isin in active(self._entries[name].in_force):
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
-        guarded = self._reason(
-            dropped, "the control topic holds no record of this list, and all such lists", _TO_RESTORE
-        )
+        what = "the control topic holds no record of this list, and all such lists"
+        guarded = held_back(dropped, self._wanted.count, what, TO_RESTORE)
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
 
@@ -311,7 +305,7 @@ class _Draft:
         )
 
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
-        return self._reason(self._dropped(before, after), what, remedy)
+        return held_back(self._dropped(before, after), self._wanted.count, what, remedy)
 
     def _dropped(self, before: InForce | None, after: Wish | None) -> int:
         """Return how many bonds nobody would want after a change of one list."""
@@ -319,9 +313,3 @@ class _Draft:
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)
         return sum(1 for isin in leaving if self._wanted.wanted_by(isin) == 1)
-
-    def _reason(self, dropped: int, what: str, remedy: str) -> str | None:
-        total = self._wanted.count
-        if dropped < GUARD_LEAST or dropped * 2 <= total:
-            return None
-        return f"{GUARD_REASON}: {what} would have dropped {dropped} of {total} desired bonds; {remedy}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from connector.core.kis.governor import Cause
+    from connector.core.kis.backoff import Cause
 
 ALWAYS: Final = float("-inf")
 # A session opened out of contact that ends within this time was displaced by the new owner.

@@ -14,8 +14,8 @@ from websockets.exceptions import WebSocketException
 
 from connector.core.event import Event
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.core.kis.backoff import Backoff, Waits
 from connector.core.kis.effect import Close
-from connector.core.kis.governor import Governor, Waits
 from connector.core.kis.pace import Pace
 from connector.core.kis.session import Session
 from connector.core.slots.lease import Unshared
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from connector.core.event import Kind
     from connector.core.kis.approval import Answer, AppKey
-    from connector.core.kis.governor import Cause
+    from connector.core.kis.backoff import Cause
     from connector.core.kis.session import SlotView
     from connector.core.slots.lease import Permission
     from connector.errors import CredentialsRefused
@@ -70,9 +70,9 @@ class KisFeed:
         self._on_change = on_change
         self._on_event = on_event
         self._permission = permission or Unshared()
-        governor = Governor(_waits(kis), random.random)
+        backoff = Backoff(_waits(kis), random.random)
         self._session = Session(
-            slot, kis.customer_type, _pace(kis), governor, clean=without_secrets, learned_limit=learned_limit
+            slot, kis.customer_type, _pace(kis), backoff, clean=without_secrets, learned_limit=learned_limit
         )
         self._key_supply = KeySupply(self._session, kis, read_credentials, request_approval_key)
         self._live: LiveSession | None = None

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from connector.core.kis.backoff import Backoff, Waits
 from connector.core.kis.effect import Close, ReissueKey, Send
-from connector.core.kis.governor import Governor, Waits
 from connector.core.kis.pace import Pace
 from connector.core.kis.reply import parse
 from connector.core.kis.session import Session
@@ -46,7 +46,7 @@ class World:
         self.mail: list[tuple[float, int, int, str]] = []
         self.requests: list[tuple[float, str, str]] = []
         self.connection = 0
-        self.session = Session(0, "P", PACE, Governor(WAITS, lambda: 0.5), clean=unchanged)
+        self.session = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.5), clean=unchanged)
         self.errors: dict[str, str] = {}
 
     def connect(self):

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from connector.core.kis.backoff import Backoff
 from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
-from connector.core.kis.governor import Governor
 from connector.core.kis.session import Session
 from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
 
@@ -13,7 +13,7 @@ PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 @pytest.fixture
 def session():
     """Give a session that has just opened and wants one bond."""
-    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
+    subject = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.0), clean=unchanged)
     subject.want([A], 0.0)
     subject.opened("key-one", 0.0)
     return subject
@@ -183,7 +183,7 @@ def test_leaving_ends_in_time(session):
 
 def test_connect_and_close_are_a_second_apart():
     """Even a session that has to leave at once stays open for a second."""
-    subject = Session(0, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
+    subject = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.0), clean=unchanged)
     subject.opened("key", 0.0)
     subject.leave("stop", 3.0)
     assert subject.converge(0.9) == []
@@ -233,7 +233,7 @@ def test_refused_app_key_has_no_capacity(session):
 
 def test_idle_without_a_wish():
     """A slot without wanted bonds is IDLE and needs no connection."""
-    subject = Session(3, "P", PACE, Governor(WAITS, lambda: 0.0), clean=unchanged)
+    subject = Session(3, "P", PACE, Backoff(WAITS, lambda: 0.0), clean=unchanged)
     assert (subject.view.state, subject.view.slot, subject.is_needed) == ("IDLE", 3, False)
     assert subject.next_deadline(0.0) is None
 

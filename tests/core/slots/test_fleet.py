@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
-from connector.core.kis.governor import Governor
+from connector.core.kis.backoff import Backoff
 from connector.core.kis.session import Session
 from connector.core.lists.desired import Desired
 from connector.core.lists.subscription import Lists, Position
@@ -47,7 +47,7 @@ class Replica:
         world.errors = dict.fromkeys(REFUSED, "OPSP8992")
         learnt = status.capacity(self.records, slot)
         pace = replace(PACE, session_capacity=MOST)
-        world.session = Session(slot, "P", pace, Governor(WAITS, lambda: 0.5), clean=unchanged, learned_limit=learnt)
+        world.session = Session(slot, "P", pace, Backoff(WAITS, lambda: 0.5), clean=unchanged, learned_limit=learnt)
         return world
 
     def turn(self, wanted):

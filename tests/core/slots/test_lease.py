@@ -74,7 +74,7 @@ def test_out_of_contact_other_ends_take_no_slot_away(lease, cause, seconds):
 
 
 def test_in_contact_a_refusal_takes_no_slot_away(lease):
-    """A refusal in contact leaves the slot ours; only the governor waits."""
+    """A refusal in contact leaves the slot ours; only the backoff waits."""
     lease.record_end(0, "in_use", 1.0, 105.0)
     assert lease.may_connect_at(0, 106.0) == ALWAYS
 

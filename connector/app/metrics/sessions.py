@@ -1,4 +1,4 @@
-"""Metrics of slots and sessions, and of what the control topic asks for."""
+"""Metrics of each slot: its session, its connections, its registrations."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, get_args
 
 from connector.app.metrics.definition import Definition
+from connector.core.kis.backoff import Cause
 from connector.core.kis.bond_registration import RegistrationState
-from connector.core.kis.governor import Cause
 from connector.core.kis.session import SlotState
-from connector.core.record_keys import INSTRUMENT, LIST
-from connector.shell.kafka.aiokafka_fixes import skipped_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from connector.app.build import Parts
     from connector.app.metrics.definition import Values
     from connector.shell.kis import KisFeed
-
-INSTRUMENT_STATES: Final = ("PENDING", "ACTIVE", "WAITING_CAPACITY", "REJECTED", "DISCONNECTED")
-LIST_STATES: Final = ("ACCEPTED", "REFUSED")
 
 
 def _by_slot(read: Callable[[KisFeed], float | None]) -> Callable[[Parts], Values]:
@@ -36,12 +31,6 @@ def _by_slot_and(known: Sequence[str], read: Callable[[KisFeed], Mapping[str, fl
         }
 
     return values
-
-
-def _states(kind: str) -> Callable[[Parts], Values]:
-    return lambda parts: Counter(
-        str(record["state"]) for key, record in parts.plan.records.items() if key.startswith(kind)
-    )
 
 
 def _owned(parts: Parts) -> Values:
@@ -142,43 +131,5 @@ SESSIONS: Final = (
         "Replies of KIS that answer no request of ours",
         _by_slot(lambda feed: feed.unsolicited),
         ("slot",),
-    ),
-)
-
-CONTROL: Final = (
-    Definition(
-        "gauge", "kis_bond_instruments", "Wanted bonds by state", _states(INSTRUMENT), ("state",), INSTRUMENT_STATES
-    ),
-    Definition(
-        "gauge",
-        "kis_bond_control_lists",
-        "Control lists by what became of their latest record; after a refused one the earlier content stays in force",
-        _states(LIST),
-        ("state",),
-        LIST_STATES,
-    ),
-    Definition(
-        "counter",
-        "kis_bond_control_records_ignored",
-        "Control records whose key names no list, in this run",
-        lambda of: of.plan.control.ignored,
-    ),
-    Definition(
-        "counter",
-        "kis_bond_batches_skipped",
-        "Batches of records that unpack to more than 32 MiB or could not be decoded, in this run",
-        lambda _: float(skipped_batches.total()),
-    ),
-    Definition(
-        "gauge",
-        "kis_bond_control_restored",
-        "1 once the control topic has been read to its end in this run",
-        lambda of: float(of.plan.control.is_read),
-    ),
-    Definition(
-        "gauge",
-        "kis_bond_control_lag",
-        "Offsets of the control topic still to be read; absent while the topic cannot be read",
-        lambda of: None if of.plan.control_reader.problem else of.plan.control_reader.lag,
     ),
 )

@@ -2,19 +2,19 @@ from dataclasses import replace
 
 import pytest
 
-from connector.core.kis.governor import ApprovalKeys, Governor
+from connector.core.kis.backoff import ApprovalKeys, Backoff
 from tests.core.kis.kis_model import WAITS
 
 
-def governor(draw=0.0, **waits):
-    """Return a governor with constant draws."""
-    return Governor(replace(WAITS, **waits), lambda: draw)
+def backoff(draw=0.0, **waits):
+    """Return a backoff with constant draws."""
+    return Backoff(replace(WAITS, **waits), lambda: draw)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
 def test_reconnect_delays_grow_between_minimum_and_maximum(draw):
     """Delays stay between minimum and maximum, and the span above the minimum doubles."""
-    subject = governor(draw, reconnect_min=1, reconnect_max=60)
+    subject = backoff(draw, reconnect_min=1, reconnect_max=60)
     delays = [subject.ended("closed") for _ in range(50)]
     assert all(1 <= delay <= 60 for delay in delays)
     spans = [delay - 1 for delay in delays]
@@ -24,12 +24,12 @@ def test_reconnect_delays_grow_between_minimum_and_maximum(draw):
 
 def test_delays_are_jittered():
     """Two draws give two delays."""
-    assert governor(0.1).ended("reset") != governor(0.9).ended("reset")
+    assert backoff(0.1).ended("reset") != backoff(0.9).ended("reset")
 
 
 def test_accept_then_close_makes_few_attempts():
     """A server that accepts and closes sees at most ten attempts in a minute."""
-    subject, now, attempts = governor(0.0), 0.0, 0
+    subject, now, attempts = backoff(0.0), 0.0, 0
     while now < 60:
         attempts += 1
         now += subject.ended("closed")
@@ -38,7 +38,7 @@ def test_accept_then_close_makes_few_attempts():
 
 def test_only_proof_of_life_resets_the_delay():
     """Only data or a PINGPONG brings the delay back to its first length."""
-    subject = governor()
+    subject = backoff()
     first = subject.ended("closed")
     assert subject.ended("handshake") > first
     subject.proved_alive()
@@ -47,7 +47,7 @@ def test_only_proof_of_life_resets_the_delay():
 
 def test_failures_are_counted_since_the_last_proof_of_life():
     """Ended sessions and refusals add up until data or a PINGPONG comes."""
-    subject = governor()
+    subject = backoff()
     assert subject.failures == 0
     subject.ended("handshake")
     subject.ended("in_use", in_use=True)
@@ -58,7 +58,7 @@ def test_failures_are_counted_since_the_last_proof_of_life():
 
 def test_in_use_waits_three_times_then_doubles():
     """Three waits have the first length, then they double; after proof of life they start again."""
-    subject = governor(in_use_wait=30, in_use_wait_max=600)
+    subject = backoff(in_use_wait=30, in_use_wait_max=600)
     waits = [subject.ended("in_use", in_use=True) for _ in range(9)]
     assert waits == [30, 30, 30, 60, 120, 240, 480, 600, 600]
     subject.proved_alive()
@@ -67,7 +67,7 @@ def test_in_use_waits_three_times_then_doubles():
 
 def test_silence_timeout_doubles_for_each_barren_session_in_a_row():
     """The silence timeout doubles up to 900 s while sessions end by silence without one frame."""
-    subject = governor(silence_timeout=45)
+    subject = backoff(silence_timeout=45)
     seen = []
     for _ in range(7):
         seen.append(subject.silence_timeout)
@@ -78,7 +78,7 @@ def test_silence_timeout_doubles_for_each_barren_session_in_a_row():
 @pytest.mark.parametrize("cause", ["handshake", "approval"])
 def test_failed_attempts_do_not_break_the_row(cause):
     """An attempt that opened no session leaves the silence timeout as it is."""
-    subject = governor()
+    subject = backoff()
     subject.ended("silence")
     subject.ended(cause)
     assert subject.silence_timeout == 90
@@ -86,7 +86,7 @@ def test_failed_attempts_do_not_break_the_row(cause):
 
 def test_silence_after_life_starts_no_row():
     """A silent session that had data or a PINGPONG before does not lengthen the silence timeout."""
-    subject = governor()
+    subject = backoff()
     subject.ended("silence")
     subject.proved_alive()
     subject.ended("silence")
@@ -95,14 +95,14 @@ def test_silence_after_life_starts_no_row():
 
 def test_longer_silence_setting_is_kept():
     """A configured silence timeout above 900 s is not cut."""
-    subject = governor(silence_timeout=1200)
+    subject = backoff(silence_timeout=1200)
     subject.ended("silence")
     assert subject.silence_timeout == 1200
 
 
 def test_refused_for_good_waits_longest():
     """An app key refused for good is tried again at the slowest pace."""
-    assert governor(reconnect_max=60).ended("refused") == 60
+    assert backoff(reconnect_max=60).ended("refused") == 60
 
 
 def test_approval_key_is_reused_for_its_time():

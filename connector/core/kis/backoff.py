@@ -35,7 +35,7 @@ class Waits:
     silence_timeout: float
 
 
-class Governor:
+class Backoff:
     """Counts failures since a session last proved alive; `random` returns floats in [0, 1)."""
 
     def __init__(self, waits: Waits, random: Callable[[], float]) -> None:

@@ -1,0 +1,28 @@
+"""Holds back a control record that would drop most of the desired bonds unless it is confirmed.
+
+Somebody who empties a list by mistake must not stop the feed of a whole desk.
+"""
+
+from typing import Final
+
+REASON: Final = "removal guard"  # how the refusals begin; a contract with readers of list records
+LEAST_DROPPED: Final = 10
+
+TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
+TO_REMOVE: Final = 'first write {"instruments": [], "confirm_removal": true}, then the tombstone'
+TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_removal": true} and then a tombstone'
+
+
+def held_back(dropped: int, desired: int, what: str, remedy: str) -> str | None:
+    """Return the refusal of what would drop so many of the desired bonds; None if it may pass.
+
+    `what` names the record as the subject of a sentence, `remedy` says how to carry it out.
+    """
+    if dropped < LEAST_DROPPED or dropped * 2 <= desired:
+        return None
+    return f"{REASON}: {what} would have dropped {dropped} of {desired} desired bonds; {remedy}"
+
+
+def is_held_back(refusal: str | None) -> bool:
+    """Return whether the guard gave this refusal."""
+    return (refusal or "").startswith(REASON)
