@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,9 @@ def _rank(bond: Desired) -> tuple[int, int, str]:
 def _claim(content: InForce) -> tuple[bool, int, int]:
     return content.wish.paused, content.wish.priority, content.requested_at
 
+
+# So few bonds are put into their new places one by one, instead of sorting all bonds.
+FEW = 50
 
 Result = tuple[dict[str, Desired], tuple[str, ...], dict[str, tuple[str, ...]]]
 
@@ -88,12 +92,20 @@ class Wanted:
         return desired, self._ranked(desired, moved), named_by
 
     def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
-        if not moved:
-            return self._lists.ranking
+        if len(moved) <= FEW:
+            return self._with_few_moved(desired, moved)
         ranks = [_rank(desired[isin]) for isin in self._lists.ranking if isin not in moved]
         # Both parts are in order, so that sorting only merges them.
         ranks += sorted(_rank(desired[isin]) for isin in moved if isin in desired)
         return tuple(isin for _, _, isin in sorted(ranks))
+
+    def _with_few_moved(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
+        before, ranking = self._lists.desired, list(self._lists.ranking)
+        for isin in moved & before.keys():
+            del ranking[bisect_left(ranking, _rank(before[isin]), key=lambda isin: _rank(before[isin]))]
+        for isin in moved & desired.keys():
+            insort(ranking, isin, key=lambda isin: _rank(desired[isin]))
+        return tuple(ranking)
 
 
 def active(content: InForce | None) -> frozenset[str]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from connector.core.lists import subscription
 from connector.core.lists.desired import Desired
 from connector.core.lists.subscription import Lists, apply, desired
-from tests.core.lists.test_subscription import LOGS, A, B, C, lists_of, record
+from tests.core.lists.test_subscription import BONDS, LOGS, A, B, C, lists_of, record
 
 
 def naive(entries):
@@ -40,3 +40,20 @@ def test_a_bond_that_a_record_does_not_touch_is_the_same_object():
     after = apply(lists, record(2, "x", [A]))
     assert after.desired[C] is lists.desired[C]
     assert set(after.desired) == {A, C}
+
+
+def test_few_and_many_moved_bonds_are_ranked_alike():
+    """The ranking is right whether an edit moves few bonds, many, or none."""
+    lists = lists_of(record(0, "x", BONDS), record(1, "y", {"instruments": BONDS[50:150], "priority": 7}))
+    edits = [
+        {"instruments": BONDS[50:149], "priority": 7},
+        {"instruments": BONDS[50:149], "priority": 3},
+        {"instruments": BONDS[50:60], "priority": 8},
+        {"instruments": BONDS[55:60], "priority": 8, "requested_at": "2020-01-01T00:00:00Z"},
+        {"instruments": BONDS[55:60], "priority": 8, "paused": True},
+        None,
+    ]
+    for offset, value in enumerate(edits, 2):
+        lists = apply(lists, record(offset, "y", value))
+        assert desired(lists) == naive(lists.entries)
+        assert lists == subscription.from_entries(lists.entries)
