@@ -170,7 +170,7 @@ def test_every_command_names_the_reason(  # noqa: PLR0917 - fixtures and columns
         given = environment(broker, hidden_kafka.bootstrap_servers, {})
         sentence = "Kafka announces broker 1 at nowhere.invalid:9092"
     nobody = {"KIS_BOND_KIS__APPROVAL_URL": "http://127.0.0.1:1", "KIS_BOND_KIS__WEBSOCKET_URL": "ws://127.0.0.1:1"}
-    keys = {"KIS_BOND_KIS__APPKEY": "PStest", "KIS_BOND_KIS__APPSECRET": "secret"}
+    keys = {"KIS_BOND_KIS__APPKEY": "PS-of-reasons", "KIS_BOND_KIS__APPSECRET": "app-secret-of-reasons"}
     result = CliRunner().invoke(app, [*arguments], env=given | nobody | keys)
     assert result.exit_code == 5, result.output
     assert sentence in " ".join((result.stderr + result.stdout).split())
