@@ -97,7 +97,7 @@ async def test_all_mistakes_end_the_connector_before_it_connects(tmp_path):
 
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_missing_app_keys_are_reported_with_the_other_mistakes(tmp_path, command):
-    """A missing folder of app keys is one problem among others, or the only one."""
+    """A missing folder of app keys is reported together with all other mistakes."""
     (config := tmp_path / "c.yaml").write_text(f"kis: {{credentials_dir: {tmp_path}/none}}\nhttp: {{port: http}}\n")
     done = _run(tmp_path, command, "--config", str(config))
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["http.port", "kis.credentials_dir"]
