@@ -1,7 +1,9 @@
 # The connector, and every other command of kis-bond: docker build --tag kis-bond-connector .
 #
-# Behind a package mirror: --secret id=pip.conf,src=$HOME/.config/pip/pip.conf (read while packages are installed, kept in no layer).
-# The base needs Python 3.11 or later with venv, and the time zone database; the locked packages need glibc.
+# With a package mirror: --secret id=pip.conf,src=$HOME/.config/pip/pip.conf. The build reads it while
+# it installs packages, and keeps it in no layer.
+# The base needs Python 3.11 or later with venv, and the time zone database. The locked packages need
+# glibc.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build

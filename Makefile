@@ -1,4 +1,5 @@
-# Each target sets up what it needs: a virtual environment in .venv with the hash-locked packages of requirements/.
+# Each target sets up what it needs: a virtual environment in .venv, with the hash-locked packages of
+# requirements/.
 PYTHON ?= python3.11
 ARGS ?=
 SECONDS ?= 60
@@ -6,20 +7,22 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-# Row C6 makes the kernel refuse to sync, which takes strace; C5 and A17 mount small volumes, so all of it runs as root.
+# Row C6 makes the kernel refuse to sync, which needs strace. C5 and A17 mount small volumes, so all
+# rows run as root.
 PREPARE := command -v strace > /dev/null || (apt-get update -qq && apt-get install -y -qq strace > /dev/null)
 
-# Prometheus and promtool, unpacked from Debian's package, so that no service of it runs. Where it cannot be had the tests say so.
+# Prometheus and promtool, unpacked from Debian's package, so that no service starts. Without them the
+# tests say what they left out.
 FETCH := apt-get download -qq -o APT::Sandbox::User=root prometheus
 PROMETHEUS := command -v promtool > /dev/null || test -x .cache/prometheus/usr/bin/promtool || (mkdir -p .cache/prometheus && cd .cache/prometheus \
   && ($(FETCH) || (apt-get update -qq && $(FETCH))) && dpkg -x prometheus_*.deb .) || true
 
-# What builds and runs the image, and the Kafka it talks to; nothing is installed where all of it is there.
+# What builds and runs the image, and the Kafka it uses. Only what is missing is installed.
 ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-compose:docker-compose mvn:maven java:default-jre-headless; do \
     PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
   test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
 
-# Tests with a target of their own: they need more than Python, Java and Maven.
+# These tests have targets of their own: they need more than Python, Java and Maven.
 ELSEWHERE := not helm and not prometheus and not browser and not docker
 QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
 real-cli := tests/cli tests/security
@@ -52,11 +55,11 @@ help:  ## this list
 demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (ARGS="--seconds 30")
 	@$(BIN)/kis-bond demo $(ARGS)
 
-test: .venv/dev.stamp check  ## everything: check, then the tests on real parts, against a real Kafka where one can be had
+test: .venv/dev.stamp check  ## everything: check, then the tests that use real parts, and a real Kafka if there is one
 	@echo "Tests on real parts, in two processes: five minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest
 
-check: .venv/dev.stamp  ## lint, and the quick tests, which need nothing but Python
+check: .venv/dev.stamp  ## lint, and the quick tests, which need only Python
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
 
 quick-core quick-parts: .venv/dev.stamp
@@ -76,11 +79,11 @@ lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || (cat .venv/lint-imports.log; false)
 
-faults: .venv/dev.stamp  ## the fault matrix on three real brokers, each fault as short as it shows (ARGS="A2 A3" for some rows)
+faults: .venv/dev.stamp  ## the fault matrix on three real brokers, with short faults (ARGS="A2 A3" for some rows)
 	@$(PREPARE)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-faults-full: .venv/dev.stamp  ## the same, each fault as long as the matrix says; an hour and a half for all rows
+faults-full: .venv/dev.stamp  ## the same at full length; an hour and a half for all rows
 	@$(PREPARE)
 	@$(BIN)/python -m tests.faults --full $(ARGS)
 
@@ -90,31 +93,32 @@ replicas-test: .venv/dev.stamp  ## replicas that share app keys: stopped, killed
 capacity-test: .venv/dev.stamp  ## 1,000 bonds over 25 app keys, and bursts of edits, measured (ARGS=--write for docs/capacity.md)
 	@$(BIN)/python -m tests.capacity $(ARGS)
 
-operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook and pages of metrics and logs, against a real Prometheus
+operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook, pages of metrics and logs, with a real Prometheus
 	@$(PROMETHEUS)
 	@$(BIN)/python -m pytest tests/operations $(ARGS)
 
 metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' definitions
 	@$(BIN)/python -m tests.operations.metrics_page
 
-image-test: .venv/dev.stamp  ## the image, built and run on a real Docker engine, and compose.yaml; as root where no engine answers
+image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engine; as root if no engine answers
 	@$(ENGINE)
 	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
 
-bench: .venv/dev.stamp  ## ticks per second and latency against a real Kafka, beside a straightforward pipeline
+bench: .venv/dev.stamp  ## ticks per second and latency with a real Kafka, compared with a simple pipeline
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 .PHONY: helm-test chart-readme
-helm-test: .venv/dev.stamp  ## the Helm chart under a real Helm, which is built with Go the first time
+helm-test: .venv/dev.stamp  ## the Helm chart with a real Helm, which Go builds the first time
 	@$(BIN)/python -m pytest tests/helm $(ARGS)
 
 chart-readme: .venv/dev.stamp  ## renew the chart's README from the comments of its values
 	@$(BIN)/python -m tests.helm.values_readme
 
-# Chromium drives the tests; the bonds' names and the pictures need a Korean font. Without them the tests say what they left out.
+# The tests use Chromium; the bonds' names and the pictures need a Korean font. Without them the tests
+# say what they left out.
 PAGE_NEEDS := chromium fontconfig fonts-nanum
 .PHONY: page-test page-pictures page-needs
 page-needs: .venv/dev.stamp

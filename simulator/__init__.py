@@ -1,4 +1,4 @@
-"""The KIS side of the wire, played on loopback."""
+"""A simulated KIS on loopback."""
 
 from simulator.server import Simulator
 from simulator.settings import SimulatorSettings

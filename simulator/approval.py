@@ -1,4 +1,4 @@
-"""The REST call that gives a WebSocket approval key."""
+"""The REST call that issues WebSocket approval keys."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from aiohttp import web
 from simulator.faults import Faults
 from simulator.settings import SimulatorSettings
 
-# Only the text of EGW00103 is recorded; the others are worded alike, and only the code counts.
+# Only the text of EGW00103 is recorded; the others imitate it. Only the code counts.
 ERRORS = {
     "EGW00102": "AppKey는 필수입니다.",
     "EGW00103": "유효하지 않은 AppKey입니다.",
@@ -29,7 +29,7 @@ DRIP_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One approval call: when (ns since 1970), for which app key if it is a known one, and the code or fault that refused it."""
+    """One approval call: its time (ns since 1970), its app key if known, and why it was refused."""
 
     at: int
     app_key: int | None
@@ -43,7 +43,7 @@ class _Issued:
 
 
 class Approvals:
-    """The approval keys in use: which app key each stands for, and until when."""
+    """The approval keys in force: the app key of each, and when it expires."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
@@ -53,7 +53,7 @@ class Approvals:
         self._last: dict[int, float] = {}
 
     def ask(self, fields: dict[str, Any], now: float) -> tuple[int | None, str]:
-        """Return the app key's number, if known, and a new approval key or the EGW code of the refusal."""
+        """Return the app key's number, if known, and a new approval key or an EGW code."""
         appkey, secret, grant = (fields.get(name) for name in ("appkey", "secretkey", "grant_type"))
         for code, value in (("EGW00102", appkey), ("EGW00104", secret), ("EGW00115", grant)):
             if not isinstance(value, str) or not value:
@@ -78,7 +78,7 @@ class Approvals:
         return number, key
 
     def app_key_of(self, approval_key: str, now: float) -> int | None:
-        """Return the number of the app key an approval key in force stands for."""
+        """Return the number of the app key that an approval key was issued for, if it is valid."""
         issued = self._issued.get(approval_key)
         return issued.app_key if issued is not None and now < issued.expires else None
 
@@ -88,7 +88,7 @@ class Approvals:
         return next(reversed(self._issued), "")
 
     def expire(self) -> None:
-        """End every approval key issued so far."""
+        """Make every approval key issued so far invalid."""
         self._issued.clear()
 
 
@@ -108,9 +108,9 @@ class ApprovalCall:
         if (status := self.faults.text("approval-down")) is not None:
             self._note(None, "approval-down")
             return web.Response(status=int(status), text="Service Unavailable")
-        if (spoilt := self.faults.text("approval-body")) is not None:
+        if (replacement := self.faults.text("approval-body")) is not None:
             self._note(None, "approval-body")
-            return await _spoil(request, spoilt)
+            return await _replacement(request, replacement)
         fields = await _fields(request)
         number, answer = self.approvals.ask(fields, self.now())
         answer = self.faults.text("approval-error") or answer
@@ -146,8 +146,8 @@ def _json(value: dict[str, Any], status: int) -> web.Response:
     )
 
 
-async def _spoil(request: web.Request, how: str) -> web.StreamResponse:
-    match how:
+async def _replacement(request: web.Request, kind: str) -> web.StreamResponse:
+    match kind:
         case "html":
             return web.Response(text="<html><body>점검 중입니다.</body></html>", content_type="text/html")
         case "empty":

@@ -1,18 +1,21 @@
-"""A plausible bond made from the text of its ISIN."""
+"""Makes a plausible bond from the text of its ISIN."""
 
 from dataclasses import dataclass
 from random import Random
 
 ISSUERS = ("가람화학", "누리건설", "다온전자", "마루에너지", "한빛캐피탈")
 
-# The bond of the portal's sample frame keeps its own name.
+# The bond of the portal's sample frame keeps the name it has there.
 SAMPLE_ISIN, SAMPLE_NAME = "KR103502GD31", "국고03250-5303(23-2)"
 SAMPLE_COUPON_MILLI, SAMPLE_MATURITY = 3250, 2053
 
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """What does not change in a day. Prices are tenths of a won per 10,000 won face, yields thousandths of a percent."""
+    """What does not change within a day.
+
+    Prices are tenths of a won per 10,000 won of face value, yields thousandths of a percent.
+    """
 
     isin: str
     name: str
@@ -27,7 +30,7 @@ class Bond:
 
 
 def bond(isin: str, seed: int, year: int) -> Bond:
-    """Return the bond of `isin`; the same ISIN, seed and year always give the same."""
+    """Return the bond of `isin`; the same ISIN, seed and year always give the same bond."""
     random = Random(f"{seed}/{isin}")
     coupon_milli = 2000 + 125 * random.randrange(1, 25)
     matures = year + random.choice((1, 2, 3, 5, 10, 20, 30))

@@ -1,7 +1,7 @@
 """The answers KIS gives on the WebSocket: code, text and `rt_cd`.
 
-Codes and texts: KIS portal, FAQ of real-time errors. `rt_cd` "1" (the session lives) is recorded for OPSP0002, 0003, 0008 and 0011;
-for the other codes the split between "1" and "9" is inferred.
+Source: the portal's FAQ; see "Reply codes" in docs/kis-protocol.md. `rt_cd` "1" (the session lives)
+is recorded for OPSP0002, 0003, 0008 and 0011. For the other codes "1" or "9" is a guess.
 """
 
 MESSAGES = {
@@ -41,12 +41,12 @@ RELEASED = "OPSP0001"
 
 
 def message(code: str) -> str:
-    """Return KIS's text for `code`; a code of no table has one too, since KIS sends such codes."""
+    """Return the text for `code`. An unknown code has one too: KIS sends such codes."""
     return MESSAGES.get(code, "UNKNOWN ERROR")
 
 
 def result(code: str) -> str:
-    """Return `rt_cd`: "0" done, "1" refused but the session lives, "9" the socket is dropped next."""
+    """Return `rt_cd`: "0" done, "1" refused but the session lives, "9" KIS then drops the socket."""
     if code in {REGISTERED, RELEASED}:
         return "0"
     return "1" if code.startswith("OPSP00") and code != "OPSP0017" else "9"

@@ -17,34 +17,34 @@ NAMES = {Opcode.TEXT: "text", Opcode.BINARY: "binary", Opcode.PING: "ping", Opco
 
 
 class Peer(Protocol):
-    """What a connection reports to."""
+    """The receiver of what happens on a connection."""
 
     def handshake(self, connection: "Connection", path: str) -> int | None:
-        """Return the HTTP status that refuses the handshake, None to accept it."""
+        """Return the HTTP status that refuses the handshake, or None to accept it."""
 
     def opened(self, connection: "Connection") -> None:
-        """Take note of the accepted handshake."""
+        """Handle an accepted handshake."""
 
     def message(self, connection: "Connection", raw: bytes, opcode: str) -> None:
-        """Take a text, binary, ping or pong."""
+        """Handle a text, binary, ping or pong message."""
 
     def ended(self, connection: "Connection") -> None:
-        """Take note of the end of the TCP connection."""
+        """Handle the end of the TCP connection."""
 
     def paused(self, connection: "Connection") -> None:
-        """Take note that the client's socket takes no more."""
+        """Handle a client that has stopped reading."""
 
     def resumed(self, connection: "Connection") -> None:
-        """Take note that it does again."""
+        """Handle a client that reads again."""
 
 
 class Connection(asyncio.Protocol):
-    """Turns bytes into messages for its peer and the peer's messages into bytes; writes never wait."""
+    """Turns bytes into messages for its peer and messages into bytes; writes never wait."""
 
     def __init__(self, peer: Peer, number: int) -> None:
         self.number = number
         self.silent = False
-        # What the response to the handshake says under `Upgrade`, None for what is right.
+        # The `Upgrade` header of the handshake's response; None for the right one.
         self.upgrade: str | None = None
         self.lost = asyncio.Event()
         self._peer = peer
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the handshake is done and nobody has begun to close."""
+        """Whether the handshake is done and neither side has started to close."""
         return self._protocol.state is OPEN and self._transport is not None and not self._transport.is_closing()
 
     @property
@@ -67,11 +67,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes written that the socket has not taken."""
+        """Bytes written that the socket has not accepted yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def send(self, raw: bytes, *, binary: bool = False) -> bool:
-        """Send one message and return whether it was written; a text frame is not checked to be UTF-8."""
+        """Send one message and return whether it was written. Text is not checked to be UTF-8."""
         if self.silent or not self.is_open:
             return False
         if binary:
@@ -82,11 +82,11 @@ class Connection(asyncio.Protocol):
         return True
 
     async def flowing(self) -> None:
-        """Return as soon as the client's socket takes more, or is gone."""
+        """Return once the client's socket accepts more, or is gone."""
         await self._flowing.wait()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close with a close frame; a client that does not answer it is cut off."""
+        """Send a close frame; reset a client that does not answer it."""
         if not self.is_open:
             return
         try:
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.reset)
 
     def cut(self) -> None:
-        """End TCP behind what is written, without a close frame: how KIS usually ends a session."""
+        """End TCP after what is written, without a close frame, as KIS usually does."""
         if self._transport is not None:
             self._transport.close()
 
@@ -111,39 +111,39 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin (asyncio)."""
+        """Keep the transport (asyncio)."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"A stream transport was expected, not {type(transport).__name__}")
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes (asyncio)."""
+        """Read what the client sent (asyncio)."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Handshake):
                 self._shake(event)
             elif isinstance(event, Frame):
-                self._take(event)
+                self._handle(event)
         self._flush()
 
     def eof_received(self) -> None:
-        """Take the client's end of TCP (asyncio); the transport then closes."""
+        """Handle the client's end of TCP (asyncio); the transport then closes."""
         self._protocol.receive_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End (asyncio)."""
+        """Report the end of TCP (asyncio)."""
         del exc
         self._flowing.set()
         self.lost.set()
         self._peer.ended(self)
 
     def pause_writing(self) -> None:
-        """Note a full socket (asyncio)."""
+        """Report a full socket (asyncio)."""
         self._flowing.clear()
         self._peer.paused(self)
 
     def resume_writing(self) -> None:
-        """Note a socket that takes again (asyncio)."""
+        """Report a socket that accepts data again (asyncio)."""
         self._flowing.set()
         self._peer.resumed(self)
 
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         if response.status_code == 101:
             self._peer.opened(self)
 
-    def _take(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         match frame.opcode:
             case Opcode.PING | Opcode.PONG:
                 self._peer.message(self, bytes(frame.data), NAMES[frame.opcode])
@@ -170,10 +170,10 @@ class Connection(asyncio.Protocol):
                     raw, self._parts = b"".join(self._parts), []
                     self._peer.message(self, raw, NAMES[self._opcode])
             case _:
-                pass  # a close frame is answered by the protocol itself
+                pass  # the protocol itself answers a close frame
 
     def _flush(self) -> None:
-        """Write what the protocol has ready; its empty piece stands for the end of TCP."""
+        """Write what the protocol has ready; an empty piece means the end of TCP."""
         for data in self._protocol.data_to_send():
             if self._transport is None or self.silent or self._transport.is_closing():
                 continue

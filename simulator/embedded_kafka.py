@@ -1,4 +1,7 @@
-"""A Kafka broker inside this process, for the demo and quick tests: librdkafka's mock cluster, reached with ctypes."""
+"""A Kafka broker inside this process, for the demo and quick tests.
+
+It is librdkafka's mock cluster, called through ctypes.
+"""
 
 import ctypes
 import importlib
@@ -9,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-PRODUCER = 0  # rd_kafka_type_t; the mock cluster hangs on any client, and this one never connects
+PRODUCER = 0  # rd_kafka_type_t; the mock cluster needs some client, and this one never connects
 LOG_EMERGENCIES = b"0"
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, ApiVersions, version 0, correlation id, no client id
 ANSWER_SECONDS = 10
@@ -20,18 +23,22 @@ class EmbeddedKafkaMissing(Exception):
 
 
 class EmbeddedKafka:
-    """Brokers on loopback ports in librdkafka's own threads; they end with `close`, or with the `with` block.
+    """Brokers on loopback ports in librdkafka's own threads.
 
-    `topics` is name to number of partitions. A topic that is not among them appears, with four partitions, when a client asks for it.
+    They end with `close`, or with the `with` block. `topics` maps each name to its number of
+    partitions. Any other topic appears, with four partitions, when a client asks for it.
 
-    Good for showing, not for proving. Each partition keeps its newest 5 MiB of batches (some 16,000 records of 300 bytes) and drops older
-    ones; a reader further behind meets OFFSET_OUT_OF_RANGE. Nothing is compacted, persisted or checked as a broker would: no ACLs, no TLS,
-    sequence numbers only with a transactional id, no CreateTopics; what a transaction aborted is read all the same. Groups,
-    `read_committed` readers and idempotent produce work. Source: librdkafka's src/rdkafka_mock.h and src/rdkafka_mock.c.
+    Good for showing, not for proving. Each partition keeps its newest 5 MiB of batches (some
+    16,000 records of 300 bytes); a reader that wants an older one gets OFFSET_OUT_OF_RANGE.
+    Nothing is compacted or persisted. There are no ACLs, no TLS and no CreateTopics. Sequence
+    numbers are checked only with a transactional id, and aborted transactions are read. Groups,
+    `read_committed` readers and idempotent produce work.
+
+    Source: librdkafka's src/rdkafka_mock.h and src/rdkafka_mock.c.
     """
 
     def __init__(self, topics: Mapping[str, int], brokers: int = 1) -> None:
-        """Start the brokers and create the topics. Raises `EmbeddedKafkaMissing` or `RuntimeError`."""
+        """Start the brokers, create the topics. Raises EmbeddedKafkaMissing or RuntimeError."""
         self._library = _library()
         self._client: int | None = self._new_client()
         self._cluster: int | None = self._library.rd_kafka_mock_cluster_new(self._client, brokers)
@@ -42,7 +49,7 @@ class EmbeddedKafka:
             raise
 
     def close(self) -> None:
-        """Stop the brokers; what they held is gone. A second call does nothing."""
+        """Stop the brokers, which forget everything. A second call does nothing."""
         if self._cluster:
             self._library.rd_kafka_mock_cluster_destroy(self._cluster)
             self._cluster = None
@@ -63,13 +70,14 @@ class EmbeddedKafka:
         host, port = addresses.split(",", maxsplit=1)[0].rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as probe:
             for name, partitions in topics.items():
-                # librdkafka takes a topic of no partitions without a word.
+                # librdkafka accepts a topic without partitions silently.
                 if partitions < 1 or self._library.rd_kafka_mock_topic_create(
                     self._cluster, name.encode(), partitions, brokers
                 ):
                     raise RuntimeError(f"librdkafka did not create topic {name} with {partitions} partitions")
-                # The mock's loop serves its orders, then empties the pipe that wakes it: an order between the two would sleep for a second.
-                # An answer to this request shows that the loop is past that point (rd_kafka_mock_cluster_io_poll in rdkafka_mock.c).
+                # The mock's loop executes its orders, then empties the pipe that wakes it. An order
+                # in between would wait for a second. An answer to this request shows that the loop
+                # is past that point (rd_kafka_mock_cluster_io_poll in rdkafka_mock.c).
                 probe.sendall(API_VERSIONS)
                 probe.recv(4096)
         return addresses
@@ -85,7 +93,7 @@ class EmbeddedKafka:
 
 
 def _library() -> ctypes.CDLL:
-    """Return the librdkafka inside the confluent-kafka wheel, with the types of the functions used here."""
+    """Return the librdkafka of the confluent-kafka wheel, with the types of the functions used."""
     try:
         importlib.import_module("confluent_kafka")  # loads the library and what it needs
         library = ctypes.CDLL(str(_library_path()))
@@ -111,7 +119,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _library_path() -> Path:
-    """Find the shared library where the wheels for Linux and Windows (`confluent_kafka.libs`) or macOS (`.dylibs`) put it."""
+    """Return the wheel's shared library; on macOS it is in `.dylibs`, elsewhere beside it."""
     package = Path(str(sys.modules["confluent_kafka"].__file__)).parent
     for folder in (package.with_name("confluent_kafka.libs"), package / ".dylibs"):
         for pattern in ("librdkafka-*", "librdkafka.*"):

@@ -16,7 +16,7 @@ from simulator.stats import Stats
 
 @dataclass(slots=True)
 class Connect:
-    """One TCP connection: when (ns since 1970), the path asked for, and whether the handshake was accepted."""
+    """One TCP connection: its time (ns since 1970), its path, and whether it was accepted."""
 
     at: int
     path: str | None = None
@@ -25,7 +25,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One request and its answer: when (ns since 1970), on which session, the code, and whether the reply was sent at all."""
+    """One request, its time (ns since 1970), the code it got, and whether the reply was sent."""
 
     at: int
     session: int
@@ -37,7 +37,7 @@ class Answered:
 
 
 class Exchange:
-    """The rules between clients; implements `connection.Peer`."""
+    """KIS's rules between clients. Implements `connection.Peer`."""
 
     def __init__(self, settings: SimulatorSettings, approvals: Approvals, faults: Faults, stats: Stats) -> None:
         self.connects: list[Connect] = []
@@ -56,7 +56,7 @@ class Exchange:
 
     @property
     def connections(self) -> list[Connection]:
-        """Every TCP connection, those before their handshake included."""
+        """Every open TCP connection, before its handshake too."""
         return list(self._connections.values())
 
     def accept(self) -> Connection:
@@ -82,7 +82,7 @@ class Exchange:
         return None if status is None else int(status)
 
     def opened(self, connection: Connection) -> None:
-        """Begin a session; nobody knows yet whose."""
+        """Start a session; its first request will name its approval key."""
         self.connects[connection.number].accepted = True
         session = Session(connection.number, time.monotonic(), self._settings.pingpong_seconds, self._settings.seed)
         self.by_number[connection.number] = (session, connection)
@@ -91,9 +91,9 @@ class Exchange:
             connection.cut()
 
     def ended(self, connection: Connection) -> None:
-        """Forget a session; its app key stays taken for a while if the client just vanished."""
+        """Drop a session; without a close frame its app key stays in use for a while."""
         self._connections.pop(connection.number, None)
-        self._stats.flowed(connection.number)
+        self._stats.end_stall(connection.number)
         held = self.by_number.pop(connection.number, None)
         if held is None:
             return
@@ -104,43 +104,43 @@ class Exchange:
             self._taken_until[session.app_key] = time.monotonic() + self._settings.linger_seconds
 
     def paused(self, connection: Connection) -> None:
-        """Count a stall."""
-        self._stats.stalled(connection.number)
+        """Start to count a stall."""
+        self._stats.begin_stall(connection.number)
 
     def resumed(self, connection: Connection) -> None:
         """End a stall."""
-        self._stats.flowed(connection.number)
+        self._stats.end_stall(connection.number)
 
     def message(self, connection: Connection, raw: bytes, opcode: str) -> None:
-        """Take one message of a client."""
+        """Handle one message of a client."""
         held = self.by_number.get(connection.number)
         if held is None or not connection.is_open:
             return
         session, now = held[0], time.monotonic()
         if is_pingpong(raw):
-            session.pingpong_came(raw, opcode, now)
+            session.note_answer(raw, opcode, now)
         elif opcode in {"ping", "pong"}:
             if self._settings.ping == "strict":
                 connection.cut()
         else:
-            session.traffic(now)
+            session.note_traffic(now)
             self._answer(session, connection, raw)
 
     def tick(self) -> None:
-        """Do what time asks for on every session: PINGPONG, the end of the unanswering, and the faults of age."""
+        """On every session send a due PINGPONG, or end it if it is unanswered or too old."""
         now = time.monotonic()
         for session, connection in list(self.by_number.values()):
             if session.unanswered_seconds(now) >= self._settings.pingpong_timeout_seconds:
                 connection.cut()
             elif (
                 not self._end_by_age(connection, now - session.opened)
-                and session.wants_pingpong(now)
+                and session.advance(now)
                 and "no-pingpong" not in self._faults
             ):
                 raw = reply.pingpong(self._settings.clock()).encode()
                 if connection.send(raw):
-                    session.traffic(now)
-                    session.pingpong_sent(raw, now)
+                    session.note_traffic(now)
+                    session.note_pingpong(raw, now)
 
     @property
     def reason(self) -> str:
@@ -164,7 +164,7 @@ class Exchange:
         code, keys = (request.code, None) if isinstance(request, Misshapen) else self._obey(session, request)
         quoted = request.approval_key if isinstance(request, Request) and self._faults.echoes("reply") else ""
         text = reply.reply(code, request.tr_id, request.tr_key, keys, quoted)
-        lost = self._faults.strikes("lost-replies")
+        lost = self._faults.strike("lost-replies")
         tr_type = "" if isinstance(request, Misshapen) else request.tr_type
         self.answers.append(
             Answered(time.time_ns(), session.number, session.app_key, tr_type, request.tr_key, code, not lost)
@@ -181,7 +181,7 @@ class Exchange:
     def _reply(self, connection: Connection, text: str | None, *, drop: bool) -> None:
         held = self.by_number.get(connection.number)
         if text is not None and connection.send(text.encode()) and held is not None:
-            held[0].traffic(time.monotonic())
+            held[0].note_traffic(time.monotonic())
         if drop and held is not None and connection.is_open and not connection.silent:
             connection.cut()
 
@@ -191,7 +191,7 @@ class Exchange:
             return forced, None
         owner = self._approvals.app_key_of(request.approval_key, time.time())
         if session.app_key is None:
-            # The approval key is looked at once: a session outlives it.
+            # KIS looks at the approval key once; the session outlives it.
             if owner is None:
                 return "OPSP0011", None
             if not self._claim(owner, session):
@@ -200,7 +200,7 @@ class Exchange:
         return self._register(session, request.tr_key) if request.registers else self._release(session, request.tr_key)
 
     def _claim(self, app_key: int, by: Session) -> bool:
-        """Return whether the app key is free for `by`; in mode `kick` its old session ends for that."""
+        """Return whether the app key is free for `by`; mode `kick` ends its old session first."""
         for session, connection in list(self.by_number.values()):
             if session.app_key == app_key and session is not by and connection.is_open:
                 if self._settings.in_use == "refuse":
@@ -224,7 +224,7 @@ class Exchange:
         return codes.RELEASED, None
 
     def _index(self) -> None:
-        """Renew the list of which sessions hold which bond."""
+        """Rebuild the index of the sessions that hold each bond."""
         self.holders = {}
         for number, (session, _) in self.by_number.items():
             for tr_key in session.registered:

@@ -10,12 +10,12 @@ REPLY_VALUE = re.compile(r"OPSP[0-9]{4}")
 
 
 class FaultUnknownError(ValueError):
-    """A fault's name or value is not one of those the simulator has; the message lists them."""
+    """The simulator has no fault of this name or value; the message lists those it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One fault: the value it takes when none is given, what a value looks like, and what it does."""
+    """One fault: its default value, the pattern of its values, and what it does."""
 
     default: str
     pattern: str
@@ -38,29 +38,29 @@ KINDS: dict[str, Kind] = {
     "no-pingpong": Kind("", "", "sends no PINGPONG"),
     "keep-after-error": Kind("", "", "keeps the socket after an answer with rt_cd 9"),
     "duplicate": Kind("10", NUMBER, "=N sends every Nth frame twice"),
-    "reorder": Kind("10", NUMBER, "=N sends every Nth frame after the one behind it"),
+    "reorder": Kind("10", NUMBER, "=N sends every Nth frame after its successor"),
     "missing": Kind("10", NUMBER, "=N leaves out every Nth tick"),
-    "malformed": Kind("10", NUMBER, "=N adds a malformed frame or record at every Nth frame, each kind in turn"),
+    "malformed": Kind("10", NUMBER, "=N adds a malformed frame or record to every Nth frame, each kind in turn"),
     "encrypted": Kind("", "", "encrypts data frames"),
     "extra": Kind("1", NUMBER, "=N appends N columns to each record"),
     "trailing-caret": Kind("", "", "ends each frame with ^"),
     "batch": Kind("4", NUMBER, "=N puts N ticks into a frame, 999 at most"),
-    "lost-replies": Kind("1", NUMBER, "=N obeys every Nth request without a reply"),
-    "slow-replies": Kind("2", SECONDS, "=SECONDS replies so late"),
+    "lost-replies": Kind("1", NUMBER, "=N obeys every Nth request but sends no reply"),
+    "slow-replies": Kind("2", SECONDS, "=SECONDS delays each reply"),
     "echo": Kind(
         "reply",
         "|".join(ECHOES),
         f"={'|'.join(ECHOES)} quotes secrets of the client in errors, close reasons, a header, or approval errors",
     ),
-    "approval-down": Kind("503", STATUS, "=STATUS answers the approval call with an HTTP status"),
+    "approval-down": Kind("503", STATUS, "=STATUS answers the approval call with this HTTP status"),
     "approval-error": Kind("EGW00103", "EGW[0-9]{5}", "=EGWxxxxx refuses the approval call"),
-    "approval-slow": Kind("5", SECONDS, "=SECONDS answers the approval call so late"),
-    "approval-body": Kind("html", "|".join(BODIES), f"={'|'.join(BODIES)} spoils the approval call's answer"),
+    "approval-slow": Kind("5", SECONDS, "=SECONDS delays the approval call's answer"),
+    "approval-body": Kind("html", "|".join(BODIES), f"={'|'.join(BODIES)} replaces the approval call's answer"),
 }
 
 
 def listing() -> str:
-    """Return one line per fault, for help and error messages."""
+    """Return one line for each fault, for help and error messages."""
     lines = [f"{name}: {kind.does}" for name, kind in KINDS.items()]
     return "\n".join([*lines, "reply:<ISIN or *>=OPSPxxxx: answers registrations of that ISIN with the code"])
 
@@ -77,7 +77,7 @@ class Faults:
             self.set(spec)
 
     def set(self, spec: str) -> None:
-        """Switch on `NAME`, `NAME=VALUE` or `reply:<ISIN or *>=OPSPxxxx`; raise FaultUnknownError for anything else."""
+        """Switch on `NAME`, `NAME=VALUE` or `reply:<ISIN or *>=OPSPxxxx`, else raise an error."""
         name, _, value = spec.partition("=")
         if name.startswith("reply:"):
             if name == "reply:" or REPLY_VALUE.fullmatch(value) is None:
@@ -95,7 +95,7 @@ class Faults:
         self.on_change()
 
     def clear(self, name: str | None = None) -> None:
-        """Switch off one fault, a `reply:<ISIN or *>` included, or all of them."""
+        """Switch off one fault (or one `reply:<ISIN or *>`), or all of them."""
         if name is None:
             self._values.clear()
             self._replies.clear()
@@ -109,16 +109,16 @@ class Faults:
         return name in self._values
 
     def text(self, name: str) -> str | None:
-        """Return the fault's value, None while it is off."""
+        """Return the fault's value, or None while it is off."""
         return self._values.get(name)
 
     def seconds(self, name: str) -> float | None:
-        """Return the fault's value in seconds, None while it is off."""
+        """Return the fault's value in seconds, or None while it is off."""
         value = self._values.get(name)
         return None if value is None else float(value)
 
     def number(self, name: str, otherwise: int) -> int:
-        """Return the fault's whole value, `otherwise` while it is off."""
+        """Return the fault's value as a whole number, or `otherwise` while it is off."""
         value = self._values.get(name)
         return otherwise if value is None else int(value)
 
@@ -126,8 +126,8 @@ class Faults:
         """Return whether secrets are to be quoted there."""
         return self._values.get("echo") == where
 
-    def strikes(self, name: str) -> bool:
-        """Count one occasion and return whether it is the Nth."""
+    def strike(self, name: str) -> bool:
+        """Count one occasion and return whether the fault applies to it, as to every Nth."""
         value = self._values.get(name)
         if value is None:
             return False
@@ -135,5 +135,5 @@ class Faults:
         return self._counts[name] % int(value) == 0
 
     def reply_for(self, tr_key: str) -> str | None:
-        """Return the code a registration of `tr_key` is answered with, if one was set."""
+        """Return the code set as the answer to registrations of `tr_key`, if any."""
         return self._replies.get(tr_key, self._replies.get("*"))

@@ -1,4 +1,4 @@
-"""Sends the market's trades to the sessions that registered them, through the faults of the data path."""
+"""Sends the market's trades to the sessions that registered their bonds, with faults if asked."""
 
 import asyncio
 import time
@@ -18,16 +18,16 @@ from simulator.stats import Stats
 GRID_SECONDS = 0.01
 SLOW_GRID_SECONDS = 0.25
 MOST_RECORDS = 999
-# A loop held up for longer does not make up for it: a market does not wait.
+# A delay of the event loop beyond this is not made up for: a market does not wait.
 CATCH_UP_SECONDS = 1.0
-# Between two bursts of this size the loop reads what came in.
+# After a burst of this size the event loop reads what came in.
 BURST_TICKS = 500
 
 Held = tuple[bytes, Sent]
 
 
 class Feed:
-    """The paced sender. `rate` is ticks per second over all sessions and may be changed at any time."""
+    """The paced sender. `rate`, ticks per second over all sessions, may change at any time."""
 
     def __init__(
         self, settings: SimulatorSettings, exchange: Exchange, faults: Faults, log: SentLog, stats: Stats
@@ -67,7 +67,7 @@ class Feed:
             first = self._one_of(isins)
             rest: list[str] = []
             if batch > 1 and first in self._exchange.holders:
-                # A frame goes to one session, so its ticks are of bonds that session holds.
+                # A frame goes to one session, so all its bonds must be registered there.
                 neighbours = self._exchange.by_number[self._exchange.holders[first][0]][0].tr_keys
                 rest = [self._one_of(neighbours) for _ in range(batch - 1)]
             self.trade([first, *rest])
@@ -77,7 +77,7 @@ class Feed:
         return isins[int(self._choice.random() * len(isins))]
 
     def trade(self, isins: list[str]) -> list[str]:
-        """Make one trade of each bond named, send each session those it holds in one frame, and return the records."""
+        """Make one trade of each bond and return them; each session gets its own in one frame."""
         now = self._settings.clock()
         frames: dict[int, list[SentRecord]] = {}
         made = []
@@ -98,7 +98,7 @@ class Feed:
         good = [record for record in records if not self._withhold(session, record)]
         if not good:
             return
-        if self._faults.strikes("malformed"):
+        if self._faults.strike("malformed"):
             self._spoil(session, connection, good)
         columns = "".join(f"^extra{index}" for index in range(1, self._faults.number("extra", 0) + 1))
         if columns:
@@ -106,13 +106,13 @@ class Feed:
         self._pass_on(session, connection, self._framed(session, good))
 
     def _withhold(self, session: Session, record: SentRecord) -> bool:
-        if not self._faults.strikes("missing"):
+        if not self._faults.strike("missing"):
             return False
         self._log.add(Sent(time.time_ns(), session.app_key, session.number, "withheld", (record,)))
         return True
 
     def _spoil(self, session: Session, connection: Connection, records: list[SentRecord]) -> None:
-        """Send a malformed frame ahead of `records`, or add a malformed record behind them."""
+        """Send a malformed frame before `records`, or append a malformed record to them."""
         match next(self._malformed)(records[0].raw):
             case malformed.BadRecord(reason, raw):
                 records.append(SentRecord(records[0].tr_key, raw, reason))
@@ -135,12 +135,12 @@ class Feed:
         )
 
     def _pass_on(self, session: Session, connection: Connection, new: Held) -> None:
-        """Write a frame, now or behind its successor, once or twice."""
-        if session.number not in self._held and self._faults.strikes("reorder"):
+        """Write a frame, at once or after its successor, once or twice."""
+        if session.number not in self._held and self._faults.strike("reorder"):
             self._held[session.number] = new
             return
         self._write(session, connection, new)
-        if self._faults.strikes("duplicate"):
+        if self._faults.strike("duplicate"):
             self._write(session, connection, new, copy=True)
         if (held := self._held.pop(session.number, None)) is not None:
             self._write(session, connection, held)
@@ -149,7 +149,7 @@ class Feed:
         raw, sent = new
         if not connection.send(raw, binary=sent.binary):
             return
-        session.traffic(time.monotonic())
+        session.note_traffic(time.monotonic())
         if copy:
             sent = Sent(
                 time.time_ns(), sent.app_key, sent.session, sent.kind, sent.records, encrypted=sent.encrypted, copy=True
@@ -163,7 +163,7 @@ class Feed:
             connection.reset()
 
     def emit(self, raw: bytes, app_key: int, *, binary: bool) -> None:
-        """Send `raw` as one frame on the session of `app_key`; raise LookupError if it has none."""
+        """Send `raw` as one frame to the session of `app_key`; LookupError if it has none."""
         session, connection = self._exchange.find(app_key)
         self._write(
             session, connection, (raw, Sent(time.time_ns(), app_key, session.number, "raw", raw=raw, binary=binary))
@@ -171,9 +171,9 @@ class Feed:
         self._log.flush()
 
     async def emit_ticks(self, isin: str, count: int, per_frame: int) -> list[str]:
-        """Send `count` trades of one bond, `per_frame` to a frame, as fast as its clients take them, and return the records.
+        """Send `count` trades of one bond, `per_frame` to a frame, and return their records.
 
-        Raises LookupError if no session registered the bond.
+        They go out as fast as the clients read. Raises LookupError if no session registered the bond.
         """
         if isin not in self._exchange.holders:
             raise LookupError(f"No session registered {isin}")

@@ -16,7 +16,10 @@ def plain(records: Sequence[str], *, trailing_caret: bool = False) -> bytes:
 
 
 def encrypted(records: Sequence[str], keys: Keys, *, trailing_caret: bool = False) -> bytes:
-    """Return the frame of `records` with its fourth part encrypted: AES-256-CBC, PKCS#7, base64; key and IV are the texts' own bytes."""
+    """Return the frame of `records` with its fourth part encrypted.
+
+    AES-256-CBC, PKCS#7, base64; key and IV are the bytes of their texts.
+    """
     padder = PKCS7(128).padder()
     padded = padder.update(_payload(records, trailing_caret=trailing_caret).encode()) + padder.finalize()
     encryptor = Cipher(algorithms.AES256(keys.key.encode()), modes.CBC(keys.iv.encode())).encryptor()

@@ -1,4 +1,4 @@
-"""Every kind of malformed data KIS could send, in turn, each with the reason a reader should name."""
+"""Every kind of malformed data KIS could send, each with the reason a reader should give."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from simulator.request import TR_ID
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """A whole frame that is wrong, or whose single record is."""
+    """A frame that is wrong as a whole, or in its only record."""
 
     reason: str
     raw: bytes
@@ -18,7 +18,7 @@ class BadFrame:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record to be put behind good ones in their frame."""
+    """A record to append to the good ones of a frame."""
 
     reason: str
     raw: str
@@ -28,7 +28,7 @@ Maker = Callable[[str], BadFrame | BadRecord]
 
 
 def endless() -> Iterator[Maker]:
-    """Return the makers one after the other, for ever; each takes a good record's text."""
+    """Yield the makers in turn, for ever. Each is given the text of a good record."""
     return cycle(MAKERS)
 
 
@@ -50,7 +50,7 @@ def _binary(record: str) -> BadFrame:
 
 
 def _not_utf8(record: str) -> BadFrame:
-    # Korean text in the code page of KIS's files, which no UTF-8 decoder takes.
+    # Korean text in the code page of KIS's files, which is not valid UTF-8.
     return BadFrame("FRAME_NOT_UTF8", f"0|{TR_ID}|001|{record}".encode("cp949"))
 
 

@@ -1,4 +1,4 @@
-"""Trades that behave: one random walk per bond, repeatable from the seed."""
+"""Plausible trades: one random walk for each bond, repeatable from the seed."""
 
 import time
 from random import Random
@@ -11,17 +11,17 @@ BAND = 0.03
 
 
 class Trading:
-    """One bond's trading days."""
+    """The trading days of one bond."""
 
     def __init__(self, of: Bond, seed: int) -> None:
         self.of = of
         self._random = Random(f"{seed}/{of.isin}/trades")
         self._price = of.price + of.step * self._random.randrange(-20, 21)
         self._volume = 10 * self._random.randrange(1, 1_000_000)
-        self._day = ""  # the first tick begins the first day
+        self._day = ""  # the first tick starts the first day
 
     def _begin(self, day: str) -> None:
-        """Begin the trading day `day` with yesterday's last price and volume."""
+        """Start the trading day `day` from yesterday's last price and volume."""
         self._day, self._previous, self._previous_volume, self._volume = day, self._price, self._volume, 0
         self._open = self._high = self._low = 0
         self._range_texts = ("", "")
@@ -36,7 +36,7 @@ class Trading:
         if abs(price - of.price) > BAND * of.price:
             price = self._price
         self._price = price
-        # In thousand won of face value; the general market trades multiples of ten of them.
+        # In thousands of won of face value; the general market trades multiples of ten.
         volume = 10 * (1 + int(9_999 * random() ** 8))
         self._volume += volume
         if self._open == 0 or not self._low <= price <= self._high:
@@ -57,7 +57,10 @@ class Trading:
         self._range_texts = ("^".join(map(_won, three)), "^".join(_percent(of.yield_at(each)) for each in three))
 
     def _spell(self, price: int) -> tuple[str, str]:
-        """Return sign, change, change in percent and price as one text, and the yield; a day has few prices, so each is spelt once."""
+        """Return two texts: sign, change, percent and price; and the yield.
+
+        A day has few prices, so each is made once.
+        """
         change = price - self._previous
         sign = "2" if change > 0 else "5" if change < 0 else "3"
         percent = round(change * 10_000 / self._previous)
@@ -67,7 +70,7 @@ class Trading:
 
 
 class Market:
-    """All bonds anybody asked for."""
+    """Every bond that was ever asked for."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -76,7 +79,7 @@ class Market:
         self._day = self._hour = ""
 
     def tick(self, isin: str, now: float) -> str:
-        """Return the next trade of `isin`, stamped with the Seoul time of `now` (seconds since 1970)."""
+        """Return the next trade of `isin`, at the Seoul time of `now` (seconds since 1970)."""
         if int(now) != self._second:
             self._second = int(now)
             seoul = time.gmtime(self._second + SEOUL_OFFSET_SECONDS)

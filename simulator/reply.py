@@ -1,4 +1,4 @@
-"""The JSON texts KIS sends, shaped like the recorded ones byte for byte."""
+"""The JSON texts KIS sends, byte for byte in the form of the recorded ones."""
 
 import json
 import time
@@ -12,14 +12,14 @@ SEOUL_OFFSET_SECONDS = 9 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """AES key of 32 lower-case letters and IV of 16 lower-case hex digits, as the recorded replies carry them."""
+    """AES key of 32 lower-case letters and IV of 16 lower-case hex digits, as recorded."""
 
     key: str = field(repr=False)
     iv: str = field(repr=False)
 
 
 def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: str = "") -> str:
-    """Return the answer to one request: a successful registration carries `keys`, an error may quote."""
+    """Return the answer to one request: a success may have `keys`, an error may quote a text."""
     body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
     if quoted and codes.result(code) != "0":
         # Recorded for OPSP0011: KIS quotes the approval key.
@@ -30,7 +30,7 @@ def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: 
 
 
 def pingpong(now: float) -> str:
-    """Return the keep-alive text for `now`, seconds since 1970; its `datetime` is Seoul time."""
+    """Return the PINGPONG for `now` (seconds since 1970); its `datetime` is Seoul time."""
     seoul = time.strftime("%Y%m%d%H%M%S", time.gmtime(now + SEOUL_OFFSET_SECONDS))
     return _text({"header": {"tr_id": "PINGPONG", "datetime": seoul}})
 
@@ -42,7 +42,7 @@ def _header(code: str, tr_id: str, tr_key: str) -> dict[str, str]:
         case "OPSP8993":
             return {"tr_id": "", "tr_key": "", "encrypt": "N"}
         case _ if codes.result(code) == "9" and code not in {"OPSP8991", "OPSP8992"}:
-            # Genuine session and parse errors name no instrument; "(null)" is literal.
+            # Recorded session and parse errors name no instrument; "(null)" is literal.
             return {"tr_id": "(null)", "tr_key": "", "encrypt": "N"}
         case _:
             return {"tr_id": tr_id, "tr_key": tr_key, "encrypt": "N"}

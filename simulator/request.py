@@ -1,4 +1,4 @@
-"""What a client's text asks for, or the code KIS refuses its shape with."""
+"""Reads a client's request, or finds the code with which KIS refuses its form."""
 
 import json
 import re
@@ -11,7 +11,7 @@ ISIN_SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose shape is right."""
+    """A well-formed request."""
 
     approval_key: str = field(repr=False)
     tr_type: str
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Misshapen:
-    """A request KIS cannot take, with its OPSP code."""
+    """A malformed request, with the OPSP code that refuses it."""
 
     code: str
     tr_id: str = ""
@@ -34,7 +34,7 @@ class Misshapen:
 
 
 def is_pingpong(raw: bytes) -> bool:
-    """Return whether `raw` is a PINGPONG text, whatever frame carried it."""
+    """Return whether `raw` is a PINGPONG text, in a frame of any kind."""
     if b"PINGPONG" not in raw:
         return False
     try:
@@ -46,7 +46,7 @@ def is_pingpong(raw: bytes) -> bool:
 
 
 def parse(raw: bytes) -> Request | Misshapen:
-    """Return the request in a client's message, or why KIS refuses its shape. Never raises."""
+    """Return the request in a client's message, or why KIS refuses it. Never raises."""
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -68,7 +68,7 @@ def _judge(header: dict[str, Any], fields: dict[str, Any]) -> Request | Misshape
     tr_id, tr_key = fields.get("tr_id"), fields.get("tr_key")
     named = (str(tr_id or ""), str(tr_key or ""))
     refusals = (
-        # Which code answers a missing approval key is recorded nowhere; this one names the field it stands for.
+        # No record shows the answer to a missing approval key; this code names its predecessor.
         ("OPSP9996", approval_key is None),
         ("OPSP9994", not isinstance(approval_key, str) or not approval_key),
         ("OPSP9997", customer is None),

@@ -1,4 +1,4 @@
-"""A record of every data frame sent, in memory and as JSON lines."""
+"""Logs every data frame sent, in memory and as JSON lines."""
 
 import base64
 import json
@@ -11,7 +11,10 @@ Kind = Literal["ticks", "malformed", "raw", "withheld", "unheard"]
 
 @dataclass(frozen=True, slots=True)
 class SentRecord:
-    """One record of a frame as it stood on the wire (before encryption, without a trailing caret); `reason` is None for a good one."""
+    """One record of a frame, before encryption and without a trailing caret.
+
+    `reason` is None for a good record.
+    """
 
     tr_key: str
     raw: str
@@ -22,8 +25,9 @@ class SentRecord:
 class Sent:
     """One frame: when (ns since 1970), on which session of which app key, and what.
 
-    `ticks` frames list their records and leave `raw` None. `malformed` and `raw` frames keep their bytes; `withheld` ones were never sent.
-    `unheard` is a trade of a bond no session had registered: no app key, session -1.
+    `ticks` frames list their records and have no `raw`. `malformed` and `raw` frames have their
+    bytes. `withheld` ones were never sent. `unheard` is a trade of a bond that no session had
+    registered: no app key, session -1.
     """
 
     at: int
@@ -44,7 +48,7 @@ class Sent:
 
 
 class SentLog:
-    """Keeps what was sent; `flush` makes it visible to readers of the file."""
+    """Logs what was sent; `flush` makes it visible to readers of the file."""
 
     def __init__(self, *, keep: bool) -> None:
         self.sent: list[Sent] = []
@@ -52,19 +56,19 @@ class SentLog:
         self._file: TextIO | None = None
 
     def open(self, path: Path | None) -> None:
-        """Append to the file at `path` as well, if one is given."""
+        """Also append to the file at `path`, if there is one."""
         if path is not None:
             self._file = path.open("a", encoding="utf-8")
 
     def add(self, sent: Sent) -> None:
-        """Note one frame."""
+        """Log one frame."""
         if self._keep:
             self.sent.append(sent)
         if self._file is not None:
             self._file.write(json.dumps(_line(sent), ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
-        """Hand everything noted to the operating system."""
+        """Hand everything logged to the operating system."""
         if self._file is not None:
             self._file.flush()
 

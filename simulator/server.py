@@ -1,4 +1,4 @@
-"""The simulated KIS as one object: start it, look into it, disturb it."""
+"""The simulated KIS as one object: start it, inspect it, disturb it."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,10 @@ GOODBYE_SECONDS = 1.0
 
 
 class Simulator:
-    """`async with Simulator(rate=100) as kis:` serves until the block ends; keywords are the fields of `SimulatorSettings`."""
+    """`async with Simulator(rate=100) as kis:` serves until the block ends.
+
+    The keywords are the fields of `SimulatorSettings`.
+    """
 
     def __init__(self, settings: SimulatorSettings | None = None, **fields: Any) -> None:
         self.settings = settings or SimulatorSettings(**fields)
@@ -41,7 +44,7 @@ class Simulator:
 
     @property
     def approval_url(self) -> str:
-        """Where approval keys are given, once started."""
+        """Where approval keys are issued, once started."""
         return f"http://{self._shown_host}:{self._rest_port}/oauth2/Approval"
 
     @property
@@ -60,17 +63,17 @@ class Simulator:
 
     @property
     def connects(self) -> list[Connect]:
-        """Every TCP connection there was."""
+        """Every TCP connection so far."""
         return self._exchange.connects
 
     @property
     def replies(self) -> list[Answered]:
-        """Every request there was, with its answer."""
+        """Every request so far, with its answer."""
         return self._exchange.answers
 
     @property
     def approvals(self) -> list[Asked]:
-        """Every approval call there was."""
+        """Every approval call so far."""
         return self._call.asked
 
     @property
@@ -104,31 +107,38 @@ class Simulator:
         await self._stop()
 
     async def listen(self) -> None:
-        """Take WebSocket connections, again on the same port after `refuse`."""
+        """Accept WebSocket connections; after `refuse`, again on the same port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._exchange.accept, self.settings.host, self._ws_port)
         self._ws_port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
-        """Let new WebSocket connections find no listener; open sessions stay."""
+        """Stop listening for WebSocket connections; open sessions stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     async def emit(self, raw: str | bytes, app_key: int = 0, *, binary: bool = False) -> None:
-        """Send one frame as it is (a text frame, whatever its bytes); raise LookupError if the app key has no open session."""
+        """Send one frame as it is, by default as text, whatever its bytes.
+
+        Raises LookupError if the app key has no open session.
+        """
         _, connection = self._exchange.find(app_key)
         self._feed.emit(raw.encode() if isinstance(raw, str) else raw, app_key, binary=binary)
         await connection.flowing()
 
     async def emit_ticks(self, isin: str, n: int = 1, per_frame: int = 1) -> list[str]:
-        """Send `n` trades of `isin` to the sessions that registered it and return their records; raise LookupError if there is none."""
+        """Send `n` trades of `isin` to the sessions that registered it, and return their records.
+
+        Raises LookupError if no session registered it.
+        """
         return await self._feed.emit_ticks(isin, n, per_frame)
 
     async def drop(self, app_key: int = 0, how: str = "no-close-frame") -> None:
-        """End an app key's session: `no-close-frame`, `abrupt` (RST) or `close=CODE`; return once it is gone.
+        """End an app key's session and return once it is gone.
 
-        Raises LookupError if the app key has no open session, ValueError for another `how`.
+        `how` is `no-close-frame`, `abrupt` (RST) or `close=CODE`. Raises LookupError if the app key
+        has no open session, ValueError for another `how`.
         """
         _, connection = self._exchange.find(app_key)
         match how.partition("="):
@@ -144,7 +154,7 @@ class Simulator:
             await connection.lost.wait()
 
     def expire_approvals(self) -> None:
-        """End every approval key issued so far; open sessions live on, as with KIS."""
+        """Make every approval key issued so far invalid; open sessions live on, as with KIS."""
         self._approvals.expire()
 
     async def _serve_approval(self) -> None:
@@ -174,7 +184,7 @@ class Simulator:
         self._log.close()
 
     async def _say_goodbye(self) -> None:
-        """End every connection behind what was written to it; one whose client reads nothing is reset."""
+        """End every connection after what was written; reset it if its client reads nothing."""
         connections = self._exchange.connections
         for connection in connections:
             connection.cut()

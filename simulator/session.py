@@ -1,4 +1,4 @@
-"""One client's session as KIS keeps it: whose it is, what it registered, and whether it still answers."""
+"""One client's session as KIS keeps it: its app key, its registrations, its PINGPONGs."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -10,7 +10,10 @@ HEX, LETTERS = "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """One answered PINGPONG: whether the text was the identical one, and what carried it: `text`, `binary`, `ping` or `pong`."""
+    """One answer to a PINGPONG.
+
+    `identical`: its text was the one sent. `opcode`: `text`, `binary`, `ping` or `pong`.
+    """
 
     identical: bool
     opcode: str
@@ -18,7 +21,7 @@ class Pong:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """Times are monotonic seconds. `app_key` is None until the first request with a known approval key."""
+    """Times are monotonic seconds. `app_key` is None until a request names a known approval key."""
 
     number: int
     opened: float
@@ -45,37 +48,41 @@ class Session:
         return tuple(self.registered)
 
     def register(self, tr_key: str) -> Keys:
-        """Register and return new keys: every success carries a pair of its own."""
+        """Register and return new keys: every success has keys of its own."""
         keys = Keys("".join(self._random.choices(LETTERS, k=32)), "".join(self._random.choices(HEX, k=16)))
         self.registered[tr_key] = keys
         return keys
 
-    def traffic(self, now: float) -> None:
-        """Note that something passed, either way: PINGPONG is for idle lines only."""
+    def note_traffic(self, now: float) -> None:
+        """Note that something was sent or received: PINGPONG is for idle lines only."""
         self._traffic = now
 
-    def wants_pingpong(self, now: float) -> bool:
-        """Return whether a tick of the server's clock has come and found the line idle for as long: 10 to 20 s apart on an idle line."""
+    def advance(self, now: float) -> bool:
+        """Advance the server's clock, and return whether a PINGPONG is due.
+
+        It is due at a tick of that clock if the line was idle since the tick before. So on an idle
+        line PINGPONGs are one to two ticks apart.
+        """
         if now < self._next_tick:
             return False
         while self._next_tick <= now:
             self._next_tick += self.tick_seconds
         return now - self._traffic >= self.tick_seconds
 
-    def pingpong_sent(self, raw: bytes, now: float) -> None:
-        """Note a PINGPONG that went out."""
+    def note_pingpong(self, raw: bytes, now: float) -> None:
+        """Note a PINGPONG that was sent."""
         self.pingpongs_sent += 1
         self._last_pingpong = raw
         if self._unanswered_since is None:
             self._unanswered_since = now
 
-    def pingpong_came(self, raw: bytes, opcode: str, now: float) -> None:
-        """Note the client's PINGPONG; any opcode will do, for KIS's own samples use three."""
-        self.traffic(now)
+    def note_answer(self, raw: bytes, opcode: str, now: float) -> None:
+        """Note the client's PINGPONG, with any opcode: KIS's own samples use three."""
+        self.note_traffic(now)
         if self._unanswered_since is not None:
             self.pongs.append(Pong(raw == self._last_pingpong, opcode))
         self._unanswered_since = None
 
     def unanswered_seconds(self, now: float) -> float:
-        """Return how long a PINGPONG has waited for its answer."""
+        """Return for how long the oldest unanswered PINGPONG has waited."""
         return 0.0 if self._unanswered_since is None else now - self._unanswered_since

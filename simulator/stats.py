@@ -1,4 +1,4 @@
-"""Counters of a run, and how long its clients kept KIS waiting."""
+"""Counters of a run, and for how long clients kept KIS waiting."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Stats:
-    """What went out, and for how long a client's socket took nothing."""
+    """What was sent, and for how long clients read nothing."""
 
     frames: int = 0
     ticks: int = 0
@@ -17,13 +17,13 @@ class Stats:
     _ended_seconds: float = 0.0
     _since: dict[int, float] = field(default_factory=dict)
 
-    def stalled(self, connection: int) -> None:
-        """Note that `connection` takes no more."""
+    def begin_stall(self, connection: int) -> None:
+        """Note that the client of `connection` stopped reading."""
         self._since[connection] = time.monotonic()
         self.stalls += 1
 
-    def flowed(self, connection: int) -> None:
-        """Note that `connection` takes again, or is gone."""
+    def end_stall(self, connection: int) -> None:
+        """Note that the client of `connection` reads again, or is gone."""
         since = self._since.pop(connection, None)
         if since is not None:
             lasted = time.monotonic() - since
@@ -32,12 +32,12 @@ class Stats:
 
     @property
     def max_stall_seconds(self) -> float:
-        """The longest stall, one that still lasts included."""
+        """The longest stall, including one that still lasts."""
         return max([self._longest_seconds, *self._lasting()])
 
     @property
     def total_stall_seconds(self) -> float:
-        """All stalls of all connections together."""
+        """The sum of all stalls of all connections."""
         return self._ended_seconds + sum(self._lasting())
 
     def _lasting(self) -> list[float]:

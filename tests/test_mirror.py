@@ -1,4 +1,4 @@
-"""Tests mirror modules."""
+"""Every module has its test module."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ MODULES = [path for path in FILES if path.stem not in {"__init__", "__main__"}]
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_module_has_its_test_module(module):
-    """A module of the connector at `a/b.py` has its tests at `tests/a/test_b.py`, one of the simulator at `tests/simulator/test_b.py`."""
+    """`connector/a/b.py` has `tests/a/test_b.py`, `simulator/b.py` has `tests/simulator/test_b.py`."""
     inside = (
         module.relative_to(ROOT / "connector")
         if module.is_relative_to(ROOT / "connector")

@@ -1,4 +1,4 @@
-"""A name with two addresses, the first of which swallows connections: neither accepts nor refuses."""
+"""A name with two addresses: the first swallows connections, the second answers."""
 
 import contextlib
 import socket

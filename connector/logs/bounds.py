@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 LONGEST_TEXT: Final = 1_000
 LONGEST_NAME: Final = 200
 LONGEST_TRACEBACK: Final = 20_000
+MOST_LINES: Final = 1_000
 MOST_ITEMS: Final = 100
 DEEPEST: Final = 5
 _NAMES: Final = ("list",)  # fields that hold the name of a list, which has 200 characters at most
@@ -34,7 +35,7 @@ def bounded(fields: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
 
 def bounded_traceback(text: str, redactor: Redactor) -> str:
     """Return a traceback with long lines cut; an exception's message may hold any text."""
-    lines = [cut(line, LONGEST_TEXT, redactor) for line in text.split("\n")]
+    lines = [cut(line, LONGEST_TEXT, redactor) for line in text.split("\n", MOST_LINES)]
     return cut("\n".join(lines), LONGEST_TRACEBACK, redactor)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,16 +68,16 @@ class Redactor:
 
     def __init__(self) -> None:
         self._configured: OrderedDict[str, None] = OrderedDict()
-        self._issued: OrderedDict[str, None] = OrderedDict()
+        self._issued: defaultdict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
         self._longest_first: tuple[str, ...] = ()
 
     def hide(self, *secrets: str) -> None:
         """Add values to hide, also in the form they have inside JSON."""
         self._add(self._configured, secrets)
 
-    def hide_issued(self, *secrets: str) -> None:
-        """Add values that a peer issues repeatedly; they never displace those given to `hide`."""
-        self._add(self._issued, secrets)
+    def hide_issued(self, *secrets: str, kind: str) -> None:
+        """Add values that a peer issues repeatedly; they displace only older ones of their kind."""
+        self._add(self._issued[kind], secrets)
 
     def clean(self, text: str, limit: int | None = None) -> str:
         """Return the text with asterisks for every secret, cut at the limit.
@@ -105,7 +106,7 @@ class Redactor:
                 known.move_to_end(form)
         while len(known) > _MAX_VALUES:
             known.popitem(last=False)
-        self._longest_first = tuple(sorted((*self._configured, *self._issued), key=len, reverse=True))
+        self._longest_first = tuple(sorted((*self._configured, *chain(*self._issued.values())), key=len, reverse=True))
 
 
 def names_secret(field: str) -> bool:

@@ -180,8 +180,7 @@ class QueuedHandler(logging.Handler):
     def close(self) -> None:
         """Write the lines still queued, and end the thread.
 
-        Wait a second for room in the queue and a second for the thread, as stdout may be blocked
-        for good.
+        Give up after a second without progress, as stdout may be blocked for good.
         """
         atexit.unregister(self.close)
         super().close()
@@ -191,7 +190,10 @@ class QueuedHandler(logging.Handler):
             self._lines.put(None, timeout=_CLOSE_SECONDS)
         except queue.Full:
             return
-        self._writer.join(_CLOSE_SECONDS)
+        waiting = None
+        while self._writer.is_alive() and self._lines.qsize() != waiting:
+            waiting = self._lines.qsize()
+            self._writer.join(_CLOSE_SECONDS)
 
     def _drain(self) -> None:
         reported = 0

@@ -22,6 +22,7 @@ from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean, hide
 from connector.settings import RegistrySettings
 from connector.settings.secret_files import read_secret
+from connector.shell.certificate import explain_refusal
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
@@ -183,20 +184,25 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {_cause(error, url)}",
+            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {await _cause(error, url)}",
             retryable=True,
         ) from error
 
 
-def _cause(error: Exception, url: URL) -> str:
+async def _cause(error: Exception, url: URL) -> str:
     """Say why there was no answer, and what to check."""
     port = f"port {url.port} of {url.host}"
     match error:
         case aiohttp.ClientConnectorDNSError():
             cause, fix = f"the host name {url.host} is unknown", "correct registry.url, or the name service"
-        case aiohttp.ClientConnectorCertificateError(certificate_error=refused):
-            why = getattr(refused, "verify_message", None) or _shown(str(refused))
-            cause, fix = f"the certificate of {url.host} was refused: {why}", "correct registry.ca_file or the server"
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
+            return await explain_refusal(
+                str(url.host),
+                url.port or 443,
+                refused,
+                address_setting="registry.url",
+                authority_setting="registry.ca_file",
+            )
         case aiohttp.ClientSSLError():
             cause, fix = f"{port} does not speak TLS", "use http://, or the registry's TLS port"
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):

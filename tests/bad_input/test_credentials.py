@@ -24,6 +24,7 @@ CONTENTS = {
     "NUL": (b"canary\x00", "CRED_CHARACTERS"),
     "BOM": (b"\xef\xbb\xbfcanary", "CRED_CHARACTERS"),
     "full-width letters": ("ｃａｎａｒｙ".encode(), "CRED_CHARACTERS"),
+    "ten megabytes": (b"x" * 10_000_000, "CRED_CHARACTERS"),
     "UTF-16": ("canary".encode("utf-16"), "CRED_NOT_TEXT"),
     "binary": (b"\x89PNG\r\n\x1a\n\xff", "CRED_NOT_TEXT"),
 }

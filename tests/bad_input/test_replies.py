@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from connector.core.kis.effect import Close, Echo, ReissueKey, Send, Strange
 from connector.core.kis.reply import Ping, Reply, parse
-from connector.core.kis.session import Close, Echo, ReissueKey, Send, Strange
 from tests.core.kis.kis_model import LIMIT, A, B, C, World, reply
 
 SUCCESS = '{"rt_cd":"0","msg_cd":"OPSP0000","msg1":"SUBSCRIBE SUCCESS"}'

@@ -154,7 +154,7 @@ async def pingpong_under_load(rig: Rig) -> list[Check]:
         (session,) = run.kis.sessions
         for _ in range(100):
             answered, raw, since = len(session.pongs), pingpong(time.time()).encode(), time.monotonic()
-            session.pingpong_sent(raw, since)
+            session.note_pingpong(raw, since)
             await run.kis.emit(raw)
             async with asyncio.timeout(10):
                 while len(session.pongs) == answered:

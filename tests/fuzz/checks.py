@@ -16,9 +16,10 @@ from connector.core import status
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.kis import reply
+from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
 from connector.core.kis.governor import Governor
 from connector.core.kis.reply import Ping, Reply, Unreadable
-from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
+from connector.core.kis.session import Session
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.subscription import ControlRecord, Lists, Position

@@ -11,12 +11,14 @@ VALUES = CHART / "values.yaml"
 README = CHART / "README.md"
 HEAD = """# kis-bond-connector
 
-The Helm chart of the connector. How to install it, step by step: [docs/install-kubernetes.md](../../docs/install-kubernetes.md). What the
-settings under `config` mean: [README.md](../../README.md#settings). Values files to start from: [ci/](ci).
+The Helm chart of the connector. How to install it, step by step:
+[docs/install-kubernetes.md](../../docs/install-kubernetes.md). What the settings under `config`
+mean: [README.md](../../README.md#settings). Values files to start from: [ci/](ci).
 
-Values that do not exist or contradict one another are refused by `helm template`, `helm install` and `helm upgrade`, with what to do.
+`helm template`, `helm install` and `helm upgrade` refuse values that do not exist or contradict each
+other, and say what to do.
 
-This page is written by `make chart-readme` from the comments of [values.yaml](values.yaml).
+`make chart-readme` writes this page from the comments of [values.yaml](values.yaml).
 
 | value | default | meaning |
 |---|---|---|

@@ -43,13 +43,15 @@ def test_the_oldest_value_is_dropped():
     assert redactor.clean("secret-0000!") == "secret-0000!"
 
 
-def test_issued_values_displace_no_configured_value():
-    """Keys of registrations displace only older keys; a configured password stays hidden."""
+def test_issued_values_displace_only_their_kind():
+    """Keys of registrations displace only older ones: passwords and approval keys stay hidden."""
     redactor = Redactor()
     redactor.hide("canary-password")
+    redactor.hide_issued("canary-approval", kind="approval key")
     for number in range(600):
-        redactor.hide_issued(f"issued-{number:04d}!")
-    assert redactor.clean("canary-password issued-0599!") == f"{HIDDEN} {HIDDEN}"
+        redactor.hide_issued(f"issued-{number:04d}!", kind="cipher key")
+    cleaned = redactor.clean("canary-password canary-approval issued-0599!")
+    assert cleaned == f"{HIDDEN} {HIDDEN} {HIDDEN}"
     assert redactor.clean("issued-0000!") == "issued-0000!"
 
 

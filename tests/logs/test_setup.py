@@ -156,6 +156,22 @@ def test_a_blocked_writer_drops_and_counts(lines, monkeypatch):
     assert any(event["event"] == "log_lines_dropped" and event["total"] == handler.dropped for event in events)
 
 
+def test_a_slow_stdout_gets_the_last_lines(lines, monkeypatch):
+    """While lines are still being written, the end waits for them."""
+    monkeypatch.setattr(setup, "_CLOSE_SECONDS", 0.2)
+    written = []
+
+    def write(text):
+        threading.Event().wait(0.1)
+        written.append(text)
+
+    handler = logs.configure(LogSettings(), write)
+    for number in range(8):
+        structlog.get_logger("connector.x").info("event", number=str(number))
+    handler.close()
+    assert len(written) == 8
+
+
 def test_a_process_ends_while_stdout_is_blocked():
     """A pipe that nobody reads blocks neither the logging program nor its exit."""
     program = (
@@ -273,7 +289,7 @@ def test_secrets_may_become_known_while_lines_are_written(lines):
     configure()
     log = structlog.get_logger("connector.x")
     for number in range(300):
-        logs.hide_issued(f"canary-{number:04d}")
+        logs.hide_issued(f"canary-{number:04d}", kind="test")
         log.info("echo", message=f"canary-{number:04d}")
     events = [json.loads(line)["event"] for line in read()]
     assert events == ["echo"] * 300

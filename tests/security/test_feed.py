@@ -71,7 +71,7 @@ async def test_the_app_secret_is_never_on_the_websocket(monkeypatch):
     """All that the exchange gets there, handshakes and messages of two sessions, holds the approval key and not the app secret."""
     appkey, appsecret = "PScanaryappkey00000000000000000000000", "canary-appsecret-" + "x" * 160
     received = []
-    shake, take = Connection._shake, Connection._take
+    shake, take = Connection._shake, Connection._handle
 
     def note_handshake(connection, request):
         received.append(request.serialize())
@@ -82,7 +82,7 @@ async def test_the_app_secret_is_never_on_the_websocket(monkeypatch):
         take(connection, frame)
 
     monkeypatch.setattr(Connection, "_shake", note_handshake)
-    monkeypatch.setattr(Connection, "_take", note_frame)
+    monkeypatch.setattr(Connection, "_handle", note_frame)
     async with Simulator(app_keys=[(appkey, appsecret)]) as kis:
         bench = Bench(kis, credentials=lambda _: AppKey(appkey, appsecret))
         async with bench.running(A, B):

@@ -1,6 +1,8 @@
 """KIS may quote our secrets in its texts: none of them is shown anywhere."""
 
+import asyncio
 import json
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -112,3 +114,16 @@ async def test_check_shows_no_secret(tmp_path):
     assert isinstance(answer, Refused)
     assert "canary" not in answer.message
     assert clean(f"{pair.appkey} {pair.appsecret}") == "******** ********"
+
+
+@pytest.mark.parametrize("header", ["_" * 700, "_" * 7000, 'token="' + "\\" * 7000, "token=" * 1000])
+async def test_a_long_handshake_header_holds_nothing_up(header):
+    """A hostile handshake header costs no more than a moment and leaves a short message."""
+    async with Simulator(faults=["echo=handshake"]) as kis, Bench(kis).running() as bench:
+        kis._approvals._issued[header] = None
+        bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
+        started = time.monotonic()
+        bench.feed.want([A])
+        await until(lambda: "handshake" in bench.downs())
+        assert time.monotonic() - started < 1
+        assert len(bench.feed.view.message) <= 300

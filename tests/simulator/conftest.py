@@ -42,7 +42,7 @@ class Client:
     key: str = field(repr=False)
 
     async def ask(self, isin, tr_type="1"):
-        """Return the answer to one request; data frames before it are passed over."""
+        """Return the answer to one request, skipping data frames before it."""
         await self.socket.send(request_text(self.key, isin, tr_type))
         while not (text := await self.receive()).startswith("{"):
             pass
@@ -75,7 +75,7 @@ class Joiner:
 
 @pytest.fixture
 async def join():
-    """Return what opens sessions and registers bonds on them."""
+    """Return a function that opens a session and registers bonds on it."""
     joiner = Joiner()
     yield joiner
     for client in joiner.clients:
@@ -84,7 +84,7 @@ async def join():
 
 @pytest.fixture
 def until():
-    """Return a wait for a condition, with a deadline."""
+    """Return a function that waits for a condition, with a deadline."""
 
     async def wait(condition: Callable[[], object], seconds: float = 5.0):
         async with asyncio.timeout(seconds):
@@ -96,11 +96,11 @@ def until():
 
 @pytest.fixture
 def ask_approval():
-    """Return what asks for an approval key."""
+    """Return the function that asks for an approval key."""
     return approval_key
 
 
 @pytest.fixture
 def post_json():
-    """Return what posts JSON."""
+    """Return the function that posts JSON."""
     return post

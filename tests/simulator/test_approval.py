@@ -39,7 +39,7 @@ async def test_success_is_the_key_alone(post_json):
 
 
 async def test_one_a_second(post_json):
-    """A second key for the same app key within a second is refused, one for another app key is not."""
+    """A second key within a second is refused for the same app key, but not for another."""
     async with Simulator(error_shape="rt_cd") as kis:
         answers = [await post_json(kis.approval_url, RIGHT | {"appkey": key}) for key in ("a", "a", "b")]
         assert [status for status, _ in answers] == [200, 500, 200]
@@ -47,7 +47,7 @@ async def test_one_a_second(post_json):
 
 
 async def test_a_body_that_is_no_json(post_json):
-    """A body that is no JSON object lacks everything."""
+    """A body that is not a JSON object is refused like an empty one."""
     async with Simulator() as kis:
         for body in (b"{", b"[]"):
             status, text = await post_json(kis.approval_url, body)
@@ -67,12 +67,20 @@ async def test_a_body_that_is_no_json(post_json):
     ],
 )
 async def test_faults(post_json, fault, status, part):
-    """Each fault of the approval call spoils its answer as named."""
+    """Each fault of the approval call changes the answer as its name says."""
     async with Simulator(faults=[fault]) as kis:
         answer = await post_json(kis.approval_url, RIGHT)
         assert answer[0] == status
         assert part in answer[1]
         assert len(kis.approvals) == 1
+
+
+async def test_echo(post_json):
+    """With the fault echo=approval a refusal quotes app key, secret and the latest approval key."""
+    async with Simulator(app_keys=[("key0", "secret0")], faults=["echo=approval"]) as kis:
+        key = json.loads((await post_json(kis.approval_url, RIGHT))[1])["approval_key"]
+        _, text = await post_json(kis.approval_url, RIGHT | {"appkey": "another"})
+        assert all(secret in text for secret in ("another", RIGHT["secretkey"], key))
 
 
 async def test_a_cut_answer(post_json):
@@ -83,7 +91,7 @@ async def test_a_cut_answer(post_json):
 
 
 async def test_an_answer_that_drips():
-    """The answer can begin and never end."""
+    """The answer can start and never end."""
     async with (
         Simulator(faults=["approval-body=drip"]) as kis,
         aiohttp.ClientSession() as http,
@@ -94,7 +102,7 @@ async def test_an_answer_that_drips():
 
 
 def test_keys_expire():
-    """An approval key stands for its app key until its hours are over."""
+    """An approval key is valid until its hours are over."""
     approvals = Approvals(SimulatorSettings(approval_hours=1))
     number, key = approvals.ask(RIGHT, 0.0)
     assert (number, approvals.app_key_of(key, 3599.0), approvals.app_key_of(key, 3600.0)) == (0, 0, None)

@@ -4,12 +4,12 @@ from simulator.bond import bond
 
 
 def test_the_sample_bond_has_its_own_name():
-    """The bond of the portal's sample is called what the sample calls it."""
+    """The bond of the portal's sample has the name it has there."""
     assert bond("KR103502GD31", 1, 2026).name == "국고03250-5303(23-2)"
 
 
 def test_names_follow_the_issuer():
-    """Treasury, monetary stabilisation and corporate bonds are named as theirs are."""
+    """Treasury, monetary stabilisation and corporate bonds have names of their kind."""
     assert bond("KR103502GA34", 1, 2026).name.startswith("국고0")
     assert bond("KR310101GD12", 1, 2026).name.startswith("통안0")
     assert bond("KR6000011D12", 1, 2026).name[:2] in {"가람", "누리", "다온", "마루", "한빛"}

@@ -23,5 +23,5 @@ def test_result(code, rt_cd):
 
 
 def test_message_of_an_unlisted_code():
-    """A code of no table still has a text."""
+    """A code that is in no table still has a text."""
     assert codes.message("OPSP1234")

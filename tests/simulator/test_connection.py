@@ -37,7 +37,7 @@ async def unmasked(reader):
 
 
 async def test_handshake_and_frames_by_hand(ask_approval):
-    """A raw socket can shake hands, register in fragments, get its tick as one unfragmented text frame, and close."""
+    """A raw socket can register in fragments, gets a tick as one text frame, and can close."""
     async with Simulator() as kis:
         key = await ask_approval(kis)
         host, _, port = kis.websocket_url.removeprefix("ws://").partition(":")
@@ -70,7 +70,7 @@ async def test_handshake_and_frames_by_hand(ask_approval):
 
 
 async def test_text_that_is_no_utf8_and_binary(join):
-    """Bytes go out as a text frame whatever they are, and as a binary one when asked."""
+    """Any bytes can be sent as a text frame, and as a binary one on request."""
     async with Simulator() as kis:
         client = await join(kis, "KR103502GD31")
         await kis.emit(b"\xff\xfe")
@@ -80,7 +80,7 @@ async def test_text_that_is_no_utf8_and_binary(join):
 
 
 async def test_endings(join):
-    """A session ends without a close frame, with RST, or with the code asked for."""
+    """A session can end without a close frame, with RST, or with a given close code."""
     async with Simulator(approval_interval_seconds=0) as kis:
         for how, code in (("no-close-frame", None), ("abrupt", None), ("close=1012", 1012)):
             client = await join(kis, "KR103502GD31")
@@ -106,7 +106,7 @@ async def test_refused_handshake():
 
 
 async def test_a_slow_reader_shows_as_a_stall(join, until):
-    """A client that reads nothing makes a stall that counts while it lasts, and is reset once too much waits."""
+    """A client that reads nothing counts as a stall, and is reset once too much waits for it."""
     async with Simulator(send_buffer_bytes=4 * 1024 * 1024) as kis:
         client = await join(kis, "KR103502GD31")
         client.socket.transport.pause_reading()

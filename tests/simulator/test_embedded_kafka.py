@@ -37,7 +37,7 @@ async def _read_control(address):
 
 
 async def test_idempotent_produce_is_read_by_the_other_client():
-    """Batches aiokafka produced idempotently are read whole, in order and on their partitions by another client."""
+    """Another client reads what aiokafka produced: all of it, in order, on its partitions."""
     with EmbeddedKafka({"ticks": 3}) as kafka:
         async with AIOKafkaProducer(
             bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True, acks="all"
@@ -69,7 +69,7 @@ async def test_the_control_topic_is_read_from_its_start_as_committed():
 
 
 async def test_a_topic_has_the_partitions_asked_for():
-    """Topics have the numbers of partitions given, and a cluster of three brokers replicates them three times."""
+    """Topics have the given partitions, and three brokers replicate them three times."""
     with EmbeddedKafka({"ticks": 6, "slots": 1}, brokers=3) as kafka:
         assert len(kafka.bootstrap_servers.split(",")) == 3
         async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
@@ -80,7 +80,7 @@ async def test_a_topic_has_the_partitions_asked_for():
 
 
 async def test_old_batches_give_way_at_five_mebibytes():
-    """A partition keeps its newest five MiB or so, and its first offset moves on."""
+    """A partition keeps about its newest 5 MiB, and its first offset moves up."""
     with EmbeddedKafka({"ticks": 1}) as kafka:
         async with AIOKafkaProducer(
             bootstrap_servers=kafka.bootstrap_servers, max_request_size=600_000, max_batch_size=600_000
@@ -95,7 +95,7 @@ async def test_old_batches_give_way_at_five_mebibytes():
 
 
 def test_its_threads_end_with_it():
-    """Closing ends all of the broker's threads, frees its port, and may be done twice."""
+    """Closing ends the broker's threads and frees its port; a second call does no harm."""
     before = _threads()
     kafka = EmbeddedKafka({"ticks": 1})
     assert _threads() > before
@@ -108,7 +108,7 @@ def test_its_threads_end_with_it():
 
 
 def test_starting_does_not_wait_for_the_mocks_next_second():
-    """Creating thirty topics one after another never waits out the second for which librdkafka's loop may sleep."""
+    """Creating thirty topics never waits for the second that librdkafka's loop may sleep."""
     begun = time.monotonic()
     with EmbeddedKafka({f"topic-{number}": 6 for number in range(30)}):
         assert time.monotonic() - begun < 0.9
@@ -123,14 +123,14 @@ def test_a_bad_topic_name_is_refused():
 
 
 def test_without_the_wheel_the_error_names_the_extra(monkeypatch):
-    """Where confluent-kafka is not installed, the error says which extra brings it."""
+    """If confluent-kafka is not installed, the error names the extra that brings it."""
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(EmbeddedKafkaMissing, match=r"kis-bond-connector\[demo\]"):
         EmbeddedKafka({"ticks": 1})
 
 
 def test_a_wheel_without_the_library_is_told_apart(monkeypatch, tmp_path):
-    """Where the wheel has no shared library beside it, the error says where it was looked for."""
+    """If the wheel has no shared library beside it, the error says where it was sought."""
     monkeypatch.setattr(sys.modules["confluent_kafka"], "__file__", str(tmp_path / "confluent_kafka" / "__init__.py"))
     with pytest.raises(EmbeddedKafkaMissing, match="no librdkafka beside"):
         EmbeddedKafka({"ticks": 1})

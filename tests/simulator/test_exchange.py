@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidUpgrade
 
 from simulator import Simulator
 from simulator.codes import MESSAGES
@@ -19,7 +19,7 @@ async def forever(client):
 
 
 async def test_register_and_release(join):
-    """Registering and releasing are confirmed once, and repeated ones are told so."""
+    """A registration and a release succeed once; a repeat gets a code of its own."""
     async with Simulator() as kis:
         client = await join(kis)
         assert [await client.code(A), await client.code(A)] == ["OPSP0000", "OPSP0002"]
@@ -30,7 +30,7 @@ async def test_register_and_release(join):
 
 
 async def test_success_carries_new_keys(join):
-    """Every success of a registration carries an IV and a key of its own."""
+    """Every successful registration gets a key and an IV of its own."""
     async with Simulator() as kis:
         client = await join(kis)
         first, second = (await client.ask(A))["body"]["output"], (await client.ask(B))["body"]["output"]
@@ -49,7 +49,7 @@ async def test_capacity(join):
 
 
 async def test_unknown_and_expired_approval_keys(join):
-    """An unknown approval key is refused and the session lives; a session once authenticated outlives its key."""
+    """An unknown approval key is refused; a session outlives the key that opened it."""
     async with Simulator() as kis:
         client = await join(kis, key="no such key")
         assert await client.code(A) == "OPSP0011"
@@ -62,7 +62,7 @@ async def test_unknown_and_expired_approval_keys(join):
 
 
 async def test_second_session_is_refused(join):
-    """In mode refuse the second session of an app key is told so and dropped without a close frame."""
+    """In mode refuse the second session of an app key is refused, and dropped."""
     async with Simulator() as kis:
         first = await join(kis, A)
         second = await join(kis, key=first.key)
@@ -85,7 +85,7 @@ async def test_second_session_kicks_the_first(join):
 
 
 async def test_two_app_keys_have_a_session_each(join, ask_approval):
-    """Sessions of different app keys live side by side and are numbered as the pairs are."""
+    """Sessions of different app keys live side by side, numbered like the pairs."""
     async with Simulator(app_keys=[("key0", "secret0"), ("key1", "secret1")]) as kis:
         await join(kis, A, key=await ask_approval(kis, "key1", "secret1"))
         await join(kis, A)
@@ -93,7 +93,7 @@ async def test_two_app_keys_have_a_session_each(join, ask_approval):
 
 
 async def test_app_key_lingers_after_an_unclean_end(join, until):
-    """An app key stays taken for a while after its client vanished, and not at all after a clean close."""
+    """An app key stays in use for a while after its client vanished, not after a clean close."""
     async with Simulator(linger_seconds=0.5) as kis:
         first = await join(kis, A)
         await first.socket.close()
@@ -109,7 +109,7 @@ async def test_app_key_lingers_after_an_unclean_end(join, until):
 
 
 async def test_what_is_no_request_drops_the_session(join):
-    """A text that is no JSON gets OPSP9999 and the end of the session."""
+    """A text that is not JSON gets OPSP9999, and the session ends."""
     async with Simulator() as kis:
         client = await join(kis, A)
         await client.socket.send("not json")
@@ -119,7 +119,7 @@ async def test_what_is_no_request_drops_the_session(join):
 
 
 async def test_every_code_can_be_forced(join):
-    """Every code of the table can be made the answer to a registration."""
+    """A registration can be answered with any code of the table."""
     async with Simulator(faults=["keep-after-error"]) as kis:
         client = await join(kis)
         for code in MESSAGES:
@@ -130,7 +130,7 @@ async def test_every_code_can_be_forced(join):
 
 
 async def test_lost_and_slow_replies(join, until):
-    """A lost reply's registration holds all the same, and a slow one comes late."""
+    """A registration whose reply is lost takes effect, and a slow reply comes late."""
     async with Simulator(faults=["lost-replies=2", "slow-replies=0.1"]) as kis:
         client = await join(kis)
         start = asyncio.get_running_loop().time()
@@ -146,7 +146,7 @@ async def test_lost_and_slow_replies(join, until):
 
 @pytest.mark.parametrize("opcode", ["text", "binary", "ping", "pong"])
 async def test_pingpong_is_answered_by_any_opcode(join, until, opcode):
-    """An idle line gets PINGPONG, and any frame with its text answers it."""
+    """An idle line gets PINGPONG, and any frame with the same text answers it."""
     async with Simulator(pingpong_seconds=0.1, pingpong_timeout_seconds=3, ping="strict") as kis:
         client = await join(kis)
         text = await client.receive()
@@ -163,7 +163,7 @@ async def test_pingpong_is_answered_by_any_opcode(join, until, opcode):
 
 
 async def test_unanswered_pingpong_ends_the_session(join):
-    """A client that answers no PINGPONG is dropped without a close frame."""
+    """A client that does not answer PINGPONG is dropped without a close frame."""
     async with Simulator(pingpong_seconds=0.1, pingpong_timeout_seconds=0.3) as kis:
         client = await join(kis)
         with pytest.raises(ConnectionClosed) as caught:
@@ -194,7 +194,7 @@ async def test_protocol_ping(join, until):
 
 
 async def test_silence(join, until):
-    """A silent session stays open without a frame, and goes on once the fault is off."""
+    """A silent session stays open and sends nothing until the fault is off."""
     async with Simulator(rate=100, pingpong_seconds=0.1) as kis:
         client = await join(kis, A)
         await client.receive()
@@ -213,9 +213,26 @@ async def test_silence(join, until):
     [("abrupt=0.2", None), ("no-close-frame=0.2", None), ("close=1001@0.2", 1001), ("close-at-once", None)],
 )
 async def test_sessions_end_at_their_age(join, fault, code):
-    """Faults of age end each session as named."""
+    """Each fault of age ends a session as its name says."""
     async with Simulator(faults=[fault]) as kis:
         client = await join(kis)
         with pytest.raises(ConnectionClosed) as caught:
             await client.receive()
         assert (caught.value.rcvd and caught.value.rcvd.code) == code
+
+
+async def test_echo(join, ask_approval):
+    """With the fault echo an error, a close reason or the handshake quotes the approval key."""
+    async with Simulator(approval_interval_seconds=0, faults=["echo=reply"]) as kis:
+        key = await ask_approval(kis)
+        client = await join(kis, key=key)
+        assert (await client.ask(A, "2"))["body"]["msg1"].endswith(key)
+        kis.faults.set("echo=close")
+        await client.ask(A)
+        await kis.drop(0, "close=1000")
+        with pytest.raises(ConnectionClosed) as caught:
+            await forever(client)
+        assert caught.value.rcvd.reason == key
+        kis.faults.set("echo=handshake")
+        with pytest.raises(InvalidUpgrade, match=key):
+            await join(kis, key=key)

@@ -31,8 +31,8 @@ def test_defaults_are_values_the_fault_can_take(name):
 def test_every_nth():
     """A fault with N strikes at every Nth occasion, and not at all while it is off."""
     faults = Faults(["missing=3"])
-    assert [faults.strikes("missing") for _ in range(6)] == [False, False, True] * 2
-    assert not faults.strikes("duplicate")
+    assert [faults.strike("missing") for _ in range(6)] == [False, False, True] * 2
+    assert not faults.strike("duplicate")
 
 
 def test_replies():
@@ -44,7 +44,7 @@ def test_replies():
 
 
 def test_clear():
-    """Faults can be switched off one by one or all together, and those who watch are told."""
+    """Faults can be switched off one by one or all at once, and the observer is called."""
     faults = Faults(["silent", "encrypted", "extra=2"])
     told = []
     faults.on_change = lambda: told.append(1)

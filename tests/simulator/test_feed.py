@@ -20,7 +20,7 @@ def parts(frame):
 
 
 async def test_only_registered_bonds_tick(join):
-    """Ticks come for registered bonds alone, at the rate asked for, each logged as it was sent."""
+    """Ticks come for registered bonds only, at the given rate, each logged as sent."""
     async with Simulator() as kis:
         client = await join(kis, A, B)
         kis.rate = 500
@@ -31,7 +31,7 @@ async def test_only_registered_bonds_tick(join):
 
 @pytest.mark.parametrize(("rate", "ticks"), [(1000, 1500), (150, 200)])
 async def test_rate_is_kept(join, until, rate, ticks):
-    """Ticks come as often as the rate promises, on the whole."""
+    """On average, ticks come at the given rate."""
     async with Simulator(rate=rate, keep_sent=False) as kis:
         client = await join(kis, A)
         await client.receive()
@@ -50,7 +50,7 @@ async def test_both_holders_get_the_same_tick(join, ask_approval):
 
 
 async def test_emit_ticks_in_large_frames(join):
-    """Ticks can be emitted many to a frame; nobody's bond is an error."""
+    """Several ticks can share a frame; a bond that nobody registered is an error."""
     async with Simulator() as kis:
         client = await join(kis, A)
         records = await kis.emit_ticks(A, 25, per_frame=10)
@@ -62,7 +62,7 @@ async def test_emit_ticks_in_large_frames(join):
 
 
 async def test_columns_and_caret(join):
-    """Extra columns stand behind each record and belong to its text, a trailing caret does not."""
+    """Extra columns follow each record and belong to its text; a trailing caret does not."""
     async with Simulator(faults=["extra=2", "trailing-caret"]) as kis:
         client = await join(kis, A)
         await kis.emit_ticks(A, 2, per_frame=2)
@@ -72,7 +72,7 @@ async def test_columns_and_caret(join):
 
 
 async def test_batch(join):
-    """The paced feed puts as many ticks into each frame as asked, even at a low rate."""
+    """The paced feed puts the given number of ticks into each frame, even at a low rate."""
     async with Simulator(rate=100, faults=["batch=5"]) as kis:
         client = await join(kis, A, B)
         for _ in range(5):
@@ -97,7 +97,7 @@ async def test_encrypted(join):
     [("duplicate=2", [0, 1, 1, 2, 3, 3]), ("reorder=2", [0, 2, 1, 3]), ("missing=2", [0, 2]), ("extra", [0, 1, 2, 3])],
 )
 async def test_order_faults(join, fault, order):
-    """Frames are repeated, swapped or left out as named, and the log tells what went out."""
+    """Frames are repeated, swapped or left out as asked, and the log shows what was sent."""
     async with Simulator(faults=[fault]) as kis:
         client = await join(kis, A)
         records = await kis.emit_ticks(A, 4)
@@ -111,7 +111,7 @@ async def test_order_faults(join, fault, order):
 
 
 async def test_malformed_frames_come_beside_good_ones(join):
-    """Each malformed kind comes in turn, logged with its reason, and no good tick is lost by it."""
+    """Each malformed kind comes in turn, logged with its reason, and costs no good tick."""
     rounds = len(malformed.MAKERS)
     async with Simulator(faults=["malformed=1"]) as kis:
         client = await join(kis, A)
@@ -138,7 +138,7 @@ async def test_the_sent_log_is_readable_while_it_grows(join, tmp_path):
 
 
 async def test_rate_zero_sends_nothing_and_can_be_raised(join):
-    """A market at rate 0 is still until the rate is raised."""
+    """At rate 0 nothing trades until the rate is raised."""
     async with Simulator() as kis:
         client = await join(kis, A)
         with pytest.raises(TimeoutError):
@@ -149,7 +149,7 @@ async def test_rate_zero_sends_nothing_and_can_be_raised(join):
 
 
 async def test_a_bond_named_in_the_settings_trades_unheard(join, until):
-    """Its trades are logged although no session registered it, and those of a registered bond reach its session."""
+    """A bond that always trades is logged as unheard; a registered one reaches its session."""
     async with Simulator(rate=500, bonds=[A, B]) as kis:
         client = await join(kis, A)
         await until(lambda: sum(sent.kind == "unheard" for sent in kis.sent) >= 20)

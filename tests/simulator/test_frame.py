@@ -9,13 +9,13 @@ from simulator.reply import Keys
 
 
 def test_plain():
-    """Records lie flat behind a count of three digits."""
+    """Records follow a count of three digits, joined by carets."""
     assert frame.plain(["a^b", "c^d"]) == b"0|H0BJCNT0|002|a^b^c^d"
     assert frame.plain(["a^b"], trailing_caret=True) == b"0|H0BJCNT0|001|a^b^"
 
 
 def test_encrypted():
-    """The fourth part is AES-256-CBC with the texts' own bytes as key and IV, PKCS#7 and base64."""
+    """The fourth part is base64 of AES-256-CBC, with the bytes of the texts as key and IV."""
     keys = Keys("abcdefghijklmnopabcdefghijklmnop", "0123456789abcdef")
     head, _, sealed = frame.encrypted(["a^국고"], keys).rpartition(b"|")
     decryptor = Cipher(algorithms.AES256(keys.key.encode()), modes.CBC(keys.iv.encode())).decryptor()

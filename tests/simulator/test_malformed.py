@@ -19,7 +19,7 @@ def made():
 
 
 def test_every_reason_comes():
-    """The cycle holds every reason a single frame or record can have, and begins anew."""
+    """The cycle has every reason a single frame or record can have, and starts again."""
     assert {bad.reason for bad in made()} == {
         *("FRAME_KIND", "FRAME_NOT_UTF8", "FRAME_HEADER", "FRAME_FLAG", "FRAME_TR", "FRAME_COUNT", "FRAME_ARITY"),
         *("DECRYPT_FAILED", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"),
@@ -37,7 +37,7 @@ def test_records_keep_their_width():
 
 
 def test_not_utf8():
-    """The frame that is no UTF-8 really is none."""
+    """The frame that should not be UTF-8 is not."""
     bad = next(bad for bad in made() if bad.reason == "FRAME_NOT_UTF8")
     assert isinstance(bad, BadFrame)
     with pytest.raises(UnicodeDecodeError):
@@ -45,6 +45,6 @@ def test_not_utf8():
 
 
 def test_a_caret_in_the_name_adds_a_column():
-    """A caret inside the name shifts the fields behind it, so that the time is wrong."""
+    """A caret inside the name shifts the fields after it, so that the time is wrong."""
     bad = next(bad for bad in made() if isinstance(bad, BadFrame) and bad.reason == "FIELD_TIME")
     assert bad.raw.count(b"^") == GOOD.count("^") + 1

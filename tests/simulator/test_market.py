@@ -22,7 +22,7 @@ def trades(count, seed=1, isin=ISIN):
 
 
 def test_the_text_has_the_portals_shape():
-    """Nineteen columns, prices with two decimals, yields with three; the portal's sample itself fits."""
+    """A trade has nineteen columns in the form that the portal's sample has."""
     sample = (
         "KR103502GD31^국고03250-5303(23-2)^131743^2^5.00^0.05^10575.00^1^"
         "10525.00^10578.00^10525.00^0.00^3.012^3.037^3.010^3.037^6594124^9874082^2"
@@ -54,7 +54,7 @@ def test_accumulated_volume_grows_by_each_trade():
 
 
 def test_open_high_and_low_are_those_of_the_day():
-    """OPRC, HGPR and LWPR follow from the prices, and yields run against them."""
+    """OPRC, HGPR and LWPR follow from the prices, and yields move against prices."""
     seen = []
     for record in trades(1000):
         columns = record.split("^")
@@ -65,7 +65,7 @@ def test_open_high_and_low_are_those_of_the_day():
 
 
 def test_change_sign_and_percent_agree():
-    """The sign code is that of the signed change, and the previous close it implies stays the same all day."""
+    """The sign code fits the signed change, and the implied previous close stays all day."""
     columns = [record.split("^") for record in trades(500)]
     assert len({Decimal(each[6]) - Decimal(each[4]) for each in columns}) == 1
     for each in columns:
@@ -81,7 +81,7 @@ def test_prices_lie_on_the_tick_size():
 
 
 def test_a_new_day_begins_anew():
-    """The next day starts at volume 0 with yesterday's volume and last price as the previous ones."""
+    """A new day starts at volume 0, from yesterday's volume and last price."""
     market = Market(1)
     last = [market.tick(ISIN, NOON) for _ in range(50)][-1].split("^")
     first = market.tick(ISIN, NOON + 86_400).split("^")

@@ -1,4 +1,4 @@
-"""The JSON texts of KIS, against those recorded."""
+"""KIS's JSON texts, compared with recorded ones."""
 
 import json
 
@@ -11,7 +11,10 @@ SUCCESS = (
     '"msg1":"SUBSCRIBE SUCCESS",'
     '"output":{"iv":"0123456789abcdef","key":"abcdefghijklmnopabcdefghijklmnop"}}}'
 )
-IN_USE = '{"header":{"tr_id":"(null)","tr_key":"","encrypt":"N"},"body":{"rt_cd":"9","msg_cd":"OPSP8996","msg1":"ALREADY IN USE appkey"}}'
+IN_USE = (
+    '{"header":{"tr_id":"(null)","tr_key":"","encrypt":"N"},'
+    '"body":{"rt_cd":"9","msg_cd":"OPSP8996","msg1":"ALREADY IN USE appkey"}}'
+)
 NOT_JSON = (
     '{"header":{"tr_id":"(null)","tr_key":"","encrypt":"N"},'
     '"body":{"rt_cd":"9","msg_cd":"OPSP9999","msg1":"JSON PARSING ERROR : invalid json format"}}'
@@ -35,7 +38,7 @@ def test_success():
     ("code", "text"), [("OPSP8996", IN_USE), ("OPSP9999", NOT_JSON), ("OPSP8993", BAD_KEY), ("OPSP0017", BAD_HTS_ID)]
 )
 def test_errors(code, text):
-    """Errors of session and parsing are the captured ones, byte for byte."""
+    """Session and parse errors are the recorded ones, byte for byte."""
     assert reply(code, "H0BJCNT0", "KR103502GD31") == text
 
 

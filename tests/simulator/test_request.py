@@ -1,4 +1,4 @@
-"""Requests taken and refused for their shape."""
+"""Well-formed and malformed requests."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_refused_shape(value, code):
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000, b"0|pingpong"])
 def test_not_json(raw):
-    """What is no JSON is OPSP9999."""
+    """A text that is not JSON is OPSP9999."""
     assert parse(raw) == Misshapen("OPSP9999")
 
 

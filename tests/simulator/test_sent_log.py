@@ -6,7 +6,7 @@ from simulator.sent_log import Sent, SentLog, SentRecord
 
 
 def test_lines_are_there_after_a_flush(tmp_path):
-    """Each frame is one JSON line, readable by others once flushed; bad records carry their reason, unreadable bytes base64."""
+    """Each frame is one JSON line once flushed; bad records have a reason, bad bytes base64."""
     log = SentLog(keep=False)
     log.open(tmp_path / "sent.jsonl")
     log.add(Sent(1, 0, 3, "ticks", (SentRecord("A", "A^1"), SentRecord("A", "A^x", "FIELD_NUMBER")), encrypted=True))
@@ -31,7 +31,7 @@ def test_lines_are_there_after_a_flush(tmp_path):
 
 
 def test_without_a_file():
-    """Without a file frames are kept in memory alone."""
+    """Without a file frames are logged in memory only."""
     log = SentLog(keep=True)
     log.open(None)
     log.add(Sent(1, 0, 3, "raw", raw=b"x"))

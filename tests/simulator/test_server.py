@@ -22,7 +22,7 @@ async def everything(client):
 
 
 async def test_urls_tell_the_ports_taken():
-    """Port 0 takes any free port, and the URLs tell which."""
+    """Port 0 means any free port, and the URLs show which."""
     async with Simulator() as kis:
         assert kis.approval_url.startswith("http://127.0.0.1:")
         assert kis.approval_url.endswith("/oauth2/Approval")
@@ -45,7 +45,7 @@ async def test_a_port_already_taken_is_an_error():
 
 
 async def test_refuse_and_listen(join):
-    """Connections can be refused and taken again on the same port, while open sessions stay."""
+    """Connections can be refused and accepted again on the same port; open sessions stay."""
     async with Simulator() as kis:
         client = await join(kis, A)
         await kis.refuse()
@@ -57,7 +57,7 @@ async def test_refuse_and_listen(join):
 
 
 async def test_what_was_sent_arrives_though_the_simulator_ends(join):
-    """The end of the simulator comes behind everything it sent, even to a client that lags."""
+    """Even a slow client receives everything that was sent before the simulator ends."""
     async with Simulator() as kis:
         client = await join(kis, A)
         client.socket.transport.pause_reading()
@@ -71,7 +71,7 @@ async def test_what_was_sent_arrives_though_the_simulator_ends(join):
 
 
 async def test_an_unknown_ending_is_an_error(join):
-    """A session cannot be dropped in a way nobody knows."""
+    """Dropping a session in an unknown way is an error."""
     async with Simulator() as kis:
         await join(kis, A)
         with pytest.raises(ValueError, match="not by 'gently'"):
@@ -79,6 +79,6 @@ async def test_an_unknown_ending_is_an_error(join):
 
 
 def test_an_unknown_fault_is_an_error():
-    """A fault nobody knows is refused at construction."""
+    """An unknown fault is refused at construction."""
     with pytest.raises(FaultUnknownError):
         Simulator(faults=["nonsense"])

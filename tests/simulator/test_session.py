@@ -4,30 +4,30 @@ from simulator.session import Session
 
 
 def test_pingpong_comes_on_idle_ticks_only():
-    """An idle line gets a PINGPONG at the tick, one with traffic in the last ten seconds at a later one."""
+    """A PINGPONG is due at a tick if the line was idle since the tick before, else later."""
     session = Session(0, 100.0, 10.0, 1)
-    assert [session.wants_pingpong(now) for now in (105.0, 109.9, 110.0)] == [False, False, True]
-    session.pingpong_sent(b"x", 110.0)
-    session.pingpong_came(b"x", "text", 110.01)
-    assert [session.wants_pingpong(now) for now in (120.0, 129.9, 130.0)] == [False, False, True]
-    session.traffic(139.0)
-    assert [session.wants_pingpong(now) for now in (140.0, 150.0)] == [False, True]
+    assert [session.advance(now) for now in (105.0, 109.9, 110.0)] == [False, False, True]
+    session.note_pingpong(b"x", 110.0)
+    session.note_answer(b"x", "text", 110.01)
+    assert [session.advance(now) for now in (120.0, 129.9, 130.0)] == [False, False, True]
+    session.note_traffic(139.0)
+    assert [session.advance(now) for now in (140.0, 150.0)] == [False, True]
 
 
 def test_unanswered_counts_from_the_first():
-    """Waiting is counted from the oldest unanswered PINGPONG, and an answer ends it."""
+    """Waiting counts from the oldest unanswered PINGPONG, and an answer ends it."""
     session = Session(0, 0.0, 10.0, 1)
-    session.pingpong_sent(b"a", 10.0)
-    session.pingpong_sent(b"b", 20.0)
+    session.note_pingpong(b"a", 10.0)
+    session.note_pingpong(b"b", 20.0)
     assert session.unanswered_seconds(50.0) == 40.0
-    session.pingpong_came(b"b", "pong", 51.0)
-    session.pingpong_came(b"unasked", "text", 52.0)
+    session.note_answer(b"b", "pong", 51.0)
+    session.note_answer(b"unasked", "text", 52.0)
     assert session.unanswered_seconds(60.0) == 0.0
     assert [(pong.identical, pong.opcode) for pong in session.pongs] == [(True, "pong")]
 
 
 def test_each_registration_has_its_own_keys():
-    """Keys look like the recorded ones and differ from registration to registration."""
+    """Keys have the form of the recorded ones, and each registration has its own."""
     session = Session(0, 0.0, 10.0, 1)
     first, second = session.register("A"), session.register("B")
     assert first != second

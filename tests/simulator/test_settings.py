@@ -1,10 +1,10 @@
-"""What a simulator is told."""
+"""The simulator's settings."""
 
 from simulator.settings import SimulatorSettings
 
 
 def test_defaults_are_kis():
-    """Without further word the simulator has KIS's limits and sends nothing by itself."""
+    """By default the simulator has KIS's limits and sends nothing by itself."""
     settings = SimulatorSettings()
     assert (settings.capacity, settings.pingpong_seconds, settings.pingpong_timeout_seconds, settings.rate) == (
         41,

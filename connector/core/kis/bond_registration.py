@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.kis.reaction import SUCCESS, Reaction
 from connector.core.kis.reply import REGISTER, RELEASE
@@ -33,6 +33,11 @@ from connector.core.kis.reply import REGISTER, RELEASE
 if TYPE_CHECKING:
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
+
+# KIS drops the socket this soon after a refusal with rt_cd 9, if the refusal is why.
+DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
+HELD_BACK_SECONDS: Final = 60.0
+HELD_BACK_MAX_SECONDS: Final = 3600.0
 
 RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
@@ -75,6 +80,17 @@ class Refusal:
     rt_cd: str
     at: float
     held_back_until: float | None = None
+
+    def explains_drop(self, now: float) -> bool:
+        """Whether this refusal is probably why KIS drops the socket now."""
+        return self.rt_cd == "9" and 0 <= now - self.at <= DROP_AFTER_REFUSAL_SECONDS
+
+    def held_back(self, cost: int, now: float) -> Refusal:
+        """Return the refusal that holds the bond back, once it has cost more than one session."""
+        if cost == 1:
+            return self
+        seconds = min(HELD_BACK_MAX_SECONDS, HELD_BACK_SECONDS * 2.0 ** min(cost - 2, 16))
+        return replace(self, held_back_until=now + seconds)
 
 
 @dataclass(slots=True)

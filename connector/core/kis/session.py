@@ -6,10 +6,11 @@ Between them `converge` makes what KIS holds equal to what is wanted. Times are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
+from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
 from connector.core.kis.reaction import Reaction
 from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
 from connector.core.kis.session_registrations import SessionRegistrations
@@ -42,55 +43,6 @@ class SlotView:
     code: str | None
     message: str | None
     registrations: Mapping[str, RegistrationView]
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this text frame; a request holds the approval key."""
-
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """Answer a PINGPONG with its identical text, before anything else is sent."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the connection."""
-
-    cause: Cause
-    code: str | None
-    message: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReissueKey:
-    """Ask for a new approval key after `wait` seconds, and hand it to `key_reissued`."""
-
-    wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """KIS refused one bond, or had no room for it."""
-
-    isin: str
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Strange:
-    """A JSON message could not be read; its content must not be logged."""
-
-    why: str
-
-
-Effect = Send | Echo | Close | ReissueKey | Refused | Strange
 
 
 class Session:
@@ -233,7 +185,8 @@ class Session:
                 return self._receive_reply(self._clean(reply), now)
 
     def _receive_reply(self, reply: Reply, now: float) -> list[Effect]:
-        if reply.cipher_key:
+        # A peer could send keys without end, but never more than we send requests.
+        if reply.cipher_key and self._registrations.may_get_reply(reply.tr_key):
             self.cipher_keys.pop(reply.cipher_key, None)
             self.cipher_keys[reply.cipher_key] = None
             if len(self.cipher_keys) > MOST_CIPHER_KEYS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from connector.core.bonds.isin import has_shape
-from connector.core.kis.bond_registration import BondRegistration, Held, Refusal, RegistrationView, Request
+from connector.core.kis.bond_registration import BondRegistration, Held, RegistrationView, Request
 from connector.core.kis.damping import Damping
 from connector.core.kis.reaction import SUCCESS, Reaction, reaction
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
 
-# If KIS drops the socket so soon after a refusal with rt_cd 9, we assume that the refusal is why.
-DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
-HELD_BACK_SECONDS: Final = 60.0
-HELD_BACK_MAX_SECONDS: Final = 3600.0
+# More than any session is given; beyond it, acks for bonds we never asked for are only counted.
+MOST_BONDS: Final = 1000
 
 # What KIS writes as tr_id or tr_key if an error names no bond.
 _UNNAMED: Final = ("", "(null)")
@@ -94,17 +92,10 @@ class SessionRegistrations:
     def end(self, now: float, *, dropped: bool = False) -> None:
         """End the session, which KIS dropped or we closed; the suspects stay for the next one."""
         for isin, bond in self._bonds.items():
-            refusal = bond.refusal
-            if dropped and refusal and refusal.rt_cd == "9" and 0 <= now - refusal.at <= DROP_AFTER_REFUSAL_SECONDS:
-                bond.refusal = self._blame(isin, refusal, now)
+            if dropped and bond.refusal and bond.refusal.explains_drop(now):
+                cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
+                bond.refusal = bond.refusal.held_back(cost, now)
             bond.end_session()
-
-    def _blame(self, isin: str, refusal: Refusal, now: float) -> Refusal:
-        cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
-        if cost == 1:
-            return refusal
-        held_back = min(HELD_BACK_MAX_SECONDS, HELD_BACK_SECONDS * 2.0 ** min(cost - 2, 16))
-        return Refusal(refusal.rt_cd, refusal.at, now + held_back)
 
     def change_key(self) -> None:
         """Record that requests carry a new approval key: a refusal of an older one says nothing."""
@@ -253,7 +244,7 @@ class SessionRegistrations:
         if reply.tr_id in (TR_ID, *_UNNAMED) and isin not in _UNNAMED:
             if isin not in self._bonds:
                 self.unsolicited += 1
-                if what is not Reaction.REGISTERED or not has_shape(isin):
+                if what is not Reaction.REGISTERED or not has_shape(isin) or len(self._bonds) >= MOST_BONDS:
                     return None
                 self._bonds[isin] = BondRegistration()
             return isin
@@ -316,6 +307,10 @@ class SessionRegistrations:
         wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
         refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
         return self.limit + min(refused, self.limit)
+
+    def may_get_reply(self, isin: str) -> bool:
+        """Whether a reply to a request about this bond may still come."""
+        return isin in self._bonds and self._bonds[isin].may_get_reply
 
     @property
     def held_count(self) -> int:

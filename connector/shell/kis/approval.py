@@ -113,7 +113,7 @@ def _without_secrets(answer: Answer) -> Answer:
     """Hide a new approval key, and return an answer whose texts may be shown."""
     match answer:
         case Granted(approval_key):
-            hide_issued(approval_key)
+            hide_issued(approval_key, kind="approval key")
             return answer
         case Refused(code, message):
             return Refused(peer_text(code), peer_text(message))

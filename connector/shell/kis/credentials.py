@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from connector.settings import KisSettings, Settings
 
 _FILE = re.compile(r"(appkey|appsecret)-(0|[1-9][0-9]*)")
+# An app secret has 180 characters.
+_MOST_BYTES = 4096
 # The link in a mounted Secret that leads to its current version.
 _VERSION = "..data"
 _NONE_AT_ALL = (
@@ -185,7 +187,9 @@ def _link(path: Path) -> Path | None:
 def _read(path: Path, where: Path) -> tuple[str, str | None]:
     """Read the file at `where`; problems name it `path`, as the settings do."""
     try:
-        return _judge(str(path), _trim(where.read_text(encoding="utf-8")))
+        with where.open("rb") as file:
+            value = file.read(_MOST_BYTES + 1)
+        return _judge(str(path), _trim(value.decode("utf-8")))
     except FileNotFoundError:
         return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
     except OSError as error:
@@ -201,6 +205,8 @@ def _trim(text: str) -> str:
 def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
+    if len(text) > _MOST_BYTES:
+        return "", f"{name}: CRED_CHARACTERS: is longer than any value KIS issues: write nothing but the value"
     if not text.isascii() or not text.isprintable() or " " in text:
         problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
         return "", f"{name}: {problem}: write nothing but the value"

@@ -14,9 +14,10 @@ from websockets.exceptions import WebSocketException
 
 from connector.core.event import Event
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.core.kis.effect import Close
 from connector.core.kis.governor import Governor, Waits
 from connector.core.kis.pace import Pace
-from connector.core.kis.session import Close, Session
+from connector.core.kis.session import Session
 from connector.core.slots.lease import Unshared
 from connector.shell.kis.key_supply import KeySupply
 from connector.shell.kis.live import LiveSession, rest, without_secrets

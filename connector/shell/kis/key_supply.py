@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from connector.core.kis.approval import Granted, Refused, Unavailable
+from connector.core.kis.effect import Close
 from connector.core.kis.governor import ApprovalKeys
-from connector.core.kis.session import Close
 from connector.errors import ConfigurationError, CredentialsRefused
 
 if TYPE_CHECKING:

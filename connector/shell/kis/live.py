@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 import structlog
 from websockets.exceptions import ConnectionClosed
 
+from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
 from connector.core.kis.reply import Reply, is_control
-from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, Received
 from connector.logs import hide_issued, peer_text
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from connector.core.cipher_key import CipherKey
-    from connector.core.kis.session import Effect
+    from connector.core.kis.effect import Effect
+    from connector.core.kis.session import Session
     from connector.shell.kis.socket import KisSocket
 
 log = structlog.get_logger("connector.kis_feed")
@@ -117,6 +118,8 @@ class LiveSession:
                 await journal.room()
 
     async def _read_control(self, raw: bytes, now: float) -> None:
+        # However many replies wait to be read, other tasks get their turn between two of them.
+        await asyncio.sleep(0)
         effects = self._session.receive_control(raw.decode("utf-8", "replace"), now)
         match effects:
             case [Echo(text)]:
@@ -205,7 +208,7 @@ async def rest(wake: asyncio.Event, until: float | None) -> None:
 
 def without_secrets(reply: Reply) -> Reply:
     """Return a reply whose texts may be shown; they may quote its own cipher key, too."""
-    hide_issued(*(reply.cipher_key or ()))
+    hide_issued(*(reply.cipher_key or ()), kind="cipher key")
     return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from aiohappyeyeballs import start_connection
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
+from websockets.uri import parse_uri
 
 from connector.logs import peer_text
 
@@ -19,6 +23,7 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
+MOST_UNSENT_BYTES: Final = 1024 * 1024
 NEXT_ADDRESS_SECONDS: Final = 0.25
 # Half of the library's high-water mark: below it, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
@@ -41,6 +46,9 @@ class KisSocket(ClientConnection):
             elif event.opcode is Opcode.BINARY:
                 self.binary.add(self._messages)
                 self._messages += 1
+            elif event.opcode is Opcode.PING and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+                # The library answers each ping at once, whether or not the peer reads its answers.
+                self.transport.abort()
         super().process_event(event)
 
     async def send_at_once(self, text: str) -> bool:
@@ -64,30 +72,49 @@ class _Connect(connect):
 
 async def open_socket(url: str) -> KisSocket:
     """Connect. Raises OSError, TimeoutError or a WebSocketException if that fails."""
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
+            connection = await _open_tcp(url)
+            try:
+                return await _open_websocket(url, connection)
+            except BaseException:
+                connection.close()
+                raise
+    except TimeoutError:
+        raise TimeoutError(f"there was no answer within {OPEN_TIMEOUT_SECONDS:g} s") from None
+
+
+async def _open_tcp(url: str) -> socket.socket:
+    """Connect to the first address that answers (RFC 8305): another may swallow connections."""
+    target = parse_uri(url)
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    return await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+
+
+async def _open_websocket(url: str, connection: socket.socket) -> KisSocket:
     # At DEBUG the library logs every frame, including approval key, AES key and IV.
     logger = logging.getLogger("websockets.client")
     if logger.getEffectiveLevel() < logging.INFO:
         logger.setLevel(logging.INFO)
-    connection = await _Connect(
+    opened = await _Connect(
         url,
+        sock=connection,
         # KIS drops clients that send their own pings, so the session watches for silence.
         ping_interval=None,
         proxy=None,
         compression=None,
         user_agent_header="kis-bond",
-        open_timeout=OPEN_TIMEOUT_SECONDS,
+        open_timeout=None,
         close_timeout=CLOSE_TIMEOUT_SECONDS,
         max_size=MAX_FRAME_BYTES,
         max_queue=MAX_QUEUED_FRAMES,
         logger=logger,
         create_connection=KisSocket,
-        # RFC 8305: if one address swallows the connection, the next one is tried beside it.
-        happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
-        interleave=1,
     )
-    if not isinstance(connection, KisSocket):
-        raise TypeError(f"The library built a {type(connection).__name__}")
-    return connection
+    if not isinstance(opened, KisSocket):
+        raise TypeError(f"The library built a {type(opened).__name__}")
+    return opened
 
 
 def why_not_open(error: Exception) -> tuple[str | None, str]:

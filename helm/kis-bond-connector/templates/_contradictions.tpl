@@ -1,4 +1,4 @@
-{{/* Values that are sound each and wrong together. All of them are told at once. */}}
+{{/* Refuses values that contradict each other, and reports all of them at once. */}}
 {{- define "kis-bond.refuseContradictions" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}

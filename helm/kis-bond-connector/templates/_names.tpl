@@ -9,13 +9,13 @@
 {{ .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
 {{- end -}}
 
-{{/* What selects the release's pods, whatever their component. Quoted, as each name by itself is: a release may be called 2024, or true. */}}
+{{/* Selects the release's pods of any component. Quoted, like each name alone: a release may be called 2024, or true. */}}
 {{- define "kis-bond.selector" -}}
 app.kubernetes.io/name: {{ include "kis-bond.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{/* Labels of an object. Takes a list: the root context and the object's own labels. No key stands twice, whatever the values say. */}}
+{{/* Labels of an object. Takes a list: the root context and the object's own labels. Each key appears once. */}}
 {{- define "kis-bond.labels" -}}
 {{- $root := index . 0 -}}
 {{- $standard := dict
@@ -25,7 +25,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $standard (deepCopy (index . 1)) $root.Values.commonLabels) }}
 {{- end -}}
 
-{{/* Labels of a pod. Takes the root context, the component and more labels. No versions: a new chart alone rolls no pod and drops no feed. */}}
+{{/* Labels of a pod. Takes the root context, the component and more labels. No versions: a new chart alone must roll no pod. */}}
 {{- define "kis-bond.podLabels" -}}
 {{- $root := index . 0 -}}
 {{- $component := dict "app.kubernetes.io/component" (index . 1) -}}

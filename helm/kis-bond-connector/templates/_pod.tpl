@@ -44,13 +44,15 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
-  # The image's environment has an address and a journal of its own, and would win over the settings file. The journal's folder is made by
-  # the connector, private, inside the volume, whose root the group may enter.
+  # The image's environment sets an address and a journal, and would win over the settings file.
+  # The connector makes the journal's private folder inside the volume; the group may enter the
+  # volume's root.
   - name: KIS_BOND_HTTP__HOST
     value: {{ .Values.config.http.host | quote }}
   - name: KIS_BOND_JOURNAL__PATH
     value: /var/lib/kis-bond/journal/journal.db
-  # The bond master's place in the image is not mounted. Only the connector's pods mount this one; the jobs merely look for it.
+  # The image's own folder for the bond master is not mounted. Only the connector's pods mount this
+  # one; the jobs only look for it.
   - name: XDG_CACHE_HOME
     value: /var/lib/kis-bond/.cache
   {{- with .Values.extraEnv }}

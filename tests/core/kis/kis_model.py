@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from connector.core.kis.effect import Close, ReissueKey, Send
 from connector.core.kis.governor import Governor, Waits
 from connector.core.kis.pace import Pace
 from connector.core.kis.reply import parse
-from connector.core.kis.session import Close, ReissueKey, Send, Session
+from connector.core.kis.session import Session
 from connector.core.kis.session_registrations import SessionRegistrations
 
 A, B, C, D, REFUSED = "KR103502GA34", "KR103502GD31", "KR6000000001", "KR6000000002", "KR9999999999"

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
 from connector.core.kis.governor import Governor
-from connector.core.kis.session import Close, Echo, Refused, ReissueKey, Send, Session, Strange
+from connector.core.kis.session import Session
 from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
@@ -21,6 +22,12 @@ def session():
 def sent(effects):
     """Return the messages among the effects."""
     return [json.loads(effect.text) for effect in effects if isinstance(effect, Send)]
+
+
+def reply_with_key(key):
+    """Return a success that brings this AES key."""
+    body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
+    return json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body})
 
 
 def confirmed(session, isin=A, now=0.1):
@@ -233,12 +240,24 @@ def test_idle_without_a_wish():
 
 def test_keys_are_kept_newest_last(session):
     """Cipher keys of replies are saved once each, the newest last, and end with their session."""
-    for key in ("a" * 32, "b" * 32, "a" * 32):
-        body = {"rt_cd": "0", "msg_cd": "OPSP0000", "output": {"key": key, "iv": "0" * 16}}
-        session.receive_control(json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": body}), 1.0)
+    for now, key in enumerate(("a" * 32, "b" * 32, "a" * 32)):
+        session.want([A], now)
+        session.converge(now)
+        session.receive_control(reply_with_key(key), now)
+        session.want([], now + 0.3)
+        session.converge(now + 0.4)
+        session.receive_control(reply("OPSP0001", A), now + 0.5)
     assert [cipher_key.key[0] for cipher_key in session.cipher_keys] == ["b", "a"]
     session.opened("key", 9.0)
     assert not session.cipher_keys
+
+
+def test_keys_come_only_with_expected_replies(session):
+    """A reply that we do not expect brings no key, so that a peer cannot send them without end."""
+    session.converge(0.0)
+    for number in range(100):
+        session.receive_control(reply_with_key(f"{number:032}"), 0.1)
+    assert [key.key for key in session.cipher_keys] == [f"{0:032}"]
 
 
 def test_only_life_resets_the_back_off(session):

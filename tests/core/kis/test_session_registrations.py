@@ -288,3 +288,13 @@ def test_a_bond_nobody_wants_is_seen_until_it_is_released():
     assert talk.states() == {A: "PENDING"}
     talk.answer("OPSP0001", A)
     assert talk.states() == {}
+
+
+def test_unknown_bonds_are_counted_but_not_all_remembered():
+    """Endless acks for bonds we never asked for are counted, but fill no memory."""
+    talk = Talk(A)
+    for number in range(3000):
+        talk.answer("OPSP0000", f"KR{number:09}0")
+    assert talk.subject.unsolicited == 3000
+    assert talk.subject.held_count == 1000
+    assert talk.ask() == [("2", "KR0000000000")]

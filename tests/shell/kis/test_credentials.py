@@ -154,7 +154,7 @@ def test_repr_shows_nothing():
 
 @pytest.fixture
 def mounted(tmp_path):
-    """Give a mounted Secret whose old version has a FIFO as app key, so that a reader waits there."""
+    """Give a mounted Secret with a FIFO as its old app key, so that a reader waits there."""
     for version in ("old", "new"):
         (tmp_path / f"..{version}").mkdir()
         (tmp_path / f"..{version}" / "appsecret-0").write_text(f"{version}-secret")
@@ -168,7 +168,7 @@ def mounted(tmp_path):
 
 @pytest.mark.parametrize(("is_removed", "whole"), [(False, "old"), (True, "new")])
 async def test_a_pair_is_read_from_one_version(mounted, is_removed, whole):
-    """A swap of the mounted Secret between the two files gives the whole old or the whole new pair."""
+    """A swap of the mounted Secret between the two reads gives the old or the new pair."""
     credentials = Credentials(fill(mounted, {}).kis)
     reading = asyncio.create_task(asyncio.to_thread(credentials.read, 0))
     with await asyncio.to_thread((mounted / "..old" / "appkey-0").open, "w") as fifo:
@@ -181,7 +181,7 @@ async def test_a_pair_is_read_from_one_version(mounted, is_removed, whole):
 
 
 def test_a_problem_names_the_file_of_the_settings(mounted):
-    """An unusable file of a mounted Secret is named by its path in the folder, not in the version."""
+    """An unusable file of a mounted Secret is named by its path in the folder."""
     (mounted / "..data").unlink()
     (mounted / "..data").symlink_to("..new")
     (mounted / "..new" / "appsecret-0").write_text("")

@@ -1,0 +1,67 @@
+"""Says why a server's certificate was refused: whose it is, and what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from typing import Final
+
+from cryptography import x509
+
+from connector.core.printable import printable
+from connector.logs import clean
+
+LOOK_SECONDS: Final = 2.0
+MAX_NAMES: Final = 10
+LONGEST_NAME: Final = 200
+# OpenSSL's codes.
+_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
+
+
+async def explain_refusal(
+    host: str, port: int, error: ssl.SSLCertVerificationError, *, address_setting: str, authority_setting: str
+) -> str:
+    """Return one sentence, with the settings that name the server and the trusted authority."""
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    encoded = await certificate_of(host, port)
+    if encoded is None:
+        return f"the certificate of {at} is refused: {error.verify_message}"
+    certificate = x509.load_der_x509_certificate(encoded)
+    whose = f"the certificate of {at} (for {', '.join(_names(certificate)) or 'no name'})"
+    match error.verify_code:
+        case code if code == _EXPIRED:
+            return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        case code if code == _NOT_YET_VALID:
+            return f"{whose} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        case code if code in {_OTHER_HOST, _OTHER_ADDRESS}:
+            return f"{whose} does not name {host}: use a name it has in {address_setting}"
+        case _:
+            issuer = _shown(certificate.issuer.rfc4514_string())
+            return f"{whose} is signed by {issuer}, which {authority_setting} does not trust ({error.verify_message})"
+
+
+async def certificate_of(host: str, port: int) -> bytes | None:
+    """Return a server's certificate as DER, or None if the server does not speak TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we read it, we do not trust it
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+            encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            return encoded
+    return None
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [_shown(str(name.value)) for name in list(found)[:MAX_NAMES]]
+    return [_shown(certificate.subject.rfc4514_string())]
+
+
+def _shown(text: str) -> str:
+    return printable(clean(text, LONGEST_NAME))
