@@ -1,4 +1,4 @@
-"""Decides which log lines to write: of lines of one kind, one a minute; it counts the others."""
+"""Admits one log line of each kind a minute, and counts the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Repeats:
     def expire(self, now: float) -> list[tuple[Hashable, int]]:
         """Drop entries older than a minute, and the oldest above the limit.
 
-        Return those that suppressed repeats, with the number suppressed.
+        Return each dropped kind of which repeats were suppressed, with their number.
         """
         expired = []
         while self._written_at:
