@@ -64,8 +64,8 @@ class Parts:
 async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
     """Run until SIGTERM or SIGINT, and return the exit code: 0, or 6 if frames are undelivered.
 
-    `on_ready` gets the HTTP port.
-    Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key.
+    `on_ready` gets the HTTP port. Raises ConfigurationError and JournalUnusable. Raises
+    CredentialsRefused if KIS refused every app key.
     """
     raise_limit()
     stop = Stop()

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-STATUS_PAUSE_SECONDS: Final = 0.05  # a change starts a round at the earliest this long after the last
+# A change starts a round of status records at the earliest this long after the last round began.
+STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
 READ_SECONDS: Final = 2.0  # how long to wait for a topic before the saved lists are used
@@ -141,9 +142,9 @@ class Plan:
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.
 
-        We may not if we are out of contact or another replica claims one of our slots: the group
-        may have given our slots to others. We also may not if the latest assignment took a slot
-        from us, even if our feed of that slot has not ended yet.
+        While we are out of contact, or while another replica claims one of our slots, we may not:
+        the group may have given our slots to others. If the latest assignment took a slot from us,
+        we may not either, even before our feed of that slot has ended.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)
@@ -274,7 +275,7 @@ class Plan:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
             await self.status_topic.wait_until_written(seconds)
         if self._slots.is_shared:
-            # The slots go to other replicas next, so we may write nothing more.
+            # Next, the slots go to other replicas, so we may write nothing more.
             self.status_topic.publish({}, _nothing)
 
 

@@ -99,7 +99,7 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """The number of slots: the app keys, but no more than the slot topic has partitions."""
+        """The number of slots: one per app key, but no more than the slot topic has partitions."""
         shared = self._group.slots if self._group is not None else None
         return self.app_keys if shared is None else min(shared, self.app_keys)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HIDDEN = "********"
 # A shorter value might be an ordinary word; the shortest secret of KIS, an IV, has 16 characters.
 _MIN_LENGTH = 6
-# Each registration brings a key and an IV, so a long run would search for thousands without this.
+# Each registration brings a key and an IV. Without this bound, a long run would look for thousands.
 _MAX_VALUES = 512
 # More characters than any secret has with its escapes. KIS's longest, an app secret, has 180.
 _MARGIN = 1_000

@@ -29,9 +29,9 @@ class Repeats:
         return True
 
     def expire(self, now: float) -> list[tuple[Hashable, int]]:
-        """Drop entries older than a minute, and the oldest above the limit.
+        """Drop entries older than a minute, and the oldest entries while there are too many.
 
-        Return each dropped kind of which repeats were suppressed, with their number.
+        Return each dropped kind that had suppressed repeats, and how many it had.
         """
         expired = []
         while self._written_at:

@@ -41,7 +41,7 @@ def explain(error: ErrorDetails, known: Mapping[str, Collection[str]]) -> str:
 
 
 def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:
-    """Suggest the nearest setting of the section, else one of the same name, else any near one."""
+    """Suggest the nearest setting of the section, else one of that name, else the nearest."""
     section, _, name = unknown.partition(".")
     paths = [f"{key}.{leaf}" for key, leaves in known.items() for leaf in leaves]
     candidates = [

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
 
-# The paths concerned, of which the first is to be corrected; whether the settings break the rule;
-# the problem.
+# The paths concerned, whether the settings break the rule, and the problem. The first path is the
+# one to correct.
 _Rule = tuple[tuple[str, ...], bool, str]
 
 

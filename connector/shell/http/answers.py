@@ -11,7 +11,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAKING_SHARE: Final = 0.1  # at most this share of the loop's time goes into making one kind of answer
+# At most this share of the loop's time goes into making one kind of answer.
+MAKING_SHARE: Final = 0.1
 PIECE_BYTES: Final = 64 * 1024
 READ_SECONDS: Final = 10.0  # how long a client may take to read an answer of several pieces
 
@@ -19,7 +20,7 @@ READ_SECONDS: Final = 10.0  # how long a client may take to read an answer of se
 class Reused:
     """An answer that is given again for a while, because making it takes the loop's time.
 
-    Making it takes at most `MAKING_SHARE` of the time.
+    The slower it is to make, the longer it is given again.
     """
 
     def __init__(self, make: Callable[[], bytes]) -> None:

@@ -32,8 +32,10 @@ PENDING: Final = 1024  # connections that wait in the kernel; others try again a
 # have read its request.
 ACCEPTED_A_TURN: Final = 8
 ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have the address
-PROBES: Final = ("/livez", "/readyz")  # answered for any Host: they tell little, and probes send various Hosts
-IDLE_SECONDS: Final = 75.0  # longer than a scrape interval of a minute: scrapers can reuse connections
+# Answered for any Host: they tell little, and probes send various Hosts.
+PROBES: Final = ("/livez", "/readyz")
+# Longer than the usual scrape interval of a minute, so that scrapers can reuse a connection.
+IDLE_SECONDS: Final = 75.0
 # The page loads only its own files and /status. Its icon is a data: URL in the page.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -112,7 +114,7 @@ class HttpServer:
         )
         for each in sockets:
             self._servers.append(await loop.create_server(connect, sock=each, backlog=ACCEPTED_A_TURN))
-            # `backlog` also set how many connections may wait, which should be more.
+            # `backlog` also limits how many connections may wait. We let more wait.
             each.listen(PENDING)
 
     async def stop(self) -> None:
@@ -194,7 +196,8 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
             if error.errno not in ABSENT:
                 break
         else:
-            port = sockets[0].getsockname()[1]  # with port 0, all addresses get the port of the first
+            # With port 0, all addresses get the port of the first one.
+            port = sockets[0].getsockname()[1]
     if problem is not None and (not sockets or problem.errno not in ABSENT):
         for each in sockets:
             each.close()
