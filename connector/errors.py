@@ -42,7 +42,7 @@ class RequestMalformed(ConnectorError):
 
 
 class CredentialsRefused(ConnectorError):
-    """KIS refused every app key this process tried, for good."""
+    """KIS refused for good every app key that this process tried."""
 
     exit_code: ClassVar[int] = 3
 

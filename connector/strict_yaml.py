@@ -18,7 +18,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that collects duplicate keys of a mapping; by itself YAML lets the last one win."""
+    """A safe YAML loader that collects duplicate keys; PyYAML alone would let the last one win."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own way
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -33,7 +33,7 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                continue  # the library reports what is wrong with it
+                continue  # PyYAML itself reports such a key if it is not allowed
             if key.value in seen:
                 where = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
                 self.duplicates.append(f"{where}: {key.value} appears twice: remove one of the two")
@@ -43,7 +43,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         text = super().construct_scalar(node)
         try:
-            # JSON writes a character above U+FFFF as two escapes; YAML would leave two halves.
+            # JSON writes a character above U+FFFF as two escapes, which PyYAML does not join.
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
             raise yaml.constructor.ConstructorError(
@@ -53,7 +53,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
         try:
             return super().construct_object(node, deep)
-        # Raised by the library's parsers of numbers and tags; their texts might show a secret.
+        # PyYAML's parsers of numbers and tags raise these. Their messages might show a secret.
         except (ValueError, LookupError, AttributeError, TypeError):
             raise yaml.constructor.ConstructorError(
                 None, None, "this value cannot be read as its YAML type", node.start_mark
@@ -63,7 +63,8 @@ class _StrictLoader(yaml.SafeLoader):
 def read(path: Path, name: str, remedy: str) -> tuple[Any, list[str]]:
     """Return the document of a YAML file, as far as it could be read, and every problem found.
 
-    A problem calls the file `name`. If the file is missing, the problem says what to do: `remedy`.
+    Each problem of the file as a whole calls it `name`. `remedy` says what to do if the file is
+    missing or too large.
     """
     try:
         with path.open("rb") as file:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
-# A thread waits at most this long for the interpreter, so that no journal commit is held up.
+# A thread waits at most about this long for its turn: a longer wait would delay journal commits.
 SWITCH_SECONDS: Final = 0.001
 
 
@@ -62,9 +62,10 @@ class Parts:
 
 
 async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code, 0 or 6; `on_ready` gets the HTTP port.
+    """Run until SIGTERM or SIGINT, and return the exit code: 0, or 6 if frames are undelivered.
 
-    Raises ConfigurationError, JournalUnusable, and CredentialsRefused if KIS refused every app key.
+    `on_ready` gets the HTTP port. Raises ConfigurationError and JournalUnusable. Raises
+    CredentialsRefused if KIS refused every app key.
     """
     raise_limit()
     stop = Stop()
@@ -79,7 +80,7 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[Connector]:
-    """Give a connector that does not run yet, over an open journal and with its endpoints bound.
+    """Yield a connector that does not run yet; its journal is open and its HTTP port is bound.
 
     Raises ConfigurationError and JournalUnusable.
     """
@@ -161,7 +162,7 @@ class _KafkaClients:
 
 
 async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> bytes:
-    """Return what precedes each datum: the registry's id, or single-object mark and fingerprint."""
+    """Return the bytes before each datum: the mark and id of the registry, or Avro's own prefix."""
     if settings.registry.url is None:
         return schema.single_object_prefix
     subject = f"{settings.topics.ticks}-value"
@@ -170,6 +171,6 @@ async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> 
 
 
 def _stop_if_refused(stop: Stop, events: EventLog, slots: Slots) -> None:
-    """Stop if KIS refused every app key for good before any session came up (exit 3)."""
+    """Stop with exit code 3 if KIS refused every app key for good before any session opened."""
     if not stop.reason and not events.was_up and (refusal := slots.refusal):
         stop.refuse(refusal)

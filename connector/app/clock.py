@@ -22,7 +22,7 @@ def _text(at: datetime) -> str:
 
 
 async def within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for the event, at most so long, and return whether it is set."""
+    """Wait for the event for at most `seconds` (None: no limit), and return whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()

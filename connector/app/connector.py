@@ -22,7 +22,7 @@ ACKNOWLEDGE_SECONDS: Final = 2.0  # how long a stop waits for the last status re
 
 
 class Connector:
-    """Everything between KIS and Kafka; `port` is where its endpoints answer."""
+    """One connector with all its parts; `port` is its HTTP port."""
 
     def __init__(self, parts: Parts, report: Report, port: int) -> None:
         self._parts = parts
@@ -34,15 +34,18 @@ class Connector:
 
     @property
     def refusal(self) -> CredentialsRefused | None:
-        """Why KIS refused every app key at the start, if it did."""
+        """Why KIS refused every app key at the start, or None if it did not."""
         return self._stop.refusal
 
     def stop(self) -> None:
-        """Stop as a SIGTERM does."""
+        """Ask for an orderly stop, as SIGTERM does."""
         self._stop.ask("asked")
 
     async def run(self) -> None:
-        """Run every part until a stop is asked for; each waits out what is away."""
+        """Run every part until a stop is asked for.
+
+        While KIS or Kafka cannot be reached, the parts that need it wait.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for name, task in self._tasks().items():
@@ -68,7 +71,10 @@ class Connector:
         }
 
     async def _stop_when_asked(self) -> Never:
-        """Leave in order, or at once if the stop becomes urgent: the journal keeps the rest."""
+        """When a stop is asked for, leave in order, or at once if the stop becomes urgent.
+
+        The journal keeps the frames that are not delivered by then.
+        """
         await self._stop.is_asked.wait()
         log.info("stopping", reason=self._stop.reason, pending=self.journal.pending)
         self._parts.plan.pause()
@@ -86,11 +92,11 @@ class Connector:
         raise _Stopped
 
     async def _leave(self) -> None:
-        """Leave KIS, hand the slots over, deliver what is journalled, publish the last status."""
+        """Leave KIS, publish the last status, hand over the slots and deliver pending frames."""
         parts = self._parts
         await parts.slots.stop()
         self.journal.report_losses()
-        # The next owner's records must come after ours, so we wait for the acknowledgement of ours.
+        # The next owner's records must come after ours, so we first wait until Kafka has ours.
         await parts.plan.say_goodbye(ACKNOWLEDGE_SECONDS if parts.slots.is_shared else 0)
         await parts.slots.hand_over()
         with contextlib.suppress(TimeoutError):

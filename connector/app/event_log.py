@@ -1,4 +1,4 @@
-"""Every feed event of this run passes here on its way to the event topic."""
+"""Publishes every feed event of this run, and keeps the latest for the status page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECENT_EVENTS: Final = 100
 
 
 class EventLog:
-    """`recent` holds the latest events, oldest first; `was_up` is True once a session was open."""
+    """`recent` holds the latest events, oldest first; `was_up` is true once a session was open."""
 
     def __init__(self, topic: EventTopic) -> None:
         self.topic = topic
@@ -29,7 +29,7 @@ class EventLog:
         self.topic.publish(event)
 
     def record_loss(self, loss: Loss) -> None:
-        """Publish that frames were received but given up."""
+        """Publish a loss: frames that were received but given up."""
         detail = {
             "frames": loss.frames,
             "bytes": loss.bytes,

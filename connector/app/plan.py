@@ -1,4 +1,4 @@
-"""From the lists to the slots, and back to the status topic: which slot carries which bond."""
+"""Decides which slot carries which bond, and publishes the result as status records."""
 
 from __future__ import annotations
 
@@ -33,19 +33,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-STATUS_PAUSE_SECONDS: Final = 0.05  # between two rounds of status records; lists are placed at once
-ALIVE_SECONDS: Final = 10.0  # without a change, a round of status records follows for the slots' alive_at
-READ_SECONDS: Final = 2.0  # how long to wait for the topics before the saved lists are used
+# A change starts a round of status records at the earliest this long after the last round began.
+STATUS_PAUSE_SECONDS: Final = 0.05
+# Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
+ALIVE_SECONDS: Final = 10.0
+READ_SECONDS: Final = 2.0  # how long to wait for a topic before the saved lists are used
 
 
 class Plan:
-    """Keeps the slots carrying what the lists want; setting `changed` asks for a status round.
+    """Gives the slots the bonds that the lists want, and publishes status records in rounds.
 
-    `records` holds the latest status records by key, including those of other replicas.
-    `on_desired` gets the wanted bonds when the lists changed; `on_round` runs before each round.
+    Setting `changed` asks for a round. `records` holds the latest status records by key, including
+    those of other replicas. `on_desired` gets the wanted bonds each time the lists are placed.
+    `on_round` is called at the start of each round.
     """
 
-    def __init__(  # noqa: PLR0913 - the neighbours it stands between
+    def __init__(  # noqa: PLR0913 - each argument is a neighbour
         self,
         settings: Settings,
         journal: Journal,
@@ -65,7 +68,7 @@ class Plan:
         self._on_desired = on_desired
         self._on_round = on_round
         self._saved: subscription.Lists | None = None
-        self._lists = subscription.Lists()  # those that the slots carry
+        self._lists = subscription.Lists()  # the lists that were placed last
         self._places: dict[int, int] = {}
         self._placement: dict[str, int] = {}
         self._situation: ReplicaView | None = None
@@ -74,7 +77,8 @@ class Plan:
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
-        self._named: frozenset[str] = frozenset()  # bonds that new records name: a refused one is tried again
+        # The bonds that new control records name. The refused ones among them are tried again.
+        self._named: frozenset[str] = frozenset()
         self._unsaved = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
         self.control_reader = CompactedTopic(
@@ -89,19 +93,23 @@ class Plan:
     # Reading the topics.
 
     async def read(self) -> None:
-        """Read the status topic (lists in force), then the control topic; or use saved lists."""
+        """Read the status topic, then the control topic, and follow them until cancelled.
+
+        The status topic says which lists were in force. If a topic cannot be read in time, the
+        saved lists are used until it is read.
+        """
         self._saved = await in_turns(saved_lists.from_text_in_steps(await self._journal.saved(SAVED)))
         async with asyncio.TaskGroup() as group:
             known = group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
             await self.status_reader.restored.wait()
             if not self._slots.is_shared:
-                known.cancel()  # nobody else writes there
+                known.cancel()  # no other replica writes to the status topic
             group.create_task(self.control_reader.run(), name="control-reader")
             await self._use_saved_unless_read(self.control_reader)
 
     async def _use_saved_unless_read(self, reader: CompactedTopic) -> None:
-        """Use the saved lists if the topic cannot be read in time."""
+        """Use the saved lists if the topic is not read within READ_SECONDS."""
         if self._saved is not None and not await within(reader.restored, READ_SECONDS):
             log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
             self.control.use_saved(await in_turns(self._previous_lists()))
@@ -115,7 +123,7 @@ class Plan:
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
     def _on_others_status(self, records: Sequence[Any]) -> None:
-        """Record what other replicas wrote about their slots and the bonds these carry."""
+        """Record what other replicas wrote about their slots and bonds."""
         theirs = self.status_topic.follow(records)
         for key, record in theirs.items():
             if self._may_write(key):
@@ -134,8 +142,9 @@ class Plan:
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.
 
-        Not while we are out of contact or another replica claims the slot: it may own it by now.
-        Nor after a slot was assigned to another replica, even if its feed here has not ended yet.
+        While we are out of contact, or while another replica claims one of our slots, we may not:
+        the group may have given our slots to others. If the latest assignment took a slot from us,
+        we may not either, even before our feed of that slot has ended.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)
@@ -155,7 +164,10 @@ class Plan:
         return status.capacity(self.records, slot)
 
     def update_slots(self) -> None:
-        """React to feeds that began or ended; other replicas' records count for a lost slot."""
+        """Place the bonds again, because feeds began or ended.
+
+        If we lost a slot, read the records of the topic again: the new owner may have written some.
+        """
         situation, feeds = self._situation, self._slots.feeds
         if situation is not None and situation.slots.keys() - feeds.keys():
             self.records = self.status_topic.readable()
@@ -175,20 +187,23 @@ class Plan:
         self._place()
 
     def _place(self) -> None:
-        """Compute which slot carries which bond over all slots, so that all replicas agree."""
+        """Decide which slot carries which bond, and give our slots their bonds.
+
+        We also place bonds on the slots of other replicas, so that all replicas agree.
+        """
         self._places = self._present_places()
         self._placement = placement(self._lists.ranking, self._places)
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
-        """Return how many bonds each slot has room for, by the status records and our own feeds."""
+        """Return how many bonds can be placed on each slot, by the status records and our feeds."""
         feeds = self._slots.feeds
         own = {slot: feed.capacity for slot, feed in feeds.items()}
         reported = status.places(self.records, range(self._slots.count), self._session_capacity, own)
         return reported | {slot: max(feed.places, reported.get(slot, 0)) for slot, feed in feeds.items()}
 
     def _carry(self) -> None:
-        """Give each of our slots its bonds, including those still moving to another slot."""
+        """Give each of our slots the bonds placed on it and the bonds still moving away from it."""
         views, at = {slot: feed.view for slot, feed in self._slots.feeds.items()}, now()
 
         def is_active(isin: str, slot: int) -> bool:
@@ -205,7 +220,12 @@ class Plan:
     # Publishing the status.
 
     async def run(self) -> None:
-        """Place new lists at once, and publish the status of any change in the next round."""
+        """Place new lists at once, and publish status records in rounds.
+
+        A change starts a round, but not before STATUS_PAUSE_SECONDS have passed since the last one.
+        Without a change, a round starts after ALIVE_SECONDS. If a round could not make all records,
+        the next one starts at once.
+        """
         due_at = (round_at := monotonic()) + ALIVE_SECONDS
         while True:
             if await within(self._changed, due_at - monotonic()):
@@ -230,7 +250,7 @@ class Plan:
         self._unsaved.set()
 
     async def save_lists(self) -> None:
-        """Save the lists for the next start when they changed, until cancelled."""
+        """Until cancelled, save the lists for the next start each time they have changed."""
         saved = None
         while True:
             await self._unsaved.wait()
@@ -246,15 +266,16 @@ class Plan:
         self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
 
     def pause(self) -> None:
-        """Make no more status records, because the connector is leaving."""
+        """Publish no more rounds of status records, because the connector is leaving."""
         self._is_paused = True
 
     async def say_goodbye(self, seconds: float) -> None:
-        """Publish the last records of a clean stop and wait at most so long for their ack."""
+        """Publish the last records of a clean stop, and wait at most `seconds` for their ack."""
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
             await self.status_topic.wait_until_written(seconds)
         if self._slots.is_shared:
+            # Next, the slots go to other replicas, so we may write nothing more.
             self.status_topic.publish({}, _nothing)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from connector.app.build import Parts
     from connector.core.status import Record
 
-# Of each bond's latest tick, as KIS sent it; 1,000 bonds add a quarter of a megabyte to /status.
+# These columns of each bond's latest tick are shown as KIS sent them. 1,000 bonds add a quarter of
+# a megabyte to /status.
 SHOWN_COLUMNS: Final = (
     "BOND_ISNM",
     "STCK_CNTG_HOUR",
@@ -38,7 +39,10 @@ class Report:
         self._started_at = now()
 
     def is_alive(self) -> bool:
-        """Return whether the event loop turns (it answered) and the journal's thread lives."""
+        """Return whether the journal's thread is alive.
+
+        The answer itself shows that the event loop runs.
+        """
         return self._parts.journal.is_alive
 
     def metrics(self) -> bytes:
@@ -46,7 +50,10 @@ class Report:
         return self._metrics.text()
 
     def readiness(self) -> tuple[list[str], list[str]]:
-        """Return why it is not ready, and what KIS holds up; Kafka going away later is neither."""
+        """Return why the connector is not ready, and what does not work because of KIS.
+
+        If Kafka goes away after the start, neither list says so.
+        """
         reasons = [f"stopping: {reason}"] if (reason := self._parts.stop.reason) else []
         reasons += [*self._unknown_lists(), *self._problems()]
         degraded: list[str] = []
@@ -120,7 +127,7 @@ class Report:
         }
 
     def _last_ticks(self) -> dict[str, dict[str, str]]:
-        """Return the shown part of each wanted bond's latest tick in this run."""
+        """Return the shown columns of each reported bond's latest tick in this run."""
         found: dict[str, dict[str, str]] = {}
         for isin in _by_name(self._parts.plan.records, INSTRUMENT):
             if tick := self._parts.delivery.last_tick(isin):

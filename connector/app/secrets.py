@@ -1,4 +1,4 @@
-"""The connector's secrets: app keys, approval keys, and the files that hold them."""
+"""Gives the connector its app keys and approval keys, and checks the files with secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Secrets:
-    """Reads and requests secrets as the settings say; the log hides each of them from then on."""
+    """Reads and requests secrets as the settings say.
+
+    Once this connector knows a secret, its logs hide it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +31,7 @@ class Secrets:
         return self._credentials.count()
 
     def read_app_key(self, slot: int) -> AppKey:
-        """Return the slot's app key as it is now. Raises ConfigurationError."""
+        """Return the slot's app key as its files hold it now. Raises ConfigurationError."""
         return self._credentials.read(slot)
 
     async def request_approval_key(self, app_key: AppKey) -> Answer:
@@ -36,7 +39,10 @@ class Secrets:
         return await self._approval.request(app_key)
 
     def find_problems(self) -> dict[Path, str | None]:
-        """Return what is wrong with each file that holds a secret; waits for the disk."""
+        """Return the problem of each file with a secret or certificate, or None if it has none.
+
+        This waits for the disk.
+        """
         kafka, registry = self._settings.kafka, self._settings.registry
         of_kafka = (
             kafka.sasl_password_file,

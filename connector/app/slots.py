@@ -1,4 +1,4 @@
-"""The slots of this replica: one feed for each slot it holds."""
+"""Runs one feed for each slot that this replica holds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ RELEASE_SECONDS: Final = 3.0
 
 
 class Slots:
-    """`feeds` by slot; `app_keys` is the number of app keys.
+    """The slots of this replica.
 
-    Standalone, every slot runs from the start; in a group, the slots that the group assigns to us.
+    `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. A standalone
+    connector runs every slot from the start. In a group, a connector runs the slots that the group
+    assigns to it.
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class Slots:
     def _membership(
         self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]
     ) -> tuple[Lease, SlotGroup]:
-        """Return the lease, and the group that extends it."""
+        """Return the lease, and the group whose assignments and answers extend the lease."""
         replicas = settings.replicas
         lease = Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic())
 
         def claim() -> tuple[frozenset[int], frozenset[int]]:
-            # KIS may yet refuse a session without a registered bond as "in use".
+            # A session counts as open once a bond is registered: before that, KIS may still refuse
+            # the session as "in use".
             return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
 
         def assigned(slots: frozenset[int]) -> None:
@@ -96,23 +99,23 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """The number of slots: one per app key that has a partition in the slot topic."""
+        """The number of slots: one per app key, but no more than the slot topic has partitions."""
         shared = self._group.slots if self._group is not None else None
         return self.app_keys if shared is None else min(shared, self.app_keys)
 
     @property
     def others(self) -> frozenset[int]:
-        """The slots this replica does not run, whether another replica does or not."""
+        """The slots that this replica does not run, including slots that no replica runs."""
         return frozenset(range(self.app_keys)) - self.feeds.keys()
 
     @property
     def held(self) -> AbstractSet[int]:
-        """The slots that the latest assignment gives us; `feeds` follow it."""
+        """The slots that we hold at this moment; `feeds` follows shortly after."""
         return self.feeds.keys() if self._lease is None else self._lease.held(monotonic())
 
     @property
     def in_contact(self) -> bool:
-        """Whether the group cannot have given our slots to another replica yet."""
+        """Whether we can be sure that the group has not given our slots to another replica."""
         return self._lease is None or self._lease.in_contact(monotonic())
 
     @property
@@ -127,12 +130,15 @@ class Slots:
 
     @property
     def problem(self) -> str | None:
-        """Why this replica is not a member of the group, if it is not."""
+        """Why this replica is not a member of the group, or None if there is no problem."""
         return None if self._group is None else self._group.problem
 
     @property
     def unready(self) -> str | None:
-        """Why this replica could not take over a slot; after a loss of contact it still could."""
+        """Why this replica could not take over a slot, or None if it could.
+
+        A member that has lost contact with the group counts as able to take over a slot.
+        """
         if self._lease is None or self._group is None:
             return None
         if self._group.unusable or self._lease.is_member or self.feeds:
@@ -141,7 +147,10 @@ class Slots:
 
     @property
     def refusal(self) -> CredentialsRefused | None:
-        """Why KIS refused every app key for good, if it did and no other replica has any."""
+        """Why KIS refused every app key for good, or None if it did not.
+
+        It is also None if replicas share the app keys.
+        """
         refusals = [feed.refused for feed in self.feeds.values()]
         if self.is_shared or not all(refusals):
             return None
@@ -154,8 +163,8 @@ class Slots:
     ) -> None:
         """Run the feeds until cancelled, and save the held slots for a start without Kafka.
 
-        `learned_limit` returns the limit of registrations that a slot's earlier owner learned;
-        `on_change` is called when `feeds` changed.
+        `learned_limit` returns the limit of registrations that a slot's earlier owner learned.
+        `on_change` is called when `feeds` may have changed.
         """
         async with asyncio.TaskGroup() as group:
             for feed in self.feeds.values():
@@ -173,11 +182,11 @@ class Slots:
                     self._changed.clear()
 
     def _follow_lease(self, group: asyncio.TaskGroup, lease: Lease, learned_limit: Callable[[int], int | None]) -> None:
-        """Start and end feeds so that there is one for each slot held."""
+        """Start and end feeds, so that each slot we hold has one feed."""
         held = {slot for slot in lease.held(monotonic()) if slot < self.app_keys}
         for slot in self.feeds.keys() - held:
             self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
-        # A slot assigned to us while we are stopping is not started; leaving passes it on.
+        # We start no slot that we get while we are stopping: leaving the group passes the slot on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
             self.feeds[slot] = feed = self._new_feed(slot, lease, learned_limit(slot))
             group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
@@ -186,7 +195,11 @@ class Slots:
 
     @staticmethod
     async def _end(feed: KisFeed, lease: Lease) -> None:
-        """Close a slot's session: at once if another replica owns it, else politely."""
+        """End the feed of a slot that we lost.
+
+        If we are in contact, another replica may own the slot, so we close the session at once.
+        Otherwise we first release the bonds.
+        """
         log.warning("slot_lost", slot=feed.slot)
         await feed.stop("lease", release_seconds=0 if lease.in_contact(monotonic()) else RELEASE_SECONDS)
 
@@ -198,18 +211,18 @@ class Slots:
         await feed.run()
 
     async def stop(self) -> None:
-        """Leave KIS politely, and start no further slot."""
+        """Stop every feed, which releases its bonds, and start no further feed."""
         self._is_stopping = True
         await asyncio.gather(*(feed.stop() for feed in self.feeds.values()), *self._ending.values())
 
     async def hand_over(self) -> None:
-        """Leave the group, so that other members take over at once."""
+        """Leave the group, so that its other members take over our slots at once."""
         if self._group is not None:
             await self._group.leave()
 
 
 def _from_text(text: str | None) -> list[int]:
-    """Return the slots saved by an earlier run, none if they cannot be read."""
+    """Return the slots saved by an earlier run, or none if they cannot be read."""
     try:
         found = json.loads(text or "[]")
     except ValueError:

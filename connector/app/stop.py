@@ -16,7 +16,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """`reason` is None until somebody asks for a stop; `refusal` is the error to end with."""
+    """`reason` is None until a stop is asked for; `refusal` is the error to end with, or None."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -25,7 +25,7 @@ class Stop:
         self.is_urgent = asyncio.Event()
 
     def ask(self, reason: str) -> None:
-        """Ask for an orderly stop; the first reason counts."""
+        """Ask for an orderly stop; if a stop was asked for before, its reason stays."""
         self.reason = self.reason or reason
         self.is_asked.set()
 
@@ -36,12 +36,12 @@ class Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While the block lasts, SIGTERM and SIGINT ask for a stop, the second one urgently."""
+        """Within the block, SIGTERM or SIGINT asks for a stop, and a second one makes it urgent."""
         loop = asyncio.get_running_loop()
         replaced = {}
         for number in SIGNALS:
             handler = signal.getsignal(number)
-            # Only the main thread's loop can handle signals, and on Windows none can.
+            # Only the main thread's event loop can handle signals; on Windows, no event loop can.
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, self._on_signal, number.name)
                 replaced[number] = handler

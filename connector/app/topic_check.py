@@ -1,4 +1,4 @@
-"""Warns at the start of topics that may lose what Kafka acknowledged."""
+"""Warns at the start of topics that may lose records which Kafka has acknowledged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_SECONDS: Final = 300
 
 
 class TopicCheck:
-    """Looks at the topics once, trying until Kafka answers; nothing waits for it."""
+    """Looks at the topics once, and tries again until Kafka answers; no other part waits for it."""
 
     def __init__(self, names: Mapping[str, str], client_arguments: Callable[[], Mapping[str, Any]]) -> None:
         self._names = names
@@ -33,7 +33,7 @@ class TopicCheck:
                     found = not_durable(
                         self._names, await admin.brokers(), await admin.find(list(self._names.values()))
                     )
-            except Exception as error:  # noqa: BLE001 - a client's bug here must not end the feed beside it
+            except Exception as error:  # noqa: BLE001 - a bug of Kafka's client must not end the connector
                 log.info("topics_not_looked_at", cause=type(error).__name__, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

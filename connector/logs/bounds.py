@@ -16,12 +16,12 @@ LONGEST_TRACEBACK: Final = 20_000
 MOST_LINES: Final = 1_000
 MOST_ITEMS: Final = 100
 DEEPEST: Final = 5
-_NAMES: Final = ("list",)  # fields that hold the name of a list, which has 200 characters at most
+_NAMES: Final = ("list",)  # fields that hold a list's name, which has at most 200 characters
 _NOT_TEXT: Final = ("exc_info", "stack_info", "positional_args")
 
 
 def cut(text: str, limit: int, redactor: Redactor) -> str:
-    """Return the text, or its start without any part of a secret."""
+    """Return the text; if it is longer than `limit`, return a start without part of a secret."""
     return redactor.clean(text, limit) if len(text) > limit else text
 
 
@@ -34,7 +34,7 @@ def bounded(fields: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
 
 
 def bounded_traceback(text: str, redactor: Redactor) -> str:
-    """Return a traceback with long lines cut; an exception's message may hold any text."""
+    """Return a traceback with long lines cut: an exception's message may have any length."""
     lines = [cut(line, LONGEST_TEXT, redactor) for line in text.split("\n", MOST_LINES)]
     return cut("\n".join(lines), LONGEST_TRACEBACK, redactor)
 
@@ -48,7 +48,7 @@ def _bounded(name: str, value: Any, redactor: Redactor, depth: int) -> Any:
         return cut(value, LONGEST_NAME if name in _NAMES else LONGEST_TEXT, redactor)
     if isinstance(value, dict | list | tuple | set | frozenset):
         return _bounded_items(name, value, redactor, depth - 1) if depth else "…"
-    return value  # made text where the line is rendered, where a failure costs only this line
+    return value  # rendering makes it text; if that fails, only this line is lost
 
 
 def _bounded_items(name: str, value: Collection[Any], redactor: Redactor, depth: int) -> Any:

@@ -1,4 +1,4 @@
-"""Texts of a peer, such as KIS or a broker, before they are shown anywhere."""
+"""Cleans the texts of a peer, such as KIS or a broker, before they are shown anywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ LONGEST: Final = 200
 def peer_text(text: str) -> str:
     """Return the text without secrets, cut to 200 characters.
 
-    Call it where the text enters: from there it goes into records, events, pages and logs. The cut
-    comes last, because half a secret is not recognised. So bound what you read from the peer.
+    Call it where the text enters, before the text goes into records, events, pages and logs. The
+    text is cut last, because half a secret would not be recognised. So the caller must bound the
+    length of what it reads from the peer.
     """
     return clean(text)[:LONGEST].strip()

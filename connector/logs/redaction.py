@@ -1,8 +1,8 @@
 """Hides secrets in a text: known ones by their value, unknown ones by their shape.
 
-Peers send any text they like, so every pattern here must take time linear in its input: no two
-neighbouring repetitions may match the same character, and a search that fails at one position may
-not scan again from the next. tests/logs/test_redaction.py measures it.
+Peers send any text they like, so every pattern here must take time linear in its input. No two
+neighbouring repetitions may match the same character. A search that fails at one position must not
+scan the same text again from the next. tests/logs/test_redaction.py measures the time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 HIDDEN = "********"
 # A shorter value might be an ordinary word; the shortest secret of KIS, an IV, has 16 characters.
 _MIN_LENGTH = 6
-# Each registration brings a key and an IV; without a bound, a long run would search for thousands.
+# Each registration brings a key and an IV. Without this bound, a long run would look for thousands.
 _MAX_VALUES = 512
-# More characters than any secret has, escapes included; an app secret, KIS's longest, has 180.
+# More characters than any secret has with its escapes. KIS's longest, an app secret, has 180.
 _MARGIN = 1_000
 
 # A name may be the end of a longer one: kafka_password, clientSecret, access_token.
@@ -31,7 +31,7 @@ _QUOTE = r"""\\*["']"""
 _QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})", re.IGNORECASE)
 _VALUE = r"""[^\s"'\\,;&(){}\[\]]"""
 _SCHEME = r"(?:Bearer|Basic|Digest|Negotiate)"
-# "cannot start any token: correct the YAML there": after a colon, a word before another is prose.
+# After a colon, a word that another word follows is prose: "any token: correct the YAML there".
 _PROSE = rf"(?!{_SCHEME}\s)[^\W\d_]{{1,20}}[ ][^\W\d_]"
 _STATE = rf"(?:null|none|true|false|empty|missing|unknown|expired|invalid|wrong|refused|required)(?!{_VALUE})"
 _BARE = re.compile(
@@ -41,7 +41,7 @@ _SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 # The lookbehind keeps the search from trying each backslash of a long run.
 _ANY_QUOTE = re.compile(r"""(?<!\\)(\\*)(["'])""")
 _SHAPES = (
-    # AES key (32 characters) and IV (16) of a subscribe reply; any other "key" is not a secret.
+    # The AES key (32 characters) and IV (16) of a subscribe reply. No other "key" is a secret.
     re.compile(
         rf"(?P<name>(?<![A-Za-z])(?:key(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})"
         rf"|iv(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{16}}{_QUOTE})))[\w+/=]+"
@@ -52,7 +52,7 @@ _SHAPES = (
     re.compile(r"(?P<name>\b)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
     # App secret: 180 characters of base64.
     re.compile(r"(?P<name>)(?<![\w+/=])[A-Za-z0-9+/]{150,}={0,2}"),
-    # Not "Basic authentication".
+    # An HTTP credential, but not words such as "Basic authentication".
     re.compile(
         r"(?P<name>\b(?:Bearer|Basic)\s+)(?!(?:auth[a-z]*|credentials?|tokens?|schemes?|realm)\b)[\w.~+/=-]{8,}",
         re.IGNORECASE,
@@ -76,21 +76,22 @@ class Redactor:
         self._add(self._configured, secrets)
 
     def hide_issued(self, *secrets: str, kind: str) -> None:
-        """Add values that a peer issues repeatedly; they displace only older ones of their kind."""
+        """Add values that a peer issues repeatedly; they displace only older values of `kind`."""
         self._add(self._issued[kind], secrets)
 
     def clean(self, text: str, limit: int | None = None) -> str:
         """Return the text with asterisks for every secret, cut at the limit.
 
-        JSON stays valid JSON. No part of a secret that reaches beyond the limit is left.
+        JSON that is not cut stays valid. If a secret crosses the limit, no part of it is left.
         """
         if limit is not None and len(text) > limit:
             start = self.clean(text[: limit + _MARGIN])
             if not start.endswith(HIDDEN):
-                # Its last characters may be half a secret, which has neither value nor shape.
+                # The end may be half a secret, which neither its value nor its shape would show.
                 start = start[:-_MARGIN]
             return f"{start[:limit]}… (cut, {len(text)} characters)"
-        # All are looked for in the text as it came: what one of them hid may be another one's sign.
+        # We look for every secret in the unchanged text: hiding one could make another one
+        # unrecognisable.
         return _without([*_spans_of_values(text, self._longest_first), *_spans_of_shapes(text)], text)
 
     def _add(self, known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
@@ -106,7 +107,7 @@ class Redactor:
 
 
 def names_secret(field: str) -> bool:
-    """Whether a field of this name holds a secret."""
+    """Return whether a field of this name holds a secret."""
     return _SECRET_NAME.search(field) is not None
 
 
@@ -141,8 +142,9 @@ def _spans_of_shapes(text: str) -> Iterator[tuple[int, int]]:
 def _closing_quote(text: str, start: int, quote: str) -> int:
     """Return where the quote that was opened before `start` is closed, or the text's length.
 
-    JSON inside JSON doubles backslashes. If n stand before the opening quote, a quote after n more
-    than a multiple of 2(n+1) closes it. Any other quote belongs to the value.
+    JSON inside JSON doubles backslashes. Let n backslashes stand before the opening quote. A later
+    quote closes it if the number of backslashes before that quote is n more than a multiple of
+    2(n+1). Any other quote belongs to the value.
     """
     depth = len(quote) - 1
     for match in _ANY_QUOTE.finditer(text, start):

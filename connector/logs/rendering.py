@@ -1,4 +1,4 @@
-"""Turns an event into a line, as JSON or for a console, in which every character can be seen."""
+"""Turns an event into a line of JSON or console text in which every character is visible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_ASCII_PRINTABLE: Final = re.compile("[^ -~]")
 
 
 def processors(form: str, redactor: Redactor) -> list[Processor]:
-    """Return the last processors of structlog for `log.format`."""
+    """Return the last processors of structlog; `form` is the setting `log.format`."""
 
     def bound_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for name in ("exception", "stack"):
@@ -31,7 +31,7 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
         return event
 
     def show(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        # Before the colours: their codes would hide the start of a word from the redactor.
+        # We redact before colours are added, because their codes would hide where a word starts.
         return {name: _shown(name, value, redactor) for name, value in event.items()}
 
     # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
@@ -46,7 +46,7 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
 
 
 def to_json(event: EventDict, redactor: Redactor) -> str:
-    """Return the event as one line of JSON, with escapes for all that is invisible or acted on."""
+    """Return the event as one line of JSON, with escapes for invisible and control characters."""
     text = json.dumps(event, ensure_ascii=False, default=lambda value: cut(str(value), LONGEST_TEXT, redactor))
     return _NOT_ASCII_PRINTABLE.sub(lambda match: _as_json(match[0]), text)
 
@@ -71,7 +71,7 @@ codecs.register_error(_ESCAPE, _escaped)
 
 
 class _Repr(str):
-    """Text that is its own repr, as the console's renderer quotes texts with blanks."""
+    """Text that is its own repr: the console's renderer shows the repr of a text with blanks."""
 
     __slots__ = ()
     __repr__ = str.__str__

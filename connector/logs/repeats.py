@@ -1,4 +1,4 @@
-"""Decides which log lines to write: of lines of one kind, one a minute; it counts the others."""
+"""Admits one log line of each kind a minute, and counts the others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Repeats:
         return True
 
     def expire(self, now: float) -> list[tuple[Hashable, int]]:
-        """Drop entries older than a minute, and the oldest above the limit.
+        """Drop entries older than a minute, and the oldest entries while there are too many.
 
-        Return those that suppressed repeats, with the number suppressed.
+        Return each dropped kind that had suppressed repeats, and how many it had.
         """
         expired = []
         while self._written_at:

@@ -1,7 +1,7 @@
 """Logs on stdout: one line per event, without secrets, each kind of line once a minute.
 
-A thread of its own redacts and writes them, so that neither a blocked stdout nor a long text holds
-up anything else.
+A separate thread redacts and writes the lines, so that neither a blocked stdout nor a long text
+holds up the connector.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 _MAX_QUEUED_LINES = 10_000
 _CLOSE_SECONDS = 1.0
 _KST = timezone(timedelta(hours=9))  # Korea has no daylight saving time
-# Most numbers are measurements, which differ between repeats; these two say what a line is about.
+# These values tell whether a line is a repeat. Most numbers are measurements, which differ between
+# repeats, but slot and partition say what a line is about.
 _IDENTIFYING_TYPES = (str, list, BaseException)
 _IDENTIFYING_NUMBERS = ("slot", "partition")
 _OWN_COLUMNS = ("event", "timestamp", "kst")
-# At DEBUG these print the approval key, the AES key and SASL bytes: INFO is their lowest level.
+# At DEBUG, these libraries print the approval key, the AES key and SASL bytes, so they get INFO.
 _NEVER_DEBUG = ("websockets", "aiokafka", "aiohttp")
 
 _redactor = Redactor()
@@ -49,7 +50,7 @@ clean = _redactor.clean
 
 
 def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> QueuedHandler:
-    """Send structlog's and `logging`'s records through one queue to `write` (default: stdout).
+    """Send the records of structlog and `logging` through one queue to `write` (default: stdout).
 
     Return the handler, which counts the lines it dropped. A second call replaces the first.
     """
@@ -105,8 +106,8 @@ def lines_left_out() -> dict[str, int]:
 class _Kind(NamedTuple):
     """What two lines have in common when one repeats the other.
 
-    For our lines: the event and its fields without numbers. For lines of other libraries: the text
-    without its arguments, and the exception.
+    Our lines have in common the event and its fields without most numbers. Lines of other libraries
+    have in common the text without its arguments, and the exception.
     """
 
     logger: str
@@ -133,7 +134,7 @@ def _kind_of(record: logging.LogRecord) -> _Kind:
 
 
 class QueuedHandler(logging.Handler):
-    """Formats a line in the caller's thread; redacts and writes it in a thread of its own."""
+    """Formats each line in the caller's thread, and redacts and writes it in another thread."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -180,7 +181,7 @@ class QueuedHandler(logging.Handler):
     def close(self) -> None:
         """Write the lines still queued, and end the thread.
 
-        Give up after a second without progress, as stdout may be blocked for good.
+        Give up after a second without progress, because stdout may be blocked for good.
         """
         atexit.unregister(self.close)
         super().close()
@@ -215,7 +216,7 @@ def _unreadable_line(record: logging.LogRecord, error: Exception) -> str:
 
 
 def write_to_stdout(text: str) -> None:
-    """Write to the current `sys.stdout`, and flush; escape what its encoding cannot show."""
+    """Write to the current `sys.stdout` and flush it; escape characters its encoding lacks."""
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Says why a settings model refused a value: "problem: fix", never with the value."""
+"""Says why a settings model refused a value, as "problem: fix" without the value."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def explain(error: ErrorDetails, known: Mapping[str, Collection[str]]) -> str:
 
 
 def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:
-    """Suggest a setting: nearest in its section, else same name elsewhere, else nearest of all."""
+    """Suggest the nearest setting of the section, else one of that name, else the nearest."""
     section, _, name = unknown.partition(".")
     paths = [f"{key}.{leaf}" for key, leaves in known.items() for leaf in leaves]
     candidates = [

@@ -60,7 +60,7 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: object, info: ValidationInfo) -> object:
-        """Trim text, treat an empty optional setting as unset, refuse misplaced yes and no."""
+        """Trim text, treat an empty optional setting as unset, refuse a misplaced true or false."""
         field = cls.model_fields[info.field_name or ""]
         if isinstance(value, str):
             value = plain(value)
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use only what `load` read: the library's environment source ignores unknown names."""
+        """Use only what `load` read: the library would ignore unknown names in the environment."""
         return (init_settings,)
 
     @property
@@ -220,10 +220,11 @@ def load(
     environ: Mapping[str, str] | None = None,
     app_key_problems: Callable[[Settings], Iterable[str]] = lambda _: (),
 ) -> Settings:
-    """Read the YAML file at `config` (else KIS_BOND_CONFIG, else none) and the environment.
+    """Read the settings from a YAML file and from the environment, which overrides the file.
 
-    The environment overrides the file. Raises ConfigurationError with all mistakes at once. If
-    there are any, it includes those of the app keys; alone, the caller reports them.
+    The file is `config`, or else the file that KIS_BOND_CONFIG names, or else none. Raises
+    ConfigurationError with all mistakes at once. If the settings have mistakes, the error also
+    contains `app_key_problems`. If only the app keys have problems, the caller reports them.
     """
     environ = os.environ if environ is None else environ
     file, problems = _read_named(config, environ)

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
     from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
 
-# (the paths concerned, first the one to correct; whether the settings break the rule; the problem)
+# The paths concerned, whether the settings break the rule, and the problem. The first path is the
+# one to correct.
 _Rule = tuple[tuple[str, ...], bool, str]
 
 
 def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield path and problem of settings that are valid alone but not together.
+    """Yield the path and problem of each setting that is valid alone but contradicts another.
 
-    Rules about a setting in `mistaken` are skipped: its mistake is reported already.
+    Rules about a setting in `mistaken` are skipped, because its mistake is reported already.
     """
     for paths, wrong, problem in _rules(settings):
         if wrong and mistaken.isdisjoint(paths):
@@ -150,7 +151,7 @@ def unwise(settings: Settings) -> Iterator[str]:
 
 
 def _is_cleartext(url: str) -> bool:
-    """Whether what is sent there leaves this machine without encryption."""
+    """Return whether data sent to this URL leaves this machine without encryption."""
     parts = urlsplit(url)
     return parts.scheme in {"http", "ws"} and not _is_loopback(parts.hostname)
 

@@ -13,7 +13,7 @@ MAX_BYTES: Final = 64 * 2**10
 def read_secret(path: Path) -> str:
     """Return the secret without what editors add: a leading byte order mark and one line end.
 
-    Blanks stay, as they may be part of a password. Raises OSError or ValueError.
+    Blanks stay, because they may be part of a password. Raises OSError or ValueError.
     """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)

@@ -38,9 +38,9 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
 def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> dict[str, dict[str, str]]:
     """Return the tree of `KIS_BOND_<SECTION>__<NAME>` variables.
 
-    A variable is ours if its name has `__` and a known section (or a near miss of one, which is
-    then refused as unknown). Others are ignored: Kubernetes sets `KIS_BOND_PORT=tcp://...` in the
-    pods beside a service named kis-bond.
+    A variable is ours if its name has a known section before `__`. A misspelt section counts too,
+    so that it is refused as unknown. All other variables are ignored, because Kubernetes sets
+    `KIS_BOND_PORT=tcp://...` in the pods beside a service named kis-bond.
     """
     tree: dict[str, dict[str, str]] = {}
     for variable, value in environ.items():
@@ -54,7 +54,7 @@ def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> d
 
 
 def variable_of(path: str) -> str:
-    """Return the environment variable of a path: KIS_BOND_KAFKA__CLIENT_ID for kafka.client_id."""
+    """Return the environment variable of a path such as `kafka.client_id`."""
     return PREFIX + path.upper().replace(".", "__")
 
 

@@ -27,12 +27,12 @@ _MAX_FILE_BYTES = 4 * 2**20
 
 
 def trimmed(value: str) -> str:
-    """Return the value without what surrounds it by mistake."""
+    """Return the value without the blanks, line ends and byte order marks around it."""
     return _EDGES.sub("", value)
 
 
 def plain(value: str) -> str:
-    """Return the trimmed value. Raises ValueError if it holds what nobody can have meant."""
+    """Return the trimmed value. Raises ValueError for invisible characters or quotes around it."""
     value = trimmed(value)
     for character in value:
         if printable(character) != character:
@@ -78,7 +78,7 @@ def _filled(value: str) -> str:
 
 
 def whole_path(value: object) -> object:
-    """Return a path with `~` expanded. Raises ValueError if another part would not be expanded."""
+    """Return a path with `~` expanded. Raises ValueError if it cannot be used as written."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -113,7 +113,7 @@ def _url(value: str, *schemes: str) -> str:
         raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
     if broken:
         raise ValueError(f"{value!r} is not a URL of the right kind: give one that begins with {allowed}")
-    # Whoever compares the scheme finds it in lower case.
+    # The scheme is made lower case, because other code compares it.
     return parts.scheme + value[len(parts.scheme) :]
 
 
@@ -126,7 +126,7 @@ def _websocket_url(value: str) -> str:
 
 
 def without_slash(value: str) -> str:
-    """Return a URL to which a path can be added."""
+    """Return the URL without a slash at its end, so that a path can be added."""
     return value.rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""Says why a server's certificate was refused: whose it is, and what is wrong with it."""
+"""Explains why a server's certificate was refused: whose it is, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 async def explain_refusal(
     host: str, port: int, error: ssl.SSLCertVerificationError, *, address_setting: str, authority_setting: str
 ) -> str:
-    """Return one sentence, with the settings that name the server and the trusted authority."""
+    """Return a sentence that says why the server's certificate was refused.
+
+    The sentence may name two settings: the one with the server's address, and the one with the
+    trusted authority.
+    """
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     encoded = await certificate_of(host, port)
     if encoded is None:
@@ -44,7 +48,7 @@ async def explain_refusal(
 async def certificate_of(host: str, port: int) -> bytes | None:
     """Return a server's certificate as DER, or None if the server does not speak TLS."""
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we read it, we do not trust it
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read it
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context)

@@ -8,7 +8,7 @@ WANTED: Final = 8192
 
 
 def raise_limit() -> None:
-    """Raise the soft limit to what the hard one allows, `WANTED` at most; never lower it."""
+    """Raise the soft limit to `WANTED`, or to the hard limit if that is less; never lower it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
     if soft != resource.RLIM_INFINITY and soft < allowed:

@@ -13,7 +13,7 @@ LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 
 class LoopLag:
-    """`latencies`: by how much each pause overran."""
+    """`latencies` counts by how much each pause overran."""
 
     def __init__(self) -> None:
         self.latencies = Latencies(LAG_BOUNDS)

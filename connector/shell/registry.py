@@ -30,7 +30,7 @@ Save = Callable[[str, str], Awaitable[None]]
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 NO_SUBJECT = 40401
 NOT_THERE = {NO_SUBJECT, 40402, 40403}  # the API's codes for an unknown subject, version and schema
-MAX_VERSIONS = 50  # compared by meaning, the latest first
+MAX_VERSIONS = 50  # how many versions are compared by meaning, from the latest back
 LONGEST_TEXT = 300
 TIMEOUT_SECONDS = 10
 MAX_ANSWER_BYTES = 1 << 20
@@ -44,7 +44,7 @@ log = structlog.get_logger("connector.registry")
 class RegistryFailed(NotInTime):
     """The registry gave no id.
 
-    `retryable`: asking again may help, though nobody changes our settings or the schema.
+    `retryable` is true if asking again may help even when nobody changes our settings or schema.
     """
 
     def __init__(self, message: str, *, retryable: bool) -> None:
@@ -60,17 +60,21 @@ class Answer(NamedTuple):
 
     @property
     def is_not_there(self) -> bool:
-        """Whether the registry does not hold what we asked for (a wrong path answers 404, too)."""
+        """Whether the registry says that it does not hold what we asked for.
+
+        The status 404 alone does not say so: a wrong path gets it too.
+        """
         return self.status == 404 and self.content is not None and self.content.get("error_code") in NOT_THERE
 
 
 async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved: Saved, save: Save) -> int:
     """Return the id of exactly this schema (Avro as JSON text) under the subject.
 
-    It is `registry.schema_id` if set; else what the registry answers; else, with
-    `registry.auto_register`, what it answers to a registration. If the registry cannot answer, it
-    is the id saved for the same schema, subject and URL. Raises `RegistryFailed`. The caller may
-    call again at any time: each call reads the credential files again.
+    If `registry.schema_id` is set, that is the id. Otherwise we ask the registry. If the registry
+    does not hold the schema and `registry.auto_register` is set, we register the schema. If the
+    registry gives us no answer, we use the id saved for the same schema, subject and URL. Raises
+    `RegistryFailed`. The caller may try again at any time: each call reads the credential files
+    again.
     """
     if settings.schema_id is not None:
         return await _pinned(settings, settings.schema_id, schema)
@@ -121,7 +125,10 @@ async def _look_up(settings: RegistrySettings, subject: str, schema: str) -> int
 
 
 async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: str) -> int | None:
-    """Return the id of a version that is our schema in other words: indented, sorted or escaped."""
+    """Return the id of a version that means the same as our schema, or None if there is none.
+
+    A version may be indented, sorted or escaped in another way than our text.
+    """
     version: int | str = "latest"
     for _ in range(MAX_VERSIONS):
         answer = await _ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
@@ -132,12 +139,15 @@ async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: 
             version = held.get("version", version)
         if not isinstance(version, int) or version <= 1:
             break
-        version -= 1  # a deleted version leaves a gap
+        version -= 1  # the next lower number may be missing, if that version was deleted
     return None
 
 
 async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
-    """Return the pinned id, unless the registry holds another schema or none under it."""
+    """Return the pinned id, even if the registry could not be asked about it.
+
+    Raises `RegistryFailed` if the registry holds no schema or another schema under that id.
+    """
     try:
         answer = await _ask(settings, "GET", f"/schemas/ids/{pinned}")
         held = None if answer.is_not_there else _content(answer, f"id {pinned}").get("schema")
@@ -166,7 +176,8 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE} | _authorization(
             settings
         )
-    except (OSError, ValueError) as error:  # a file is being replaced; messages must not show its content
+    except (OSError, ValueError) as error:
+        # Perhaps the file is being replaced. The message must not show its content.
         cause = getattr(error, "strerror", None) or type(error).__name__
         named = " or ".join(str(path) for path in (settings.password_file, settings.ca_file) if path)
         raise RegistryFailed(
@@ -245,7 +256,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
 
 
 def _content(answer: Answer, subject: str) -> dict[str, Any]:
-    """Return the object of a good answer. Raise for any other: what happened and what to do."""
+    """Return the object of a good answer; any other raises what happened and what to do."""
     if answer.status == 200 and answer.content is not None:
         return answer.content
     said = f"{answer.status} {_message(answer.content)}".strip()
@@ -294,7 +305,7 @@ def _id_in(content: dict[str, Any]) -> int:
 
 
 def _fingerprint(settings: RegistrySettings, subject: str, schema: str) -> str:
-    """Return what a saved id is valid for: one schema, under one subject, in one registry."""
+    """Return a hash of what a saved id is valid for: the registry, the subject and the schema."""
     whole = json.dumps([settings.url, subject, json.loads(schema)], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 

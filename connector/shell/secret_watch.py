@@ -1,4 +1,4 @@
-"""Checks the files that hold secrets, so that a lost one is reported before it is needed again."""
+"""Checks the files that hold secrets, to report a lost file before it is needed again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = structlog.get_logger("connector.secret_watch")
 class SecretWatch:
     """Looks at secret files at intervals, and logs when one becomes unreadable or readable again.
 
-    `problems`: for each file what is wrong with it, or None. `changed_at`: when each was last
-    written (epoch seconds). `look` returns the problems. It runs in a thread, as it may wait for
-    the disk.
+    `problems` holds what is wrong with each file, or None if it is usable. `changed_at` holds when
+    each file was last written (epoch seconds). `look` returns the problems. We call it in a thread,
+    because it may wait for the disk.
     """
 
     def __init__(self, look: Callable[[], Mapping[Path, str | None]], pause_seconds: float = LOOK_SECONDS) -> None:
@@ -45,7 +45,7 @@ class SecretWatch:
         for path in problems:
             try:
                 changed_at[path] = path.stat().st_mtime
-            except OSError:  # `look` reports it; the time seen last stays
+            except OSError:  # `look` reports the error; the last known time stays
                 continue
         return problems, changed_at
 

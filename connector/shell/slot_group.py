@@ -1,8 +1,8 @@
 """Membership in the Kafka group that shares the slots: the owner of partition k may open slot k.
 
 The group protocol is the lock; the slot topic holds no records. A rebalance takes nothing from us:
-our slots stay ours until the next assignment. Membership is not static, because aiokafka then sends
-no LeaveGroup.
+our slots stay ours until the next assignment. Membership is not static, because a static member of
+aiokafka sends no LeaveGroup.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 POLL_MS: Final = 500
-# A member notices a rebalance at a heartbeat, so this bounds how much it adds to a hand-over.
+# A member learns of a rebalance from its next heartbeat, so frequent ones make hand-overs quick.
 HEARTBEATS_PER_TIMEOUT: Final = 20
-# JoinGroup is answered once all members have joined, or the absent ones have timed out.
+# The coordinator answers JoinGroup when every member has joined or timed out. We wait for the
+# answer this much longer than the session timeout.
 JOIN_MARGIN_SECONDS: Final = 5.0
-# After this many session timeouts without contact the client is replaced: aiokafka never goes back
-# to the bootstrap servers.
+# After this many session timeouts without contact, we replace the client, because aiokafka never
+# goes back to the bootstrap servers.
 STUCK_TIMEOUTS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
 
@@ -48,12 +49,13 @@ class SlotGroup:
     """One member of the group; `problem` says why it is not in the group at present.
 
     `unusable` is set while the slot topic or a setting is the problem. `slots` is how many slots
-    the topic has, None until known. `claim` returns the slots we hold and, among them, those with a
-    bond registered at KIS. `on_assigned` gets each new assignment. `on_heard` gets the time
-    (monotonic seconds) of each contact with the coordinator. None of the three may raise or wait.
+    the topic has, or None until that is known. `claim` returns two sets: the slots we hold, and the
+    slots on which we have a bond registered at KIS. `on_assigned` gets each new assignment.
+    `on_heard` gets the time (monotonic seconds) of each contact with the coordinator. None of these
+    three functions may raise or wait.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is a member of, and its three neighbours
+    def __init__(  # noqa: PLR0913 - the group to be a member of, and three neighbours
         self,
         topic: str,
         group_id: str,
@@ -133,8 +135,8 @@ class SlotGroup:
             raise _NotReadyError(await self._explain_session_timeout()) from error
         finally:
             if not self._leaving.is_set():
-                # We only replace the client, so we must not leave: that would give our slots away.
-                # The old member times out.
+                # Nobody asked us to leave the group, and leaving would give our slots away. So we
+                # let this member time out.
                 _send_no_leave_group(consumer)
             await close(consumer.stop)
 
@@ -160,7 +162,7 @@ class SlotGroup:
                 for task in (polled, leaving):
                     task.cancel()
                 await asyncio.wait({polled, leaving})
-            # Time during which the process was frozen does not count: aiokafka then joins again.
+            # A frozen process adds at most a second, because aiokafka then joins again by itself.
             self._silent_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
             looked_at = time.monotonic()
             if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
@@ -169,14 +171,16 @@ class SlotGroup:
     def _note_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
         """Note each heartbeat that the coordinator accepts.
 
-        There is no public way to see them; the version is pinned.
+        aiokafka has no public way to see heartbeats, so we wrap a private method; its version is
+        pinned.
         """
         coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
         beat = coordinator._do_heartbeat  # noqa: SLF001 - see above
 
         async def beat_and_note() -> bool:
-            # The coordinator counts from when it gets the heartbeat. If we counted from its answer,
-            # a process frozen in between would count too late.
+            # The coordinator counts the session timeout from when it gets the heartbeat. If we
+            # counted from its answer, and the process was frozen before it read that answer, we
+            # would count from too late a time.
             sent_at = time.monotonic()
             accepted: bool = await beat()
             if accepted:
@@ -195,7 +199,7 @@ class SlotGroup:
         return Claim(self._generation, held, is_open)
 
     def accept(self, slots: frozenset[int], consumer: AIOKafkaConsumer) -> None:
-        """Note an assignment and pass it on."""
+        """Note an assignment, and pass it to `on_assigned`."""
         coordinator: Any = consumer._coordinator  # noqa: SLF001 - no public way; the version is pinned
         self._generation = coordinator.generation
         self.slots = len(consumer.partitions_for_topic(self._topic) or ()) or self.slots
@@ -205,7 +209,7 @@ class SlotGroup:
 
 
 class _Listener(ConsumerRebalanceListener):
-    """Passes assignments on; a revocation only begins a rebalance, and takes nothing from us."""
+    """Passes new assignments on; a revocation only begins a rebalance and takes no slot from us."""
 
     def __init__(self, group: SlotGroup, consumer: AIOKafkaConsumer) -> None:
         self._group = group
@@ -222,7 +226,7 @@ class _Listener(ConsumerRebalanceListener):
 class _Assignor:
     """Sends our claim when we join, and assigns slots by all claims if we lead the group.
 
-    aiokafka calls these four methods; `core/slots/assignment.py` decides.
+    aiokafka calls these methods, and `core/slots/assignment.py` decides who gets which slot.
     """
 
     name = "kis-bond-slots"
@@ -239,7 +243,7 @@ class _Assignor:
     def assign(
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Return every member's assignment; called in the group's leader only."""
+        """Return every member's assignment; aiokafka asks only the leader of the group for it."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
         slots = cluster.partitions_for_topic(self._topic) or ()
         return {
@@ -252,9 +256,9 @@ class _Assignor:
 
 
 def _send_no_leave_group(consumer: AIOKafkaConsumer) -> None:
-    """Make the consumer's stop send no LeaveGroup, even if it joins again meanwhile.
+    """Make the consumer stop without a LeaveGroup, even if it joins the group again before.
 
-    There is no public way; the version is pinned.
+    aiokafka has no public way to do this, so we replace a private method; its version is pinned.
     """
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
     if coordinator is not None:

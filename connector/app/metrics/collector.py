@@ -1,4 +1,4 @@
-"""Gives the metrics to Prometheus: plain numbers that the parts count, read at each scrape."""
+"""Gives Prometheus the numbers that the parts count; they are read at each scrape."""
 
 from __future__ import annotations
 

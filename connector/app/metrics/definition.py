@@ -22,11 +22,12 @@ Values = float | Latencies | Mapping[Any, float] | None
 
 @dataclass(frozen=True)
 class Definition:
-    """One metric; `read` returns its value, by label if it has labels, or None to leave it out.
+    """One metric, and how its value is read.
 
-    A value's key is the label's value, or a tuple of them.
-    `known` lists the last label's values that are 0 from the start, because Prometheus sees no
-    increase in a series that appears with its first event.
+    `read` returns a number or, for a metric with labels, numbers by label. With one label, the key
+    is the label's value; with several, it is a tuple of their values. If `read` returns None, the
+    metric is left out. `known` lists values of the last label that are shown as 0 from the start:
+    Prometheus sees no increase in a series that first appears with its first event.
     """
 
     kind: Literal["counter", "gauge", "histogram"]

@@ -8,7 +8,7 @@ from connector.shell.journal import LossReason
 
 LOSS_REASONS: Final = get_args(LossReason)
 DEAD_LETTER_REASONS: Final = get_args(DeadLetterReason)
-# KIS gives a trade's time in whole seconds, so an age of 0 is one of less than a second.
+# KIS gives a trade's time in whole seconds, so the age 0 means less than a second.
 AGE_BOUNDS: Final = (0, 1, 2, 5, 10, 30, 60, 300, 1800, 3600)
 
 TICKS: Final = (

@@ -1,4 +1,4 @@
-"""Bounds what large answers cost: loop time to make them, memory while they are unread."""
+"""Bounds what large answers cost: the loop's time to make them, and memory until they are read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAKING_SHARE: Final = 0.1  # of the loop's time, at most, is spent on making one kind of answer
+# At most this share of the loop's time goes into making one kind of answer.
+MAKING_SHARE: Final = 0.1
 PIECE_BYTES: Final = 64 * 1024
 READ_SECONDS: Final = 10.0  # how long a client may take to read an answer of several pieces
 
 
 class Reused:
-    """An answer that is made again only when that keeps within `MAKING_SHARE` of the time."""
+    """An answer that is given again for a while, because making it takes the loop's time.
+
+    The slower it is to make, the longer it is given again.
+    """
 
     def __init__(self, make: Callable[[], bytes]) -> None:
         self._make = make
@@ -25,7 +29,7 @@ class Reused:
         self._due_at = 0.0
 
     def body(self) -> bytes:
-        """Return the answer, a few milliseconds old if it is small."""
+        """Return the last answer, or a new one if the last is old enough to be replaced."""
         began = monotonic()
         if began >= self._due_at:
             self._body = self._make()

@@ -1,4 +1,4 @@
-"""Bounds the open connections, so that HTTP clients leave descriptors to the feed."""
+"""Bounds the open connections, so that HTTP clients leave enough descriptors to the feed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     import asyncio
 
-SHARE: Final = 4  # the endpoints use at most a quarter of the descriptors; KIS, Kafka and journal need the rest
+# The endpoints use at most a quarter of the descriptors. KIS, Kafka and the journal need the rest.
+SHARE: Final = 4
 
 
 def affordable(wanted: int) -> int:
@@ -22,12 +23,12 @@ def affordable(wanted: int) -> int:
 class Connections:
     """At most `limit` open connections: a new one replaces the one that has been idle longest.
 
-    Only if none is idle, the one whose answer has been unread longest is given up.
+    If no connection is idle, the one with the oldest request is closed, and its answer is lost.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: dict[asyncio.Transport, None] = {}  # the one used last is the last
+        self._open: dict[asyncio.Transport, None] = {}  # in the order of their last use
 
     def add(self, transport: asyncio.Transport) -> None:
         """Make room for a new connection."""

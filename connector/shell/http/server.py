@@ -28,12 +28,15 @@ TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 JSON: Final = "application/json; charset=utf-8"
 LONGEST_LINE: Final = 2048
 PENDING: Final = 1024  # connections that wait in the kernel; others try again after a second
-# Connections accepted in one turn of the loop: a burst must not close one whose request is unread.
+# Connections accepted in one turn of the loop. More at once could close a connection before we
+# have read its request.
 ACCEPTED_A_TURN: Final = 8
 ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have the address
-PROBES: Final = ("/livez", "/readyz")  # they say little, and a probe's Host is whatever its maker chose
-IDLE_SECONDS: Final = 75.0  # over a minute, the usual scrape interval: a scraper's connection is reused
-# The page loads its own files and /status, nothing else; its icon is a data: URL in the page.
+# Answered for any Host: they tell little, and probes send various Hosts.
+PROBES: Final = ("/livez", "/readyz")
+# Longer than the usual scrape interval of a minute, so that scrapers can reuse a connection.
+IDLE_SECONDS: Final = 75.0
+# The page loads only its own files and /status. Its icon is a data: URL in the page.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -55,7 +58,7 @@ class Observed(Protocol):
         ...
 
     def readiness(self) -> tuple[list[str], list[str]]:
-        """Return the reasons not to be ready, and what is degraded on KIS's side."""
+        """Return why the connector is not ready, and what does not work because of KIS."""
         ...
 
     def status(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class HttpServer:
     async def start(self) -> None:
         """Bind the port.
 
-        Raises ConfigurationError if it is taken or the host is not an address of this machine.
+        Raises ConfigurationError if the port is taken or this machine does not have the address.
         """
         try:
             sockets = await _bind(self._settings.host, self._settings.port)
@@ -111,7 +114,8 @@ class HttpServer:
         )
         for each in sockets:
             self._servers.append(await loop.create_server(connect, sock=each, backlog=ACCEPTED_A_TURN))
-            each.listen(PENDING)  # asyncio uses one number for what it accepts in a turn and what may wait
+            # `backlog` also limits how many connections may wait. We let more wait.
+            each.listen(PENDING)
 
     async def stop(self) -> None:
         """Stop answering."""
@@ -136,7 +140,7 @@ class HttpServer:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse a request that asks for another host than ours, unless it is a probe."""
+        """Refuse a request whose Host is not one of ours, unless it is a probe."""
         transport = request.transport
         if transport is None:
             raise web.HTTPBadRequest
@@ -178,7 +182,8 @@ async def _protect(_: web.Request, response: web.StreamResponse) -> None:
 async def _bind(host: str, port: int) -> list[socket.socket]:
     """Return a listening socket for each address of the host; "::" is one socket for both families.
 
-    Raises OSError. Addresses that this machine does not have are left out if there are others.
+    An address that this machine does not have is left out if another address can be bound. Raises
+    OSError.
     """
     infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
@@ -191,7 +196,8 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
             if error.errno not in ABSENT:
                 break
         else:
-            port = sockets[0].getsockname()[1]  # with port 0 all addresses get the first one's
+            # With port 0, all addresses get the port of the first one.
+            port = sockets[0].getsockname()[1]
     if problem is not None and (not sockets or problem.errno not in ABSENT):
         for each in sockets:
             each.close()
