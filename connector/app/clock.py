@@ -1,9 +1,7 @@
-"""Times as records and pages show them (RFC 3339 in UTC), and waiting with a deadline."""
+"""Times as records and pages show them: RFC 3339 in UTC."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import UTC, datetime
 
 
@@ -19,11 +17,3 @@ def rfc3339(ns: int) -> str:
 
 def _text(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-async def within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for the event for at most `seconds` (None: no limit), and return whether it is set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    return False

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from connector.app.clock import now, within
+from connector.app.clock import now
 from connector.core import status
 from connector.core.lists import saved_lists, subscription
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
-from connector.shell.kafka.waiting import in_turns
+from connector.shell.kafka.waiting import in_turns, within
 from connector.shell.topics.control import ControlTopic
 from connector.shell.topics.status import WRITER, StatusTopic
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from connector.app.clock import within
 from connector.core.slots.lease import Lease
 from connector.errors import CredentialsRefused
+from connector.shell.kafka.waiting import within
 from connector.shell.slot_group import SlotGroup
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ RETRY_MIN_SECONDS = 0.5
 RETRY_MAX_SECONDS = 15.0
 
 
-async def within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event for at most `seconds`, and return whether it is set."""
+async def within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for the event for at most `seconds` (None: no limit), and return whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

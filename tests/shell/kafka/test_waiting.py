@@ -12,6 +12,7 @@ async def test_waiting_ends_with_the_event_or_the_deadline():
     assert not await within(event, 0.01)
     asyncio.get_running_loop().call_later(0.01, event.set)
     assert await within(event, 60)
+    assert await within(event, None)
 
 
 def test_pauses_double_up_to_a_limit():
