@@ -26,7 +26,7 @@ log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
 BYTES_A_TURN = 256 * 1024  # bounds a turn whose frames hold many ticks
-FRAMES_AGAIN = 1024  # frames in one read for a lagging lane, because each read is handed to a thread
+FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
 GATHER_SECONDS = 0.002  # pause between reads, so that single frames are read a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
 LEADER_SECONDS = 0.5  # pause before the leaders are looked up again
@@ -320,7 +320,7 @@ class Delivery:
                 await self._catch_up(
                     sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False
                 )
-            else:  # nearly there: the lock stops the other reader, which would else stay ahead
+            else:  # nearly there: the lock stops the other reader, which would otherwise stay ahead
                 async with self._placing:
                     block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
                     await self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
@@ -328,7 +328,7 @@ class Delivery:
             await asyncio.sleep(0)
 
     async def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
-        """Place the block's frames into every lagging lane that has all up to frame `after`.
+        """Place the block's frames into each lagging lane that has all records up to `after`.
 
         `is_last` is true if these lanes keep up again after the block.
         """

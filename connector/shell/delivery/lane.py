@@ -54,8 +54,8 @@ class Lane:
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # For each record that Kafka refused in a batch of its own: the names of the errors, by
-        # position. A refused tick becomes a dead letter. A refused dead letter is shortened.
+        # Why Kafka refused records that were alone in their batch: the errors' names by position. A
+        # refused tick becomes a dead letter. A refused dead letter is shortened.
         self.refusals: dict[int, list[str]] = {}
         self.is_open = False
         self.is_assigned = False
@@ -140,7 +140,7 @@ class Lane:
         return batch
 
     def divert(self, position: int, received_ns: int, letter: DeadLetter, topic: str, partition: int) -> None:
-        """Send a dead letter in the place of a refused record.
+        """Queue a dead letter in the place of a refused record.
 
         The letter is a batch of its own, and keeps the record's place in the order of this lane.
         """
@@ -256,7 +256,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Hunt:
-    """The search for the record because of which Kafka refused a batch.
+    """The search for the record that made Kafka refuse a batch.
 
     `through` is the last position of that batch. `most_bytes_before` is the limit before the
     search. `too_large` is true if Kafka called the batch too large.

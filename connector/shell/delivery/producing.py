@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from connector.shell.delivery.lane import Batch, Lane
 
-IN_FLIGHT_SECONDS = 1.0  # other batches in flight get this time, else they would be sent twice
+IN_FLIGHT_SECONDS = 1.0  # other batches in flight get this time, or they would be sent twice
 
 
 async def produce(

@@ -58,7 +58,7 @@ class Block(NamedTuple):
 
     @property
     def last_seq(self) -> int:
-        """The number of the last frame; `first_seq - 1` in an empty block."""
+        """The number of the last frame, or `first_seq - 1` in an empty block."""
         return self.first_seq + len(self.frames) - 1
 
 
@@ -256,8 +256,8 @@ class JournalFile:
     def prune(self, through: int, older_than_ns: int | None) -> int:
         """Delete at most PRUNED_ROWS of the oldest frames, and return how many were deleted.
 
-        Frames after number `through` are kept. With `older_than_ns`, those of the oldest frames
-        that were received at or after that time are kept too.
+        Frames after number `through` are kept. With `older_than_ns`, frames received at or after
+        that time are kept too.
         """
         oldest = f"SELECT seq, received_ns FROM frame WHERE seq <= ? ORDER BY seq LIMIT {PRUNED_ROWS}"
         condition = "" if older_than_ns is None else " WHERE received_ns < ?"

@@ -12,7 +12,7 @@ import re
 import time
 from pathlib import Path
 
-BESIDE = ("-wal", "-shm", "")  # the database is renamed last, after its log files
+BESIDE = ("-wal", "-shm", "")  # the database is renamed last, so that its log never stays behind
 
 
 def create(path: Path) -> None:

@@ -24,13 +24,13 @@ log = structlog.get_logger("connector.journal")
 UNCOMMITTED_FRAMES = 4096  # above this a commit is overdue, and the reader of the feed waits
 UNCOMMITTED_BYTES = 64 * 2**20  # limit of frames in memory while the disk fails
 WINDOW_BYTES = 16 * 2**20  # committed frames in memory, for delivery
-FRAMES_A_READ = 4096  # a hand-over to the reading thread and back takes a millisecond on a busy loop
+FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
 PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 WAL_BYTES = 64 * 2**20
 CHECKPOINT_BYTES = 4 * 2**20
-LOSING_SECONDS = 60.0  # while frames are being lost, an event says so at least this often
+LOSING_SECONDS = 60.0  # the longest time between two reports while frames are being lost
 PRUNE_ABOVE = 0.75  # of max_bytes; the rest holds what arrives between two housekeeping rounds
 LOSSES = "losses"  # the saved text of this name holds the losses not yet reported
 CHECKPOINT_SECONDS = 5.0  # a power failure loses what was committed since the last checkpoint
@@ -242,7 +242,7 @@ class Journal:
 
     @property
     def committed_seq(self) -> int:
-        """Frames up to this number are in the file, or were acknowledged from memory."""
+        """Frames up to this number are in the file, or were delivered from memory."""
         return self._frames_from - 1
 
     @property
@@ -307,7 +307,7 @@ class Journal:
     # -- inside ------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        """Start a commit, unless one is running; a running commit goes on to the new frames."""
+        """Start a commit, unless one is running; a running commit goes on with new frames."""
         if self._committing is None:
             self._committing = self._loop.create_task(self._commit_all(), name="journal-commit")
 
@@ -607,7 +607,7 @@ def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
 
 
 def _nothing() -> None:
-    """Do nothing; its end shows that the thread has done all earlier work."""
+    """Do nothing; when this returns, the thread has done all earlier work."""
 
 
 def _bytes(block: Block) -> int:

@@ -51,7 +51,7 @@ def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> S
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last: int) -> Salvage:
     for table in ("progress", "kept", "cipher_key"):
         for row in _readable(old, f"SELECT * FROM {table}"):
-            with contextlib.suppress(sqlite3.IntegrityError):  # a damaged value of another type
+            with contextlib.suppress(sqlite3.IntegrityError):  # the value is damaged and has another type
                 new.execute(f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(row))})", row)
     for query in ("SELECT seq FROM sqlite_sequence WHERE name = 'frame'", "SELECT max(seq) FROM frame"):
         last = max(last, watermark, *(row[0] for row in _readable(old, query) if isinstance(row[0], int)))
@@ -62,7 +62,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last
     for frame in _frames(old, watermark, last):
         try:
             new.execute(f"INSERT INTO frame ({FRAME}) VALUES (?,?,?,?,?,?,?)", frame)
-        except sqlite3.IntegrityError:  # a damaged value of another type
+        except sqlite3.IntegrityError:  # the value is damaged and has another type
             continue
         if frame[0] != expected:
             before_ns, after_ns = before_ns or frame[1], frame[1]

@@ -33,7 +33,7 @@ SILENCE_SECONDS: Final = 30
 # Longer keys and values are cut, to save memory. Values above 1 MiB are refused, cut or not.
 FIELD_BYTES: Final = 2 * 2**20
 HEADERS: Final = 20  # of one record that we read; our own records have one
-# A complete reading that grows above this size drops the records that compaction would drop. If
+# If a complete reading grows above this size, we drop the records that compaction would drop. If
 # more than half the size is left, we do not read the topic, because it would take all memory.
 READING_BYTES: Final = 128 * 2**20
 RECORD_BYTES: Final = 500  # memory of a record beside its key and value

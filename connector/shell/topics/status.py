@@ -206,7 +206,7 @@ class StatusTopic:
             self._decoded.pop(key, None)
             return outcome
         self._refused.pop(key, None)
-        # Keep the written record, so that the loss of a slot does not make us decode thousands.
+        # Keep the written record: when a slot is lost, we then need not decode thousands of them.
         is_latest = key not in self._changed_keys
         wish = (self._wish or {}).get(key) if is_latest else status.decode(record.value or b"")
         self._set(key, record.value, wish)
