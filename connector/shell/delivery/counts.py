@@ -8,12 +8,12 @@ from connector.core.histogram import Latencies, WholeSeconds
 from connector.core.ticks.dead_letter import DeadLetterReason
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-OF_RECORDS = ("FIELD_", "KAFKA_")  # dead letters with these reasons are records, all others frames
+OF_RECORDS = ("FIELD_", "KAFKA_")  # a dead letter with such a reason is a record, any other a frame
 
 
 @dataclass(slots=True)
 class Counts:
-    """Decoded = acknowledged + dead letters (FIELD_*, KAFKA_REFUSED) + in flight."""
+    """`decoded` is the sum of `acknowledged`, `in_flight` and the dead letters of records."""
 
     decoded: int = 0
     acknowledged: int = 0

@@ -1,4 +1,4 @@
-"""Reads the journal into a lane for each partition; lanes with one leader share a producer."""
+"""Reads the journal into one lane for each partition, and gives the lanes their producers."""
 
 import asyncio
 import time
@@ -25,11 +25,11 @@ from connector.shell.kafka.diagnosis import describe
 log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
-BYTES_A_TURN = 256 * 1024  # some thousand ticks, in few frames or many
-FRAMES_AGAIN = 1024  # each read for a lagging lane is a hand-over to the thread that reads the file
-GATHER_SECONDS = 0.002  # so that single frames are read a few at a time
+BYTES_A_TURN = 256 * 1024  # bounds a turn whose frames hold many ticks
+FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
+GATHER_SECONDS = 0.002  # pause between reads, so that single frames are read a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
-LEADER_SECONDS = 0.5  # how often a partition without a leader is looked up again
+LEADER_SECONDS = 0.5  # pause before the leaders are looked up again
 KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
 KEY_POLL_SECONDS = 0.02
 CATCH_UP_POLL_SECONDS = 0.02
@@ -44,12 +44,12 @@ class FrameSource(Protocol):
     async def read(self, after: int, limit: int) -> "FrameBlock":
         """Wait for frames after number `after`, and return the next ones.
 
-        An empty block says that no frame up to its `last_seq` can be read.
+        An empty block means that no frame after `after` and up to its `last_seq` can be read.
         """
         ...
 
     async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
-        """Return frames with `after` < number <= `through`; an empty block as in `read`."""
+        """Return frames with `after` < number <= `through`, or an empty block as `read` does."""
         ...
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
@@ -90,9 +90,10 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """How delivery reaches Kafka: topics, leaders, and functions for a producer's life.
+    """The topics that delivery writes, and the functions through which it uses Kafka.
 
-    `leaders` returns each existing topic's partitions with their leader's `host:port`, or None.
+    `leaders` returns, by topic and partition, the leader's `host:port`, or None if a partition has
+    no leader. A topic that does not exist is left out.
     """
 
     ticks: str
@@ -104,12 +105,13 @@ class Kafka:
 
 
 class Delivery:
-    """Delivers the journal to Kafka; after a failure from the first unacknowledged record on.
+    """Delivers the journal's frames to Kafka.
 
-    One reader reads the journal for all lanes that keep up. A lane that has no producer, or that is
-    full and stuck, is left behind, and a second reader reads the journal again for it: no partition
-    holds up another. Lanes whose partitions have the same leader share a producer, so that
-    a hanging broker or a failed batch costs the lanes of other brokers nothing. If a leader moves
+    After a failure, delivery goes on from the first unacknowledged record. One reader reads the
+    journal for all lanes that keep up. A lane falls behind if it has no producer, or if it is full
+    and sends nothing. A second reader reads the journal again for lagging lanes, so that no
+    partition holds up another. Lanes whose partitions have the same leader share a producer. So a
+    hanging broker or a failed batch does not affect the lanes of other brokers. If a leader moves
     without a failure, its lanes keep their producer.
     """
 
@@ -138,7 +140,7 @@ class Delivery:
 
     @property
     def waiting_for(self) -> str | None:
-        """What delivery, or the first lane in trouble, is waiting for; None while all is well."""
+        """What delivery or the first lane in trouble is waiting for, or None while all is well."""
         return self._waiting_for or next((lane.waiting_for for lane in self.lanes if lane.waiting_for), None)
 
     def request(self, isins: frozenset[str]) -> None:
@@ -156,7 +158,7 @@ class Delivery:
                 await self._deliver()
             except* (KafkaError, OSError, TimeoutError, ConnectorError) as group:
                 self._wait_for(_first(group))
-            except* Exception as group:  # a bug here must delay ticks, not end the reader beside us
+            except* Exception as group:  # a bug here may delay ticks, but must not end the feed's reader
                 error = _first(group)
                 log.error("delivery_bug", exc_info=error)  # noqa: TRY400 - the group's first member is the cause
                 self._wait_for(error)
@@ -217,7 +219,7 @@ class Delivery:
         return leaders
 
     async def _assign(self, group: asyncio.TaskGroup) -> None:
-        """Give each lane without a producer one, shared by all such lanes of the same leader."""
+        """Give each lane without a producer a new one; lanes of the same leader share it."""
         clock = asyncio.get_running_loop().time
         while True:
             self._lane_changed.clear()
@@ -238,7 +240,7 @@ class Delivery:
                 await asyncio.sleep(LEADER_SECONDS / 5 if not due else LEADER_SECONDS)
 
     async def _carry(self, leader: str, lanes: Sequence[Lane]) -> None:
-        """Produce for these lanes until something fails; `_assign` then assigns them again."""
+        """Produce for these lanes until something fails, and let `_assign` assign them again."""
         loop = asyncio.get_running_loop()
         failed: Mapping[Lane, BaseException]
         try:
@@ -292,7 +294,7 @@ class Delivery:
                 await asyncio.sleep(0 if is_more else GATHER_SECONDS)
 
     async def _leave_stuck_behind(self) -> None:
-        """Wait until full lanes have room again; leave behind a lane that sends nothing."""
+        """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
         until = time.monotonic() + PATIENCE_SECONDS
         for lane in self.lanes:
             if lane.is_full and lane.behind_from is None and not await lane.room(until - time.monotonic()):
@@ -305,7 +307,7 @@ class Delivery:
                 await asyncio.sleep(KEY_POLL_SECONDS)
 
     async def _read_again(self, sorter: Sorter) -> None:
-        """Read the journal again for lanes that are behind, the longest unserved first."""
+        """Read the journal again for lagging lanes, first for the lane that has waited longest."""
         while True:
             waiting = [lane for lane in self.lanes if _can_catch_up(lane)]
             if not waiting:
@@ -318,7 +320,7 @@ class Delivery:
                 await self._catch_up(
                     sorter, after, await self._source.read_again(after, self._read_through, FRAMES_AGAIN), is_last=False
                 )
-            else:  # nearly there: stop the other reader, or it would always stay ahead
+            else:  # nearly there: the lock stops the other reader, which would otherwise stay ahead
                 async with self._placing:
                     block = await self._source.read_again(after, self._read_through, FRAMES_AGAIN)
                     await self._catch_up(sorter, after, block, is_last=block.last_seq >= self._read_through)
@@ -326,7 +328,10 @@ class Delivery:
             await asyncio.sleep(0)
 
     async def _catch_up(self, sorter: Sorter, after: int, block: FrameBlock, *, is_last: bool) -> None:
-        """Place the frames after number `after` into every lagging lane that has all before."""
+        """Place the block's frames into each lagging lane that has all records up to `after`.
+
+        `is_last` is true if these lanes keep up again after the block.
+        """
         for turn in turns(block):
             if turn.first_seq > block.first_seq:
                 after = turn.first_seq - 1
@@ -364,7 +369,7 @@ class Delivery:
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
 
     def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
-        """Return a bond's latest tick of this run: receive time in ns, and columns by name."""
+        """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
         if isin not in self._latest:
             return None
         received_ns, record = self._latest[isin]
@@ -392,7 +397,7 @@ class Delivery:
 
 
 class TopicMissing(ConnectorError):
-    """A topic the connector writes does not exist; the running connector creates none."""
+    """A topic that the connector writes does not exist, and the running connector creates none."""
 
 
 def turns(block: FrameBlock) -> Iterator[Turn]:

@@ -1,4 +1,4 @@
-"""The only writer of one partition: records in order, one batch in flight."""
+"""Writes the records of one partition in order, with one batch in flight."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,18 @@ from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import REFUSALS, TOO_LARGE
 from connector.shell.kafka.diagnosis import describe
 
-ACK_SECONDS = 12.0  # a later answer ends the producer: aiokafka would try for ever
-SEALED_BATCHES = 6  # full batches that may wait before the lane is full
+ACK_SECONDS = 12.0  # after this the producer is replaced, because aiokafka would retry for ever
+SEALED_BATCHES = 6  # the lane is full if this many sealed batches wait
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True)
 class Batch:
-    """A batch of one partition: aiokafka's builder, first and last position, receive times in ns.
+    """One batch of records for one partition.
 
-    `reasons` holds one reason for each dead letter, and is empty for ticks.
+    `builder` is aiokafka's. `append` adds a record to it, within the lane's limit. `first` and
+    `last` are the positions of the first and the last record. `received_ns` holds each record's
+    receive time. `reasons` holds one reason for each dead letter, and is empty for ticks.
     """
 
     topic: str
@@ -40,10 +42,10 @@ class Batch:
 class Lane:
     """Records of one partition, in journal order.
 
-    A record's position is its frame's number and its place in the frame (`position()`). The lane
-    outlives its producers: `acknowledged` is the highest position Kafka has. A lane that lost its
-    producer, or that is full and stuck, is behind: its records from `behind_from` on are read from
-    the journal again.
+    `position()` computes a record's position from its frame's number and its place in the frame.
+    `acknowledged` is the position of the last record that Kafka acknowledged. A lane outlives its
+    producers. It falls behind if it loses its producer, or if it is full and sends nothing. Its
+    records from `behind_from` on are then read from the journal again.
     """
 
     def __init__(self, topic: str, partition: int, linger: Linger) -> None:
@@ -52,15 +54,15 @@ class Lane:
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # How Kafka refused a record alone, by position. Refused once, a tick becomes a
-        # dead letter; refused again, the dead letter is shortened.
+        # Why Kafka refused records that were alone in their batch: the errors' names by position. A
+        # refused tick becomes a dead letter. A refused dead letter is shortened.
         self.refusals: dict[int, list[str]] = {}
         self.is_open = False
         self.is_assigned = False
         self.leader: str | None = None
         self.waiting_for: str | None = None
         self.failures = 0
-        self.is_suspect = False  # its next failure may cost others their producer
+        self.is_suspect = False  # if true, its next producer serves no other lane
         self.retry_at = 0.0
         self._linger = linger
         self._hunt: _Hunt | None = None
@@ -77,19 +79,22 @@ class Lane:
     # -- the producer -----------------------------------------------------------------
 
     def open(self, producer: AIOKafkaProducer) -> None:
-        """Accept records, for this producer."""
+        """Accept records, and build batches with this producer."""
         self._create = producer.create_batch
         self.is_open, self._is_leaving = True, False
         if self.behind_from is None:
             self.waiting_for = None
 
     def leave(self) -> bool:
-        """Start no further batch; return whether one is in flight, after which `run` ends."""
+        """Start no further batch, and return whether a batch is in flight.
+
+        If one is, `run` ends when Kafka has acknowledged it.
+        """
         self._is_leaving = True
         return self._in_flight is not None
 
     def close(self) -> None:
-        """Drop all unacknowledged records; they are read from the journal again."""
+        """Drop all unacknowledged records, so that they are read from the journal again."""
         self.behind_from = self.first_unacknowledged()
         self._appended = self.acknowledged
         self._create, self.is_open = _no_producer, False
@@ -99,9 +104,9 @@ class Lane:
         self._room.set()
 
     def note_failure(self, error: BaseException, now: float, *, is_suspect: bool) -> None:
-        """Record why the lane lost its producer; it may get the next one at `retry_at`.
+        """Record why the lane lost its producer, and when it may get the next one.
 
-        `now` is the loop's time. `is_suspect`: other lanes of the producer did not fail.
+        `now` is the loop's time. `is_suspect` is true if other lanes of the producer did not fail.
         """
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
@@ -123,7 +128,7 @@ class Lane:
         value: bytes,
         headers: Sequence[tuple[str, bytes]],
     ) -> Batch | None:
-        """Add a record to the open batch and return that; None if the lane has the record."""
+        """Add a record to a batch and return the batch, or None if the lane has the record."""
         if position <= self._appended:
             return None
         batch = self._open
@@ -135,7 +140,10 @@ class Lane:
         return batch
 
     def divert(self, position: int, received_ns: int, letter: DeadLetter, topic: str, partition: int) -> None:
-        """Send a dead letter in a record's place: a batch of its own, in the order of this lane."""
+        """Queue a dead letter in the place of a refused record.
+
+        The letter is a batch of its own, and keeps the record's place in the order of this lane.
+        """
         if position <= self._appended:
             return
         batch = self._next_batch(position, topic, partition)
@@ -146,13 +154,13 @@ class Lane:
         self._seal()
 
     def fall_behind(self, position: int) -> None:
-        """Leave the records from this position on to be read again, unless already behind."""
+        """Mark the lane as behind from this position on, unless it is behind already."""
         if self.behind_from is None:
             self.behind_from = position
 
     @property
     def is_full(self) -> bool:
-        """Whether too many batches wait to read on in the journal for this lane."""
+        """Whether as many sealed batches wait as the lane may hold."""
         return len(self._sealed) >= SEALED_BATCHES
 
     async def room(self, seconds: float) -> bool:
@@ -174,9 +182,9 @@ class Lane:
     # -- batches go out ----------------------------------------------------------------------------
 
     async def run(self, producer: AIOKafkaProducer, on_acknowledged: Callable[[Batch], None]) -> None:
-        """Send one batch after another until `leave`.
+        """Send one batch after another until `leave` is called.
 
-        Raises Kafka's refusal of a batch, and TimeoutError if no answer comes in time.
+        Raises Kafka's error if a batch fails, and TimeoutError if Kafka does not answer in time.
         """
         while not self._is_leaving:
             await self._filled.wait()
@@ -200,13 +208,17 @@ class Lane:
         if self.refusals:
             self.refusals.pop(batch.last, None)
         if self._hunt and batch.last >= self._hunt.through:
-            # No record alone was refused: the batch was too large as a whole, as the next would be,
-            # or the cause has passed.
+            # No single record was refused. If the batch as a whole was too large, keep the lower
+            # limit, because the next batch would be too large as well. Otherwise the cause has
+            # passed: restore the earlier limit.
             self._most_bytes = self._most_bytes if self._hunt.too_large else self._hunt.most_bytes_before
             self._hunt = None
 
     def _narrow(self, batch: Batch, error: KafkaError) -> None:
-        """Halve the batch size until the refused record is alone; all are read again."""
+        """Halve the batch limit, or note the refusal of a record that was alone in its batch.
+
+        All unacknowledged records are then read again.
+        """
         if self._hunt is None:
             self._hunt = _Hunt(batch.last, self._most_bytes, too_large=isinstance(error, TOO_LARGE))
         if len(batch.received_ns) > 1:
@@ -244,7 +256,11 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Hunt:
-    """The search for a refused record: last position, batch limit before it."""
+    """The search for the record that made Kafka refuse a batch.
+
+    `through` is the last position of that batch. `most_bytes_before` is the limit before the
+    search. `too_large` is true if Kafka called the batch too large.
+    """
 
     through: int
     most_bytes_before: int | None
@@ -252,7 +268,7 @@ class _Hunt:
 
 
 def _append_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
-    """Return the builder's `append` with a lower limit; a first record always fits."""
+    """Return the builder's `append` with a lower limit, which the first record may exceed."""
 
     def append(**record: Any) -> Any:
         if builder.record_count() and builder.size() + len(record["value"]) > most_bytes:
@@ -263,7 +279,10 @@ def _append_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
 
 
 def position(seq: int, index: int) -> int:
-    """Return the position of a frame's `index`-th record; a frame has fewer than 1,024."""
+    """Return the position of the record at place `index`, from 0, in frame number `seq`.
+
+    A frame has fewer than 1,024 records.
+    """
     return seq << 10 | index
 
 

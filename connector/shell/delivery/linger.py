@@ -2,7 +2,7 @@
 
 import asyncio
 
-LINGER_SECONDS = 0.005  # the longest a batch that is not full waits for others
+LINGER_SECONDS = 0.005  # how long a part-filled batch waits for those of other lanes
 
 
 class Linger:

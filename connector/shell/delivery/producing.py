@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from connector.shell.delivery.lane import Batch, Lane
 
-IN_FLIGHT_SECONDS = 1.0  # time for other batches in flight, so that they are not sent twice
+IN_FLIGHT_SECONDS = 1.0  # other batches in flight get this time, or they would be sent twice
 
 
 async def produce(
@@ -20,9 +20,9 @@ async def produce(
 ) -> dict[Lane, BaseException]:
     """Send the lanes' batches until one fails or the sender ends; return each failed lane's error.
 
-    The producer is started and the lanes are open. In every case the producer is then abandoned and
-    the lanes are closed: after a failed batch aiokafka's idempotent producer is unfit
-    (aio-libs/aiokafka#1017), and after its sender ended every later batch fails (#907).
+    The caller has started the producer and opened the lanes. At the end this function always
+    abandons the producer and closes the lanes. After a failed batch, aiokafka's idempotent producer
+    is unfit (aio-libs/aiokafka#1017). After its sender has ended, every later batch fails (#907).
     """
     tasks: dict[asyncio.Task[Any], Lane] = {}
     try:

@@ -1,4 +1,4 @@
-"""Kafka's errors that will not change if the same batch is sent again."""
+"""The Kafka errors that come again if the same batch is sent again."""
 
 from aiokafka import errors
 from aiokafka.errors import (
@@ -11,7 +11,10 @@ from aiokafka.errors import (
 
 
 class InvalidRecordError(BrokerResponseError):
-    """The broker refused a record of the batch; aiokafka knows no error code above 79."""
+    """The broker refused a record of the batch.
+
+    aiokafka has no class for it, because it knows no error code above 79.
+    """
 
     errno = 87
     message = "INVALID_RECORD"

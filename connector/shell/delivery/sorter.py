@@ -20,7 +20,7 @@ log = structlog.get_logger("connector.delivery")
 class Sorter:
     """Puts the records of frames into lanes; a lane ignores a record it already has.
 
-    `ticks` and `dead_letters` are the lanes of both topics by partition; `keys(slot, session)`
+    `ticks` and `dead_letters` hold the lanes of the two topics, by partition. `keys(slot, session)`
     returns a session's cipher keys.
     """
 
@@ -51,7 +51,7 @@ class Sorter:
         return frame.raw.startswith(ENCRYPTED_PREFIX) and not self._keys(frame.slot, frame.session)
 
     def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
-        """Put a frame's records into the `serving` lanes; by default all that are not behind."""
+        """Put a frame's records into the `serving` lanes, by default into all that keep up."""
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
         records = split(frame, self._width, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
@@ -78,7 +78,7 @@ class Sorter:
                         lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
-                if is_first_time:  # a frame that is read again is not the latest
+                if is_first_time:  # a frame that is read again may be older than the latest tick
                     latest[isin] = received_ns, record
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
@@ -120,7 +120,7 @@ class Sorter:
             batch.reasons.append(letter.reason)
 
     def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
-        """Send a refused tick as a dead letter, shortened if that was refused as well."""
+        """Send a refused tick as a dead letter, which is shortened if Kafka refused it as well."""
         refused_as, *further = lane.refusals[at]
         letter = dead_letter.of_refused(frame, record, key, refused_as)
         if further:

@@ -42,7 +42,7 @@ CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CHECKED_AT_OPEN_BYTES = 4 * 2**20  # a larger file is checked in full while frames are captured
 CHECK_STEPS = 10_000  # SQLite's virtual machine steps between two looks at `_is_closing`
 CLEAN = "closed_cleanly"
-KNOWN_DAMAGED = -1  # no CRC-32 is negative; marks a row that was counted as lost
+KNOWN_DAMAGED = -1  # marks a row that was counted as lost; no CRC-32 is negative
 UNFIT = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 ROWS_A_STATEMENT = 512  # each statement hands the interpreter lock over once; a row binds seven values
 PRUNED_ROWS = 2000  # deleting this many rows takes the writer a few milliseconds
@@ -58,7 +58,7 @@ class Block(NamedTuple):
 
     @property
     def last_seq(self) -> int:
-        """The number of the last frame; `first_seq - 1` in an empty block."""
+        """The number of the last frame, or `first_seq - 1` in an empty block."""
         return self.first_seq + len(self.frames) - 1
 
 
@@ -71,16 +71,16 @@ class SessionKey(NamedTuple):
 
 
 def is_unfit(error: Exception) -> bool:
-    """Whether the file must not be written again: it is damaged, or writing or syncing failed."""
+    """Whether the error forbids writing the file again: the file is damaged, or its I/O failed."""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in UNFIT
 
 
 class JournalFile:
-    """One open journal, held by one process: a writing and a reading connection, in WAL mode.
+    """One open journal with a writing and a reading connection in WAL mode; one process holds it.
 
-    `salvage`: what was copied from an unfit file that this one replaces. `was_clean`: whether the
-    last process closed the file. `given_up`: the numbers above the watermark that had no readable
-    frame when the file was opened.
+    `salvage` says what was copied from an unfit file, if this file replaces one. `was_clean` is
+    true if the last process closed the file, or if the file is new. `given_up` holds the numbers
+    above the watermark that had no readable frame when the file was opened.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Take the lock and open the file; create a missing one, and replace a corrupt one.
+        """Take the lock and open the file; create a missing file, and replace a corrupt one.
 
-        Raises JournalUnusable if folder or file is not writable, if another instance holds it, or
-        if a newer version wrote it.
+        Raises JournalUnusable if the folder or the file is not writable, if another instance holds
+        the journal, or if a newer version wrote the file.
         """
         lock = _take_lock(path)
         try:
@@ -122,10 +122,10 @@ class JournalFile:
             raise
 
     def replaced(self, watermark: int, last_seq: int) -> Self:
-        """Return a successor with all that can be copied; this file is not written again.
+        """Return a successor that holds all that can be copied from this file.
 
-        Its frames go up to `last_seq`; Kafka has those up to `watermark`. Raises OSError and
-        sqlite3.Error.
+        This file is not written again. Its last frame has number `last_seq`. Kafka has the frames
+        up to number `watermark`. Raises OSError and sqlite3.Error.
         """
         original = self._predecessors[0].path if self._predecessors else self.path
         making, fresh = file_names.partial(original), file_names.successor(original)
@@ -134,9 +134,12 @@ class JournalFile:
         return type(self)(fresh, self._lock, found, (*self._predecessors, self))
 
     def is_sound(self) -> bool:
-        """Check every page and row on a separate connection; True if a close ends the check."""
+        """Check every page and row on a separate connection, and return whether all are sound.
+
+        Returns True if `disconnect` ends the check.
+        """
         with self._checking, contextlib.closing(_connect(self.path)) as own:
-            # interrupt() would do nothing before the statement runs; this ends it at any time.
+            # interrupt() does nothing before the statement runs. This handler works at any time.
             own.set_progress_handler(lambda: self._is_closing, CHECK_STEPS)
             try:
                 self._is_found_sound = own.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
@@ -149,7 +152,7 @@ class JournalFile:
     ) -> None:
         """Commit frames numbered from `first_seq` on, new keys and progress, all or nothing."""
         statements = [*_key_statements(keys), *_frame_statements(first_seq, frames), *_progress_statements(progress)]
-        if first_seq - 1 > self._highest:  # earlier frames were delivered from memory; their numbers are used
+        if first_seq - 1 > self._highest:  # earlier frames were delivered from memory and used these numbers
             statements = [*_number_statements(first_seq - 1), *statements]
         self._highest = max(self._highest, first_seq + len(frames) - 1)
         if len(statements) == 1:  # autocommit: one hand-over of the interpreter lock
@@ -172,9 +175,9 @@ class JournalFile:
     def read(self, after: int, before: int, limit: int) -> tuple[Block, dict[int, Received]]:
         """Return consecutive frames with `after` < number < `before`, and damaged rows.
 
-        A block never holds a damaged row (one with a wrong checksum): it ends before it, or begins
-        after it. Damaged rows found for the first time are returned by number. An empty block's
-        `last_seq` is the last number that was searched.
+        A row with a wrong checksum is damaged. The block ends before a damaged row, or begins after
+        one. Damaged rows that are not yet marked in the file are returned by number. If the block
+        is empty, its `last_seq` is the last number that was searched.
         """
         rows = self._reader.execute(
             "SELECT seq, received_ns, slot, session, binary, raw, crc FROM frame "
@@ -199,22 +202,25 @@ class JournalFile:
         return Block(first, frames), damaged
 
     def condemn(self, seqs: Sequence[int], progress: Mapping[str, int]) -> None:
-        """Mark rows as damaged and commit the progress that counts them, together."""
+        """Mark rows as damaged, and save in the same transaction the progress that counts them."""
         marks = [("UPDATE frame SET crc = ? WHERE seq = ?", (KNOWN_DAMAGED, seq)) for seq in seqs]
         self._commit([*marks, *_progress_statements(progress)])
 
     def last_seq(self) -> int:
-        """Return the highest number ever given to a frame; 0 in a new file."""
+        """Return the highest number ever given to a frame, or 0 in a new file."""
         row = self._reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         return int(row[0]) if row else 0
 
     def _missing(self) -> list[range]:
-        """Return the numbers above the watermark without a sound row, if any was ever counted."""
+        """Return the numbers above the watermark that have no sound row.
+
+        Returns none if the file's progress counts no corrupt frame.
+        """
         progress, found = self.progress(), list[range]()
         if progress.get("lost_corrupt"):
             expected = progress.get("watermark", 0) + 1
             query = "SELECT seq FROM frame WHERE seq >= ? AND crc <> ? ORDER BY seq"
-            with contextlib.suppress(sqlite3.Error):  # an unreadable page is found again later, and the file replaced
+            with contextlib.suppress(sqlite3.Error):  # a later read finds the bad page too and replaces the file
                 for (seq,) in self._reader.execute(query, (expected, KNOWN_DAMAGED)):
                     if seq > expected:
                         found.append(range(expected, seq))
@@ -224,7 +230,7 @@ class JournalFile:
         return found
 
     def first_seq(self) -> int:
-        """Return the number of the oldest frame in the file; 0 in an empty one."""
+        """Return the number of the oldest frame in the file, or 0 in an empty file."""
         return int(self._reader.execute("SELECT min(seq) FROM frame").fetchone()[0] or 0)
 
     def progress(self) -> dict[str, int]:
@@ -248,9 +254,10 @@ class JournalFile:
         return str(row[0]) if row else None
 
     def prune(self, through: int, older_than_ns: int | None) -> int:
-        """Delete up to PRUNED_ROWS oldest frames, up to `through`; return how many.
+        """Delete at most PRUNED_ROWS of the oldest frames, and return how many were deleted.
 
-        With `older_than_ns`, only frames received before that time.
+        Frames after number `through` are kept. With `older_than_ns`, frames received at or after
+        that time are kept too.
         """
         oldest = f"SELECT seq, received_ns FROM frame WHERE seq <= ? ORDER BY seq LIMIT {PRUNED_ROWS}"
         condition = "" if older_than_ns is None else " WHERE received_ns < ?"
@@ -260,7 +267,7 @@ class JournalFile:
         ).rowcount
 
     def used_bytes(self) -> int:
-        """Return the bytes in use: pages and WAL, without free pages, which are reused."""
+        """Return the bytes in use: the WAL and the pages, except free ones, which SQLite reuses."""
         pages, free, size = (
             self._reader.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -278,18 +285,24 @@ class JournalFile:
         self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def truncate_wal(self) -> None:
-        """Copy the rest of the WAL and empty it; under steady writing only the writer can."""
+        """Copy the rest of the WAL into the database, and empty the WAL.
+
+        While frames are written steadily, only the writing connection can do this.
+        """
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def disconnect(self) -> None:
-        """Close the connections, and end a running check."""
+        """End a running check, and close the connections."""
         self._is_closing = True
         with self._checking:
             self._reader.close()
             self._writer.close()
 
     def close(self) -> None:
-        """Close all files, which empties the WAL, and release the lock; nobody may still read."""
+        """Close all files and release the lock; no thread may still be reading.
+
+        Closing a file empties its WAL.
+        """
         if self._is_found_sound:
             with contextlib.suppress(sqlite3.Error):
                 self.save(CLEAN, "yes")
@@ -335,9 +348,9 @@ def _take_lock(path: Path) -> int:
 
 
 def _ensure_sound(path: Path) -> Salvage | None:
-    """Create a missing file; replace a corrupt one by a copy of all that can be read of it."""
+    """Create a missing file, or replace a corrupt one by a copy of what can be read of it."""
     making = Path(f"{path}.partial")
-    if making.exists() and not path.exists():  # it was complete before the corrupt one was set aside
+    if making.exists() and not path.exists():  # the copy was complete before the corrupt file was set aside
         making.rename(path)
     with contextlib.suppress(FileExistsError):
         file_names.create(path)
@@ -355,7 +368,7 @@ def _ensure_sound(path: Path) -> Salvage | None:
 
 
 def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
-    """Create a journal with all that can be read of an old one, and close it."""
+    """Create and close a journal that holds all that can be read of an old one."""
     file_names.create(making)
     _check(making)
     with contextlib.closing(_connect(making)) as new:
@@ -365,7 +378,8 @@ def _build(making: Path, old: Path, watermark: int, last_seq: int) -> Salvage:
 def _check(path: Path) -> None:
     """Create or verify the tables.
 
-    Raises sqlite3.DatabaseError if the content is damaged, JournalUnusable if it is newer.
+    Raises sqlite3.DatabaseError if the content is damaged, and JournalUnusable if a newer version
+    wrote it.
     """
     with contextlib.closing(_connect(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -385,7 +399,7 @@ def _check(path: Path) -> None:
             raise sqlite3.DatabaseError("the tables are not the journal's")
         last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
         for texts in ("SELECT key, iv FROM cipher_key", "SELECT name, value FROM kept"):
-            connection.execute(texts).fetchall()  # raises if they are not UTF-8
+            connection.execute(texts).fetchall()  # raises if the texts are not UTF-8
         progress = dict(connection.execute("SELECT name, value FROM progress"))
         if progress.get("watermark", 0) > (last[0] if last else 0) or min(progress.values(), default=0) < 0:
             raise sqlite3.DatabaseError("the progress is beyond the last frame")
@@ -407,7 +421,7 @@ _TABLES = _made()
 def _frame_statements(first_seq: int, frames: Sequence[Received]) -> Iterator[_Statement]:
     start, left = 0, len(frames)
     while left:
-        # Powers of two: few distinct statements, which SQLite compiles once each.
+        # The sizes are powers of two, so that there are few different statements to compile.
         size = min(ROWS_A_STATEMENT, 1 << left.bit_length() - 1)
         part = frames[start : start + size]
         rows = [

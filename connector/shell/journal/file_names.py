@@ -1,8 +1,9 @@
 """Names of a journal's files: the journal, its successors, and files set aside.
 
-A file is renamed only while nobody has it open: SQLite finds a file's log by name, and would use or
-delete the log of another file. So an unfit file keeps its name while the process runs, and its
-successor is called `<path>.1` and so on. The next stop or start renames both.
+A file is renamed only while nobody has it open. SQLite finds a file's log by name, so after a
+rename it would use or delete the log of another file. An unfit file therefore keeps its name while
+the process runs, and its successor is called `<path>.1` and so on. The next stop or start renames
+both files.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import re
 import time
 from pathlib import Path
 
-BESIDE = ("-wal", "-shm", "")  # the database last: if it has its name, the others have theirs
+BESIDE = ("-wal", "-shm", "")  # the database is renamed last, so that its log never stays behind
 
 
 def create(path: Path) -> None:
@@ -20,7 +21,7 @@ def create(path: Path) -> None:
 
 
 def partial(path: Path) -> Path:
-    """Return the name of a file under construction, and remove what an earlier try left there."""
+    """Return the name of a file under construction, and remove any remains of an earlier try."""
     name = Path(f"{path}.partial")
     for suffix in BESIDE:
         Path(f"{name}{suffix}").unlink(missing_ok=True)
@@ -33,7 +34,7 @@ def successor(path: Path) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file that nobody has open, with its log, and return the new name."""
+    """Rename a file and its log, which nobody may have open; return the new name."""
     moment = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{time.monotonic_ns() % 10**9:09d}"
     return _rename(path, path.with_name(f"{re.sub(r'[.][0-9]+$', '', path.name)}.corrupt-{moment}"))
 

@@ -1,4 +1,4 @@
-"""The journal for the event loop: frames go in without waiting, and come out in order."""
+"""The journal as the event loop uses it: frames go in without waiting and come out in order."""
 
 import asyncio
 import json
@@ -24,15 +24,15 @@ log = structlog.get_logger("connector.journal")
 UNCOMMITTED_FRAMES = 4096  # above this a commit is overdue, and the reader of the feed waits
 UNCOMMITTED_BYTES = 64 * 2**20  # limit of frames in memory while the disk fails
 WINDOW_BYTES = 16 * 2**20  # committed frames in memory, for delivery
-FRAMES_A_READ = 4096  # a hand-over to the reading thread and back takes a millisecond on a busy loop
-PROGRESS_SECONDS = 0.25  # acknowledged records of this last span may be sent again after a kill
+FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
+PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 HOUSEKEEPING_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 WAL_BYTES = 64 * 2**20
 CHECKPOINT_BYTES = 4 * 2**20
-LOSING_SECONDS = 60.0  # while frames are being lost, at least one event in this time
+LOSING_SECONDS = 60.0  # the longest time between two reports while frames are being lost
 PRUNE_ABOVE = 0.75  # of max_bytes; the rest holds what arrives between two housekeeping rounds
-LOSSES = "losses"  # the name of the saved text with the losses not yet reported
+LOSSES = "losses"  # the saved text of this name holds the losses not yet reported
 CHECKPOINT_SECONDS = 5.0  # a power failure loses what was committed since the last checkpoint
 
 LossReason = Literal["journal_full", "disk", "corrupt"]
@@ -40,7 +40,10 @@ LossReason = Literal["journal_full", "disk", "corrupt"]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Frames of one slot received but given up, with first and last receive time (ns)."""
+    """Frames of one slot that were received but given up.
+
+    The first was received at `from_ns`, the last at `to_ns`.
+    """
 
     slot: int
     reason: LossReason
@@ -59,7 +62,7 @@ class Loss:
 class Journal:
     """Frames in receive order, numbered from 1.
 
-    Every frame up to `watermark` is finished; progress moves it and deletes nothing. A commit takes
+    Every frame up to `watermark` is finished. Moving the watermark deletes no frame. A commit takes
     all frames that arrived in one turn of the loop, or during the previous commit.
     """
 
@@ -72,7 +75,7 @@ class Journal:
         self._reader = ThreadPoolExecutor(1, "journal-reader")
         progress = file.progress()
         self.watermark = progress.get("watermark", 0)
-        # A frame delivered from memory while the disk failed left its number in the watermark only.
+        # Frames delivered from memory while the disk failed are counted in the watermark only.
         self.last_seq = max(file.last_seq(), self.watermark)
         self.lost = {name.removeprefix("lost_"): count for name, count in progress.items() if name.startswith("lost_")}
         self._saved_progress = progress
@@ -89,7 +92,7 @@ class Journal:
         self._progress_is_due = False
         self._condemned: set[int] = set()
         self._unmarked: set[int] = set()
-        self._given_up = list(file.given_up)  # counted in `lost`, perhaps still above the watermark
+        self._given_up = list(file.given_up)  # counted in `lost`; some may be above the watermark
         self._file_lock = asyncio.Lock()  # held while the file is written or replaced
         self._is_closed = False
         self.set_aside = 0
@@ -111,7 +114,7 @@ class Journal:
         self._unsaved_texts: dict[str, str] = {}
         self.write_error: str | None = None
         if file.salvage:
-            self._note_set_aside(file.salvage, "its content is damaged")  # its progress counts the unreadable frames
+            self._note_set_aside(file.salvage, "its content is damaged")  # `progress` counts the unreadable frames
         self._housekeeper = self._loop.create_task(self._keep_house(), name="journal-housekeeping")
         self._check = self._loop.create_task(self._check_after_unclean_end(), name="journal-check")
 
@@ -129,7 +132,7 @@ class Journal:
     # -- called by the reader of the feed ---------------------------------------------------------
 
     def append(self, frame: Received) -> None:
-        """Add one frame. Its commit follows; nobody waits for it."""
+        """Add one frame, and start its commit without waiting for it."""
         size = len(frame.raw)
         if self.used_bytes + self._since_measured + size > self._settings.max_bytes:
             self._lose(frame, "journal_full")
@@ -164,8 +167,8 @@ class Journal:
     async def read(self, after: int, limit: int) -> Block:
         """Wait for frames after number `after`, and return up to `limit` of them.
 
-        They are committed, or in memory while the disk fails. An empty block says that no frame up
-        to its `last_seq` can be read.
+        While the disk fails, frames that are not committed are returned from memory. An empty block
+        means that no frame after `after` and up to its `last_seq` can be read.
         """
         while True:
             while self._window and self._window[0].last_seq <= after:
@@ -186,15 +189,15 @@ class Journal:
     async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return up to `limit` frames with `after` < number <= `through`.
 
-        The block begins after any damaged or pruned rows. An empty one says that no frame up to its
-        `last_seq` can be read.
+        The block begins after any damaged or pruned rows. An empty block means that no frame after
+        `after` and up to its `last_seq` can be read.
         """
         if after >= self.committed_seq:
             return self._from_memory(after, through, limit)
         return await self._read_file(after, min(through, self.committed_seq) + 1, limit)
 
     def _from_memory(self, after: int, through: int, limit: int) -> Block:
-        """Return frames that are not in the file, without those acknowledged."""
+        """Return frames that are only in memory, without those that were dropped as finished."""
         start = max(after + 1, self._frames_from)
         return Block(
             start,
@@ -239,7 +242,7 @@ class Journal:
 
     @property
     def committed_seq(self) -> int:
-        """Frames up to this number are in the file, or were acknowledged from memory."""
+        """Frames up to this number are in the file, or were delivered from memory."""
         return self._frames_from - 1
 
     @property
@@ -269,11 +272,11 @@ class Journal:
 
     @property
     def is_alive(self) -> bool:
-        """Whether frames are still being written, or the write is being tried again."""
+        """Whether housekeeping still runs; a failing disk does not end it."""
         return not self._housekeeper.done()
 
     async def close(self) -> None:
-        """Commit the remaining frames, save the progress, close the file."""
+        """Commit the remaining frames, save the progress and close the file."""
         for task in (self._housekeeper, self._check):
             task.cancel()
         if self._progress_timer:
@@ -284,7 +287,7 @@ class Journal:
         self._note_unsaved_losses()
         await self._save_texts()
         await self._mark_damaged()
-        async with self._file_lock:  # a hanging commit holds the frames; wait for what it leaves
+        async with self._file_lock:  # wait for a hanging commit, then write what it left
             self._is_closed = True
             if self._committing:
                 self._committing.cancel()
@@ -294,7 +297,8 @@ class Journal:
                 )
             except sqlite3.Error as error:
                 log.error("journal_close_failed", error=str(error), frames=len(self._frames))  # noqa: TRY400 - SQLite's text says it all
-        # A cancelled read goes on in its thread; closing its connection would crash the process.
+        # A cancelled read goes on in its thread, so wait for it: closing its connection would crash
+        # the process.
         await self._loop.run_in_executor(self._reader, _nothing)
         await self._loop.run_in_executor(self._writer, self._file.close)
         self._writer.shutdown(wait=False)
@@ -303,7 +307,7 @@ class Journal:
     # -- inside ------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        """Start to commit, unless a commit is running: that one goes on with the rest."""
+        """Start a commit, unless one is running; a running commit goes on with new frames."""
         if self._committing is None:
             self._committing = self._loop.create_task(self._commit_all(), name="journal-commit")
 
@@ -321,7 +325,7 @@ class Journal:
         self._commit()
 
     async def _insert(self, progress: dict[str, int]) -> None:
-        """Commit all waiting frames; try again until that succeeds."""
+        """Commit all waiting frames and keys, and try again after each failure."""
         while True:
             try:
                 async with self._file_lock:
@@ -362,7 +366,7 @@ class Journal:
         self._arrival.set()
 
     def _drop_finished(self) -> None:
-        """Drop frames that Kafka acknowledged from memory: the file does not need them."""
+        """Drop finished frames from memory, because the file does not need them."""
         self._drop_oldest(min(max(self.watermark - self.committed_seq, 0), len(self._frames)))
 
     def _drop_oldest(self, count: int) -> None:
@@ -370,7 +374,7 @@ class Journal:
         del self._frames[:count]
         self._frames_from += count
 
-    # An unfit file is set aside, and a new file begins with a copy of all that can be read of it.
+    # An unfit file is set aside. A new file begins with a copy of what can be read of the old one.
 
     async def _replace(self, unfit: JournalFile, error: Exception) -> None:
         """Replace an unfit file, and finish even if the caller is cancelled.
@@ -396,7 +400,7 @@ class Journal:
             self._new_keys = [
                 SessionKey(*session, key) for session, keys in self._keys.items() for key in reversed(keys)
             ]
-            # Frames given up earlier are missing in the new file as well, but already counted.
+            # Frames given up earlier are missing in the new file too, but they are already counted.
             fresh = list(_beyond(self._file.given_up, self._given_up))
             if found := self._file.salvage:
                 self._note_set_aside(found._replace(unreadable=sum(map(len, fresh))), str(error))
@@ -418,7 +422,7 @@ class Journal:
             self._note_loss(Loss(0, "corrupt", found.unreadable, 0, found.from_ns, found.to_ns))
 
     async def _check_after_unclean_end(self) -> None:
-        """Check the whole file if the last process did not close it; capturing does not wait."""
+        """Check the whole file, while frames are captured, if the last process did not close it."""
         file = self._file
         if not file.was_clean and not await asyncio.to_thread(file.is_sound):
             await self._replace(file, sqlite3.DatabaseError("the integrity check after an unclean end failed"))
@@ -430,11 +434,11 @@ class Journal:
     def _progress(self) -> dict[str, int]:
         return {"watermark": self.watermark, **{f"lost_{reason}": count for reason, count in self.lost.items()}}
 
-    # The window: committed frames in memory, from the next one that delivery reads on, so that it
-    # seldom reads the file.
+    # The window holds committed frames in memory, from the frame that delivery reads next. So
+    # delivery seldom reads the file.
 
     def _clear_window(self, after: int) -> None:
-        """Empty the window and begin after `after`: delivery went back, or has read it."""
+        """Empty the window; the next block in it has to follow frame number `after`."""
         self._window.clear()
         self._window_bytes = 0
         self._window_end = after
@@ -448,7 +452,7 @@ class Journal:
         return begin
 
     async def _read_file(self, after: int, before: int, limit: int) -> Block:
-        """Read the file; count each damaged row once, and replace an unreadable file."""
+        """Read frames from the file; count each damaged row once; replace an unreadable file."""
         while True:
             file = self._file
             try:
@@ -457,12 +461,12 @@ class Journal:
             except sqlite3.Error as error:
                 if is_unfit(error):
                     await self._replace(file, error)
-                elif file is self._file:  # else it was replaced meanwhile, and closed
+                elif file is self._file:  # if not, the file was replaced meanwhile: read the new one
                     raise
         if fresh := damaged.keys() - self._condemned:
             self._condemned |= fresh
             for seq in sorted(fresh):
-                if seq > self.watermark:  # else Kafka has the frame
+                if seq > self.watermark:  # if not, Kafka has the frame
                     self._given_up.append(range(seq, seq + 1))
                     self._lose(damaged[seq], "corrupt")
                     self._unmarked.add(seq)
@@ -470,7 +474,7 @@ class Journal:
         return block
 
     async def _mark_damaged(self) -> None:
-        """Mark in the file the rows that were counted as lost."""
+        """Mark, in the file, the rows that were counted as lost."""
         if not self._unmarked:
             return
         try:
@@ -482,14 +486,14 @@ class Journal:
             log.warning("journal_housekeeping_failed", error=str(error))
 
     def _extend_window(self, block: Block) -> None:
-        """Add a block that follows the window, if there is room; otherwise the file has it."""
+        """Add a block if it follows the window and there is room; the file has it in any case."""
         if block.frames and block.first_seq == self._window_end + 1 and self._window_bytes < WINDOW_BYTES:
             self._window.append(block)
             self._window_bytes += _bytes(block)
             self._window_end = block.last_seq
 
     def _from_window(self, after: int, limit: int) -> Block:
-        """Return up to `limit` frames, of several commits if needed."""
+        """Return up to `limit` frames of the window, from several commits if needed."""
         first = self._window[0]
         frames = first.frames[after + 1 - first.first_seq :]
         for block in islice(self._window, 1, None):
@@ -513,7 +517,8 @@ class Journal:
     def report_losses(self) -> None:
         """Report the losses not yet reported.
 
-        Called once nothing more is lost, each minute while losing goes on, and at a stop.
+        It is called when no more frames are lost, every minute while frames are being lost, and at
+        a stop.
         """
         for loss in self._losing.values():
             self.on_loss(loss)
@@ -546,10 +551,11 @@ class Journal:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     async def _prune_and_measure(self) -> None:
-        """Delete delivered frames that are too old, and the oldest while the file is too large."""
+        """Delete finished frames that are too old, and further ones while the file is too large."""
         run = self._loop.run_in_executor
         oldest_ns = time.time_ns() - int(self._settings.retain_hours * 3600e9)
-        # Up to the watermark in the file: after a kill, a number missing above it is a lost frame.
+        # Prune only up to the watermark that is saved in the file. After a kill, a number missing
+        # above the saved watermark counts as a lost frame.
         finished = self._saved_progress.get("watermark", 0)
         while await run(self._writer, self._file.prune, finished, oldest_ns):
             pass
@@ -579,7 +585,7 @@ def _sqlite_code(error: Exception) -> str:
 
 
 def _losses(saved: str | None) -> list[Loss]:
-    """Return the losses saved by the last process; none if the text is unreadable."""
+    """Return the losses that the last process saved, or none if the text is unreadable."""
     try:
         return [Loss(*fields) for fields in json.loads(saved or "[]")]
     except (TypeError, ValueError):
@@ -588,7 +594,7 @@ def _losses(saved: str | None) -> list[Loss]:
 
 
 def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
-    """Yield the found numbers that are not known."""
+    """Yield the numbers in `found` that are not in `known`."""
     for each in found:
         start = each.start
         for other in sorted(known, key=lambda one: one.start):
@@ -601,7 +607,7 @@ def _beyond(found: Sequence[range], known: Sequence[range]) -> Iterator[range]:
 
 
 def _nothing() -> None:
-    """End once the thread has done all it was given before."""
+    """Do nothing; when this returns, the thread has done all earlier work."""
 
 
 def _bytes(block: Block) -> int:

@@ -1,4 +1,4 @@
-"""Copies all that can still be read of an unfit journal into a new one."""
+"""Copies all that can be read of an unfit journal into a new one."""
 
 import contextlib
 import sqlite3
@@ -13,10 +13,10 @@ UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # text, even SQLite's own mess
 
 
 class Salvage(NamedTuple):
-    """The numbers of copied and of unreadable undelivered frames.
+    """How many undelivered frames were copied (`frames`), and how many were unreadable.
 
-    The unreadable ones were received between `from_ns` and `to_ns`, as far as that is known.
-    `aside`: the new name of the old file, once it has one.
+    The unreadable frames were received between `from_ns` and `to_ns`, as far as that is known.
+    `aside` is the new name of the old file, or None before the old file is renamed.
     """
 
     frames: int
@@ -33,7 +33,7 @@ def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> S
     old file, which is not changed. The transaction that copies also counts the unreadable frames in
     the new file's progress.
     """
-    # Without its log, SQLite opens the file only as one that nobody changes.
+    # If the file has no log, SQLite can open it for reading only as an immutable file.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     with contextlib.closing(
         sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
@@ -51,18 +51,18 @@ def salvage(path: Path, new: sqlite3.Connection, watermark: int, last: int) -> S
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last: int) -> Salvage:
     for table in ("progress", "kept", "cipher_key"):
         for row in _readable(old, f"SELECT * FROM {table}"):
-            with contextlib.suppress(sqlite3.IntegrityError):  # a damaged value of another type
+            with contextlib.suppress(sqlite3.IntegrityError):  # the value is damaged and has another type
                 new.execute(f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(row))})", row)
     for query in ("SELECT seq FROM sqlite_sequence WHERE name = 'frame'", "SELECT max(seq) FROM frame"):
         last = max(last, watermark, *(row[0] for row in _readable(old, query) if isinstance(row[0], int)))
     saved = dict(new.execute("SELECT name, value FROM progress")).get("watermark", 0)
-    watermark = saved if watermark < saved <= last else watermark  # a watermark above the last frame is damaged
+    watermark = saved if watermark < saved <= last else watermark  # a saved watermark above `last` is damaged
     new.execute("INSERT OR REPLACE INTO progress VALUES ('watermark', ?)", (watermark,))
     copied, before_ns, after_ns, expected = 0, 0, 0, watermark + 1
     for frame in _frames(old, watermark, last):
         try:
             new.execute(f"INSERT INTO frame ({FRAME}) VALUES (?,?,?,?,?,?,?)", frame)
-        except sqlite3.IntegrityError:  # a damaged value of another type
+        except sqlite3.IntegrityError:  # the value is damaged and has another type
             continue
         if frame[0] != expected:
             before_ns, after_ns = before_ns or frame[1], frame[1]
@@ -80,14 +80,14 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, watermark: int, last
 
 
 def _frames(old: sqlite3.Connection, after: int, last: int) -> Iterator[tuple[int, int, int, int, int, int, bytes]]:
-    """Yield rows in order; at an unreadable page, row by row until one can be read."""
+    """Yield the rows in order, without those on unreadable pages."""
     query = f"SELECT {FRAME} FROM frame WHERE seq > ? ORDER BY seq LIMIT ?"
     size = ROWS
     while after < last:
         try:
             rows = old.execute(query, (after, size)).fetchall()
         except UNREADABLE:
-            # Any of the rows may be on the bad page: try fewer, and in the end skip one.
+            # Any of the rows may be on the bad page. Try fewer, and skip a row that fails alone.
             after, size = (after, size // 2) if size > 1 else (after + 1, 1)
             continue
         if not rows:

@@ -38,7 +38,7 @@ class TopicAdmin:
     @classmethod
     @asynccontextmanager
     async def connect(cls, arguments: Mapping[str, Any]) -> AsyncIterator[Self]:
-        """Connect with the client arguments of `kafka_client`, and close at the end."""
+        """Connect with the arguments that `client_arguments` returns, and close at the end."""
         client = AIOKafkaAdminClient(**arguments)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -52,11 +52,11 @@ class TopicAdmin:
             await close(client.close)
 
     async def brokers(self) -> int:
-        """Return how many brokers there are."""
+        """Return the number of brokers in the cluster."""
         return len((await self._client.describe_cluster())["brokers"])
 
     async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
-        """Return those of the topics that exist."""
+        """Return the topics among `names` that exist, by name."""
         # A request for one topic would create it on brokers that create topics on demand.
         described = {
             topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE
@@ -65,7 +65,7 @@ class TopicAdmin:
         return {name: _found(described[name], configs[name]) for name in names if name in described and name in configs}
 
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return each topic's configs, as far as the broker that answers knows it; {} if hidden."""
+        """Return the configs of each topic that the broker knows, or {} if we may not see them."""
         wanted = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(CONFIGS)) for name in names]
         configs = {}
         for response in await self._client.describe_configs(wanted):
@@ -92,7 +92,7 @@ class TopicAdmin:
         return shortest, longest
 
     async def create(self, topics: Sequence[PlannedTopic]) -> dict[str, str]:
-        """Create topics; return the reason for each that could not be created, by name."""
+        """Create topics, and return by name the reason why a topic could not be created."""
         new = [
             NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.configs))
             for topic in topics

@@ -1,6 +1,6 @@
-"""Corrects what aiokafka's clients do differently from what this feed needs.
+"""Changes aiokafka's clients where they do not behave as this feed needs.
 
-It is imported for its effect, and written for the pinned version.
+Importing the module makes the changes. They are written for the pinned version.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from connector.shell.kafka import decompression, diagnosis
 NEXT_BROKER_SECONDS: Final = 0.5
 NEXT_ADDRESS_SECONDS: Final = 0.25  # as RFC 8305 recommends
 BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
-# How much of one partition a poll returns at most, so that many small batches cannot add up.
+# A poll returns at most this much of one partition, so that many small batches cannot add up.
 POLL_RECORDS: Final = 10_000
 POLL_BYTES: Final = 32 * 2**20
 RECORD_BYTES: Final = 500  # what a record takes in memory beside its key, value and headers
 
 log = structlog.get_logger("connector.kafka_client")
 
-# By topic, how many batches were skipped in this run. The process has one such figure, because
-# aiokafka's readers do not know to which of our parts they belong.
+# The number of batches skipped in this run, by topic. The whole process shares the counts, because
+# aiokafka's readers do not know which of our parts they serve.
 skipped_batches: Final[Counter[str]] = Counter()
 
 # aiokafka asks brokers to create each topic it names, and offers no switch. A mistyped setting must
@@ -49,15 +49,15 @@ _send: Final[Any] = AIOKafkaClient.send
 _fetch_all_metadata: Final[Any] = AIOKafkaClient.fetch_all_metadata
 _create_connection: Final[Any] = aiokafka.client.create_conn  # type: ignore[attr-defined]
 _open: Final[Any] = AIOKafkaConnection.connect
-# Why an address could not be reached at the last attempt. The process has one such table, because
-# aiokafka connects in places that know no client, and swallows the error.
+# Why the last attempt to reach an address failed. The whole process shares the reasons, because
+# aiokafka also connects in functions that know no client, and swallows the error there.
 _unreachable: Final[dict[tuple[str, int], str]] = {}
 # The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
 
 
 class _AnyAddressLoop:
-    """The event loop, except that it connects to the address of a name that answers first."""
+    """The event loop, but it connects to whichever address of a host name answers first."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -70,9 +70,10 @@ class _AnyAddressLoop:
 
 
 async def _open_to_any_address(connection: Any) -> Any:
-    """Connect by RFC 8305: aiokafka would wait a request timeout for the first address alone.
+    """Connect to whichever address of the host answers first, as RFC 8305 recommends.
 
-    A connection that fails is closed when this returns; aiokafka leaves that to the loop.
+    aiokafka itself would wait a whole request timeout for the first address. A connection that
+    fails is closed before this raises. aiokafka leaves the closing to the event loop.
     """
     connection._loop = _AnyAddressLoop(connection._loop)  # noqa: SLF001 - no public way
     try:
@@ -83,10 +84,10 @@ async def _open_to_any_address(connection: Any) -> Any:
 
 
 async def _create_connection_or_explain(host: str, port: int, **arguments: Any) -> Any:
-    """Connect to one broker; if that fails, note and raise why, in a sentence."""
+    """Connect to one broker, or note and raise a sentence that says why this failed."""
     try:
         connection = await _create_connection(host, port, **arguments)
-    except Exception as error:  # aiokafka raises anything if the peer is no broker
+    except Exception as error:  # aiokafka may raise any error if the peer is no broker
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
@@ -94,7 +95,7 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
 
 
 async def _bootstrap_or_explain(client: Any) -> None:
-    """Connect to the first bootstrap server that answers; if none does, raise why, for each."""
+    """Connect to the first bootstrap server that answers, or raise why each one failed."""
     try:
         await _bootstrap(client)
     except KafkaConnectionError as error:
@@ -113,7 +114,7 @@ def _security(client: Any) -> dict[str, Any]:
 
 
 async def _send_or_explain(client: Any, node: Any, *request: Any, **options: Any) -> Any:
-    """Send a request to a node; if it cannot be reached, raise why."""
+    """Send a request to a node, or raise why the node cannot be reached."""
     try:
         return await _send(client, node, *request, **options)
     except NodeNotReadyError as error:
@@ -122,7 +123,7 @@ async def _send_or_explain(client: Any, node: Any, *request: Any, **options: Any
 
 
 async def _fetch_all_metadata_or_explain(client: Any) -> Any:
-    """Return the cluster's metadata; if no node can be reached, raise why."""
+    """Return the cluster's metadata, or raise why no node can be reached."""
     try:
         return await _fetch_all_metadata(client)
     except KafkaError as error:
@@ -131,7 +132,7 @@ async def _fetch_all_metadata_or_explain(client: Any) -> Any:
 
 
 def raise_known_reason(client: Any, error: Exception) -> None:
-    """Raise why brokers of the client's cluster cannot be reached, if that is known."""
+    """Raise the known reason why brokers of the client's cluster cannot be reached, if any."""
     _raise_known_reason(client, client.cluster.brokers(), error)
 
 
@@ -146,20 +147,20 @@ async def _connect_apart(
 ) -> Any:
     """Connect to one node while connections to others are being made.
 
-    aiokafka has one lock for all nodes: a frozen broker, which accepts connections and never
-    answers, would delay the connections to healthy ones, and so delivery to their partitions, for a
-    request timeout.
+    aiokafka has one lock for all nodes. So a frozen broker, which accepts connections and never
+    answers, would delay connections to healthy brokers for a request timeout. Delivery to the
+    partitions of the healthy brokers would wait as well.
     """
     async with _connecting.setdefault(client, defaultdict(asyncio.Lock))[node, group]:
         return await _connect(client, node, group=group, **hints)
 
 
 async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
-    """Update the cluster's metadata from the broker that answers first; return whether one did.
+    """Update the cluster's metadata from the first broker that answers; return whether one did.
 
-    One broker is asked, and every half second another as well. aiokafka waits a request timeout
-    before it asks the next: after a frozen broker, all partitions to be retried would wait that
-    long, on healthy brokers as well.
+    We ask one broker, and another one every half second until one answers. aiokafka itself waits a
+    whole request timeout before it asks the next broker. So one frozen broker would delay all
+    retries for that time, even those to healthy brokers.
     """
     nodes = [broker.nodeId for broker in client.cluster.brokers()]
     if (BOOTSTRAP, ConnectionGroup.DEFAULT) in client._conns:  # noqa: SLF001 - no public way
@@ -200,7 +201,10 @@ async def _ask(client: Any, node: Any, request: Any) -> Any:
 
 
 async def _close_for_good(client: Any) -> None:
-    """Close a client and the connections it is opening; aiokafka's own close leaves those open."""
+    """Close a client and the connections that it is still opening.
+
+    aiokafka's own `close` would leave the latter open.
+    """
     client._get_conn = _no_connection  # noqa: SLF001 - no public way
     await _close(client)
     for lock in list(_connecting.get(client, {}).values()):
@@ -210,7 +214,7 @@ async def _close_for_good(client: Any) -> None:
 
 
 class _Batches:
-    """The batches of one fetch; one that cannot be decoded does not keep later ones from us."""
+    """The batches of one fetch; a batch that cannot be decoded does not hide the later ones."""
 
     def __init__(self, partition: Any, batches: Any) -> None:
         self._partition = partition
@@ -224,9 +228,10 @@ class _Batches:
 
 
 class _Batch:
-    """One batch, as aiokafka's own, except that it ends before what cannot be decoded.
+    """One batch of aiokafka, which ends before the first record that cannot be decoded.
 
-    Asking again would not help: the batch has the checksum that its producer gave it.
+    Fetching the batch again would not help, because its checksum is right: the producer wrote it
+    this way.
     """
 
     def __init__(self, partition: Any, batch: Any) -> None:
@@ -263,7 +268,10 @@ class _PartitionRecords(fetcher.PartitionRecords):
 
 
 def _get_all(fetched: Any, max_records: int | None = None) -> list[Any]:
-    """Return what one poll gets of a partition; aiokafka's own has no bound on its bytes."""
+    """Return the records that one poll gets from a partition, up to about POLL_BYTES.
+
+    aiokafka's own `getall` has no bound on the bytes.
+    """
     if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():  # noqa: SLF001 - no public way
         return []
     records: list[Any] = []
@@ -281,7 +289,7 @@ def _get_all(fetched: Any, max_records: int | None = None) -> list[Any]:
 
 
 async def _no_connection(*_: Any, **__: Any) -> None:
-    """Report that a node cannot be reached."""
+    """Return None, which tells aiokafka that the node cannot be reached."""
 
 
 aiokafka.client.MetadataRequest = _metadata_request  # type: ignore[assignment, attr-defined]  # a factory of the same class

@@ -19,26 +19,26 @@ from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 
 BATCH_BYTES = 128 * 1024
-REQUEST_BYTES = 8 * 2**20  # aiokafka's own bound; the topic's max.message.bytes decides
+REQUEST_BYTES = 8 * 2**20  # aiokafka's bound is high, so that the topic's max.message.bytes decides
 REQUEST_TIMEOUT_MS = 5_000  # how long a frozen broker delays a request
-LOOK_UP_TIMEOUT_MS = 2_000  # brokers are asked for the leaders one after the other
+LOOK_UP_TIMEOUT_MS = 2_000  # short, because we ask the brokers one after the other
 START_SECONDS = 20.0
 
 T = TypeVar("T")
 
 log = structlog.get_logger("connector.kafka_client")
 
-# What each credential file last gave. The whole process shares it: each client reads the files when
-# it is made, and a file that has become unreadable must stop none of them.
+# The last good content of each credential file. The whole process shares it. Each new client reads
+# the files again, and no client may fail because a file has become unreadable.
 _last_good: dict[Hashable, Any] = {}
 
 
 def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Return the arguments of any aiokafka client; read password and certificate files again.
 
-    Passwords and passphrases are hidden in logs from then on. If a file has become unreadable, its
-    last good content is used and the log says so. Raises ConfigurationError, which names the file,
-    if it could never be read.
+    From then on the logs hide the passwords and passphrases. If a file has become unreadable, its
+    last good content is used and the log says so. If a file could never be read, this raises
+    ConfigurationError, which names the file.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
@@ -60,8 +60,8 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
 def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None = None) -> AIOKafkaProducer:
     """Return a producer that is not started; it is idempotent and waits for all in-sync replicas.
 
-    It sends each batch at once. It connects first to `first_broker` (`host:port`), or without it to
-    any bootstrap server.
+    It sends each batch at once. It connects first to `first_broker` (`host:port`) if one is given,
+    otherwise to any bootstrap server.
     """
     arguments = client_arguments(kafka, client_id)
     if first_broker:
@@ -80,8 +80,9 @@ def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None
 async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, str | None]]:
     """Return each partition's leader as `host:port`, or None, for all topics we may describe.
 
-    Each call asks the bootstrap servers: aiokafka's own clients never go back to them, and would
-    not find a cluster again after all its brokers moved. Raises KafkaError, OSError, TimeoutError.
+    Each call asks the bootstrap servers. A lasting aiokafka client never goes back to them, so it
+    would not find the cluster again after all brokers moved. Raises KafkaError, OSError and
+    TimeoutError.
     """
     client = AIOKafkaClient(**client_arguments(kafka, client_id) | {"request_timeout_ms": LOOK_UP_TIMEOUT_MS})
     try:
@@ -157,7 +158,7 @@ def _secret(name: str, path: Path | None) -> str | None:
 def _read_or_last_good(files: Hashable, read: Callable[[], T]) -> T:
     """Return `read()`, or its last good result if the files can no longer be read.
 
-    Raises ConfigurationError if they never could be.
+    Raises ConfigurationError if the files could never be read.
     """
     try:
         _last_good[files] = value = read()

@@ -1,4 +1,4 @@
-"""Ends aiokafka's clients within a deadline, whatever state they and the brokers are in."""
+"""Ends aiokafka's clients within a deadline, even if they or the brokers hang."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ log = structlog.get_logger("connector.kafka_client")
 async def close(closing: Callable[[], Coroutine[Any, Any, None]], seconds: float = CLOSE_SECONDS) -> None:
     """Run a client's own `stop` or `close` within a deadline; a failure is only logged.
 
-    It gets a task of its own: aiokafka's stop can raise the CancelledError of a task that it
-    cancelled itself.
+    The method runs in a task of its own, because aiokafka's `stop` can raise the CancelledError of
+    a task that aiokafka itself cancelled.
     """
     task = asyncio.create_task(closing())
     await asyncio.wait({task}, timeout=seconds)
@@ -33,11 +33,11 @@ async def close(closing: Callable[[], Coroutine[Any, Any, None]], seconds: float
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
-    """End a producer at once: nothing that waits in it is sent after this returns.
+    """End a producer at once, so that it sends none of its waiting records after this returns.
 
-    `stop()` would wait for brokers that may be away, and a `stop()` that was given up leaves a
-    sender that sends later (aio-libs/aiokafka#1018). So the sender is cancelled before its
-    connections are closed.
+    `stop()` would wait for brokers that may be out of reach. If we cancelled that wait, the sender
+    would go on and send later (aio-libs/aiokafka#1018). So we cancel the sender before we close its
+    connections.
     """
     producer._closed = True  # noqa: SLF001 - no public way; the version is pinned
     sender = producer._sender.sender_task if producer._sender else None  # noqa: SLF001 - as above
@@ -45,8 +45,8 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         sender.cancel()
     await close(producer.client.close, ABANDON_SECONDS)
     if sender:
-        # The cancelled sender waits for its requests, which ended with their connections.
-        # The second cancellation cuts off what still waits.
+        # The cancelled sender waits for its requests, which ended with their connections. If it
+        # still waits after the deadline, the second cancellation ends it.
         await asyncio.wait([sender], timeout=ABANDON_SECONDS)
         sender.cancel()
         await asyncio.wait([sender], timeout=ABANDON_SECONDS)

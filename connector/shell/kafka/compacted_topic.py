@@ -1,8 +1,9 @@
 """Reads a compacted topic of one partition to the end it had at start, then follows it.
 
-The end is reached by *position*, not by record: the last offsets may be transaction markers, or
-compacted away. With read_committed the end is the last stable offset, so that an open transaction
-delays nothing. The end is also reached when the broker answers that nothing follows.
+The consumer's *position* shows that the end is reached. The last record does not show it, because
+the last offsets may be transaction markers, or compacted away. With read_committed the end is the
+last stable offset, so that an open transaction delays nothing. The end is also reached when the
+broker answers that nothing follows.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 POLL_MS: Final = 500
-# A burst is passed on in pieces: the code that gets one blocks the event loop while it computes.
+# A burst is passed on in pieces, because each piece blocks the event loop while it is processed.
 PIECE_RECORDS: Final = 500
 PIECE_BYTES: Final = 64 * 1024
 SILENCE_SECONDS: Final = 30
-# Every value above 1 MiB is refused. A longer one is cut, so that it takes no memory until then.
+# Longer keys and values are cut, to save memory. Values above 1 MiB are refused, cut or not.
 FIELD_BYTES: Final = 2 * 2**20
-HEADERS: Final = 20  # we write one
-# A first reading that grows above this drops the records that compaction would drop. If more than
-# half of it is left, the topic is not read: its records would take all memory.
+HEADERS: Final = 20  # of one record that we read; our own records have one
+# If a complete reading grows above this size, we drop the records that compaction would drop. If
+# more than half the size is left, we do not read the topic, because it would take all memory.
 READING_BYTES: Final = 128 * 2**20
-RECORD_BYTES: Final = 500  # what a record takes beside its key and value
+RECORD_BYTES: Final = 500  # memory of a record beside its key and value
 CONFIG_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 5
 
@@ -43,7 +44,7 @@ log = structlog.get_logger("connector.compacted_topic")
 
 
 class TopicRecord(NamedTuple):
-    """One committed record; `value` None is a tombstone."""
+    """One committed record; a tombstone has the `value` None."""
 
     key: bytes | None
     value: bytes | None
@@ -58,21 +59,25 @@ class _NotReadyError(Exception):
 
 
 class _StartOverError(Exception):
-    """The records at our position are gone: the log start moved, or the topic was made again."""
+    """The records at our position are gone: the log start moved, or the topic was created again."""
 
 
 class _SilentError(Exception):
-    """No fetch was answered for a long time: aiokafka never goes back to the bootstrap servers."""
+    """Kafka answered no fetch for a long time.
+
+    A new client is needed, because aiokafka never goes back to the bootstrap servers.
+    """
 
 
 class CompactedTopic:
-    """Reads one topic; `problem` says why it cannot be read now, `lag` counts what is unread.
+    """Reads one compacted topic, and passes its records on.
 
-    `unusable` is set while the topic itself is the problem (missing, or of the wrong shape), not
-    while Kafka is out of reach. `client_arguments` returns the arguments of an aiokafka client, and
-    is called for each connection. `on_snapshot` gets a complete reading, at start and again when
-    the position was lost, and may work on it in steps; `on_records` gets what follows it. Neither
-    may raise or wait.
+    `problem` says why the topic cannot be read at present. `unusable` says what is wrong with the
+    topic itself: it is missing, or it has the wrong shape. An unreachable Kafka does not set
+    `unusable`. `lag` counts the offsets that are not read yet. `client_arguments` is called for
+    each new client, and returns the arguments of an aiokafka client. `on_snapshot` gets a complete
+    reading, which it may process in steps. It is called at start, and again when the position was
+    lost. `on_records` gets the records after that reading. Neither may raise or wait.
     """
 
     def __init__(
@@ -158,7 +163,7 @@ class CompactedTopic:
             )
 
     async def _cleanup_policy(self) -> str | None:
-        """Return the topic's clean-up policy, None if the broker does not tell us.
+        """Return the topic's clean-up policy, or None if the broker does not tell us.
 
         We may lack the right DescribeConfigs, or the broker may be too old.
         """
@@ -209,8 +214,8 @@ class CompactedTopic:
                 for piece in _pieces(batch):
                     begun = time.monotonic()
                     self._on_records(piece)
-                    # Records already fetched come without a pause, so other tasks get as much time
-                    # as this piece took.
+                    # aiokafka returns fetched records without a pause. So give other tasks as much
+                    # time as this piece took.
                     await asyncio.sleep(time.monotonic() - begun)
 
     def _note_position(self, position: int, consumer: AIOKafkaConsumer) -> None:
@@ -243,7 +248,7 @@ class CompactedTopic:
 
 
 def _pieces(batch: Sequence[TopicRecord]) -> Iterator[list[TopicRecord]]:
-    """Split records into pieces of about PIECE_BYTES: large lists take long to judge."""
+    """Split records into pieces of about PIECE_BYTES, because large lists take long to judge."""
     piece: list[TopicRecord] = []
     size = 0
     for record in batch:
@@ -257,7 +262,7 @@ def _pieces(batch: Sequence[TopicRecord]) -> Iterator[list[TopicRecord]]:
 
 
 class _Snapshot:
-    """The records of a complete reading, in order and bounded."""
+    """The records of a complete reading, in order and of bounded size."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -285,9 +290,9 @@ def _size(record: TopicRecord) -> int:
 
 
 class _Answers:
-    """Which fetches the broker answered, by the time that aiokafka notes with each answer.
+    """Finds out which fetches the broker answered.
 
-    That time is the wall clock's, so only its change counts.
+    aiokafka notes the wall clock's time of each answer. We use only the fact that the time changed.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: TopicPartition) -> None:
@@ -315,9 +320,9 @@ class _Answers:
         return time.monotonic() - self._heard_at
 
     def nothing_follows(self, end: int) -> bool:
-        """Whether the broker knows of `end`, and twice answered a fetch here with nothing.
+        """Whether the broker's log reaches `end`, and two fetches at our position found nothing.
 
-        Once is not enough: the first answer may have been in aiokafka's buffer already.
+        One empty answer is not enough, because it may have been in aiokafka's buffer already.
         """
         stable = self._consumer.last_stable_offset(self._topic)
         return self._empty >= 2 and stable is not None and stable >= end

@@ -1,4 +1,4 @@
-"""Decompresses a batch of records, up to a bound: a few kilobytes can unpack to gigabytes."""
+"""Decompresses batches of records up to a bound, because kilobytes can unpack to gigabytes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BYTES: Final = 32 * 2**20
-# What precedes the blocks of a stream of snappy's Java library (xerial): its mark and two versions.
+# A stream of snappy's Java library (xerial) begins with this mark and two version numbers.
 _XERIAL: Final = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
 _FULL: Final = "failed to write whole buffer"
 
 
 class Undecodable(Exception):
-    """The batch cannot be decompressed, or not within the bound; the text says which."""
+    """The batch cannot be decompressed, or it exceeds the bound; the text says which."""
 
 
 def gzip_decode(payload: bytes) -> bytes:
@@ -37,17 +37,17 @@ def gzip_decode(payload: bytes) -> bytes:
 
 
 def lz4_decode(payload: bytes) -> bytes:
-    """Decompress frames of LZ4. Raises Undecodable."""
+    """Decompress LZ4 frames. Raises Undecodable."""
     return _decode_into(cramjam.lz4.decompress_into, payload)
 
 
 def zstd_decode(payload: bytes) -> bytes:
-    """Decompress frames of Zstandard. Raises Undecodable."""
+    """Decompress Zstandard frames. Raises Undecodable."""
     return _decode_into(cramjam.zstd.decompress_into, payload)
 
 
 def snappy_decode(payload: bytes) -> bytes:
-    """Decompress Snappy, one block or a stream of xerial's. Raises Undecodable."""
+    """Decompress one Snappy block or a xerial stream. Raises Undecodable."""
     data = bytes(payload)
     if not data.startswith(_XERIAL):
         return _decode_block(data, MAX_BYTES)
@@ -63,7 +63,7 @@ def snappy_decode(payload: bytes) -> bytes:
 
 def _decode_block(block: bytes, room: int) -> bytes:
     try:
-        # The decoder allocates what the block's header claims, so that is looked at first.
+        # The decoder allocates the size that the block's header claims, so check that size first.
         if cramjam.snappy.decompress_raw_len(block) > room:
             raise _too_large()
         return bytes(cramjam.snappy.decompress_raw(block))
@@ -72,7 +72,8 @@ def _decode_block(block: bytes, room: int) -> bytes:
 
 
 def _decode_into(decompress: Callable[[bytes, mmap.mmap], int], payload: bytes) -> bytes:
-    # Headers may lie, so the output has a fixed size. A map takes memory only as it is written.
+    # A header may lie about the size, so the output has a fixed size. Only the part of the memory
+    # map that is written takes memory.
     with mmap.mmap(-1, MAX_BYTES) as output:
         try:
             return output[: decompress(payload, output)]

@@ -1,7 +1,8 @@
 """Says in one sentence why a broker could not be reached, and looks again if the error is vague.
 
-aiokafka says "Unable to bootstrap" for all of it, and brokers close a connection without a word if
-it has the wrong protocol. A look never logs in: brokers count failed logins.
+aiokafka says "Unable to bootstrap" whatever the cause is. A broker closes a connection of the wrong
+protocol without a word. So we connect again to find the cause. These connections never log in,
+because brokers count failed logins.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 0.5
-SHOWN_NAMES: Final = 5  # of a certificate
-# OpenSSL's codes of why a certificate is refused.
+SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
+# OpenSSL's codes for the reason why a certificate is refused.
 _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
@@ -47,7 +48,7 @@ class Unreachable(KafkaConnectionError, NodeNotReadyError):
 
 
 def describe(error: BaseException) -> str:
-    """Return what any error of Kafka's client says, with its name if it is no sentence of ours."""
+    """Return an error's text, with the error's name unless the text is a sentence of ours."""
     name, text = type(error).__name__, str(error)
     is_named = isinstance(error, Unreachable) or text.startswith(name)
     return clean(text if is_named else f"{name}: {text}".removesuffix(": "))
@@ -63,7 +64,7 @@ def explain_announced(
 ) -> str:
     """Return why brokers that the cluster announces cannot be reached, or "" if unknown.
 
-    `asked` are the bootstrap servers, `reasons` why the last attempt at an address failed.
+    `asked` holds the bootstrap servers. `reasons` says, by address, why the last attempt failed.
     """
     known = []
     for broker in brokers:
@@ -77,7 +78,7 @@ def explain_announced(
 async def explain(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     """Return why a connection could not be made; `arguments` are those of the connection.
 
-    Never raises: what a look finds may be as odd as the error.
+    This never raises. If the search for the cause fails too, the text names both errors.
     """
     try:
         return await _explain(host, port, error, arguments)
@@ -118,7 +119,7 @@ async def _explain_login(host: str, port: int, error: BaseException, arguments: 
 
 
 async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]) -> str:
-    """Return why a broker lets us connect, but does not answer a request."""
+    """Return why a broker accepts a connection, but does not answer a request."""
     mechanisms = await _offered_mechanisms(host, port, arguments)
     if mechanisms and not arguments["security_protocol"].startswith("SASL_"):
         protocol = "SASL_SSL" if arguments["security_protocol"] == "SSL" else "SASL_PLAINTEXT"
@@ -128,7 +129,7 @@ async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]
 
 
 async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Return why a connection broke; if it has no reason, try it with and without TLS."""
+    """Return why a connection broke; if the error is vague, try with or without TLS."""
     at, protocol = address(host, port), arguments["security_protocol"]
     if isinstance(error, OSError) and not isinstance(error, (ssl.SSLError, ConnectionError)):
         return f"{at} could not be reached: {_show_error(error)}"
@@ -181,7 +182,7 @@ def _names(certificate: x509.Certificate) -> list[str]:
 async def _certificate(host: str, port: int) -> bytes | None:
     """Return a server's certificate as DER, or None if it does not speak TLS."""
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we read it, we do not trust it
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read the certificate
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context, happy_eyeballs_delay=0.25)
@@ -204,7 +205,7 @@ async def _speaks_kafka(host: str, port: int) -> bool:
 
 
 async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]) -> list[str]:
-    """Return the SASL mechanisms a broker offers; none if it asks for no login."""
+    """Return the SASL mechanisms that a broker offers, or [] if it asks for no login."""
     protocol = arguments["security_protocol"].removeprefix("SASL_")
     given = {
         "security_protocol": "PLAINTEXT" if protocol == "PLAINTEXT" else "SSL",
@@ -213,7 +214,7 @@ async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]
     connection = _connection(host, port, given)
     try:
         await connection.connect()
-        # A mechanism that no broker has makes it name its own ones.
+        # If we ask for a mechanism that does not exist, the broker names those it has.
         answer = await connection.send(SaslHandShakeRequest("NONE"))
     except (OSError, KafkaError):
         return []
@@ -225,7 +226,7 @@ async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]
 
 
 async def close(connection: AIOKafkaConnection) -> None:
-    """Close a connection, and wait until its socket is closed if it has one."""
+    """Close a connection, and wait until its socket, if any, is closed."""
     closed = connection.close()
     if connection._protocol is not None:  # noqa: SLF001 - no public way
         await asyncio.wait({closed}, timeout=CLOSE_SECONDS)

@@ -1,8 +1,8 @@
 """Writes records to one topic in batches, and reports which of them Kafka acknowledged.
 
-After any failure the producer is abandoned and the next batch gets a new one: aiokafka's
-idempotent producer cannot be trusted after a failed batch (aio-libs/aiokafka#1017), and its own
-stop() can hang or leave a sender that sends later (#1018, #1101).
+After any failure the producer is abandoned, and the next batch gets a new one. aiokafka's
+idempotent producer cannot be trusted after a failed batch (aio-libs/aiokafka#1017). The producer's
+own stop() can hang, or leave a sender that sends later (#1018, #1101).
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ ACKNOWLEDGE_SECONDS: Final = 15
 
 
 class Outgoing(NamedTuple):
-    """One record to write; `value` None is a tombstone."""
+    """One record to write; a tombstone has the `value` None."""
 
     key: bytes
     value: bytes | None
 
 
 class RecordWriter:
-    """Writes to one topic, for one task: concurrent writes could overtake each other.
+    """Writes to one topic, and may be used by one task only.
 
-    `new_producer` makes a producer that is not started. `headers` are added to each record.
+    Concurrent writes could overtake each other. `new_producer` makes a producer that is not
+    started. `headers` are added to each record.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class RecordWriter:
         self._partitions = 0
 
     async def write(self, records: Sequence[Outgoing]) -> list[Exception | None]:
-        """Return, for each record, None if Kafka acknowledged it, else the failure.
+        """Write records; return for each None if Kafka acknowledged it, or the failure.
 
         A record that failed may have been written all the same.
         """
@@ -112,7 +113,7 @@ class RecordWriter:
 
 
 def _outcome(future: asyncio.Future[Any]) -> Exception | None:
-    """Return the future's failure, which also marks it as seen."""
+    """Return the future's failure or None, so that asyncio does not report it as unseen."""
     if future.cancelled():
         return KafkaError("the producer gave the record up")
     error = future.exception()

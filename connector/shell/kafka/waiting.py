@@ -1,4 +1,4 @@
-"""Waits with a deadline, the pauses between attempts, and turns of the loop for others."""
+"""Waits with a deadline, pauses between attempts, and lets other tasks have their turn."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ async def within(event: asyncio.Event, seconds: float | None) -> bool:
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds to wait after each failed attempt: each twice the last, up to 15 s."""
+    """Yield the seconds to wait after each failed attempt, doubled each time up to 15 s."""
     seconds = RETRY_MIN_SECONDS
     while True:
         yield seconds
@@ -28,7 +28,7 @@ def pauses() -> Iterator[float]:
 
 
 async def in_turns(steps: Generator[None, None, T]) -> T:
-    """Return the result of a computation in steps; between them, others get a turn of the loop."""
+    """Run a computation in steps, let other tasks run after each step, and return the result."""
     while True:
         try:
             next(steps)

@@ -1,4 +1,4 @@
-"""Holds the lists that the control topic states: a complete reading first, then each record."""
+"""Keeps the lists that the control topic states, by a complete reading and each later record."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ log = structlog.get_logger("connector.control_topic")
 
 
 class ControlTopic:
-    """The lists in force; `lists` is None until the topic is read, or saved lists are used.
+    """Judges the control topic's records, and holds the lists in force.
 
-    `previous` returns what was in force before the first reading: what the status topic says, else
-    the saved lists. `on_change` gets the lists, and the bonds that newly accepted records name: KIS
-    may have refused them before. `ignored` counts the records with a key that names no list.
+    `lists` is None until the topic is read or saved lists are used. `previous` returns the lists
+    that were in force before the first reading: those of the status topic, or else the saved ones.
+    `on_change` gets the lists, and the bonds that newly accepted records name, because KIS may have
+    refused those bonds before. `ignored` counts the records with a key that names no list.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class ControlTopic:
             self._on_change(saved, frozenset())
 
     def snapshot(self, records: Sequence[Any]) -> Generator[None, None, None]:
-        """Judge a complete reading of the topic, first or repeated, against what was in force."""
+        """Judge a first or repeated reading of the whole topic against the lists in force."""
         before = self.lists if self.is_read and self.lists is not None else (yield from self._previous())
         after = yield from subscription.restore_in_steps(before, self._read(records))
         new = [
@@ -53,7 +54,7 @@ class ControlTopic:
         self.is_read = True
 
     def follow(self, records: Sequence[Any]) -> None:
-        """Judge the records that follow the reading, in their order."""
+        """Judge, in their order, the records that follow the reading."""
         before = self.lists or Lists()
         self._put_in_force(before, *subscription.judge_all(before, self._read(records)))
 

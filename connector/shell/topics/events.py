@@ -1,6 +1,6 @@
 """Writes feed events (sessions up and down, losses) to their topic, in order.
 
-While Kafka is away a bounded number of them waits, over restarts as well.
+While Kafka is out of reach, a bounded number of events waits. They are kept over a restart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
-SAVED: Final = "events"  # the name under which the journal saves the events that wait
+SAVED: Final = "events"  # the name under which the journal saves the waiting events
 
 log = structlog.get_logger("connector.event_topic")
 
@@ -42,7 +42,10 @@ class Memory(Protocol):
 
 
 class EventRecord(NamedTuple):
-    """One event as the topic holds it; losses are dropped last, as nothing else reports them."""
+    """One event as the topic holds it.
+
+    Events that report a loss are dropped last, because nothing else reports the loss.
+    """
 
     key: bytes
     value: bytes
@@ -50,12 +53,13 @@ class EventRecord(NamedTuple):
 
 
 class EventTopic:
-    """The event topic's writer; `dropped` counts the events given up because too many waited.
+    """Writes events to the event topic.
 
-    The oldest are given up first, losses last. `problem` says why nothing is written at present,
-    `missing` that there is no such topic. The events that wait are saved, so that a
-    loss is reported even if the process ends before Kafka is back. If the process is killed
-    between an acknowledgement and the next save, the topic holds an event twice.
+    `dropped` counts the events that were given up because too many waited. The oldest events are
+    given up first, and losses last. `problem` says why nothing is written at present. `missing`
+    says that the topic does not exist. The waiting events are saved, so that a loss is reported
+    even if the process ends before Kafka is back. If the process is killed between an
+    acknowledgement and the next save, the topic holds an event twice.
     """
 
     def __init__(self, writer: RecordWriter) -> None:
@@ -72,11 +76,11 @@ class EventTopic:
 
     @property
     def waiting(self) -> int:
-        """How many events are not acknowledged yet."""
+        """The number of events that Kafka has not acknowledged yet."""
         return len(self._waiting)
 
     def publish(self, event: Event) -> None:
-        """Queue one event; never waits."""
+        """Queue one event without waiting."""
         key = event.instrument or f"{SLOT}{event.slot}"
         value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
         self._waiting.append(EventRecord(key.encode(), value, event.event == LOSS))
@@ -91,7 +95,7 @@ class EventTopic:
         self._arrived.set()
 
     async def save_waiting(self, memory: Memory) -> None:
-        """Queue the events saved by the last process, then save those that wait at each change."""
+        """Queue the last process's saved events, then save the waiting events at each change."""
         if saved := _decode(await memory.saved(SAVED)):
             self._waiting.extendleft(reversed(saved))
             self._note_arrival()
@@ -105,7 +109,7 @@ class EventTopic:
                 self._is_written.set()
 
     async def run(self) -> None:
-        """Write until cancelled, once `save_waiting` has queued what the last process saved."""
+        """Wait until `save_waiting` has queued the saved events, then write until cancelled."""
         await self._is_restored.wait()
         try:
             while True:
@@ -128,11 +132,10 @@ class EventTopic:
     async def _write_round(self) -> Exception | None:
         batch = list(islice(self._waiting, ROUND))
         outcomes = await self._writer.write([Outgoing(record.key, record.value) for record in batch])
-        # Everything from the first failure on is written again: the first copy of each event keeps
-        # its order.
+        # All events from the first failed one on are written again, to put them in order.
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
         for record in batch[:done]:
-            if self._waiting and self._waiting[0] is record:  # else it was given up meanwhile
+            if self._waiting and self._waiting[0] is record:  # if not, it was given up meanwhile
                 self._waiting.popleft()
                 self._changed.set()
         return next((outcome for outcome in outcomes if outcome is not None), None)
@@ -152,7 +155,7 @@ class EventTopic:
 
 
 def _decode(saved: str | None) -> list[EventRecord]:
-    """Return the events saved by the last process; none if the text cannot be read."""
+    """Return the events that the last process saved, or none if the text cannot be read."""
     try:
         return [
             EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS)

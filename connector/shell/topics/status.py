@@ -1,6 +1,6 @@
 """Keeps the status topic equal to the latest status records, and writes only what differs.
 
-Only the latest wish counts, so nothing queues up.
+Only the latest wish counts, so no records queue up.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from connector.shell.kafka.record_writer import RecordWriter
 
 ROUND: Final = 500
-# Between two writes at most so many keys are compared and so many bytes are encoded, because that
-# holds up the event loop.
+# The most keys that are compared, and about the most bytes that are encoded, between two writes.
+# More would hold up the event loop.
 COMPARED: Final = 1000
 ROUND_BYTES: Final = 256 * 1024
 KINDS: Final = (record_keys.INSTRUMENT, record_keys.LIST, record_keys.SLOT)
@@ -35,10 +35,10 @@ log = structlog.get_logger("connector.status_topic")
 
 
 class StatusTopic:
-    """Writes this replica's part of the topic; `problem` is why nothing is written at present.
+    """Writes this replica's part of the status topic.
 
-    It writes nothing before `restore` got the topic's content. `name` is the value of the header
-    `writer` in our records.
+    It writes nothing before `restore` gets the topic's content. `problem` says why nothing is
+    written at present. `name` is the value of the header `writer` in our records.
     """
 
     def __init__(self, writer: RecordWriter, name: bytes = b"") -> None:
@@ -46,10 +46,12 @@ class StatusTopic:
         self._name = name
         self._is_ours: Callable[[str], bool] = _every
         self._wish: dict[str, status.Record] | None = None
-        # Keys with a new wish or content, in order, and the values that the topic lacks.
+        # The keys whose wish or content changed, in order.
         self._changed_keys: dict[str, None] = {}
+        # The values that the topic lacks, by key. None is a tombstone.
         self._unwritten: dict[str, bytes | None] = {}
-        # None: a failed write may have reached the topic or not, so the key is written again.
+        # The values in the topic, by key. After a failed write the value is unknown, so it is None
+        # and the key is written again.
         self._content: dict[str, bytes | None] = {}
         self._decoded: dict[str, status.Record] = {}
         self._refused: dict[str, bytes] = {}
@@ -59,7 +61,7 @@ class StatusTopic:
         self.problem: str | None = None
 
     def restore(self, records: Sequence[Any]) -> Generator[None, None, dict[str, status.Record]]:
-        """Use a complete reading of the topic, oldest record first; return what `readable` does."""
+        """Use a complete reading of the topic, oldest record first; return `readable()`."""
         latest = {_key(record): record for record in records}
         decoded: dict[str, status.Record | None] = {}
         for (key, record), ends in zip(latest.items(), step_ends(map(_bonds, latest.values())), strict=True):
@@ -75,11 +77,11 @@ class StatusTopic:
         return self.readable()
 
     def readable(self) -> dict[str, status.Record]:
-        """Return the records in the topic by key, as far as they can be decoded."""
+        """Return, by key, the topic's records that can be decoded."""
         return dict(self._decoded)
 
     def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
-        """Note what other replicas wrote, and return it by key; None is a tombstone.
+        """Note the records of other replicas, and return them by key; None is a tombstone.
 
         A record of ours that another replica overwrote is written again.
         """
@@ -96,7 +98,7 @@ class StatusTopic:
         return theirs
 
     def _set(self, key: str, value: bytes | None, record: status.Record | None) -> None:
-        """Note what the topic holds under a key. A changed key goes to the end, as in the topic."""
+        """Note what the topic holds under a key, and move the key to the end, as in the topic."""
         self._content.pop(key, None)
         self._decoded.pop(key, None)
         if value is not None and key.startswith(KINDS):
@@ -107,8 +109,8 @@ class StatusTopic:
     def publish(self, records: Mapping[str, status.Record], is_ours: Callable[[str], bool] | None = None) -> None:
         """Wish that our part of the topic holds exactly `records`; other keys get tombstones.
 
-        Never waits. `is_ours` is asked again before each round, because the right to write may end.
-        A record that is the same object as before counts as unchanged.
+        This does not wait for the writing. `is_ours` is asked again before each round, because the
+        right to write may end. A record that is the same object as before counts as unchanged.
         """
         self._is_ours = is_ours or _every
         before = self._wish or {}
@@ -204,7 +206,7 @@ class StatusTopic:
             self._decoded.pop(key, None)
             return outcome
         self._refused.pop(key, None)
-        # The written record is kept, so that a lost slot costs no decoding of thousands of records.
+        # Keep the written record: when a slot is lost, we then need not decode thousands of them.
         is_latest = key not in self._changed_keys
         wish = (self._wish or {}).get(key) if is_latest else status.decode(record.value or b"")
         self._set(key, record.value, wish)
