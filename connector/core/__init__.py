@@ -1,1 +1,1 @@
-"""What never waits: text and time in, values out."""
+"""Code that never waits: it takes texts and times, and returns values."""

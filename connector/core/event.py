@@ -1,4 +1,4 @@
-"""One event of the feed-events topic: a session went up or down, frames were lost."""
+"""One event of the feed-events topic: a session went up or down, or frames were lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ LOSS: Final = "loss"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, when (RFC 3339, UTC), and to what; `detail` holds JSON values."""
+    """What happened, when (RFC 3339, UTC), and to what. `detail` holds JSON values."""
 
     event: Kind
     at: str

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 
 class Latencies:
-    """Latencies by upper bound in seconds; `counts[i]` is how many are at most `bounds[i]`."""
+    """Latencies by upper bound in seconds. `counts[i]` is how many are at most `bounds[i]`."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -17,7 +17,7 @@ class Latencies:
         self._bounds_ns = [int(bound * 1e9) for bound in self.bounds]
 
     def observe(self, started_ns: Sequence[int], ended_ns: int) -> None:
-        """Count one latency for each start; `started_ns` is in ascending order, as in a batch."""
+        """Count one latency for each start. `started_ns` is in ascending order, as in a batch."""
         total = len(started_ns)
         for index, bound in enumerate(self._bounds_ns):
             self.counts[index] += total - bisect_left(started_ns, ended_ns - bound)

@@ -1,7 +1,7 @@
-"""Which `Host` headers the HTTP endpoints answer.
+"""Decides which `Host` headers the HTTP endpoints answer.
 
-A web page from elsewhere can make its own name resolve to our address (DNS rebinding). A browser
-then lets it read our answers, unless we look at the name that the request asks for.
+A foreign web page can make its own host name resolve to our address (DNS rebinding). The browser
+then lets the page read our answers. So we check the host name that the request asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\\\[\]]+)(?::\d{1,5})?")
 
 @dataclass(frozen=True)
 class AnsweredHosts:
-    """Names that are answered beside this machine's own address; `names` None answers any name."""
+    """The host names that are answered. If `names` is None, every name is answered.
+
+    Loopback names and the address that a request was sent to are always answered.
+    """
 
     names: frozenset[str] | None
 
@@ -30,7 +33,8 @@ class AnsweredHosts:
 def answered_hosts(allowed: tuple[str, ...] | None, bound: list[str]) -> AnsweredHosts:
     """Return the hosts that a server bound to these addresses answers.
 
-    Without `allowed` that is any, or only loopback names if all addresses are loopback ones.
+    If `allowed` is None, a server bound only to loopback addresses answers only loopback hosts, and
+    any other server answers every host.
     """
     if allowed is None and not all(is_loopback(address) for address in bound):
         return AnsweredHosts(None)
@@ -38,13 +42,13 @@ def answered_hosts(allowed: tuple[str, ...] | None, bound: list[str]) -> Answere
 
 
 def read_host(header: str) -> str | None:
-    """Return a Host header's name or address without its port, None if it is malformed."""
+    """Return a Host header's name or address without the port, or None for a malformed header."""
     match = _HOST.fullmatch(header.strip())
     return normal(match[1].strip("[]")) if match else None
 
 
 def normal(host: str) -> str:
-    """Return the one spelling of a name or address that is compared."""
+    """Return a name or address in the one spelling that we compare."""
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
@@ -53,7 +57,7 @@ def normal(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or address always means the same machine."""
+    """Return whether a host is `localhost` or a loopback address."""
     host = normal(host)
     try:
         return ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""Shows foreign text safely: what a terminal would act on, or not show, becomes an escape."""
+"""Makes foreign text safe to show: control and invisible characters become escapes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 _NOT_ASCII_PRINTABLE: Final = re.compile(r"[^ -~]")
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-# Python calls these printable, but they leave no mark: fillers, the blank Braille pattern, the
-# grapheme joiner and the variation selectors.
+# Python calls these characters printable, but they are invisible: fillers, the blank Braille
+# pattern, the grapheme joiner and the variation selectors.
 _UNMARKED: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -19,7 +19,7 @@ def printable(text: str) -> str:
 
     Control characters become escapes such as `\n` and `\x1b`. Other characters that are invisible,
     that change the direction of text or that are not assigned become escapes such as `U+200B`.
-    All other characters are unchanged, and so is text that was made printable before.
+    All other characters stay unchanged. So text that was made printable before stays unchanged too.
     """
     return _NOT_ASCII_PRINTABLE.sub(_shown, text)
 

@@ -1,4 +1,4 @@
-"""The prefixes of the keys of status records and events: a contract with their readers."""
+"""The prefixes of the keys of status records and events. Readers of the topics rely on them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Computations in steps, between which the caller may let others run.
+"""Runs long computations in steps, so that the caller can let other tasks run between two steps.
 
-A computation is a generator: it yields after each step, and returns its result.
+A computation is a generator. It yields after each step, and returns its result at the end.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Reading and judging lists of so many bonds takes some ten milliseconds.
+# One step reads and judges lists with about this many bonds, which takes some ten milliseconds.
 STEP_BONDS = 5000
 BOND_BYTES = 13  # an ISIN in quotes
 
 
 def finished(steps: Generator[None, None, T]) -> T:
-    """Take all steps at once and return the result."""
+    """Run all steps without a pause and return the result."""
     while True:
         try:
             next(steps)
@@ -27,7 +27,7 @@ def finished(steps: Generator[None, None, T]) -> T:
 
 
 def step_ends(bonds: Iterable[int]) -> Iterator[bool]:
-    """Yield, for lists of so many bonds, whether a step should end after each."""
+    """Yield for each list whether a step should end after it. `bonds` counts each list's bonds."""
     total = 0
     for count in bonds:
         total += 1 + count

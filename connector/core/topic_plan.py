@@ -1,4 +1,4 @@
-"""How the topics should be, and how those that exist differ from that."""
+"""Plans how the topics should be, and compares the existing topics with the plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# Of the ticks and the events, when the operator names no number.
+# For the topics of ticks and events, if the operator gives no number.
 DEFAULT_PARTITIONS = 6
 
 CLEANUP = "cleanup.policy"
@@ -16,15 +16,16 @@ TIMESTAMP = "message.timestamp.type"
 MIN_INSYNC = "min.insync.replicas"
 CONFIGS = (CLEANUP, TIMESTAMP, MIN_INSYNC, "segment.ms", "min.cleanable.dirty.ratio", "unclean.leader.election.enable")
 
-# Edits and tombstones are compacted within six hours, so that a first read stays short.
+# Segments are closed after six hours, so that they are compacted soon and a first read stays short.
 _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the operator may choose: `partitions` of ticks and events, `slots` of the slot topic.
+    """What the operator may choose.
 
-    `slots` is None if the slot topic is not needed.
+    `partitions` is for the topics of ticks and events, `slots` for the slot topic. `slots` is None
+    if the slot topic is not needed.
     """
 
     partitions: int
@@ -35,7 +36,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTopic:
-    """One topic as it should be; `part` is the name of its setting below `topics.`."""
+    """One topic as it should be. `part` is the name of the topic's setting below `topics.`."""
 
     part: str
     name: str
@@ -48,7 +49,7 @@ class PlannedTopic:
 class FoundTopic:
     """One topic as Kafka describes it.
 
-    `replication_factor` is the lowest of its partitions, `configs` what Kafka shows.
+    `replication_factor` is the lowest among the partitions. `configs` are those that Kafka shows.
     """
 
     partitions: int
@@ -60,7 +61,8 @@ class FoundTopic:
 class Difference:
     """One way in which a topic differs from the plan.
 
-    Drift keeps the connector from its promises; every other difference is a warning.
+    `is_drift` is true if the connector cannot keep its promises because of the difference. Every
+    other difference is only a warning.
     """
 
     topic: str
@@ -74,12 +76,12 @@ def default_replication(brokers: int) -> int:
 
 
 def default_min_insync(replication: int) -> int:
-    """Return the default `min.insync.replicas` for a replication factor: one broker may be away."""
+    """Return the default `min.insync.replicas` for a replication factor. One broker may be down."""
     return max(1, replication - 1)
 
 
 def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
-    """Return every topic that is needed; `names` are the settings below `topics.`."""
+    """Return every topic that is needed. `names` are the settings below `topics.`."""
     counts = {"ticks": sizes.partitions, "events": sizes.partitions, "slots": sizes.slots}
     return [
         PlannedTopic(
@@ -101,15 +103,16 @@ def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
 
 
 def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[Difference]:
-    """Return all differences in the plan's order; a topic that is not in `found` does not exist."""
+    """Return all differences in the plan's order. A topic that is not in `found` does not exist."""
     return [difference for topic in planned for difference in _differences(topic, found.get(topic.name))]
 
 
 def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, FoundTopic]) -> list[Difference]:
-    """Return the differences by which a topic that exists can lose acknowledged records.
+    """Return the differences by which an existing topic can lose acknowledged records.
 
-    These are lower replication and a lower `min.insync.replicas` than `topics init` would choose
-    for this many `brokers`. The latter is skipped if Kafka does not show it.
+    A topic can lose records if it has fewer replicas or a lower `min.insync.replicas` than
+    `topics init` would choose for this many brokers, or if it allows unclean leader elections.
+    A setting that Kafka does not show is skipped.
     """
     replication = default_replication(brokers)
     sizes = Sizes(1, None, replication, default_min_insync(replication))

@@ -1,7 +1,7 @@
 """What the two-character codes of KIS's bond master mean, in English with KIS's own term.
 
 Source: koreainvestment/open-trading-api, stocks_info/종목마스터정보(채권).h.
-No code has two meanings, so the type of a row does not matter.
+A code means the same in rows of every type.
 """
 
 from __future__ import annotations

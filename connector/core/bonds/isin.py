@@ -8,15 +8,16 @@ from string import ascii_uppercase
 
 _SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _FIRST_ELEVEN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}")
-# ISO 6166, annex C: a letter counts as two digits, from A=10; then Luhn, doubling from the right.
-# These are tables because a list may hold ten thousand ISINs.
+# ISO 6166, annex C: each letter becomes two digits, beginning with A=10. The check digit is
+# then Luhn's: every second digit is doubled, beginning with the rightmost. Tables make this fast,
+# because a list may hold ten thousand ISINs.
 _AS_DIGITS = {ord(letter): str(int(letter, 36)) for letter in ascii_uppercase}
 _ONCE = bytes.maketrans(b"0123456789", bytes(range(10)))
 _TWICE = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
 
 
 def has_shape(text: str) -> bool:
-    """Return whether `text` is shaped like an ISIN; the check digit is not judged.
+    """Return whether `text` is shaped like an ISIN. The check digit is not checked.
 
     The shape is two capitals, nine capitals or digits, and one digit, all ASCII.
     """
@@ -28,8 +29,8 @@ def is_valid(text: str) -> bool:
     return len(text) == 12 and _is_valid(text)
 
 
-# Cached, because one bond stands in many lists and in each new record of a list; 32,768 are more
-# than there may be desired bonds.
+# Cached, because one bond is in many lists and in each new record of a list. The cache has room for
+# more ISINs (32,768) than there may be desired bonds.
 @lru_cache(maxsize=1 << 15)
 def _is_valid(text: str) -> bool:
     return has_shape(text) and _check_digit(text[:11]) == text[11]
@@ -38,7 +39,7 @@ def _is_valid(text: str) -> bool:
 def with_check_digit(first11: str) -> str:
     """Return the whole ISIN that begins with `first11`.
 
-    Raises ValueError if that is not two capitals and nine capitals or digits.
+    Raises ValueError if `first11` is not two capitals and nine capitals or digits.
     """
     if _FIRST_ELEVEN.fullmatch(first11) is None:
         raise ValueError(f"{first11!r} is not the beginning of an ISIN")

@@ -1,9 +1,9 @@
-"""KIS's bond master file, `bond_code.mst`: one bond a line, in columns of bytes.
+"""Reads KIS's bond master file, `bond_code.mst`, whose lines have columns of fixed byte lengths.
 
 Source: koreainvestment/open-trading-api, stocks_info/종목마스터정보(채권).h. KIS's own reader
 decodes a line and then counts characters from its end. It fails on a line of 106 bytes and on a
-line without a redemption date. This one cuts the bytes before it decodes them. A line has either
-all or none of the columns from byte 82 on; they are not used.
+line without a redemption date. Our reader cuts a line into columns before it decodes them. A line
+has either all or none of the columns from byte 82 on. We do not use these columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from connector.errors import RequestMalformed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Some hundred thousand bonds; Korea has some ten thousand.
+# Room for some 300,000 lines. Korea has some ten thousand listed bonds.
 MAX_BYTES = 32 << 20
 
 _LENGTHS = {82, 106}
@@ -31,14 +31,14 @@ _TYPE, _CLASS, _ISIN, _NAME, _INTEREST = slice(0, 2), slice(2, 4), slice(4, 16),
 _DATES = {"listing date": slice(58, 66), "issue date": slice(66, 74), "redemption date": slice(74, 82)}
 _PADDING = b" \0"
 _NO_DATES = {b"", b"0" * 8}
-_FIRST_OF_PAIR = range(0x81, 0xFF)  # of cp949
+_FIRST_OF_PAIR = range(0x81, 0xFF)  # the first byte of a cp949 pair
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The codes of one row: KIS's `type`, `bond_cls_code` and `bond_int_cls_code`.
 
-    What they mean is in `codes.py`.
+    `codes.py` says what the codes mean.
     """
 
     type: str
@@ -64,7 +64,7 @@ class Bond:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A line that does not describe a bond, counted from 1, and what is wrong with it."""
+    """A line that does not describe a bond: its number, counted from 1, and its problem."""
 
     line: int
     problem: str
@@ -75,7 +75,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class Master:
-    """The bonds of a file by ISIN, in its order; every line belongs to a bond or is a bad row."""
+    """The bonds of a file by ISIN, in file order. Every line belongs to a bond or is a bad row."""
 
     bonds: dict[str, Bond] = field(default_factory=dict)
     bad_rows: list[BadRow] = field(default_factory=list)
@@ -85,13 +85,13 @@ class Master:
 def unpack(raw: bytes, name: str) -> bytes:
     """Return the content of a zip file's only member, or `raw` itself if it is not a zip file.
 
-    Raises RequestMalformed, which names the file as `name`.
+    Raises RequestMalformed for an unusable zip file. Its message calls the file `name`.
     """
     if not raw.startswith(b"PK"):
         return raw
     try:
         members, content = _unzip(raw)
-    except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise a dozen kinds of them
+    except Exception as error:  # noqa: BLE001 - a damaged archive makes zipfile raise a dozen kinds of errors
         raise RequestMalformed(f"{name} is a zip file that cannot be opened: {error}") from None
     if members != 1:
         raise RequestMalformed(f"{name} is a zip file with {members} members instead of one.")
@@ -126,9 +126,9 @@ def read(raw: bytes) -> Master:
 
 
 def search(bonds: Mapping[str, Bond], text: str, on: date) -> list[Bond]:
-    """Return the bonds with `text` in their ISIN or name, in any case, in the order of their ISINs.
+    """Return the bonds whose ISIN or name contains `text`, in the order of their ISINs.
 
-    Bonds that have matured on that date come last.
+    The search ignores case. Bonds that have matured by the date `on` come last.
     """
     wanted = _searchable(text)
     found = [bond for bond in bonds.values() if wanted in _searchable(bond.isin) or wanted in _searchable(bond.name)]
@@ -136,9 +136,9 @@ def search(bonds: Mapping[str, Bond], text: str, on: date) -> list[Bond]:
 
 
 def warnings(bonds: Mapping[str, Bond], isins: Iterable[str], on: date) -> dict[str, str]:
-    """Return a sentence for each ISIN that is unknown or has matured on that date.
+    """Return a sentence for each ISIN that is unknown or has matured by the date `on`.
 
-    Without a master there are no warnings.
+    If `bonds` is empty, there is no master and there are no warnings.
     """
     if not bonds:
         return {}
@@ -185,7 +185,7 @@ def _code(what: str, raw: bytes) -> str:
 
 
 def _name(raw: bytes) -> str:
-    """Decode a name. If the end of the column cuts a pair in two, the half is left out."""
+    """Return the name. If the end of the column cuts a two-byte pair, the first half is dropped."""
     content = raw.rstrip(_PADDING)
     try:
         name = content.decode("cp949")

@@ -1,4 +1,4 @@
-"""A file of lists for `subs apply`: its lists, and how the control topic differs from them."""
+"""Reads a file of lists for `subs apply`, and compares it with the lists in the control topic."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One list: the content in force and the content the file asks for, None if absent.
+    """One list: the content in force and the content that the file asks for.
 
-    `refusal` is why the list's latest record is not in force.
+    `before` or `after` is None if there is no such content. `refusal` is why the list's latest
+    record is not in force, or None if it is in force.
     """
 
     name: str
@@ -57,12 +58,12 @@ class Change:
 
     @property
     def gained(self) -> list[str]:
-        """The bonds that the list wants in addition; a paused list wants none."""
+        """The bonds that the list begins to want. A paused list wants none."""
         return sorted(set(active(self.after)) - set(active(self._wish_before)))
 
     @property
     def lost(self) -> list[str]:
-        """The bonds that the list does not want after the change; a paused list wants none."""
+        """The bonds that the list ceases to want. A paused list wants none."""
         return sorted(set(active(self._wish_before)) - set(active(self.after)))
 
     @property
@@ -71,7 +72,7 @@ class Change:
 
     @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """The values before and after of each other field that differs."""
+        """The changed fields other than `instruments`, each with its values before and after."""
         if self.before is None or self.after is None:
             return {}
         before, after = _content(self.before.wish), _content(self.after)
@@ -84,7 +85,7 @@ class Change:
 
 
 def active(wish: Wish | None) -> tuple[str, ...]:
-    """Return the bonds that a list wants: none while it is paused."""
+    """Return the bonds that a list wants. A paused list wants none."""
     return () if wish is None or wish.paused else wish.instruments
 
 
@@ -100,9 +101,10 @@ def _content(wish: Wish) -> dict[str, Any]:
 def parse(document: object) -> dict[str, Wish]:
     """Return the lists of a file's document by name.
 
-    The document maps names to lists, or is a sequence of lists with a `name` each; either may be
-    under `lists`. A list is an object with the fields of a control record, or a sequence of bonds.
-    Raises RequestMalformed with every mistake.
+    The document maps names to lists, or is a sequence of lists that each have a `name`. The mapping
+    or sequence may also be the value of a single key `lists`. A list is an object with the fields
+    of a control record. In a mapping, a list may also be a sequence of bonds.
+    Raises RequestMalformed, which names every mistake.
     """
     wishes: dict[str, Wish] = {}
     mistakes: list[str] = []
@@ -155,14 +157,17 @@ def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _not_text(name: object) -> str:
-    # YAML reads no as false, 0123 as 83 and 12:30 as 750: only the author knows the intended name.
+    # YAML reads no as false, 0123 as 83 and 12:30 as 750. Only the author knows the intended name.
     shown = "a huge number" if isinstance(name, int) and abs(name) >= _HUGE else f"{name!r:.40}"
     remedy = "put the name in quotes, because YAML changes names such as no, ~, 0123 or 12:30"
     return f"{shown} is not the name of a list: {remedy}."
 
 
 def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:
-    """Return every list of the file, and with `prune` also those that the file lacks, by name."""
+    """Return a change for every list of the file, sorted by name.
+
+    If `prune` is true, the lists that the file lacks are included, to be removed.
+    """
     changes = []
     for name in sorted(wanted.keys() | (lists.entries.keys() if prune else ())):
         entry = lists.entries.get(name)
@@ -173,10 +178,11 @@ def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Ch
 
 
 def records(changes: list[Change], request: Request, *, confirm: bool) -> Records:
-    """Return the records to write; an unchanged list needs none, and a changed one keeps its time.
+    """Return the records to write.
 
-    Lists that gain bonds are written before lists that only lose some. So a bond that moves between
-    lists is wanted all the time, and the removal guard sees no removal.
+    An unchanged list needs no record. A changed list keeps the time of its first request.
+    Lists that gain bonds are written before lists that only lose bonds. So a bond that moves out of
+    a list that only loses bonds is wanted all the time, and the removal guard sees no removal.
     Raises RequestMalformed if the connector would refuse a value.
     """
     written: Records = []

@@ -1,4 +1,4 @@
-"""Reads the value of a control record strictly: it is a wish, or it is refused as a whole."""
+"""Reads the value of a control record strictly, and accepts or refuses the value as a whole."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BYTES: Final = 1024 * 1024
-# The status record of an accepted list repeats its value without blanks and adds some 200 bytes.
-# Kafka's brokers accept 1 MiB by default.
+# The status record of an accepted list repeats the list's value without blanks, and adds some 200
+# bytes. Kafka's brokers accept records of 1 MiB by default.
 MAX_COMPACT_BYTES: Final = MAX_BYTES - 512
 MAX_INSTRUMENTS: Final = 10_000
 MAX_NAME_CHARACTERS: Final = 200
@@ -95,7 +95,7 @@ def _json_fault(error: ValueError) -> str:
 
 
 def from_json(name: str, document: object) -> Wish | Refusal:
-    """Judge a JSON document as the value of list `name`; a refusal names up to five mistakes."""
+    """Judge a JSON document as the value of list `name`. A refusal names up to five mistakes."""
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
         return Refusal(f"the list name has {len(name)} characters: 1 to {MAX_NAME_CHARACTERS} are allowed")
     if not isinstance(document, dict):
@@ -132,7 +132,7 @@ def from_json(name: str, document: object) -> Wish | Refusal:
 
 
 def _interned(isins: list[str]) -> list[str]:
-    """Return the ISINs as the strings that other lists use, so that memory holds each only once."""
+    """Return the ISINs as interned strings, so that all lists share one string for each ISIN."""
     return list(map(intern, isins))
 
 
@@ -198,7 +198,7 @@ def _reader_of_text(name: str) -> Callable[[object], str]:
 
 
 def _read_requested_at(content: object) -> int:
-    """Return microseconds since 1970 UTC; a leap second of RFC 3339 counts as the second before."""
+    """Return microseconds since 1970 UTC. A leap second (:60) counts as the second before it."""
     parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
     if parts is None:
         raise ValueError(
@@ -242,7 +242,7 @@ def _kind(content: object) -> str:
 
 
 def _shown(content: object) -> str:
-    """Return foreign content cut short: a mistake of a megabyte must not become a reason of one."""
+    """Return foreign content cut short, so that a refusal stays short whatever was written."""
     text = content if isinstance(content, str) else str(content)
     cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return printable(json.dumps(cut, ensure_ascii=False) if isinstance(content, str) else cut)

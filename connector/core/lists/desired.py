@@ -1,4 +1,4 @@
-"""Which bonds the lists want together, kept up to date change by change."""
+"""Computes which bonds the lists want together, from what changed in the lists."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Desired(NamedTuple):
     """One desired bond.
 
-    `lists` are the names of the lists that want it, sorted. `control` is the latest accepted record
-    that names it, also in a paused list.
+    `lists` are the sorted names of the lists that want the bond. `control` is the position of the
+    latest accepted record that names the bond, even if the record's list is paused.
     """
 
     isin: str
@@ -36,18 +36,18 @@ def _claim(content: InForce) -> tuple[bool, int, int]:
     return content.wish.paused, content.wish.priority, content.requested_at
 
 
-# So few bonds are put into their new places one by one, instead of sorting all bonds.
+# Up to this many bonds are moved to their new places one by one. If more move, all are sorted.
 FEW = 50
 
 Result = tuple[dict[str, Desired], tuple[str, ...], dict[str, tuple[str, ...]]]
 
 
 class Wanted:
-    """What lists want that are being changed; `entries` are those lists, and change meanwhile.
+    """What the lists want while they are being changed.
 
-    The number of lists that want a bond is known after each change. The rest is computed once, by
-    `finish`, and costs what the changed lists name, not what all lists hold. A bond that no change
-    touches stays the same object.
+    The owner of `entries` changes the lists there, and reports each change by `change`. `count` is
+    the number of desired bonds after the changes so far. `finish` computes everything else once. It
+    merges lists only for bonds that a changed list names. All other bonds stay the same objects.
     """
 
     def __init__(self, lists: Lists, entries: Mapping[str, Entry]) -> None:
@@ -63,7 +63,7 @@ class Wanted:
         return (0 if bond is None else len(bond.lists)) + self._added.get(isin, 0)
 
     def change(self, name: str, old: InForce | None, new: InForce | None) -> None:
-        """Note the change of one list."""
+        """Record that the content of one list changes from `old` to `new`."""
         if old is new:
             return
         self._before.setdefault(name, old)
@@ -76,7 +76,7 @@ class Wanted:
             self.count -= self.wanted_by(isin) == 0
 
     def finish(self) -> Generator[None, None, Result]:
-        """Return what `Lists` has of the changed lists: desired bonds, ranking, and `named_by`."""
+        """Return desired bonds, ranking and `named_by` after all changes, computed in steps."""
         contents = {name: entry.in_force for name, entry in self._entries.items() if entry.in_force is not None}
         changes = [(name, old, contents.get(name)) for name, old in self._before.items()]
         changes = [(name, old, new) for name, old, new in changes if old is not new]
@@ -95,7 +95,7 @@ class Wanted:
         if len(moved) <= FEW:
             return self._with_few_moved(desired, moved)
         ranks = [_rank(desired[isin]) for isin in self._lists.ranking if isin not in moved]
-        # Both parts are in order, so that sorting only merges them.
+        # Each part is in order already, so the last `sorted` only merges the two.
         ranks += sorted(_rank(desired[isin]) for isin in moved if isin in desired)
         return tuple(isin for _, _, isin in sorted(ranks))
 
@@ -109,7 +109,7 @@ class Wanted:
 
 
 def active(content: InForce | None) -> frozenset[str]:
-    """Return the bonds that a list wants: none while it is paused."""
+    """Return the bonds that a list wants. A paused list wants none."""
     return frozenset() if content is None or content.wish.paused else _named(content)
 
 
@@ -120,7 +120,7 @@ def _named(content: InForce | None) -> frozenset[str]:
 def _follow(
     named_by: dict[str, tuple[str, ...]], changes: Iterable[tuple[str, InForce | None, InForce | None]]
 ) -> Generator[None, None, set[str]]:
-    """Update `named_by`; return the bonds that a changed list began or ceased to name."""
+    """Update `named_by`. Return the bonds that a changed list began or ceased to name."""
     names: dict[str, set[str]] = {}
     for name, old, new in changes:
         for isin in _named(old) ^ _named(new):
@@ -140,7 +140,7 @@ def _follow(
 
 
 def _renew(desired: dict[str, Desired], isins: Iterable[str], new: InForce) -> None:
-    """Note a newer record of a list that wants the same of these bonds as before."""
+    """Set `control` of these bonds to a list's newer record, which changes nothing else."""
     for isin in isins:
         if (bond := desired.get(isin)) is not None and bond.control < new.control:
             desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
@@ -152,8 +152,11 @@ def _merge(
     named_by: Mapping[str, tuple[str, ...]],
     contents: Mapping[str, InForce],
 ) -> Generator[None, None, set[str]]:
-    """Compute bonds from all lists that name them; return those that rank elsewhere than before."""
-    # Many bonds are named by the same lists, so each group of lists is merged once.
+    """Compute these bonds from all lists that name them.
+
+    Return the bonds whose rank changed, and those that are desired only before or only after.
+    """
+    # Many bonds are named by the same lists, so each combination of lists is merged only once.
     merged: dict[tuple[str, ...], tuple[int, int, tuple[str, ...], Position] | None] = {(): None}
     moved: set[str] = set()
     for isin, ends in zip(isins, step_ends(repeat(0)), strict=False):
@@ -172,7 +175,7 @@ def _merge(
 
 
 def _merged(contents: Mapping[str, InForce]) -> tuple[int, int, tuple[str, ...], Position] | None:
-    """Return what lists want together, as in `Desired`; None if all are paused."""
+    """Return the fields of `Desired` after the ISIN, or None if all these lists are paused."""
     wanting = {name: content for name, content in contents.items() if not content.wish.paused}
     if not wanting:
         return None

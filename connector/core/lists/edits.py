@@ -1,4 +1,4 @@
-"""The records that `subs add` and `subs rm` write to the control topic, given its content."""
+"""Composes the records that `subs add` and `subs rm` write, from the control topic's content."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Records = list[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks for a list, and since when (RFC 3339)."""
+    """Who asks for a list, and when the list was first requested (RFC 3339)."""
 
     by: str
     at: str
 
 
 def check(isins: Sequence[str]) -> list[str]:
-    """Return each ISIN once, in order.
+    """Return each ISIN once, in the order given.
 
-    Raises RequestMalformed, which names every malformed one and what is wrong with it.
+    Raises RequestMalformed, which says what is wrong with each malformed ISIN.
     """
     wrong = [fault for each in isins if (fault := _fault(each))]
     if wrong:
@@ -57,8 +57,8 @@ def _fault(text: str) -> str | None:
 def added(isins: Sequence[str], name: str | None, value: bytes | None, request: Request) -> Records:
     """Return the records that add bonds.
 
-    Without a list name they are `{}` under each ISIN. Otherwise the bonds are appended to the
-    present value of list `name`.
+    If `name` is None, each bond becomes a list of its own, named after its ISIN and with the value
+    `{}`. Otherwise the bonds are appended to `value`, the present value of list `name`.
     """
     if name is None:
         return [(each, b"{}") for each in isins]
@@ -70,7 +70,7 @@ def added(isins: Sequence[str], name: str | None, value: bytes | None, request: 
 def encoded(name: str, value: Mapping[str, Any]) -> bytes:
     """Return the bytes of a value of list `name`.
 
-    Raises RequestMalformed if the connector would refuse it.
+    Raises RequestMalformed if the connector would refuse the value.
     """
     try:
         name.encode()
@@ -89,7 +89,7 @@ def encoded(name: str, value: Mapping[str, Any]) -> bytes:
 def removed(isins: Sequence[str], records: Mapping[str, bytes], *, confirm: bool) -> Records:
     """Return the tombstones of the lists named after these ISINs.
 
-    Raises RequestMalformed if such a list does not exist.
+    Raises RequestMalformed if one of the lists does not exist.
     """
     missing = [each for each in isins if each not in records]
     if missing:
@@ -105,9 +105,9 @@ def _no_record(each: str, records: Mapping[str, bytes]) -> str:
 
 
 def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: Request, *, confirm: bool) -> Records:
-    """Return the record of list `name` without these bonds.
+    """Return the record that removes these bonds from list `name`.
 
-    Raises RequestMalformed for an unknown list and for a bond that is not in it.
+    Raises RequestMalformed if there is no such list, or if the list lacks one of the bonds.
     """
     if value is None:
         raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
@@ -128,11 +128,11 @@ def tombstone(name: str, *, confirm: bool) -> Records:
 
 
 def current_lists(control: Sequence[ControlRecord], status: Mapping[str, Any]) -> Lists:
-    """Return the lists as the connector has them, by the control topic and the status records.
+    """Return the lists as the connector has them, from the control topic and the status records.
 
     If the latest control record of a list is refused or held back, the status record has the
-    content that stays in force. If a list has no control record, its status record counts only if
-    it says that the removal is held back: otherwise the connector has not read the removal yet.
+    content that stays in force. If a list has no control record, the connector either held the
+    removal back or has not read it yet. The list's status record counts only in the first case.
     """
     names = {subscription.list_name(record.key) for record in control}
     relevant = {
@@ -150,10 +150,10 @@ def after(lists: Lists, records: Records) -> Lists:
 
 
 def held_back(lists: Lists, records: Records) -> str | None:
-    """Return why the removal guard would hold one of these records back, None if it would not.
+    """Return why the removal guard would hold one of these records back, or None if it would not.
 
-    Raises RequestMalformed if the connector would refuse a record for another reason: then no
-    confirmation helps.
+    Raises RequestMalformed if the connector would refuse a record for another reason, because a
+    confirmation would not help.
     """
     entries = after(lists, records).entries
     for name in dict(records):
@@ -162,7 +162,7 @@ def held_back(lists: Lists, records: Records) -> str | None:
             continue
         if not is_held_back(refusal):
             raise RequestMalformed(f"List {printable(name)} would be refused: {refusal}. Nothing was written.")
-        # The rest of the reason is the remedy for other clients; --confirm does the same.
+        # The rest of the reason tells other clients what to write. Here --confirm writes that.
         return printable(f"List {name}: {refusal.partition(';')[0]}.")
     return None
 
@@ -170,8 +170,9 @@ def held_back(lists: Lists, records: Records) -> str | None:
 def first_requested(content: InForce | None) -> str | None:
     """Return when the list was first requested (RFC 3339).
 
-    An edit keeps this time, so that the list keeps its rank within its priority. None for a new
-    list, or if the time is lost: its record named none and has been compacted away.
+    An edit keeps this time, so that the list keeps its rank within its priority. Return None for a
+    new list. Return None also if the time is lost: the record that made the request named no time
+    and has been compacted away.
     """
     if content is None:
         return None
@@ -179,13 +180,13 @@ def first_requested(content: InForce | None) -> str | None:
         return named
     try:
         at = _EPOCH + timedelta(microseconds=content.requested_at)
-    except OverflowError:  # others may write a record with any timestamp
+    except OverflowError:  # another client may write a record with any timestamp
         return None
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if content.requested_at else None
 
 
 def naming(each: str, records: Mapping[str, bytes]) -> list[str]:
-    """Return the names of the readable lists that name a bond, sorted."""
+    """Return the sorted names of the readable lists that name this bond."""
     wishes = {name: control_record.parse(name, value) for name, value in records.items()}
     return sorted(name for name, wish in wishes.items() if isinstance(wish, Wish) and each in wish.instruments)
 

@@ -1,11 +1,11 @@
-"""Holds back a control record that would drop most of the desired bonds unless it is confirmed.
+"""Holds back an unconfirmed control record that would drop most of the desired bonds.
 
 Somebody who empties a list by mistake must not stop the feed of a whole desk.
 """
 
 from typing import Final
 
-REASON: Final = "removal guard"  # how the refusals begin; a contract with readers of list records
+REASON: Final = "removal guard"  # every refusal begins like this; readers of list records rely on it
 LEAST_DROPPED: Final = 10
 
 TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
@@ -14,9 +14,11 @@ TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_remov
 
 
 def held_back(dropped: int, desired: int, what: str, remedy: str) -> str | None:
-    """Return the refusal of what would drop so many of the desired bonds; None if it may pass.
+    """Return the refusal of a removal that drops most of the desired bonds, or None if it may pass.
 
-    `what` names the record as the subject of a sentence, `remedy` says how to carry it out.
+    `dropped` is the number of desired bonds that the removal drops, and `desired` is the number of
+    desired bonds before the removal. A removal of fewer than LEAST_DROPPED bonds always passes.
+    `what` names the record as the subject of a sentence. `remedy` says how to confirm the removal.
     """
     if dropped < LEAST_DROPPED or dropped * 2 <= desired:
         return None
@@ -24,5 +26,5 @@ def held_back(dropped: int, desired: int, what: str, remedy: str) -> str | None:
 
 
 def is_held_back(refusal: str | None) -> bool:
-    """Return whether the guard gave this refusal."""
+    """Return whether the removal guard gave this refusal."""
     return (refusal or "").startswith(REASON)

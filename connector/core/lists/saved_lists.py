@@ -1,4 +1,4 @@
-"""The lists before this run: from `in_force` in the status topic, else from the saved text."""
+"""Saves the lists, and restores them from the status topic or else from the saved text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_text(lists: Lists) -> str:
 
 
 def from_text(text: str | None) -> Lists | None:
-    """Return the lists that `to_text` wrote, None if nothing readable was saved. Never raises."""
+    """Return the lists that `to_text` wrote, or None if the text is unreadable. Never raises."""
     return finished(from_text_in_steps(text))
 
 
@@ -39,10 +39,10 @@ def from_text_in_steps(text: str | None) -> Generator[None, None, Lists | None]:
 
 
 def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
-    """Return the lists in force by their status records, else the saved lists. Never raises.
+    """Return the lists in force from their status records, or the saved lists. Never raises.
 
-    `saved` is used if no status record describes a list. It also gives the time of a
-    request that names none, which `in_force` does not have.
+    The saved lists are returned if no status record describes a list. Otherwise they only supply
+    the request time of each list whose value names none, because status records lack that time.
     """
     return finished(from_status_in_steps(records, saved))
 

@@ -1,9 +1,9 @@
-"""The named lists of wanted bonds: what a control record changes, and which bonds are desired.
+"""Applies control records to the named lists of bonds, and computes which bonds are desired.
 
-A record is accepted or refused as a whole. If it is refused, the last good content of its list
-stays in force. The desired bonds are the union of all lists that are not paused; the removal guard
-compares them before and after a record. `restore` judges a complete reading of the control topic
-against the content that was in force before it.
+A record is accepted or refused as a whole. If a record is refused, the last accepted content of its
+list stays in force. The desired bonds are the union of all lists that are not paused. The removal
+guard compares the desired bonds before and after a record. `restore` judges a complete reading of
+the control topic against the lists that were in force before the reading.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Position(NamedTuple):
 
 
 class ControlRecord(NamedTuple):
-    """One record of the control topic; `value` None is a tombstone. `timestamp_ms` is Kafka's."""
+    """One record of the control topic.
+
+    A `value` of None is a tombstone. `timestamp_ms` is the timestamp of the Kafka record.
+    """
 
     key: bytes | None
     value: bytes | None
@@ -46,7 +49,8 @@ class ControlRecord(NamedTuple):
 class InForce:
     """The content of a list, from its last accepted record.
 
-    `requested_at` is in microseconds since 1970 UTC: the time the value names, else the record's.
+    `requested_at` is the time that the value names, or the record's timestamp if the value names
+    none. The time is in microseconds since 1970 UTC, and 0 if it is lost.
     """
 
     wish: Wish
@@ -56,9 +60,10 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One list: its content in force, and its latest record.
+    """One list: its content in force and its latest record.
 
-    `control` is where that record is, and `refusal` is why it was refused, if it was.
+    `control` is the position of the latest record. `refusal` is why that record was refused, or why
+    the removal of the list was held back. `refusal` is None if neither happened.
     """
 
     in_force: InForce | None
@@ -70,9 +75,10 @@ class Entry:
 class Lists:
     """All lists by name, and what follows from them.
 
-    `desired` has the desired bonds by ISIN, and `ranking` their ISINs in order: by priority (higher
-    first), time of the request and ISIN. `named_by` has the sorted names of the lists that name a
-    bond, also of paused ones. A bond that did not change is the same object as before.
+    `desired` has the desired bonds by ISIN. `ranking` has the ISINs of the desired bonds, by
+    priority (higher first), then by time of the request, then by ISIN. `named_by` has, by ISIN, the
+    sorted names of all lists that name the bond, including paused lists. A desired bond that did
+    not change stays the same object.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
@@ -82,7 +88,7 @@ class Lists:
 
 
 def list_name(key: bytes | None) -> str | None:
-    """Return the list that a record's key names, None if the key is missing or not UTF-8.
+    """Return the list that a record's key names, or None if the key is missing or not UTF-8.
 
     A record without a list name changes nothing.
     """
@@ -114,17 +120,17 @@ def apply(lists: Lists, record: ControlRecord) -> Lists:
 
 
 def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
-    """Return the lists after `records`, judged one by one in the order given. Never raises.
+    """Return the lists after `records`. Never raises.
 
-    The lists are copied once for all records.
+    The records are judged one by one, in the order given. The lists are copied only once.
     """
     return judge_all(lists, records)[0]
 
 
 def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
-    """Return the lists after `records`, and each refusal on the way. Never raises.
+    """Return the lists after `records`, and the refusals among the records. Never raises.
 
-    A refusal is the name of the list and its entry just after the refused record.
+    Each refusal is the name of the list, and the list's entry just after the refused record.
     """
     draft = _Draft(lists)
     for record in records:
@@ -136,11 +142,12 @@ def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, li
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     """Return the lists after a complete reading of the control topic. Never raises.
 
-    `previous` was in force before it. Of each list only records newer than `previous` are judged,
-    and of these only three: the latest, the latest readable one, and the latest before that with
-    `confirm_removal`. So it hardly matters how far the topic was compacted.
-    Lists of `previous` that are absent from the topic are removed, but not if their removal was
-    held back before. The removal guard judges all these removals together.
+    `previous` has the lists that were in force before the reading. The records that led to
+    `previous` are not judged again. Of the newer records of a list, at most three are judged: the
+    latest, the latest readable one, and the latest one with `confirm_removal` before the readable
+    one. So it hardly matters how far the topic was compacted.
+    A list of `previous` that is absent from the topic is removed, unless its removal was held back
+    before. The removal guard judges all these removals together.
     """
     return finished(restore_in_steps(previous, records))
 
@@ -180,7 +187,10 @@ def _bonds(entry: Entry) -> tuple[str, ...]:
 
 
 def _with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:
-    """Set the time of a request that names none to its record's, if the topic still has it."""
+    """Return the content with its record's timestamp, if the value names no time.
+
+    Without the record in the topic, the content stays as it is.
+    """
     if content.wish.requested_at is None:
         for record in history:
             if record.position == content.control:
@@ -191,8 +201,8 @@ def _with_record_time(content: InForce, history: list[ControlRecord]) -> InForce
 def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> list[ControlRecord]:
     """Return the records that were not judged before.
 
-    If the topic was deleted and created again, all records are new. Then its latest record is
-    before the one judged last, or is at the same position with other content.
+    If the topic was deleted and created again, all records are new. In that case the list's latest
+    record is before the record judged last, or is at the same position with other content.
     """
     if before is None:
         return history
@@ -214,7 +224,7 @@ def _wish(name: str, record: ControlRecord) -> Wish | Refusal | None:
 
 
 def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
-    """Leave out the records that later ones of the same list superseded; the others are read."""
+    """Return the records that no later record of the list superseded, with their parsed values."""
     chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
     readable = False
     for record in reversed(history):
@@ -234,7 +244,7 @@ def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlReco
 
 
 class _Draft:
-    """Lists that are being changed: a burst of records costs one copy, not one for each record."""
+    """Lists that are being changed. They are copied once, however many records change them."""
 
     def __init__(self, lists: Lists) -> None:
         self._entries = dict(lists.entries)
@@ -242,7 +252,7 @@ class _Draft:
         self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Generator[None, None, Lists]:
-        """Return the lists, computed in steps."""
+        """Return the changed lists, computed in steps."""
         desired, ranking, named_by = yield from self._wanted.finish()
         return Lists(MappingProxyType(self._entries), MappingProxyType(desired), ranking, MappingProxyType(named_by))
 
@@ -253,7 +263,7 @@ class _Draft:
         self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
 
     def judge(self, record: ControlRecord, wish: Wish | Refusal | None) -> None:
-        """Judge one record; `wish` is its value as it was read, None of a tombstone."""
+        """Judge one record; `wish` is its parsed value, or None for a tombstone."""
         if (name := list_name(record.key)) is None:
             return
         self.put(name, entry := self._judged(name, record, wish))
@@ -281,14 +291,14 @@ class _Draft:
                 return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
-        """Remove the lists that the topic does not hold, unless the guard holds that back."""
+        """Remove lists that are absent from the topic, unless the guard holds the removal back."""
         absent = [name for name in names if not is_held_back(self._entries[name].refusal)]
         leaving: defaultdict[str, int] = defaultdict(int)
         for name in absent:
             for isin in active(self._entries[name].in_force):
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
-        what = "the control topic holds no record of this list, and all such lists"
+        what = "removing this list and every other list that has no control record"
         guarded = held_back(dropped, self._wanted.count, what, TO_RESTORE)
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
@@ -308,7 +318,7 @@ class _Draft:
         return held_back(self._dropped(before, after), self._wanted.count, what, remedy)
 
     def _dropped(self, before: InForce | None, after: Wish | None) -> int:
-        """Return how many bonds nobody would want after a change of one list."""
+        """Return how many bonds no list would want any more if one list changed like this."""
         leaving = set(active(before))
         if after is not None and not after.paused:
             leaving.difference_update(after.instruments)

@@ -1,4 +1,4 @@
-"""Encodes ticks as Avro and decodes them again, in either framing."""
+"""Encodes ticks as Avro and decodes them, in single-object encoding or a registry's framing."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -34,19 +34,19 @@ REGISTRY_MARK = b"\x00"  # Confluent's wire format: this byte, a 4-byte id, the 
 
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
-OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # in the order TickEncoder writes
+OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # as TickEncoder orders them
 
 # Prices, yields, names and times repeat all day; accumulated volumes never do.
-CACHED_VALUES = 1024  # of one column; when it is full, the cache is emptied
+CACHED_VALUES = 1024  # in the cache of one column; a full cache is emptied
 CACHED_LENGTH = 128  # characters; longer texts are not cached
 
 _EPOCH = date(1970, 1, 1)
 _EMPTY_ARRAY = b"\x00"
-_ID_LENGTH = b"\x40"  # zigzag(32): the length Avro writes before the 32 digits of a tick_id
+_ID_LENGTH = b"\x40"  # zigzag(32): Avro writes this length before the 32 digits of a tick_id
 
 
 class Tick(NamedTuple):
-    """One tick as produced to Kafka: key, Kafka's timestamp in ms, framed Avro datum."""
+    """One tick as a Kafka record: its key, its timestamp in ms and its value, framed Avro."""
 
     isin: str
     timestamp_ms: int
@@ -56,7 +56,8 @@ class Tick(NamedTuple):
 class BadTick(NamedTuple):
     """One record that the schema cannot hold.
 
-    `detail` is an ASCII sentence, `field` the first bad column, `isin` None if it cannot be read.
+    `detail` is an ASCII sentence. `field` is the bad column. `isin` is None if the record has no
+    readable ISIN.
     """
 
     reason: FieldReason
@@ -66,14 +67,17 @@ class BadTick(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """A frame's receive time (ms since the epoch), and time and source as its ticks encode them."""
+    """What all ticks of a frame share: when the frame was received, and its source.
+
+    `received_ms` is in ms since the epoch. `encoded` is the receive time and the source in Avro.
+    """
 
     received_ms: int
     encoded: bytes
 
 
 class TickSchema:
-    """The tick schema: KIS's columns, in capitals and wire order, then our own fields."""
+    """The tick schema: KIS's columns, named in capitals and in wire order, then our own fields."""
 
     def __init__(self, text: str) -> None:
         """Parse `schemas/bond_tick.avsc`. Raises ValueError if our fields are not `OWN_FIELDS`."""
@@ -101,7 +105,7 @@ def registry_prefix(schema_id: int) -> bytes:
 
 
 class EncodedTexts(dict[str, bytes]):
-    """A cache of one field's texts and their Avro bytes; fastavro writes each new text once."""
+    """The Avro bytes of one field by text. Fastavro encodes a text that is not in the cache."""
 
     def __init__(self, field: Mapping[str, Any], read: Callable[[str], Any]) -> None:
         super().__init__()
@@ -139,7 +143,7 @@ class BadField(BadColumn):
 
 
 class TickEncoder:
-    """Encodes records of one schema under one framing."""
+    """Encodes records as ticks of one schema in one framing."""
 
     def __init__(self, schema: TickSchema, prefix: bytes) -> None:
         self._prefix = prefix
@@ -164,7 +168,10 @@ class TickEncoder:
         return self._latest
 
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:
-        """Return the record's tick, or its first bad column in wire order. Never raises."""
+        """Return the record's tick, or its first bad column in wire order. Never raises.
+
+        A column that is not UTF-8 is reported before a column that is bad in another way.
+        """
         columns, text, all_utf8 = record
         if all_utf8:
             raw = text.encode()
@@ -186,7 +193,7 @@ class TickEncoder:
         return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
 
     def _not_utf8(self, columns: list[str]) -> BadTick | None:
-        """Return the first column that is neither UTF-8 nor a text that may be null, if any."""
+        """Return the first column that is not UTF-8, or None. Nullable texts are skipped."""
         for name, text, is_text in zip(self._names, columns, self._are_texts, strict=False):
             if not is_text and not is_utf8(text):
                 detail = f"{text[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8"
@@ -214,7 +221,7 @@ class TickEncoder:
 
 
 class _Traded(NamedTuple):
-    """A time of day with its date, for frames received from `since_ms` until before `until_ms`."""
+    """A time of day and its date, if `since_ms` <= receive time < `until_ms`."""
 
     since_ms: int
     until_ms: int
@@ -258,7 +265,8 @@ def _time(text: str) -> str:
 def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:
     """Return the fields of one Kafka value: decimals as Decimal, times as aware datetimes.
 
-    Raises ValueError if framing or fingerprint is not ours, or if bytes are missing or left over.
+    Raises ValueError if the framing or the fingerprint is not ours. Raises ValueError also if bytes
+    are missing or left over.
     """
     if payload[:2] == SINGLE_OBJECT_MARK:
         if payload[2:10] != schema.fingerprint:
@@ -285,7 +293,7 @@ def plain(value: Any) -> Any:
     match value:
         case Decimal():
             return format(value, "f")
-        case date():  # datetime is a subclass
+        case date():  # or a datetime, because datetime is a subclass of date
             return value.isoformat()
         case _:
             return value

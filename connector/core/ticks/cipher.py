@@ -10,11 +10,11 @@ from connector.core.cipher_key import CipherKey
 
 
 def decrypt(payload: str, key: CipherKey) -> bytes | None:
-    """Return the plaintext of a frame's fourth part, or None if this key does not fit.
+    """Return the plaintext of a frame's payload, or None if this key does not fit.
 
-    The payload is base64 of AES-256-CBC with PKCS#7 padding. Key and IV are the UTF-8 bytes of the
-    32 and 16 characters in a register reply, neither base64 nor hexadecimal. None has one meaning
-    for every failure, so that the answer cannot serve as a padding oracle.
+    The payload is base64 of AES-256-CBC with PKCS#7 padding. A register reply brings the key as 32
+    characters and the IV as 16. Their UTF-8 bytes are used directly: they are neither base64 nor
+    hexadecimal. Every failure returns None, so the answer cannot serve as a padding oracle.
     Source: open-trading-api:examples_llm/kis_auth.py; docs/kis-protocol.md, Encryption.
     """
     try:

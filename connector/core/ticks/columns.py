@@ -1,4 +1,4 @@
-"""Reads columns by a strict grammar, and derives trade date, trade time and identity of a tick."""
+"""Reads columns by a strict grammar, and derives a tick's trade date, trade time and identity."""
 
 import re
 from datetime import date
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988-10-09
-CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade may lie ahead of its receive time: clocks differ
+CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade time may be after its receive time, because clocks differ
 
 Identity = blake2b
 FieldReason = Literal["FIELD_NOT_UTF8", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"]
@@ -29,14 +29,14 @@ class BadColumn(ValueError):
 
 
 class Moment(NamedTuple):
-    """When a tick was traded: days since 1970-01-01 in Seoul, and ms since the epoch."""
+    """When a tick was traded: the Seoul date in days since 1970-01-01, and ms since the epoch."""
 
     trade_date: int
     traded_at_ms: int
 
 
 def decimal(text: str, precision: int, scale: int) -> Decimal:
-    """Return a decimal column's number, exactly. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
+    """Return the exact number in a decimal column. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a decimal number")
@@ -49,7 +49,7 @@ def decimal(text: str, precision: int, scale: int) -> Decimal:
 
 
 def volume(text: str) -> int:
-    """Return a volume column's number. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
+    """Return the number in a volume column. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
     if text.isdigit() and text.isascii() and len(text) <= 18:
         return int(text)
     if _VOLUME.fullmatch(text) is None:
@@ -67,24 +67,24 @@ def time_of_day_ms(text: str) -> int:
 
 
 def moment(time_of_day: int, received_ms: int) -> Moment:
-    """Return the latest moment with this time of day (ms) up to an hour after `received_ms`.
+    """Return the moment with this time of day (ms), at the latest an hour after `received_ms`.
 
-    A record has a time but no date. The date follows from the recorded receive time, never from the
-    clock, so that a replay finds the same.
+    Of all days that fit, the last one is taken. A record has a time but no date. The date follows
+    from the recorded receive time, never from the clock, so that a replay finds the same date.
     """
     day = (received_ms + SEOUL_MS + CLOCK_ALLOWANCE_MS - time_of_day) // DAY_MS
     return Moment(day, day * DAY_MS - SEOUL_MS + time_of_day)
 
 
 def identity(trade_date: date) -> Identity:
-    """Return the hash of `YYYY-MM-DD|`, with which every identity of that trade date begins."""
+    """Return the hash of `YYYY-MM-DD|`, which `tick_id` continues for each tick of that date."""
     return blake2b(f"{trade_date}|".encode(), digest_size=16)
 
 
 def tick_id(day: Identity, raw: bytes) -> bytes:
-    """Return a tick's 32 hex digits from its day's `identity` and the record's raw bytes.
+    """Return a tick's id, 32 hex digits, from its day's `identity` and the record's raw bytes.
 
-    Nothing local enters it, so that copies agree wherever they were made.
+    The id depends on nothing local, so that all copies of a tick have the same id.
     """
     digest = day.copy()
     digest.update(raw)
@@ -97,7 +97,7 @@ def is_utf8(text: str) -> bool:
 
 
 def repaired(text: str) -> str:
-    """Return a column's text; if it is not UTF-8, its CP949 reading, or "" if it has none."""
+    """Return a column's text. If it is not UTF-8, read it as CP949, or return "" if that fails."""
     if is_utf8(text):
         return text
     try:

@@ -7,14 +7,15 @@ from connector.core.ticks.avro import BadTick
 from connector.core.ticks.columns import FieldReason
 from connector.core.ticks.frame import BadFrame, FrameReason, Received, WireRecord
 
-# In the order in which they apply. KAFKA_REFUSED: Kafka refused a good record.
+# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record.
 DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED"]
 Headers = list[tuple[str, bytes]]
 
-SHORTENED_BYTES = 16 * 1024  # of a dead letter that Kafka refused whole
+SHORTENED_BYTES = 16 * 1024  # what is kept of a dead letter that Kafka refused
 HIDDEN = b"********"
-# The secrets of a reply that was not recognised as one: in a binary message, in an array, after a
-# BOM, cut short, or quoted in other JSON. Found by name, because encrypted ticks look like keys.
+# Finds the secrets in a reply that we did not recognise. Such a reply may be a binary message, be
+# inside an array, follow a BOM, be cut short, or be quoted in other JSON. We look for the names of
+# the secrets, because encrypted ticks look like keys.
 _KEY_MATERIAL = re.compile(
     rb"""("(?:key|iv|appkey|appsecret|secretkey|approval_key|access_token)\\{0,9}"\s*:\s*\\{0,9}")(?:[^"\\]|\\.)*""",
     re.IGNORECASE | re.DOTALL,
@@ -32,7 +33,7 @@ class DeadLetter(NamedTuple):
 
 
 def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
-    """Return the dead letter of a whole frame: its bytes as received, with key material hidden."""
+    """Return the dead letter of a whole frame: the bytes as received, with key material hidden."""
     value, hidden = _KEY_MATERIAL.subn(rb"\1" + HIDDEN, frame.raw)
     detail = f"{bad.detail}; key material was hidden" if hidden else bad.detail
     return DeadLetter(bad.reason, None, value, frame.received_ns // 1_000_000, _headers(frame, bad.reason, detail))
@@ -52,7 +53,7 @@ def of_refused(frame: Received, record: WireRecord, key: bytes, refused_as: str)
 
 
 def shortened(letter: DeadLetter, seq: int) -> DeadLetter:
-    """Return a refused dead letter with only the beginning of its value."""
+    """Return a dead letter that Kafka refused, with only the beginning of its value."""
     detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (
         min(SHORTENED_BYTES, len(letter.value)),
         len(letter.value),

@@ -8,7 +8,7 @@ from connector.core.ticks.cipher import decrypt
 
 TR_ID = "H0BJCNT0"
 MAX_COUNT = 999
-MAX_WIDTH = 37  # 38 columns would be two whole records for one that was counted: count or frame is wrong
+MAX_WIDTH = 37  # a record of 38 columns would be two whole records, so the count or the frame is wrong
 ENCRYPTED_PREFIX = b"1|"
 PLAIN_SINGLE = f"0|{TR_ID}|001|".encode()
 
@@ -26,7 +26,7 @@ FrameReason = Literal[
 
 
 class Received(NamedTuple):
-    """One WebSocket message as received; `session` is when its session opened, in ns."""
+    """One WebSocket message as received; `session` is the time its session opened, in ns."""
 
     received_ns: int
     slot: int
@@ -36,9 +36,9 @@ class Received(NamedTuple):
 
 
 class WireRecord(NamedTuple):
-    """One record: its columns and raw text, without empty undocumented columns at the end.
+    """One record as columns and as text, both without empty undocumented columns at the end.
 
-    If `is_utf8` is False, bytes that are not UTF-8 are surrogate escapes (PEP 383) in both.
+    If `is_utf8` is False, surrogate escapes (PEP 383) in both stand for bytes that are not UTF-8.
     """
 
     columns: list[str]
@@ -61,13 +61,13 @@ class BadFrame(NamedTuple):
 def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:  # noqa: PLR0911 - one return for each reason
     """Return the records of a data frame in wire order, or why it has none. Never raises.
 
-    A frame is `<flag>|<TR_ID>|<count>|<payload>`. `^` separates columns, and records likewise.
+    A frame is `<flag>|<TR_ID>|<count>|<payload>`. `^` separates both columns and records.
     `width` is the number of documented columns. KIS appends columns without notice, so a record may
-    have up to 37. `keys` are those of the session, newest first: an encrypted frame does not say
-    which one it needs.
+    have up to 37 columns. `keys` are the keys of the session, newest first. We try them in turn,
+    because an encrypted frame does not say which key it needs.
     Source: KIS portal, H0BJCNT0, response; docs/kis-protocol.md, Data frames.
     """
-    if frame.raw.startswith(PLAIN_SINGLE) and not frame.binary:  # nearly every frame: its header is known to be good
+    if frame.raw.startswith(PLAIN_SINGLE) and not frame.binary:  # true for nearly every frame; this header is good
         try:
             return _records(frame.raw[len(PLAIN_SINGLE) :].decode(), 1, width)
         except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
 
 
 def _decode(raw: bytes) -> tuple[str, int | None]:
-    """Return the text, and the place of the first byte that is a surrogate escape in it, if any."""
+    """Return the text and the index of the first byte that is not UTF-8 (None if there is none)."""
     try:
         return raw.decode(), None
     except UnicodeDecodeError as error:
@@ -123,7 +123,7 @@ def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[Cipher
         records = _records(text, count, width)
         if not isinstance(records, BadFrame):
             return records if first_bad is None else _marked(records)
-        if first_bad is None:  # else it is garbage of a wrong key, with the right padding by chance
+        if first_bad is None:  # otherwise a wrong key gave garbage with good padding by chance
             verdict = records
     return verdict
 
@@ -143,7 +143,7 @@ def _records(payload: str, count: int, width: int) -> list[WireRecord] | BadFram
 
 
 def _marked(records: list[WireRecord] | BadFrame) -> list[WireRecord] | BadFrame:
-    """Mark the records with surrogate escapes as not UTF-8."""
+    """Set `is_utf8` to False in the records that contain surrogate escapes."""
     if isinstance(records, BadFrame):
         return records
     return [record._replace(is_utf8=_decode(record.raw)[1] is None) for record in records]

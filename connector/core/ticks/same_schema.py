@@ -1,7 +1,8 @@
 """Compares Avro schemas by meaning, however their JSON is written.
 
-Source: Avro specification, "Parsing Canonical Form for Schemas": attributes have no order, names
-are full names, and {"type": "long"} is "long". Docs, defaults and logical types are compared, too.
+Source: Avro specification, "Parsing Canonical Form for Schemas". The order of attributes does not
+matter, names are compared as full names, and {"type": "long"} is the same as "long". In addition,
+docs, defaults and logical types are compared.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Any, Final
 
 _PRIMITIVES: Final = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 _NAMED: Final = ("record", "error", "enum", "fixed")
-# Attributes that say the same as their absence.
+# Attributes with these values mean the same as no attribute.
 _EMPTY: Final[tuple[tuple[str, object], ...]] = (("aliases", []), ("order", "ascending"))
 
 
 def same_schema(one: str, other: str, *, docs: bool = True) -> bool:
-    """Whether two texts are the same schema, with or without docs. Not if one is not Avro."""
+    """Return whether two texts are Avro schemas with the same meaning.
+
+    Docs are compared only if `docs` is true.
+    """
     try:
         return bool(_meaning(json.loads(one), docs=docs) == _meaning(json.loads(other), docs=docs))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):

@@ -1,1 +1,1 @@
-"""Fetching the bond master file and keeping a copy."""
+"""Fetches the bond master file and keeps a copy."""

@@ -1,7 +1,7 @@
-"""The user's copy of the bond master, read whole and replaced whole.
+"""Reads and replaces the user's copy of the bond master as a whole.
 
-Its place follows the XDG base directory specification, so that commands on a laptop find it without
-a setting or a journal.
+The path of the copy follows the XDG base directory specification, so that commands on a laptop find
+the copy without a setting or a journal.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class NotThere(RequestMalformed):
 def default_path() -> Path | None:
     """Return the path of the copy, or None for a user without a home.
 
-    It is below $XDG_CACHE_HOME if that is an absolute path, else below ~/.cache.
+    The copy is below $XDG_CACHE_HOME if that is an absolute path, or else below ~/.cache.
     """
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         base = configured if configured.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:  # the user of a container may have none
+    except RuntimeError:  # the user of a container may have no home
         return None
     return base / "kis-bond" / "bond_code.mst"
 
@@ -33,8 +33,8 @@ def default_path() -> Path | None:
 def read(path: Path) -> bytes:
     """Return a file's content.
 
-    Raises NotThere for a missing file. Raises RequestMalformed if it is not a regular file, cannot
-    be read, or is larger than MAX_BYTES.
+    Raises NotThere if the file is missing. Raises RequestMalformed if the file is not a regular
+    file, cannot be read, or is larger than MAX_BYTES.
     """
     try:
         if path.exists() and not path.is_file():  # reading a pipe could wait for ever
@@ -53,7 +53,7 @@ def read(path: Path) -> bytes:
 def replace(path: Path, content: bytes) -> None:
     """Replace the file by `content` in one step, and create missing folders.
 
-    If that fails, raises RequestMalformed and leaves the old file unchanged.
+    If that fails, RequestMalformed is raised and the old file stays unchanged.
     """
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""One GET of a bond master, bounded in time and size."""
+"""Downloads a bond master with one GET, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ TIMEOUT_SECONDS = 60.0
 
 
 async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
-    """Return the body at an http or https URL; TLS is verified against the system's authorities.
+    """Return the body at an http or https URL.
 
+    TLS is verified against the system's authorities. Redirects are not followed, because a redirect
+    could lead away from TLS.
     Raises RequestMalformed for any other URL and for a body larger than MAX_BYTES. Raises NotInTime
-    if the server or the network fails. Redirects are not followed: one could lead away from TLS.
+    if the server or the network fails.
     """
     shown = without_secrets(text)
     try:
@@ -51,7 +53,7 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL that messages may show: without user, password and query."""
+    """Return the URL without user, password and query, so that messages may show it."""
     return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
 
 
