@@ -13,7 +13,7 @@ from aiohttp import web
 from simulator.faults import Faults
 from simulator.settings import SimulatorSettings
 
-# Only the text of EGW00103 is recorded; the others imitate it. Only the code counts.
+# The text of EGW00103 is recorded. The other texts imitate it. Readers use only the code.
 ERRORS = {
     "EGW00102": "AppKey는 필수입니다.",
     "EGW00103": "유효하지 않은 AppKey입니다.",
@@ -29,7 +29,11 @@ DRIP_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One approval call: its time (ns since 1970), its app key if known, and why it was refused."""
+    """One approval call.
+
+    `at` is its time in ns since 1970. `app_key` is the number of the app key, None if unknown.
+    `code` says why the call was refused; it is None if the call was granted.
+    """
 
     at: int
     app_key: int | None
@@ -53,7 +57,10 @@ class Approvals:
         self._last: dict[int, float] = {}
 
     def ask(self, fields: dict[str, Any], now: float) -> tuple[int | None, str]:
-        """Return the app key's number, if known, and a new approval key or an EGW code."""
+        """Return the app key's number and a new approval key, or its number and an EGW code.
+
+        The number is None if the app key is unknown.
+        """
         appkey, secret, grant = (fields.get(name) for name in ("appkey", "secretkey", "grant_type"))
         for code, value in (("EGW00102", appkey), ("EGW00104", secret), ("EGW00115", grant)):
             if not isinstance(value, str) or not value:
@@ -78,13 +85,13 @@ class Approvals:
         return number, key
 
     def app_key_of(self, approval_key: str, now: float) -> int | None:
-        """Return the number of the app key that an approval key was issued for, if it is valid."""
+        """Return the number of the app key of a valid approval key, or None for another text."""
         issued = self._issued.get(approval_key)
         return issued.app_key if issued is not None and now < issued.expires else None
 
     @property
     def latest(self) -> str:
-        """The approval key issued last, "" before the first."""
+        """The approval key that was issued last, or "" if none was issued yet."""
         return next(reversed(self._issued), "")
 
     def expire(self) -> None:

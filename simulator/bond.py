@@ -5,16 +5,17 @@ from random import Random
 
 ISSUERS = ("가람화학", "누리건설", "다온전자", "마루에너지", "한빛캐피탈")
 
-# The bond of the portal's sample frame keeps the name it has there.
+# The bond in the portal's sample frame keeps the name that it has in that frame.
 SAMPLE_ISIN, SAMPLE_NAME = "KR103502GD31", "국고03250-5303(23-2)"
 SAMPLE_COUPON_MILLI, SAMPLE_MATURITY = 3250, 2053
 
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """What does not change within a day.
+    """The properties of a bond that do not change within a day.
 
-    Prices are tenths of a won per 10,000 won of face value, yields thousandths of a percent.
+    Prices are tenths of a won per 10,000 won of face value. Yields are thousandths of a percent.
+    `step` is the smallest change of a price.
     """
 
     isin: str
@@ -38,7 +39,8 @@ def bond(isin: str, seed: int, year: int) -> Bond:
     if isin == SAMPLE_ISIN:
         coupon_milli, matures = SAMPLE_COUPON_MILLI, max(SAMPLE_MATURITY, year)
     life = max(matures - year, 1)
-    # KRX general market: 1 won from ten years of remaining life, 0.5 won from two, 0.1 won below.
+    # The tick size of KRX's general market is 1 won for a remaining life of at least ten years,
+    # 0.5 won for at least two years, and 0.1 won below that.
     step = 10 if life >= 10 else 5 if life >= 2 else 1
     duration = max(0.75 * life, 0.5)
     yield_milli = coupon_milli + random.randrange(-400, 401)

@@ -1,7 +1,8 @@
 """The answers KIS gives on the WebSocket: code, text and `rt_cd`.
 
-Source: the portal's FAQ; see "Reply codes" in docs/kis-protocol.md. `rt_cd` "1" (the session lives)
-is recorded for OPSP0002, 0003, 0008 and 0011. For the other codes "1" or "9" is a guess.
+The source is the portal's FAQ; see "Reply codes" in docs/kis-protocol.md. For OPSP0002, 0003, 0008
+and 0011, replies with `rt_cd` "1" (the session lives) are recorded. For the other error codes, "1"
+or "9" is a guess.
 """
 
 MESSAGES = {
@@ -41,12 +42,16 @@ RELEASED = "OPSP0001"
 
 
 def message(code: str) -> str:
-    """Return the text for `code`. An unknown code has one too: KIS sends such codes."""
+    """Return the text for `code`, also for an unknown code, because KIS sends unknown codes."""
     return MESSAGES.get(code, "UNKNOWN ERROR")
 
 
 def result(code: str) -> str:
-    """Return `rt_cd`: "0" done, "1" refused but the session lives, "9" KIS drops the socket."""
+    """Return the `rt_cd` of a code.
+
+    "0" means done. "1" means that KIS refused the request but keeps the session. "9" means that KIS
+    ends the session.
+    """
     if code in {REGISTERED, RELEASED}:
         return "0"
     return "1" if code.startswith("OPSP00") and code != "OPSP0017" else "9"

@@ -39,12 +39,12 @@ class Peer(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Turns bytes into messages for its peer and messages into bytes; writes never wait."""
+    """Turns bytes into messages for its peer, and messages into bytes. Writes never wait."""
 
     def __init__(self, peer: Peer, number: int) -> None:
         self.number = number
         self.silent = False
-        # The `Upgrade` header of the handshake's response; None for the right one.
+        # The `Upgrade` header of the handshake's response. None means the correct header.
         self.upgrade: str | None = None
         self.lost = asyncio.Event()
         self._peer = peer
@@ -67,11 +67,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes written that the socket has not accepted yet."""
+        """The number of written bytes that the socket has not accepted yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def send(self, raw: bytes, *, binary: bool = False) -> bool:
-        """Send one message and return whether it was written. Text is not checked to be UTF-8."""
+        """Send one message and return whether it was written.
+
+        A text message may contain bytes that are not UTF-8.
+        """
         if self.silent or not self.is_open:
             return False
         if binary:
@@ -82,11 +85,11 @@ class Connection(asyncio.Protocol):
         return True
 
     async def flowing(self) -> None:
-        """Return once the client's socket accepts more, or is gone."""
+        """Return once the client's socket accepts more data or is gone."""
         await self._flowing.wait()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame; reset a client that does not answer it."""
+        """Send a close frame, and later reset the connection if the client did not answer."""
         if not self.is_open:
             return
         try:
@@ -97,7 +100,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.reset)
 
     def cut(self) -> None:
-        """End TCP after what is written, without a close frame, as KIS usually does."""
+        """End TCP once everything written is sent, without a close frame, as KIS usually does."""
         if self._transport is not None:
             self._transport.close()
 
@@ -127,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def eof_received(self) -> None:
-        """Handle the client's end of TCP (asyncio); the transport then closes."""
+        """Handle the end of the client's stream (asyncio). The transport closes after this."""
         self._protocol.receive_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -170,10 +173,10 @@ class Connection(asyncio.Protocol):
                     raw, self._parts = b"".join(self._parts), []
                     self._peer.message(self, raw, NAMES[self._opcode])
             case _:
-                pass  # the protocol itself answers a close frame
+                pass  # the websockets protocol answers a close frame by itself
 
     def _flush(self) -> None:
-        """Write what the protocol has ready; an empty piece means the end of TCP."""
+        """Write the bytes that the protocol has ready. An empty piece asks us to end TCP."""
         for data in self._protocol.data_to_send():
             if self._transport is None or self.silent or self._transport.is_closing():
                 continue

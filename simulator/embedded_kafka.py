@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-PRODUCER = 0  # rd_kafka_type_t; the mock cluster needs some client, and this one never connects
+PRODUCER = 0  # of rd_kafka_type_t; the mock cluster needs a client object, which never connects
 LOG_EMERGENCIES = b"0"
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, ApiVersions, version 0, correlation id, no client id
 ANSWER_SECONDS = 10
@@ -25,20 +25,25 @@ class EmbeddedKafkaMissing(Exception):
 class EmbeddedKafka:
     """Brokers on loopback ports in librdkafka's own threads.
 
-    They end with `close`, or with the `with` block. `topics` maps each name to its number of
-    partitions. Any other topic appears, with four partitions, when a client asks for it.
+    The brokers end with `close` or with the `with` block. `topics` maps each topic's name to its
+    number of partitions. When a client asks for another topic, the brokers create it with four
+    partitions.
 
-    Good for showing, not for proving. Each partition keeps its newest 5 MiB of batches (some
-    16,000 records of 300 bytes); a reader that wants an older one gets OFFSET_OUT_OF_RANGE.
-    Nothing is compacted or persisted. There are no ACLs, no TLS and no CreateTopics. Sequence
-    numbers are checked only with a transactional id, and aborted transactions are read. Groups,
-    `read_committed` readers and idempotent produce work.
+    These brokers are good for a demo but prove nothing. Each partition keeps its newest 5 MiB of
+    batches (some 16,000 records of 300 bytes). A reader that asks for an older record gets
+    OFFSET_OUT_OF_RANGE. Nothing is compacted or persisted. There are no ACLs, no TLS and no
+    CreateTopics. The brokers check sequence numbers only of producers with a transactional id, and
+    readers also get the records of aborted transactions. Groups, `read_committed` readers and
+    idempotent producers work.
 
     Source: librdkafka's src/rdkafka_mock.h and src/rdkafka_mock.c.
     """
 
     def __init__(self, topics: Mapping[str, int], brokers: int = 1) -> None:
-        """Start the brokers, create the topics. Raises EmbeddedKafkaMissing or RuntimeError."""
+        """Start the brokers and create the topics.
+
+        Raises EmbeddedKafkaMissing or RuntimeError.
+        """
         self._library = _library()
         self._client: int | None = self._new_client()
         self._cluster: int | None = self._library.rd_kafka_mock_cluster_new(self._client, brokers)
@@ -49,7 +54,7 @@ class EmbeddedKafka:
             raise
 
     def close(self) -> None:
-        """Stop the brokers, which forget everything. A second call does nothing."""
+        """Stop the brokers and lose all their records. A second call does nothing."""
         if self._cluster:
             self._library.rd_kafka_mock_cluster_destroy(self._cluster)
             self._cluster = None
@@ -75,9 +80,10 @@ class EmbeddedKafka:
                     self._cluster, name.encode(), partitions, brokers
                 ):
                     raise RuntimeError(f"librdkafka did not create topic {name} with {partitions} partitions")
-                # The mock's loop executes its orders, then empties the pipe that wakes it. An order
-                # in between would wait for a second. An answer to this request shows that the loop
-                # is past that point (rd_kafka_mock_cluster_io_poll in rdkafka_mock.c).
+                # The mock's loop first executes its orders, then empties the pipe that wakes it. An
+                # order that came between these two steps would wait for a second. The answer to the
+                # request below shows that the loop has done both steps
+                # (rd_kafka_mock_cluster_io_poll in rdkafka_mock.c).
                 probe.sendall(API_VERSIONS)
                 probe.recv(4096)
         return addresses
@@ -93,9 +99,9 @@ class EmbeddedKafka:
 
 
 def _library() -> ctypes.CDLL:
-    """Return the librdkafka of the confluent-kafka wheel, with the types of the functions used."""
+    """Return librdkafka from the confluent-kafka wheel, with the types of the functions we call."""
     try:
-        importlib.import_module("confluent_kafka")  # loads the library and what it needs
+        importlib.import_module("confluent_kafka")  # loads librdkafka and the libraries it needs
         library = ctypes.CDLL(str(_library_path()))
         new_cluster = library.rd_kafka_mock_cluster_new
     except (ImportError, OSError, AttributeError) as error:
@@ -119,7 +125,10 @@ def _library() -> ctypes.CDLL:
 
 
 def _library_path() -> Path:
-    """Return the wheel's shared library; on macOS it is in `.dylibs`, elsewhere beside it."""
+    """Return the path of the wheel's shared library.
+
+    On macOS it is in the package's `.dylibs` folder, elsewhere in a folder beside the package.
+    """
     package = Path(str(sys.modules["confluent_kafka"].__file__)).parent
     for folder in (package.with_name("confluent_kafka.libs"), package / ".dylibs"):
         for pattern in ("librdkafka-*", "librdkafka.*"):

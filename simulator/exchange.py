@@ -1,4 +1,4 @@
-"""All sessions of the simulated KIS: one per app key, each with its limit of registrations."""
+"""All sessions of the simulated KIS. An app key has one session with a limit of registrations."""
 
 import asyncio
 import time
@@ -16,7 +16,10 @@ from simulator.stats import Stats
 
 @dataclass(slots=True)
 class Connect:
-    """One TCP connection: its time (ns since 1970), its path, and whether it was accepted."""
+    """One TCP connection.
+
+    `at` is its start in ns since 1970. `accepted` is true if its handshake was accepted.
+    """
 
     at: int
     path: str | None = None
@@ -25,7 +28,11 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One request, its time (ns since 1970), the code it got, and whether the reply was sent."""
+    """One request and its answer.
+
+    `at` is the time in ns since 1970. `code` is the reply's code. `sent` is false if a fault kept
+    the reply back.
+    """
 
     at: int
     session: int
@@ -37,7 +44,7 @@ class Answered:
 
 
 class Exchange:
-    """KIS's rules between clients. Implements `connection.Peer`."""
+    """Applies KIS's rules to all clients. Implements `connection.Peer`."""
 
     def __init__(self, settings: SimulatorSettings, approvals: Approvals, faults: Faults, stats: Stats) -> None:
         self.connects: list[Connect] = []
@@ -56,11 +63,11 @@ class Exchange:
 
     @property
     def connections(self) -> list[Connection]:
-        """Every open TCP connection, before its handshake too."""
+        """Every open TCP connection, also those before their handshake."""
         return list(self._connections.values())
 
     def accept(self) -> Connection:
-        """Return the protocol of one new TCP connection."""
+        """Return the protocol object for a new TCP connection."""
         connection = Connection(self, len(self.connects))
         self.connects.append(Connect(time.time_ns()))
         self._connections[connection.number] = connection
@@ -82,7 +89,7 @@ class Exchange:
         return None if status is None else int(status)
 
     def opened(self, connection: Connection) -> None:
-        """Start a session; its first request will name its approval key."""
+        """Start a session. Its first request will name the approval key."""
         self.connects[connection.number].accepted = True
         session = Session(connection.number, time.monotonic(), self._settings.pingpong_seconds, self._settings.seed)
         self.by_number[connection.number] = (session, connection)
@@ -91,7 +98,10 @@ class Exchange:
             connection.cut()
 
     def ended(self, connection: Connection) -> None:
-        """Drop a session; without a close frame its app key stays in use for a while."""
+        """Drop a session.
+
+        If the client sent no close frame, its app key stays in use for a while.
+        """
         self._connections.pop(connection.number, None)
         self._stats.end_stall(connection.number)
         held = self.by_number.pop(connection.number, None)
@@ -127,7 +137,11 @@ class Exchange:
             self._answer(session, connection, raw)
 
     def tick(self) -> None:
-        """On every session send a due PINGPONG, or end it if it is unanswered or too old."""
+        """Do what the time calls for on every session.
+
+        End a session that is too old, or that left a PINGPONG unanswered for too long. Send a
+        PINGPONG on the other sessions where one is due.
+        """
         now = time.monotonic()
         for session, connection in list(self.by_number.values()):
             if session.unanswered_seconds(now) >= self._settings.pingpong_timeout_seconds:
@@ -144,7 +158,7 @@ class Exchange:
 
     @property
     def reason(self) -> str:
-        """The reason in a close frame."""
+        """The reason to give in a close frame."""
         return self._approvals.latest if self._faults.echoes("close") else ""
 
     def _end_by_age(self, connection: Connection, age: float) -> bool:
@@ -186,12 +200,12 @@ class Exchange:
             connection.cut()
 
     def _obey(self, session: Session, request: Request) -> tuple[str, reply.Keys | None]:
-        """Return the code of the answer, and the keys a success carries."""
+        """Return the code of the answer, and the keys that a successful registration gets."""
         if request.registers and (forced := self._faults.reply_for(request.tr_key)) is not None:
             return forced, None
         owner = self._approvals.app_key_of(request.approval_key, time.time())
         if session.app_key is None:
-            # KIS looks at the approval key once; the session outlives it.
+            # KIS checks the approval key only once, so the session outlives the key.
             if owner is None:
                 return "OPSP0011", None
             if not self._claim(owner, session):
@@ -200,7 +214,10 @@ class Exchange:
         return self._register(session, request.tr_key) if request.registers else self._release(session, request.tr_key)
 
     def _claim(self, app_key: int, by: Session) -> bool:
-        """Return whether the app key is free for `by`; mode `kick` ends its old session first."""
+        """Return whether the session `by` may have the app key.
+
+        If `in_use` is `kick`, end the app key's old session first.
+        """
         for session, connection in list(self.by_number.values()):
             if session.app_key == app_key and session is not by and connection.is_open:
                 if self._settings.in_use == "refuse":
@@ -224,7 +241,7 @@ class Exchange:
         return codes.RELEASED, None
 
     def _index(self) -> None:
-        """Rebuild the index of the sessions that hold each bond."""
+        """Rebuild the index that maps each bond to the sessions that registered it."""
         self.holders = {}
         for number, (session, _) in self.by_number.items():
             for tr_key in session.registered:

@@ -10,7 +10,7 @@ REPLY_VALUE = re.compile(r"OPSP[0-9]{4}")
 
 
 class FaultUnknownError(ValueError):
-    """The simulator has no fault of this name or value; the message lists those it has."""
+    """The simulator has no fault with this name or value. The message lists its faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ KINDS: dict[str, Kind] = {
 
 
 def listing() -> str:
-    """Return one line for each fault, for help and error messages."""
+    """Return a text with one line for each fault, for help and error messages."""
     lines = [f"{name}: {kind.does}" for name, kind in KINDS.items()]
     return "\n".join([*lines, "reply:<ISIN or *>=OPSPxxxx: answers registrations of that ISIN with the code"])
 
@@ -77,7 +77,10 @@ class Faults:
             self.set(spec)
 
     def set(self, spec: str) -> None:
-        """Switch on `NAME`, `NAME=VALUE` or `reply:<ISIN or *>=OPSPxxxx`, else raise an error."""
+        """Switch on `NAME`, `NAME=VALUE` or `reply:<ISIN or *>=OPSPxxxx`.
+
+        Raises FaultUnknownError for any other text.
+        """
         name, _, value = spec.partition("=")
         if name.startswith("reply:"):
             if name == "reply:" or REPLY_VALUE.fullmatch(value) is None:
@@ -123,11 +126,11 @@ class Faults:
         return otherwise if value is None else int(value)
 
     def echoes(self, where: str) -> bool:
-        """Return whether secrets are to be quoted there."""
+        """Return whether the fault `echo` quotes secrets in this kind of text."""
         return self._values.get("echo") == where
 
     def strike(self, name: str) -> bool:
-        """Count one occasion and return whether the fault applies to it, as to every Nth."""
+        """Count one occasion and return whether the fault applies, which is so at every Nth one."""
         value = self._values.get(name)
         if value is None:
             return False
@@ -135,5 +138,5 @@ class Faults:
         return self._counts[name] % int(value) == 0
 
     def reply_for(self, tr_key: str) -> str | None:
-        """Return the code set as the answer to registrations of `tr_key`, if any."""
+        """Return the code that a fault sets as the answer to registrations of `tr_key`, or None."""
         return self._replies.get(tr_key, self._replies.get("*"))

@@ -1,4 +1,4 @@
-"""Sends the market's trades to the sessions that registered their bonds, with faults if asked."""
+"""Sends each trade to the sessions that registered its bond, with the faults switched on."""
 
 import asyncio
 import time
@@ -18,16 +18,20 @@ from simulator.stats import Stats
 GRID_SECONDS = 0.01
 SLOW_GRID_SECONDS = 0.25
 MOST_RECORDS = 999
-# A delay of the event loop beyond this is not made up for: a market does not wait.
+# After a delay of the event loop, the feed catches up on at most this much time: a market does not
+# wait.
 CATCH_UP_SECONDS = 1.0
-# After a burst of this size the event loop reads what came in.
+# After this many ticks the feed lets the event loop read what came in.
 BURST_TICKS = 500
 
 Held = tuple[bytes, Sent]
 
 
 class Feed:
-    """The paced sender. `rate`, ticks per second over all sessions, may change at any time."""
+    """Sends ticks at a steady rate.
+
+    `rate` is in ticks per second over all sessions. It may change at any time.
+    """
 
     def __init__(
         self, settings: SimulatorSettings, exchange: Exchange, faults: Faults, log: SentLog, stats: Stats
@@ -40,7 +44,7 @@ class Feed:
         self._held: dict[int, Held] = {}
 
     async def run(self) -> None:
-        """Send `rate` ticks a second for ever, in small bursts."""
+        """Send `rate` ticks a second in small bursts, until cancelled."""
         loop = asyncio.get_running_loop()
         owed, before = 0.0, loop.time()
         while True:
@@ -67,7 +71,7 @@ class Feed:
             first = self._one_of(isins)
             rest: list[str] = []
             if batch > 1 and first in self._exchange.holders:
-                # A frame goes to one session, so all its bonds must be registered there.
+                # A frame goes to one session, so that session must have registered all its bonds.
                 neighbours = self._exchange.by_number[self._exchange.holders[first][0]][0].tr_keys
                 rest = [self._one_of(neighbours) for _ in range(batch - 1)]
             self.trade([first, *rest])
@@ -77,7 +81,10 @@ class Feed:
         return isins[int(self._choice.random() * len(isins))]
 
     def trade(self, isins: list[str]) -> list[str]:
-        """Make one trade of each bond and return them; each session gets its own in one frame."""
+        """Make one trade of each bond and return the trades.
+
+        Each session gets the trades of its own bonds in one frame.
+        """
         now = self._settings.clock()
         frames: dict[int, list[SentRecord]] = {}
         made = []
@@ -112,7 +119,7 @@ class Feed:
         return True
 
     def _spoil(self, session: Session, connection: Connection, records: list[SentRecord]) -> None:
-        """Send a malformed frame before `records`, or append a malformed record to them."""
+        """Send a malformed frame before `records`, or append a malformed record to `records`."""
         match next(self._malformed)(records[0].raw):
             case malformed.BadRecord(reason, raw):
                 records.append(SentRecord(records[0].tr_key, raw, reason))
@@ -135,7 +142,7 @@ class Feed:
         )
 
     def _pass_on(self, session: Session, connection: Connection, new: Held) -> None:
-        """Write a frame, at once or after its successor, once or twice."""
+        """Write a frame once, or as the faults `reorder` and `duplicate` say."""
         if session.number not in self._held and self._faults.strike("reorder"):
             self._held[session.number] = new
             return
@@ -163,7 +170,10 @@ class Feed:
             connection.reset()
 
     def emit(self, raw: bytes, app_key: int, *, binary: bool) -> None:
-        """Send `raw` as one frame to the session of `app_key`; LookupError if it has none."""
+        """Send `raw` as one frame to the session of `app_key`.
+
+        Raises LookupError if the app key has no session.
+        """
         session, connection = self._exchange.find(app_key)
         self._write(
             session, connection, (raw, Sent(time.time_ns(), app_key, session.number, "raw", raw=raw, binary=binary))
@@ -173,7 +183,8 @@ class Feed:
     async def emit_ticks(self, isin: str, count: int, per_frame: int) -> list[str]:
         """Send `count` trades of one bond, `per_frame` to a frame, and return their records.
 
-        They go out as fast as the clients read. Raises LookupError if no session registered it.
+        The frames go out as fast as the clients read. Raises LookupError if no session
+        registered the bond.
         """
         if isin not in self._exchange.holders:
             raise LookupError(f"No session registered {isin}")

@@ -16,9 +16,10 @@ def plain(records: Sequence[str], *, trailing_caret: bool = False) -> bytes:
 
 
 def encrypted(records: Sequence[str], keys: Keys, *, trailing_caret: bool = False) -> bytes:
-    """Return the frame of `records` with its fourth part encrypted.
+    """Return the frame of `records` with an encrypted payload.
 
-    AES-256-CBC, PKCS#7, base64; key and IV are the bytes of their texts.
+    The payload is encrypted with AES-256-CBC and PKCS#7 and then written as base64. The AES key and
+    the IV are the bytes of the texts in `keys`.
     """
     padder = PKCS7(128).padder()
     padded = padder.update(_payload(records, trailing_caret=trailing_caret).encode()) + padder.finalize()

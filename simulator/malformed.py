@@ -1,4 +1,4 @@
-"""Every kind of malformed data KIS could send, each with the reason a reader should give."""
+"""Every kind of malformed data that KIS could send, with the reason a reader should give."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from simulator.request import TR_ID
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """A frame that is wrong as a whole, or in its only record."""
+    """A frame that is malformed as a whole, or whose only record is malformed."""
 
     reason: str
     raw: bytes
@@ -18,7 +18,7 @@ class BadFrame:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record to append to the good ones of a frame."""
+    """A malformed record to append to the good records of a frame."""
 
     reason: str
     raw: str
@@ -28,7 +28,7 @@ Maker = Callable[[str], BadFrame | BadRecord]
 
 
 def endless() -> Iterator[Maker]:
-    """Yield the makers in turn, for ever. Each is given the text of a good record."""
+    """Yield the makers in turn, without end. A maker takes the text of a good record."""
     return cycle(MAKERS)
 
 

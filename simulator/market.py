@@ -1,4 +1,4 @@
-"""Plausible trades: one random walk for each bond, repeatable from the seed."""
+"""Makes plausible trades: each bond's price is a random walk that depends only on the seed."""
 
 import time
 from random import Random
@@ -36,7 +36,7 @@ class Trading:
         if abs(price - of.price) > BAND * of.price:
             price = self._price
         self._price = price
-        # In thousands of won of face value; the general market trades multiples of ten.
+        # Volumes are in thousands of won of face value. The general market trades multiples of ten.
         volume = 10 * (1 + int(9_999 * random() ** 8))
         self._volume += volume
         if self._open == 0 or not self._low <= price <= self._high:
@@ -57,9 +57,10 @@ class Trading:
         self._range_texts = ("^".join(map(_won, three)), "^".join(_percent(of.yield_at(each)) for each in three))
 
     def _spell(self, price: int) -> tuple[str, str]:
-        """Return two texts: sign, change, percent and price; and the yield.
+        """Return two texts for a price.
 
-        A day has few prices, so each is made once.
+        The first has the sign, change, percent and price. The second has the yield. A day has few
+        different prices, so the texts of each price are made only once.
         """
         change = price - self._previous
         sign = "2" if change > 0 else "5" if change < 0 else "3"
@@ -70,7 +71,7 @@ class Trading:
 
 
 class Market:
-    """Every bond that was ever asked for."""
+    """Makes the trades of every bond. A bond starts to trade when it is first asked for."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

@@ -1,4 +1,4 @@
-"""The JSON texts KIS sends, byte for byte in the form of the recorded ones."""
+"""The JSON texts that KIS sends, in exactly the form of the recorded ones."""
 
 import json
 import time
@@ -12,17 +12,20 @@ SEOUL_OFFSET_SECONDS = 9 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """AES key of 32 lower-case letters and IV of 16 lower-case hex digits, as recorded."""
+    """An AES key of 32 lower-case letters and an IV of 16 lower-case hex digits, as recorded."""
 
     key: str = field(repr=False)
     iv: str = field(repr=False)
 
 
 def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: str = "") -> str:
-    """Return the answer to one request: a success may have `keys`, an error may quote a text."""
+    """Return the answer to one request.
+
+    A success may have `keys`. An error quotes the text `quoted` unless it is empty.
+    """
     body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
     if quoted and codes.result(code) != "0":
-        # Recorded for OPSP0011: KIS quotes the approval key.
+        # KIS quotes the approval key in the error. This is recorded for OPSP0011.
         body["msg1"] = f"{codes.message(code).partition(' : ')[0]} : {quoted}"
     if keys is not None:
         body["output"] = {"iv": keys.iv, "key": keys.key}
@@ -42,7 +45,7 @@ def _header(code: str, tr_id: str, tr_key: str) -> dict[str, str]:
         case "OPSP8993":
             return {"tr_id": "", "tr_key": "", "encrypt": "N"}
         case _ if codes.result(code) == "9" and code not in {"OPSP8991", "OPSP8992"}:
-            # Recorded session and parse errors name no instrument; "(null)" is literal.
+            # Recorded session and parse errors name no instrument. KIS really writes "(null)".
             return {"tr_id": "(null)", "tr_key": "", "encrypt": "N"}
         case _:
             return {"tr_id": tr_id, "tr_key": tr_key, "encrypt": "N"}

@@ -1,4 +1,4 @@
-"""Reads a client's request, or finds the code with which KIS refuses its form."""
+"""Reads a client's request, or finds the code with which KIS refuses a malformed one."""
 
 import json
 import re
@@ -20,7 +20,7 @@ class Request:
 
     @property
     def registers(self) -> bool:
-        """Whether it registers; otherwise it releases."""
+        """True if the request registers a bond, false if it releases one."""
         return self.tr_type == "1"
 
 
@@ -39,14 +39,14 @@ def is_pingpong(raw: bytes) -> bool:
         return False
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     header = value.get("header") if isinstance(value, dict) else None
     return isinstance(header, dict) and header.get("tr_id") == "PINGPONG"
 
 
 def parse(raw: bytes) -> Request | Misshapen:
-    """Return the request in a client's message, or why KIS refuses it. Never raises."""
+    """Return the request in a client's message, or the refusal of a malformed one. Never raises."""
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -68,7 +68,8 @@ def _judge(header: dict[str, Any], fields: dict[str, Any]) -> Request | Misshape
     tr_id, tr_key = fields.get("tr_id"), fields.get("tr_key")
     named = (str(tr_id or ""), str(tr_key or ""))
     refusals = (
-        # No record shows the answer to a missing approval key; this code names its predecessor.
+        # Nobody recorded the answer to a missing approval key. The text of this code names the app
+        # key, which had the place of the approval key before.
         ("OPSP9996", approval_key is None),
         ("OPSP9994", not isinstance(approval_key, str) or not approval_key),
         ("OPSP9997", customer is None),

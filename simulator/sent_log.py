@@ -23,11 +23,11 @@ class SentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One frame: when (ns since 1970), on which session of which app key, and what.
+    """One frame, with its session and its app key. `at` is its time in ns since 1970.
 
-    `ticks` frames list their records and have no `raw`. `malformed` and `raw` frames have their
-    bytes. `withheld` ones were never sent. `unheard` is a trade of a bond that no session had
-    registered: no app key, session -1.
+    A frame of the kind `ticks` has `records` and no `raw`. A frame of the kind `malformed` or `raw`
+    has its bytes in `raw`. A `withheld` frame was never sent. An `unheard` frame is a trade of a
+    bond that no session had registered. It has no app key, and its session is -1.
     """
 
     at: int
@@ -43,12 +43,12 @@ class Sent:
 
     @property
     def count(self) -> int:
-        """Records in the frame."""
+        """The number of records in the frame."""
         return len(self.records)
 
 
 class SentLog:
-    """Logs what was sent; `flush` makes it visible to readers of the file."""
+    """Logs what was sent. After `flush`, readers of the file see everything logged before."""
 
     def __init__(self, *, keep: bool) -> None:
         self.sent: list[Sent] = []
@@ -56,7 +56,7 @@ class SentLog:
         self._file: TextIO | None = None
 
     def open(self, path: Path | None) -> None:
-        """Also append to the file at `path`, if there is one."""
+        """Also log to the file at `path`, at its end, unless `path` is None."""
         if path is not None:
             self._file = path.open("a", encoding="utf-8")
 
@@ -68,7 +68,7 @@ class SentLog:
             self._file.write(json.dumps(_line(sent), ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
-        """Hand everything logged to the operating system."""
+        """Pass everything logged so far to the operating system."""
         if self._file is not None:
             self._file.flush()
 

@@ -44,12 +44,12 @@ class Simulator:
 
     @property
     def approval_url(self) -> str:
-        """Where approval keys are issued, once started."""
+        """The URL that issues approval keys, known once the simulator has started."""
         return f"http://{self._shown_host}:{self._rest_port}/oauth2/Approval"
 
     @property
     def websocket_url(self) -> str:
-        """Where sessions are opened, once started."""
+        """The URL that opens sessions, known once the simulator has started."""
         return f"ws://{self._shown_host}:{self._ws_port}"
 
     @property
@@ -58,7 +58,7 @@ class Simulator:
 
     @property
     def sessions(self) -> list[Session]:
-        """The open sessions, oldest first: `app_key`, `tr_keys`, `connected`, PINGPONGs."""
+        """The open sessions, oldest first."""
         return self._exchange.sessions
 
     @property
@@ -78,7 +78,7 @@ class Simulator:
 
     @property
     def sent(self) -> list[Sent]:
-        """Every data frame sent, while `keep_sent` is on."""
+        """Every data frame sent so far, or nothing if `keep_sent` is off."""
         return self._log.sent
 
     @property
@@ -107,19 +107,19 @@ class Simulator:
         await self._stop()
 
     async def listen(self) -> None:
-        """Accept WebSocket connections; after `refuse`, again on the same port."""
+        """Accept WebSocket connections. After `refuse`, this uses the same port again."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._exchange.accept, self.settings.host, self._ws_port)
         self._ws_port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
-        """Stop listening for WebSocket connections; open sessions stay."""
+        """Stop accepting WebSocket connections. Open sessions stay open."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     async def emit(self, raw: str | bytes, app_key: int = 0, *, binary: bool = False) -> None:
-        """Send one frame as it is, by default as text, whatever its bytes.
+        """Send one frame with exactly these bytes, as text unless `binary` is true.
 
         Raises LookupError if the app key has no open session.
         """
@@ -135,10 +135,10 @@ class Simulator:
         return await self._feed.emit_ticks(isin, n, per_frame)
 
     async def drop(self, app_key: int = 0, how: str = "no-close-frame") -> None:
-        """End an app key's session and return once it is gone.
+        """End an app key's session, and return once its connection has ended.
 
         `how` is `no-close-frame`, `abrupt` (RST) or `close=CODE`. Raises LookupError if the app key
-        has no open session, ValueError for another `how`.
+        has no open session, and ValueError for another `how`.
         """
         _, connection = self._exchange.find(app_key)
         match how.partition("="):
@@ -154,7 +154,7 @@ class Simulator:
             await connection.lost.wait()
 
     def expire_approvals(self) -> None:
-        """Make every approval key issued so far invalid; open sessions live on, as with KIS."""
+        """Make every approval key issued so far invalid. As with KIS, open sessions stay open."""
         self._approvals.expire()
 
     async def _serve_approval(self) -> None:
@@ -184,7 +184,7 @@ class Simulator:
         self._log.close()
 
     async def _say_goodbye(self) -> None:
-        """End every connection after what was written; reset it if its client reads nothing."""
+        """End every connection once its data is sent. Reset it if its client reads nothing."""
         connections = self._exchange.connections
         for connection in connections:
             connection.cut()

@@ -12,7 +12,8 @@ HEX, LETTERS = "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz"
 class Pong:
     """One answer to a PINGPONG.
 
-    `identical`: its text was the one sent. `opcode`: `text`, `binary`, `ping` or `pong`.
+    `identical` is true if the answer has the text of the PINGPONG. `opcode` is `text`, `binary`,
+    `ping` or `pong`.
     """
 
     identical: bool
@@ -21,7 +22,10 @@ class Pong:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """Times are monotonic seconds. `app_key` is None until a request names a known approval key."""
+    """One session. Times are monotonic seconds.
+
+    `app_key` is None until a request names a known approval key.
+    """
 
     number: int
     opened: float
@@ -44,24 +48,24 @@ class Session:
 
     @property
     def tr_keys(self) -> tuple[str, ...]:
-        """What is registered, in the order of registration."""
+        """The registered bonds, in the order of registration."""
         return tuple(self.registered)
 
     def register(self, tr_key: str) -> Keys:
-        """Register and return new keys: every success has keys of its own."""
+        """Register a bond and return new keys, because every success has keys of its own."""
         keys = Keys("".join(self._random.choices(LETTERS, k=32)), "".join(self._random.choices(HEX, k=16)))
         self.registered[tr_key] = keys
         return keys
 
     def note_traffic(self, now: float) -> None:
-        """Note that something was sent or received: PINGPONG is for idle lines only."""
+        """Note that something was sent or received, because KIS pings only an idle line."""
         self._traffic = now
 
     def advance(self, now: float) -> bool:
-        """Advance the server's clock, and return whether a PINGPONG is due.
+        """Advance the session's clock, and return whether a PINGPONG is due.
 
-        It is due at a tick of that clock if the line was idle since the tick before. So on an idle
-        line PINGPONGs are one to two ticks apart.
+        A PINGPONG is due at a tick of the clock if the line was idle since the tick before. So
+        PINGPONGs on an idle line are one to two ticks apart.
         """
         if now < self._next_tick:
             return False
@@ -77,7 +81,7 @@ class Session:
             self._unanswered_since = now
 
     def note_answer(self, raw: bytes, opcode: str, now: float) -> None:
-        """Note the client's PINGPONG, with any opcode: KIS's own samples use three."""
+        """Note the client's PINGPONG with any opcode, because KIS's own samples use three."""
         self.note_traffic(now)
         if self._unanswered_since is not None:
             self.pongs.append(Pong(raw == self._last_pingpong, opcode))

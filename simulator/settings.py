@@ -9,39 +9,45 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorSettings:
-    """Port 0 means any free port. Without `app_keys` any non-empty pair is accepted."""
+    """Port 0 means any free port.
+
+    If `app_keys` is empty, the simulator accepts any pair of texts that are not empty.
+    """
 
     host: str = "127.0.0.1"
     rest_port: int = 0
     ws_port: int = 0
     app_keys: Sequence[tuple[str, str]] = field(default=(), repr=False)
     rate: float = 0.0
-    """Ticks per second over all sessions; 0 sends nothing by itself."""
+    """Ticks per second over all sessions. With 0, the simulator sends nothing by itself."""
     seed: int = 1
     bonds: Sequence[str] = ()
-    """Bonds that always trade; a trade that no session registered is logged as `unheard`."""
+    """Bonds that always trade. The trades of a bond without a session are logged as `unheard`."""
     capacity: int = 41
-    """Registrations a session may hold: 41 by KIS's notices; some accounts had 3."""
+    """How many registrations a session may hold. KIS's notices say 41; some accounts had 3."""
     in_use: Literal["refuse", "kick"] = "refuse"
-    """Which session loses if a second one uses its app key: reports differ."""
+    """Which session loses if a second session uses the same app key. Reports differ."""
     linger_seconds: float = 0.0
     """How long an app key stays in use after its client left without a close frame."""
     ping: Literal["lenient", "strict"] = "lenient"
-    """`strict` drops TCP at a Ping or Pong that carries no PINGPONG."""
+    """`strict` ends TCP at a Ping or Pong that has no PINGPONG in it."""
     pingpong_seconds: float = 10.0
     pingpong_timeout_seconds: float = 100.0
     approval_interval_seconds: float = 1.0
-    """Shortest time between two approval keys."""
+    """The shortest time between two approval keys."""
     approvals_counted: Literal["for each app key", "together"] = "for each app key"
-    """Which approval keys that time separates: KIS's notice does not say."""
+    """Whether `approval_interval_seconds` holds for each app key or for all calls together.
+
+    KIS's notice does not say which.
+    """
     approval_hours: float = 24.0
     error_shape: Literal["gateway", "rt_cd"] = "gateway"
-    """The approval call's error body: `error_code` (gateway), or `rt_cd` and `msg_cd`."""
+    """Whether an error of the approval call has `error_code` (gateway), or `rt_cd` and `msg_cd`."""
     faults: Sequence[str] = ()
     sent_log: Path | None = None
     keep_sent: bool = True
-    """Whether to fill `Simulator.sent`; leave it off for runs of hours."""
+    """Whether to fill `Simulator.sent`. Switch it off for runs of hours."""
     send_buffer_bytes: int = 64 * 1024 * 1024
-    """A client with more unread data than this is reset."""
+    """The simulator resets a client that has more unread data than this."""
     clock: Callable[[], float] = time.time
-    """Seconds since 1970; gives the ticks their Seoul time."""
+    """Returns seconds since 1970, from which the ticks get their Seoul time."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Stats:
-    """What was sent, and for how long clients read nothing."""
+    """Counts what was sent, and measures for how long clients read nothing."""
 
     frames: int = 0
     ticks: int = 0

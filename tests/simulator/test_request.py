@@ -62,6 +62,7 @@ def test_not_json(raw):
         (b"PINGPONG", False),
         (b'["PINGPONG"]', False),
         (b"", False),
+        (b'["PINGPONG",' + b"[" * 200_000, False),
     ],
 )
 def test_is_pingpong(raw, answer):
