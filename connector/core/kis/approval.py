@@ -1,4 +1,4 @@
-"""The request to KIS's approval service (`POST /oauth2/Approval`), and how we read its answer.
+"""The request to KIS's approval service (`POST /oauth2/Approval`), and how we read the answer.
 
 Sources: koreainvestment/open-trading-api:examples_llm/auth/auth_ws_token;
 koreainvestment/kis-ai-extensions:shared/commands/kis-help.md.
@@ -52,7 +52,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No key this time: the service was out of reach or busy, or its answer made no sense."""
+    """We got no key: the service was out of reach or busy, or its answer made no sense."""
 
     code: str | None
     message: str
@@ -62,15 +62,19 @@ Answer = Granted | Refused | Unavailable
 
 
 def request_body(app_key: AppKey) -> bytes:
-    """Return the JSON body. This call names the secret `secretkey`, the token call `appsecret`."""
+    """Return the JSON body.
+
+    This call names the secret `secretkey`. KIS's token call names it `appsecret`.
+    """
     fields = {"grant_type": "client_credentials", "appkey": app_key.appkey, "secretkey": app_key.appsecret}
     return json.dumps(fields).encode()
 
 
 def read_answer(status: int, body: bytes) -> Answer:
-    """Read the answer; an error comes as error_code and error_description, or as msg_cd and msg1.
+    """Read the answer of the approval service. Never raises.
 
-    Never raises, and never quotes a body that has neither shape.
+    KIS reports an error as error_code and error_description, or as msg_cd and msg1. A body that has
+    neither shape is never quoted.
     """
     try:
         fields = json.loads(body)

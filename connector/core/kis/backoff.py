@@ -1,8 +1,8 @@
 """How often we may connect to KIS and ask for approval keys, and how long a session may be silent.
 
 KIS blocks addresses and app keys that connect and close in a loop (notices of 2026-02-24 and
-2026-05-18). OPSP8996 comes right after a successful open, so only data or a PINGPONG proves that a
-session works. Times are monotonic seconds.
+2026-05-18). A connection that opens proves nothing, because KIS may send OPSP8996 right afterwards.
+Only data or a PINGPONG proves that a session works. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", "approval", "lease", "stop"]
 
 LONGEST_SILENCE_SECONDS = 900.0
-# The practice of several clients. KIS documents one key a second for this call, and one a minute
-# for /oauth2/tokenP.
+# Several public clients wait this long. KIS documents one key a second for this call, and one token
+# a minute for /oauth2/tokenP.
 KEY_SPACING_SECONDS = 60.0
 STEADY_WAITS = 3
 # Causes of attempts that never opened a session; they do not reset the count of silent sessions.
@@ -36,7 +36,10 @@ class Waits:
 
 
 class Backoff:
-    """Counts failures since a session last proved alive; `random` returns floats in [0, 1)."""
+    """Counts failures since a session last proved alive, and sets the waits accordingly.
+
+    `random` returns floats in [0, 1).
+    """
 
     def __init__(self, waits: Waits, random: Callable[[], float]) -> None:
         self._waits = waits
@@ -47,13 +50,13 @@ class Backoff:
         self._proved = False
 
     def proved_alive(self) -> None:
-        """Start again with the shortest waits: data or a PINGPONG was received."""
+        """Record that data or a PINGPONG was received, so that the shortest waits apply again."""
         self._failures = self._refusals = self._silences = 0
         self._proved = True
 
     @property
     def failures(self) -> int:
-        """Attempts and sessions that failed since one last proved alive; the waits grow with it."""
+        """How many attempts and sessions failed since a session last proved alive."""
         return self._failures + self._refusals
 
     @property
@@ -65,7 +68,8 @@ class Backoff:
     def ended(self, cause: Cause, *, in_use: bool = False) -> float:
         """Return the seconds to wait before the next connection, given why the last one ended.
 
-        `in_use` selects the long waits: after OPSP8996, or if an approval key was refused twice.
+        `in_use` selects the long waits. It is true after OPSP8996, and if KIS refused the approval
+        keys of one session twice.
         """
         if cause == "silence" and not self._proved:
             self._silences += 1
@@ -77,15 +81,15 @@ class Backoff:
         return self.next_long_wait() if in_use else self._next_reconnect_wait()
 
     def _next_reconnect_wait(self) -> float:
-        # Half of the span is fixed, so that small draws make no fast loop; half is random, so that
-        # clients cut off together come back apart.
+        # Half of the span is fixed, so that a small random number makes no fast loop. The other
+        # half is random, so that clients that were cut off together do not return together.
         floor = self._waits.reconnect_min
         span = min(floor * 2.0 ** min(self._failures, 32), max(0.0, self._waits.reconnect_max - floor))
         self._failures += 1
         return floor + span * (0.5 + self._random() / 2)
 
     def next_long_wait(self) -> float:
-        """Return the seconds to wait while KIS refuses the key: equal three times, then doubled."""
+        """Return the next long wait in seconds: three waits are equal, then each is doubled."""
         doublings = max(0, self._refusals - STEADY_WAITS + 1)
         self._refusals += 1
         first = self._waits.in_use_wait
@@ -106,23 +110,23 @@ class ApprovalKeys:
         self._issued_at = now
 
     def discard(self) -> None:
-        """Forget a key that KIS refused; the next one still has to wait its time."""
+        """Forget a key that KIS refused; `next_issue_at` stays as it is."""
         self._key = None
 
     def usable(self, now: float) -> str | None:
-        """Return the key if it is young enough for a new connection."""
+        """Return the key if it is young enough for a new connection, else None."""
         return self._key if now < self.expires_at else None
 
     def age(self, now: float) -> float | None:
-        """Return the seconds since KIS issued the key in use, None without one."""
+        """Return the seconds since KIS issued the key in use, or None if no key is in use."""
         return None if self._key is None or self._issued_at is None else now - self._issued_at
 
     @property
     def expires_at(self) -> float:
-        """When the key is too old for another connection or request."""
+        """When the key becomes too old for a new connection or request."""
         return float("-inf") if self._issued_at is None else self._issued_at + self._reuse_seconds
 
     @property
     def next_issue_at(self) -> float:
-        """When we may ask for the next key at the earliest."""
+        """The earliest time at which we may ask for the next key."""
         return float("-inf") if self._issued_at is None else self._issued_at + KEY_SPACING_SECONDS

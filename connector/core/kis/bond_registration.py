@@ -1,8 +1,9 @@
 """One bond on one session: what we asked KIS, and what each reply proves about the bond.
 
-A reply names the bond but not the request it answers, and it may come late or never. So we match
-a reply to all requests of the bond that are still unanswered. A request is *superseded* once a
-request of the other kind follows it: for example, an unanswered register before a release.
+A reply names the bond but not the request that it answers. A reply may also come late or never. So
+what a reply proves depends on all unanswered requests for the bond. There are two kinds of
+requests, register and release. An unanswered request is *superseded* once we send a request of the
+other kind. For example, a release supersedes an unanswered register.
 
 | reply                   | what is unanswered                     | what it proves                |
 |-------------------------|----------------------------------------|-------------------------------|
@@ -12,13 +13,15 @@ request of the other kind follows it: for example, an unanswered register before
 | released (0001, 0003)   | a superseded release                   | nothing                       |
 |                         | the latest request is not a release    | nothing: KIS may not hold it  |
 |                         | otherwise                              | KIS does not hold it          |
-| an error                | any superseded request, or none at all | nothing: KIS may hold it      |
+| an error                | a superseded request, or no request    | nothing: KIS may hold it      |
 |                         | several requests of the latest kind    | nothing: KIS may hold it      |
 |                         | one request                            | the request changed nothing   |
 
-Each reply answers the oldest request it can belong to. So we never count fewer requests as
-unanswered, nor newer ones, than KIS has yet to answer. To resolve a doubt we ask again: KIS
-answers 0002 if it already holds the bond, and 0003 if it does not. Times are monotonic seconds.
+We take each reply as the answer to the oldest request that it can belong to. If an earlier reply
+was lost, we count too many requests as unanswered. We never count too few requests, and never newer
+requests than KIS has yet to answer. To resolve a doubt we ask again. KIS answers a register with
+0002 if it already holds the bond. KIS answers a release with 0003 if it does not hold the bond.
+Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
 
-# KIS drops the socket this soon after a refusal with rt_cd 9, if the refusal is why.
+# If KIS drops the socket because of a refusal with rt_cd 9, it does so within this time.
 DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
 HELD_BACK_SECONDS: Final = 60.0
 HELD_BACK_MAX_SECONDS: Final = 3600.0
@@ -44,7 +47,7 @@ RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
 @dataclass(frozen=True, slots=True)
 class RegistrationView:
-    """One bond as the status topic shows it; `code` and `message` are KIS's own."""
+    """One bond as the status topic shows it, with KIS's own `code` and `message`."""
 
     state: RegistrationState
     code: str | None
@@ -52,7 +55,7 @@ class RegistrationView:
 
 
 class Held(IntEnum):
-    """What we know about KIS holding a bond on this session."""
+    """Whether KIS holds a bond on this session, as far as we know."""
 
     NO = 0
     MAYBE = 1
@@ -61,10 +64,10 @@ class Held(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request without a reply yet.
+    """A request that KIS has not answered yet.
 
-    `key_number` counts the approval keys of the session. `held_before` is what we knew when we
-    sent the request.
+    `key_number` says which of the session's approval keys the request carries. `held_before` is
+    what we knew about the bond before we sent the request.
     """
 
     tr_type: TrType
@@ -75,7 +78,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """KIS refused the bond. `held_back_until` is set if its refusals cost several sessions."""
+    """KIS refused the bond.
+
+    `held_back_until` is set if refusals of the bond ended several sessions.
+    """
 
     rt_cd: str
     at: float
@@ -86,7 +92,10 @@ class Refusal:
         return self.rt_cd == "9" and 0 <= now - self.at <= DROP_AFTER_REFUSAL_SECONDS
 
     def held_back(self, cost: int, now: float) -> Refusal:
-        """Return the refusal that holds the bond back, once it has cost more than one session."""
+        """Return the refusal, which holds the bond back if `cost` is above 1.
+
+        `cost` is the number of sessions that ended because KIS refused the bond.
+        """
         if cost == 1:
             return self
         seconds = min(HELD_BACK_MAX_SECONDS, HELD_BACK_SECONDS * 2.0 ** min(cost - 2, 16))
@@ -97,10 +106,11 @@ class Refusal:
 class BondRegistration:
     """The actual state of one bond.
 
-    `awaited` is the request whose reply we wait for. `unanswered` are the requests of the latest
-    kind, `superseded` the earlier ones of either kind; replies to all of them may still come.
-    Both lists are in the order of sending. `found_full`: KIS had no room for the bond.
-    `release_sent_at`: when we sent the latest release that KIS confirmed.
+    `awaited` is the request whose reply we wait for. `unanswered` holds the unanswered requests of
+    the latest kind. `superseded` holds the earlier unanswered requests, which may be of either
+    kind. Each request in these two lists may still get a reply. Both lists are in the order of
+    sending. `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent
+    the latest release that KIS confirmed.
     """
 
     held: Held = Held.NO
@@ -120,13 +130,16 @@ class BondRegistration:
     # The session's life.
 
     def start_session(self, now: float) -> None:
-        """Forget that KIS had no room, and a refusal unless it holds the bond back."""
+        """Forget that KIS had no room, and forget a refusal that does not hold the bond back."""
         self.found_full = False
         if not (self.refusal and self.refusal.held_back_until and self.refusal.held_back_until > now):
             self.forget_refusal()
 
     def end_session(self) -> None:
-        """Forget everything but a refusal and its words: registrations end with their session."""
+        """Forget what KIS holds and what we asked: registrations end with their session.
+
+        A refusal, a lack of room, and KIS's code and message are not forgotten.
+        """
         self.held, self.awaited, self.latest, self.failures = Held.NO, None, None, 0
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
@@ -134,13 +147,13 @@ class BondRegistration:
         self.not_before = float("-inf")
 
     def forget_refusal(self) -> None:
-        """Let the bond be asked for again although KIS refused it."""
+        """Forget the refusal, so that we may ask for the bond again."""
         self.refusal = self.code = self.message = None
 
     # Requests.
 
     def send(self, request: Request) -> None:
-        """Record that this request is sent."""
+        """Record that we sent this request."""
         if self.latest != request.tr_type:
             self.superseded += self.unanswered
             self.unanswered = []
@@ -150,27 +163,27 @@ class BondRegistration:
             self.found_full = False
 
     def give_up_lost(self, now: float, pace: Pace) -> None:
-        """Stop expecting replies that are overdue for so long that they must be lost."""
+        """Stop expecting a reply that did not come within `pace.lost_after`: it must be lost."""
         self.unanswered = [request for request in self.unanswered if now < request.sent_at + pace.lost_after]
         self.superseded = [request for request in self.superseded if now < request.sent_at + pace.lost_after]
 
     def stop_awaiting(self, now: float, pace: Pace) -> None:
-        """Let the bond be asked about again if the reply is overdue."""
+        """Stop waiting for an overdue reply, so that we may ask about the bond again."""
         if self.awaited and now >= self.awaited.sent_at + pace.reply_timeout:
             self.awaited = None
-            # The first repetition comes at once, each further one after a longer wait.
+            # The first time, we ask again at once. Before each later repetition we wait longer.
             self.not_before = now + (pace.backoff(self.failures - 1) if self.failures else 0.0)
             self.failures += 1
 
     @property
     def may_get_reply(self) -> bool:
-        """Whether a reply to any request may still come."""
+        """Whether KIS may still reply to a request about this bond."""
         return bool(self.superseded or self.unanswered)
 
     def may_have_been_held(self, sent_at: float) -> bool:
-        """Whether KIS may have held the bond when it handled a request of that time.
+        """Whether KIS may have held this bond when it handled a request that we sent at `sent_at`.
 
-        KIS handles requests in the order of sending.
+        That request may be about another bond. KIS handles requests in the order of sending.
         """
         if self.held is Held.MAYBE and self.unanswered and self.unanswered[0].sent_at >= sent_at:
             return self.unanswered[0].held_before > Held.NO
@@ -182,7 +195,8 @@ class BondRegistration:
         """Handle OPSP0000 or OPSP0002; return whether it proves that KIS holds the bond."""
         if self._remove_superseded(REGISTER) or self.latest != REGISTER:
             self.held = max(self.held, Held.MAYBE)
-            # The reply may answer any of these, so an error to one no longer proves anything.
+            # The reply may answer any of the unanswered requests. So an error in reply to one of
+            # them will not prove what KIS holds.
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)
@@ -193,7 +207,8 @@ class BondRegistration:
     def confirm_not_held(self, *, released: bool) -> bool:
         """Handle OPSP0001 or OPSP0003; return whether it proves that KIS does not hold the bond.
 
-        `released`: KIS says that it released the bond, not that it held none.
+        `released` is true if KIS says that it released the bond, and false if KIS says that it did
+        not hold the bond.
         """
         if self._remove_superseded(RELEASE):
             return False
@@ -205,14 +220,15 @@ class BondRegistration:
         failures, not_before = self.failures, self.not_before
         self._resolve(Held.NO)
         if self.refusal or self.found_full:
-            # If KIS has no room for the bond, registering it again at once would be a loop.
+            # Keep the wait after a refusal or a lack of room. Without the wait, we would register
+            # and release the bond in a fast loop.
             self.failures, self.not_before = failures, not_before
         else:
             self.code = self.message = None
         return True
 
     def refuse_key(self, reply: Reply, key_number: int) -> bool:
-        """Handle a refused approval key; return whether it was the key of that number."""
+        """Handle the refusal of an approval key; return whether KIS refused key `key_number`."""
         known = self._remove_failed()
         if self.awaited is None:
             return False
@@ -222,10 +238,10 @@ class BondRegistration:
         return is_current
 
     def fail(self, reply: Reply, what: Reaction, now: float, pace: Pace) -> Reaction | None:
-        """Handle an error; return what it calls for, None if it says nothing about the bond."""
+        """Handle an error; return what to do, or None if the error says nothing about the bond."""
         was_unanswered, was_superseded = self.may_get_reply, bool(self.superseded)
         known = self._remove_failed()
-        # The error of an earlier request says nothing about a bond confirmed since.
+        # The error may answer an earlier request. Then it says nothing about the bond's new state.
         is_old = self.held is Held.NO or self.latest == RELEASE or was_superseded
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
             return None
@@ -239,7 +255,8 @@ class BondRegistration:
         if what is Reaction.REFUSE:
             self.refusal = Refusal(reply.rt_cd, now)
         elif what is Reaction.FULL:
-            # "No room" may be old, if it answers a superseded request. A refusal stays true.
+            # The error may answer a superseded request. Then KIS may have room since, but a refusal
+            # would still be valid.
             if was_superseded:
                 return Reaction.RETRY
             self.found_full = True
@@ -253,7 +270,11 @@ class BondRegistration:
         return found is not None
 
     def _remove_failed(self) -> Held:
-        """Remove the request that an error answers, if that is certain; return what we know now."""
+        """Remove the request that an error answers; return what we then know about the bond.
+
+        While a superseded request is unanswered, we cannot tell which request the error answers.
+        Then we remove none.
+        """
         if self.superseded or not self.unanswered:
             return Held.MAYBE
         request = self.unanswered.pop(0)
@@ -266,7 +287,10 @@ class BondRegistration:
     # What others read.
 
     def view(self, *, is_beyond_room: bool) -> RegistrationView:
-        """Return the bond as the status topic shows it. `is_beyond_room`: it has no place."""
+        """Return the bond as the status topic shows it.
+
+        `is_beyond_room` is true if the session has no room for the bond.
+        """
         if self.held is Held.YES:
             return RegistrationView("ACTIVE", None, None)
         if self.refusal:

@@ -1,4 +1,4 @@
-"""How long a bond that lists add and remove again and again rests before KIS hears of it again.
+"""How long a bond has to rest if lists add and remove the bond again and again.
 
 KIS blocks app keys that register and release without end (notices of 2026-02-24 and 2026-05-18).
 Times are monotonic seconds.
@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# Somebody may correct a mistake at once. After that, each release needs a longer rest.
+# The first releases of a bond need no rest, so that a mistake can be corrected at once. Each later
+# release needs a longer rest.
 FREE_RELEASES: Final = 2
 FIRST_REST_SECONDS: Final = 10.0
 LONGEST_REST_SECONDS: Final = 600.0
-# A bond left alone for so long counts as new. It must exceed the longest rest by far, for a
-# resting bond must not count as left alone.
+# After this time without a release or a rest, a bond counts as new. The time must be much longer
+# than the longest rest, so that a resting bond never counts as new.
 FORGIVEN_AFTER_SECONDS: Final = 3600.0
 
 
@@ -43,7 +44,7 @@ class Damping:
         return self._flapping[isin].quiet_until if isin in self._flapping else float("-inf")
 
     def note_unwanted(self, isin: str, now: float) -> None:
-        """Record that a bond is unwanted at `now`, so that it does not count as left alone."""
+        """Record that a bond is unwanted at `now`, so that it does not count as new."""
         if isin in self._flapping and self.rest(isin, now):
             self._flapping[isin].seen_at = now
 

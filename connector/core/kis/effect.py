@@ -1,4 +1,4 @@
-"""What a session orders or reports: frozen values that the owner of the socket carries out."""
+"""What a session orders or reports: frozen values that the owner of the socket obeys or logs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this text frame; a request holds the approval key."""
+    """Send this text frame, which holds the approval key."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """Answer a PINGPONG with its identical text, before anything else is sent."""
+    """Send the text of a PINGPONG back unchanged, before anything else."""
 
     text: str
 
@@ -34,14 +34,14 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class ReissueKey:
-    """Ask for a new approval key after `wait` seconds, and hand it to `key_reissued`."""
+    """Ask for a new approval key after `wait` seconds, and hand the key to `key_reissued`."""
 
     wait: float
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """KIS refused one bond, or had no room for it."""
+    """KIS did not confirm what we asked for this bond; `code` and `message` say why."""
 
     isin: str
     code: str
@@ -50,7 +50,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Strange:
-    """A JSON message could not be read; its content must not be logged."""
+    """A JSON message could not be read. The message must not be logged."""
 
     why: str
 

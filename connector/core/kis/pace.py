@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
-# KIS answers in milliseconds. A reply missing for this many timeouts is taken as lost.
+# KIS answers in milliseconds. After this many timeouts a missing reply counts as lost.
 LOST_AFTER_TIMEOUTS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings `kis.*` that bound requests: seconds, and registrations per session."""
+    """The settings `kis.*` that limit requests.
+
+    `session_capacity` is a number of registrations. All other values are seconds.
+    """
 
     register_interval: float
     reply_timeout: float
@@ -18,9 +21,9 @@ class Pace:
 
     @property
     def lost_after(self) -> float:
-        """Seconds after a request when we stop expecting its reply."""
+        """How many seconds after a request we stop expecting its reply."""
         return LOST_AFTER_TIMEOUTS * self.reply_timeout
 
     def backoff(self, failures: int) -> float:
-        """Return the seconds to wait before we ask again, after that many failures."""
+        """Return how many seconds to wait before we ask again after this many failures."""
         return min(self.retry_max, self.retry_min * 2.0 ** min(failures, 16))

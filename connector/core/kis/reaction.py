@@ -1,8 +1,8 @@
 """What each KIS code asks us to do: the one table of OPSP codes.
 
-Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md; where
-they are silent, the practice of public clients. An error whose code is not listed refuses the bond
-until the next session: KIS blocks clients that register again and again.
+Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md. Where
+both are silent, we do what public clients do. After an error with an unlisted code we do not ask
+for the bond before the next session, because KIS blocks clients that register again and again.
 """
 
 from __future__ import annotations
@@ -64,10 +64,11 @@ _DONE_ALREADY: Final = ("OPSP0002", "OPSP0003")
 
 
 def reaction(reply: Reply) -> Reaction:
-    """Return what to do about a reply, rt_cd first.
+    """Return what to do about a reply.
 
-    Only the four known codes say whether KIS holds a bond. A success with any other code, or a
-    success code in an error, leaves that open: if we ask again, KIS answers OPSP0002 or OPSP0003.
+    Only OPSP0000 to OPSP0003 say whether KIS holds a bond. A success with any other code does not
+    say it. Neither does an error with OPSP0000 or OPSP0001. In both cases we ask again, and KIS
+    then answers OPSP0002 or OPSP0003.
     """
     known = REACTIONS.get(reply.msg_cd)
     if reply.rt_cd == SUCCESS:

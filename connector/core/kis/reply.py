@@ -21,7 +21,7 @@ RELEASE: Literal["2"] = "2"
 TrType = Literal["1", "2"]
 
 LONGEST_TEXT = 64 * 1024
-# KIS's largest reply opens four objects. How deep json.loads can go depends on our own stack.
+# KIS's largest reply opens four objects. json.loads can go only as deep as our own stack allows.
 MOST_BRACKETS = 64
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _RT_CD = re.compile(r"[A-Za-z0-9]{1,4}")
@@ -48,13 +48,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Any other JSON. `why` is CTRL_SHAPE and a few words; it quotes nothing that may be a key."""
+    """A control message that is neither a ping nor a reply.
+
+    `why` is CTRL_SHAPE and a few words. It never quotes the message, which may hold a key.
+    """
 
     why: str
 
 
 def is_control(raw: bytes) -> bool:
-    """Whether a message is JSON, not a data frame: its first byte that is not blank is `{`."""
+    """Whether a message is JSON and not a data frame: its first non-blank byte is `{`."""
     return raw.lstrip(b" \t\r\n")[:1] == b"{"
 
 
@@ -93,7 +96,7 @@ def request(approval_key: str, customer_type: str, tr_type: TrType, isin: str) -
 
 
 class _DuplicateKeyError(ValueError):
-    """One object holds a key twice, so its meaning is unclear."""
+    """A JSON object holds a key twice, so the object's meaning is unclear."""
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,7 +112,7 @@ def _reply(header: dict[str, Any], body: dict[str, Any]) -> Reply | Unreadable:
         return Unreadable("CTRL_SHAPE: without usable rt_cd and msg_cd")
     output = _part(body, "output")
     key, iv = _text(output, "key"), _text(output, "iv")
-    # AES-256-CBC takes the 32 and 16 characters as they stand.
+    # AES-256-CBC uses these 32 and 16 characters unchanged as key and IV.
     usable = len(key.encode()) == 32 and len(iv.encode()) == 16
     return Reply(
         tr_id=_text(header, "tr_id"),

@@ -1,7 +1,8 @@
 """One slot's session with KIS: text and time come in, effects go out.
 
 The object lives as long as its slot. Each connection begins with `opened` and ends with `closed`.
-Between them `converge` makes what KIS holds equal to what is wanted. Times are monotonic seconds.
+Between these two calls, `converge` makes the bonds that KIS holds equal to the bonds that are
+wanted. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class SlotView:
 
 
 class Session:
-    """Decides what to do; the owner of the socket does it.
+    """Decides what to do on a slot's connection; the owner of the socket does it.
 
-    `clean` takes secrets out of the texts of a reply before they are shown anywhere.
+    `clean` removes secrets from the texts of a reply, so that these texts may be shown.
     """
 
     def __init__(  # noqa: PLR0913 - two names and three collaborators of a slot
@@ -79,14 +80,17 @@ class Session:
         self._code: str | None = None
         self._message: str | None = None
         self.may_connect_at = float("-inf")
-        # The newest is last. KIS does not say which of them an encrypted frame needs.
+        # The newest key is last. KIS does not say which key an encrypted frame needs.
         self.cipher_keys: dict[CipherKey, None] = {}
         self.unreadable = 0
 
     # What is wanted.
 
     def want(self, isins: Iterable[str], now: float) -> None:
-        """Set the bonds this slot should carry, the most important first; ignored after `leave`."""
+        """Set the bonds this slot should carry, the most important first.
+
+        After `leave` this call does nothing.
+        """
         if self._leaving is not None:
             return
         self._registrations.want(isins)
@@ -96,11 +100,11 @@ class Session:
             self._empty_since = now
 
     def retry_rejected(self, isins: Iterable[str]) -> None:
-        """Try these bonds again although KIS refused them."""
+        """Try these bonds again if KIS refused them."""
         self._registrations.retry_rejected(isins)
 
     def leave(self, cause: Cause, until: float) -> None:
-        """Release every bond, then close, at `until` at the latest."""
+        """Release every bond, then close the connection; at `until`, close it in any case."""
         self._registrations.leave()
         self._leaving = (cause, until)
 
@@ -111,7 +115,7 @@ class Session:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to register."""
+        """Whether this slot should carry any bond."""
         return bool(self._registrations.wanted)
 
     @property
@@ -127,7 +131,11 @@ class Session:
     # The connection's life.
 
     def opened(self, approval_key: str, now: float, expires_at: float = float("inf")) -> None:
-        """Begin a session; from `expires_at` on no request may carry this approval key."""
+        """Begin a session with this approval key.
+
+        From `expires_at` on, the session gets a new key before it sends its next request. A slot
+        that is leaving keeps the old key.
+        """
         self._approval_key = approval_key
         self._key_expires_at = expires_at
         self._opened_at = self._heard_at = now
@@ -149,7 +157,7 @@ class Session:
         self.may_connect_at = now + self._backoff.ended(cause, in_use=cause == "in_use" or refused_twice)
 
     def app_key_accepted(self) -> None:
-        """Record that KIS issued an approval key: its app key is usable again if it was refused."""
+        """Record that KIS issued an approval key, which ends a refusal of the app key."""
         if self._is_barred:
             self._is_blocked = self._is_barred = False
             self._code = self._message = None
@@ -163,7 +171,7 @@ class Session:
     # What was received.
 
     def data_received(self, now: float) -> None:
-        """Record the first data frame of the session: it proves that the session works."""
+        """Record the first data frame of the session, which proves that the session works."""
         self.heard(now)
         self._backoff.proved_alive()
 
@@ -185,7 +193,7 @@ class Session:
                 return self._receive_reply(self._clean(reply), now)
 
     def _receive_reply(self, reply: Reply, now: float) -> list[Effect]:
-        # A peer could send keys without end, but never more than we send requests.
+        # A key counts only in a reply that we expect. Otherwise a peer could send endless keys.
         if reply.cipher_key and self._registrations.may_get_reply(reply.tr_key):
             self.cipher_keys.pop(reply.cipher_key, None)
             self.cipher_keys[reply.cipher_key] = None
@@ -207,7 +215,7 @@ class Session:
         if self._key_refusals == 1:
             wait = 0.0
         elif self._registrations.active_count:
-            # Other bonds flow on this connection, so we wait without closing it.
+            # The connection brings ticks of other bonds, so we keep it open while we wait.
             wait = self._backoff.next_long_wait()
         else:
             return self._close("approval", reply.msg_cd, reply.msg1)
@@ -217,7 +225,7 @@ class Session:
     # What is due.
 
     def converge(self, now: float) -> list[Effect]:
-        """Return what is due: at most one request, or a Close."""
+        """Return the effect that is due, if any: a Send, a ReissueKey or a Close."""
         if self._opened_at is None or self._is_closing:
             return []
         if now >= self._heard_at + self._backoff.silence_timeout:
@@ -239,7 +247,10 @@ class Session:
         return [Send(request(self._approval_key, self._customer_type, tr_type, isin))]
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when `converge` may have work if nothing arrives; None without a connection."""
+        """Return when to call `converge` again if nothing arrives before that time.
+
+        Return None if no connection is open, or if the connection is already closing.
+        """
         if self._opened_at is None or self._is_closing:
             return None
         times = [self._heard_at + self._backoff.silence_timeout, self._closing_at()]
@@ -269,27 +280,27 @@ class Session:
 
     @property
     def capacity(self) -> int:
-        """Registrations this slot may hold; 0 while KIS refuses its app key for good."""
+        """How many registrations this slot may hold; 0 if KIS refused its app key for good."""
         return 0 if self._is_barred else self._registrations.limit
 
     @property
     def places(self) -> int:
-        """Bonds this slot can be given: its capacity, and refused bonds, which take no room."""
+        """How many bonds this slot can be given: its capacity plus bonds that KIS refused."""
         return 0 if self._is_barred else self._registrations.places
 
     @property
     def failures(self) -> int:
-        """How many attempts and sessions failed since one last proved alive."""
+        """How many attempts and sessions failed since a session last proved alive."""
         return self._backoff.failures
 
     @property
     def unsolicited(self) -> int:
-        """How many replies we were not waiting for."""
+        """How many replies arrived that we were not waiting for."""
         return self._registrations.unsolicited
 
     @property
     def view(self) -> SlotView:
-        """The slot as others see it."""
+        """The slot as the status topic and the pages show it."""
         return SlotView(
             slot=self.slot,
             state=self._state(),

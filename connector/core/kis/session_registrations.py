@@ -1,7 +1,7 @@
 """All bonds of one session: which should be held, which KIS holds, and which request comes next.
 
-`want` says which bonds should be held, replies say which are held. A bond in doubt counts as held.
-Times are monotonic seconds.
+`want` says which bonds should be held. Replies say which bonds KIS holds. A bond counts as held if
+we are in doubt. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
 
-# More than any session is given; beyond it, acks for bonds we never asked for are only counted.
+# More bonds than any session is given. Above this number, we only count replies about bonds that
+# we never requested, and do not remember those bonds.
 MOST_BONDS: Final = 1000
 
 # What KIS writes as tr_id or tr_key if an error names no bond.
@@ -28,17 +29,17 @@ _UNNAMED: Final = ("", "(null)")
 
 
 class SessionRegistrations:
-    """All bonds of one session; it lives as long as its slot, and `begin` starts each session."""
+    """The bonds of one slot, session after session; `begin` starts each session."""
 
     def __init__(self, pace: Pace, learned_limit: int | None = None) -> None:
         self._pace = pace
         self._bonds: dict[str, BondRegistration] = {}
         self._wanted: dict[str, None] = {}
-        # How many sessions in a row the refusal of a bond has cost.
+        # For each refused bond, how many sessions ended because KIS refused it.
         self._sessions_cost: dict[str, int] = {}
         self._damping = Damping()
-        # Any of these may be the bond of an unnamed error. While there are some, we ask for one
-        # bond at a time.
+        # An error that named no bond may be about any of these. While there are suspects, we ask
+        # about one bond at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
         self._next_request_at = float("-inf")
@@ -59,12 +60,12 @@ class SessionRegistrations:
         self._suspects = {isin for isin in self._suspects if isin in self._wanted or isin in self._bonds}
 
     def leave(self) -> None:
-        """Want no bond any more, and release every bond at once."""
+        """Want no bond from now on, and let no bond rest before its release."""
         self.want(())
         self._is_leaving = True
 
     def retry_rejected(self, isins: Iterable[str]) -> None:
-        """Try these bonds again although KIS refused them: a new control record names them."""
+        """Try these bonds again if KIS refused them: a new control record names them."""
         for isin in isins:
             self._sessions_cost.pop(isin, None)
             if (bond := self._bonds.get(isin)) and bond.refusal:
@@ -78,7 +79,7 @@ class SessionRegistrations:
     # The session's life.
 
     def begin(self, now: float) -> None:
-        """Start a session: it holds nothing, and may hold one bond more than the learned limit."""
+        """Start a session that holds nothing and may hold one bond more than the learned limit."""
         self.end(now)
         for bond in self._bonds.values():
             bond.start_session(now)
@@ -90,7 +91,10 @@ class SessionRegistrations:
             self.limit = min(self._learned_limit + 1, self._pace.session_capacity)
 
     def end(self, now: float, *, dropped: bool = False) -> None:
-        """End the session, which KIS dropped or we closed; the suspects stay for the next one."""
+        """End the session, but keep the suspects for the next session.
+
+        `dropped` is true if KIS ended the session.
+        """
         for isin, bond in self._bonds.items():
             if dropped and bond.refusal and bond.refusal.explains_drop(now):
                 cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
@@ -98,13 +102,13 @@ class SessionRegistrations:
             bond.end_session()
 
     def change_key(self) -> None:
-        """Record that requests carry a new approval key: a refusal of an older one says nothing."""
+        """Record that the approval key changed, so that a refusal of an older key is recognized."""
         self._key_number += 1
 
     # What to send.
 
     def advance(self, now: float) -> None:
-        """Record what is overdue or unwanted at `now`; call it before asking what is due."""
+        """Record overdue replies and unwanted bonds; call this before `is_due` and `send_next`."""
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
             bond.stop_awaiting(now, self._pace)
@@ -117,7 +121,7 @@ class SessionRegistrations:
         return now >= self._next_request_at and self._choose(now) is not None
 
     def send_next(self, now: float) -> tuple[TrType, str] | None:
-        """Return the request that is due and record it as sent; None if none is due."""
+        """Return the request that is due and record it as sent, or return None if none is due."""
         if now < self._next_request_at or (chosen := self._choose(now)) is None:
             return None
         tr_type, isin = chosen
@@ -129,7 +133,7 @@ class SessionRegistrations:
         return chosen
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when a request may become due; None: only after a reply or another wish."""
+        """Return when a request may become due, or None if it takes a reply or a new wish first."""
         times = [bond.awaited.sent_at + self._pace.reply_timeout for bond in self._bonds.values() if bond.awaited]
         if self._choose(now) is not None:
             times.append(self._next_request_at)
@@ -148,7 +152,7 @@ class SessionRegistrations:
         return min(times, default=None)
 
     def _choose(self, now: float) -> tuple[TrType, str] | None:
-        """Return the next request: releases go before registrations."""
+        """Return the next request; releases come before registrations."""
         outstanding = self._outstanding() if self._suspects else []
         if len(outstanding) > 1:
             return None
@@ -161,7 +165,7 @@ class SessionRegistrations:
     def _choose_wanted(self, outstanding: list[str], now: float) -> tuple[TrType, str] | None:
         room = self.limit - self.held_count
         releasing = sum(bond.awaited is not None and bond.awaited.tr_type == RELEASE for bond in self._bonds.values())
-        # A bond whose refusal cost a session comes last, so that the others flow first.
+        # A bond whose refusal ended a session comes last, so that the others are registered first.
         by_cost = sorted(self._wanted, key=self._sessions_cost.__contains__) if self._sessions_cost else self._wanted
         for isin in by_cost:
             if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
@@ -190,10 +194,10 @@ class SessionRegistrations:
     def _outstanding(self) -> list[str]:
         return [isin for isin, bond in self._bonds.items() if bond.may_get_reply]
 
-    # A bond that lists add and remove again and again rests before it is released.
+    # A bond that lists add and remove again and again rests before we release it.
 
     def _is_resting(self, isin: str, now: float) -> bool:
-        """Whether the release of a bond waits, as it does unless another bond needs the place."""
+        """Whether we delay a bond's release because lists add and remove the bond repeatedly."""
         bond = self._bonds[isin]
         is_unwanted = bool(bond.held) and isin not in self._wanted
         return not self._is_leaving and is_unwanted and self._rested_at(isin, bond, now) > now
@@ -202,7 +206,7 @@ class SessionRegistrations:
         return (now if bond.unwanted_since is None else bond.unwanted_since) + self._damping.rest(isin, now)
 
     def _longest_resting(self, outstanding: list[str], now: float) -> str | None:
-        """Return the resting bond that gives its place to another one, None if none rests."""
+        """Return the resting bond that has to give up its place first, or None if there is none."""
         resting = [
             isin for isin in self._bonds if self._is_resting(isin, now) and self._may_ask(isin, outstanding, now)
         ]
@@ -211,10 +215,11 @@ class SessionRegistrations:
     # What KIS replies.
 
     def receive(self, reply: Reply, now: float) -> tuple[Reaction, str | None] | None:
-        """Handle a reply; return what it calls for and its bond, None if nothing depended on it.
+        """Handle a reply; return its reaction and bond, or None if we did not wait for the reply.
 
-        An error that names no bond belongs to the only bond with a reply still to come. If there
-        are several, none is blamed; bonds are then asked one at a time until each has its answer.
+        OPSP8996 is about the session, so it is returned in any case, without a bond. An error that
+        names no bond belongs to the only bond that may still get a reply. If several bonds may get
+        one, we blame none of them. Then we ask about one bond at a time until each has its answer.
         """
         for bond in self._bonds.values():
             bond.give_up_lost(now, self._pace)
@@ -239,7 +244,7 @@ class SessionRegistrations:
         return (what, isin) if was_awaited else None
 
     def _addressee(self, reply: Reply, what: Reaction) -> str | None:
-        """Return the bond a reply is about, and count the reply if we asked for none like it."""
+        """Return the bond that a reply is about, or None; count a reply that fits no request."""
         isin = reply.tr_key
         if reply.tr_id in (TR_ID, *_UNNAMED) and isin not in _UNNAMED:
             if isin not in self._bonds:
@@ -280,11 +285,11 @@ class SessionRegistrations:
             self._learn_limit(isin, sent_at)
 
     def _learn_limit(self, refused: str, sent_at: float) -> None:
-        """Learn the limit: the most that KIS may have held when it had no room for this bond.
+        """Set the limit to the most bonds that KIS may have held when it had no room for this one.
 
-        If that is too high, the next attempt to use the supposed room corrects it.
+        If the limit is too high, KIS refuses the next bond above the real one, and we learn again.
         """
-        # If no bond is confirmed, the number says nothing; the bond is tried again with back-off.
+        # If no bond is confirmed, the number says nothing. We try the bond again with back-off.
         if self._confirmed_count():
             held = (bond.may_have_been_held(sent_at) for isin, bond in self._bonds.items() if isin != refused)
             self.limit = self._learned_limit = sum(held)
@@ -299,17 +304,17 @@ class SessionRegistrations:
 
     @property
     def places(self) -> int:
-        """How many bonds the session can be given: its limit, and the refused ones.
+        """How many bonds the session can be given: its limit plus the refused bonds.
 
-        Refused bonds take no room at KIS. They count up to the limit, so that a long list of wrong
-        ISINs is not tried to its end.
+        Refused bonds take no room at KIS. No more of them count than the limit, so that we do not
+        try every ISIN of a long list of wrong ones.
         """
         wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
         refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
         return self.limit + min(refused, self.limit)
 
     def may_get_reply(self, isin: str) -> bool:
-        """Whether a reply to a request about this bond may still come."""
+        """Whether KIS may still reply to a request about this bond."""
         return isin in self._bonds and self._bonds[isin].may_get_reply
 
     @property
@@ -329,7 +334,7 @@ class SessionRegistrations:
         """Return each bond that is wanted, still held, or waiting because the session was full."""
         seen: dict[str, RegistrationView] = {}
         wanted = {isin: self._bonds.get(isin) or BondRegistration() for isin in self._wanted}
-        # Unwanted bonds that are still held are about to be released, so they take no place.
+        # An unwanted bond takes no place here: if KIS still holds it, we are about to release it.
         places = self.limit - sum(bond.held > Held.NO for bond in wanted.values())
         for isin, bond in wanted.items():
             seen[isin] = bond.view(is_beyond_room=places <= 0)

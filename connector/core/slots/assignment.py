@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The slots a replica has held since `generation`; on the `open` ones a bond is registered."""
+    """What a replica says about the slots that it holds.
+
+    `generation` is the generation of the group that last assigned slots to the replica. On each of
+    the slots `open`, a bond is registered.
+    """
 
     generation: int = -1
     held: frozenset[int] = frozenset()
@@ -28,7 +32,7 @@ def encode(claim: Claim) -> bytes:
 
 
 def decode(user_data: bytes) -> Claim:
-    """Return the claim in a member's user data, an empty one if it is unreadable. Never raises."""
+    """Return the claim in a member's user data, or an empty one if unreadable. Never raises."""
     try:
         match json.loads(user_data or b"{}"):
             case {"generation": int(generation), "held": [*held], "open": [*is_open]}:
@@ -42,9 +46,10 @@ def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[
     """Return the slots of each member, sorted.
 
     A slot stays with its holder. A slot without a holder goes to the member with the fewest slots.
-    If several members claim a slot, one with a bond registered on it wins: closing its session
-    would lose ticks. Otherwise the latest generation wins: the others were out of contact when the
-    group gave their slot away. No slot moves for the sake of balance.
+    If several members claim a slot, a member with a bond registered on the slot wins, because
+    closing that member's session would lose ticks. Otherwise the latest generation wins: the other
+    members were out of contact when the group gave the slot away. No slot moves only to balance
+    the load.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
     free = []

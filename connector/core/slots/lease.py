@@ -1,8 +1,9 @@
 """What a replica may do with the slots it shares with others. Times are monotonic seconds.
 
-The Kafka group gives the right to a slot by assigning it. Late is better than lost: a replica that
-merely lost contact with the group keeps its open sessions. Only a new connection needs the lease.
-If two replicas connect all the same, KIS fences one: an app key has one session.
+The Kafka group gives a replica the right to a slot by assigning the slot. Late ticks are better
+than lost ticks, so a replica that only lost contact with the group keeps its open sessions. Only a
+new connection needs the lease. If two replicas connect nevertheless, KIS serves only one of them,
+because an app key has one session.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ if TYPE_CHECKING:
     from connector.core.kis.backoff import Cause
 
 ALWAYS: Final = float("-inf")
-# A session opened out of contact that ends within this time was displaced by the new owner.
+# If a session that was opened out of contact ends within this time, a new owner displaced it.
 THROWN_OUT_SECONDS: Final = 60.0
-# How many session timeouts an owner out of contact waits before it connects again.
+# An owner that is out of contact waits this many session timeouts before it connects again.
 BLIND_WAIT_TIMEOUTS: Final = 2.0
 
 
 class Permission(Protocol):
-    """What a slot's feed asks before it connects and informs when a session ends."""
+    """What a slot's feed asks before it connects, and informs after a session has ended."""
 
     def may_connect_at(self, slot: int, now: float) -> float | None:
-        """Return when a new connection is permitted; None if not before something changes."""
+        """Return when a new connection is permitted, or None while none is."""
 
     def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
-        """Record the end of a session, or of an attempt (`connected_seconds` None)."""
+        """Record the end of a session, or of an attempt to open one.
+
+        `connected_seconds` is None for an attempt.
+        """
 
 
 class Unshared:
     """The permission of a connector that shares its app keys with nobody."""
 
     def may_connect_at(self, slot: int, now: float) -> float | None:  # noqa: ARG002 - every slot, at every time
-        """Return that it may connect at once."""
+        """Return that the slot may connect at once."""
         return ALWAYS
 
     def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
@@ -43,10 +47,10 @@ class Unshared:
 
 
 class Lease:
-    """The slots one replica holds.
+    """The slots that one replica holds.
 
-    `session_timeout` is the group's. `blind_limit` is how long an owner that is out of contact
-    keeps its sessions; None is for ever.
+    `session_timeout` is the group's setting, in seconds. `blind_limit` is how many seconds an owner
+    keeps its sessions while it is out of contact. None means without a limit.
     """
 
     def __init__(self, session_timeout: float, blind_limit: float | None, now: float) -> None:
@@ -60,7 +64,7 @@ class Lease:
         self.is_member = False
 
     def use_saved(self, slots: Iterable[int], now: float) -> None:
-        """Hold the slots of an earlier run, unless the group has answered already."""
+        """Hold the slots of an earlier run, unless the group has already assigned some."""
         if not self.is_member:
             self._assigned = frozenset(slots)
             self._ended_at = dict.fromkeys(self._assigned, now)
@@ -72,26 +76,26 @@ class Lease:
         self.confirm(now)
 
     def confirm(self, at: float) -> None:
-        """Record that the group's coordinator knew this replica as a member at that time."""
+        """Record that the group's coordinator knew this replica as a member at the time `at`."""
         self._confirmed_at = max(self._confirmed_at, at)
         self._lost.clear()
 
     def in_contact(self, now: float) -> bool:
-        """Return whether the group cannot have given our slots to others yet."""
+        """Return whether it is certain that the group has not given our slots away."""
         return self.is_member and now < self._confirmed_at + self._session_timeout
 
     def dispute(self, now: float) -> None:
         """Record that another replica's status record claims a slot of ours.
 
-        Either that replica or this one does not know the latest assignment yet.
+        One of the two replicas does not know the latest assignment yet.
         """
         self._disputed_at = now
 
     def is_undisputed(self, now: float) -> bool:
         """Return whether the group has confirmed our slots since another replica claimed one.
 
-        Then their status records are ours to write: the group tells a member that its slots went to
-        others before it accepts another heartbeat from it.
+        If so, we may write the slots' status records. When the group gives a member's slots away,
+        it tells the member before it accepts another heartbeat from that member.
         """
         return self.in_contact(now) and self._confirmed_at > self._disputed_at
 
@@ -100,7 +104,7 @@ class Lease:
         return frozenset() if self._is_surrendered(now) else self._assigned
 
     def surrenders_at(self, now: float) -> float | None:
-        """Return when `held` will become empty for lack of contact, else None."""
+        """Return when we will give up all slots for lack of contact, or None if we will not."""
         if self._blind_limit is None or self._is_surrendered(now):
             return None
         return self._confirmed_at + self._blind_limit
@@ -109,10 +113,10 @@ class Lease:
         return self._blind_limit is not None and now >= self._confirmed_at + self._blind_limit
 
     def may_connect_at(self, slot: int, now: float) -> float | None:
-        """Return when this slot may connect to KIS; None while we do not hold it or have lost it.
+        """Return when this slot may connect to KIS, or None while we may not use the slot.
 
-        Out of contact, the owner of a slot may try after twice the session timeout. It stops trying
-        once another replica turns out to have the slot.
+        An owner that is out of contact may connect after twice the session timeout. It may not
+        connect once it learns that another replica has the slot.
         """
         if slot not in self.held(now) or slot in self._lost:
             return None
@@ -124,7 +128,10 @@ class Lease:
         )
 
     def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
-        """Record the end of a session or attempt; out of contact it may show another owner."""
+        """Record the end of a session or attempt.
+
+        While we are out of contact, the end may show that another replica has the slot.
+        """
         self._ended_at[slot] = now
         if self.in_contact(now):
             return
@@ -132,9 +139,10 @@ class Lease:
             self._lost.add(slot)
 
     def _was_displaced(self, connected_seconds: float | None, now: float) -> bool:
-        """Return whether a short session ended that was opened out of contact.
+        """Return whether the session was short and was opened while we were out of contact.
 
-        One that was opened before contact was lost may be opened again once.
+        If we opened the session in contact, its end does not show another owner. So the slot may
+        connect once more.
         """
         if connected_seconds is None or connected_seconds >= THROWN_OUT_SECONDS:
             return False

@@ -15,11 +15,12 @@ def carried(
     slots: Mapping[int, SlotView],
     is_active: Callable[[str, int], bool],
 ) -> dict[int, list[str]]:
-    """Return the ISINs for each of our slots in the order of `placement`, which ranks them.
+    """Return the ISINs that each of our slots carries.
 
-    First come the bonds placed there. After them, if the slot has room, come the bonds that are
-    active there but are placed on another slot where they are not active yet
-    (`is_active(isin, slot)`). Without room the bond is released before its new slot has it.
+    `placement` lists the most important bond first. On each slot, the bonds that are placed there
+    come first. After them come moving bonds, as far as the slot has room. A moving bond is active
+    on this slot, but is placed on another slot. According to `is_active(isin, slot)`, the bond is
+    not active there yet. A moving bond without room is released before it is active there.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
     for isin, slot in placement.items():

@@ -21,16 +21,17 @@ class _Pair(NamedTuple):
 
 
 def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str, int]:
-    """Return ISIN → slot for the first Σ capacity bonds of `desired`; the others wait.
+    """Return ISIN → slot for the first bonds of `desired`, as many as fit; the others wait.
 
-    This is rendezvous hashing with bounded capacity: among all pairs of bond and slot the heaviest
-    is chosen first, if the bond is not placed yet and the slot has room. A weight depends on its
-    pair alone, so an edit displaces only a short chain of lighter pairs. The order of `desired`
-    decides which bonds are placed, not where.
+    This is rendezvous hashing with bounded capacity. Each pair of a bond and a slot has a weight.
+    We go through the pairs from the heaviest to the lightest. We choose a pair if its bond is not
+    placed yet and its slot has room. A weight depends on its pair alone, so an edit displaces only
+    a short chain of lighter pairs. The order of `desired` decides which bonds are placed, but not
+    where they are placed.
 
-    It is computed as a stable matching: each bond asks for its heaviest slot that has not refused
-    it, and a full slot gives up its lightest pair. Both sides rank pairs alike, so there is only
-    one stable matching, the one described above.
+    The code finds these pairs as a stable matching. Each bond asks for the heaviest slot that has
+    not refused it yet. A full slot gives up its lightest pair. Bonds and slots rank the pairs by
+    the same weights, so there is only one stable matching.
     """
     room = {slot: capacity for slot, capacity in capacities.items() if capacity > 0}
     placed = list(islice(dict.fromkeys(desired), sum(room.values())))
@@ -50,7 +51,7 @@ def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str
     return {isin: chosen[isin] for isin in placed}
 
 
-# Cached, because each edit of a list places all bonds again; 2,048 fill 49 sessions.
+# Cached, because each edit of a list places all bonds again. 2,048 bonds fill 49 sessions.
 @lru_cache(maxsize=2048)
 def _heaviest_first(isin: str, slots: tuple[int, ...]) -> tuple[_Pair, ...]:
     return tuple(sorted((_Pair(_weight(isin, slot), isin, slot) for slot in slots), reverse=True))

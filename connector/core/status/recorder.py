@@ -1,4 +1,4 @@
-"""Makes the status records of what a replica knows: of each bond, list and slot, round by round."""
+"""Makes a replica's status records of bonds, lists and slots, round by round."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """What one replica, named `owner`, knows; its status records are made from it.
+    """What one replica knows: its status records are made from this.
 
-    `slots` are the slots that it owns, and `placement` is ISIN to slot. The owners of the slots in
-    `others` write the records of these slots and their bonds. The owner of slot 0 writes what
-    belongs to no slot.
+    `owner` is the name of the replica, and `slots` are the slots that it owns. `placement` gives
+    the slot of each ISIN. `others` are the slots of other replicas, which write the records of
+    these slots and their bonds. The owner of slot 0 writes the records that belong to no slot.
     """
 
     placement: Mapping[str, int]
@@ -37,7 +37,7 @@ class ReplicaView:
 
 
 def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
-    """Return whether this replica writes the record of `key`, which is `before` so far."""
+    """Return whether this replica writes the record of `key`; `before` is the present record."""
     if not replica.others:
         return True
     if key.startswith(SLOT):
@@ -53,15 +53,15 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
 
 
 def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return all records by key; a key of `previous` that is left out becomes a tombstone."""
+    """Return all records by key; a key that is only in `previous` becomes a tombstone."""
     return Recorder(at_once=sys.maxsize).records(replica, previous, now)
 
 
 class Recorder:
-    """Makes the records round by round, and makes again only those that may have changed.
+    """Makes the records that may have changed, round by round.
 
-    One round makes at most `at_once` records, because it holds up the event loop. `has_more` is
-    whether the next round will go on; until then the older records stay.
+    One round makes at most `at_once` records, because a round blocks the event loop. `has_more` is
+    true if records are left for the next round. Until they are made, the older records stay.
     """
 
     def __init__(self, at_once: int = 2000) -> None:
@@ -76,11 +76,11 @@ class Recorder:
         return bool(self._unmade)
 
     def records(self, replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-        """Return all records by key; a key of `previous` that is left out becomes a tombstone.
+        """Return all records by key; a key that is only in `previous` becomes a tombstone.
 
         Records that other replicas write are repeated as they are in `previous`. A record that did
         not change is the same object as in `previous`. `since` stays while state, slot, code and
-        owner stay. `alive_at` is set to `now` if the slot's record changes or if 30 s have passed.
+        owner stay. `alive_at` becomes `now` after 30 s, or if the slot's record changes otherwise.
         """
         made = dict(previous)
         self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
@@ -98,7 +98,7 @@ class Recorder:
         return dict(made)
 
     def _changed_keys(self, replica: ReplicaView, previous: Mapping[str, Record]) -> list[str]:
-        """Return the keys of the records that may have changed, waiting bonds last."""
+        """Return the keys of the records that may have changed; waiting bonds come last."""
         placed = {INSTRUMENT + isin for isin in replica.placement}
         changed = self._maybe_changed(replica, previous)
         return sorted(changed, key=lambda key: key.startswith(INSTRUMENT) and key not in placed)
@@ -119,14 +119,14 @@ class Recorder:
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
-    """Return the keys that have another object than before, or are in only one of the two."""
+    """Return the keys whose object was replaced, and the keys that only one mapping has."""
     if before is after:
         return set()
     return {key for key, found in after.items() if before.get(key) is not found} | (before.keys() - after.keys())
 
 
 def _changed_bonds(before: SlotView, after: SlotView) -> set[str]:
-    """Return the bonds of a slot that may be in another state than before."""
+    """Return the bonds of a slot whose state may have changed."""
     one, other = before.registrations, after.registrations
     if (before.state, before.code, before.message) != (after.state, after.code, after.message):
         return {*one, *other}
@@ -134,7 +134,7 @@ def _changed_bonds(before: SlotView, after: SlotView) -> set[str]:
 
 
 def _record(replica: ReplicaView, key: str, before: Record, now: str) -> Record | None:
-    """Return our record of a key, None if there should be none."""
+    """Return our record of a key, or None if there should be none."""
     if key.startswith(INSTRUMENT):
         isin = key.removeprefix(INSTRUMENT)
         if (bond := replica.lists.desired.get(isin)) is not None:
@@ -167,7 +167,7 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
 
 
 def _no_room(replica: ReplicaView, isin: str, before: Record) -> tuple[str | None, str | None]:
-    """Return KIS's code and message if KIS had no room: a session's, else those reported before."""
+    """Return KIS's code and message for a bond without room, from a session or the last record."""
     for view in replica.slots.values():
         held = view.registrations.get(isin)
         if held is not None and held.state == "WAITING_CAPACITY":
@@ -180,7 +180,7 @@ def _no_room(replica: ReplicaView, isin: str, before: Record) -> tuple[str | Non
 def _of_registration(
     view: SlotView | None, registration: RegistrationView | None
 ) -> tuple[str, str | None, str | None]:
-    """Return state, code and message of a placed bond: of the states, the first that applies."""
+    """Return state, code and message of a placed bond; the first state that applies counts."""
     if registration is not None and registration.state == "REJECTED":
         return "REJECTED", registration.code, registration.message
     if view is None:
@@ -197,7 +197,7 @@ def _is_held(registration: RegistrationView) -> bool:
 
 
 def _unwanted(replica: ReplicaView, isin: str, before: Record, now: str) -> Record | None:
-    """Return the record of a bond that nobody wants: None once KIS cannot hold it any more."""
+    """Return the record of an unwanted bond, or None once KIS cannot hold the bond any more."""
     for view in replica.slots.values():
         registration = view.registrations.get(isin)
         if before and registration is not None and _is_held(registration):

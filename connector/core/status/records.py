@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-# Contract of the status topic: an owner writes every 30 s; one silent for 90 s counts as gone.
+# Contract of the status topic: an owner writes every 30 s. After 90 s of silence it counts as gone.
 ALIVE_EVERY: Final = timedelta(seconds=30)
 SILENT_AFTER: Final = timedelta(seconds=90)
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-# A record as it was read: anyone may have written it, so a field is checked before it is used.
+# A record as it was read. Anyone may have written it, so we check each field before we use it.
 Record = Mapping[str, Any]
 
 
@@ -48,7 +48,7 @@ class InstrumentRecord(TypedDict):
 
 
 class InForceFields(TypedDict):
-    """The last accepted value of a list, whole, and where it is in the control topic."""
+    """The whole last accepted value of a list, and its position in the control topic."""
 
     value: dict[str, Any]
     control: PositionFields
@@ -65,7 +65,7 @@ class ListRecord(TypedDict):
 
 
 class SlotRecord(TypedDict):
-    """The record of `slot/<k>`; `owner` is the `replicas.name` of the replica that runs it."""
+    """The record of `slot/<k>`; `owner` is the `replicas.name` of the slot's replica."""
 
     state: str
     owner: str | None
@@ -78,7 +78,7 @@ class SlotRecord(TypedDict):
 
 
 def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
-    """Return whether the records say that the bond is registered on a slot with a live owner."""
+    """Return whether the records say that the bond is active on the slot and its owner is alive."""
     bond, owner = records.get(INSTRUMENT + isin, {}), records.get(f"{SLOT}{slot}", {})
     if bond.get("state") != "ACTIVE" or bond.get("slot") != slot:
         return False
@@ -86,19 +86,19 @@ def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> 
 
 
 def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
-    """Return the owner that the slot's record names, None if it names nobody."""
+    """Return the owner that the slot's record names, or None if the record names nobody."""
     found = (records.get(f"{SLOT}{slot}") or {}).get("owner")
     return found if isinstance(found, str) else None
 
 
 def capacity(records: Mapping[str, Record], slot: int) -> int | None:
-    """Return the capacity in the slot's record, None if it has no usable one."""
+    """Return the capacity in the slot's record, or None if the record has no usable capacity."""
     found = records.get(f"{SLOT}{slot}", {}).get("capacity")
     return found if type(found) is int and found >= 0 else None
 
 
 def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return the records for a start: what was ACTIVE is PENDING until KIS confirms it again."""
+    """Return the records for a start: an ACTIVE bond is PENDING until KIS confirms it again."""
     return {
         key: {**record, "state": "PENDING", "since": now, "code": None, "message": None}
         if key.startswith(INSTRUMENT) and record.get("state") == "ACTIVE"
@@ -110,7 +110,8 @@ def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
 def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
     """Return the last records of a clean stop.
 
-    Slots are IDLE without an owner, their instruments are DISCONNECTED, and the rest is unchanged.
+    Each slot is IDLE and has no owner. Each bond on a slot is DISCONNECTED. All other records are
+    unchanged.
     """
     last: dict[str, Record] = {}
     for key, record in previous.items():
@@ -125,12 +126,13 @@ def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
 
 
 def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: Mapping[int, int]) -> dict[int, int]:
-    """Return how many bonds can be placed on each slot: its capacity and the bonds refused there.
+    """Return how many bonds can be placed on each slot: its capacity plus the bonds refused there.
 
-    A refused bond needs no room on the session, so another can be placed beside it;
-    `Registrations.places` counts in the same way. `own` has the capacities of our own slots, newer
-    than their records. A slot without a capacity in its record counts `most`. A bond that KIS
-    refused an earlier owner counts until KIS answers the present one: all replicas count the same.
+    A refused bond needs no room on the session, so another bond can be placed beside it.
+    `SessionRegistrations.places` counts in the same way. `own` has the capacities of our own slots,
+    which are newer than those in the records. A slot without a capacity in its record counts
+    `most`. A bond that was refused to an earlier owner counts until KIS answers the present owner.
+    So all replicas count the same.
     """
     rejected = (
         record for key, record in records.items() if record.get("state") == "REJECTED" and key.startswith(INSTRUMENT)
@@ -145,12 +147,12 @@ def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: 
 
 
 def encode(record: Record) -> bytes:
-    """Return a record's value: JSON in UTF-8; half a surrogate pair becomes an escape."""
+    """Return a record's value as JSON in UTF-8, with an escape for half a surrogate pair."""
     return _ENCODER.encode(record).encode(errors="backslashreplace")
 
 
 def decode(value: bytes) -> Record | None:
-    """Return the record in a value, None if it holds none. Never raises."""
+    """Return the record in a value, or None if the value holds no record. Never raises."""
     try:
         record = json.loads(value)
     except (ValueError, RecursionError):
@@ -159,7 +161,7 @@ def decode(value: bytes) -> Record | None:
 
 
 def is_due(written_at: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
-    """Return whether a time is so long ago, or is not a time at all."""
+    """Return whether `written_at` is at least `after` away from `now`, or is not a time."""
     try:
         return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(written_at))) >= after
     except (ValueError, TypeError):
@@ -167,13 +169,13 @@ def is_due(written_at: object, now: str, after: timedelta = ALIVE_EVERY) -> bool
 
 
 def since(before: Record, now: str, identity: tuple[str, int | None, str | None, str | None]) -> str:
-    """Return since when a record has this state, slot, code and owner."""
+    """Return since when a record has had the state, slot, code and owner of `identity`."""
     since, get = before.get("since"), before.get
     is_same = (get("state"), get("slot"), get("code"), get("owner")) == identity
     return since if is_same and isinstance(since, str) else now
 
 
 def dated(record: dict[str, Any], before: Record, now: str) -> Record:
-    """Set a record's `since`."""
+    """Return the record with its `since` set."""
     identity = record["state"], record.get("slot"), record.get("code"), record.get("owner")
     return record | {"since": since(before, now, identity)}

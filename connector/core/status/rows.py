@@ -1,4 +1,4 @@
-"""How `subs ls` shows the status topic: a row for each wanted bond. Silent slots count as gone."""
+"""How `subs ls` shows the status topic: one row for each bond. Silent slots count as gone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Row:
     """One bond as `subs ls` shows it.
 
-    `offset` is the control record that the state reflects, -1 if no connector has reported yet.
+    `offset` is that of the control record that the state reflects. It is -1 if no connector has
+    reported on the bond yet.
     """
 
     instrument: str
@@ -34,7 +35,7 @@ class Row:
 
 
 def to_rows(status: Mapping[str, Record], control: Mapping[str, bytes], now: datetime) -> list[Row]:
-    """Return a row for each bond in the status topic or a control record, by ISIN. Never raises."""
+    """Return a row for each bond in a status or control record, sorted by ISIN. Never raises."""
     reported = {key.removeprefix(INSTRUMENT): record for key, record in status.items() if key.startswith(INSTRUMENT)}
     asked: dict[str, list[str]] = {}
     for name, value in sorted(control.items()):
@@ -48,7 +49,7 @@ def to_rows(status: Mapping[str, Record], control: Mapping[str, bytes], now: dat
 
 
 def refused_lists(status: Mapping[str, Record]) -> dict[str, str]:
-    """Return, by name, why the latest record of a list was refused or is held back."""
+    """Return the name of each list whose latest record was refused or held back, and why."""
     return {
         key.removeprefix(LIST): str(record.get("reason"))
         for key, record in sorted(status.items())
@@ -57,12 +58,12 @@ def refused_lists(status: Mapping[str, Record]) -> dict[str, str]:
 
 
 def is_refusal_of(record: Record | None, offset: int) -> bool:
-    """Return whether a list's record refuses the control record at `offset` or a later one."""
+    """Return whether a list's record refuses the control record at `offset`, or a later one."""
     return record is not None and record.get("state") == "REFUSED" and offset_of(record) >= offset
 
 
 def offset_of(record: Record) -> int:
-    """Return the control offset that a status record reflects, -1 if it names none."""
+    """Return the control offset that a status record reflects, or -1 if it names none."""
     control = record.get("control")
     offset = control.get("offset") if isinstance(control, dict) else None
     return offset if isinstance(offset, int) else -1
@@ -86,7 +87,7 @@ def _reported(each: str, record: Record, status: Mapping[str, Record], now: date
 
 
 def _by_the_slots(state: str, slot: object, status: Mapping[str, Record], now: datetime) -> str:
-    """Return why a bond is not ACTIVE when KIS gave no reason."""
+    """Return why a bond is not ACTIVE if KIS gave no reason."""
     match state:
         case "WAITING_CAPACITY":
             alive = [
@@ -105,7 +106,7 @@ def _by_the_slots(state: str, slot: object, status: Mapping[str, Record], now: d
 def is_anyone_there(status: Mapping[str, Record], now: datetime) -> bool:
     """Return whether any slot has an owner that is not silent.
 
-    A connector that is stopped leaves its slots without an owner.
+    A stopped connector leaves its slots without an owner.
     """
     slots = (record for key, record in status.items() if key.startswith(SLOT))
     return any(record.get("owner") is not None and _silent_since(record, now) is None for record in slots)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
-# KIS issues one key a second (notice of 2026-04-20), perhaps for each app key; a tenth of a second
-# allows for the network.
+# KIS issues one key a second (notice of 2026-04-20), perhaps one for each app key. The additional
+# tenth of a second allows for the network.
 SPACING_SECONDS: Final = 1.1
 TOO_FAST: Final = "EGW00201"
 
@@ -33,9 +33,9 @@ class _Call:
 class ApprovalService:
     """Calls `kis.approval_url`; it logs neither requests nor answers.
 
-    Each call waits for the answer to the one before it, but at most a second. Once KIS has said
-    that this is too fast, each call waits the full second. So many app keys at once cost one
-    refusal if KIS counts them together, and no time if it does not.
+    Each call waits for the answer to the previous call, but at most a second. Once KIS has said
+    that this is too fast, each call waits the full second. If KIS counts all app keys together,
+    many calls at once cost one refusal. If KIS counts each app key by itself, no time is lost.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -95,7 +95,7 @@ class ApprovalService:
         return _without_secrets(read_answer(status, body))
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
-        # A redirect would carry the secret to another host. aiohttp uses no proxy by default.
+        # A redirect would send the secret to another host. aiohttp uses no proxy by default.
         headers = {"content-type": "application/json; charset=utf-8"}
         async with (
             aiohttp.ClientSession(timeout=self._timeout) as client,

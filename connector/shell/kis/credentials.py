@@ -45,7 +45,7 @@ class Credentials:
         self._pairs = 0
 
     def count(self) -> int:
-        """Return how many pairs there are up to the first gap; a vanished file removes no slot."""
+        """Return how many pairs come before the first gap; the count never falls."""
         folder = self._kis.credentials_dir
         if folder is None:
             return int(self._kis.appkey is not None and self._kis.appsecret is not None)
@@ -54,7 +54,7 @@ class Credentials:
         return self._pairs
 
     def check_files(self) -> dict[Path, str | None]:
-        """Return what is wrong with each file of the pairs, None if nothing is."""
+        """Return each file of the pairs with its problem, or with None if it has no problem."""
         folder = self._kis.credentials_dir
         if folder is None:
             return {}
@@ -65,10 +65,10 @@ class Credentials:
         return found
 
     def read(self, slot: int) -> AppKey:
-        """Return the pair of `slot`, read now, so that the next connection uses a rotated pair.
+        """Read the pair of `slot` at each call, so that the next connection uses a rotated pair.
 
-        Both values are hidden from everything that is shown. Raises ConfigurationError, which names
-        each unusable file, never its content.
+        Both values are hidden in all logs and messages. Raises ConfigurationError, which names each
+        unusable file but never quotes the file.
         """
         if self._kis.credentials_dir is not None:
             return _pair(_read_pair(self._kis.credentials_dir, slot))
@@ -81,8 +81,8 @@ class Credentials:
 def require_credentials(settings: Settings) -> Credentials:
     """Return the credentials if every pair is usable.
 
-    Raises ConfigurationError with every mistake: both ways at once, half a pair, a gap in the
-    numbering, an unusable file, or no key at all.
+    Otherwise raises ConfigurationError with every mistake. A mistake is the use of both ways at
+    once, half a pair, a gap in the numbering, an unusable file, or no key at all.
     """
     if problems := app_key_problems(settings):
         raise ConfigurationError(problems)
@@ -127,8 +127,8 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
             yield f"{folder / name}: names no slot: call it appkey-0 or appsecret-0, the next pair -1, and so on"
     if not slots:
         yield f"kis.credentials_dir: {folder} holds no app key: put the files appkey-0 and appsecret-0 there"
-    # Report each missing number below the highest, but no more than there are files: think of
-    # appkey-999999.
+    # Report each missing number below the highest. Stop at the number of files, because a file may
+    # be called appkey-999999.
     for slot in range(min(max(slots, default=0), len(names)) + 1 if slots else 0):
         if slot not in slots:
             yield (
@@ -170,7 +170,7 @@ def _read_pair(folder: Path, slot: int) -> list[tuple[str, str | None]]:
 
 
 def _within(path: Path, version: Path | None) -> Path:
-    """Return where a file stands in that version; a file that is not from the Secret stays."""
+    """Return the file's path in that version; a file from outside the Secret keeps its path."""
     link = _link(path)
     if version is None or link is None or link.parts[:1] != (_VERSION,):
         return path
@@ -185,7 +185,7 @@ def _link(path: Path) -> Path | None:
 
 
 def _read(path: Path, where: Path) -> tuple[str, str | None]:
-    """Read the file at `where`; problems name it `path`, as the settings do."""
+    """Read the file at `where`; problems call the file `path`, the name that users know."""
     try:
         with where.open("rb") as file:
             value = file.read(_MOST_BYTES + 1)

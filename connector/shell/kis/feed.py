@@ -46,9 +46,9 @@ RELEASE_SECONDS: Final = 3.0
 class KisFeed:
     """Runs one slot.
 
-    It calls `on_change` when `view` may have changed, `on_event` with each event of the feed-events
-    topic, and asks `permission` before each connection. `learned_limit` is the limit of
-    registrations that an earlier owner of the slot learned, if any.
+    The feed calls `on_change` when `view` may have changed. It calls `on_event` with each event for
+    the feed-events topic. It asks `permission` before each connection. `learned_limit` is the limit
+    of registrations that an earlier owner of the slot learned, if any.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each argument is a neighbour from another package of shell
@@ -92,7 +92,7 @@ class KisFeed:
         self._nudge()
 
     def retry_rejected(self, isins: Iterable[str]) -> None:
-        """Try these bonds again although KIS refused them: a new control record names them."""
+        """Try these bonds again if KIS refused them: a new control record names them."""
         self._session.retry_rejected(isins)
         self._nudge()
 
@@ -108,12 +108,12 @@ class KisFeed:
 
     @property
     def capacity(self) -> int:
-        """Registrations the slot may hold; 0 while KIS refuses its app key for good."""
+        """How many registrations the slot may hold; 0 if KIS refused its app key for good."""
         return self._session.capacity
 
     @property
     def places(self) -> int:
-        """Bonds the slot can be given: its capacity, and refused bonds, which take no room."""
+        """How many bonds the slot can be given: its capacity plus bonds that KIS refused."""
         return self._session.places
 
     @property
@@ -133,12 +133,12 @@ class KisFeed:
 
     @property
     def unsolicited(self) -> int:
-        """How many replies we were not waiting for."""
+        """How many replies arrived that we were not waiting for."""
         return self._session.unsolicited
 
     @property
     def connect_failures(self) -> int:
-        """How many attempts and sessions failed since data or a PINGPONG last came."""
+        """How many attempts and sessions failed since data or a PINGPONG last arrived."""
         return self._session.failures
 
     @property
@@ -149,20 +149,23 @@ class KisFeed:
 
     @property
     def approval_key_age_seconds(self) -> float | None:
-        """Seconds since KIS issued the approval key in use, None without one."""
+        """Seconds since KIS issued the approval key in use, or None if no key is in use."""
         return self._key_supply.keys.age(monotonic())
 
     @property
     def refused(self) -> CredentialsRefused | None:
-        """Why KIS refuses the app key for good, None while it does not."""
+        """Why KIS refused the app key for good, or None while KIS accepts the app key."""
         return self._key_supply.refused
 
     def permission_changed(self) -> None:
-        """Ask for permission again."""
+        """Ask `permission` again, because its answer may have changed."""
         self._nudge()
 
     async def stop(self, cause: Cause = "stop", *, release_seconds: float = RELEASE_SECONDS) -> None:
-        """Release bonds for at most `release_seconds`, close, and journal what still arrives."""
+        """Release the bonds, close the connection, and journal the frames that still arrive.
+
+        The releases may take at most `release_seconds`.
+        """
         self._session.leave(cause, monotonic() + release_seconds)
         self._stopping.set()
         self._nudge()
@@ -198,7 +201,7 @@ class KisFeed:
     def _due_at(self) -> float | None:
         now = monotonic()
         permitted_at = self._permission.may_connect_at(self.slot, now)
-        # A refused app key is given no bonds, but we still ask whether KIS accepts it again.
+        # A slot with a refused app key gets no bonds, but we still ask if KIS accepts the app key.
         if permitted_at is None or (not self._session.is_needed and not self._session.is_barred):
             return None
         if self._key_supply.keys.usable(now) is not None:
@@ -216,7 +219,7 @@ class KisFeed:
 
     async def _connect(self, approval_key: str) -> None:
         self._on_change()
-        # While the approval service answered, the wish or the permission may have changed.
+        # While we waited for the approval service, the wish or the permission may have changed.
         if not self._session.is_needed or (due_at := self._due_at()) is None or due_at > monotonic():
             return
         if (socket := await self._unless_stopped(self._open())) is not None:
@@ -249,7 +252,7 @@ class KisFeed:
             await socket.close()
 
     def _down(self, end: Close, connected_seconds: float | None) -> None:
-        """Record how a session ended or failed to open; equal failures in a row are one event."""
+        """Record how a session ended or failed to open; report equal failures in a row once."""
         now = monotonic()
         self._session.closed(end.cause, end.code, end.message, now)
         self._permission.record_end(self.slot, end.cause, connected_seconds, now)

@@ -26,7 +26,7 @@ HOUR_SECONDS: Final = 3600.0
 
 
 class KeySupply:
-    """Gets approval keys for one slot, and reuses them as long as the settings allow."""
+    """Gets approval keys for one slot, and reuses each key as long as the settings allow."""
 
     def __init__(
         self,
@@ -65,7 +65,8 @@ class KeySupply:
     async def renew(self, wait: float) -> Close | None:
         """Get another approval key for the open session, after `wait` seconds.
 
-        Repeat the call until it succeeds: then return None, or why the session has to end instead.
+        Ask the service until it gives a key, then return None. If KIS refuses the app key and the
+        session has no active bond, return why the session has to end.
         """
         due_at, pause = monotonic() + wait, self._kis.reconnect_min_seconds
         while self._app_key is not None:
@@ -88,7 +89,10 @@ class KeySupply:
         return None
 
     def _read_app_key(self) -> AppKey:
-        """Read the pair again, or return the last good one. Raises ConfigurationError."""
+        """Read the pair again; if that fails, return the last good pair.
+
+        Raises ConfigurationError if no pair was ever good.
+        """
         slot = self._session.slot
         try:
             app_key = self._read_credentials(slot)
@@ -108,7 +112,7 @@ class KeySupply:
         self.refused = None
 
     def _refuse(self, code: str, message: str) -> None:
-        # With a usable approval key we would never ask whether the app key is accepted again.
+        # While we kept a usable approval key, we would not ask if KIS accepts the app key again.
         self.keys.discard()
         slot = self._session.slot
         self.refused = CredentialsRefused(f"KIS refused the app key of slot {slot}: {code} {message}")

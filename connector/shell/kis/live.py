@@ -1,4 +1,4 @@
-"""One open connection: a reader that journals and echoes, a driver that sends requests."""
+"""One open connection: a reader that journals and echoes, and a driver that sends requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("connector.kis_feed")
 
-# A silent peer will hardly answer a close frame, so we wait less for it.
+# A silent peer will hardly answer our close frame, so we wait only this long for its answer.
 SILENT_CLOSE_SECONDS: Final = 0.5
 SHORTEST_REST_SECONDS: Final = 0.001
 
@@ -43,7 +43,7 @@ class FrameJournal(Protocol):
         """Wait while too many appended frames are uncommitted."""
 
     def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
-        """Save a cipher key of a session; the newest comes last."""
+        """Save a cipher key of a session; call this for the newest key last."""
 
 
 class LiveSession:
@@ -118,7 +118,7 @@ class LiveSession:
                 await journal.room()
 
     async def _read_control(self, raw: bytes, now: float) -> None:
-        # However many replies wait to be read, other tasks get their turn between two of them.
+        # Other tasks get a turn between two replies, even if many replies wait to be read.
         await asyncio.sleep(0)
         effects = self._session.receive_control(raw.decode("utf-8", "replace"), now)
         match effects:
@@ -144,7 +144,7 @@ class LiveSession:
                 self.order(effect)
 
     def _save_keys(self) -> None:
-        """Once a frame was encrypted, journal each cipher key before the frames that need it."""
+        """From the first encrypted frame on, journal each cipher key before frames that need it."""
         if self._saved_keys is None:
             return
         for key in self._session.cipher_keys:
@@ -174,7 +174,7 @@ class LiveSession:
     async def _obey(self, effect: Effect) -> None:
         match effect:
             case Send(text):
-                # If it could not be sent, the session sends it again when the reply is overdue.
+                # If the text could not be sent, the session asks again when the reply is overdue.
                 await self._socket.send_at_once(text)
             case Close(cause):
                 await self._close(SILENT_CLOSE_SECONDS if cause == "silence" else None)
@@ -198,7 +198,7 @@ class LiveSession:
 
 
 async def rest(wake: asyncio.Event, until: float | None) -> None:
-    """Wait for the event, but no longer than until a monotonic time."""
+    """Wait for the event, but at most until the monotonic time `until`."""
     try:
         async with asyncio.timeout(None if until is None else max(SHORTEST_REST_SECONDS, until - monotonic())):
             await wake.wait()
@@ -207,13 +207,13 @@ async def rest(wake: asyncio.Event, until: float | None) -> None:
 
 
 def without_secrets(reply: Reply) -> Reply:
-    """Return a reply whose texts may be shown; they may quote its own cipher key, too."""
+    """Return the reply with all secrets in its texts hidden, even the reply's own cipher key."""
     hide_issued(*(reply.cipher_key or ()), kind="cipher key")
     return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
 
 
 def _why_closed(closed: ConnectionClosed) -> Close:
-    """Return how a connection ended: by a close frame, or without one, as KIS usually does."""
+    """Return how a connection ended; KIS usually ends it without a close frame."""
     if closed.rcvd is not None:
         return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
     code = None if closed.sent is None else str(closed.sent.code)

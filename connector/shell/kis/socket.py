@@ -1,4 +1,4 @@
-"""The WebSocket connection to KIS: the library's, without anything that KIS does not expect."""
+"""The WebSocket connection to KIS, without the library's features that KIS does not expect."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 MOST_UNSENT_BYTES: Final = 1024 * 1024
 NEXT_ADDRESS_SECONDS: Final = 0.25
-# Half of the library's high-water mark: below it, a send does not wait for the peer.
+# Half of the library's high-water mark. While no more is unsent, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 
 
 class KisSocket(ClientConnection):
-    """Records which messages were binary: `recv(decode=False)` returns bytes for both kinds."""
+    """Records which messages were binary, because `recv(decode=False)` does not tell."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,7 +39,7 @@ class KisSocket(ClientConnection):
         self.binary: set[int] = set()
 
     def process_event(self, event: Event) -> None:
-        """Count messages by their first frames; continuations have an opcode of their own."""
+        """Count each message by its first frame; continuation frames have another opcode."""
         if isinstance(event, Frame):
             if event.opcode is Opcode.TEXT:
                 self._messages += 1
@@ -47,7 +47,7 @@ class KisSocket(ClientConnection):
                 self.binary.add(self._messages)
                 self._messages += 1
             elif event.opcode is Opcode.PING and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
-                # The library answers each ping at once, whether or not the peer reads its answers.
+                # The library answers each ping at once, even if the peer never reads the answers.
                 self.transport.abort()
         super().process_event(event)
 
@@ -63,10 +63,10 @@ class KisSocket(ClientConnection):
 
 
 class _Connect(connect):
-    """A handshake without redirects: the first request would give another host the approval key."""
+    """A handshake without redirects: our first request would give another host the approval key."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Return the redirect as the error it is."""
+        """Return the redirect as an error, so that the library does not follow it."""
         return exc
 
 
@@ -85,7 +85,7 @@ async def open_socket(url: str) -> KisSocket:
 
 
 async def _open_tcp(url: str) -> socket.socket:
-    """Connect to the first address that answers (RFC 8305): another may swallow connections."""
+    """Connect to the address that answers first (RFC 8305), because others may never answer."""
     target = parse_uri(url)
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)

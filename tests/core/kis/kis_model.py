@@ -150,7 +150,7 @@ class Talk:
         return self.subject.send_next(now)
 
     def ask(self, seconds=0.2):
-        """Return the requests of the time that passes, one look every 50 ms."""
+        """Let time pass, look for a due request every 50 ms, and return the requests."""
         asked = []
         end = self.now + seconds
         while self.now < end:

@@ -57,7 +57,7 @@ def test_failures_are_counted_since_the_last_proof_of_life():
 
 
 def test_in_use_waits_three_times_then_doubles():
-    """Three waits have the first length, then they double; after proof of life they start again."""
+    """The first three waits are equal, later waits double, and proof of life starts them again."""
     subject = backoff(in_use_wait=30, in_use_wait_max=600)
     waits = [subject.ended("in_use", in_use=True) for _ in range(9)]
     assert waits == [30, 30, 30, 60, 120, 240, 480, 600, 600]

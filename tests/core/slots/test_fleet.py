@@ -126,7 +126,7 @@ class Fleet:
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_replicas_that_know_each_other_by_their_records_agree(steps):
-    """Whatever happens, both replicas end with one placement, and no room is left unused."""
+    """Whatever happens, both replicas end with the same placement, and no room is left unused."""
     fleet = Fleet()
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)

@@ -49,7 +49,7 @@ def test_without_room_a_bond_is_released_first():
 
 
 def test_only_an_active_bond_stays_while_it_moves():
-    """A bond that is only requested is left to its new slot."""
+    """A leaving bond that KIS has not confirmed on the old slot is carried only by the new slot."""
     assert carried({"A": 1}, {0: slot(0, pending=["A"])}, nowhere) == {0: []}
 
 

@@ -180,7 +180,7 @@ MOVES = [
 
 @pytest.mark.parametrize(("slots", "load", "for_one_more", "for_a_loss"), MOVES)
 def test_few_bonds_move(slots, load, for_one_more, for_a_loss):
-    """On average one more bond moves almost none, and a lost slot few of other slots."""
+    """On average, one more bond moves almost no others, and a lost slot few of other slots."""
     random, capacities = Random(7), dict.fromkeys(range(slots), 41)
     moves, shares = [], []
     for _ in range(20):

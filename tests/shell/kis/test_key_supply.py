@@ -74,7 +74,7 @@ async def test_approval_trouble_is_retried(fault):
 
 
 async def test_refused_app_key_is_blocked_and_tried_again():
-    """A refused app key blocks the slot; a corrected one recovers, even with an empty list."""
+    """A refused app key blocks the slot; a corrected app key frees it, even with an empty list."""
     async with Simulator(faults=["approval-error=EGW00103"]) as kis, Bench(kis).running(A) as bench:
         await until(lambda: bench.feed.refused)
         assert "EGW00103" in str(bench.feed.refused)

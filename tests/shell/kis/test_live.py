@@ -85,7 +85,7 @@ async def test_secrets_stay_out_of_logs(caplog, capsys):
 
 
 async def test_keys_are_hidden_by_value():
-    """No log line holds the key or IV of any reply, even without words around it that name it."""
+    """No log line holds the key or IV of any reply, even if no word nearby names the value."""
     async with Simulator() as kis, Bench(kis).running(A, B) as bench:
         await bench.active(A, B)
         for keys in kis.sessions[0].registered.values():
