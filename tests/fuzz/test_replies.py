@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.kis.reaction import REACTIONS
 from connector.core.kis.reply import Reply, parse
+from connector.core.kis.reply_codes import REACTIONS
 from tests.fuzz import checks
 
 CODES = st.sampled_from([*REACTIONS, "OPSP4711", "", "x" * 21])

@@ -1,4 +1,4 @@
-"""How often we may connect to KIS and ask for approval keys, and how long a session may be silent.
+"""How often we may connect to KIS, and how long a session may be silent.
 
 KIS blocks addresses and app keys that connect and close in a loop (notices of 2026-02-24 and
 2026-05-18). A connection that opens proves nothing, because KIS may send OPSP8996 right afterwards.
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", "approval", "lease", "stop"]
 
 LONGEST_SILENCE_SECONDS = 900.0
-# Several public clients wait this long. KIS documents one key a second for this call, and one token
-# a minute for /oauth2/tokenP.
-KEY_SPACING_SECONDS = 60.0
 STEADY_WAITS = 3
 # Causes of attempts that never opened a session; they do not reset the count of silent sessions.
 NEVER_OPENED: frozenset[Cause] = frozenset({"handshake", "approval", "refused"})
@@ -94,39 +91,3 @@ class Backoff:
         self._refusals += 1
         first = self._waits.in_use_wait
         return min(first * 2.0 ** min(doublings, 32), max(first, self._waits.in_use_wait_max))
-
-
-class ApprovalKeys:
-    """The approval key in use, and when we may ask for the next one."""
-
-    def __init__(self, reuse_seconds: float) -> None:
-        self._reuse_seconds = reuse_seconds
-        self._key: str | None = None
-        self._issued_at: float | None = None
-
-    def issued(self, key: str, now: float) -> None:
-        """Record a key that KIS issued at `now`."""
-        self._key = key
-        self._issued_at = now
-
-    def discard(self) -> None:
-        """Forget a key that KIS refused; `next_issue_at` stays as it is."""
-        self._key = None
-
-    def usable(self, now: float) -> str | None:
-        """Return the key if it is young enough for a new connection, else None."""
-        return self._key if now < self.expires_at else None
-
-    def age(self, now: float) -> float | None:
-        """Return the seconds since KIS issued the key in use, or None if no key is in use."""
-        return None if self._key is None or self._issued_at is None else now - self._issued_at
-
-    @property
-    def expires_at(self) -> float:
-        """When the key becomes too old for a new connection or request."""
-        return float("-inf") if self._issued_at is None else self._issued_at + self._reuse_seconds
-
-    @property
-    def next_issue_at(self) -> float:
-        """The earliest time at which we may ask for the next key."""
-        return float("-inf") if self._issued_at is None else self._issued_at + KEY_SPACING_SECONDS

@@ -30,8 +30,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal
 
-from connector.core.kis.reaction import SUCCESS, Reaction
 from connector.core.kis.reply import REGISTER, RELEASE
+from connector.core.kis.reply_codes import SUCCESS, Reaction
 
 if TYPE_CHECKING:
     from connector.core.kis.pace import Pace

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
-from connector.core.kis.reaction import Reaction
 from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
+from connector.core.kis.reply_codes import Reaction
 from connector.core.kis.session_registrations import SessionRegistrations
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from connector.core.bonds.isin import has_shape
 from connector.core.kis.bond_registration import BondRegistration, Held, RegistrationView, Request
 from connector.core.kis.damping import Damping
-from connector.core.kis.reaction import SUCCESS, Reaction, reaction
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
+from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

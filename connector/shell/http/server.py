@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from aiohttp import web
 
-from connector.core.hosts import AnsweredHosts, answered_hosts
+from connector.core.allowed_hosts import AnsweredHosts, answered_hosts
 from connector.errors import ConfigurationError
 from connector.packaged_files import CONTENT_TYPES, INDEX, page_file
 from connector.shell.http.answers import Reused, send

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from connector.core.kis.approval import Granted, Refused, Unavailable
-from connector.core.kis.backoff import ApprovalKeys
+from connector.core.kis.approval_keys import ApprovalKeys
 from connector.core.kis.effect import Close
 from connector.errors import ConfigurationError, CredentialsRefused
 

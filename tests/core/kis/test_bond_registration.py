@@ -1,6 +1,6 @@
 import pytest
 
-from connector.core.kis.reaction import Reaction
+from connector.core.kis.reply_codes import Reaction
 from tests.core.kis.kis_model import A, B, Talk
 
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from connector.core.kis.reaction import Reaction
+from connector.core.kis.reply_codes import Reaction
 from tests.core.kis.kis_model import A, B, C, D, Talk, World
 
 

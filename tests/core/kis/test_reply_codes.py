@@ -1,7 +1,7 @@
 import pytest
 
-from connector.core.kis.reaction import REACTIONS, Reaction, reaction
 from connector.core.kis.reply import Reply
+from connector.core.kis.reply_codes import REACTIONS, Reaction, reaction
 
 TABLE = {
     "OPSP0000": "REGISTERED", "OPSP0001": "RELEASED", "OPSP0002": "REGISTERED", "OPSP0003": "RELEASED",

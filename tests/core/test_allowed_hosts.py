@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.core.hosts import answered_hosts, read_host
+from connector.core.allowed_hosts import answered_hosts, read_host
 
 LOOPBACK = ["127.0.0.1", "::1"]
 OPEN = ["0.0.0.0"]
