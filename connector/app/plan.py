@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-# A change starts a round of status records at the earliest this long after the last round began.
+# After a round of status records began, a change starts the next one only after this time.
 STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
@@ -143,8 +143,8 @@ class Plan:
         """Return whether we may write this record.
 
         While we are out of contact, or while another replica claims one of our slots, we may not:
-        the group may have given our slots to others. If the latest assignment took a slot from us,
-        we may not either, even before our feed of that slot has ended.
+        the group may have given our slots to others. We also may not write once the latest
+        assignment took a slot from us, even while our feed of that slot still runs.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)
@@ -196,7 +196,7 @@ class Plan:
         self._carry()
 
     def _present_places(self) -> dict[int, int]:
-        """Return how many bonds can be placed on each slot, by the status records and our feeds."""
+        """Return how many bonds fit on each slot, according to the status records and our feeds."""
         feeds = self._slots.feeds
         own = {slot: feed.capacity for slot, feed in feeds.items()}
         reported = status.places(self.records, range(self._slots.count), self._session_capacity, own)
@@ -250,7 +250,7 @@ class Plan:
         self._unsaved.set()
 
     async def save_lists(self) -> None:
-        """Until cancelled, save the lists for the next start each time they have changed."""
+        """Until cancelled, save the lists whenever they change; the next start reads them."""
         saved = None
         while True:
             await self._unsaved.wait()

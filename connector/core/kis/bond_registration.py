@@ -5,22 +5,23 @@ what a reply proves depends on all unanswered requests for the bond. There are t
 requests, register and release. An unanswered request is *superseded* once we send a request of the
 other kind. For example, a release supersedes an unanswered register.
 
-| reply                   | what is unanswered                     | what it proves                |
+| reply                   | our requests (first row that applies)  | what it proves                |
 |-------------------------|----------------------------------------|-------------------------------|
-| registered (0000, 0002) | a superseded register                  | nothing: KIS may hold it      |
-|                         | the latest request is not a register   | nothing: KIS may hold it      |
+| registered (0000, 0002) | a superseded register is unanswered    | nothing: KIS may hold it      |
+|                         | our latest request is a release        | nothing: KIS may hold it      |
 |                         | otherwise                              | KIS holds it                  |
-| released (0001, 0003)   | a superseded release                   | nothing                       |
-|                         | the latest request is not a release    | nothing: KIS may not hold it  |
+| released (0001, 0003)   | a superseded release is unanswered     | nothing: KIS may hold it      |
+|                         | our latest request is a register       | nothing: KIS may not hold it  |
 |                         | otherwise                              | KIS does not hold it          |
-| an error                | a superseded request, or no request    | nothing: KIS may hold it      |
-|                         | several requests of the latest kind    | nothing: KIS may hold it      |
-|                         | one request                            | the request changed nothing   |
+| an error                | a superseded one is unanswered, or none| nothing: KIS may hold it      |
+|                         | several of the latest kind are         | nothing: KIS may hold it      |
+|                         | one is unanswered                      | the request changed nothing   |
 
 We take each reply as the answer to the oldest request that it can belong to. If an earlier reply
-was lost, we count too many requests as unanswered. We never count too few requests, and never newer
-requests than KIS has yet to answer. To resolve a doubt we ask again. KIS answers a register with
-0002 if it already holds the bond. KIS answers a release with 0003 if it does not hold the bond.
+was lost, we count too many requests as unanswered, but never too few. The oldest request that we
+count is never newer than the oldest one that KIS must still answer. To resolve a doubt we ask
+again. KIS answers a register with 0002 if it already holds the bond. KIS answers a release with
+0003 if it does not hold the bond.
 Times are monotonic seconds.
 """
 
@@ -80,7 +81,7 @@ class Request:
 class Refusal:
     """KIS refused the bond.
 
-    `held_back_until` is set if refusals of the bond ended several sessions.
+    `held_back_until` is set if refusals of this bond ended several sessions: we ask no sooner.
     """
 
     rt_cd: str
@@ -92,7 +93,7 @@ class Refusal:
         return self.rt_cd == "9" and 0 <= now - self.at <= DROP_AFTER_REFUSAL_SECONDS
 
     def held_back(self, cost: int, now: float) -> Refusal:
-        """Return the refusal, which holds the bond back if `cost` is above 1.
+        """Return this refusal; if `cost` is above 1, with a time before which we do not ask again.
 
         `cost` is the number of sessions that ended because KIS refused the bond.
         """
@@ -255,8 +256,8 @@ class BondRegistration:
         if what is Reaction.REFUSE:
             self.refusal = Refusal(reply.rt_cd, now)
         elif what is Reaction.FULL:
-            # The error may answer a superseded request. Then KIS may have room since, but a refusal
-            # would still be valid.
+            # If this error answers a superseded request, KIS may have got room after that request.
+            # (A refusal is valid whichever request it answers.)
             if was_superseded:
                 return Reaction.RETRY
             self.found_full = True

@@ -54,8 +54,8 @@ class Lane:
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # Why Kafka refused records that were alone in their batch: the errors' names by position. A
-        # refused tick becomes a dead letter. A refused dead letter is shortened.
+        # By position: the names of the errors with which Kafka refused a record alone in its batch.
+        # A refused tick becomes a dead letter. A refused dead letter is shortened.
         self.refusals: dict[int, list[str]] = {}
         self.is_open = False
         self.is_assigned = False
@@ -119,7 +119,7 @@ class Lane:
 
     # -- records go in -----------------------------------------------------------------------------
 
-    def append(  # noqa: PLR0913, PLR0917 - the tick path: no tuple is made for a record
+    def append(  # noqa: PLR0913, PLR0917 - separate arguments: no tuple is built per tick
         self,
         position: int,
         received_ns: int,
@@ -160,7 +160,7 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many sealed batches wait as the lane may hold."""
+        """Whether the number of waiting sealed batches has reached SEALED_BATCHES."""
         return len(self._sealed) >= SEALED_BATCHES
 
     async def room(self, seconds: float) -> bool:
