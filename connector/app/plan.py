@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-# After a round of status records began, a change starts the next one only after this time.
+# A change starts a status round at the earliest this long after the last round began.
 STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
@@ -48,7 +48,7 @@ class Plan:
     `on_round` is called at the start of each round.
     """
 
-    def __init__(  # noqa: PLR0913 - each argument is a neighbour
+    def __init__(  # noqa: PLR0913 - the objects that the plan works with
         self,
         settings: Settings,
         journal: Journal,
@@ -142,9 +142,9 @@ class Plan:
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.
 
-        While we are out of contact, or while another replica claims one of our slots, we may not:
-        the group may have given our slots to others. We also may not write once the latest
-        assignment took a slot from us, even while our feed of that slot still runs.
+        We write no record while we have no contact with the group, or while another replica claims
+        one of our slots. In both cases the group may have given our slots to others. We also write
+        no record once the latest assignment took a slot from us, even while its feed still runs.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)

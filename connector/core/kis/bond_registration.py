@@ -11,15 +11,15 @@ other kind. For example, a release supersedes an unanswered register.
 |                         | our latest request is a release        | nothing: KIS may hold it      |
 |                         | otherwise                              | KIS holds it                  |
 | released (0001, 0003)   | a superseded release is unanswered     | nothing: KIS may hold it      |
-|                         | our latest request is a register       | nothing: KIS may not hold it  |
+|                         | our latest request is a register       | nothing: perhaps not held     |
 |                         | otherwise                              | KIS does not hold it          |
-| an error                | a superseded one is unanswered, or none| nothing: KIS may hold it      |
-|                         | several of the latest kind are         | nothing: KIS may hold it      |
-|                         | one is unanswered                      | the request changed nothing   |
+| an error                | no request is unanswered               | nothing: KIS may hold it      |
+|                         | a superseded request is unanswered     | nothing: KIS may hold it      |
+|                         | several requests are unanswered        | nothing: KIS may hold it      |
+|                         | one request is unanswered              | the request changed nothing   |
 
 We take each reply as the answer to the oldest request that it can belong to. If an earlier reply
-was lost, we count too many requests as unanswered, but never too few. The oldest request that we
-count is never newer than the oldest one that KIS must still answer. To resolve a doubt we ask
+was lost, we count too many requests as unanswered, but never too few. To resolve a doubt we ask
 again. KIS answers a register with 0002 if it already holds the bond. KIS answers a release with
 0003 if it does not hold the bond.
 Times are monotonic seconds.
@@ -81,7 +81,7 @@ class Request:
 class Refusal:
     """KIS refused the bond.
 
-    `held_back_until` is set if refusals of this bond ended several sessions: we ask no sooner.
+    If refusals of this bond ended several sessions, we do not ask before `held_back_until`.
     """
 
     rt_cd: str
@@ -93,7 +93,7 @@ class Refusal:
         return self.rt_cd == "9" and 0 <= now - self.at <= DROP_AFTER_REFUSAL_SECONDS
 
     def held_back(self, cost: int, now: float) -> Refusal:
-        """Return this refusal; if `cost` is above 1, with a time before which we do not ask again.
+        """Return this refusal. If `cost` is above 1, set the time before which we do not ask.
 
         `cost` is the number of sessions that ended because KIS refused the bond.
         """
@@ -196,8 +196,8 @@ class BondRegistration:
         """Handle OPSP0000 or OPSP0002; return whether it proves that KIS holds the bond."""
         if self._remove_superseded(REGISTER) or self.latest != REGISTER:
             self.held = max(self.held, Held.MAYBE)
-            # The reply may answer any of the unanswered requests. So an error in reply to one of
-            # them will not prove what KIS holds.
+            # We do not know which request this reply answers. So we do not know either what KIS
+            # held before each of the others.
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)

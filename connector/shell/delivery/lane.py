@@ -54,7 +54,7 @@ class Lane:
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # By position: the names of the errors with which Kafka refused a record alone in its batch.
+        # Position of each record that Kafka refused alone in its batch -> the names of the errors.
         # A refused tick becomes a dead letter. A refused dead letter is shortened.
         self.refusals: dict[int, list[str]] = {}
         self.is_open = False
@@ -106,7 +106,7 @@ class Lane:
     def note_failure(self, error: BaseException, now: float, *, is_suspect: bool) -> None:
         """Record why the lane lost its producer, and when it may get the next one.
 
-        `now` is the loop's time. `is_suspect` is true if other lanes of the producer did not fail.
+        `now` is the loop's time. `is_suspect` is true if some other lane of the producer did not fail.
         """
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
