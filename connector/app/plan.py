@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.plan")
 
 SAVED: Final = "lists"
-# A change starts a status round at the earliest this long after the last round began.
+# After a status round begins, the next one waits at least this long, even if something changes.
 STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
@@ -143,8 +143,8 @@ class Plan:
         """Return whether we may write this record.
 
         We write no record while we have no contact with the group, or while another replica claims
-        one of our slots. In both cases the group may have given our slots to others. We also write
-        no record once the latest assignment took a slot from us, even while its feed still runs.
+        one of our slots. In both cases the group may have given our slots to others. If the latest
+        assignment took a slot from us, we write nothing until the feed of that slot has ended.
         """
         is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
         return is_current and self._slots.are_undisputed and self._is_ours(key)

@@ -19,8 +19,8 @@ def carried(
 
     `placement` lists the most important bond first. On each slot, the bonds that are placed there
     come first. After them come moving bonds, as far as the slot has room. A moving bond is active
-    on this slot, but is placed on another slot. According to `is_active(isin, slot)`, the bond is
-    not active there yet. A moving bond without room is released before it is active there.
+    on this slot, but is placed on another slot, where `is_active(isin, slot)` is not yet true. If
+    this slot has no room for a moving bond, it releases the bond before the other slot has it.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
     for isin, slot in placement.items():

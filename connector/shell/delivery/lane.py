@@ -54,7 +54,7 @@ class Lane:
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # Position of each record that Kafka refused alone in its batch -> the names of the errors.
+        # For each record that Kafka refused alone in its batch: its position -> the error names.
         # A refused tick becomes a dead letter. A refused dead letter is shortened.
         self.refusals: dict[int, list[str]] = {}
         self.is_open = False
@@ -106,7 +106,7 @@ class Lane:
     def note_failure(self, error: BaseException, now: float, *, is_suspect: bool) -> None:
         """Record why the lane lost its producer, and when it may get the next one.
 
-        `now` is the loop's time. `is_suspect` is true if some other lane of the producer did not fail.
+        `now` is the loop's time. `is_suspect` is true if another lane of the producer did not fail.
         """
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
@@ -128,7 +128,7 @@ class Lane:
         value: bytes,
         headers: Sequence[tuple[str, bytes]],
     ) -> Batch | None:
-        """Add a record to a batch and return the batch, or None if the lane has the record."""
+        """Add a record to a batch and return the batch, or None if the record was added before."""
         if position <= self._appended:
             return None
         batch = self._open

@@ -48,7 +48,7 @@ class RecordWriter:
         self._partitions = 0
 
     async def write(self, records: Sequence[Outgoing]) -> list[Exception | None]:
-        """Write records; return for each None if Kafka acknowledged it, or the failure.
+        """Write records; per record, return None if Kafka acknowledged it, else the failure.
 
         A record that failed may have been written all the same.
         """
