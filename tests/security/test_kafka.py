@@ -120,7 +120,7 @@ async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fi
 ):
     """A wrong certificate opens no connection; the log names the address and what is wrong."""
     ca = Authority(tmp_path, "another authority").ca if wrong_ca else broker.authority.ca
-    with caplog.at_level(logging.INFO), pytest.raises(KafkaError):
+    with caplog.at_level(logging.INFO, "aiokafka"), pytest.raises(KafkaError):
         await send(settings(broker, listener, host, SSL_CA_FILE=str(ca)), topic_names.ticks)
     lines = [record.getMessage() for record in caplog.records if "the certificate of" in record.getMessage()]
     assert lines
