@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import random
+import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import aiokafka.client
 import structlog
+from aiohappyeyeballs import start_connection
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
@@ -52,6 +54,8 @@ _open: Final[Any] = AIOKafkaConnection.connect
 # Why the last attempt to reach an address failed. The whole process shares the reasons, because
 # aiokafka also connects in functions that know no client, and swallows the error there.
 _unreachable: Final[dict[tuple[str, int], str]] = {}
+# The last connection that each task made while it bootstraps a client.
+_bootstrapping: Final[dict[Any, Any]] = {}
 # The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
 
@@ -65,8 +69,12 @@ class _AnyAddressLoop:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
 
-    async def create_connection(self, *args: Any, **options: Any) -> Any:
-        return await self._loop.create_connection(*args, **options, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+    async def create_connection(self, factory: Any, host: str, port: int, *, ssl: Any) -> Any:
+        """Connect; asyncio's own race between addresses leaves a socket open if it is cancelled."""
+        addresses = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        connection = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+        name = host if ssl else None
+        return await self._loop.create_connection(factory, sock=connection, ssl=ssl, server_hostname=name)
 
 
 async def _open_to_any_address(connection: Any) -> Any:
@@ -91,19 +99,36 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
+    task = asyncio.current_task()
+    if task in _bootstrapping:
+        _bootstrapping[task] = connection
     return connection
 
 
 async def _bootstrap_or_explain(client: Any) -> None:
     """Connect to the first bootstrap server that answers, or raise why each one failed."""
     try:
-        await _bootstrap(client)
+        await _bootstrap_or_close(client)
     except KafkaConnectionError as error:
         reasons = [
             _unreachable.get((host, port)) or await diagnosis.explain_no_metadata(host, port, _security(client))
             for host, port, _ in client.hosts
         ]
         raise diagnosis.Unreachable("; ".join(dict.fromkeys(reasons))) from error
+
+
+async def _bootstrap_or_close(client: Any) -> None:
+    """Bootstrap; if that fails, close its connection, which aiokafka leaves open if cancelled."""
+    task = asyncio.current_task()
+    _bootstrapping[task] = None
+    try:
+        await _bootstrap(client)
+    except BaseException:
+        if connection := _bootstrapping[task]:
+            connection.close()
+        raise
+    finally:
+        del _bootstrapping[task]
 
 
 def _security(client: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """aiokafka's clients connect to each broker apart, ask all of them, and leave nothing open."""
 
 import asyncio
+import gc
+import warnings
 from types import SimpleNamespace
 
 import aiokafka.client
@@ -115,6 +117,28 @@ async def test_a_name_with_a_dead_address_is_reached_over_the_next_one(monkeypat
                 await client.bootstrap()
             assert client.cluster.brokers()
             await client.close()
+
+
+async def test_a_cancelled_client_leaves_no_connection_open(monkeypatch):
+    """At whatever step a client's start is cancelled, each of its sockets is closed."""
+    two_addresses.resolve(monkeypatch)
+    gc.collect()
+    has_started, steps = False, 0
+    with EmbeddedKafka({"t": 1}) as kafka, warnings.catch_warnings(record=True, action="always") as unclosed:
+        port = kafka.bootstrap_servers.split(":")[1]
+        while not has_started:
+            client = AIOKafkaClient(bootstrap_servers=f"{two_addresses.NAME}:{port}")
+            starting = asyncio.create_task(client.bootstrap())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            has_started = starting.done()
+            starting.cancel()
+            await asyncio.wait({starting})
+            await client.close()
+            steps += 1
+        assert starting.exception() is None
+        gc.collect()
+    assert [str(warning.message) for warning in unclosed] == []
 
 
 def batch(magic, codec, offset, value):
