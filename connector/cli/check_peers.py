@@ -17,6 +17,7 @@ from connector.shell import registry
 from connector.shell.journal.file import SCHEMA_VERSION
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
+from connector.shell.tcp import open_tcp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,9 +121,7 @@ async def _websocket_port(url: str) -> CheckResult:
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
     try:
         async with asyncio.timeout(TCP_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, happy_eyeballs_delay=0.25)
-            writer.close()
-            await writer.wait_closed()
+            (await open_tcp(host, port)).close()
     except OSError as error:
         return CheckResult("WebSocket port", _unreachable(host, port, error), NotInTime)
     return CheckResult("WebSocket port", f"{address(host, port)} accepted a TCP connection; no session was opened")

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import functools
 import random
-import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -15,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import aiokafka.client
 import structlog
-from aiohappyeyeballs import start_connection
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
@@ -26,9 +24,9 @@ from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
 
 from connector.shell.kafka import decompression, diagnosis
+from connector.shell.tcp import open_tcp
 
 NEXT_BROKER_SECONDS: Final = 0.5
-NEXT_ADDRESS_SECONDS: Final = 0.25  # as RFC 8305 recommends
 BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
 # A poll returns at most this much of one partition, so that many small batches cannot add up.
 POLL_RECORDS: Final = 10_000
@@ -70,9 +68,8 @@ class _AnyAddressLoop:
         return getattr(self._loop, name)
 
     async def create_connection(self, factory: Any, host: str, port: int, *, ssl: Any) -> Any:
-        """Connect; asyncio's own race between addresses leaves a socket open if it is cancelled."""
-        addresses = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        connection = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+        """Connect to the address that answers first."""
+        connection = await open_tcp(host, port)
         name = host if ssl else None
         return await self._loop.create_connection(factory, sock=connection, ssl=ssl, server_hostname=name)
 

@@ -28,6 +28,7 @@ from cryptography import x509
 
 from connector.core.printable import printable
 from connector.logs import clean, peer_text
+from connector.shell.tcp import open_tcp
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -185,7 +186,8 @@ async def _certificate(host: str, port: int) -> bytes | None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read the certificate
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, happy_eyeballs_delay=0.25)
+            opened = await open_tcp(host, port)
+            _, writer = await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host)
             encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.transport.abort()
             with contextlib.suppress(OSError):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohappyeyeballs import start_connection
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
@@ -15,8 +13,11 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from connector.logs import peer_text
+from connector.shell.tcp import open_tcp
 
 if TYPE_CHECKING:
+    import socket
+
     from websockets.protocol import Event
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
@@ -24,7 +25,6 @@ MAX_QUEUED_FRAMES: Final = 2048
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 MOST_UNSENT_BYTES: Final = 1024 * 1024
-NEXT_ADDRESS_SECONDS: Final = 0.25
 # Half of the library's high-water mark. While no more is unsent, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 
@@ -74,7 +74,8 @@ async def open_socket(url: str) -> KisSocket:
     """Connect. Raises OSError, TimeoutError or a WebSocketException if that fails."""
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
-            connection = await _open_tcp(url)
+            target = parse_uri(url)
+            connection = await open_tcp(target.host, target.port)
             try:
                 return await _open_websocket(url, connection)
             except BaseException:
@@ -82,14 +83,6 @@ async def open_socket(url: str) -> KisSocket:
                 raise
     except TimeoutError:
         raise TimeoutError(f"there was no answer within {OPEN_TIMEOUT_SECONDS:g} s") from None
-
-
-async def _open_tcp(url: str) -> socket.socket:
-    """Connect to the address that answers first (RFC 8305), because others may never answer."""
-    target = parse_uri(url)
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    return await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
 
 
 async def _open_websocket(url: str, connection: socket.socket) -> KisSocket:

@@ -1,0 +1,48 @@
+"""A TCP connection goes to the address that answers, and a cancelled one leaves no socket."""
+
+import asyncio
+import gc
+import socket
+import time
+
+import pytest
+
+from connector.shell.tcp import open_tcp
+from tests import two_addresses
+from tests.kafka.process import free_ports
+
+
+async def test_an_address_that_swallows_connections_is_passed_over(monkeypatch):
+    """The second address answers although the first is silent, within three seconds."""
+    two_addresses.resolve(monkeypatch)
+    server = await asyncio.start_server(lambda *_: None, two_addresses.ANSWERS, 0)
+    port = server.sockets[0].getsockname()[1]
+    began = time.monotonic()
+    async with server:
+        with two_addresses.swallowing(port):
+            connection = await open_tcp(two_addresses.NAME, port)
+            assert connection.getpeername()[0] == two_addresses.ANSWERS
+            connection.close()
+    assert time.monotonic() - began < 3
+
+
+async def test_a_closed_port_is_an_error():
+    """If no address accepts the connection, the error says so."""
+    (port,) = free_ports(1)
+    with pytest.raises(ConnectionRefusedError):
+        await open_tcp("127.0.0.1", port)
+
+
+async def test_a_cancelled_connect_leaves_no_socket_open():
+    """Cancelled at any turn of the loop, it leaves no socket: a warning would fail this test."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for turns in range(20):
+            task = asyncio.create_task(open_tcp("127.0.0.1", port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            for result in await asyncio.gather(task, return_exceptions=True):
+                if not isinstance(result, BaseException):
+                    result.close()
+    gc.collect()
