@@ -27,7 +27,7 @@ from connector.core.ticks.columns import (
     unscaled,
     volume,
 )
-from connector.core.ticks.frame import WireRecord
+from connector.core.ticks.frame import MIN_WIDTH, WireRecord
 
 Encode = Callable[[str], bytes]
 
@@ -88,7 +88,11 @@ class TickSchema:
     """The tick schema: KIS's columns, named in capitals and in wire order, then our own fields."""
 
     def __init__(self, text: str) -> None:
-        """Parse `schemas/bond_tick.avsc`. Raises ValueError if our fields are not `OWN_FIELDS`."""
+        """Parse `schemas/bond_tick.avsc`.
+
+        Raises ValueError if our fields are not `OWN_FIELDS`, or if a column that a record may lack
+        is not nullable.
+        """
         self.text = text
         raw = json.loads(text)
         self.parsed = parse_schema(raw)
@@ -97,13 +101,15 @@ class TickSchema:
         own = tuple(field["name"] for field in fields[len(self.columns) :])
         if own != OWN_FIELDS:
             raise ValueError(f"bond_tick.avsc: after the columns come {own}, expected {OWN_FIELDS}")
+        if required := [one["name"] for one in self.columns[MIN_WIDTH:] if not isinstance(one["type"], list)]:
+            raise ValueError(f"bond_tick.avsc: {required} come after column {MIN_WIDTH} and must be nullable")
         crc = fingerprint(to_parsing_canonical_form(raw), "CRC-64-AVRO")
         self.fingerprint = bytes.fromhex(crc)
         self.single_object_prefix = SINGLE_OBJECT_MARK + self.fingerprint
 
     @property
     def width(self) -> int:
-        """The number of columns KIS documents."""
+        """The number of KIS's columns; a record may have fewer, but at least `MIN_WIDTH`."""
         return len(self.columns)
 
 
@@ -166,15 +172,16 @@ class TickEncoder:
             if (bad := self._not_utf8(columns)) is not None:
                 return bad
             columns, raw = [repaired(column) for column in columns], record.raw
+        padding = self._width - len(columns)
         try:
-            head = b"".join(map(call, self._encoders, columns))
+            head = b"".join(map(call, self._encoders, columns if padding <= 0 else columns + [""] * padding))
         except BadColumn:
             return self._first_bad(columns)
         received_ms = origin.received_ms
         traded = self._traded.get(columns[self._time])
         if traded is None or not traded.since_ms <= received_ms < traded.until_ms:
             traded = self._date_time(columns[self._time], received_ms)
-        extra = _EMPTY_ARRAY if len(columns) == self._width else _array(columns[self._width :])
+        extra = _EMPTY_ARRAY if padding >= 0 else _array(columns[self._width :])
         parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, raw), traded.encoded, origin.encoded, extra)
         return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from connector.core.ticks import avro as codec
 from connector.core.ticks.avro import BadTick, Tick, TickEncoder, TickSchema, decode, plain, registry_prefix
-from connector.core.ticks.frame import WireRecord
+from connector.core.ticks.frame import Received, WireRecord, split
 from connector.packaged_files import bond_tick
 
 DATA = Path(__file__).parents[2] / "data"
@@ -218,6 +218,59 @@ def test_a_tick_has_fastavros_bytes(wire, received_ms, source):
         datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=received_ms),
     )
     assert tick.value[10:] == by_fastavro(SCHEMA.parsed, fields)
+
+
+@pytest.fixture(scope="module")
+def wider():
+    """Return a schema by its number of columns, with nullable columns after the nineteenth."""
+    kinds = [["null", "string"], ["null", "long"], SCHEMA.columns[4]["type"]]
+    schemas = {}
+    for width in range(len(NAMES), 38):
+        parsed = json.loads(bond_tick())
+        parsed["fields"][len(NAMES) : len(NAMES)] = [
+            {"name": f"ADDED_{number}", "type": kinds[number % 3], "default": None}
+            for number in range(len(NAMES), width)
+        ]
+        schemas[width] = TickSchema(json.dumps(parsed))
+    return schemas
+
+
+@given(data=st.data(), columns_sent=st.integers(19, 37), width=st.integers(19, 37), count=st.integers(1, 3))
+def test_a_frame_of_any_width_is_a_tick_of_any_schema(wider, data, columns_sent, width, count):
+    """Columns a record lacks are null, and those after the schema's last one are in `extra`."""
+    sent = [data.draw(st.sampled_from(["", "7", "123456"])) for _ in range(len(NAMES), columns_sent)]
+    one = "^".join([SAMPLE, *sent])
+    caret = "^" * data.draw(st.integers(0, 1))
+    raw = f"0|H0BJCNT0|{count:03d}|{'^'.join([one] * count)}{caret}".encode()
+    wires = split(Received(RECEIVED_MS * 1_000_000, 0, 1, False, raw), ())
+    schema = wider[width]
+    used = TickEncoder(schema, schema.single_object_prefix)
+    while sent and not sent[-1]:
+        sent.pop()
+    assert len(wires) == count
+    for wire in wires:
+        assert wire.text == "^".join([SAMPLE, *sent])
+        fields = decode(encode(used, wire, RECEIVED_MS).value, schema)
+        padded = [*sent, *[""] * 18]
+        for number in range(len(NAMES), width):
+            text = padded[number - len(NAMES)]
+            assert fields[f"ADDED_{number}"] == ((str, int, Decimal)[number % 3](text) if text else None)
+        assert fields["extra"] == sent[width - len(NAMES) :]
+        assert fields["STCK_PRPR"] == Decimal(10575)
+
+
+def test_a_bad_column_after_the_nineteenth_is_named(wider):
+    """A column the schema has after the nineteenth is read as strictly as the others."""
+    bad = encode(TickEncoder(wider[37], b""), record(extra=["1", "x", "y"]), RECEIVED_MS)
+    assert (bad.field, bad.reason) == ("ADDED_20", "FIELD_NUMBER")
+
+
+def test_a_later_column_must_be_nullable():
+    """A schema with a required column after the nineteenth is a ValueError."""
+    parsed = json.loads(bond_tick())
+    parsed["fields"].insert(len(NAMES), {"name": "ADDED", "type": "long"})
+    with pytest.raises(ValueError, match="nullable"):
+        TickSchema(json.dumps(parsed))
 
 
 @pytest.mark.parametrize(
