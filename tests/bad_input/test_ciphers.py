@@ -17,7 +17,7 @@ from tests.shell.delivery.frames import MemoryJournal, frame
 def test_a_bad_encrypted_frame_has_one_reason(name):
     """A bad encrypted frame has its reason, with the session's key alone or among others."""
     for keys in (KEYS, (CipherKey("z" * 31 + "y", "f" * 16), *KEYS)):
-        bad = split(received(CIPHERS[name].raw), SCHEMA.width, keys)
+        bad = split(received(CIPHERS[name].raw), keys)
         assert isinstance(bad, BadFrame)
         assert bad.reason == CIPHERS[name].reason
 
@@ -25,18 +25,14 @@ def test_a_bad_encrypted_frame_has_one_reason(name):
 @pytest.mark.parametrize("name", [name for name, bad in CIPHERS.items() if bad.reason != "FRAME_COUNT"])
 def test_without_a_key_nothing_is_tried(name):
     """Until a reply brings a key, every encrypted frame is DECRYPT_NO_KEY."""
-    assert split(received(CIPHERS[name].raw), SCHEMA.width, ()).reason == "DECRYPT_NO_KEY"
+    assert split(received(CIPHERS[name].raw), ()).reason == "DECRYPT_NO_KEY"
 
 
 def test_no_word_says_why_a_key_does_not_fit():
     """Bad base64, size, padding and text give the same words, without any plaintext."""
-    failed = {
-        name: split(received(bad.raw), SCHEMA.width, KEYS)
-        for name, bad in CIPHERS.items()
-        if bad.reason == "DECRYPT_FAILED"
-    }
+    failed = {name: split(received(bad.raw), KEYS) for name, bad in CIPHERS.items() if bad.reason == "DECRYPT_FAILED"}
     assert len(set(failed.values())) == 1
-    short = split(received(CIPHERS["opened, and short"].raw), SCHEMA.width, KEYS)
+    short = split(received(CIPHERS["opened, and short"].raw), KEYS)
     assert RECORD[:12] not in f"{short} {set(failed.values())}"
 
 
@@ -45,10 +41,7 @@ def test_no_word_says_why_a_key_does_not_fit():
 )
 def test_a_key_of_the_wrong_size_opens_nothing(key, iv):
     """A key or IV of the wrong size fails like one that does not fit."""
-    assert (
-        split(received(encrypted(sealed(RECORD)).encode()), SCHEMA.width, [CipherKey(key, iv)]).reason
-        == "DECRYPT_FAILED"
-    )
+    assert split(received(encrypted(sealed(RECORD)).encode()), [CipherKey(key, iv)]).reason == "DECRYPT_FAILED"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def judged(text):
     message = received(text if isinstance(text, bytes) else text.encode())
     encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
     origin = encoder.origin(RECEIVED_NS // 1_000_000)
-    return message, [(wire, encoder.encode(wire, origin)) for wire in split(message, SCHEMA.width, ())]
+    return message, [(wire, encoder.encode(wire, origin)) for wire in split(message, ())]
 
 
 @pytest.mark.parametrize("name", FIELDS)

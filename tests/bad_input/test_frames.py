@@ -24,7 +24,7 @@ def test_a_bad_frame_is_one_dead_letter(name):
     """A bad frame's dead letter has its reason and bytes and no key, with any cipher keys."""
     message = received(FRAMES[name].raw, binary=FRAMES[name].binary)
     for keys in ((), KEYS):
-        bad = split(message, SCHEMA.width, keys)
+        bad = split(message, keys)
         assert isinstance(bad, BadFrame)
         assert bad.reason == FRAMES[name].reason
     letter = of_frame(message, bad)
@@ -42,7 +42,7 @@ def test_a_bad_frame_is_one_dead_letter(name):
 def test_an_odd_frame_is_published(name):
     """Changes KIS may make cost no tick: nineteen columns, and the others in `extra`."""
     text, extras = ACCEPTED[name]
-    records = split(received(text if isinstance(text, bytes) else text.encode()), SCHEMA.width, ())
+    records = split(received(text if isinstance(text, bytes) else text.encode()), ())
     encoder = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
     ticks = [
         decode(encoder.encode(record, encoder.origin(RECEIVED_NS // 1_000_000)).value, SCHEMA) for record in records

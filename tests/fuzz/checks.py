@@ -78,7 +78,7 @@ def encoder():
 def frame(raw, *, binary=False):
     """Check a message: records or one reason, as the second opinion says, and no byte lost."""
     message = received(raw, binary=binary)
-    found = split(message, SCHEMA.width, (KEY,))
+    found = split(message, (KEY,))
     expected = second_opinion.frame(raw, binary=binary)
     if isinstance(found, BadFrame):
         assert found.detail.isascii()
@@ -92,7 +92,7 @@ def frame(raw, *, binary=False):
     for one in found:
         assert one.raw == b"^".join(as_sent(one))
         assert one.is_utf8 == _is_utf8(one.raw)
-        assert split(received(b"0|H0BJCNT0|1|" + one.raw), SCHEMA.width, ()) == [one]
+        assert split(received(b"0|H0BJCNT0|1|" + one.raw), ()) == [one]
         record(one, message)
 
 
@@ -117,8 +117,8 @@ def record(wire, message):
 
 def sealed_frame(plain):
     """Check that an encrypted frame gives the same answer as its payload in clear."""
-    expected = split(received(b"0|H0BJCNT0|1|" + plain), SCHEMA.width, ())
-    found = split(received(f"1|H0BJCNT0|1|{sealed(plain)}".encode()), SCHEMA.width, (OTHER_KEY, KEY))
+    expected = split(received(b"0|H0BJCNT0|1|" + plain), ())
+    found = split(received(f"1|H0BJCNT0|1|{sealed(plain)}".encode()), (OTHER_KEY, KEY))
     if isinstance(expected, BadFrame):
         assert isinstance(found, BadFrame)
         assert expected.reason == "FRAME_ARITY"

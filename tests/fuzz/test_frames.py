@@ -11,7 +11,7 @@ from tests.fuzz.grammar import good_frames, good_records, mutated
 @given(good_frames())
 def test_what_was_rendered_is_parsed(frame):
     """A good frame gives exactly its records, in order."""
-    found = split(checks.received(frame.render()), checks.SCHEMA.width, (checks.OTHER_KEY, checks.KEY))
+    found = split(checks.received(frame.render()), (checks.OTHER_KEY, checks.KEY))
     assert [tuple(record.columns) for record in found] == list(frame.records)
 
 
@@ -30,11 +30,8 @@ def test_a_mutated_frame_passes_every_check(raw, binary):
 @given(good_frames())
 def test_a_frame_of_n_is_n_frames_of_one(frame):
     """A frame of n records gives the same as n frames of one record."""
-    together = split(checks.received(frame.render()), checks.SCHEMA.width, (checks.KEY,))
-    alone = [
-        split(checks.received(b"0|H0BJCNT0|001|" + "^".join(one).encode()), checks.SCHEMA.width, ())
-        for one in frame.records
-    ]
+    together = split(checks.received(frame.render()), (checks.KEY,))
+    alone = [split(checks.received(b"0|H0BJCNT0|001|" + "^".join(one).encode()), ()) for one in frame.records]
     assert [[record] for record in together] == alone
 
 
@@ -60,6 +57,6 @@ def test_an_encrypted_frame_gives_the_same_as_in_clear(raw):
 @given(mutated())
 def test_without_a_key_every_encrypted_frame_is_one_reason(raw):
     """Without a key, every encrypted frame is DECRYPT_NO_KEY."""
-    bad = split(checks.received(b"1|H0BJCNT0|001|" + raw), checks.SCHEMA.width, ())
+    bad = split(checks.received(b"1|H0BJCNT0|001|" + raw), ())
     assert isinstance(bad, BadFrame)
     assert bad.reason == "DECRYPT_NO_KEY"

@@ -2,7 +2,6 @@
 
 import re
 from datetime import date
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -14,7 +13,6 @@ CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade time may be after its receive ti
 Identity = blake2b
 FieldReason = Literal["FIELD_NOT_UTF8", "FIELD_EMPTY", "FIELD_ISIN", "FIELD_TIME", "FIELD_NUMBER", "FIELD_RANGE"]
 
-_DECIMAL = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 _VOLUME = re.compile(r"-?[0-9]+")
 _HOUR = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
 
@@ -35,17 +33,18 @@ class Moment(NamedTuple):
     traded_at_ms: int
 
 
-def decimal(text: str, precision: int, scale: int) -> Decimal:
-    """Return the exact number in a decimal column. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
+def unscaled(text: str, precision: int, scale: int) -> int:
+    """Return a decimal times 10**scale. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
+    whole, point, fraction = text.removeprefix("-").partition(".")
+    if not (whole.isdigit() and text.isascii() and (fraction.isdigit() or not point)):
         raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a decimal number")
-    whole, fraction = match[1], (match[2] or "").rstrip("0")
+    fraction = fraction.rstrip("0")
     if len(whole) > precision - scale or len(fraction) > scale:
         raise BadColumn(
             "FIELD_RANGE", f"{_quoted(text)} has more than {precision - scale} digits before or {scale} after the point"
         )
-    return Decimal(f"{'-' if text[0] == '-' else ''}{whole}.{fraction or '0'}")
+    number = int(whole + fraction.ljust(scale, "0"))
+    return -number if text[0] == "-" else number
 
 
 def volume(text: str) -> int:

@@ -8,6 +8,7 @@ from connector.core.ticks.cipher import decrypt
 
 TR_ID = "H0BJCNT0"
 MAX_COUNT = 999
+MIN_WIDTH = 19  # the columns KIS documents; a schema with more columns does not change it
 MAX_WIDTH = 37  # a record of 38 columns would be two whole records, so the count or the frame is wrong
 ENCRYPTED_PREFIX = b"1|"
 PLAIN_SINGLE = f"0|{TR_ID}|001|".encode()
@@ -58,18 +59,18 @@ class BadFrame(NamedTuple):
     detail: str
 
 
-def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:  # noqa: PLR0911 - one return for each reason
+def split(frame: Received, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:  # noqa: PLR0911 - one return for each reason
     """Return the records of a data frame in wire order, or why it has none. Never raises.
 
     A frame is `<flag>|<TR_ID>|<count>|<payload>`. `^` separates both columns and records.
-    `width` is the number of documented columns. KIS appends columns without notice, so a record may
-    have up to 37 columns. `keys` are the keys of the session, newest first. We try them in turn,
-    because an encrypted frame does not say which key it needs.
+    KIS documents 19 columns and appends columns without notice, so a record may have up to 37.
+    `keys` are the keys of the session, newest first. We try them in turn, because an encrypted
+    frame does not say which key it needs.
     Source: KIS portal, H0BJCNT0, response; docs/kis-protocol.md, Data frames.
     """
     if frame.raw.startswith(PLAIN_SINGLE) and not frame.binary:  # true for nearly every frame; this header is good
         try:
-            return _records(frame.raw[len(PLAIN_SINGLE) :].decode(), 1, width)
+            return _records(frame.raw[len(PLAIN_SINGLE) :].decode(), 1)
         except UnicodeDecodeError:
             pass
     if frame.binary:
@@ -91,8 +92,8 @@ def split(frame: Received, width: int, keys: Sequence[CipherKey]) -> list[WireRe
     if count is None:
         return BadFrame("FRAME_COUNT", f"count {count_text[:20]!a} is not 1 to {MAX_COUNT}")
     if flag == "1":
-        return _split_encrypted(payload, count, width, keys)
-    records = _records(payload, count, width)
+        return _split_encrypted(payload, count, keys)
+    records = _records(payload, count)
     return records if first_bad is None else _marked(records)
 
 
@@ -111,7 +112,7 @@ def _count(text: str) -> int | None:
     return int(digits)
 
 
-def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:
+def _split_encrypted(payload: str, count: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:
     if not keys:
         return BadFrame("DECRYPT_NO_KEY", "no reply of this session brought a key")
     verdict = BadFrame("DECRYPT_FAILED", f"none of the session's {len(keys)} keys opens it")
@@ -120,7 +121,7 @@ def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[Cipher
         if plain is None:
             continue
         text, first_bad = _decode(plain)
-        records = _records(text, count, width)
+        records = _records(text, count)
         if not isinstance(records, BadFrame):
             return records if first_bad is None else _marked(records)
         if first_bad is None:  # otherwise a wrong key gave garbage with good padding by chance
@@ -128,18 +129,18 @@ def _split_encrypted(payload: str, count: int, width: int, keys: Sequence[Cipher
     return verdict
 
 
-def _records(payload: str, count: int, width: int) -> list[WireRecord] | BadFrame:
+def _records(payload: str, count: int) -> list[WireRecord] | BadFrame:
     columns = payload.split("^")
     total = len(columns)
-    if count == 1 and total == width and columns[-1]:
+    if count == 1 and MIN_WIDTH <= total <= MAX_WIDTH and columns[-1]:
         return [WireRecord(columns, payload)]
-    if not columns[-1] and (total - 1) % count == 0 and width <= (total - 1) // count <= MAX_WIDTH:
+    if not columns[-1] and (total - 1) % count == 0 and MIN_WIDTH <= (total - 1) // count <= MAX_WIDTH:
         columns.pop()
         total -= 1
     each, rest = divmod(total, count)
-    if rest or not width <= each <= MAX_WIDTH:
-        return BadFrame("FRAME_ARITY", f"{total} columns for {count} records; each has {width} to {MAX_WIDTH}")
-    return [_record(columns[start : start + each], width) for start in range(0, total, each)]
+    if rest or not MIN_WIDTH <= each <= MAX_WIDTH:
+        return BadFrame("FRAME_ARITY", f"{total} columns for {count} records; each has {MIN_WIDTH} to {MAX_WIDTH}")
+    return [_record(columns[start : start + each]) for start in range(0, total, each)]
 
 
 def _marked(records: list[WireRecord] | BadFrame) -> list[WireRecord] | BadFrame:
@@ -149,7 +150,7 @@ def _marked(records: list[WireRecord] | BadFrame) -> list[WireRecord] | BadFrame
     return [record._replace(is_utf8=_decode(record.raw)[1] is None) for record in records]
 
 
-def _record(columns: list[str], width: int) -> WireRecord:
-    while len(columns) > width and not columns[-1]:
+def _record(columns: list[str]) -> WireRecord:
+    while len(columns) > MIN_WIDTH and not columns[-1]:
         columns.pop()
     return WireRecord(columns, "^".join(columns))

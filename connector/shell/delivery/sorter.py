@@ -53,7 +53,7 @@ class Sorter:
     def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
         """Put a frame's records into the `serving` lanes, by default into all that keep up."""
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
-        records = split(frame, self._width, self._keys(frame.slot, frame.session) if encrypted else ())
+        records = split(frame, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
             self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
             return

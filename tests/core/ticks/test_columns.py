@@ -1,7 +1,6 @@
 """Columns follow a strict grammar; times and identities follow from text and receive time alone."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
@@ -10,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.ticks import columns
-from connector.core.ticks.columns import BadColumn, decimal, identity, moment, repaired, tick_id, time_of_day_ms, volume
+from connector.core.ticks.columns import (
+    BadColumn,
+    identity,
+    moment,
+    repaired,
+    tick_id,
+    time_of_day_ms,
+    unscaled,
+    volume,
+)
 
 SEOUL = ZoneInfo("Asia/Seoul")
 
@@ -18,26 +26,28 @@ SEOUL = ZoneInfo("Asia/Seoul")
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("0", "0"),
-        ("-0.15", "-0.15"),
-        ("10575.00", "10575"),
-        ("3.0120000", "3.012"),
-        ("0.1234", "0.1234"),
-        ("9" * 14 + ".9999", "9" * 14 + ".9999"),
+        ("0", 0),
+        ("-0.0000", 0),
+        ("-0.15", -1500),
+        ("10575.00", 105750000),
+        ("007.5", 75000),
+        ("3.0120000", 30120),
+        ("0.1234", 1234),
+        ("9" * 14 + ".9999", 10**18 - 1),
     ],
 )
 def test_a_decimal_is_exact(text, number):
-    """A decimal keeps its exact value; it is never a float."""
-    assert decimal(text, 18, 4) == Decimal(number)
+    """A decimal keeps its exact value as a whole number of ten-thousandths; it is never a float."""
+    assert unscaled(text, 18, 4) == number
 
 
 @pytest.mark.parametrize(
-    "text", ["-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"]
+    "text", ["", "-", "1e9", "NaN", "１２", "+1", " 1 ", "1.", ".5", "1,000", "1\n", "--1", "0x1", "∞"]
 )
 def test_a_text_that_is_not_a_decimal_is_refused(text):
     """A number has only ASCII digits, at most one sign and at most one point."""
     with pytest.raises(BadColumn) as refused:
-        decimal(text, 18, 4)
+        unscaled(text, 18, 4)
     assert refused.value.reason == "FIELD_NUMBER"
     assert refused.value.detail.isascii()
 
@@ -46,7 +56,7 @@ def test_a_text_that_is_not_a_decimal_is_refused(text):
 def test_a_decimal_beyond_the_type_is_out_of_range(text):
     """More than 14 digits before the point, or more than four after it, are out of range."""
     with pytest.raises(BadColumn) as refused:
-        decimal(text, 18, 4)
+        unscaled(text, 18, 4)
     assert refused.value.reason == "FIELD_RANGE"
 
 

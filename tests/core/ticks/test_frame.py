@@ -40,7 +40,7 @@ def encrypted(text, key=KEY):
 
 def test_the_portals_sample_is_one_record_of_nineteen_columns():
     """The portal's sample frame is one record, and the payload is its raw text."""
-    (record,) = split(received(SAMPLE), WIDTH, ())
+    (record,) = split(received(SAMPLE), ())
     assert record.text == PAYLOAD
     assert record.columns == PAYLOAD.split("^")
     assert len(record.columns) == WIDTH
@@ -49,21 +49,21 @@ def test_the_portals_sample_is_one_record_of_nineteen_columns():
 @pytest.mark.parametrize("count", ["1", "001", "0001"])
 def test_the_number_of_digits_of_the_count_is_not_checked(count):
     """A count may have any number of leading zeros."""
-    assert len(split(received(data(PAYLOAD, count=count)), WIDTH, ())) == 1
+    assert len(split(received(data(PAYLOAD, count=count)), ())) == 1
 
 
 @given(count=st.integers(1, 60), extra=st.lists(st.sampled_from(["", "x", "7"]), max_size=18), caret=st.booleans())
 def test_a_frame_of_n_equals_n_frames_of_one(count, extra, caret):
     """A frame of n records equals n frames, with any appended columns or trailing `^`."""
     record = "^".join([PAYLOAD, *extra])
-    together = split(received(data(*[record] * count) + "^" * caret), WIDTH, ())
-    alone = split(received(data(record)), WIDTH, ())
+    together = split(received(data(*[record] * count) + "^" * caret), ())
+    alone = split(received(data(record)), ())
     assert together == alone * count
 
 
 def test_999_records_fit_into_a_frame():
     """A frame may hold 999 records."""
-    assert len(split(received(data(*[PAYLOAD] * 999)), WIDTH, ())) == 999
+    assert len(split(received(data(*[PAYLOAD] * 999)), ())) == 999
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_999_records_fit_into_a_frame():
 )
 def test_empty_columns_at_the_end_are_not_part_of_a_record(appended, kept):
     """Columns after the nineteenth are kept, except empty ones at the end."""
-    (record,) = split(received(data(PAYLOAD + appended)), WIDTH, ())
+    (record,) = split(received(data(PAYLOAD + appended)), ())
     assert record.columns[WIDTH:] == kept
     assert record.text == "^".join([PAYLOAD, *kept])
 
@@ -79,9 +79,21 @@ def test_empty_columns_at_the_end_are_not_part_of_a_record(appended, kept):
 def test_an_empty_nineteenth_column_stays():
     """An empty last documented column is a column, not a trailing `^`."""
     short = PAYLOAD.rsplit("^", 1)[0]
-    (record,) = split(received(data(short + "^")), WIDTH, ())
+    (record,) = split(received(data(short + "^")), ())
     assert record.columns[-1] == ""
     assert len(record.columns) == WIDTH
+
+
+@pytest.mark.parametrize("width", range(15, 42))
+def test_a_record_has_19_to_37_columns(width):
+    """A frame of 19 to 37 columns a record is good; any other width is FRAME_ARITY."""
+    one = "^".join("x" * width)
+    for count in (1, 3):
+        split_into = split(received(data(*[one] * count)), ())
+        if WIDTH <= width <= 37:
+            assert split_into == [WireRecord(list("x" * width), one)] * count
+        else:
+            assert split_into.reason == "FRAME_ARITY"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +131,7 @@ def test_an_empty_nineteenth_column_stays():
 )
 def test_a_bad_frame_gets_the_first_reason_that_applies(raw, binary, reason):
     """Each kind of bad frame has one reason and an ASCII detail."""
-    bad = split(received(raw, binary=binary), WIDTH, ())
+    bad = split(received(raw, binary=binary), ())
     assert isinstance(bad, BadFrame)
     assert bad.reason == reason
     assert bad.detail.isascii()
@@ -128,27 +140,27 @@ def test_a_bad_frame_gets_the_first_reason_that_applies(raw, binary, reason):
 def test_an_encrypted_frame_is_opened_by_whichever_key_fits():
     """The session's keys are tried until one gives the right padding and columns."""
     frame = received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD + '^' + PAYLOAD)}")
-    assert [record.text for record in split(frame, WIDTH, (OTHER, KEY))] == [PAYLOAD, PAYLOAD]
+    assert [record.text for record in split(frame, (OTHER, KEY))] == [PAYLOAD, PAYLOAD]
 
 
 @pytest.mark.parametrize("payload", ["not base64!", "AAAA", encrypted(PAYLOAD, OTHER), ""])
 def test_what_no_key_opens_failed_to_decrypt(payload):
     """Bad base64, a wrong block size and wrong padding all give the same reason and detail."""
-    assert split(received(f"1|H0BJCNT0|001|{payload}"), WIDTH, (KEY,)) == BadFrame(
+    assert split(received(f"1|H0BJCNT0|001|{payload}"), (KEY,)) == BadFrame(
         "DECRYPT_FAILED", "none of the session's 1 keys opens it"
     )
 
 
 def test_a_decrypted_frame_of_wrong_arity_is_not_a_failure_to_decrypt():
     """A readable plaintext with the wrong number of columns is FRAME_ARITY."""
-    assert split(received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD)}"), WIDTH, (KEY, OTHER)).reason == "FRAME_ARITY"
+    assert split(received(f"1|H0BJCNT0|002|{encrypted(PAYLOAD)}"), (KEY, OTHER)).reason == "FRAME_ARITY"
 
 
 def test_bad_bytes_mark_only_their_own_record():
     """Of several records only the one with bad bytes is marked, and it keeps its raw bytes."""
     spoilt = PAYLOAD.encode("cp949")
     raw = b"0|H0BJCNT0|003|" + b"^".join([PAYLOAD.encode(), spoilt, PAYLOAD.encode()])
-    before, bad, after = split(received(raw), WIDTH, ())
+    before, bad, after = split(received(raw), ())
     assert before == after == WireRecord(PAYLOAD.split("^"), PAYLOAD)
     assert (bad.raw, bad.is_utf8, len(bad.columns)) == (spoilt, False, WIDTH)
 
@@ -157,14 +169,12 @@ def test_a_decrypted_payload_may_have_bad_bytes():
     """A plaintext that is not UTF-8 is split like a plain payload."""
     spoilt = PAYLOAD.encode("cp949")
     frame = received(f"1|H0BJCNT0|002|{encrypted(spoilt + b'^' + PAYLOAD.encode())}")
-    assert split(frame, WIDTH, (KEY,)) == split(
-        received(b"0|H0BJCNT0|002|" + spoilt + b"^" + PAYLOAD.encode()), WIDTH, ()
-    )
+    assert split(frame, (KEY,)) == split(received(b"0|H0BJCNT0|002|" + spoilt + b"^" + PAYLOAD.encode()), ())
 
 
 def test_garbage_of_a_wrong_key_is_a_failure_to_decrypt():
     """A plaintext that is not UTF-8 and has the wrong arity says that the key does not fit."""
-    assert split(received(f"1|H0BJCNT0|001|{encrypted(bytes(range(128, 160)))}"), WIDTH, (KEY,)) == BadFrame(
+    assert split(received(f"1|H0BJCNT0|001|{encrypted(bytes(range(128, 160)))}"), (KEY,)) == BadFrame(
         "DECRYPT_FAILED", "none of the session's 1 keys opens it"
     )
 
@@ -182,5 +192,5 @@ def test_a_cipher_keys_repr_shows_neither_key_nor_iv():
 )
 def test_arbitrary_bytes_never_raise(raw):
     """Any message gives records or a reason, and never raises."""
-    answer = split(received(raw), WIDTH, (KEY,))
+    answer = split(received(raw), (KEY,))
     assert isinstance(answer, (list, BadFrame))
