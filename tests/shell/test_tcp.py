@@ -15,10 +15,9 @@ from tests.kafka.process import free_ports
 async def test_an_address_that_swallows_connections_is_passed_over(monkeypatch):
     """The second address answers although the first is silent, within three seconds."""
     two_addresses.resolve(monkeypatch)
-    server = await asyncio.start_server(lambda *_: None, two_addresses.ANSWERS, 0)
-    port = server.sockets[0].getsockname()[1]
-    began = time.monotonic()
-    async with server:
+    with socket.create_server((two_addresses.ANSWERS, 0)) as server:
+        port = server.getsockname()[1]
+        began = time.monotonic()
         with two_addresses.swallowing(port):
             connection = await open_tcp(two_addresses.NAME, port)
             assert connection.getpeername()[0] == two_addresses.ANSWERS
