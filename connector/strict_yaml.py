@@ -5,13 +5,14 @@ Duplicate keys are reported, a time stays text, and every text can be written as
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from pathlib import Path
 
 MAX_BYTES: Final = 16 * 2**20
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -64,9 +65,12 @@ def read(path: Path, name: str, remedy: str) -> tuple[Any, list[str]]:
     """Return the document of a YAML file, as far as it could be read, and every problem found.
 
     Each problem of the file as a whole calls it `name`. `remedy` says what to do if the file is
-    missing or too large.
+    missing or too large. A named pipe is refused, because opening it could wait for ever.
     """
     try:
+        # The pipe of a shell, at /dev/stdin or from <(...), leads to no path, and is read.
+        if Path(os.path.realpath(path)).is_fifo():
+            return None, [f"{path}: {name} is not a regular file: correct its path"]
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

@@ -1,5 +1,6 @@
 """YAML without surprises. The settings made from it are tested with the settings."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,23 @@ def test_an_unreadable_file_is_a_problem(tmp_path):
     assert "correct the YAML there" in strict_yaml.read(broken, "the file", "")[1][0]
     assert "could not be read" in strict_yaml.read(tmp_path, "the file", "")[1][0]
     assert "has more than" in strict_yaml.read(Path("/dev/zero"), "the file", "correct it")[1][0]
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_is_refused_and_the_pipe_of_a_shell_is_read(tmp_path):
+    """Nobody may ever write to a named pipe; a shell's pipe has its writer already."""
+    os.mkfifo(path := tmp_path / "pipe")
+    assert strict_yaml.read(path, "the file", "") == (
+        None,
+        [f"{path}: the file is not a regular file: correct its path"],
+    )
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b"a: 1")
+        os.close(writer)
+        assert strict_yaml.read(Path(f"/dev/fd/{reader}"), "the file", "") == ({"a": 1}, [])
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, PositiveInt
 
 from connector.core.printable import printable
+from connector.settings.secret_files import refuse_pipe
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -93,6 +94,7 @@ def whole_path(value: object) -> object:
 
 def _readable(value: Path) -> Path:
     try:
+        refuse_pipe(value)
         with value.open("rb") as file:
             size = len(file.read(_MAX_FILE_BYTES + 1))
     except OSError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, Never
 
 import structlog
 
+from connector.settings.secret_files import refuse_pipe
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
@@ -64,6 +66,7 @@ def look_at(paths: Iterable[Path | None]) -> dict[Path, str | None]:
 
 def _problem(path: Path) -> str | None:
     try:
+        refuse_pipe(path)
         return None if path.read_bytes().strip() else f"{path}: is empty: write the value into it"
     except OSError as error:
         return f"{path}: could not be read ({error.strerror}): put the file back or correct its permissions"

@@ -1,5 +1,6 @@
 """Files that hold one secret."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,11 @@ def test_a_file_without_end_is_refused(tmp_path):
     (path := tmp_path / "secret").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="utf-8"):
         read_secret(path)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_without_waiting(tmp_path):
+    """Nobody may ever write to a pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is not a regular file"):
+        read_secret(tmp_path / "pipe")

@@ -1,5 +1,7 @@
 """Types of values, each by what it accepts and what it refuses."""
 
+import os
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -94,6 +96,14 @@ def test_readable_file(tmp_path):
     assert parse(ReadableFile, str(tmp_path / "f")) == tmp_path / "f"
     with pytest.raises(ValidationError, match="Is a directory"):
         parse(ReadableFile, tmp_path)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_readable_file(tmp_path):
+    """A pipe is refused without waiting for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValidationError, match="is not a regular file"):
+        parse(ReadableFile, tmp_path / "pipe")
 
 
 def test_without_slash():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 
+import pytest
 from structlog.testing import capture_logs
 
 from connector.shell.secret_watch import SecretWatch, look_at
@@ -71,3 +72,10 @@ def test_an_empty_file_is_a_problem(tmp_path):
         None,
         "could not be read",
     ]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_a_problem_and_is_not_waited_for(tmp_path):
+    """A secret file that became a pipe does not stop the watch."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    assert "is not a regular file" in look_at([pipe])[pipe]

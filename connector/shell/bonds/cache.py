@@ -53,10 +53,15 @@ def read(path: Path) -> bytes:
 def replace(path: Path, content: bytes) -> None:
     """Replace the file by `content` in one step, and create missing folders.
 
-    If that fails, RequestMalformed is raised and the old file stays unchanged.
+    If that fails, RequestMalformed is raised and the old file stays unchanged. Anything but a
+    regular file, such as a device or a pipe, is never replaced.
     """
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():
+            raise RequestMalformed(
+                f"{path} could not be written: it is not a regular file. Give another place with --to."
+            )
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:

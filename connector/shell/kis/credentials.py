@@ -189,7 +189,7 @@ def _read(path: Path, where: Path) -> tuple[str, str | None]:
     try:
         with where.open("rb") as file:
             value = file.read(_MOST_BYTES + 1)
-        return _judge(str(path), _trim(value.decode("utf-8")))
+        return _judge(str(path), _trim(value.decode("utf-8-sig")))
     except FileNotFoundError:
         return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
     except OSError as error:

@@ -76,6 +76,26 @@ def test_a_place_that_cannot_be_written(tmp_path, where):
         cache.replace(tmp_path / where, b"")
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_not_replaced(tmp_path, linked):
+    """What is not a regular file stays as it is, also behind a link."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    path = tmp_path / ("link" if linked else "pipe")
+    with pytest.raises(RequestMalformed, match=r"it is not a regular file. Give another place with --to"):
+        cache.replace(path, b"new")
+    assert path.is_fifo()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_link_to_a_regular_file_can_be_replaced(tmp_path):
+    """A link to a file is no obstacle."""
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    cache.replace(tmp_path / "link", b"new")
+    assert cache.read(tmp_path / "link") == b"new"
+
+
 def test_what_cannot_be_read(tmp_path):
     """A missing file, a folder, a device and a pipe are reported without waiting."""
     os.mkfifo(tmp_path / "pipe")

@@ -37,6 +37,12 @@ def test_folder(tmp_path):
     assert credentials.read(1) == AppKey("key1", "secret1")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_value(tmp_path):
+    """The mark that an editor writes before the value is removed."""
+    files = {"appkey-0": b"\xef\xbb\xbfkey\n", "appsecret-0": b"\xef\xbb\xbfsecret\r\n"}
+    assert require_credentials(fill(tmp_path, files)).read(0) == AppKey("key", "secret")
+
+
 def test_files_are_read_anew(tmp_path):
     """A rotated pair is used at the next reading."""
     credentials = require_credentials(fill(tmp_path, pair(0)))
@@ -99,7 +105,7 @@ def test_none_counted_without_credentials():
             ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_CHARACTERS: holds blanks"],
         ),
         (
-            {"appkey-0": "\ufeffcanary", "appsecret-0": b"\xff\xfe"},
+            {"appkey-0": "\u200bcanary", "appsecret-0": b"\xff\xfe"},
             ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_NOT_TEXT: is not text"],
         ),
         (
