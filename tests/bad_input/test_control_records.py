@@ -99,13 +99,13 @@ def test_a_bad_record_is_refused_whole(name):
     assert shown["in_force"] == {"value": GOOD, "control": {"partition": 0, "offset": 1}}
 
 
-@pytest.mark.parametrize("key", [None, b"\xff", b"\xc3"])
+@pytest.mark.parametrize("key", [None, b"\xff", b"\xc3", b"x" * 1001, b"x" * 1_000_000])
 def test_a_key_that_names_no_list_changes_nothing(key):
-    """A record with no key, or one that is not UTF-8, changes neither lists nor status."""
+    """A record with no key, or one not UTF-8 or too long, changes neither lists nor status."""
     assert judged((key, value(instruments=BONDS)))[1] == judged()[1]
 
 
-@pytest.mark.parametrize("key", [b"", b"x" * 201])
+@pytest.mark.parametrize("key", [b"", b"x" * 201, b"x" * 1000])
 def test_a_list_name_of_a_wrong_length_is_refused(key):
     """A list name that is empty or too long is refused, with the limits."""
     _, records = judged((key, value()))

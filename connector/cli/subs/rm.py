@@ -92,8 +92,8 @@ def _describe(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[
 
 
 def _bonds(lists: Lists, name: str) -> tuple[str, ...]:
-    content = lists.entries[name].in_force
-    return () if content is None else content.wish.instruments
+    entry = lists.entries.get(name)  # none if the name is so long that the connector ignores it
+    return () if entry is None or entry.in_force is None else entry.in_force.wish.instruments
 
 
 def _records(

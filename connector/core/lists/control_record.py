@@ -21,6 +21,9 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_COMPACT_BYTES: Final = MAX_BYTES - 512
 MAX_INSTRUMENTS: Final = 10_000
 MAX_NAME_CHARACTERS: Final = 200
+# A refused list keeps its name in memory, in its status record and in the saved lists. So a
+# longer key names no list.
+MAX_KEY_CHARACTERS: Final = 1000
 DEFAULT_PRIORITY: Final = 5
 
 _NAMED_MISTAKES = 5
@@ -101,11 +104,11 @@ def from_json(name: str, document: object) -> Wish | Refusal:
     if not isinstance(document, dict):
         return Refusal(f"the value is {_kind(document)}: write a JSON object")
     given = {member: content for member, content in document.items() if content is not None}
+    unknown = [member for member in document if member not in _READERS]
     mistakes = [
-        f"{_shown(member)} is unknown: the fields are {', '.join(_READERS)}"
-        for member in document
-        if member not in _READERS
+        f"{_shown(member)} is unknown: the fields are {', '.join(_READERS)}" for member in unknown[:_NAMED_MISTAKES]
     ]
+    unnamed = len(unknown) - len(mistakes)
     read: dict[str, Any] = {}
     for member, content in given.items():
         if member in _READERS:
@@ -119,7 +122,7 @@ def from_json(name: str, document: object) -> Wish | Refusal:
         else:
             mistakes.append("instruments is missing: only a list whose name is a valid ISIN may leave it out")
     if mistakes:
-        more = len(mistakes) - _NAMED_MISTAKES
+        more = unnamed + len(mistakes) - _NAMED_MISTAKES
         return Refusal("; ".join(mistakes[:_NAMED_MISTAKES]) + (f"; and {more} more mistakes" if more > 0 else ""))
     return Wish(
         instruments=read["instruments"],
@@ -154,14 +157,11 @@ def _read_instruments(content: object) -> tuple[str, ...]:
         raise ValueError(f"instruments is {_kind(content)}: write an array of ISINs")
     if len(content) > MAX_INSTRUMENTS:
         raise ValueError(f"instruments has {len(content)} entries: at most {MAX_INSTRUMENTS} are allowed")
-    wrong = [
-        f"instruments[{place}] {_isin_fault(item)}"
-        for place, item in enumerate(content)
-        if not (isinstance(item, str) and isin.is_valid(item))
-    ]
+    wrong = [place for place, item in enumerate(content) if not (isinstance(item, str) and isin.is_valid(item))]
     if wrong:
         more = len(wrong) - _NAMED_MISTAKES
-        raise ValueError("; ".join(wrong[:_NAMED_MISTAKES]) + (f"; and {more} more instruments" if more > 0 else ""))
+        named = [f"instruments[{place}] {_isin_fault(content[place])}" for place in wrong[:_NAMED_MISTAKES]]
+        raise ValueError("; ".join(named) + (f"; and {more} more instruments" if more > 0 else ""))
     return tuple(dict.fromkeys(map(intern, content)))
 
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.lists import control_record
-from connector.core.lists.control_record import Refusal, Wish
+from connector.core.lists.control_record import MAX_KEY_CHARACTERS, Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted, active
 from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE, held_back, is_held_back
 from connector.core.steps import BOND_BYTES, finished, step_ends
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 # Korea has some ten thousand listed bonds, and one app key carries 41 of them.
 MAX_DESIRED: Final = 20_000
+NO_LIST_NAME: Final = (
+    f"its key names no list: the key is missing, not UTF-8 or longer than {MAX_KEY_CHARACTERS} characters"
+)
+
+_MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8
 
 
 class Position(NamedTuple):
@@ -88,14 +93,17 @@ class Lists:
 
 
 def list_name(key: bytes | None) -> str | None:
-    """Return the list that a record's key names, or None if the key is missing or not UTF-8.
+    """Return the list that a record's key names, or None as `NO_LIST_NAME` says.
 
     A record without a list name changes nothing.
     """
+    if key is None or len(key) > MAX_KEY_CHARACTERS * _MOST_BYTES_OF_A_CHARACTER:
+        return None
     try:
-        return None if key is None else key.decode()
+        name = key.decode()
     except UnicodeDecodeError:
         return None
+    return name if len(name) <= MAX_KEY_CHARACTERS else None
 
 
 def from_entries(entries: Mapping[str, Entry]) -> Lists:

@@ -68,7 +68,7 @@ class ControlTopic:
                     "control_record_ignored",
                     partition=position.partition,
                     offset=position.offset,
-                    reason="its key names no list",
+                    reason=subscription.NO_LIST_NAME,
                 )
             read.append(ControlRecord(record.key, record.value, position, record.timestamp_ms))
         return read

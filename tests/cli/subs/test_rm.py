@@ -93,3 +93,12 @@ def test_rm_sees_what_stays_in_force(cli, variables, written, produce, topics):
     assert (result.exit_code, result.stdout) == (2, "")
     assert "would have dropped 12 of 12 desired bonds" in result.stderr
     assert len(written()) == 1
+
+
+def test_rm_of_a_list_that_the_connector_ignores(cli, variables, written, produce, topics):
+    """Rm with --wait works for a key so long that it names no list; here no connector runs."""
+    name = "x" * 1001
+    produce(topics.control, name, "{}")
+    result = cli("subs", "rm", "--list", name, "--wait", "0.2", **variables)
+    assert result.exit_code == 5
+    assert written()[-1] == (name, None)

@@ -146,6 +146,23 @@ def test_all_mistakes_are_named_at_once():
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "more"),
+    [
+        ({f"x{number}": 1 for number in range(80_000)} | {"priority": 10}, "; and 79997 more mistakes"),
+        ({"instruments": ["bad"] * 10_000}, "; and 9995 more instruments"),
+    ],
+)
+def test_only_the_named_mistakes_are_put_into_words(monkeypatch, value, more):
+    """However many mistakes a record has, hardly more than five are described."""
+    shown = []
+    monkeypatch.setattr(control_record, "printable", lambda text: shown.append(text) or text)
+    refusal = control_record.from_json("desk", value)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason.endswith(more)
+    assert len(shown) <= 6
+
+
 def test_ten_thousand_instruments_are_the_limit():
     """10,000 entries are accepted, one more is refused."""
     bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_001)]

@@ -86,12 +86,27 @@ def test_a_first_record_that_is_refused_leaves_an_empty_list():
     assert "zero length" in lists.entries["a"].refusal
 
 
-@pytest.mark.parametrize("key", [None, b"\xff"])
+@pytest.mark.parametrize("key", [None, b"\xff", b"x" * 1001, "가".encode() * 1001, b"x" * 1_000_000])
 def test_a_key_that_names_no_list_changes_nothing(key):
-    """A record with a missing or non-UTF-8 key is ignored."""
+    """A record with a missing, non-UTF-8 or very long key is ignored."""
     before = lists_of(record(0, "a", [A]))
     assert apply(before, ControlRecord(key, b'{"instruments": []}', Position(0, 1), 0)) == before
     assert restore(before, [ControlRecord(key, b"{}", Position(0, 1), 0), record(0, "a", [A])]) == before
+
+
+@pytest.mark.parametrize("letter", ["x", "가", "😀"])
+def test_a_key_of_a_thousand_characters_names_a_list(letter):
+    """The limit of a key counts characters, not bytes; up to it a too long name is refused."""
+    lists = lists_of(record(0, letter * 1000, {}), record(1, letter * 1001, {}))
+    assert list(lists.entries) == [letter * 1000]
+    assert "1000 characters" in lists.entries[letter * 1000].refusal
+
+
+def test_a_saved_list_with_a_very_long_name_is_removed():
+    """A refused list with a very long name, from an earlier version, goes with the next reading."""
+    name = "x" * 1001
+    before = subscription.from_entries({name: subscription.Entry(None, Position(0, 0), "too long")})
+    assert restore(before, [record(0, name, {})]).entries == {}
 
 
 GUARD = [

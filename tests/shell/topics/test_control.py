@@ -125,9 +125,9 @@ def test_a_refusal_is_logged_once():
     assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
 
 
-@pytest.mark.parametrize("key", [None, b"\xff"])
+@pytest.mark.parametrize("key", [None, b"\xff", b"x" * 1_000_000])
 def test_a_record_without_a_list_name_is_counted(key):
-    """A missing or non-UTF-8 key is logged and counted, and changes nothing."""
+    """A missing, non-UTF-8 or very long key is logged and counted, and changes nothing."""
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
@@ -135,3 +135,5 @@ def test_a_record_without_a_list_name_is_counted(key):
     assert control.topic.ignored == 1
     assert control.changes[-1] == ([A], set())
     assert [(line["event"], line["offset"]) for line in logs] == [("control_record_ignored", 1)]
+    assert "longer than 1000 characters" in logs[0]["reason"]
+    assert len(str(logs)) < 500
