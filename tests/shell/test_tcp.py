@@ -15,7 +15,7 @@ from tests.kafka.process import free_ports
 async def test_an_address_that_swallows_connections_is_passed_over(monkeypatch):
     """The second address answers although the first is silent, within three seconds."""
     two_addresses.resolve(monkeypatch)
-    server = await asyncio.start_server(lambda *_: None, two_addresses.ANSWERS, 0)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), two_addresses.ANSWERS, 0)
     port = server.sockets[0].getsockname()[1]
     began = time.monotonic()
     async with server:
