@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,7 +24,9 @@ from connector.settings.mistakes import explain
 from connector.settings.rules import contradictions, unwise
 from connector.settings.sources import merge, read_environment, read_file, variable_of
 from connector.settings.values import (
+    BaseUrl,
     Brokers,
+    Host,
     Hosts,
     HttpUrl,
     ReadableFile,
@@ -37,7 +38,6 @@ from connector.settings.values import (
     plain,
     trimmed,
     whole_path,
-    without_slash,
 )
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TopicSettings(_Section):
 class RegistrySettings(_Section):
     """The schema registry. Without a URL, ticks use Avro's single-object encoding."""
 
-    url: Annotated[HttpUrl, AfterValidator(without_slash)] | None = None
+    url: BaseUrl | None = None
     username: Text | None = None
     password_file: ReadableFile | None = None
     ca_file: ReadableFile | None = None
@@ -158,7 +158,7 @@ class DeliverySettings(_Section):
 class HttpSettings(_Section):
     """Where health, metrics, status and page are served; port 0 means any free port."""
 
-    host: Text = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     max_connections: PositiveInt = 64
     allowed_hosts: Hosts | None = None

@@ -24,7 +24,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+")
 # What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
 _EDGES = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
+_NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
 _MAX_FILE_BYTES = 4 * 2**20
+_MAX_SIZE_DIGITS = 18
 
 
 def trimmed(value: str) -> str:
@@ -48,12 +50,14 @@ def _named(character: str) -> str:
 
 
 def _size(value: object) -> object:
-    if not isinstance(value, str) or value.strip().isdecimal():
+    if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+)\s*(B|KiB|MiB|GiB|TiB)\s*", value)
+    match = re.fullmatch(r"\s*(\d+)\s*(B|KiB|MiB|GiB|TiB)?\s*", value)
+    if match and len(match[1]) > _MAX_SIZE_DIGITS:
+        raise ValueError(f"has more than {_MAX_SIZE_DIGITS} digits: give a smaller size, such as 1GiB")
     if match is None:
         raise ValueError(f"{value!r} is not a size: give bytes, or a whole number with KiB, MiB or GiB, such as 1GiB")
-    return int(match[1]) * _UNITS[match[2]]
+    return int(match[1]) * _UNITS[match[2] or "B"]
 
 
 def _brokers(value: str) -> str:
@@ -113,8 +117,12 @@ def _url(value: str, *schemes: str) -> str:
         raise ValueError(f"is not a URL: give one that begins with {allowed}") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
+    if _NOT_IN_A_URL.search(value):
+        raise ValueError("holds a blank, a quote or $, which no URL has and nothing replaces here: give the whole URL")
     if broken:
         raise ValueError(f"{value!r} is not a URL of the right kind: give one that begins with {allowed}")
+    if not _is_host(parts.hostname or ""):
+        raise ValueError(f"{parts.hostname!r} is not a host name: correct it in the URL")
     # The scheme is made lower case, because other code compares it.
     return parts.scheme + value[len(parts.scheme) :]
 
@@ -127,8 +135,10 @@ def _websocket_url(value: str) -> str:
     return _url(value, "ws", "wss")
 
 
-def without_slash(value: str) -> str:
+def _base(value: str) -> str:
     """Return the URL without a slash at its end, so that a path can be added."""
+    if "?" in value or "#" in value:
+        raise ValueError("holds ? or #, and a path is added to this URL: give it without a query or fragment")
     return value.rstrip("/")
 
 
@@ -137,6 +147,24 @@ def _is_ipv6(host: str) -> bool:
         return IPv6Address(host.removeprefix("[").removesuffix("]")) is not None
     except ValueError:
         return False
+
+
+def _is_host(host: str) -> bool:
+    """Return whether host is an address, or a name that every library can encode and decode."""
+    if _is_ipv6(host):
+        return True
+    try:
+        name = host.encode("idna")
+        name.decode("idna")
+    except UnicodeError:
+        return False
+    return _HOST.fullmatch(name.decode("ascii")) is not None
+
+
+def _host(value: str) -> str:
+    if not _is_host(value):
+        raise ValueError(f"{value!r} is not a host name: give a name or an address without a port")
+    return value.removeprefix("[").removesuffix("]")
 
 
 def _hosts(value: object) -> object:
@@ -151,11 +179,13 @@ def _hosts(value: object) -> object:
 
 
 Brokers = Annotated[str, AfterValidator(_brokers)]
+Host = Annotated[str, AfterValidator(_host)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_hosts)]
 Text = Annotated[str, AfterValidator(_filled)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 WholePath = Annotated[Path, BeforeValidator(whole_path)]
 ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]

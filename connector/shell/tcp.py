@@ -15,5 +15,8 @@ async def open_tcp(host: str, port: int) -> socket.socket:
     Some addresses never answer, so the next one is tried while an earlier one is still silent.
     asyncio's own race between addresses leaves a socket open if it is cancelled.
     """
-    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name") from error
     return await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)

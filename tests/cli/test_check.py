@@ -61,14 +61,21 @@ def test_connect_reports_every_try(cli, tmp_path):
 def test_queries_of_urls_are_not_printed(cli, tmp_path, arguments):
     """A query in a URL, which may hold a token, is hidden in settings, warnings and results."""
     urls = {
-        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x?token=canary",
+        "KIS__APPROVAL_URL": "http://127.0.0.1:1/x?token=x,canary,http://127.0.0.1:2/?token=canary",
         "KIS__WEBSOCKET_URL": "ws://127.0.0.1:1/?token=canary",
         "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "REGISTRY__URL": "http://127.0.0.1:1/?token=x,canary,http://127.0.0.1:2/?token=canary",
     }
     result = cli("check", *arguments, JOURNAL__PATH=tmp_path / "j.db", KIS__APPKEY="k", KIS__APPSECRET="s", **urls)
     assert result.exit_code == (5 if arguments[:1] == ["--connect"] else 0)
     assert "http://127.0.0.1:1/x?********" in result.stdout
+    assert "canary" not in result.output
+
+
+def test_a_refused_query_is_not_printed(cli):
+    """The registry's URL has no query, and the refusal does not show the token in it."""
+    result = cli("check", REGISTRY__URL="http://127.0.0.1:1/?token=canary", **KEYS)
+    assert result.exit_code == 2
+    assert "registry.url" in result.output
     assert "canary" not in result.output
 
 

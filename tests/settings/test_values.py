@@ -1,12 +1,15 @@
 """Types of values, each by what it accepts and what it refuses."""
 
 import os
+import re
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from connector.settings.values import (
+    BaseUrl,
     Brokers,
+    Host,
     Hosts,
     HttpUrl,
     ReadableFile,
@@ -14,7 +17,6 @@ from connector.settings.values import (
     Text,
     TopicName,
     WebSocketUrl,
-    without_slash,
 )
 
 
@@ -36,9 +38,13 @@ def parse(kind, value):
         (Brokers, "[::1]:9092", "[::1]:9092"),
         (Hosts, "a.example, 10.0.0.7", ("a.example", "10.0.0.7")),
         (Hosts, ["a.example", "fd00::7", "[::1]"], ("a.example", "fd00::7", "[::1]")),
+        *((Host, host, host) for host in ("localhost", "a_b.example.", "0.0.0.0", "::", "fe80::1%lo", "채권.example")),
+        (Host, "[::1]", "::1"),
         (TopicName, "a.b_c-D9", "a.b_c-D9"),
         (TopicName, "x" * 249, "x" * 249),
         (HttpUrl, "https://h:9443/p", "https://h:9443/p"),
+        *((HttpUrl, url, url) for url in ("http://[::1]:80/x?y=1#z", "http://채권.example", "http://a_b:1")),
+        (BaseUrl, "http://h/apis//", "http://h/apis"),
         (WebSocketUrl, "wss://h", "wss://h"),
         (WebSocketUrl, "WSS://H/x", "wss://H/x"),
         (Text, " x", " x"),
@@ -80,6 +86,44 @@ def test_refused(kind, value):
         parse(kind, value)
 
 
+@pytest.mark.parametrize("host", ["a..b", "xn--a", ".", "a" * 64])
+@pytest.mark.parametrize(
+    ("kind", "form"), [(HttpUrl, "http://{}/x"), (WebSocketUrl, "ws://{}:21000"), (BaseUrl, "http://{}"), (Host, "{}")]
+)
+def test_a_host_that_no_library_can_encode_is_refused(kind, form, host):
+    """The sentence names the host."""
+    with pytest.raises(ValidationError, match=f"'{re.escape(host)}' is not a host name"):
+        parse(kind, form.format(host))
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a:80", "http://a", "[a]", "$HOST"])
+def test_what_is_no_host_is_refused(host):
+    """A port, a scheme or a variable is no part of a host."""
+    with pytest.raises(ValidationError, match="is not a host name"):
+        parse(Host, host)
+
+
+@pytest.mark.parametrize("url", ["http://h/a b", "http://h/'a'", 'http://"h"', "http://$HOST/", "http://h/`a`"])
+def test_a_url_with_blanks_quotes_or_variables_is_refused(url):
+    """They are left over from a shell or a sentence."""
+    with pytest.raises(ValidationError, match="holds a blank, a quote or"):
+        parse(HttpUrl, url)
+
+
+@pytest.mark.parametrize("url", ["http://h/?a=1", "http://h/x#a", "http://h?"])
+def test_a_url_that_gets_a_path_has_no_query_or_fragment(url):
+    """The path would become part of the query."""
+    with pytest.raises(ValidationError, match="without a query or fragment"):
+        parse(BaseUrl, url)
+
+
+@pytest.mark.parametrize("unit", ["", "B", " GiB"])
+def test_a_size_with_too_many_digits_is_refused_in_our_words(unit):
+    """Python converts no text of more than 4,300 digits."""
+    with pytest.raises(ValidationError, match="has more than 18 digits: give a smaller size"):
+        parse(Size, "9" * 4310 + unit)
+
+
 @pytest.mark.parametrize(
     ("kind", "value"), [(HttpUrl, "https://u:canary@h"), (Brokers, "u:canary@h:1"), (WebSocketUrl, "ws://[canary")]
 )
@@ -104,8 +148,3 @@ def test_a_pipe_is_no_readable_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValidationError, match="is not a regular file"):
         parse(ReadableFile, tmp_path / "pipe")
-
-
-def test_without_slash():
-    """Slashes at the end of a URL are removed, so that a path can be added."""
-    assert without_slash("http://h/apis//") == "http://h/apis"

@@ -32,6 +32,12 @@ async def test_a_closed_port_is_an_error():
         await open_tcp("127.0.0.1", port)
 
 
+async def test_a_name_that_cannot_be_encoded_is_an_error_of_the_network():
+    """Callers catch OSError, and UnicodeError is none."""
+    with pytest.raises(OSError, match=r"'a\.\.b' is not a host name"):
+        await open_tcp("a..b", 80)
+
+
 async def test_a_cancelled_connect_leaves_no_socket_open():
     """Cancelled at any turn of the loop, it leaves no socket: a warning would fail this test."""
     with socket.create_server(("127.0.0.1", 0)) as server:

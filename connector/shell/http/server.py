@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -91,15 +92,13 @@ class HttpServer:
     async def start(self) -> None:
         """Bind the port.
 
-        Raises ConfigurationError if the port is taken or this machine does not have the address.
+        Raises ConfigurationError if the port is taken, or if the host is unknown or is no address
+        of this machine.
         """
         try:
             sockets = await _bind(self._settings.host, self._settings.port)
         except OSError as error:
-            where = f"{self._settings.host}:{self._settings.port}"
-            raise ConfigurationError(
-                [f"http.port: {where} could not be bound: {error.strerror or error}: choose another"]
-            ) from error
+            raise ConfigurationError([_unbound(self._settings.host, self._settings.port, error)]) from error
         self.port = sockets[0].getsockname()[1]
         self._hosts = answered_hosts(self._settings.allowed_hosts, [each.getsockname()[0] for each in sockets])
         await self._runner.setup()
@@ -203,6 +202,17 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise problem
     return sockets
+
+
+def _unbound(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"http.host: the name {host} does not resolve: correct it"
+    if error.errno in ABSENT:
+        return f"http.host: {host} is not an address of this machine: give one that is"
+    # The error's own text repeats the address.
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"http.port: {where} could not be bound: {reason}: choose another"
 
 
 def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:

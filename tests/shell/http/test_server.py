@@ -125,13 +125,29 @@ async def test_a_slow_client_holds_up_nobody(server):
 
 
 async def test_a_taken_port_is_a_configuration_error():
-    """The message names the setting and the address."""
+    """The message names the setting and the address, and gives the reason once."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"http\.port: 127\.0\.0\.1:{port}"):
+        with pytest.raises(ConfigurationError, match=rf"http\.port: 127\.0\.0\.1:{port}") as refused:
             await HttpServer(HttpSettings(port=port), Observed()).start()
+    expected = f"http.port: 127.0.0.1:{port} could not be bound: Address already in use: choose another"
+    assert str(refused.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("nowhere.invalid", "the name nowhere.invalid does not resolve: correct it"),
+        ("192.0.2.1", "192.0.2.1 is not an address of this machine: give one that is"),
+    ],
+)
+async def test_a_mistaken_host_is_named_as_the_host(host, problem):
+    """The port is not blamed for an unknown name or another machine's address."""
+    with pytest.raises(ConfigurationError) as refused:
+        await HttpServer(HttpSettings(host=host, port=0), Observed()).start()
+    assert str(refused.value) == f"http.host: {problem}"
 
 
 @contextlib.asynccontextmanager
