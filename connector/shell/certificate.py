@@ -11,6 +11,7 @@ from cryptography import x509
 
 from connector.core.printable import printable
 from connector.logs import clean
+from connector.shell.tcp import open_tcp
 
 LOOK_SECONDS: Final = 2.0
 MAX_NAMES: Final = 10
@@ -51,7 +52,8 @@ async def certificate_of(host: str, port: int) -> bytes | None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read it
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
+            opened = await open_tcp(host, port)
+            _, writer = await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host)
             encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.transport.abort()
             with contextlib.suppress(OSError):

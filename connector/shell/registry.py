@@ -4,7 +4,6 @@ Source: Confluent's Schema Registry API: `POST /subjects/(subject)`, `GET` and `
 /subjects/(subject)/versions`, `GET /schemas/ids/(id)`.
 """
 
-import errno
 import hashlib
 import json
 import ssl
@@ -22,7 +21,7 @@ from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean, hide
 from connector.settings import RegistrySettings
 from connector.settings.secret_files import read_secret
-from connector.shell.certificate import explain_refusal
+from connector.shell.unreachable import explain_unreachable
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
@@ -194,37 +193,12 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
             f"REG_TIMEOUT: the schema registry at {settings.url} did not answer in {TIMEOUT_SECONDS} s", retryable=True
         ) from None
     except (aiohttp.ClientError, OSError) as error:
+        cause = await explain_unreachable(
+            error, url, address_setting="registry.url", authority_setting="registry.ca_file"
+        )
         raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {await _cause(error, url)}",
-            retryable=True,
+            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {cause}", retryable=True
         ) from error
-
-
-async def _cause(error: Exception, url: URL) -> str:
-    """Say why there was no answer, and what to check."""
-    port = f"port {url.port} of {url.host}"
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            cause, fix = f"the host name {url.host} is unknown", "correct registry.url, or the name service"
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return await explain_refusal(
-                str(url.host),
-                url.port or 443,
-                refused,
-                address_setting="registry.url",
-                authority_setting="registry.ca_file",
-            )
-        case aiohttp.ClientSSLError():
-            cause, fix = f"{port} does not speak TLS", "use http://, or the registry's TLS port"
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            cause, fix = f"{port} is closed", "start the registry, or correct registry.url"
-        case aiohttp.ClientResponseError() if url.scheme == "http":
-            cause, fix = f"{port} did not answer in HTTP", "use https:// if it speaks TLS"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError(errno=errno.ECONNRESET) if url.scheme == "http":
-            cause, fix = f"{port} closed the connection", "use https:// if it speaks TLS"
-        case _:
-            cause, fix = _shown(str(error) or type(error).__name__), "check registry.url"
-    return f"{cause}: {fix}"
 
 
 def _authorization(settings: RegistrySettings) -> dict[str, str]:

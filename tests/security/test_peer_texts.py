@@ -97,9 +97,9 @@ async def test_a_reply_that_quotes_its_own_key_shows_nothing():
     assert bench.feed.view.registrations[A].code == "********"
 
 
-def test_a_long_handshake_error_is_cut():
+async def test_a_long_handshake_error_is_cut():
     """A peer's text in a handshake error is cut before it is shown, whatever its length."""
-    _, message = why_not_open(ValueError("word " * 2000))
+    _, message = await why_not_open(ValueError("word " * 2000), "ws://127.0.0.1:21000")
     assert len(message) <= 300
 
 

@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from connector.shell.certificate import certificate_of, explain_refusal
+from tests import two_addresses
 from tests.security.certificates import Authority
 
 
@@ -61,3 +62,11 @@ async def test_a_server_without_tls_has_no_certificate():
     server.close()
     await server.wait_closed()
     assert await certificate_of("127.0.0.1", port) is None
+
+
+async def test_a_silent_address_does_not_hide_the_certificate(tmp_path, monkeypatch):
+    """If the first address swallows connections, the certificate is read at the second."""
+    two_addresses.resolve(monkeypatch)
+    async with serving(Authority(tmp_path).issue("server")) as port:
+        with two_addresses.swallowing(port):
+            assert await certificate_of(two_addresses.NAME, port)

@@ -169,9 +169,9 @@ async def _serve(answer):
     ("url", "answer", "cause"),
     [
         ("http://registry.invalid:8081", None, "the host name registry.invalid is unknown"),
-        ("http://127.0.0.1:{closed}", None, "port {closed} of 127.0.0.1 is closed"),
-        ("https://127.0.0.1:{open}", b"HTTP/1.1 400 Bad\r\n\r\n", "port {open} of 127.0.0.1 does not speak TLS"),
-        ("http://127.0.0.1:{open}", b"\x15\x03\x01\x00\x02\x02\x46", "port {open} of 127.0.0.1 did not answer in HTTP"),
+        ("http://127.0.0.1:{closed}", None, "127.0.0.1:{closed} refused the connection: nothing listens there"),
+        ("https://127.0.0.1:{open}", b"HTTP/1.1 400 Bad\r\n\r\n", "127.0.0.1:{open} does not speak TLS"),
+        ("http://127.0.0.1:{open}", b"\x15\x03\x01\x00\x02\x02\x46", "127.0.0.1:{open} did not answer in HTTP"),
         ("http://127.0.0.1:{open}", b"", "closed the connection: use https://"),
     ],
 )

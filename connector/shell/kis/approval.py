@@ -9,9 +9,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+from yarl import URL
 
 from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer, request_body
 from connector.logs import hide_issued, peer_text
+from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
     from connector.core.kis.approval import Answer, AppKey
@@ -87,7 +89,13 @@ class ApprovalService:
                 None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s"
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Unavailable(None, f"CRED_APPROVAL: the approval service was out of reach: {type(error).__name__}")
+            cause = await explain_unreachable(
+                error,
+                URL(self._url),
+                address_setting="kis.approval_url",
+                authority_setting="this machine's list of authorities",
+            )
+            return Unavailable(None, f"CRED_APPROVAL: the approval service was out of reach: {cause}")
         if body is None:
             return Unavailable(
                 None, f"CRED_APPROVAL: the approval service answered HTTP {status} with more than {LONGEST_BODY} bytes"

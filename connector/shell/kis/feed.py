@@ -230,7 +230,8 @@ class KisFeed:
         try:
             return await open_socket(self._kis.websocket_url)
         except (OSError, WebSocketException) as error:
-            self._down(Close("handshake", *why_not_open(error)), None)
+            code, message = await why_not_open(error, self._kis.websocket_url)
+            self._down(Close("handshake", code, message), None)
             return None
 
     async def _live_on(self, socket: KisSocket, approval_key: str) -> None:

@@ -11,9 +11,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
+from yarl import URL
 
-from connector.logs import peer_text
+from connector.logs import clean
 from connector.shell.tcp import open_tcp
+from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
     import socket
@@ -27,6 +29,7 @@ CLOSE_TIMEOUT_SECONDS: Final = 2.0
 MOST_UNSENT_BYTES: Final = 1024 * 1024
 # Half of the library's high-water mark. While no more is unsent, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
+LONGEST_CAUSE: Final = 400
 
 
 class KisSocket(ClientConnection):
@@ -110,9 +113,15 @@ async def _open_websocket(url: str, connection: socket.socket) -> KisSocket:
     return opened
 
 
-def why_not_open(error: Exception) -> tuple[str | None, str]:
-    """Return code and message for a connection that could not be opened."""
+async def why_not_open(error: Exception, url: str) -> tuple[str | None, str]:
+    """Return code and message for a connection to this URL that could not be opened."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return str(status), f"The WebSocket handshake was answered with HTTP {status}"
-    return None, f"The WebSocket could not be opened: {peer_text(str(error)) or type(error).__name__}"
+    cause = await explain_unreachable(
+        error,
+        URL(url),
+        address_setting="kis.websocket_url",
+        authority_setting="this machine's list of authorities",
+    )
+    return None, f"The WebSocket could not be opened: {clean(cause, LONGEST_CAUSE)}"

@@ -1,0 +1,89 @@
+"""Why a server could not be reached: the WebSocket and the approval call name address and cause."""
+
+import asyncio
+import ssl
+
+import pytest
+from websockets.exceptions import WebSocketException
+
+from connector.shell.kis.approval import ApprovalService
+from connector.shell.kis.credentials import AppKey
+from connector.shell.kis.socket import open_socket, why_not_open
+from tests.kafka.process import free_ports
+from tests.security.certificates import Authority
+
+PREFIXES = {
+    "ws": "The WebSocket could not be opened: ",
+    "http": "CRED_APPROVAL: the approval service was out of reach: ",
+}
+
+
+async def said(protocol, url):
+    """Return what we say about this address, without the words before the cause."""
+    if protocol == "http":
+        message = (await ApprovalService(url).request(AppKey("key", "secret"))).message
+    else:
+        with pytest.raises((OSError, WebSocketException)) as caught:
+            await open_socket(url)
+        code, message = await why_not_open(caught.value, url)
+        assert code is None
+    assert message.startswith(PREFIXES[protocol])
+    return message.removeprefix(PREFIXES[protocol])
+
+
+async def serve(certificate=None):
+    """Start a server, with TLS if it has a certificate, that answers HTTP 400."""
+
+    async def handle(reader, writer):
+        await reader.read(10)
+        writer.write(b"HTTP/1.1 400 Bad\r\n\r\n")
+        writer.close()
+
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    return server, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("protocol", ["ws", "http"])
+async def test_an_untrusted_certificate_is_named(protocol, tmp_path):
+    """The sentence names the address, the certificate's signer and who does not trust it."""
+    server, at = await serve(Authority(tmp_path).issue("kis"))
+    async with server:
+        text = await said(protocol, f"{protocol}s://{at}/")
+    assert text.startswith(
+        f"the certificate of {at} (for 127.0.0.1) is signed by CN=test authority, which this machine"
+    )
+
+
+@pytest.mark.parametrize(("protocol", "setting"), [("ws", "kis.websocket_url"), ("http", "kis.approval_url")])
+async def test_tls_at_a_plain_port(protocol, setting):
+    """A server without TLS is named, with the scheme to use."""
+    server, at = await serve()
+    async with server:
+        text = await said(protocol, f"{protocol}s://{at}/")
+    assert text == f"{at} does not speak TLS: use {protocol}:// or its TLS port in {setting}"
+
+
+@pytest.mark.parametrize("protocol", ["ws", "http"])
+async def test_no_tls_at_a_tls_port(protocol, tmp_path):
+    """A server that speaks TLS alone is named, with the scheme to use."""
+    server, at = await serve(Authority(tmp_path).issue("kis"))
+    async with server:
+        text = await said(protocol, f"{protocol}://{at}/")
+    assert text in {
+        f"{at} {what}: use {protocol}s:// if it speaks TLS"
+        for what in ("did not answer in HTTP", "closed the connection")
+    }
+
+
+@pytest.mark.parametrize("protocol", ["ws", "http"])
+async def test_nobody_listens_or_the_name_is_unknown(protocol):
+    """A closed port and an unknown host name each have a sentence."""
+    (port,) = free_ports(1)
+    assert await said(protocol, f"{protocol}://127.0.0.1:{port}/") == (
+        f"127.0.0.1:{port} refused the connection: nothing listens there"
+    )
+    assert (await said(protocol, f"{protocol}://kis.invalid/")).startswith("the host name kis.invalid is unknown: ")
