@@ -7,11 +7,16 @@ scan the same text again from the next. tests/logs/test_redaction.py measures th
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
+import string
+from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +28,24 @@ _MIN_LENGTH = 6
 _MAX_VALUES = 512
 # More characters than any secret has with its escapes. KIS's longest, an app secret, has 180.
 _MARGIN = 1_000
+# A secret that is cut off is hidden if at least this many of its characters are left.
+_MIN_PREFIX = 8
+# Lower case for ASCII only: elsewhere it might change a text's length.
+_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# HTML escapes of base64's characters: Go's, some JavaScript's, mixed, hexadecimal, decimal.
+_HTML = tuple(
+    str.maketrans(escapes)
+    for escapes in (
+        {"+": "&#43;"},
+        {"/": "&#x2F;", "=": "&#x3D;"},
+        {"+": "&#43;", "/": "&#x2F;", "=": "&#x3D;"},
+        {"+": "&#x2B;", "/": "&#x2F;", "=": "&#x3D;"},
+        {"+": "&#43;", "/": "&#47;", "=": "&#61;"},
+    )
+)
+# A text that someone quotes ends at a quote, at the end of the line, or where the whole text ends.
+_QUOTED_TEXT = re.compile(r"""[^"'\n]{8,}""")
 
 # A name may be the end of a longer one: kafka_password, clientSecret, access_token.
 _NAMES = r"(?:appkey|secretkey|secret|approval_key|token|password|passphrase|sasl_auth_bytes|authorization)"
@@ -60,6 +83,14 @@ _SHAPES = (
 )
 
 
+class _Known(NamedTuple):
+    """What to look for in a text without capitals: every spelling of every known secret, sorted."""
+
+    forms: tuple[str, ...] = ()
+    starts: frozenset[str] = frozenset()
+    longest: int = 0
+
+
 class Redactor:
     """Hides in a text the secrets it knows, and whatever looks like a secret.
 
@@ -67,12 +98,12 @@ class Redactor:
     """
 
     def __init__(self) -> None:
-        self._configured: OrderedDict[str, None] = OrderedDict()
-        self._issued: defaultdict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
-        self._longest_first: tuple[str, ...] = ()
+        self._configured: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._issued: defaultdict[str, OrderedDict[str, frozenset[str]]] = defaultdict(OrderedDict)
+        self._known = _Known()
 
     def hide(self, *secrets: str) -> None:
-        """Add values to hide, also in the form they have inside JSON."""
+        """Add values to hide, also as JSON, a URL, HTML or base64 spells them."""
         self._add(self._configured, secrets)
 
     def hide_issued(self, *secrets: str, kind: str) -> None:
@@ -92,18 +123,47 @@ class Redactor:
             return f"{start[:limit]}… (cut, {len(text)} characters)"
         # We look for every secret in the unchanged text: hiding one could make another one
         # unrecognisable.
-        return _without([*_spans_of_values(text, self._longest_first), *_spans_of_shapes(text)], text)
+        folded, known = text.translate(_FOLD), self._known
+        return _without(
+            [*_spans_of_values(folded, known.forms), *_spans_of_prefixes(folded, known), *_spans_of_shapes(text)], text
+        )
 
-    def _add(self, known: OrderedDict[str, None], secrets: Iterable[str]) -> None:
+    def _add(self, known: OrderedDict[str, frozenset[str]], secrets: Iterable[str]) -> None:
         for secret in secrets:
-            if len(secret) < _MIN_LENGTH:
-                continue
-            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-                known[form] = None
-                known.move_to_end(form)
+            if len(secret) >= _MIN_LENGTH:
+                known[secret] = _forms(secret)
+                known.move_to_end(secret)
         while len(known) > _MAX_VALUES:
             known.popitem(last=False)
-        self._longest_first = tuple(sorted((*self._configured, *chain(*self._issued.values())), key=len, reverse=True))
+        forms = sorted(
+            set(chain(*(each for held in (self._configured, *self._issued.values()) for each in held.values())))
+        )
+        starts = frozenset(form[:_MIN_PREFIX] for form in forms if len(form) >= _MIN_PREFIX)
+        self._known = _Known(tuple(forms), starts, max(map(len, forms), default=0))
+
+
+def _forms(secret: str) -> frozenset[str]:
+    """Return the spellings of the secret in JSON, URLs, HTML and base64, without capitals."""
+    in_json = json.dumps(secret)[1:-1]
+    encoded = secret.encode("utf-8", "surrogatepass")
+    forms = {
+        secret,
+        in_json,
+        in_json.replace("/", "\\/"),
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(encoded, safe=""),
+        quote(encoded),
+        quote_plus(encoded),
+        secret.replace("+", " "),
+        html.escape(secret),
+        *(secret.translate(escapes) for escapes in _HTML),
+        # Without padding, which shows nothing of the secret.
+        base64.b64encode(encoded).decode().rstrip("="),
+        base64.urlsafe_b64encode(encoded).decode().rstrip("="),
+    }
+    if _UUID.fullmatch(secret):
+        forms.add(secret.replace("-", ""))
+    return frozenset(form.translate(_FOLD) for form in forms)
 
 
 def names_secret(field: str) -> bool:
@@ -122,11 +182,28 @@ def _without(spans: list[tuple[int, int]], text: str) -> str:
 
 
 def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
-    for value in values:
+    for value in [value for value in values if value in text]:  # `in` is faster than `find`
         start = text.find(value)
         while start >= 0:
             yield start, start + len(value)
             start = text.find(value, start + len(value))
+
+
+def _spans_of_prefixes(text: str, known: _Known) -> Iterator[tuple[int, int]]:
+    """Find secrets that were cut off at the end of a quoted text, perhaps with an ellipsis there.
+
+    `bisect_left` gives the only candidate: the first spelling that is not before the text's end.
+    """
+    for match in _QUOTED_TEXT.finditer(text) if known.starts else ():
+        quoted = match[0].rstrip("\\").removesuffix("...").removesuffix("…")
+        end = match.start() + len(quoted)
+        for start in range(max(match.start(), end - known.longest), end - _MIN_PREFIX + 1):
+            if text[start : start + _MIN_PREFIX] in known.starts:
+                left = text[start:end]
+                place = bisect_left(known.forms, left)
+                if place < len(known.forms) and known.forms[place].startswith(left):
+                    yield start, end
+                    break
 
 
 def _spans_of_shapes(text: str) -> Iterator[tuple[int, int]]:

@@ -205,8 +205,9 @@ def _authorization(settings: RegistrySettings) -> dict[str, str]:
     if settings.username is None:
         return {}
     password = read_secret(settings.password_file) if settings.password_file else ""
-    hide(password)
-    return {"Authorization": aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")}
+    authorization = aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")
+    hide(password, authorization.removeprefix("Basic "))
+    return {"Authorization": authorization}
 
 
 async def _limited(response: aiohttp.ClientResponse) -> bytes:

@@ -1,7 +1,10 @@
 """Secrets are hidden by value and by shape."""
 
+import base64
+import html
 import json
 import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given, settings
@@ -28,6 +31,65 @@ def test_by_value(secret):
         assert json.dumps(secret)[1:-1] not in cleaned
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda secret: quote(secret, safe=""),
+        lambda secret: quote(secret, safe="").replace("%2F", "%2f"),
+        quote_plus,
+        lambda secret: secret.replace("/", "\\/"),
+        lambda secret: secret.replace("+", " "),
+        html.escape,
+        lambda secret: secret.replace("+", "&#43;"),
+        lambda secret: secret.replace("/", "&#x2F;").replace("=", "&#x3D;"),
+        lambda secret: secret.replace("+", "&#43;").replace("/", "&#x2F;").replace("=", "&#x3D;"),
+        lambda secret: base64.b64encode(secret.encode()).decode(),
+        lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
+        str.upper,
+        str.lower,
+    ],
+)
+def test_other_spellings(spell):
+    """A known value is hidden as a URL, HTML or base64 spells it, and in any case."""
+    secret = "aB3+dE6/gH9&jK2=="
+    redactor = Redactor()
+    redactor.hide(secret)
+    assert redactor.clean(f"x {spell(secret)} y").replace("=", "") == f"x {HIDDEN} y"
+
+
+def test_a_uuid_without_dashes():
+    """An approval key is hidden without its dashes too."""
+    redactor = Redactor()
+    redactor.hide_issued(APPROVAL, kind="approval key")
+    assert redactor.clean(f"x {APPROVAL.replace('-', '')} y") == f"x {HIDDEN} y"
+
+
+@pytest.mark.parametrize("end", ["", "...", "…", '"}', '…"}', "'", '\\"}"', "\nnext"])
+@pytest.mark.parametrize("left", [8, 9, 100, 179])
+def test_a_secret_that_was_cut_off(end, left):
+    """The start of a known value is hidden where a text or a quotation ends."""
+    redactor = Redactor()
+    redactor.hide(APPSECRET, "abcDEF01-another", "zzz")
+    assert redactor.clean(f"bad secret {APPSECRET[:left]}{end}") == f"bad secret {HIDDEN}{end}"
+
+
+def test_a_short_or_inner_start_of_a_secret_stays():
+    """Fewer than eight characters, or a start that the text goes on after, may be words."""
+    redactor = Redactor()
+    redactor.hide("instrument-canary")
+    for text in ("the instrum", "instrument list"):
+        assert redactor.clean(text) == text
+
+
+def test_many_known_values_do_not_hold_up_a_long_text():
+    """The search for starts takes time linear in the text, however many secrets start alike."""
+    redactor = Redactor()
+    redactor.hide(*(f"aaaaaaaa{number:04d}" + "a" * 100 for number in range(512)))
+    since = time.thread_time()
+    redactor.clean("a" * 100_000)
+    assert time.thread_time() - since < 1
+
+
 def test_short_values_stay():
     """A value short enough to be an ordinary word is not hidden by value."""
     redactor = Redactor()
@@ -41,6 +103,13 @@ def test_the_oldest_value_is_dropped():
     redactor.hide(*(f"secret-{number:04d}!" for number in range(600)))
     assert redactor.clean("secret-0599!") == HIDDEN
     assert redactor.clean("secret-0000!") == "secret-0000!"
+
+
+def test_the_bound_counts_secrets():
+    """A secret with many spellings displaces no more others than one with few."""
+    redactor = Redactor()
+    redactor.hide(*(f"secret+/={number:04d}" for number in range(512)))
+    assert redactor.clean("secret+/=0000 secret&#43;&#x2F;&#x3D;0511") == f"{HIDDEN} {HIDDEN}"
 
 
 def test_issued_values_displace_only_their_kind():

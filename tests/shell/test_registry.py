@@ -307,6 +307,7 @@ async def test_the_password_is_read_again_and_never_shown(fake, tmp_path):
         assert base64.b64decode(sent).decode() == f"kis:{word}"
         assert word not in repr(caught.value)
         assert word not in clean(f"somebody said {word} aloud")
+        assert sent not in clean(f"somebody said {sent} aloud")
 
 
 async def test_a_password_file_that_went_away_is_named(fake, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -153,7 +154,8 @@ def _pair(found: Sequence[tuple[str, str | None]]) -> AppKey:
     if problems := [problem for _, problem in found if problem]:
         raise ConfigurationError(problems)
     app_key = AppKey(found[0][0], found[1][0])
-    hide(app_key.appkey, app_key.appsecret)
+    both = base64.b64encode(f"{app_key.appkey}:{app_key.appsecret}".encode("utf-8", "surrogatepass"))
+    hide(app_key.appkey, app_key.appsecret, both.decode())
     return app_key
 
 

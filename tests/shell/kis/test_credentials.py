@@ -1,12 +1,14 @@
 """App keys from a folder or from the environment."""
 
 import asyncio
+import base64
 import os
 import shutil
 
 import pytest
 
 from connector.errors import ConfigurationError
+from connector.logs import clean
 from connector.settings import KisSettings, load
 from connector.shell.kis.credentials import AppKey, Credentials, require_credentials
 
@@ -41,6 +43,13 @@ def test_a_byte_order_mark_is_no_part_of_a_value(tmp_path):
     """The mark that an editor writes before the value is removed."""
     files = {"appkey-0": b"\xef\xbb\xbfkey\n", "appsecret-0": b"\xef\xbb\xbfsecret\r\n"}
     assert require_credentials(fill(tmp_path, files)).read(0) == AppKey("key", "secret")
+
+
+def test_the_pair_as_an_http_credential_is_hidden(tmp_path):
+    """No log line shows app key and app secret as HTTP's Basic authentication spells them."""
+    require_credentials(fill(tmp_path, pair(0))).read(0)
+    both = base64.b64encode(b"key0:secret0").decode()
+    assert both not in clean(f"somebody said {both} aloud")
 
 
 def test_files_are_read_anew(tmp_path):
