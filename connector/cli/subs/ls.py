@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, print_table, say
+from connector.cli.output import print_json, print_table, say, short_names
 from connector.cli.subs import master, topics
-from connector.cli.subs.waiting import Goal, Wait, wait_for
+from connector.cli.subs.waiting import Goal, Wait, refusal, wait_for
 from connector.core.lists import subscription
 from connector.core.printable import printable
 from connector.core.status.rows import Row, refused_lists, to_rows
@@ -67,7 +67,7 @@ def _print(snapshot: topics.Snapshot, name: str | None, *, as_json: bool, failur
         return
     show(rows, master.names())
     for key, reason in refused.items():
-        if (line := f"List {key} was refused: {reason}") not in failures:
+        if (line := refusal(key, reason)) not in failures:
             say(line, err=True)
 
 
@@ -90,7 +90,7 @@ def show(rows: Iterable[Row], names: Mapping[str, str]) -> None:
                 row.state,
                 "-" if row.slot is None else str(row.slot),
                 row.since or "-",
-                ", ".join(row.lists),
+                short_names(row.lists),
                 row.why,
             )
             for row in rows

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.output import short, short_names
 from connector.cli.subs.topics import status_records
 from connector.core import record_keys
 from connector.core.printable import printable
-from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, to_rows
+from connector.core.status.rows import Row, is_anyone_there, is_refusal_of, offset_of, reason_of, to_rows
 from connector.errors import NotInTime
 
 if TYPE_CHECKING:
@@ -96,10 +97,12 @@ def progress(status: Mapping[str, Record], goal: Goal, now: datetime) -> WaitRes
     active = [_row_as_of(rows.get(each), each, offset) for each, offset in goal.active.items()]
     unreleased = [(rows[each], names) for each, names in goal.released.items() if each in rows]
     missing = [
-        f"{row.instrument} is {row.state}{f': {row.why}' if row.why else ''}" for row in active if row.state != "ACTIVE"
+        f"{row.instrument} is {short(row.state)}{f': {short(row.why)}' if row.why else ''}"
+        for row in active
+        if row.state != "ACTIVE"
     ]
     missing += [
-        f"{row.instrument} is {row.state} and {_why_held(row.lists)}"
+        f"{row.instrument} is {short(row.state)} and {_why_held(row.lists)}"
         for row, names in unreleased
         if not row.lists or set(names) & set(row.lists)
     ]
@@ -144,13 +147,18 @@ def _unapplied(status: Mapping[str, Record], goal: Goal, now: datetime) -> list[
 
 
 def _why_held(names: Sequence[str]) -> str:
-    return f"held for {', '.join(names)}" if names else "being released"
+    return f"held for {short_names(names)}" if names else "being released"
+
+
+def refusal(name: str, reason: str) -> str:
+    """Return the line that says that a list was refused."""
+    return f"List {short_names([name])} was refused: {short(reason)}"
 
 
 def _refusals(status: Mapping[str, Record], lists: Mapping[str, int]) -> list[str]:
     records = {name: status.get(record_keys.LIST + name) for name in lists}
     return [
-        f"List {name} was refused: {record.get('reason')}"
+        refusal(name, reason_of(record))
         for name, record in records.items()
         if record is not None and is_refusal_of(record, lists[name])
     ]

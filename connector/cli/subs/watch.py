@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import raise_if_reader_gone, say, to_json
+from connector.cli.output import raise_if_reader_gone, say, short, short_names, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
 from connector.core.printable import printable
@@ -68,7 +68,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
                     say(
                         to_json({"list": key, "refused": reason})
                         if as_json
-                        else f"{_clock(now)}  list {key} was refused: {reason}"
+                        else f"{_clock(now)}  list {short_names([key])} was refused: {short(reason)}"
                     )
             found = {control.problem, status.problem} - {None}
             for problem in found - problems:
@@ -99,14 +99,15 @@ def changes(
             shown = {"instrument": isin, "state": None} if current is None else as_object(current)
             lines.append(to_json(shown))
         elif row is None and elsewhere is not None:
-            lines.append(f"{_clock(now)}  {isin}  left the list; still wanted by {', '.join(elsewhere.lists)}")
+            lines.append(f"{_clock(now)}  {short(isin)}  left the list; still wanted by {short_names(elsewhere.lists)}")
         elif row is None:
-            lines.append(f"{_clock(now)}  {isin}  is no longer wanted")
+            lines.append(f"{_clock(now)}  {short(isin)}  is no longer wanted")
         elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):
-            came_from = f"{was.state} -> " if was is not None and was.state != row.state else ""
+            state = short(row.state)
+            came_from = f"{short(was.state)} -> " if was is not None and was.state != row.state else ""
             slot = "" if row.slot is None else f"  slot {row.slot}"
-            why = f"  {row.why}" if row.why else ""
-            lines.append(f"{_clock(now)}  {isin}  {came_from}{row.state}{slot}  {', '.join(row.lists)}{why}")
+            why = f"  {short(row.why)}" if row.why else ""
+            lines.append(f"{_clock(now)}  {short(isin)}  {came_from}{state}{slot}  {short_names(row.lists)}{why}")
     return lines
 
 

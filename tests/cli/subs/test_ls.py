@@ -1,6 +1,7 @@
 """Tests of `kis-bond subs ls` with a real Kafka."""
 
 import json
+import time
 
 from connector.cli.subs.ls import show
 from connector.core.status.rows import Row
@@ -41,6 +42,23 @@ def test_known_names_are_shown(capsys):
     show(rows, {A: "국고04875-2811(23-9)"})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == ["name", "국고04875-2811(23-9)", "-"]
+
+
+def test_long_foreign_text_is_cut(capsys):
+    """A table shows 200 characters of a list's name and 1,000 of another text."""
+    show([Row(A, "REJECTED", 0, "s", ("n" * 900_000, "desk"), "w" * 900_000, -1)], {})
+    line = capsys.readouterr().out.splitlines()[1]
+    assert f" {'n' * 200}… (cut, 900000 characters), desk  {'w' * 1000}… (cut, 900000 characters)" in line
+    assert len(line) < 1500
+
+
+def test_many_rows_take_little_time(capsys):
+    """A piped table of 20,000 bonds takes about a second at most."""
+    rows = [Row(A, "ACTIVE", 0, SINCE, ("desk",), "", -1)] * 20_000
+    begun = time.process_time()
+    show(rows, {})
+    assert time.process_time() - begun < 2
+    assert len(capsys.readouterr().out.splitlines()) == 20_001
 
 
 def test_ls_of_an_unknown_list(cli, variables, topics):

@@ -51,6 +51,18 @@ def test_wait_ends_when_the_list_is_refused(cli, variables, produce, topics):
     assert result.stderr.strip() == "List desk was refused: removal guard: x"
 
 
+def test_long_foreign_text_is_cut_while_waiting():
+    """The lines of a wait in vain show a start of others' texts."""
+    status = {
+        f"instrument/{A}": json.loads(active(0, state="REJECTED", message="w" * 900_000)),
+        f"instrument/{B}": json.loads(active(0, lists=["n" * 900_000])),
+        "list/desk": json.loads(refused("r" * 900_000, 0)),
+    }
+    result = progress(status, Goal({"desk": 0}, active={A: 0}, released={B: ["n" * 900_000]}), datetime.now(UTC))
+    assert [len(line) < 1200 for line in (*result.missing, *result.failures)] == [True] * 3
+    assert result.failures == [f"List desk was refused: {'r' * 1000}… (cut, 900000 characters)"]
+
+
 def test_a_silent_slot_confirms_nothing(cli, variables, produce, topics):
     """ACTIVE on a slot that has been silent for over 90 s is no confirmation."""
     produce(topics.status, f"instrument/{A}", active(0))

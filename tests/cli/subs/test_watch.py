@@ -40,6 +40,18 @@ def test_the_line_of_a_change():
     assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, {}, NOW, as_json=False) == []
 
 
+def test_long_foreign_text_is_cut():
+    """A line shows 200 characters of a list's name and 1,000 of another text; JSON stays whole."""
+    long = replace(row("S" * 9_000, why="w" * 900_000), lists=("n" * 900_000,))
+    (line,) = changes({}, {A: long}, {}, NOW, as_json=False)
+    assert f"  {'n' * 200}… (cut, 900000 characters)  {'w' * 1000}… (cut, 900000 characters)" in line
+    assert len(line) < 2500
+    (line,) = changes({A: long}, {}, {A: long}, NOW, as_json=False)
+    assert len(line) < 400
+    (line,) = changes({}, {A: long}, {}, NOW, as_json=True)
+    assert len(json.loads(line)["why"]) == 900_000
+
+
 def test_json_lines_hold_the_row_or_null():
     """Each JSON line is the row of a bond, with state null if it is gone."""
     assert json.loads(changes({}, {A: row("ACTIVE")}, {}, NOW, as_json=True)[0])["state"] == "ACTIVE"

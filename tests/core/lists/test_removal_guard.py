@@ -24,3 +24,5 @@ def test_other_refusals_are_not_the_guards():
     """A refusal of another kind, or none, is not the guard's."""
     assert not is_held_back("not an object")
     assert not is_held_back(None)
+    assert not is_held_back(5)
+    assert not is_held_back(["removal guard"])

@@ -1,5 +1,6 @@
 """How `subs ls` shows the status topic."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,6 +84,42 @@ def test_asked_for_and_not_reported():
 def test_foreign_records_do_no_harm():
     """A foreign record is shown as far as it is readable."""
     assert only({f"instrument/{A}": {"lists": "x", "control": 5}}) == Row(A, "None", None, None, (), "", -1)
+
+
+def nested(depth):
+    """Return a list within a list, and so on: its text may be deeper than Python can make."""
+    found = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+ODD = [5, True, 1.5, [1], {"a": [1]}, nested(100_000)]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_a_field_of_another_type_counts_as_absent(odd):
+    """A foreign record with fields of other types than the contract gives a row all the same."""
+    fields = dict.fromkeys(("state", "since", "code", "message"), odd)
+    status = {f"instrument/{A}": instrument(**fields, slot=[1], lists=["desk", odd], control={"offset": "7"})}
+    assert only(status) == Row(A, "None", None, None, ("desk",), "", -1)
+    slots = {"slot/0": dict.fromkeys(("state", "alive_at", "capacity", "owner"), odd)}
+    assert only({f"instrument/{A}": instrument()} | slots).why == "slot 0 has been silent since an unknown time"
+    gone = only({f"instrument/{A}": instrument(state="DISCONNECTED")} | slots)
+    assert gone.why == "slot 0 is without a report"
+    assert not rows.is_anyone_there(slots, NOW)
+    assert rows.refused_lists({"list/a": {"state": "REFUSED", "reason": odd}}) == {"a": "no reason is given"}
+
+
+def test_many_waiting_bonds_take_little_time():
+    """The time for the rows grows with the bonds, not with their square."""
+    waiting = instrument(state="WAITING_CAPACITY", slot=None)
+    status = {f"instrument/KR{number:010}": waiting for number in range(20_000)}
+    status["slot/0"] = slot(1) | {"capacity": 41}
+    begun = time.process_time()
+    found = rows.to_rows(status, {}, NOW)
+    assert time.process_time() - begun < 2
+    assert {row.why for row in found} == {"no room: the live slots hold 41 bonds"}
 
 
 def test_refused_lists():
