@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from connector.core.printable import trimmed
 from connector.errors import ConfigurationError
 from connector.settings.mistakes import explain
 from connector.settings.rules import contradictions, unwise
@@ -35,7 +36,6 @@ from connector.settings.values import (
     WebSocketUrl,
     WholePath,
     plain,
-    trimmed,
     whole_path,
     without_slash,
 )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PositiveInt
 
-from connector.core.printable import printable
+from connector.core.printable import printable, trimmed
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -20,15 +20,8 @@ _BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
-# What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
-_EDGES = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _MAX_FILE_BYTES = 4 * 2**20
-
-
-def trimmed(value: str) -> str:
-    """Return the value without the blanks, line ends and byte order marks around it."""
-    return _EDGES.sub("", value)
 
 
 def plain(value: str) -> str:

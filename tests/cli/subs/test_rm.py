@@ -93,3 +93,12 @@ def test_rm_sees_what_stays_in_force(cli, variables, written, produce, topics):
     assert (result.exit_code, result.stdout) == (2, "")
     assert "would have dropped 12 of 12 desired bonds" in result.stderr
     assert len(written()) == 1
+
+
+def test_rm_of_a_list_with_an_odd_name(cli, variables, written, produce, topics):
+    """A name is matched exactly first, and without what surrounds it if there is no such list."""
+    for name in ("desk", "desk\r"):
+        produce(topics.control, name, json.dumps({"instruments": [A]}))
+    for _ in range(2):
+        assert cli("subs", "rm", "--list", "desk\r", "--confirm", **variables).exit_code == 0
+    assert [name for name, value in written() if value is None] == ["desk\r", "desk"]
