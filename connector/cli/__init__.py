@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERRUPTED = 130
+_NARROWEST = 40  # columns: less is no real terminal, and rich would fold sentences to letters
 
 
 def _say_failure(text: str) -> None:
@@ -93,8 +95,15 @@ app.add_typer(subs.app, name="subs")
 app.add_typer(bonds.app, name="bonds")
 
 
+def _forget_narrow_columns() -> None:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) < _NARROWEST:
+        del os.environ["COLUMNS"]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    _forget_narrow_columns()
     with guarded_streams():
         try:
             app(arguments)

@@ -12,6 +12,13 @@ _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _UNMARKED: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+# What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
+_EDGES: Final = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
+
+
+def trimmed(value: str) -> str:
+    """Return the value without the blanks, line ends and byte order marks around it."""
+    return _EDGES.sub("", value)
 
 
 def printable(text: str) -> str:

@@ -35,7 +35,8 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
         return {name: _shown(name, value, redactor) for name, value in event.items()}
 
     # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
-    plain = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    colors = sys.stdout is not None and sys.stdout.isatty()
+    plain = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.StackInfoRenderer(),

@@ -216,7 +216,12 @@ def _unreadable_line(record: logging.LogRecord, error: Exception) -> str:
 
 
 def write_to_stdout(text: str) -> None:
-    """Write to the current `sys.stdout` and flush it; escape characters its encoding lacks."""
+    """Write to the current `sys.stdout` and flush it; escape characters its encoding lacks.
+
+    Without a stdout, because the process was started with it closed, the text is dropped.
+    """
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:

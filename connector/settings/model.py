@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from connector.core.printable import trimmed
 from connector.errors import ConfigurationError
 from connector.settings.mistakes import explain
 from connector.settings.rules import contradictions, unwise
@@ -36,7 +37,6 @@ from connector.settings.values import (
     WebSocketUrl,
     WholePath,
     plain,
-    trimmed,
     whole_path,
 )
 

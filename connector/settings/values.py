@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PositiveInt
 
-from connector.core.printable import printable
+from connector.core.printable import printable, trimmed
 from connector.settings.secret_files import refuse_pipe
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -21,17 +21,10 @@ _BROKER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
-# What an editor or a shell leaves around a value: blanks, line ends, byte order marks.
-_EDGES = re.compile(r"\A[\s\ufeff\u200b]+|[\s\ufeff\u200b]+\Z")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
 _MAX_FILE_BYTES = 4 * 2**20
 _MAX_SIZE_DIGITS = 18
-
-
-def trimmed(value: str) -> str:
-    """Return the value without the blanks, line ends and byte order marks around it."""
-    return _EDGES.sub("", value)
 
 
 def plain(value: str) -> str:

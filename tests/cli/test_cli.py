@@ -1,6 +1,7 @@
 """Tests of how commands are found and how they end."""
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -114,3 +115,18 @@ def test_module_is_the_command():
         [sys.executable, "-m", "connector", "--version"], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout.startswith("kis-bond ")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "39"])
+def test_a_width_too_small_to_read_counts_as_unset(columns):
+    """A message is whole words whatever small number COLUMNS holds."""
+    result = subprocess.run(
+        [sys.executable, "-m", "connector", "subs", "nosuch"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"COLUMNS": columns},
+    )
+    assert result.returncode == 2
+    assert "No such command 'nosuch'" in result.stderr

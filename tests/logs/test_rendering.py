@@ -68,3 +68,10 @@ def test_what_an_encoding_lacks_is_escaped(encoding):
     shown = encodable(text, encoding)
     shown.encode(encoding)
     assert json.loads(shown) == json.loads(text)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_without_stdout(monkeypatch, form):
+    """Lines have no colours if the process was started with stdout closed."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert "\x1b" not in line(form, event="started")

@@ -320,3 +320,9 @@ def test_no_foreign_text_is_kept_whole_to_recognize_repeats(lines):
     logging.getLogger("library").error("x " * 100_000)
     structlog.get_logger("connector.x").info("y", reason="z " * 100_000)
     assert len(str(handler._repeats._written_at)) < 10_000
+
+
+def test_without_stdout_lines_are_dropped(monkeypatch):
+    """A process that was started with stdout closed logs nothing, and does not fail."""
+    monkeypatch.setattr("sys.stdout", None)
+    logs.write_to_stdout("x\n")

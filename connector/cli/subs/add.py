@@ -38,6 +38,7 @@ def add(
 ) -> None:
     """Request bonds."""
     wanted = edits.check(isins)
+    name = None if name is None else edits.name_to_write(name)
     asyncio.run(_add(load_settings(context, config), wanted, name, wait, as_json=as_json))
 
 

@@ -15,7 +15,7 @@ from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, confirmation, wait_for
 from connector.core import record_keys
-from connector.core.lists import apply_file
+from connector.core.lists import apply_file, edits
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
@@ -68,6 +68,7 @@ def _chosen(wanted: dict[str, Wish], name: str | None, *, prune: bool) -> dict[s
         return wanted
     if prune:
         raise RequestMalformed("--prune removes lists that are not in the file: leave out --list. Nothing was written.")
+    name = edits.name_to_find(name, wanted)
     if name not in wanted:
         raise RequestMalformed(f"There is no list {printable(name)} in the file. Nothing was written.")
     return {name: wanted[name]}

@@ -13,7 +13,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, print_table, say, short_names
 from connector.cli.subs import master, topics
 from connector.cli.subs.waiting import Goal, Wait, refusal, wait_for
-from connector.core.lists import subscription
+from connector.core.lists import edits, subscription
 from connector.core.printable import printable
 from connector.core.status.rows import Row, refused_lists, to_rows
 from connector.errors import RequestMalformed
@@ -41,6 +41,7 @@ def ls(
 async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_json: bool) -> None:
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
+    name = None if name is None else edits.name_to_find(name, lists.entries)
     if name is not None and name not in lists.entries:
         raise RequestMalformed(f"There is no list {printable(name)}.")
     result = None

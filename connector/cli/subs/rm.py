@@ -58,6 +58,7 @@ async def _remove(
 ) -> None:
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
+    name = None if name is None else edits.name_to_find(name, snapshot.values.keys() | lists.entries.keys())
     records = _records(snapshot.values, lists, isins, name, confirm=confirm)
     topics.refuse_if_held_back(lists, records)
     offset = await topics.write(settings, records)

@@ -12,6 +12,7 @@ from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import raise_if_reader_gone, say, short, short_names, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
+from connector.core.lists import edits
 from connector.core.printable import printable
 from connector.core.status.rows import refused_lists, to_rows
 from connector.errors import RequestMalformed
@@ -51,6 +52,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         kafka_access.following(settings, settings.topics.status) as status,
     ):
         lists = topics.Snapshot(control.records, topics.status_records(status.records)).lists()
+        name = None if name is None else edits.name_to_find(name, lists.entries)
         if name is not None and name not in lists.entries:
             raise RequestMalformed(f"There is no list {printable(name)}.")
         while True:

@@ -13,11 +13,11 @@ from connector.core.lists import control_record, saved_lists, subscription
 from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.removal_guard import is_held_back
 from connector.core.lists.subscription import ControlRecord, InForce, Lists, Position
-from connector.core.printable import printable
+from connector.core.printable import printable, trimmed
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 CONFIRMED_EMPTY = json.dumps({"instruments": [], "confirm_removal": True}).encode()
 
@@ -52,6 +52,29 @@ def _fault(text: str) -> str | None:
     if not isin.is_valid(text):
         return f"{text} is not an ISIN: its check digit is wrong, {isin.with_check_digit(text[:11])} would be right."
     return None
+
+
+def name_to_write(given: str) -> str:
+    """Return the name of a list to add to, without blanks and line ends around it.
+
+    Raises RequestMalformed if a character of the name cannot be seen.
+    """
+    name = trimmed(given)
+    unseen = next((each for each in name if printable(each) != each), None)
+    if unseen is not None:
+        raise RequestMalformed(
+            f"The list name {printable(name)} holds U+{ord(unseen):04X}, which cannot be seen: remove it. "
+            "Nothing was written."
+        )
+    return name
+
+
+def name_to_find(given: str, existing: Container[str]) -> str:
+    """Return the name as given if there is such a list, else without blanks and line ends around.
+
+    Other clients may write any name, so a list with such a name can still be shown and removed.
+    """
+    return given if given in existing else trimmed(given)
 
 
 def added(isins: Sequence[str], name: str | None, value: bytes | None, request: Request) -> Records:

@@ -79,3 +79,12 @@ def test_a_bond_of_a_paused_list_is_not_waited_for(cli, variables, written, prod
     ]
     assert written()[-1][1]["instruments"] == [A, B]
     assert cli("subs", "add", B, "--list", "desk", "--wait", "20", **variables).exit_code == 0
+
+
+def test_the_name_of_a_list_is_trimmed(cli, variables, written):
+    """A line end that a shell left on the name makes no other list; an invisible one is refused."""
+    assert cli("subs", "add", A, "--list", " desk\r", **variables).exit_code == 0
+    result = cli("subs", "add", A, "--list", "de\rsk", **variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "The list name de\\rsk holds U+000D, which cannot be seen" in result.stderr
+    assert [name for name, _ in written()] == ["desk"]

@@ -200,9 +200,9 @@ def test_wait_needs_the_present_record_of_an_unchanged_list(apply, written, prod
 
 
 def test_one_list_of_the_file(apply, written):
-    """--list applies that list alone; one the file lacks and --prune are refused."""
+    """--list, trimmed, applies that list alone; one the file lacks and --prune are refused."""
     text = f"desk: [{A}]\nfund: [{B}]"
-    assert apply(text, "--list", "fund").exit_code == 0
+    assert apply(text, "--list", "fund\r").exit_code == 0
     assert [name for name, _ in written()] == ["fund"]
     for options, message in (
         (["--list", "nope"], "no list nope in the file"),

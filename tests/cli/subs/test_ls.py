@@ -79,3 +79,9 @@ def test_ls_waits_until_all_are_active(cli, variables, produce, topics):
     assert f"{A} is PENDING: no connector has applied the record at offset 1" in late.stderr
     produce(topics.status, f"instrument/{A}", active(1, lists=["desk"]))
     assert cli("subs", "ls", "--list", "desk", "--wait", "3", **variables).exit_code == 0
+
+
+def test_the_name_of_a_list_is_trimmed(cli, variables, produce, topics):
+    """A line end that a shell left on the name is no part of it."""
+    produce(topics.control, "desk", json.dumps({"instruments": ["KR103502GA34"]}))
+    assert cli("subs", "ls", "--list", "desk\r", **variables).exit_code == 0

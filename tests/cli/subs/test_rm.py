@@ -102,3 +102,12 @@ def test_rm_of_a_list_that_the_connector_ignores(cli, variables, written, produc
     result = cli("subs", "rm", "--list", name, "--wait", "0.2", **variables)
     assert result.exit_code == 5
     assert written()[-1] == (name, None)
+
+
+def test_rm_of_a_list_with_an_odd_name(cli, variables, written, produce, topics):
+    """A name is matched exactly first, and without what surrounds it if there is no such list."""
+    for name in ("desk", "desk\r"):
+        produce(topics.control, name, json.dumps({"instruments": [A]}))
+    for _ in range(2):
+        assert cli("subs", "rm", "--list", "desk\r", "--confirm", **variables).exit_code == 0
+    assert [name for name, value in written() if value is None] == ["desk\r", "desk"]

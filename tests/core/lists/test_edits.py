@@ -1,6 +1,7 @@
 """What is written to the control topic for an addition or a removal."""
 
 import json
+import re
 
 import pytest
 
@@ -231,3 +232,21 @@ def test_an_addition_above_the_bound_is_refused_before_it_is_written():
     full = edits.after(Lists(), [(name, value(instruments=half)) for name, half in halves.items()])
     with pytest.raises(RequestMalformed, match="List c would be refused: the desired bonds would be 20001"):
         edits.held_back(full, edits.added(isins[-1:], "c", None, ASKED))
+
+
+@pytest.mark.parametrize("given", ["desk", "desk\r", " desk ", "\ufeffdesk\r\n"])
+def test_names_are_trimmed(given):
+    """Blanks, line ends and byte order marks around a name are left out."""
+    assert edits.name_to_write(given) == edits.name_to_find(given, {"desk"}) == "desk"
+
+
+@pytest.mark.parametrize(("given", "code"), [("a\rb", "U+000D"), ("a\u200bb", "U+200B"), ("\x00desk", "U+0000")])
+def test_a_name_that_cannot_be_seen_is_refused(given, code):
+    """A new name has no control or invisible characters."""
+    with pytest.raises(RequestMalformed, match=re.escape(f"holds {code}, which cannot be seen")):
+        edits.name_to_write(given)
+
+
+def test_an_existing_odd_name_is_found():
+    """A list whose name another client wrote with a line end is found by exactly that name."""
+    assert edits.name_to_find("desk\r", {"desk", "desk\r"}) == "desk\r"
