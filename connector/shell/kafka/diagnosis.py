@@ -24,11 +24,10 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.admin import SaslHandShakeRequest
-from cryptography import x509
 
 from connector.core.printable import printable
 from connector.logs import clean, peer_text
-from connector.shell.tcp import open_tcp
+from connector.shell.certificate import certificate_of, explain_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 0.5
 SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
-# OpenSSL's codes for the reason why a certificate is refused.
-_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
 
@@ -93,7 +90,9 @@ async def _explain(host: str, port: int, error: BaseException, arguments: Mappin
         case socket.gaierror() | UnicodeError():
             return f"the host {_show(host)} is unknown: its name does not resolve"
         case ssl.SSLCertVerificationError():
-            return await _explain_certificate(host, port, error)
+            return await explain_refusal(
+                host, port, error, address_setting="kafka.bootstrap_servers", authority_setting="kafka.ssl_ca_file"
+            )
         case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError():
             return await _explain_login(host, port, error, arguments)
         case TimeoutError():
@@ -141,7 +140,7 @@ async def _explain_break(host: str, port: int, error: BaseException, arguments: 
             return f"{at} does not speak TLS: set kafka.security_protocol to {plain}, or use its TLS port"
         if refusal is not None and "CERTIFICATE" in str(refusal.reason):
             return f"{at} wants a client certificate that it trusts: see kafka.ssl_certificate_file ({refusal.reason})"
-    elif await _certificate(host, port) is not None:
+    elif await certificate_of(host, port) is not None:
         secure = "SASL_SSL" if protocol == "SASL_PLAINTEXT" else "SSL"
         return f"{at} speaks TLS only: set kafka.security_protocol to {secure}"
     return f"{at} could not be reached: {_show_error(error)}"
@@ -152,48 +151,6 @@ def _causes(error: BaseException) -> Iterable[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
-
-
-async def _explain_certificate(host: str, port: int, error: ssl.SSLCertVerificationError) -> str:
-    at = address(host, port)
-    encoded = await _certificate(host, port)
-    if encoded is None:
-        return f"the certificate of {at} is refused: {error.verify_message}"
-    certificate = x509.load_der_x509_certificate(encoded)
-    certified = f"the certificate of {at} (for {', '.join(_names(certificate)) or 'no name'})"
-    match error.verify_code:
-        case code if code == _EXPIRED:
-            return f"{certified} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        case code if code == _NOT_YET_VALID:
-            return f"{certified} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        case code if code in {_OTHER_HOST, _OTHER_ADDRESS}:
-            return f"{certified} does not name {host}: use a name it has in kafka.bootstrap_servers"
-        case _:
-            issuer = _show(certificate.issuer.rfc4514_string())
-            return f"{certified} is signed by {issuer}, which kafka.ssl_ca_file does not trust ({error.verify_message})"
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return [_show(str(name.value)) for name in found][:SHOWN_NAMES]
-    return [_show(certificate.subject.rfc4514_string())]
-
-
-async def _certificate(host: str, port: int) -> bytes | None:
-    """Return a server's certificate as DER, or None if it does not speak TLS."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read the certificate
-    with contextlib.suppress(OSError):
-        async with asyncio.timeout(LOOK_SECONDS):
-            opened = await open_tcp(host, port)
-            _, writer = await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host)
-            encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            return encoded
-    return None
 
 
 async def _speaks_kafka(host: str, port: int) -> bool:
