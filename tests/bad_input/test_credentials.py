@@ -22,7 +22,7 @@ CONTENTS = {
     "blank inside": (b"can ary", "CRED_CHARACTERS"),
     "tab": (b"can\tary", "CRED_CHARACTERS"),
     "NUL": (b"canary\x00", "CRED_CHARACTERS"),
-    "BOM": (b"\xef\xbb\xbfcanary", "CRED_CHARACTERS"),
+    "BOM inside": (b"can\xef\xbb\xbfary", "CRED_CHARACTERS"),
     "full-width letters": ("ｃａｎａｒｙ".encode(), "CRED_CHARACTERS"),
     "ten megabytes": (b"x" * 10_000_000, "CRED_CHARACTERS"),
     "UTF-16": ("canary".encode("utf-16"), "CRED_NOT_TEXT"),
