@@ -12,7 +12,7 @@ import re
 import time
 from pathlib import Path
 
-BESIDE = ("-wal", "-shm", "")  # the database is renamed last, so that its log never stays behind
+BESIDE = ("-wal", "-shm", "")  # the database is renamed last, so that its log never remains alone
 
 
 def create(path: Path) -> None:
