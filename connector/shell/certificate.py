@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ssl
 from typing import Final
 
@@ -48,18 +49,28 @@ async def explain_refusal(
 
 async def certificate_of(host: str, port: int) -> bytes | None:
     """Return a server's certificate as DER, or None if the server does not speak TLS."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we only read it
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
             opened = await open_tcp(host, port)
-            _, writer = await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host)
+            _, writer = await asyncio.open_connection(sock=opened, ssl=_any_certificate(), server_hostname=host)
             encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
             return encoded
     return None
+
+
+@functools.cache
+def _any_certificate() -> ssl.SSLContext:
+    """Return a context that accepts every certificate, because we only read it.
+
+    There is one for the whole process, without authorities: a context with the system's authorities
+    takes megabytes, and an absent peer is looked at several times a second.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import AIOKafkaConnection
@@ -33,9 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
 LOOK_SECONDS: Final = 2.0
+# Clients of an absent broker fail several times a second, and a look with TLS takes memory.
+LOOK_AGAIN_SECONDS: Final = 10.0
+MAX_LOOKED: Final = 1000
 CLOSE_SECONDS: Final = 0.5
 SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
+
+# When each address was last looked at, and what was found. The whole process shares the looks.
+_looked: Final[dict[tuple[str, int, str], tuple[float, str]]] = {}
 
 
 class Unreachable(KafkaConnectionError, NodeNotReadyError):
@@ -129,6 +136,19 @@ async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]
 
 
 async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
+    """Return why a connection broke. A look at the same address is repeated only after a while."""
+    key = host, port, arguments["security_protocol"]
+    looked_at, reason = _looked.get(key, (float("-inf"), ""))
+    if time.monotonic() < looked_at + LOOK_AGAIN_SECONDS:
+        return reason
+    reason = await _look(host, port, error, arguments)
+    if len(_looked) >= MAX_LOOKED:
+        _looked.clear()
+    _looked[key] = time.monotonic(), reason
+    return reason
+
+
+async def _look(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     """Return why a connection broke; if the error is vague, try with or without TLS."""
     at, protocol = address(host, port), arguments["security_protocol"]
     if isinstance(error, OSError) and not isinstance(error, (ssl.SSLError, ConnectionError)):

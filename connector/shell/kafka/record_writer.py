@@ -113,7 +113,7 @@ class RecordWriter:
 
 
 def _outcome(future: asyncio.Future[Any]) -> Exception | None:
-    """Return the future's failure or None, so that asyncio does not report it as unseen."""
+    """Return a future's failure or None; this also marks the failure as seen for asyncio."""
     if future.cancelled():
         return KafkaError("the producer gave the record up")
     error = future.exception()

@@ -32,7 +32,7 @@ log = structlog.get_logger("connector.event_topic")
 
 
 class Memory(Protocol):
-    """Saves small texts for the next process; shell/journal."""
+    """Saves small texts for the next process; implemented in shell/journal."""
 
     async def save(self, name: str, value: str) -> None:
         """Save a text under a name."""
@@ -132,7 +132,7 @@ class EventTopic:
     async def _write_round(self) -> Exception | None:
         batch = list(islice(self._waiting, ROUND))
         outcomes = await self._writer.write([Outgoing(record.key, record.value) for record in batch])
-        # All events from the first failed one on are written again, to put them in order.
+        # From the first failed event on, all events are written again, to keep their order.
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
         for record in batch[:done]:
             if self._waiting and self._waiting[0] is record:  # if not, it was given up meanwhile

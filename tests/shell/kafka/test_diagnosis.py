@@ -134,3 +134,19 @@ async def test_a_brokers_answer_to_a_login_has_no_secret():
 def test_an_error_is_shown_with_its_name_once(error, shown):
     """What is shown of an error begins with its name, unless it is a sentence of ours."""
     assert describe(error) == shown
+
+
+async def test_a_broken_connection_is_looked_at_once_in_a_while(monkeypatch):
+    """A peer that closes at once is looked at once, however often clients fail there."""
+    looks = []
+
+    async def look(*_):
+        looks.append(1)
+        return "it closed the connection"
+
+    monkeypatch.setattr("connector.shell.kafka.diagnosis._look", look)
+    arguments = {"security_protocol": "PLAINTEXT"}
+    for port in (1, 1, 1, 2):
+        reason = await diagnosis._explain_break("host.test", port, ConnectionResetError(), arguments)
+        assert reason == "it closed the connection"
+    assert len(looks) == 2
