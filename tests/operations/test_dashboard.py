@@ -17,7 +17,7 @@ DASHBOARD = json.loads((ROOT / "helm/kis-bond-connector/dashboards/kis-bond-conn
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 METRICS = set(re.findall(r"kis_bond_\w+", (ROOT / "docs/metrics.md").read_text()))
 # What a panel may show nothing of, for the reason its description gives.
-MAY_BE_EMPTY = "Empty while there was no attempt for five minutes."
+MAY_BE_EMPTY = "Empty without an attempt."
 SCRAPES = 12
 
 
