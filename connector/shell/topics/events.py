@@ -69,6 +69,7 @@ class EventTopic:
         self._changed = asyncio.Event()
         self._is_restored = asyncio.Event()
         self._is_written = asyncio.Event()
+        self._is_hurried = asyncio.Event()
         self._is_written.set()
         self.dropped = 0
         self.problem: str | None = None
@@ -124,7 +125,8 @@ class EventTopic:
         while self._waiting:
             if failure := await self._write_round():
                 self._note_failure(failure)
-                await asyncio.sleep(next(pause))
+                await within(self._is_hurried, next(pause))
+                self._is_hurried.clear()
             else:
                 self.problem = self.missing = None
                 pause = pauses()
@@ -150,7 +152,11 @@ class EventTopic:
             self.missing = "the event topic is missing. Create it with `kis-bond topics init`."
 
     async def wait_until_written(self, seconds: float) -> bool:
-        """Wait at most `seconds` until every event is acknowledged; return whether all are."""
+        """Wait at most `seconds` until every event is acknowledged; return whether all are.
+
+        A pause after a failure ends at once, because a stop may not last as long.
+        """
+        self._is_hurried.set()
         return await within(self._is_written, seconds)
 
 

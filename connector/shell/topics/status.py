@@ -58,6 +58,7 @@ class StatusTopic:
         self._is_restored = asyncio.Event()
         self._changed = asyncio.Event()
         self._is_written = asyncio.Event()
+        self._is_hurried = asyncio.Event()
         self.problem: str | None = None
 
     def restore(self, records: Sequence[Any]) -> Generator[None, None, dict[str, status.Record]]:
@@ -121,7 +122,11 @@ class StatusTopic:
         self._changed.set()
 
     async def wait_until_written(self, seconds: float) -> bool:
-        """Wait at most `seconds` until the latest wish is acknowledged; return whether it is."""
+        """Wait at most `seconds` until the latest wish is acknowledged; return whether it is.
+
+        A pause after a failure ends at once, because a stop may not last as long.
+        """
+        self._is_hurried.set()
         return await within(self._is_written, seconds)
 
     async def run(self) -> None:
@@ -148,7 +153,8 @@ class StatusTopic:
                 if self.problem is None:
                     log.warning("status_not_written", error=repr(failure))
                 self.problem = f"the status topic could not be written: {describe(failure)}"
-                await asyncio.sleep(next(pause))
+                await within(self._is_hurried, next(pause))
+                self._is_hurried.clear()
             else:
                 self.problem = None
                 pause = pauses()

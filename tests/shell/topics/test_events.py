@@ -203,3 +203,17 @@ async def test_unreadable_saved_events_delay_nothing(saved):
         events.publish(event(0))
         assert await events.wait_until_written(5)
     assert numbers(topic) == [0]
+
+
+async def test_a_stop_does_not_wait_for_the_pause_after_a_failure(monkeypatch):
+    """Who waits until all is written has the next attempt made at once."""
+    monkeypatch.setattr(waiting, "RETRY_MIN_SECONDS", 60)
+    topic = Topic()
+    topic.is_away = True
+    async with running(topic) as events:
+        events.publish(event(1))
+        while not events.problem:
+            await asyncio.sleep(0)
+        topic.is_away = False
+        assert await events.wait_until_written(5)
+    assert numbers(topic) == [1]

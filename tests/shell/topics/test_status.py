@@ -247,3 +247,17 @@ async def test_the_content_is_what_was_written_even_if_the_wish_changed_meanwhil
     assert [status._note(record, None) for record in written] == [None]
     assert status.readable() == {"list/a": {"x": 1}}
     assert [record.value for record in status.differing()] == [b'{"x":2}']
+
+
+async def test_a_stop_does_not_wait_for_the_pause_after_a_failure(monkeypatch):
+    """Who waits until all is written has the next attempt made at once."""
+    monkeypatch.setattr(waiting, "RETRY_MIN_SECONDS", 60)
+    topic = Topic()
+    topic.failures = [TimeoutError()]
+    async with running(topic) as status:
+        restore(status, [])
+        status.publish({"list/a": {"x": 1}})
+        while not status.problem:
+            await asyncio.sleep(0)
+        assert await status.wait_until_written(5)
+    assert topic.log == [("list/a", b'{"x":1}')]
