@@ -23,7 +23,7 @@ BLIND_WAIT_TIMEOUTS: Final = 2.0
 
 
 class Permission(Protocol):
-    """What a slot's feed asks before it connects, and informs after a session has ended."""
+    """A slot's feed asks this before it connects, and reports to it the end of each session."""
 
     def may_connect_at(self, slot: int, now: float) -> float | None:
         """Return when a new connection is permitted, or None while none is."""
@@ -94,8 +94,8 @@ class Lease:
     def is_undisputed(self, now: float) -> bool:
         """Return whether the group has confirmed our slots since another replica claimed one.
 
-        If so, we may write the slots' status records. When the group gives a member's slots away,
-        it tells the member before it accepts another heartbeat from that member.
+        If so, we may write the slots' status records. The group accepts a heartbeat only
+        after it has told the member of any slots that the member lost.
         """
         return self.in_contact(now) and self._confirmed_at > self._disputed_at
 
