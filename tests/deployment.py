@@ -33,7 +33,7 @@ class Deployment:
         self.names = names
         self.folder = folder
         self.log = folder / "connector.log"
-        self.journal = folder / "data" / "journal.db"
+        self.journal = folder / "data" / "journal"
         (self.port,) = free_ports(1)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")},

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, journal
+from connector.shell.journal import Journal, syncing
+
+MAX_BYTES = 2 * 2**20  # segments of 128 KiB, so that they are begun and unlinked all the time
 
 
 async def main(path: Path) -> None:
     """Write until killed."""
-    journal.HOUSEKEEPING_SECONDS = journal.PROGRESS_SECONDS = 0.001
-    journal.CHECKPOINT_BYTES, journal.CHECKPOINT_SECONDS, journal.WAL_BYTES = 0, 0.0, 256 * 1024
-    source = await Journal.open(JournalSettings(path=path, retain_hours=0), print)
+    syncing.SYNC_SECONDS = syncing.PROGRESS_SECONDS = 0.001
+    source = await Journal.open(JournalSettings(path=path, max_bytes=MAX_BYTES, retain_hours=0), print)
     holes, readable, after = 0, 0, source.watermark
     while after < source.committed_seq:
         block = await source.read(after, 4096)

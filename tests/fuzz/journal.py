@@ -1,7 +1,6 @@
-"""Opens damaged journal files: each opens or is refused, and no frame is invented.
+"""Opens damaged journals: each opens or is refused, and no frame is invented.
 
-An input is a list of edits of six bytes: what to do, to which file (database or `-wal`), where, and
-the byte to write.
+An input is a list of edits of six bytes: what to do, to which file, where, and the byte to write.
 """
 
 import asyncio
@@ -22,35 +21,37 @@ from tests.fuzz.virtual_loop import VirtualLoop
 FRAMES = 40
 MOST_EDITS = 40
 EDIT_BYTES = 6
-SUFFIXES = ("", "-wal")
 
 
 @cache
 def sound():
-    """Return a journal's two files after a kill: half of the frames are only in the `-wal`."""
+    """Return the files of a journal of two segments after a kill, by name."""
     with _folder() as folder, _loop() as loop:
-        path = folder / "journal.db"
-        journal = loop.run_until_complete(Journal.open(JournalSettings(path=path), lambda _: None))
-        journal.keep_key(0, 7, CipherKey("k" * 32, "i" * 16))
+        path = folder / "journal"
         for number in range(FRAMES):
+            if number in (0, FRAMES // 2):
+                journal = loop.run_until_complete(Journal.open(JournalSettings(path=path), lambda _: None))
+                journal.keep_key(0, 7, CipherKey("k" * 32, "i" * 16))
             journal.append(_frame(number))
-            loop.run_until_complete(
-                asyncio.sleep(6.0 if number == FRAMES // 2 else 0.01)
-            )  # long enough for one checkpoint
-        journal.advance(FRAMES // 4)
+            loop.run_until_complete(asyncio.sleep(0.01))
+            if number == FRAMES // 4:
+                journal.advance(number)
+            if number == FRAMES // 2 - 1:
+                loop.run_until_complete(journal.close())
         loop.run_until_complete(asyncio.sleep(1.0))
-        files = tuple(Path(f"{path}{suffix}").read_bytes() for suffix in SUFFIXES)
+        files = {each.name: each.read_bytes() for each in path.iterdir() if each.name != "lock"}
         loop.run_until_complete(journal.close())
-    assert all(files)
+    assert len(files) == 4
     return files
 
 
 def damaged(edits):
     """Check a damaged journal: it opens or is refused, frames are genuine, new ones are kept."""
     with _folder() as folder, _loop() as loop:
-        path = folder / "journal.db"
-        for suffix, content in zip(SUFFIXES, _edited(edits), strict=True):
-            Path(f"{path}{suffix}").write_bytes(content)
+        path = folder / "journal"
+        path.mkdir()
+        for name, content in _edited(edits).items():
+            (path / name).write_bytes(content)
         for _ in range(2):
             with contextlib.suppress(JournalUnusable):
                 loop.run_until_complete(_use(path))
@@ -67,7 +68,7 @@ async def _use(path):
         async with asyncio.timeout(120):
             while after < last:
                 block = await journal.read(after, 7)
-                assert block.first_seq > after
+                assert block.last_seq > after
                 assert written.issuperset(frame.raw for frame in block.frames)
                 after = block.last_seq
         assert block.frames[-1].raw == b"new"
@@ -81,12 +82,13 @@ async def _use(path):
 
 
 def _edited(edits):
-    files = [bytearray(content) for content in sound()]
+    files = {name: bytearray(content) for name, content in sorted(sound().items())}
+    names = list(files)
     for start in range(0, min(len(edits), MOST_EDITS * EDIT_BYTES) - EDIT_BYTES + 1, EDIT_BYTES):
         what, *place, value = edits[start : start + EDIT_BYTES]
-        content = files[what & 1]
+        content = files[names[what & 3]]
         at = int.from_bytes(place) % (len(content) + 1)
-        match what >> 1 & 3:
+        match what >> 2 & 3:
             case 0 if at < len(content):
                 content[at] = value
             case 1 if at < len(content):
@@ -95,7 +97,7 @@ def _edited(edits):
                 content[at : at + 16 * value] = bytes(len(content[at : at + 16 * value]))
             case 3:
                 del content[at:]
-    return [bytes(content) for content in files]
+    return {name: bytes(content) for name, content in files.items()}
 
 
 def _frame(number):
