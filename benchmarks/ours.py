@@ -45,7 +45,7 @@ async def measure(run: Run) -> dict[str, float]:
                 "KIS_BOND_KIS__APPSECRET": "s" * 180,
                 "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.01",
                 "KIS_BOND_HTTP__PORT": "0",
-                "KIS_BOND_JOURNAL__PATH": str(Path(folder) / "journal.db"),
+                "KIS_BOND_JOURNAL__PATH": str(Path(folder) / "journal"),
                 **{f"KIS_BOND_TOPICS__{name.upper()}": topic for name, topic in run.topics.items()},
             },
         )

@@ -136,5 +136,28 @@ class Report:
         return found
 
 
+class Starting:
+    """Answers for a connector whose journal is not open yet, and then as its report does."""
+
+    def __init__(self) -> None:
+        self.report: Report | None = None
+
+    def is_alive(self) -> bool:
+        """Return whether the connector works; waiting for the journal is no fault."""
+        return self.report is None or self.report.is_alive()
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        return self.report.metrics() if self.report else b""
+
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return why the connector is not ready, and what does not work because of KIS."""
+        return self.report.readiness() if self.report else (["the journal is not open yet"], [])
+
+    def status(self) -> dict[str, Any]:
+        """Return the JSON of /status."""
+        return self.report.status() if self.report else {"ready": False, "reasons": self.readiness()[0]}
+
+
 def _by_name(records: Mapping[str, Record], kind: str) -> dict[str, Record]:
     return {key.removeprefix(kind): record for key, record in records.items() if key.startswith(kind)}

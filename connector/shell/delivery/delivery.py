@@ -39,7 +39,10 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 class FrameSource(Protocol):
     """The part of the journal that delivery uses."""
 
-    watermark: int
+    @property
+    def watermark(self) -> int:
+        """Every frame up to this number is finished."""
+        ...
 
     async def read(self, after: int, limit: int) -> "FrameBlock":
         """Wait for frames after number `after`, and return the next ones.
@@ -358,6 +361,11 @@ class Delivery:
             min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through
         )
         self._finished.set()
+
+    def watermarks(self) -> dict[str, int]:
+        """Return for each lane the last frame up to which Kafka has all its records."""
+        oldest = {f"{lane.topic}/{lane.partition}": lane.first_unacknowledged() for lane in self.lanes}
+        return {name: self._read_through if at is None else frame_of(at) - 1 for name, at in oldest.items()}
 
     def _wait_for(self, error: BaseException) -> None:
         reason = describe(error)
