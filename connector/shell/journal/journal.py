@@ -52,9 +52,7 @@ class Journal:
             self._keys.add(key)
         self._trouble = Trouble()
         self._writing = Writing(self._log, self._memory, self._tally, self._trouble, self._keys.needed, self._note_full)
-        self._syncing = Syncing(
-            self._writing, self._memory, self._tally, self._trouble, settings.sync_seconds
-        )
+        self._syncing = Syncing(self._writing, self._memory, self._tally, self._trouble, settings.sync_seconds)
         self._syncing.texts = {
             str(name): str(text) for name, text in found.saved.get("texts", {}).items() if name != LOSSES
         }

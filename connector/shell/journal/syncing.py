@@ -40,9 +40,7 @@ class Syncing:
     number `read_through` on. `retired` counts the segments that could not be synced.
     """
 
-    def __init__(
-        self, writing: Writing, memory: Memory, tally: Tally, problems: Trouble, sync_seconds: float
-    ) -> None:
+    def __init__(self, writing: Writing, memory: Memory, tally: Tally, problems: Trouble, sync_seconds: float) -> None:
         self.worker = Worker("journal-syncer")
         self.synced = tally.last
         self.saved = Progress(tally.settled, tally.last, {}, [], {}, 0)
