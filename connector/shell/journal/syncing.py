@@ -54,7 +54,7 @@ class Syncing:
         self._memory = memory
         self._tally = tally
         self._trouble = problems
-        self._unsaved_texts = False
+        self._unsaved_texts = self._lacks_room = False
         self._saved_at = -ALIVE_SECONDS
         self._soon = asyncio.Event()
         self._round_done = asyncio.Event()
@@ -151,7 +151,7 @@ class Syncing:
         """Wait until the texts are saved, but not for a failing or hanging disk."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
-                while self._unsaved_texts and not self._trouble.problems:
+                while self._unsaved_texts and not self._lacks_room and not self._trouble.problems:
                     await self.next_round()
 
     async def _save_texts(self) -> None:
@@ -162,8 +162,11 @@ class Syncing:
         try:
             await self._writing.worker.run(self._log.reserve, state_bytes(len(content)), self.saved.watermark)
             await self.worker.run(self._log.folder.replace, SAVED, content)
-        except Full as full:  # the next change tries again
-            log.warning("journal_texts_not_kept", error=str(full))
+            self._lacks_room = False
+        except Full as full:
+            if not self._lacks_room:
+                log.warning("journal_texts_not_kept", error=str(full))
+            self._lacks_room = self._unsaved_texts = True
         except BaseException:
             self._unsaved_texts = True
             raise
@@ -179,7 +182,7 @@ class Syncing:
 
     @property
     def _is_finished(self) -> bool:
-        is_saved = self._progress() == self.saved and not self._unsaved_texts
+        is_saved = self._progress() == self.saved and self._unsaved_texts == self._lacks_room
         return is_saved and self._writing.is_done and self.synced >= self._writing.written
 
 
