@@ -13,6 +13,7 @@ from connector.core.journal.key_ring import KeyRing
 from connector.core.journal.loss import Loss, Losses
 from connector.core.journal.memory import FRAME_BYTES, Memory
 from connector.core.journal.record import Block, Key, LossReason, Mark
+from connector.core.journal.state import sealed
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import importer, syncing, trouble
@@ -56,7 +57,7 @@ class Journal:
         self._syncing.texts = {
             str(name): str(text) for name, text in found.saved.get("texts", {}).items() if name != LOSSES
         }
-        self._log.state_bytes = state_bytes(len(str(found.saved)))
+        self._log.state_bytes = state_bytes(len(sealed(found.saved)))
         self._losses = _losses(found.saved.get("texts", {}).get(LOSSES))
         self._losing_since = self._loop.time()
         self._reader = Worker("journal-reader")
@@ -77,8 +78,12 @@ class Journal:
         """Open the journal; wait a while if another process holds it. Raises JournalUnusable."""
         place, folder, found = await open_folder(settings.path)
         journal = cls(folder, found, settings, on_loss)
-        if place.earlier:
-            await importer.take_over(place.earlier, journal)
+        try:
+            if place.earlier:
+                await importer.take_over(place.earlier, journal)
+        except BaseException:
+            await journal.close()
+            raise
         return journal
 
     # -- called by the reader of the feed ----------------------------------------------------------
@@ -148,6 +153,8 @@ class Journal:
         return self._memory.read(after, through, limit) or Block(through + 1, [])
 
     async def _read_log(self, after: int, before: int, limit: int) -> Block:
+        if before <= after + 1:  # neither in memory nor written: finished while the disk failed
+            return Block(self._memory.floor + 1, [])
         found = await self._reader.run(read, self._log.folder, self._log.segments, after, before, limit)
         self._note(found)
         return found.block

@@ -54,7 +54,7 @@ class Syncing:
         self._tally = tally
         self._trouble = problems
         self._sync_seconds = sync_seconds
-        self._unsaved_texts = False
+        self._unsaved_texts = self._lacks_room = False
         self._saved_at = -ALIVE_SECONDS
         self._soon = asyncio.Event()
         self._round_done = asyncio.Event()
@@ -80,8 +80,7 @@ class Syncing:
             self._round_done.set()
 
     async def _sync(self) -> None:
-        # What was delivered from memory while the disk failed need never be on it.
-        through = self._memory.finished_after(self._writing.written)
+        through = self._settled_through
         try:
             with self._trouble.watched("sync"):
                 if self._log.is_dirty:
@@ -102,6 +101,14 @@ class Syncing:
             with self._trouble.watched("prune"):
                 await self._writing.worker.run(self._log.prune, self.saved.watermark)
         self._trouble.end("prune")
+
+    @property
+    def _settled_through(self) -> int:
+        """The log has each number up to this one, or does not need it.
+
+        What was delivered from memory while the disk failed need never be on it.
+        """
+        return self._memory.finished_after(self._writing.written)
 
     def trim(self) -> None:
         """Drop frames from memory that nobody needs there."""
@@ -152,7 +159,7 @@ class Syncing:
         """Wait until the texts are saved, but not for a failing or hanging disk."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
-                while self._unsaved_texts and not self._trouble.problems:
+                while self._unsaved_texts and not self._lacks_room and not self._trouble.problems:
                     await self.next_round()
 
     async def _save_texts(self) -> None:
@@ -163,8 +170,11 @@ class Syncing:
         try:
             await self._writing.worker.run(self._log.reserve, state_bytes(len(content)), self.saved.watermark)
             await self.worker.run(self._log.folder.replace, SAVED, content)
-        except Full as full:  # the next change tries again
-            log.warning("journal_texts_not_kept", error=str(full))
+            self._lacks_room = False
+        except Full as full:
+            if not self._lacks_room:
+                log.warning("journal_texts_not_kept", error=str(full))
+            self._lacks_room = self._unsaved_texts = True
         except BaseException:
             self._unsaved_texts = True
             raise
@@ -180,8 +190,8 @@ class Syncing:
 
     @property
     def _is_finished(self) -> bool:
-        is_saved = self._progress() == self.saved and not self._unsaved_texts
-        return is_saved and self._writing.is_done and self.synced >= self._writing.written
+        is_saved = self._progress() == self.saved and self._unsaved_texts == self._lacks_room
+        return is_saved and self._writing.is_done and self.synced >= self._settled_through
 
 
 def state_bytes(saved: int) -> int:

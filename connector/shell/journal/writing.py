@@ -79,6 +79,7 @@ class Writing:
                 most = WRITE_BYTES
             except Full as full:
                 self._trouble.end("write")
+                self._memory.drop_finished(self._tally.watermark)
                 if self.finished < self._tally.watermark:
                     await self.new_progress()
                 elif most == WRITE_BYTES and full.room > 0:

@@ -76,7 +76,7 @@ def test_finished_frames_that_were_not_written_become_a_mark():
 
 
 def test_what_is_finished_need_not_be_written():
-    """Finished numbers that follow the written ones are as good as written; pending ones end that."""
+    """Finished numbers that follow the written ones are as good as written, up to a pending one."""
     memory = Memory(3)
     memory.add(frames(4, 9))
     assert memory.finished_after(3) == 3
