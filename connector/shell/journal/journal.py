@@ -295,7 +295,7 @@ class Journal:
         return next(iter(self._trouble.problems.values()), None)
 
     @property
-    def set_aside(self) -> int:
+    def segments_retired(self) -> int:
         """Segments that were given up in this run because they could not be synced."""
         return self._syncing.retired
 

@@ -64,7 +64,7 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
         source.append(frame)
         await asyncio.sleep(0)
     await until(lambda: times and source.synced_seq == 10 and source.write_error is None)
-    assert source.set_aside == (call == "fdatasync")
+    assert source.segments_retired == (call == "fdatasync")
     if call == "fdatasync":
         first, second = source._log.segments
         assert second.first == 6
