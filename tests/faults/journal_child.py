@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing
@@ -15,6 +17,7 @@ MAX_BYTES = 2 * 2**20  # segments of 128 KiB, so that they are begun and unlinke
 
 async def main(path: Path) -> None:
     """Write until killed."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     syncing.SYNC_SECONDS = syncing.PROGRESS_SECONDS = 0.001
     source = await Journal.open(JournalSettings(path=path, max_bytes=MAX_BYTES, retain_hours=0), print)
     holes, readable, after = 0, 0, source.watermark

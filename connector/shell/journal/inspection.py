@@ -68,10 +68,9 @@ def _view(folder: Folder, segment: Segment, is_last: bool) -> SegmentView:  # no
     try:
         damaged = format_of(os.pread(fd, HEADER_BYTES, 0)) is None
         last, sound = segment.first - 1, HEADER_BYTES
-        for begin, end, record in records(fd, [(last, HEADER_BYTES)]):
-            damaged |= begin != sound
+        for end, record in records(fd, segment):
             last, sound = max(last, record.seq), end
-        damaged |= not is_last and sound != segment.size
+        damaged |= segment.is_damaged or (not is_last and sound != segment.size)
     finally:
         os.close(fd)
     return SegmentView(segment.name, segment.first, last, segment.size, damaged)
