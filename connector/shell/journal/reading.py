@@ -5,9 +5,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+import structlog
+
 from connector.core.journal.record import HEADER_BYTES, Block, Key, Mark, Record, take
 from connector.core.ticks.frame import Received
 from connector.shell.journal.folder import Folder
+
+log = structlog.get_logger("connector.journal")
 
 CHUNK: Final = 256 * 1024
 
@@ -23,6 +27,13 @@ class Segment:
         self.last = last
         self.fd: int | None = None
         self.index = [(first - 1, HEADER_BYTES)]  # numbers, and the places where later records begin
+        self.is_damaged = False
+
+    def note_damage(self, skipped: int) -> None:
+        """Log the first damage that is met in this segment."""
+        if not self.is_damaged:
+            log.error("journal_damaged", file=self.name, bytes=skipped)
+        self.is_damaged = True
 
     def __lt__(self, other: "Segment") -> bool:
         return self.first < other.first
@@ -54,37 +65,40 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     except FileNotFoundError:
         return Found(Block(before, []), [range(after + 1, before)], [], [])
     try:
-        return _search(records(fd, segments[place].index, after), after, before, limit)
+        return _search(records(fd, segments[place], after), after, before, limit)
     finally:
         os.close(fd)
 
 
-def records(fd: int, index: list[tuple[int, int]], after: int = 0) -> Iterator[tuple[int, int, Record]]:
-    """Yield a segment's records from `after` on, or from a little before, and where each is.
+def records(fd: int, segment: Segment, after: int = 0) -> Iterator[tuple[int, Record]]:
+    """Yield a segment's records from `after` on, or from a little before, and where each ends.
 
-    `index` gets a place in each chunk. Raises OSError.
+    Raises OSError.
     """
+    index = segment.index
     highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
-    size = CHUNK
+    size, sound = CHUNK, at
     while True:
         data = os.pread(fd, size, at)
         is_end = len(data) < size
         found, used = take(data, highest, is_end=is_end)
         for begin, end, record in found:
-            highest = max(highest, record.seq)
-            yield at + begin, at + end, record
+            if at + begin != sound:
+                segment.note_damage(at + begin - sound)
+            highest, sound = max(highest, record.seq), at + end
+            yield sound, record
         if is_end:
             return
         at += used
         size = CHUNK if used else 2 * size
-        if at > index[-1][1]:
+        if at > index[-1][1] and at == sound:
             index.append((highest, at))
 
 
-def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
+def _search(found: Iterator[tuple[int, Record]], after: int, before: int, limit: int) -> Found:
     first, frames = after + 1, list[Received]()
     result = Found(Block(first, frames), [], [], [])
-    for _, _, record in found:
+    for _, record in found:
         expected = first + len(frames)
         if isinstance(record, Key):
             result.keys.append(record)

@@ -58,14 +58,18 @@ class Syncing:
         self._saved_at = -ALIVE_SECONDS
         self._soon = asyncio.Event()
         self._round_done = asyncio.Event()
+        self._rounds = 0
+        self._is_syncing = False
         writing.finished = tally.settled
         writing.new_progress = self.next_round
 
     async def next_round(self) -> None:
-        """Sync at once, and wait until it is done."""
-        self._round_done.clear()
-        self._soon.set()
-        await self._round_done.wait()
+        """Sync at once, and wait until it is done; a round under way began too early to count."""
+        until = self._rounds + (2 if self._is_syncing else 1)
+        while self._rounds < until:
+            self._round_done.clear()
+            self._soon.set()
+            await self._round_done.wait()
 
     async def sync_in_time(self) -> None:
         """Wait until a sync is due, and do what can be done."""
@@ -73,10 +77,13 @@ class Syncing:
             async with asyncio.timeout(min(self._sync_seconds, PROGRESS_SECONDS)):
                 await self._soon.wait()
         self._soon.clear()
+        self._is_syncing = True
         try:
             if not self._trouble.is_hanging:
                 await self._sync()
         finally:
+            self._is_syncing = False
+            self._rounds += 1
             self._round_done.set()
 
     async def _sync(self) -> None:

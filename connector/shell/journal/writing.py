@@ -71,17 +71,18 @@ class Writing:
         """Wait for something to write, and write until nothing is left."""
         await self._wake.wait()
         self._wake.clear()
-        self._lacks_room, most = False, WRITE_BYTES
+        self._lacks_room, is_fresh, most = False, False, WRITE_BYTES
         while self._memory.unwritten:
             try:
                 async with self.folder_free:
                     await self._write(most)
-                most = WRITE_BYTES
+                is_fresh, most = False, WRITE_BYTES
             except Full as full:
                 self._trouble.end("write")
                 self._memory.drop_finished(self._tally.watermark)
-                if self.finished < self._tally.watermark:
+                if not is_fresh:  # a newer progress may free segments
                     await self.new_progress()
+                    is_fresh = True
                 elif most == WRITE_BYTES and full.room > 0:
                     most = full.room
                 elif not self._lose_unwritten():
