@@ -116,7 +116,7 @@ class Report:
                 "bytes": journal.used_bytes,
                 "max_bytes": settings.journal.max_bytes,
                 "error": journal.write_error,
-                "set_aside": journal.set_aside,
+                "segments_retired": journal.segments_retired,
             },
             "delivery": parts.delivery.view(),
             "slots": _by_name(records, SLOT),

@@ -132,10 +132,11 @@ class RegistrySettings(_Section):
 
 
 class JournalSettings(_Section):
-    """The SQLite file between KIS and Kafka."""
+    """The folder with the log of frames between KIS and Kafka."""
 
-    path: WholePath = Path("kis-bond-data/journal.db")
+    path: WholePath = Path("kis-bond-data/journal")
     max_bytes: Size = 2**30
+    sync_seconds: Seconds = 0.2
     retain_hours: Annotated[float, Field(ge=0)] = 24
 
 

@@ -99,6 +99,18 @@ class Memory:
                 kept.append(rest)
         self.unwritten = _joined(kept)
 
+    def finished_after(self, written: int) -> int:
+        """Return the last number up to which the log has everything, or the frames are finished.
+
+        The log has the numbers up to `written`.
+        """
+        for item in self.unwritten:
+            if isinstance(item, Mark) and item.lost is None and item.first <= written + 1:
+                written = max(written, item.last)
+            elif not isinstance(item, Key):
+                break
+        return written
+
     def drop_unwritten(self, reason: LossReason) -> list[Block]:
         """Give up every frame that the log does not have: a mark takes its place. Return those."""
         dropped = [item for item in self.unwritten if isinstance(item, Block)]

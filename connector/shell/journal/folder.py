@@ -98,16 +98,27 @@ class Folder:
             return file.read()
 
     def replace(self, name: str, content: bytes) -> None:
-        """Replace a file so that, whatever happens, it has the old content or the new."""
-        new = f"{name}.new"
-        fd = self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        """Replace a file so that, whatever happens, it has the old content or the new.
+
+        A spare file stays, whose blocks the next replacement uses: so a volume that has become
+        full still takes it.
+        """
+        spare = f"{name}.new"
+        fd = self.open(spare, os.O_WRONLY | os.O_CREAT)
         try:
             write_all(fd, content)
+            os.ftruncate(fd, len(content))
             os.fsync(fd)
         finally:
             os.close(fd)
-        self.rename(new, name)
+        self.rename(spare, name)
         self.sync()
+        with contextlib.suppress(OSError):
+            fd = self.open(spare, os.O_WRONLY | os.O_CREAT)
+            try:
+                os.posix_fallocate(fd, 0, len(content))
+            finally:
+                os.close(fd)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file over any other."""

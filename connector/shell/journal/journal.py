@@ -53,7 +53,7 @@ class Journal:
             self._keys.add(key)
         self._trouble = Trouble()
         self._writing = Writing(self._log, self._memory, self._tally, self._trouble, self._keys.needed, self._note_full)
-        self._syncing = Syncing(self._writing, self._memory, self._tally, self._trouble)
+        self._syncing = Syncing(self._writing, self._memory, self._tally, self._trouble, settings.sync_seconds)
         self._syncing.texts = {
             str(name): str(text) for name, text in found.saved.get("texts", {}).items() if name != LOSSES
         }
@@ -295,7 +295,7 @@ class Journal:
         return next(iter(self._trouble.problems.values()), None)
 
     @property
-    def set_aside(self) -> int:
+    def segments_retired(self) -> int:
         """Segments that were given up in this run because they could not be synced."""
         return self._syncing.retired
 

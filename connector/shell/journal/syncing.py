@@ -29,19 +29,18 @@ log = structlog.get_logger("connector.journal")
 
 WINDOW_BYTES: Final = 16 * 2**20  # frames that are on the disk and wait in memory for delivery
 MEMORY_BYTES = 64 * 2**20  # all frames in memory
-SYNC_SECONDS = 0.2
 PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 ALIVE_SECONDS = 5.0
 
 
 class Syncing:
-    """Syncs every SYNC_SECONDS; the disk has every number up to `synced`.
+    """Syncs every `sync_seconds`; the disk has every number up to `synced`.
 
     `saved` is what `progress` holds, and `texts` are those of `saved.json`. Delivery reads from
     number `read_through` on. `retired` counts the segments that could not be synced.
     """
 
-    def __init__(self, writing: Writing, memory: Memory, tally: Tally, problems: Trouble) -> None:
+    def __init__(self, writing: Writing, memory: Memory, tally: Tally, problems: Trouble, sync_seconds: float) -> None:
         self.worker = Worker("journal-syncer")
         self.synced = tally.last
         self.saved = Progress(tally.settled, tally.last, {}, [], {}, 0)
@@ -54,6 +53,7 @@ class Syncing:
         self._memory = memory
         self._tally = tally
         self._trouble = problems
+        self._sync_seconds = sync_seconds
         self._unsaved_texts = self._lacks_room = False
         self._saved_at = -ALIVE_SECONDS
         self._soon = asyncio.Event()
@@ -74,7 +74,7 @@ class Syncing:
     async def sync_in_time(self) -> None:
         """Wait until a sync is due, and do what can be done."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(SYNC_SECONDS, PROGRESS_SECONDS)):
+            async with asyncio.timeout(min(self._sync_seconds, PROGRESS_SECONDS)):
                 await self._soon.wait()
         self._soon.clear()
         self._is_syncing = True
@@ -87,7 +87,7 @@ class Syncing:
             self._round_done.set()
 
     async def _sync(self) -> None:
-        through = self._writing.written
+        through = self._settled_through
         try:
             with self._trouble.watched("sync"):
                 if self._log.is_dirty:
@@ -108,6 +108,14 @@ class Syncing:
             with self._trouble.watched("prune"):
                 await self._writing.worker.run(self._log.prune, self.saved.watermark)
         self._trouble.end("prune")
+
+    @property
+    def _settled_through(self) -> int:
+        """The log has each number up to this one, or does not need it.
+
+        What was delivered from memory while the disk failed need never be on it.
+        """
+        return self._memory.finished_after(self._writing.written)
 
     def trim(self) -> None:
         """Drop frames from memory that nobody needs there."""
@@ -190,7 +198,7 @@ class Syncing:
     @property
     def _is_finished(self) -> bool:
         is_saved = self._progress() == self.saved and self._unsaved_texts == self._lacks_room
-        return is_saved and self._writing.is_done and self.synced >= self._writing.written
+        return is_saved and self._writing.is_done and self.synced >= self._settled_through
 
 
 def state_bytes(saved: int) -> int:

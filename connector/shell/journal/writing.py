@@ -53,8 +53,8 @@ class Writing:
 
     @property
     def is_done(self) -> bool:
-        """Whether the log has all that it has room for."""
-        return not self._memory.unwritten or self._lacks_room
+        """Whether the log has all that it needs, or has room for."""
+        return self._lacks_room or self._memory.finished_after(self.written) >= self._tally.last
 
     def add(self, item: Item) -> None:
         """Have something written soon."""

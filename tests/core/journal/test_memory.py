@@ -75,6 +75,19 @@ def test_finished_frames_that_were_not_written_become_a_mark():
     assert memory.floor == 8
 
 
+def test_what_is_finished_need_not_be_written():
+    """Finished numbers that follow the written ones are as good as written, up to a pending one."""
+    memory = Memory(3)
+    memory.add(frames(4, 9))
+    assert memory.finished_after(3) == 3
+    memory.drop_finished(7)
+    assert memory.finished_after(3) == 7
+    assert memory.finished_after(2) == 2
+    memory.drop_finished(9)
+    memory.add(Mark(10, 10, "disk"))
+    assert memory.finished_after(3) == 9
+
+
 def test_frames_given_up_become_a_mark():
     """Of frames for which there is no room, the log gets one mark in their place."""
     memory = Memory(0)

@@ -142,7 +142,7 @@ class Durable:
 
 async def test_after_a_power_cut_all_that_was_synced_is_there(memory_path, monkeypatch):
     """Without the unsynced bytes and names of any moment, the synced frames are there."""
-    monkeypatch.setattr(syncing, "SYNC_SECONDS", 0.002)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.002)
     chance, folder = random.Random(11), memory_path / "journal"
     durable = Durable(folder, monkeypatch)
     source = await Journal.open(JournalSettings(path=folder, max_bytes=200_000, retain_hours=0), print)
@@ -178,15 +178,14 @@ def test_a_kill_at_any_instant_loses_no_committed_frame(tmp_path):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
             found = json.loads(child.stdout.readline())
             assert found["last_seq"] >= committed
-            assert (found["holes"], found["lost"]) == (0, 0)
+            assert (found["foreign"], found["lost"]) == (0, 0)
             assert found["pending"] == found["readable"]
             assert found["received"] == found["finished"] + found["pending"]
             threading.Event().wait(chance.uniform(0, 0.25))
             child.send_signal(signal.SIGKILL)
             lines = child.stdout.read().split(b"\n")[:-1]
-        committed = max([committed, *map(int, lines)])
+        committed = max([committed, *(int(line.split()[1]) for line in lines)])
     assert committed > 3000
-    assert len(list((tmp_path / "journal").glob("*.log"))) < 40
 
 
 @pytest.mark.slow

@@ -98,11 +98,20 @@ def test_a_lock_that_another_process_holds_names_it(folder):
 
 
 def test_a_replacement_is_whole(folder):
-    """A replaced file has the new content, and nothing else is left."""
+    """A replaced file has the new content, whatever the length of the one before."""
+    for content in (b"old and long", b"new"):
+        folder.replace("progress", content)
+        assert folder.read("progress") == content
+
+
+def test_a_replacement_needs_no_room(folder):
+    """The next replacement uses the blocks of a spare file, so a full volume takes it."""
     folder.replace("progress", b"old")
+    spare = (folder.path / "progress.new").stat()
+    assert spare.st_blocks > 0
     folder.replace("progress", b"new")
-    assert folder.read("progress") == b"new"
-    assert folder.names() == ["progress"]
+    assert (folder.path / "progress").stat().st_ino == spare.st_ino
+    assert folder.names() == ["progress", "progress.new"]
 
 
 def test_a_missing_file_is_none(folder):

@@ -97,7 +97,7 @@ async def test_a_reader_waits_for_the_write(opened):
 async def test_the_log_is_read_where_memory_no_longer_reaches(opened, monkeypatch):
     """A reader of old frames reads the log and then memory, with no hole and no repetition."""
     monkeypatch.setattr(journal, "FRAMES_A_READ", 37)
-    monkeypatch.setattr(syncing, "SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
     source = await opened(max_bytes=200_000)
     sent = [frame(number, raw=b"%0100d" % number) for number in range(500)]
     for one in sent:

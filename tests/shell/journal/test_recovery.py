@@ -145,9 +145,9 @@ def test_other_programs_files_are_left_alone(folder):
     assert all((folder.path / name).read_bytes() == b"x" for name in names)
 
 
-def test_replacements_that_were_not_finished_are_removed(folder):
-    """What a kill left of a replacement is removed."""
-    for name in ("progress.new", "saved.json.new", "00000000000000000006.log.new"):
+def test_segments_that_were_not_finished_are_removed(folder):
+    """What a kill left of a new segment is removed; the spare of a small file stays."""
+    for name in ("progress.new", "00000000000000000006.log.new"):
         (folder.path / name).write_bytes(b"x")
     recover(folder)
-    assert not list(folder.path.glob("*.new"))
+    assert [path.name for path in folder.path.glob("*.new")] == ["progress.new"]

@@ -16,7 +16,7 @@ from connector.shell.journal.recovery import PROGRESS
 async def source(tmp_path, monkeypatch):
     """Return a journal with short pauses."""
     monkeypatch.setattr(trouble, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(syncing, "SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
     made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     yield made
     await made.close()
@@ -64,7 +64,7 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
         source.append(frame)
         await asyncio.sleep(0)
     await until(lambda: times and source.synced_seq == 10 and source.write_error is None)
-    assert source.set_aside == (call == "fdatasync")
+    assert source.segments_retired == (call == "fdatasync")
     if call == "fdatasync":
         first, second = source._log.segments
         assert second.first == 6

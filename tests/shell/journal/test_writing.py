@@ -16,7 +16,7 @@ async def source(tmp_path, monkeypatch):
     """Return a journal with short pauses."""
     monkeypatch.setattr(trouble, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(trouble, "SLOW_SECONDS", 0.3)
-    monkeypatch.setattr(syncing, "SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
     made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     yield made
     if made.is_alive:
