@@ -14,8 +14,8 @@ from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.errors import ConfigurationError, CredentialsRefused, JournalUnusable, NotInTime
 from connector.packaged_files import bond_tick
 from connector.shell import registry
-from connector.shell.journal import importer
 from connector.shell.journal.folder import Folder
+from connector.shell.journal.place import place as find_place
 from connector.shell.journal.recovery import look
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
@@ -44,7 +44,7 @@ async def check_all(settings: Settings, credentials: Credentials) -> list[CheckR
 def _journal(path: Path) -> CheckResult:
     """Check the journal without its lock: a running connector may hold it."""
     try:
-        place = importer.place(path, is_trial=True)
+        place = find_place(path, is_trial=True)
         if place.folder.exists():
             folder = Folder(place.folder, create=False)
             try:

@@ -6,45 +6,22 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
+from connector.shell.journal.place import rename
 
 if TYPE_CHECKING:
     from connector.shell.journal.journal import Journal
 
 log = structlog.get_logger("connector.journal")
 
-SQLITE: Final = b"SQLite format 3\0"
 FRAMES: Final = "SELECT received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? ORDER BY seq"
 FLUSHED_FRAMES: Final = 4096
-
-
-class Place(NamedTuple):
-    """The journal's folder, and the file of the earlier kind to take over, or None."""
-
-    folder: Path
-    earlier: Path | None
-
-
-def place(path: Path, *, is_trial: bool = False) -> Place:
-    """Return where the journal is; a trial renames nothing.
-
-    Raises OSError, and JournalUnusable if the path names a file that is no journal.
-    """
-    if path.is_file() and not _is_earlier(path):
-        raise JournalUnusable(f"journal.path {path} is a file, and no journal. Set it to a folder.")
-    if path.is_dir() or path.suffix != ".db":
-        if path.is_file() and not is_trial:  # an earlier journal whose name the folder needs
-            _rename(path, f"{path}.db")
-        earlier = Path(f"{path}.db")
-        return Place(path, earlier if _is_earlier(earlier) else None)
-    log.warning("journal_path_is_a_folder", given=str(path), used=str(path.with_suffix("")), fix="leave out .db")
-    return Place(path.with_suffix(""), path if path.is_file() else None)
 
 
 async def take_over(earlier: Path, journal: "Journal") -> None:
@@ -72,21 +49,8 @@ async def take_over(earlier: Path, journal: "Journal") -> None:
                 await journal.on_disk(60)
     if not await journal.on_disk(60):
         raise JournalUnusable(f"The journal {earlier} could not be taken over: {journal.write_error}.")
-    _rename(earlier, f"{earlier}.imported")
+    rename(earlier, f"{earlier}.imported")
     log.warning("journal_imported", file=f"{earlier}.imported", frames=frames, damaged=damaged)
-
-
-def _is_earlier(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(SQLITE)) == SQLITE
-
-
-def _rename(path: Path, new: str) -> None:
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{new}{suffix}")
 
 
 def _rows(database: sqlite3.Connection, query: str, *values: int) -> Iterator[Any]:

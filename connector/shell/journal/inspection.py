@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from connector.core.journal.record import FORMAT, HEADER_BYTES, Frame, Mark, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
-from connector.shell.journal import reading
+from connector.shell.journal.reading import records
 
 _SEGMENT: Final = re.compile(r"(\d{20})\.log")
 
@@ -136,9 +136,9 @@ def _read(path: Path, fd: int) -> _Scan:
     # The header of a segment that has just been created may not be complete yet.
     damaged = version is None and len(head) == HEADER_BYTES
     sound = len(head) // HEADER_BYTES * HEADER_BYTES
-    source = reading.Segment(path.name, first, 0, 0.0)
-    for end, record in reading.records(fd, source):
-        last, sound = max(last, record.seq), end
+    for begin, end, record in records(fd, [(last, HEADER_BYTES)]):
+        damaged, sound = damaged or begin != sound, end
+        last = max(last, record.seq)
         if isinstance(record, Mark):
             marks.append(record)
         elif isinstance(record, Frame):
@@ -147,7 +147,7 @@ def _read(path: Path, fd: int) -> _Scan:
             else:
                 frames.append(range(record.seq, record.seq + 1))
     size = os.fstat(fd).st_size
-    return _Scan(Segment(path.name, first, last, size, damaged or source.is_damaged), frames, marks, size - sound)
+    return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
 
 
 def _refuse_newer(path: Path, version: int) -> None:

@@ -1,8 +1,6 @@
 """The journal as the rest of the program sees it: frames go in, and come out in order."""
 
 import asyncio
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Self
 
@@ -10,7 +8,7 @@ import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.key_ring import KeyRing
-from connector.core.journal.loss import Loss, Losses
+from connector.core.journal.loss import Loss
 from connector.core.journal.memory import FRAME_BYTES, Memory
 from connector.core.journal.record import Block, Key, LossReason, Mark
 from connector.core.journal.state import sealed
@@ -18,23 +16,19 @@ from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import importer, syncing, trouble
 from connector.shell.journal.folder import Folder
+from connector.shell.journal.frame_source import FrameSource
 from connector.shell.journal.log import Log
+from connector.shell.journal.loss_reports import LossReports
 from connector.shell.journal.opening import open_folder
-from connector.shell.journal.reading import Found, read
 from connector.shell.journal.recovery import Recovered
 from connector.shell.journal.syncing import Syncing, state_bytes
 from connector.shell.journal.trouble import Trouble
-from connector.shell.journal.worker import Worker
 from connector.shell.journal.writing import Writing
 
 log = structlog.get_logger("connector.journal")
 
 GATHER_FRAMES: Final = 256  # after so many, the reader of the feed gives the loop a turn
-FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
-LOSING_SECONDS = 60.0  # the longest time between two reports while frames are being lost
-HOUSEKEEPING_SECONDS = 1.0
 CLOSE_SECONDS = 5.0  # how long a stop waits for a slow disk
-LOSSES: Final = "losses"
 
 
 class Journal:
@@ -43,7 +37,6 @@ class Journal:
     def __init__(
         self, folder: Folder, found: Recovered, settings: JournalSettings, on_loss: Callable[[Loss], None]
     ) -> None:
-        self.on_loss = on_loss
         self._loop = asyncio.get_running_loop()
         self._log = Log(folder, found.segments, settings.max_bytes, settings.retain_hours * 3600)
         self._tally = found.tally
@@ -54,21 +47,19 @@ class Journal:
         self._trouble = Trouble()
         self._writing = Writing(self._log, self._memory, self._tally, self._trouble, self._keys.needed, self._note_full)
         self._syncing = Syncing(self._writing, self._memory, self._tally, self._trouble, settings.sync_seconds)
-        self._syncing.texts = {
-            str(name): str(text) for name, text in found.saved.get("texts", {}).items() if name != LOSSES
-        }
+        self._syncing.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self._log.state_bytes = state_bytes(len(sealed(found.saved)))
-        self._losses = _losses(found.saved.get("texts", {}).get(LOSSES))
-        self._losing_since = self._loop.time()
-        self._reader = Worker("journal-reader")
-        self._ahead = Block(0, [])  # read from the log, for delivery's next reads
+        self._losses = LossReports(self._tally, self._syncing, on_loss)
+        self._source = FrameSource(
+            self._writing, self._memory, self._tally, self._keys, self._trouble, self._losses.note
+        )
         self._gathered: list[Received] = []
         self._gathered_bytes = 0
         self.is_overdue = False
         self.is_saved = True  # false after a close that could not save everything
         self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
         self.was_alive_at = found.progress.alive_at if found.progress else None  # the last process, in ns
-        steps = (self._writing.write_all, self._syncing.sync_in_time, self._report_losses_in_time)
+        steps = (self._writing.write_all, self._syncing.sync_in_time, self._losses.report_in_time)
         self._tasks = [
             self._loop.create_task(self._trouble.for_ever(step), name=f"journal-{step.__name__}") for step in steps
         ]
@@ -128,46 +119,11 @@ class Journal:
         means that no frame after `after` and up to its `last_seq` can be read.
         """
         self._syncing.read_through = after
-        while True:
-            begin = self._tally.after_lost(after + 1) - 1
-            if begin >= self._memory.floor:
-                if block := self._memory.read(begin, self._writing.readable, limit):
-                    return block
-                if begin > after:
-                    return Block(begin + 1, [])
-                self._trouble.changed.clear()
-                await self._trouble.changed.wait()
-            elif self._ahead.first_seq <= begin + 1 <= self._ahead.last_seq:
-                start = begin + 1 - self._ahead.first_seq
-                return Block(begin + 1, self._ahead.frames[start : start + limit])
-            else:
-                self._ahead = await self._read_log(begin, self._writing.written + 1, FRAMES_A_READ)
-                if not self._ahead.frames:
-                    return self._ahead
-                after = self._ahead.first_seq - 1
+        return await self._source.read(after, limit)
 
     async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return up to `limit` frames with `after` < number <= `through`, or as `read` does."""
-        if after < self._memory.floor:
-            return await self._read_log(after, min(through, self._writing.written) + 1, limit)
-        return self._memory.read(after, through, limit) or Block(through + 1, [])
-
-    async def _read_log(self, after: int, before: int, limit: int) -> Block:
-        if before <= after + 1:  # neither in memory nor written: finished while the disk failed
-            return Block(self._memory.floor + 1, [])
-        found = await self._reader.run(read, self._log.folder, self._log.segments, after, before, limit)
-        self._note(found)
-        return found.block
-
-    def _note(self, found: Found) -> None:
-        for key in found.keys:
-            self._keys.add_older(key)
-        for first, last, reason in found.marks:
-            if reason:
-                self._tally.lose(first, last, reason)
-        for missing in found.missing:
-            for each in self._tally.lose(missing.start, missing.stop - 1, "corrupt"):
-                self._note_loss(Loss(0, "corrupt", len(each), 0, time.time_ns(), time.time_ns()))
+        return await self._source.read_again(after, through, limit)
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
         """Return the session's cipher keys, newest first."""
@@ -201,40 +157,17 @@ class Journal:
         self._count_lost(Block(self._tally.last, [frame]), reason)
         self._writing.add(Mark(self._tally.last, self._tally.last, reason))
 
-    def _note_full(self, block: Block) -> None:
-        self._count_lost(block, "journal_full")
-
     def _count_lost(self, block: Block, reason: LossReason) -> None:
         self._tally.lose(block.first_seq, block.last_seq, reason)
         for frame in block.frames:
-            self._note_loss(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
+            self._losses.note(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
 
-    def _note_loss(self, loss: Loss) -> None:
-        if self._losses.add(loss):
-            log.error("frames_lost", slot=loss.slot, reason=loss.reason)
+    def _note_full(self, block: Block) -> None:
+        self._count_lost(block, "journal_full")
 
     def report_losses(self) -> None:
-        """Report the losses not yet reported.
-
-        It is called when no more frames are lost, every minute while frames are being lost, and at
-        a stop.
-        """
-        for loss in self._losses.take():
-            self.on_loss(loss)
-
-    async def _report_losses_in_time(self) -> None:
-        before = self._tally.lost
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
-        now = self._loop.time()
-        if not self._losses.unreported:
-            self._losing_since = now
-        elif self._tally.lost == before or now - self._losing_since >= LOSING_SECONDS:
-            self.report_losses()
-            self._losing_since = now
-        self._keep_losses()
-
-    def _keep_losses(self) -> None:
-        self._syncing.keep_text(LOSSES, json.dumps(self._losses.to_json()))
+        """Report the losses not yet reported, as before a stop."""
+        self._losses.report()
 
     # -- figures -----------------------------------------------------------------------------------
 
@@ -302,7 +235,7 @@ class Journal:
     @property
     def is_alive(self) -> bool:
         """Whether the threads and tasks run; a failing disk does not end them."""
-        workers = (self._writing.worker, self._syncing.worker, self._reader)
+        workers = (self._writing.worker, self._syncing.worker, self._source.worker)
         return all(worker.is_alive for worker in workers) and not any(task.done() for task in self._tasks)
 
     async def on_disk(self, seconds: float) -> bool:
@@ -312,12 +245,12 @@ class Journal:
 
     async def close(self) -> None:
         """Write and sync what is left, and release the lock; does not wait for a hanging disk."""
-        self._keep_losses()
+        self._losses.keep()
         self.is_saved = await self.on_disk(trouble.SLOW_SECONDS if self._trouble.problems else CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
-        workers = (self._writing.worker, self._syncing.worker, self._reader)
+        workers = (self._writing.worker, self._syncing.worker, self._source.worker)
         _, busy = await asyncio.wait([worker.run(_nothing) for worker in workers], timeout=trouble.SLOW_SECONDS)
         for worker in workers:
             worker.stop()
@@ -325,15 +258,6 @@ class Journal:
             self._log.close()
         if not self.is_saved:
             log.error("journal_close_failed", error=self.write_error, frames=self._tally.last - self.synced_seq)
-
-
-def _losses(saved: object) -> Losses:
-    """Return the losses that the last process saved, or none if the text is unreadable."""
-    try:
-        return Losses(json.loads(str(saved or "[]")))
-    except (TypeError, ValueError):
-        log.warning("kept_losses_unreadable", kept=saved)
-        return Losses()
 
 
 def _nothing() -> None:

@@ -9,7 +9,7 @@ import structlog
 
 from connector.errors import JournalUnusable
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.importer import Place, place
+from connector.shell.journal.place import Place, place
 from connector.shell.journal.recovery import Recovered, recover
 
 log = structlog.get_logger("connector.journal")

@@ -2,7 +2,7 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -65,17 +65,19 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     except FileNotFoundError:
         return Found(Block(before, []), [range(after + 1, before)], [], [])
     try:
-        return _search(records(fd, segments[place], after), after, before, limit)
+        return _search(records(fd, segments[place].index, after, segments[place].note_damage), after, before, limit)
     finally:
         os.close(fd)
 
 
-def records(fd: int, segment: Segment, after: int = 0) -> Iterator[tuple[int, Record]]:
-    """Yield a segment's records from `after` on, or from a little before, and where each ends.
+def records(
+    fd: int, index: list[tuple[int, int]], after: int = 0, on_skipped: Callable[[int], object] = abs
+) -> Iterator[tuple[int, int, Record]]:
+    """Yield a segment's records from `after` on, or from a little before, and where each is.
 
-    Raises OSError.
+    `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
+    record. Raises OSError.
     """
-    index = segment.index
     highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
     size, sound = CHUNK, at
     while True:
@@ -84,9 +86,9 @@ def records(fd: int, segment: Segment, after: int = 0) -> Iterator[tuple[int, Re
         found, used = take(data, highest, is_end=is_end)
         for begin, end, record in found:
             if at + begin != sound:
-                segment.note_damage(at + begin - sound)
+                on_skipped(at + begin - sound)
             highest, sound = max(highest, record.seq), at + end
-            yield sound, record
+            yield at + begin, sound, record
         if is_end:
             return
         at += used
@@ -95,10 +97,10 @@ def records(fd: int, segment: Segment, after: int = 0) -> Iterator[tuple[int, Re
             index.append((highest, at))
 
 
-def _search(found: Iterator[tuple[int, Record]], after: int, before: int, limit: int) -> Found:
+def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
     first, frames = after + 1, list[Received]()
     result = Found(Block(first, frames), [], [], [])
-    for _, record in found:
+    for _, _, record in found:
         expected = first + len(frames)
         if isinstance(record, Key):
             result.keys.append(record)

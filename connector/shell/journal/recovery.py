@@ -104,7 +104,7 @@ def _read_last(folder: Folder, segment: Segment, keys: list[Key], marks: list[Ma
     """Read a whole segment, and return where its last whole record ends, or 0 without any."""
     fd, sound = folder.open(segment.name), 0
     try:
-        for end, record in records(fd, segment):
+        for _, end, record in records(fd, segment.index, on_skipped=segment.note_damage):
             sound = end
             if isinstance(record, Key):
                 keys.append(record)

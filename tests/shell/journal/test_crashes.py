@@ -1,9 +1,13 @@
 """Whatever is cut, flipped or killed, no frame that was promised is gone without being counted."""
 
 import asyncio
+import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -163,6 +167,25 @@ async def test_after_a_power_cut_all_that_was_synced_is_there(memory_path, monke
     assert not (folder / "00000000000000000001.log").exists()
     await source.close()
     durable.close()
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_instant_loses_no_committed_frame(tmp_path):
+    """Killed 30 times while it writes, rolls, syncs and prunes, it has every frame."""
+    chance, committed = random.Random(5), 0
+    for _ in range(30):
+        command = [sys.executable, "-m", "tests.faults.journal_child", str(tmp_path / "journal")]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+            found = json.loads(child.stdout.readline())
+            assert found["last_seq"] >= committed
+            assert (found["foreign"], found["lost"]) == (0, 0)
+            assert found["pending"] == found["readable"]
+            assert found["received"] == found["finished"] + found["pending"]
+            threading.Event().wait(chance.uniform(0, 0.25))
+            child.send_signal(signal.SIGKILL)
+            lines = child.stdout.read().split(b"\n")[:-1]
+        committed = max([committed, *(int(line.split()[1]) for line in lines)])
+    assert committed > 3000
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from connector.core.cipher_key import CipherKey
 from connector.core.journal.state import unsealed
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, journal, syncing
+from connector.shell.journal import Journal, frame_source, journal, syncing
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_a_reader_waits_for_the_write(opened):
 
 async def test_the_log_is_read_where_memory_no_longer_reaches(opened, monkeypatch):
     """A reader of old frames reads the log and then memory, with no hole and no repetition."""
-    monkeypatch.setattr(journal, "FRAMES_A_READ", 37)
+    monkeypatch.setattr(frame_source, "FRAMES_A_READ", 37)
     monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
     source = await opened(max_bytes=200_000)
     sent = [frame(number, raw=b"%0100d" % number) for number in range(500)]
