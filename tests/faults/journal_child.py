@@ -6,6 +6,7 @@ the segments, and the longest sync so far in seconds.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -62,7 +63,9 @@ async def main(folder: Path, retain_hours: float, pause: float) -> None:
                 "readable": len(numbers),
                 "foreign": numbers.count(0),
                 "highest": max(numbers, default=source.watermark),
+                "first_missing": _first_missing(numbers, source.watermark),
                 "lost": sum(source.lost.values()),
+                "corrupt": source.lost.get("corrupt", 0),
             }
         )
     )
@@ -77,6 +80,12 @@ async def main(folder: Path, retain_hours: float, pause: float) -> None:
         _tell(f"{time.monotonic():.6f} {source.committed_seq} {longest():.6f}")
         if pause:
             await asyncio.sleep(pause)
+
+
+def _first_missing(numbers: list[int], watermark: int) -> int:
+    """Return the first number above the watermark that was not read."""
+    there = set(numbers)
+    return next(number for number in itertools.count(watermark + 1) if number not in there)
 
 
 def _ignore(_: Loss) -> None:

@@ -84,7 +84,9 @@ def inspect(path: Path) -> Inspection:
     marks = [range(mark.first, mark.last + 1) for mark in marked]
     # Each segment begins with the numbers that were finished, in case the progress cannot be read.
     watermark = max([progress.watermark, *(mark.last for mark in marked if mark.first == 1 and not mark.lost)])
-    above = range(watermark + 1, max([synced, watermark, *(scan.segment.last for scan in scans)]) + 1)
+    # A segment without a record, as a power cut leaves one, says nothing about its numbers.
+    last = max([synced, watermark, *(scan.segment.last for scan in scans if scan.frames or scan.marks)])
+    above = range(watermark + 1, last + 1)
     missing = list(_without([above], [*frames, *marks]))
     pending = len(above) - sum(map(len, _without([above], list(_without(frames, marks)))))
     torn = scans[-1].torn_bytes if scans else 0

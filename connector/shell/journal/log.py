@@ -19,6 +19,7 @@ from connector.shell.journal.folder import Folder, write_all
 from connector.shell.journal.reading import Segment
 
 LARGEST_SEGMENT: Final = 64 * 2**20
+CLOSED: Final = -1  # a call with this descriptor fails
 PARTS: Final = 16  # a segment spans at most this part of the bytes and of the hours kept
 
 
@@ -73,22 +74,24 @@ class Log:
         data, active = encode(items), self._active
         if active is None or active.size + len(data) > self._segment_bytes:
             if any(not isinstance(item, Key) for item in items):  # keys alone can wait: they begin the next one
-                self._active = self._create(items, keys, finished)
+                self._create(items, keys, finished, is_active=True)
             return
         self._make_room(len(data), finished)
+        fd = CLOSED if active.fd is None else active.fd
         try:
-            write_all(active.fd or 0, data)
+            write_all(fd, data)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(active.fd or 0, active.size)
-            active.size = os.fstat(active.fd or 0).st_size
             self.seal()
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, active.size)
+            with contextlib.suppress(OSError):
+                active.size = os.fstat(fd).st_size
             raise
         self.is_dirty = True
         active.size += len(data)
         active.last = _last(items) or active.last
 
-    def _create(self, items: Sequence[Item], keys: Iterable[Key], finished: int) -> Segment:
+    def _create(self, items: Sequence[Item], keys: Iterable[Key], finished: int, *, is_active: bool) -> None:
         first = min(_first(item) for item in items if not isinstance(item, Key))
         head: list[Item] = [key._replace(seq=first - 1) for key in keys]
         if finished:
@@ -112,16 +115,17 @@ class Log:
         segment = Segment(name, first, len(data), time.monotonic(), _last(items))
         segment.fd = fd
         insort(others, segment)
+        # First active, then known to the syncing thread, which closes what is not active.
+        self._active = segment if is_active else self._active
         self.segments = tuple(others)
         self.is_dirty = True
-        return segment
 
     def retire(self, failed: Segment, items: Sequence[Item], keys: Iterable[Key], finished: int) -> None:
         """Put what a segment may have lost into a new one. Raises Full and OSError."""
         if failed is self._active:
             self._active = None
         if items:
-            self._create(items, keys, finished)
+            self._create(items, keys, finished, is_active=False)
         if failed.fd is not None:
             os.close(failed.fd)
             failed.fd = None

@@ -130,6 +130,13 @@ def test_a_segment_that_is_being_created(folder):
     assert (found.problems, found.torn_bytes) == ([], 9)
 
 
+def test_an_empty_segment_is_no_damage(folder):
+    """A power cut may leave the name of a segment without its content."""
+    for first in (11, 40):
+        (folder / f"{first:020d}.log").write_bytes(b"")
+    assert (inspect(folder).problems, inspect(folder).pending) == ([], 6)
+
+
 def test_a_damaged_progress_hides_nothing(folder):
     """Without a readable `progress`, what no segment calls finished is pending."""
     (folder / "progress").write_bytes(b"{")
