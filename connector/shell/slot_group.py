@@ -20,7 +20,7 @@ from aiokafka.errors import InvalidSessionTimeoutError
 from connector.core.slots.assignment import Claim, assign, decode, encode
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
-from connector.shell.kafka.closing import close
+from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import within
 
@@ -138,7 +138,7 @@ class SlotGroup:
                 # Nobody asked us to leave the group, and leaving would give our slots away. So we
                 # let this member time out.
                 _send_no_leave_group(consumer)
-            await close(consumer.stop)
+            await stop(consumer)
 
     async def _explain_session_timeout(self) -> str:
         setting = f"replicas.session_timeout_seconds is {self._session_timeout:g}"

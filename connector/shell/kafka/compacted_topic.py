@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
-from connector.shell.kafka.closing import close
+from connector.shell.kafka.closing import close, stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import in_turns, pauses
 
@@ -137,8 +137,7 @@ class CompactedTopic:
             await self._assign(consumer)
             await self._read(consumer)
         finally:
-            await close(consumer.stop, CLOSE_SECONDS)
-            await close(consumer._client.close, CLOSE_SECONDS)  # noqa: SLF001 - no public way; the version is pinned
+            await stop(consumer, CLOSE_SECONDS)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         name = self._topic.topic

@@ -7,7 +7,6 @@ because brokers count failed logins.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import socket
@@ -37,7 +36,6 @@ LOOK_SECONDS: Final = 2.0
 # Clients of an absent broker fail several times a second, and a look with TLS takes memory.
 LOOK_AGAIN_SECONDS: Final = 10.0
 MAX_LOOKED: Final = 1000
-CLOSE_SECONDS: Final = 0.5
 SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
@@ -178,7 +176,7 @@ async def _speaks_kafka(host: str, port: int) -> bool:
     connection = _connection(host, port, {"security_protocol": "PLAINTEXT", "ssl_context": None})
     with contextlib.suppress(OSError, KafkaError):
         await connection.connect()
-        await close(connection)
+        connection.close()
         return True
     return False
 
@@ -198,17 +196,10 @@ async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]
     except (OSError, KafkaError):
         return []
     finally:
-        await close(connection)
+        connection.close()
     if answer.error_code not in {_NO_ERROR, _UNSUPPORTED_MECHANISM}:
         return []
     return sorted(_show(name) for name in answer.enabled_mechanisms)
-
-
-async def close(connection: AIOKafkaConnection) -> None:
-    """Close a connection, and wait until its socket, if any, is closed."""
-    closed = connection.close()
-    if connection._protocol is not None:  # noqa: SLF001 - no public way
-        await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
 
 
 def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaConnection:
