@@ -20,7 +20,7 @@ from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE
 from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
 # Korea has some ten thousand listed bonds, and one app key carries 41 of them.
 MAX_DESIRED: Final = 20_000
@@ -132,19 +132,23 @@ def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
 
     The records are judged one by one, in the order given. The lists are copied only once.
     """
-    return judge_all(lists, records)[0]
+    return finished(judge_in_steps(lists, list(records)))[0]
 
 
-def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
-    """Return the lists after `records`, and the refusals among the records. Never raises.
+def judge_in_steps(
+    lists: Lists, records: Sequence[ControlRecord]
+) -> Generator[None, None, tuple[Lists, list[tuple[str, Entry]]]]:
+    """Return, in steps, the lists after `records`, and the refusals among them. Never raises.
 
     Each refusal is the name of the list, and the list's entry just after the refused record.
     """
     draft = _Draft(lists)
-    for record in records:
+    for record, ends in zip(records, step_ends(map(_most_bonds, records)), strict=True):
         if (name := list_name(record.key)) is not None:
             draft.judge(record, _wish(name, record))
-    return finished(draft.frozen()), draft.refused
+        if ends:
+            yield
+    return (yield from draft.frozen()), draft.refused
 
 
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:

@@ -34,6 +34,10 @@ class Control:
         """Give the topic a complete reading."""
         finished(self.topic.snapshot(records))
 
+    def follow(self, records):
+        """Give the topic records after its reading."""
+        finished(self.topic.follow(records))
+
 
 def test_unknown_is_not_empty():
     """Before the first reading there are no lists at all, and nothing is reported."""
@@ -49,8 +53,8 @@ def test_a_reading_and_what_follows_are_reported():
     """A reading names all its bonds; a later record names those of its list, changed or not."""
     control = Control()
     control.read([record(0, b"a", [A]), record(1, b"b", [B])])
-    control.topic.follow([record(2, b"a", [A])])
-    control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
+    control.follow([record(2, b"a", [A])])
+    control.follow([record(3, b"b", [C]), record(4, b"a", None)])
     assert control.changes == [([A, B], {A, B}), ([B, A], {A}), ([C], {C})]
 
 
@@ -102,12 +106,24 @@ def test_a_refusal_is_logged_with_its_offset():
     )
 
 
+def test_a_large_record_is_judged_in_steps():
+    """An edit of 10,000 bonds takes several steps, and nothing changes before the last one."""
+    bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_000)]
+    control = Control()
+    control.read([record(0, b"a", bonds)])
+    steps = control.topic.follow([record(1, b"a", json.dumps({"instruments": bonds, "priority": 9}).encode())])
+    changes_during = [len(control.changes) for _ in steps]
+    assert len(changes_during) >= 4
+    assert set(changes_during) == {1}
+    assert len(control.changes) == 2
+
+
 def test_every_refusal_is_logged():
     """Each of several bad records that come together is logged, even if a good one follows."""
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow(
+        control.follow(
             [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
         )
     logged = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
@@ -120,8 +136,8 @@ def test_a_refusal_is_logged_once():
     control = Control()
     control.read([record(0, b"a", b"bad")])
     with capture_logs() as logs:
-        control.topic.follow([record(1, b"b", [B])])
-        control.topic.follow([record(2, b"a", b"worse")])
+        control.follow([record(1, b"b", [B])])
+        control.follow([record(2, b"a", b"worse")])
     assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
 
 
@@ -131,7 +147,7 @@ def test_a_record_without_a_list_name_is_counted(key):
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow([record(1, key, [B])])
+        control.follow([record(1, key, [B])])
     assert control.topic.ignored == 1
     assert control.changes[-1] == ([A], set())
     assert [(line["event"], line["offset"]) for line in logs] == [("control_record_ignored", 1)]
