@@ -112,6 +112,7 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
+    diagnosis.forget(host, port)
     task = asyncio.current_task()
     if task in _bootstrapping:
         _bootstrapping[task] = connection

@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 2.0
 # Clients of an absent broker fail several times a second, and a look with TLS takes memory.
-LOOK_AGAIN_SECONDS: Final = 10.0
+LOOK_AGAIN_SECONDS: Final = 2.0
 MAX_LOOKED: Final = 1000
 SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
-# When each address was last looked at, and what was found. The whole process shares the looks.
-_looked: Final[dict[tuple[str, int, str], tuple[float, str]]] = {}
+# When each address was last looked at after each error, and what was found. The whole process
+# shares the looks.
+_looked: Final[dict[tuple[str, int, str, str], tuple[float, str]]] = {}
 
 
 class Unreachable(KafkaConnectionError, NodeNotReadyError):
@@ -134,8 +135,11 @@ async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]
 
 
 async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Return why a connection broke. A look at the same address is repeated only after a while."""
-    key = host, port, arguments["security_protocol"]
+    """Return why a connection broke.
+
+    While an address gives the same error, the look is repeated only after a while.
+    """
+    key = host, port, arguments["security_protocol"], " ".join(map(_show_named, _causes(error)))
     looked_at, reason = _looked.get(key, (float("-inf"), ""))
     if time.monotonic() < looked_at + LOOK_AGAIN_SECONDS:
         return reason
@@ -144,6 +148,12 @@ async def _explain_break(host: str, port: int, error: BaseException, arguments: 
         _looked.clear()
     _looked[key] = time.monotonic(), reason
     return reason
+
+
+def forget(host: str, port: int) -> None:
+    """Forget what was found at an address, because a connection to it has been made."""
+    for key in [key for key in _looked if key[:2] == (host, port)]:
+        del _looked[key]
 
 
 async def _look(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
@@ -209,6 +219,10 @@ def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaC
 def _show_error(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
     return _show(text or type(error).__name__)
+
+
+def _show_named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_show_error(error)}"
 
 
 def _show(text: str) -> str:
