@@ -77,12 +77,14 @@ class SlotGroup:
         self._silent_seconds = 0.0
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
+        self._left.set()
         self.problem: str | None = None
         self.unusable: str | None = None
         self.slots: int | None = None
 
     async def run(self) -> None:
         """Stay a member until `leave` or cancellation; join again after any failure."""
+        self._left.clear()
         try:
             while not self._leaving.is_set():
                 try:
@@ -94,7 +96,10 @@ class SlotGroup:
             self._left.set()
 
     async def leave(self) -> None:
-        """Leave the group within a few seconds, so that its other members take over at once."""
+        """Leave the group within a few seconds, so that its other members take over at once.
+
+        A group that was left is not joined any more, even if `run` begins only after this.
+        """
         self._leaving.set()
         await self._left.wait()
 

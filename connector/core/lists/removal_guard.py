@@ -25,6 +25,9 @@ def held_back(dropped: int, desired: int, what: str, remedy: str) -> str | None:
     return f"{REASON}: {what} would have dropped {dropped} of {desired} desired bonds; {remedy}"
 
 
-def is_held_back(refusal: object) -> bool:
-    """Return whether the removal guard gave this refusal; anyone may have written it."""
-    return isinstance(refusal, str) and refusal.startswith(REASON)
+def is_held_back(refusal: object, what: str = "") -> bool:
+    """Return whether the removal guard gave this refusal, to `what` if given.
+
+    Anyone may have written the refusal.
+    """
+    return isinstance(refusal, str) and refusal.startswith(f"{REASON}: {what}" if what else REASON)

@@ -29,6 +29,7 @@ NO_LIST_NAME: Final = (
 )
 
 _MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8
+_TOO_MANY, _VALUE, _TOMBSTONE = "the desired bonds would be", "this record", "this tombstone"  # words of refusals
 
 
 class Position(NamedTuple):
@@ -214,17 +215,31 @@ def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> 
     """Return the records that were not judged before.
 
     If the topic was deleted and created again, all records are new. In that case the list's latest
-    record is before the record judged last, or is at the same position with other content.
+    record is before the record judged last, or is at the same position with other content. The
+    content of a refused record is not kept, so its refusal must fit the record.
     """
     if before is None:
         return history
     latest = history[-1]
     if latest.position < before.control:
         return history
-    if latest.position == before.control and before.refusal is None and before.in_force is not None:
-        same = latest.value is not None and control_record.parse(name, latest.value) == before.in_force.wish
-        return [] if same else history
+    if latest.position == before.control:
+        return [] if _fits(before, _wish(name, latest)) else history
     return [record for record in history if record.position > before.control]
+
+
+def _fits(before: Entry, wish: Wish | Refusal | None) -> bool:
+    """Return whether a record with this value may have led to the entry."""
+    match wish:
+        case _ if before.refusal is None:
+            return before.in_force is not None and wish == before.in_force.wish
+        case Refusal():
+            return before.refusal == wish.reason
+        case Wish():
+            is_held = is_held_back(before.refusal) and not is_held_back(before.refusal, _TOMBSTONE)
+            return (is_held and not wish.confirm_removal) or before.refusal.startswith(_TOO_MANY)
+        case None:
+            return is_held_back(before.refusal) and not is_held_back(before.refusal, _VALUE)
 
 
 def _most_bonds(record: ControlRecord) -> int:
@@ -292,14 +307,14 @@ class _Draft:
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
                 refusal = self._too_many(in_force, wish)
                 if refusal is None and not wish.confirm_removal:
-                    refusal = self._held_back(in_force, wish, "this record", TO_RELEASE)
+                    refusal = self._held_back(in_force, wish, _VALUE, TO_RELEASE)
                 return (
                     Entry(in_force, record.position, refusal)
                     if refusal
                     else Entry(InForce(wish, at, record.position), record.position)
                 )
             case None:
-                held = self._held_back(in_force, None, "this tombstone", TO_REMOVE)
+                held = self._held_back(in_force, None, _TOMBSTONE, TO_REMOVE)
                 return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
@@ -321,10 +336,7 @@ class _Draft:
         total = self._wanted.count + added - self._dropped(before, after)
         if total <= max(MAX_DESIRED, self._wanted.count):
             return None
-        return (
-            f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
-            " shorten or pause a list"
-        )
+        return f"{_TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
 
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
         return held_back(self._dropped(before, after), self._wanted.count, what, remedy)

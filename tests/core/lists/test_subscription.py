@@ -251,6 +251,45 @@ def test_a_topic_that_was_created_again_is_judged_from_its_beginning():
     assert wanted(restore(before, [record(50, "a", [C])])) == [C]
 
 
+GUARDED = {"instruments": BONDS[:5]}
+CONFIRMED = GUARDED | {"confirm_removal": True}
+
+
+@pytest.mark.parametrize(
+    ("refused", "found", "bonds"),
+    [
+        (b"bad", b"bad", 20),
+        (b"bad", [A], 20),  # the guard holds it back, so it was judged
+        (b"bad", BONDS[:15], 15),
+        (b"bad", None, 20),
+        (GUARDED, GUARDED, 20),
+        (GUARDED, BONDS[:2], 20),  # it may be the refused record
+        (GUARDED, CONFIRMED, 5),
+        (GUARDED, b"bad", 20),
+        (None, None, 20),
+        (None, BONDS[:15], 15),
+    ],
+)
+def test_another_record_in_the_place_of_a_refused_one_is_judged(refused, found, bonds):
+    """In a topic made again, a record in the place of a refused one is judged if it differs."""
+    before = lists_of(record(0, "a", BONDS[:20]), record(7, "a", refused))
+    assert before.entries["a"].refusal is not None
+    after = restore(before, [record(7, "a", found)])
+    assert len(wanted(after)) == bonds
+    judged = apply(lists_of(record(0, "a", BONDS[:20])), record(7, "a", found))
+    assert after == (before if found == BONDS[:2] else judged)
+
+
+def test_too_many_bonds_are_refused_again_only_if_others_are_asked_for(monkeypatch):
+    """A record that asked for too many bonds is judged once, and a bad one in its place again."""
+    monkeypatch.setattr(subscription, "MAX_DESIRED", 10)
+    before = lists_of(record(0, "a", BONDS[:3]), record(7, "a", BONDS[:20]))
+    assert before.entries["a"].refusal.startswith("the desired bonds would be 20")
+    monkeypatch.setattr(subscription, "MAX_DESIRED", 30)
+    assert restore(before, [record(7, "a", BONDS[:20])]) == before
+    assert "JSON" in restore(before, [record(7, "a", b"bad")]).entries["a"].refusal
+
+
 def test_the_time_of_a_request_is_taken_from_its_record():
     """A request without a time gets its record's time again if the topic still has the record."""
     before = lists_of(record(0, "a", [A], timestamp_ms=77))
