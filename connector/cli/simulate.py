@@ -63,8 +63,8 @@ def simulate(
 ) -> None:
     """Play KIS: the approval and token calls, and the WebSocket feed of bonds.
 
-    Trades (H0BJCNT0) come at --rate. Order books (H0BJASP0) and indices (H0BICNT0)
-    come once a second to whoever registered them.
+    Trades (H0BJCNT0) come at --rate. Order books (H0BJASP0) and
+    indices (H0BICNT0) come once a second to those who register them.
 
     Prints both URLs on one line once it listens. SIGTERM or Ctrl-C ends it with 0.
     Any app key is accepted.
