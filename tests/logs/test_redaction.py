@@ -243,6 +243,7 @@ PARTS = st.sampled_from(
             "+",
             "b'",
         ),
+        *("%", "%25", "&", "&amp;", "&#", "\\u", "\\n", "\u200b", "\x1b[", "U+", "=2D", "<br"),
         *(f'{name}="' for name in NAMES),
         *(f"{name}: " for name in NAMES),
         *(f"{name}='\\" for name in NAMES),
