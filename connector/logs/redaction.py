@@ -14,7 +14,7 @@ from collections import OrderedDict, defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from connector.logs.spellings import forms, views
+from connector.logs.spellings import forms, plain, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ _MIN_LENGTH = 6
 _MAX_VALUES = 512
 # More characters than any secret has with its escapes. KIS's longest, an app secret, has 180.
 _MARGIN = 2_000
+_LONGEST_READ = 64 * 1024  # the longest data that is read in all its spellings
 # A secret that is cut off is hidden if at least this many of its characters are left.
 _MIN_PREFIX = 8
 # A text that someone quotes ends at a quote, at the end of the line, or where the whole text ends.
@@ -46,7 +47,7 @@ _NAMES = rf"(?:{'|'.join(_NAMES_OF_SECRETS)})"
 # The quote may be escaped any number of times: a log line of JSON may contain JSON.
 _QUOTE = r"""\\*["']"""
 _QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})")
-_VALUE = r"""[^\s"'\\,;&(){}\[\]]"""
+_VALUE = r"""[^\s"'\\,;&<|(){}\[\]]"""
 _SCHEME = r"(?:bearer|basic|digest|negotiate)"
 # After a colon, a word that another word follows is prose: "any token: correct the YAML there".
 _PROSE = rf"(?!{_SCHEME}\s)[^\W\d_]{{1,20}}[ ][^\W\d_]"
@@ -122,11 +123,12 @@ class Redactor:
         return _without([*_spans_of_values(read, self._known), *_spans_of_shapes(read)], text)
 
     def clean_known(self, text: str) -> str:
-        """Return the text with asterisks for the secrets this process knows, as they are written.
+        """Return the text with asterisks for the secrets this process knows.
 
-        This is for data, which looks like secrets in places.
+        This is for data, of which much looks like a secret. Long data is read only as it came.
         """
-        return _without(list(_spans_of_values(views(text)[:1], self._known)), text)
+        read = views(text) if len(text) <= _LONGEST_READ else [plain(text)]
+        return _without(list(_spans_of_values(read, self._known)), text)
 
     def _add(self, known: OrderedDict[str, frozenset[str]], secrets: Iterable[str]) -> None:
         for secret in secrets:

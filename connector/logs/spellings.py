@@ -70,15 +70,20 @@ class _Piece(NamedTuple):
     end: int
 
 
+def plain(text: str) -> View:
+    """Return the text as it came."""
+    folded = text.translate(_FOLD)
+    return View(folded, range(len(folded)), range(1, len(folded) + 1))
+
+
 def views(text: str) -> list[View]:
     """Return the text as it came, and as it reads after each step of undoing its spelling.
 
     Each step counts, because one step too many may undo a part of a secret: `%25` before `ca` gives
     `%ca`, which the next step takes for an escape.
     """
-    folded = text.translate(_FOLD)
-    found = [View(folded, range(len(folded)), range(1, len(folded) + 1))]
-    if _SIGN.search(folded):
+    found = [plain(text)]
+    if _SIGN.search(found[0].text):
         _undo(found)
     if _QUOTED_PRINTABLE_SIGN.search(found[-1].text):
         # Last, because in `key=3d91` the sign escapes nothing.
