@@ -49,9 +49,14 @@ _QUOTE = r"""\\*["']"""
 _QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})")
 _VALUE = r"""[^\s"'\\,;&<|(){}\[\]]"""
 _SCHEME = r"(?:bearer|basic|digest|negotiate)"
-# After a colon, a word that another word follows is prose: "any token: correct the YAML there".
-_PROSE = rf"(?!{_SCHEME}\s)[^\W\d_]{{1,20}}[ ][^\W\d_]"
-_STATE = rf"(?:null|none|true|false|empty|missing|unknown|expired|invalid|wrong|refused|required)(?!{_VALUE})"
+# After a colon, a word or a short number that a word follows is prose: "any token: correct the YAML
+# there". The word may be quoted as code.
+_PROSE = rf"(?!{_SCHEME}\s)(?:[^\W\d_]{{1,20}}(?:'s)?|[0-9]{{1,3}})[ ]`?[^\W\d_]"
+_STATES = (
+    *("null", "none", "true", "false", "ok", "set", "unset", "empty", "missing", "found", "unknown", "expired"),
+    *("invalid", "incorrect", "wrong", "refused", "denied", "failed", "required", "unchanged", "changed"),
+)
+_STATE = rf"(?:{'|'.join(_STATES)})(?!{_VALUE})"
 _BARE = re.compile(rf"(?P<name>{_NAMES}\s*(?:=|:(?!\s+{_PROSE}))\s*)(?!{_STATE})(?:{_SCHEME}\s+)?{_VALUE}+")
 # An HTTP credential, but not words such as "Basic authentication".
 _HTTP_CREDENTIAL = re.compile(
