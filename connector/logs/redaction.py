@@ -36,6 +36,8 @@ _QUOTED_TEXT = re.compile(r"""[^"'\n\\]{8,}""")
 # What is left of an escape that was cut off with the text; one with a backslash ends the text.
 _HALF_ESCAPE = re.compile(r"(?:%(?:25)*[0-9a-f]?|&#?[0-9a-z]{0,8}|=[0-9a-f]?)$")
 _LONGEST_HALF = 20
+# Before one of these, a quoted text may have been cut off too.
+_CUT = re.compile(r"\.\.\.|…|\*\*\*|[)\]<>]")
 
 # The patterns are for texts without capitals.
 # A name may be the end of a longer one: kafka_password, clientSecret, access_token.
@@ -218,7 +220,7 @@ def _ends_of_quoted(text: str) -> list[int]:
         ends.append(end)
         if half := _HALF_ESCAPE.search(quoted, max(0, len(quoted) - _LONGEST_HALF)):
             ends.append(match.start() + half.start())
-    return ends
+    return ends + [match.start() for match in _CUT.finditer(text)]
 
 
 def _spans_of_shapes(read: Sequence[View]) -> Iterator[tuple[int, int]]:

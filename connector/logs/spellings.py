@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 # Escapes may stand inside one another: JSON in a URL in JSON. Each round undoes one kind or more.
 _ROUNDS: Final = 4
 _MOST_BLANKS: Final = 16  # a passphrase has fewer
-# Lower case for ASCII only: elsewhere it might change a text's length.
-_FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+# Lower case for ASCII only: elsewhere it might change a text's length. Full-width characters and
+# typographic dashes become those of ASCII.
+_FULL_WIDTH: Final = {code + 0xFEE0: chr(code).lower() for code in range(0x21, 0x7F)}
+_DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63"), "-")
+_FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase) | _FULL_WIDTH | _DASHES
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Controls, and the characters that show nothing: soft hyphen, joiners, marks of direction, fillers.
 _UNSEEN: Final = (
@@ -39,7 +42,7 @@ _ESCAPE: Final = re.compile(
     r"(?P<bytes>(?:%(?:25)*[0-9a-f]{2})+|(?:\\+x[0-9a-f]{2})+)"
     r"|(?P<units>(?:\\+u[0-9a-f]{4})+)|\\+u\{(?P<code>[0-9a-f]{1,6})\}"
     r"|(?P<newline>\\+[nr]\s*)|\\+[bft]?"
-    r"|&(?:amp;)*(?P<html>[a-z]{2,24}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?w?br ?/?>"
+    r"|&(?:amp;)*(?P<html>[a-z]{2,24}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?[a-z][^<>]*>"
     r"|(?<=u)\+(?P<shown>e0[0-9a-f]{3}|[0-9a-f]{4})"  # as `printable` shows a character
     f"|{_GAPS}"
 )
@@ -100,6 +103,7 @@ def forms(secret: str) -> frozenset[str]:
         folded,
         views(secret)[-1].text,
         folded.rstrip("="),
+        folded.replace("+", "-").replace("/", "_"),  # as base64 for URLs
         folded.replace("+", " "),
         folded.replace(" ", "+"),
         folded.replace(" ", ""),

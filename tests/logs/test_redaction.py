@@ -64,7 +64,9 @@ def test_a_uuid_without_dashes():
     assert redactor.clean(f"x {APPROVAL.replace('-', '')} y") == f"x {HIDDEN} y"
 
 
-@pytest.mark.parametrize("end", ["", "...", "…", '"}', '…"}', "'", '\\"}"', "\nnext"])
+@pytest.mark.parametrize(
+    "end", [") is", "... is wrong", "*** is wrong", "</p>", "", "...", "…", '"}', '…"}', "'", '\\"}"', "\nnext"]
+)
 @pytest.mark.parametrize("left", [8, 9, 100, 179])
 def test_a_secret_that_was_cut_off(end, left):
     """The start of a known value is hidden where a text or a quotation ends."""
