@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from connector import strict_yaml
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "KIS_BOND_"
+MAX_FILE_BYTES: Final = 2**20
 
 _KINDS = {
     dict: "a section",
@@ -26,7 +27,9 @@ _KINDS = {
 
 def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of a YAML file, as far as it could be read, and every problem found."""
-    tree, problems = strict_yaml.read(path, "the configuration file", "correct --config or KIS_BOND_CONFIG")
+    tree, problems = strict_yaml.read(
+        path, "the configuration file", "correct --config or KIS_BOND_CONFIG", MAX_FILE_BYTES
+    )
     if tree is None or isinstance(tree, dict):
         return tree or {}, problems
     return {}, [

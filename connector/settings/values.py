@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PositiveInt
 
+from connector import small_file
 from connector.core.printable import printable, trimmed
-from connector.settings.secret_files import refuse_pipe
+from connector.settings.secret_files import MAX_PEM_BYTES
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -23,7 +24,6 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
-_MAX_FILE_BYTES = 4 * 2**20
 _MAX_SIZE_DIGITS = 18
 
 
@@ -91,13 +91,9 @@ def whole_path(value: object) -> object:
 
 def _readable(value: Path) -> Path:
     try:
-        refuse_pipe(value)
-        with value.open("rb") as file:
-            size = len(file.read(_MAX_FILE_BYTES + 1))
+        small_file.read(value, MAX_PEM_BYTES)
     except OSError as error:
         raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
-    if size > _MAX_FILE_BYTES:
-        raise ValueError(f"{value} has more than {_MAX_FILE_BYTES} bytes: correct the path")
     return value
 
 

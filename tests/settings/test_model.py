@@ -222,7 +222,7 @@ def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
         ("REPLICAS__NAME", "a\x1bb", "holds U+001B"),
         ("KIS__APPKEY", "'canary'", "is in quotes, which would be part of it: remove them"),
         ("JOURNAL__PATH", '"journal.db"', "is in quotes"),
-        ("KAFKA__SSL_CA_FILE", "/dev/zero", "has more than"),
+        ("KAFKA__SSL_CA_FILE", "/dev/zero", "it has more than 4 MiB"),
         ("KIS__WEBSOCKET_URL", "ws://h/\x00", "holds U+0000"),
     ],
 )
@@ -245,7 +245,9 @@ def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
 def test_a_file_without_end_is_a_problem():
     """A configuration that never ends is not read to its end."""
     (problem,) = problems({}, Path("/dev/zero"))
-    assert problem.startswith("/dev/zero: the configuration file has more than")
+    assert problem == (
+        "/dev/zero: the configuration file is too large, it has more than 1 MiB: correct --config or KIS_BOND_CONFIG"
+    )
 
 
 def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):

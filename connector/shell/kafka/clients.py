@@ -11,10 +11,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.helpers import create_ssl_context
 
+from connector import small_file
 from connector.errors import ConfigurationError
 from connector.logs import hide
 from connector.settings import KafkaSettings
-from connector.settings.secret_files import read_secret
+from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
 from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 
@@ -126,6 +127,9 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
 
     def load() -> ssl.SSLContext:
         try:
+            for path in (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file):
+                if path:  # OpenSSL would wait for ever for the end of a pipe
+                    small_file.read(path, MAX_PEM_BYTES)
             return create_ssl_context(
                 cafile=kafka.ssl_ca_file,
                 certfile=kafka.ssl_certificate_file,
