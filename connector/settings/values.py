@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from connector import small_file
 from connector.core.printable import printable, trimmed
@@ -23,19 +23,37 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
+_ENCLOSED_VARIABLE = re.compile(r"\$[{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
 _MAX_SIZE_DIGITS = 18
 
 
 def plain(value: str) -> str:
-    """Return the trimmed value. Raises ValueError for invisible characters or quotes around it."""
+    """Return the trimmed value.
+
+    Raises ValueError for invisible characters, for quotes around it, and for a variable in it.
+    """
     value = trimmed(value)
     for character in value:
         if printable(character) != character:
             raise ValueError(f"holds {_named(character)}, which cannot be seen: remove it")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError("is in quotes, which would be part of it: remove them")
+    if _ENCLOSED_VARIABLE.search(value):
+        raise ValueError("holds a variable, such as ${NAME}, which is not replaced here: give the value itself")
     return value
+
+
+def refuse_shape(value: object, kind: object) -> None:
+    """Raise ValueError if a value cannot be of this type, whatever it holds."""
+    if isinstance(value, bool) and kind is not bool:
+        raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
+    if type(value) is dict:
+        raise ValueError("is a section: give a single value")
+    if type(value) is list and kind in {str, int, float, bool}:
+        raise ValueError("is a list: give a single value; several brokers are one text, joined by commas")
+    if value == "" and kind in {int, float, bool}:
+        raise ValueError("is empty: give a value, or remove the setting")
 
 
 def _named(character: str) -> str:
@@ -177,4 +195,4 @@ ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
-Size = Annotated[PositiveInt, BeforeValidator(_size)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=1)]
