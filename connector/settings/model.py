@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from connector.core.printable import printable
 from connector.errors import ConfigurationError
 from connector.settings.mistakes import bounds_of, explain
 from connector.settings.rules import contradictions, unwise
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 # Less than a hundredth of a second would keep a core busy, or KIS, which blocks clients that ask
 # too often. More than a day would outlast the trading day that it is for.
 Seconds = Annotated[float, Field(ge=0.01, le=86_400)]
+LONGEST_PROBLEM = 1_000  # characters
 _APP_KEY_PATHS = ("kis", "kis.credentials_dir", "kis.appkey", "kis.appsecret")
 
 
@@ -64,7 +66,7 @@ class _Section(BaseModel):
         field = cls.model_fields[info.field_name or ""]
         if isinstance(value, str):
             value = plain(value)
-        if field.default is None and value == "":
+        if field.default is None and (value is None or value == ""):
             return None
         refuse_shape(value, field.annotation)
         return value
@@ -252,8 +254,14 @@ def load(
     if problems:
         if is_readable and not any(path in _APP_KEY_PATHS for path, _ in mistakes):
             problems += app_key_problems(settings)
-        raise ConfigurationError(problems)
+        raise ConfigurationError([_shown(problem) for problem in problems])
     return settings
+
+
+def _shown(problem: str) -> str:
+    """Return a problem as one line: the file may hold any name and any value."""
+    line = printable(problem)
+    return line if len(line) <= LONGEST_PROBLEM else f"{line[:LONGEST_PROBLEM]}… (cut)"
 
 
 def _read_named(config: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:

@@ -26,6 +26,7 @@ _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _ENCLOSED_VARIABLE = re.compile(r"\$[{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
 _MAX_SIZE_DIGITS = 18
+_MAX_CHARACTERS = 1_000  # Kafka's protocol takes names up to 32,767 bytes
 
 
 def plain(value: str) -> str:
@@ -50,9 +51,9 @@ def refuse_shape(value: object, kind: object) -> None:
         raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
     if type(value) is dict:
         raise ValueError("is a section: give a single value")
-    if type(value) is list and kind in {str, int, float, bool}:
+    if type(value) is list and kind != Hosts | None:
         raise ValueError("is a list: give a single value; several brokers are one text, joined by commas")
-    if value == "" and kind in {int, float, bool}:
+    if value is None or (value == "" and kind in {int, float, bool}):
         raise ValueError("is empty: give a value, or remove the setting")
 
 
@@ -90,6 +91,8 @@ def _topic(value: str) -> str:
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty: give a text, or remove the setting")
+    if len(value) > _MAX_CHARACTERS:
+        raise ValueError(f"has more than {_MAX_CHARACTERS:,} characters: give a shorter text")
     return value
 
 
@@ -117,6 +120,8 @@ def _readable(value: Path) -> Path:
 
 def _url(value: str, *schemes: str) -> str:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+    if len(value) > _MAX_CHARACTERS:
+        raise ValueError(f"has more than {_MAX_CHARACTERS:,} characters: give a URL that begins with {allowed}")
     try:
         parts = urlsplit(value)
         broken = parts.scheme not in schemes or not parts.hostname or parts.port == 0

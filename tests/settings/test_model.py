@@ -287,6 +287,42 @@ def test_what_nobody_can_mean_is_refused(name, value, problem):
     assert "canary" not in found
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("journal: {path: [a]}", "journal.path: is a list: give a single value"),
+        ("kis: {appkey: [a]}", "kis.appkey: is a list: give a single value"),
+        ("log: {level: {a: 1}}", "log.level: is a section: give a single value"),
+        ("log: {level: null}", "log.level: is empty: give a value, or remove the setting"),
+        ("http: {host: }", "http.host: is empty: give a value, or remove the setting"),
+        ("replicas: {name: ~}", "replicas.name: is empty: give a value, or remove the setting"),
+        (f"kafka: {{client_id: '{'x' * 40_000}'}}", "kafka.client_id: has more than 1,000 characters"),
+        (f"registry: {{url: 'http://{'x' * 40_000}'}}", "registry.url: has more than 1,000 characters"),
+        ('"a\\nb\\e[31m": 1', r"a\nb\x1b[31m: is not a setting"),
+        ('kafka: {"a\\nb": 1}', r"kafka.a\nb: is not a setting"),
+    ],
+)
+def test_a_value_of_another_shape_is_one_line(tmp_path, text, problem):
+    """A list, a section, nothing, a huge text or a name with line breaks is one clear line."""
+    (config := tmp_path / "c.yaml").write_text(text)
+    (found,) = problems({}, config)
+    assert found.startswith(problem)
+
+
+def test_a_problem_is_cut(tmp_path):
+    """A value that is quoted in a problem does not fill the terminal."""
+    (config := tmp_path / "c.yaml").write_text(f"topics: {{ticks: '{'x' * 900_000}'}}")
+    (found,) = problems({}, config)
+    assert found.startswith("topics.ticks: 'xxx")
+    assert len(found) < 1100
+
+
+def test_an_optional_setting_may_be_null(tmp_path):
+    """A setting without a value is unset if it may be."""
+    (config := tmp_path / "c.yaml").write_text("registry: {url: ~, schema_id: }\nhttp: {allowed_hosts: ~}")
+    assert load(config, {}) == load(None, {})
+
+
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
     """A path may begin with ~, also that of the configuration file."""
     monkeypatch.setenv("HOME", str(tmp_path))
