@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector import small_file
+from connector.core.printable import printable
 from connector.errors import ConfigurationError
 from connector.logs import hide
 
@@ -93,7 +94,7 @@ def require_credentials(settings: Settings) -> Credentials:
 
 def app_key_problems(settings: Settings) -> list[str]:
     """Return everything that is wrong with the app keys."""
-    return list(_problems(settings.kis))
+    return [printable(problem) for problem in _problems(settings.kis)]
 
 
 def _problems(kis: KisSettings) -> Iterator[str]:

@@ -208,3 +208,9 @@ def test_a_problem_names_the_file_of_the_settings(mounted):
     (mounted / "..new" / "appsecret-0").write_text("")
     problems = refusal(fill(mounted, {}))
     assert [problem.partition(": ")[0] for problem in problems] == [str(mounted / "appsecret-0")]
+
+
+def test_the_name_of_a_file_forges_no_line(tmp_path):
+    """A line break in a file's name is shown as an escape."""
+    (problem,) = [each for each in refusal(fill(tmp_path, pair(0) | {"appkey-0\nforged": "x"})) if "forged" in each]
+    assert r"appkey-0\nforged: names no slot" in problem
