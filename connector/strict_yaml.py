@@ -38,7 +38,8 @@ class _Strict:
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
         seen: set[str] = set()
-        for key, _ in node.value:
+        # A tag such as !!map may stand before any value; PyYAML itself reports that.
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
                 continue  # PyYAML itself reports such a key if it is not allowed
             if key.value in seen:
