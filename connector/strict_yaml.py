@@ -13,7 +13,6 @@ import yaml
 from connector import small_file
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
     from pathlib import Path
 
 # An alias counts as everything it stands for: a few lines of aliases to aliases, or of merges,
@@ -24,61 +23,55 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class _Strict:
-    """Makes a safe YAML loader collect duplicate keys; PyYAML alone would let the last one win."""
+def _strict(parser: Any) -> Any:
+    """Return a safe loader that collects duplicate keys; by itself PyYAML lets the last one win."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own way
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    class Strict(parser):  # type: ignore[misc]
+        yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own way
+            first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)  # type: ignore[call-arg]  # the loader's
-        self.duplicates: list[str] = []
+        def __init__(self, stream: str) -> None:
+            super().__init__(stream)
+            self.duplicates: list[str] = []
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the library's signature
-        seen: set[str] = set()
-        # A tag such as !!map may stand before any value; PyYAML itself reports that.
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key, yaml.ScalarNode):
-                continue  # PyYAML itself reports such a key if it is not allowed
-            if key.value in seen:
-                where = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
-                self.duplicates.append(f"{where}: {key.value} appears twice: remove one of the two")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)  # type: ignore[misc, no-any-return]
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
+            seen: set[str] = set()
+            # A tag such as !!map may stand before any value; PyYAML itself reports that.
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # PyYAML itself reports such a key if it is not allowed
+                if key.value in seen:
+                    where = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
+                    self.duplicates.append(f"{where}: {key.value} appears twice: remove one of the two")
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        text = super().construct_scalar(node)  # type: ignore[misc]
-        try:
-            # JSON writes a character above U+FFFF as two escapes, which PyYAML does not join.
-            return text.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeDecodeError:
-            raise yaml.constructor.ConstructorError(
-                None, None, "half a surrogate pair is not a character", node.start_mark
-            ) from None
+        def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+            text = super().construct_scalar(node)
+            try:
+                # JSON writes a character above U+FFFF as two escapes, which PyYAML does not join.
+                return text.encode("utf-16", "surrogatepass").decode("utf-16")
+            except UnicodeDecodeError:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "half a surrogate pair is not a character", node.start_mark
+                ) from None
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
-        try:
-            return super().construct_object(node, deep)  # type: ignore[misc]
-        # PyYAML's parsers of numbers and tags raise these. Their messages might show a secret.
-        except (ValueError, LookupError, AttributeError, TypeError):
-            raise yaml.constructor.ConstructorError(
-                None, None, "this value cannot be read as its YAML type", node.start_mark
-            ) from None
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
+            try:
+                return super().construct_object(node, deep)
+            # PyYAML's parsers of numbers and tags raise these. Their messages might show a secret.
+            except (ValueError, LookupError, AttributeError, TypeError):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "this value cannot be read as its YAML type", node.start_mark
+                ) from None
 
-
-class _Loader(_Strict, yaml.SafeLoader):
-    pass
+    return Strict
 
 
-if yaml.__with_libyaml__:
-
-    class _FastLoader(_Strict, yaml.CSafeLoader):
-        pass
-
-else:
-    _FastLoader = _Loader  # type: ignore[assignment, misc]
+_Loader = _strict(yaml.SafeLoader)
+_FastLoader = _strict(yaml.CSafeLoader) if yaml.__with_libyaml__ else _Loader
 
 
 def read(path: Path, name: str, remedy: str, most: int) -> tuple[Any, list[str]]:
