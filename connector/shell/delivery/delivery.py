@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
 from connector.core.ticks.columns import repaired
-from connector.core.ticks.frame import Received, WireRecord
+from connector.core.ticks.frame import Received
 from connector.errors import ConnectorError
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Batch, Lane, frame_of, position
@@ -25,7 +25,7 @@ from connector.shell.kafka.diagnosis import describe
 log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
-BYTES_A_TURN = 256 * 1024  # bounds a turn whose frames hold many ticks
+BYTES_A_TURN = 64 * 1024  # bounds a turn whose frames hold many ticks; their columns fit a core's cache
 FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
 GATHER_SECONDS = 0.002  # pause between reads, so that single frames are read a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
@@ -123,7 +123,7 @@ class Delivery:
         self.lanes: list[Lane] = []
         self._requested: frozenset[str] | None = None
         self._waiting_for: str | None = "the first connection to Kafka"
-        self._latest: dict[str, tuple[int, WireRecord]] = {}
+        self._latest: dict[str, tuple[int, bytes]] = {}
         self._source = source
         self._schema = schema
         self._kafka = kafka
@@ -285,8 +285,7 @@ class Delivery:
                     for lane in self.lanes:
                         if not lane.is_open:
                             lane.fall_behind(position(turn.first_seq, 0))
-                    for seq, frame in enumerate(turn.frames, turn.first_seq):
-                        sorter.place(seq, frame)
+                    sorter.place(turn.first_seq, turn.frames)
                     self._read_through = turn.last_seq
                 self._move_watermark()
                 await self._leave_stuck_behind()
@@ -339,8 +338,7 @@ class Delivery:
             serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
             if not serving:
                 return
-            for seq, frame in enumerate(turn.frames, turn.first_seq):
-                sorter.place(seq, frame, serving)
+            sorter.place(turn.first_seq, turn.frames, serving)
             is_end = is_last and turn.last_seq == block.last_seq
             for lane in serving:
                 lane.behind_from = None if is_end else max(lane.behind_from or 0, position(turn.last_seq + 1, 0))
@@ -372,9 +370,10 @@ class Delivery:
         """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
         if isin not in self._latest:
             return None
-        received_ns, record = self._latest[isin]
+        received_ns, raw = self._latest[isin]
+        texts = raw.decode("utf-8", "surrogateescape").split("^")
         return received_ns, {
-            column["name"]: repaired(text) for column, text in zip(self._schema.columns, record.columns, strict=False)
+            column["name"]: repaired(text) for column, text in zip(self._schema.columns, texts, strict=False)
         }
 
     def view(self) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Splits frames into records, encodes them, and puts each into the lane of its partition."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import structlog
 
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
-from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema
-from connector.core.ticks.dead_letter import DeadLetter
+from connector.core.ticks.avro import BadTick, TickEncoder, Ticks, TickSchema
+from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
+from connector.core.ticks.run import Run, split_run
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane, frame_of, position
 
@@ -35,8 +38,8 @@ class Sorter:
     ) -> None:
         self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
-        # Receive time (ns) and record of each bond's latest good tick.
-        self.latest: dict[str, tuple[int, WireRecord]] = {}
+        # Receive time (ns) and bytes of each bond's latest good tick.
+        self.latest: dict[str, tuple[int, bytes]] = {}
         self._width = schema.width
         self._encoder = TickEncoder(schema, prefix)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
@@ -50,8 +53,64 @@ class Sorter:
         """Whether the frame is encrypted and its session has no key yet."""
         return frame.raw.startswith(ENCRYPTED_PREFIX) and not self._keys(frame.slot, frame.session)
 
-    def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
-        """Put a frame's records into the `serving` lanes, by default into all that keep up."""
+    def place(self, first_seq: int, frames: Sequence[Received], serving: Sequence[Lane] | None = None) -> None:
+        """Put the records of consecutive frames into the `serving` lanes.
+
+        By default, these are all lanes that keep up. The frames are read as one run. If they are no
+        run, each half of them is tried, and in the end a single frame is read record by record.
+        """
+        if self._place_run(first_seq, frames, serving):
+            return
+        if len(frames) == 1:
+            self._place_frame(first_seq, frames[0], serving)
+        elif frames:
+            half = len(frames) // 2
+            self.place(first_seq, frames[:half], serving)
+            self.place(first_seq + half, frames[half:], serving)
+
+    def _place_run(self, first_seq: int, frames: Sequence[Received], serving: Sequence[Lane] | None) -> bool:
+        """Place the frames, or return False if one of them needs `_place_frame`."""
+        last_seq = first_seq + len(frames) - 1
+        is_first_time = first_seq > self.counted_through
+        if not is_first_time and last_seq > self.counted_through:
+            return False
+        if any(lane.refusals for lane in self._ticks) or (run := split_run(frames)) is None:
+            return False
+        received_ns = run.for_each_record([frame.received_ns for frame in frames])
+        received_ms = [ns // 1_000_000 for ns in received_ns]
+        ticks = self._encoder.encode_run(run, received_ms)
+        if ticks is None:
+            return False
+        positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
+        accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
+        routes = self._routes
+        records = zip(ticks.isins, positions, received_ns, ticks.timestamps_ms, ticks.values, headers, strict=True)
+        for isin, at, ns, timestamp_ms, value, its_headers in records:
+            key, lane = routes.get(isin) or self._route(isin)
+            if lane in accepting:
+                lane.append(at, ns, timestamp_ms, key, value, its_headers)
+        if is_first_time:
+            self._count_run(last_seq, run, ticks, received_ns, received_ms)
+        return True
+
+    def _count_run(
+        self, last_seq: int, run: Run, ticks: Ticks, received_ns: Sequence[int], received_ms: Sequence[int]
+    ) -> None:
+        self.counted_through = last_seq
+        counts, isins = self._counts, ticks.isins
+        counts.decoded += len(isins)
+        if self.requested is not None:
+            counts.unrequested += len(isins) - sum(map(self.requested.__contains__, isins))
+        self.latest.update(zip(isins, zip(received_ns, run.raws, strict=True), strict=True))
+        ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, ticks.timestamps_ms, strict=True)])
+        for seconds, count in ages.items():
+            counts.event_ages[seconds] += count
+        self._note_width(len(run.columns), len(isins))
+
+    def _headers(self, frame: Received) -> Headers:
+        return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
+
+    def _place_frame(self, seq: int, frame: Received, serving: Sequence[Lane] | None) -> None:
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
         records = split(frame, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
@@ -59,7 +118,7 @@ class Sorter:
             return
         received_ns = frame.received_ns
         origin = self._encoder.origin(received_ns // 1_000_000)
-        headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
+        headers = self._headers(frame)
         encode, routes, requested, latest = self._encoder.encode, self._routes, self.requested, self.latest
         at = position(seq, 0)
         unrequested = 0
@@ -79,7 +138,7 @@ class Sorter:
                 if requested is not None and isin not in requested:
                     unrequested += 1
                 if is_first_time:  # a frame that is read again may be older than the latest tick
-                    latest[isin] = received_ns, record
+                    latest[isin] = received_ns, record.raw
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if is_first_time:
@@ -90,16 +149,18 @@ class Sorter:
 
     def _note_oddities(self, slot: int, records: Sequence[WireRecord]) -> None:
         """Count records that are wider than documented or not UTF-8; log the first of each."""
-        width = self._width
         for columns, _, is_utf8 in records:
-            if len(columns) > width:
-                if not self._counts.extended:
-                    log.warning("columns_added", columns=len(columns), documented=width, kept_in="extra")
-                self._counts.extended += 1
+            self._note_width(len(columns), 1)
             if not is_utf8:
                 if not self._counts.not_utf8:
                     log.warning("record_not_utf8", slot=slot, isin=columns[0] if has_shape(columns[0]) else None)
                 self._counts.not_utf8 += 1
+
+    def _note_width(self, width: int, records: int) -> None:
+        if width > self._width:
+            if not self._counts.extended:
+                log.warning("columns_added", columns=width, documented=self._width, kept_in="extra")
+            self._counts.extended += records
 
     def _route(self, isin: str) -> tuple[bytes, Lane]:
         key = isin.encode()
@@ -127,3 +188,11 @@ class Sorter:
             letter = dead_letter.shortened(letter, frame_of(at))
         to = self._letter_lane(key)
         lane.divert(at, frame.received_ns, letter, to.topic, to.partition)
+
+
+def _positions(first_seq: int, run: Run) -> Sequence[int]:
+    """Return the position of each record of the run."""
+    starts = range(position(first_seq, 0), position(first_seq + len(run.counts), 0), position(1, 0))
+    if len(run.counts) == len(run.raws):
+        return starts
+    return list(chain.from_iterable(range(at, at + count) for at, count in zip(starts, run.counts, strict=True)))

@@ -286,11 +286,11 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     most, at_once = 0, 0
     place = running._sorter.place
 
-    def counted(seq, one, serving=None):
+    def counted(first_seq, frames, serving=None):
         nonlocal most, at_once
-        at_once += 1
+        at_once += len(frames)
         most = max(most, at_once)
-        place(seq, one, serving)
+        place(first_seq, frames, serving)
 
     async def others():
         nonlocal at_once
@@ -311,8 +311,9 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     assert volumes(brokers)[ISINS[0]] == list(range(80 * 50 + 1))
 
 
-def test_turns_leave_nothing_out():
+def test_turns_leave_nothing_out(monkeypatch):
     """Turns have no gap; each has at least one frame, and an empty block is one turn."""
+    monkeypatch.setattr(delivery, "BYTES_A_TURN", 262_144)
     sizes = [10, 200_000, 60_000, 3_000, 300_000, 1, 262_144, 1]
     block = delivery.Turn(5, 12, [frame(raw=b"x" * size) for size in sizes])
     cut = list(delivery.turns(block))

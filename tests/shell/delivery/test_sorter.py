@@ -48,7 +48,7 @@ def lane_of(sorter, isin):
 
 def test_each_record_goes_to_the_partition_of_its_key(sorter):
     """The records of one frame go to the lanes of their keys."""
-    sorter.place(1, frame(*[record(isin) for isin in ISINS]))
+    sorter.place(1, [frame(*[record(isin) for isin in ISINS])])
     for isin in ISINS:
         assert isin.encode() in {held.key for _, held in lane_of(sorter, isin).records()}
     assert sorter.counts.decoded == len(ISINS)
@@ -58,9 +58,9 @@ def test_a_lane_behind_is_passed_over_until_it_is_served(sorter):
     """A lane that is behind gets its records when it is served, and they count once."""
     lane = lane_of(sorter, ISINS[0])
     lane.fall_behind(position(1, 0))
-    sorter.place(1, frame(record(ISINS[0])))
+    sorter.place(1, [frame(record(ISINS[0]))])
     assert lane.records() == []
-    sorter.place(1, frame(record(ISINS[0])), [lane])
+    sorter.place(1, [frame(record(ISINS[0]))], [lane])
     assert len(lane.records()) == 1
     assert sorter.counts.decoded == 1
 
@@ -69,7 +69,7 @@ def test_serving_one_lane_leaves_the_others_alone(sorter):
     """Records and dead letters of lanes that are not served are ignored."""
     lane = lane_of(sorter, ISINS[0])
     other = next(isin for isin in ISINS if lane_of(sorter, isin) is not lane)
-    sorter.place(1, frame(record(ISINS[0]), record(other), record(ISINS[0], price="x")), [lane])
+    sorter.place(1, [frame(record(ISINS[0]), record(other), record(ISINS[0], price="x"))], [lane])
     assert [len(each.records()) for each in (lane, lane_of(sorter, other), sorter.letters[0])] == [1, 0, 0]
 
 
@@ -78,7 +78,7 @@ def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
     lane = lane_of(sorter, ISINS[0])
     lane.refusals[position(1, 1)] = ["MessageSizeTooLargeError"]
     texts = [record(ISINS[0], accumulated=number) for number in range(3)]
-    sorter.place(1, frame(*texts))
+    sorter.place(1, [frame(*texts)])
     topics, held = zip(*lane.records(), strict=True)
     assert topics == (TICKS, DEAD_LETTERS, TICKS)
     assert (held[1].key, held[1].value, held[1].headers["reason"]) == (
@@ -95,7 +95,7 @@ def test_a_dead_letter_that_is_refused_is_shortened(sorter, bad):
     text = record(ISINS[0], price="x" if bad else "1.00") + "^" + "z" * 20_000
     lane = sorter.letters[0] if bad else lane_of(sorter, ISINS[0])
     lane.refusals[position(9, 0)] = ["MessageSizeTooLargeError"] if bad else ["MessageSizeTooLargeError"] * 2
-    sorter.place(9, frame(text))
+    sorter.place(9, [frame(text)])
     ((_, held),) = lane.records()
     assert held.value == text.encode()[: 16 * 1024]
     assert b"frame 9" in held.headers["detail"]
@@ -113,9 +113,9 @@ def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
 def test_records_wider_than_documented_are_counted(sorter):
     """Records with added columns are ticks, and are counted once per frame."""
     wide = frame(record() + "^new", record(ISINS[1]) + "^new")
-    sorter.place(1, wide)
-    sorter.place(1, wide)
-    sorter.place(2, frame(record()))
+    sorter.place(1, [wide])
+    sorter.place(1, [wide])
+    sorter.place(2, [frame(record())])
     assert sorter.counts.extended == 2
 
 
@@ -124,9 +124,9 @@ def test_a_record_that_is_not_utf8_is_counted_and_logged_once(sorter):
     name, price = record(ISINS[1]).encode("cp949"), record(ISINS[2], price="국").encode("cp949")
     spoilt = frame(raw=b"0|H0BJCNT0|003|" + b"^".join([record(ISINS[0]).encode(), name, price]))
     with capture_logs() as logs:
-        sorter.place(1, spoilt)
-        sorter.place(1, spoilt)
-        sorter.place(2, frame(raw=b"0|H0BJCNT0|001|" + name))
+        sorter.place(1, [spoilt])
+        sorter.place(1, [spoilt])
+        sorter.place(2, [frame(raw=b"0|H0BJCNT0|001|" + name)])
     assert [entry for entry in logs if entry["event"] == "record_not_utf8"] == [
         {"event": "record_not_utf8", "log_level": "warning", "slot": spoilt.slot, "isin": ISINS[1]}
     ]
@@ -138,8 +138,8 @@ def test_a_record_that_is_not_utf8_is_counted_and_logged_once(sorter):
 def test_the_age_of_a_trade_is_counted_once(sorter):
     """A trade's age counts once, from its second to its receipt, for good records only."""
     sent = frame(record(ISINS[0]), record(ISINS[1]), record(price="x"))
-    sorter.place(1, sent)
-    sorter.place(1, sent)
+    sorter.place(1, [sent])
+    sorter.place(1, [sent])
     traded_ms = next(each.timestamp for lane in sorter.ticks for _, each in lane.records())
     assert sorter.counts.event_ages == {(sent.received_ns // 1_000_000 - traded_ms) // 1000: 2}
 
@@ -147,11 +147,11 @@ def test_the_age_of_a_trade_is_counted_once(sorter):
 def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
     """The latest good tick of each bond is kept; a frame read again does not replace it."""
     first, second = frame(record(ISINS[0], accumulated=1), record(ISINS[1])), frame(record(ISINS[0], accumulated=2))
-    sorter.place(1, first)
-    sorter.place(2, second)
-    sorter.place(3, frame(record(ISINS[0], price="1e9")))
-    sorter.place(1, first, [lane_of(sorter, ISINS[0])])
-    assert {isin: (received_ns, kept.text) for isin, (received_ns, kept) in sorter.latest.items()} == {
-        ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2)),
-        ISINS[1]: (first.received_ns, record(ISINS[1])),
+    sorter.place(1, [first])
+    sorter.place(2, [second])
+    sorter.place(3, [frame(record(ISINS[0], price="1e9"))])
+    sorter.place(1, [first], [lane_of(sorter, ISINS[0])])
+    assert {isin: (received_ns, kept) for isin, (received_ns, kept) in sorter.latest.items()} == {
+        ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2).encode()),
+        ISINS[1]: (first.received_ns, record(ISINS[1]).encode()),
     }
