@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.frames import Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 from yarl import URL
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from websockets.protocol import Event
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
-MAX_QUEUED_FRAMES: Final = 2048
+# Above either, nothing more is read from the peer until the messages are taken.
+QUEUED_BYTES: Final = 1024 * 1024
+QUEUED_MESSAGES: Final = 4096
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 MOST_UNSENT_BYTES: Final = 1024 * 1024
@@ -32,27 +34,73 @@ UNSENT_BYTES: Final = 16 * 1024
 LONGEST_CAUSE: Final = 400
 
 
+class Message(NamedTuple):
+    """One WebSocket message as received."""
+
+    is_binary: bool
+    raw: bytes
+
+
 class KisSocket(ClientConnection):
-    """Records which messages were binary, because `recv(decode=False)` does not tell."""
+    """Hands over all messages of one read at once, and tells binary messages from text.
+
+    The library's `recv` hands over one message at a time, and does not tell the kinds apart.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._messages = 0
-        # Numbers, from 0, of the binary messages that are not yet read.
-        self.binary: set[int] = set()
+        self._messages: list[Message] = []
+        self._queued_bytes = 0
+        self._partial = bytearray()  # a message of which more fragments will come; `max_size` bounds it
+        self._partial_is_binary = False
+        self._changed = asyncio.Event()
+
+    async def receive(self) -> list[Message]:
+        """Wait for messages and return all that have arrived, oldest first.
+
+        Raises ConnectionClosed if the connection has ended and all messages were returned.
+        """
+        while not self._messages:
+            if self.connection_lost_waiter.done():
+                raise self.close_exc
+            self._changed.clear()
+            await self._changed.wait()
+        messages, self._messages, self._queued_bytes = self._messages, [], 0
+        self.transport.resume_reading()
+        return messages
 
     def process_event(self, event: Event) -> None:
-        """Count each message by its first frame; continuation frames have another opcode."""
-        if isinstance(event, Frame):
-            if event.opcode is Opcode.TEXT:
-                self._messages += 1
-            elif event.opcode is Opcode.BINARY:
-                self.binary.add(self._messages)
-                self._messages += 1
-            elif event.opcode is Opcode.PING and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
-                # The library answers each ping at once, even if the peer never reads the answers.
-                self.transport.abort()
-        super().process_event(event)
+        """Queue messages; leave the handshake and control frames to the library."""
+        if not isinstance(event, Frame):
+            super().process_event(event)
+        elif event.opcode in DATA_OPCODES:
+            self._queue(event)
+        elif event.opcode is Opcode.PING and self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+            # The library answers each ping at once, even if the peer never reads the answers.
+            self.transport.abort()
+        else:
+            super().process_event(event)
+
+    def _queue(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._partial_is_binary = frame.opcode is Opcode.BINARY
+        raw = bytes(frame.data)
+        if not frame.fin:
+            self._partial += raw
+            return
+        if self._partial:
+            raw = bytes(self._partial + raw)
+            self._partial.clear()
+        self._messages.append(Message(self._partial_is_binary, raw))
+        self._queued_bytes += len(raw)
+        self._changed.set()
+        if self._queued_bytes > QUEUED_BYTES or len(self._messages) > QUEUED_MESSAGES:
+            self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let `receive` see the end of the connection."""
+        super().connection_lost(exc)
+        self._changed.set()
 
     async def send_at_once(self, text: str) -> bool:
         """Send a text frame without waiting for the peer; return False if it could not be sent."""
@@ -104,7 +152,6 @@ async def _open_websocket(url: str, connection: socket.socket) -> KisSocket:
         open_timeout=None,
         close_timeout=CLOSE_TIMEOUT_SECONDS,
         max_size=MAX_FRAME_BYTES,
-        max_queue=MAX_QUEUED_FRAMES,
         logger=logger,
         create_connection=KisSocket,
     )
