@@ -19,6 +19,8 @@ from connector.shell.delivery.lane import Lane, frame_of, position
 
 log = structlog.get_logger("connector.delivery")
 
+RUN_BYTES = 1024  # of frames like the first one: a run of some six records costs what six records cost
+
 
 class Sorter:
     """Puts the records of frames into lanes; a lane ignores a record it already has.
@@ -57,13 +59,16 @@ class Sorter:
         """Put the records of consecutive frames into the `serving` lanes.
 
         By default, these are all lanes that keep up. The frames are read as one run. If they are no
-        run, each half of them is tried, and in the end a single frame is read record by record.
+        run, each half of them is tried. Few records are read one by one.
         """
-        if self._place_run(first_seq, frames, serving):
+        if not frames or len(frames) * len(frames[0].raw) < RUN_BYTES:
+            for seq, frame in enumerate(frames, first_seq):
+                self._place_frame(seq, frame, serving)
+        elif self._place_run(first_seq, frames, serving):
             return
-        if len(frames) == 1:
+        elif len(frames) == 1:
             self._place_frame(first_seq, frames[0], serving)
-        elif frames:
+        else:
             half = len(frames) // 2
             self.place(first_seq, frames[:half], serving)
             self.place(first_seq + half, frames[half:], serving)

@@ -1,6 +1,8 @@
 """Records go to the lane of their key; a lane that is behind gets them only when served."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from connector.core.cipher_key import CipherKey
@@ -31,14 +33,19 @@ class Sink(Lane):
         return [(batch.topic, record) for batch in batches for record in batch.builder.records]
 
 
-@pytest.fixture
-def sorter():
+def make_sorter():
     """Return a sorter with four tick lanes and one lane of dead letters."""
     counts, keys = Counts(), {}
     ticks, letters = [Sink(TICKS, number) for number in range(4)], [Sink(DEAD_LETTERS, 0)]
     one = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, letters, lambda *session: keys.get(session, ()), counts)
     one.ticks, one.letters, one.cipher_keys, one.counts = ticks, letters, keys, counts
     return one
+
+
+@pytest.fixture
+def sorter():
+    """Return a new sorter."""
+    return make_sorter()
 
 
 def lane_of(sorter, isin):
@@ -155,3 +162,62 @@ def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
         ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2).encode()),
         ISINS[1]: (first.received_ns, record(ISINS[1]).encode()),
     }
+
+
+GOOD = [frame(record(isin, accumulated=number)) for number, isin in enumerate(ISINS)]
+MANY = frame(*[record(isin, accumulated=10**number) for number, isin in enumerate(ISINS)])
+SPECIAL = [
+    MANY,
+    frame(record() + "^new"),
+    frame(record(ISINS[1]) + "^new", record(ISINS[2]) + "^new"),
+    frame(record(price="x")),
+    frame(record(), record(price="x"), record(ISINS[3])),
+    frame(raw=b"0|H0BJCNT0|001|" + record(ISINS[1]).encode("cp949")),
+    frame(raw=b"1|H0BJCNT0|001|abc"),
+    frame(raw=b"0|H0BJCNT0|002|" + record().encode()),
+    frame(record())._replace(binary=True),
+    frame(record())._replace(received_ns=GOOD[0].received_ns + 86_400 * 10**9),
+    frame(record(), slot=3),
+]
+
+
+@given(
+    frames=st.lists(st.sampled_from(GOOD) | st.sampled_from(SPECIAL), max_size=30),
+    again=st.integers(0, 30),
+    refused=st.integers(0, 30),
+)
+def test_a_run_places_what_its_frames_place_one_by_one(frames, again, refused):
+    """A run gives every lane, count and latest tick what its frames give one by one."""
+    one, other = make_sorter(), make_sorter()
+    for each in (one, other):
+        each.requested = frozenset(ISINS[:5])
+        each.counted_through = again
+        lane_of(each, ISINS[2]).fall_behind(position(1, 0))
+        if refused:
+            lane_of(each, ISINS[0]).refusals[position(refused, 0)] = ["MessageSizeTooLargeError"]
+    one.place(1, frames)
+    for seq, each in enumerate(frames, 1):
+        other._place_frame(seq, each, None)
+    for of_one, of_other in zip(one.ticks + one.letters, other.ticks + other.letters, strict=True):
+        assert of_one.records() == of_other.records()
+        batches = [[*lane._sealed, lane._open] for lane in (of_one, of_other)]
+        batches = [[(batch.first, batch.last, batch.received_ns) for batch in some if batch] for some in batches]
+        assert batches[0] == batches[1]
+    one.counts.latencies = other.counts.latencies  # nothing is acknowledged here
+    assert one.counts == other.counts
+    assert (one.latest, one.counted_through) == (other.latest, other.counted_through)
+
+
+def test_one_bad_frame_among_many_does_not_slow_the_others(sorter, monkeypatch):
+    """Frames near a bad one are read one by one, all others as runs."""
+    by_one = []
+    place_frame = sorter._place_frame
+    monkeypatch.setattr(
+        sorter, "_place_frame", lambda seq, each, serving: by_one.append(seq) or place_frame(seq, each, serving)
+    )
+    frames = [frame(record(accumulated=number)) for number in range(256)]
+    frames[100] = frame(record(price="x"))
+    sorter.place(1, frames)
+    assert 101 in by_one
+    assert len(by_one) <= 8
+    assert sorter.counts.decoded == 256
