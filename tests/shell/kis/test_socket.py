@@ -101,6 +101,28 @@ async def test_messages_that_came_together_are_received_together():
     assert calls == [[(False, b"%03d" % number) for number in range(100)]]
 
 
+async def test_messages_that_follow_closely_are_gathered(monkeypatch):
+    """A message after a pause comes at once; those that follow it closely come together."""
+    monkeypatch.setattr("connector.shell.kis.socket.GATHER_SECONDS", 1.0)
+    first_is_here = asyncio.Event()
+
+    async def talk(connection):
+        await connection.send("a")
+        await first_is_here.wait()
+        for text in "bcd":
+            await connection.send(text)
+            await asyncio.sleep(0.01)
+        await connection.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        async with asyncio.timeout(0.9):
+            assert await socket.receive() == [(False, b"a")]
+        first_is_here.set()
+        assert await socket.receive() == [(False, b"b"), (False, b"c"), (False, b"d")]
+        await socket.close()
+
+
 @pytest.mark.parametrize(("size", "count"), [(20, 40_000), (50_000, 400)])
 async def test_messages_that_are_not_taken_stop_the_peer(size, count):
     """While messages wait to be taken, only a bounded number is read; later all of them come."""
