@@ -89,7 +89,7 @@ class LiveSession:
         try:
             await self._read_all()
         except ConnectionClosed as closed:
-            return self._ending or _why_closed(closed)
+            return self._ending or self._session.key_refusal or _why_closed(closed)
 
     async def _read_all(self) -> NoReturn:
         receive, append, journal = self._socket.receive, self._journal.append, self._journal
