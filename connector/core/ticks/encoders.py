@@ -18,9 +18,11 @@ EncodeTexts = Callable[[Sequence[str]], Iterable[bytes]]
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
 
-# In each of the two halves of a cache. A day of 1,000 bonds has some 15,000 prices, and as many
-# yields; all columns of decimals share one cache.
-CACHED_VALUES = 1 << 15
+# What each of the two halves of a cache holds. A day of 1,000 bonds has some 15,000 prices and as
+# many yields, and columns of one type share a cache. Full caches of both types of decimals hold
+# some 20 MB.
+CACHED_DECIMALS = 1 << 15
+CACHED_TEXTS = 1 << 12  # ISINs, names, codes, times of day
 CACHED_LENGTH = 64  # characters; longer texts are not cached
 
 _NULL, _NOT_NULL = b"\x00", b"\x02"  # the index of a branch in a union of null and a type
@@ -48,19 +50,21 @@ class Encoder(NamedTuple):
 class Cache(dict[str, bytes]):
     """The bytes of recent texts, encoded when a text is new.
 
-    The dict is the newer half. When it is full, it becomes the older half, and the previous older
-    half is evicted. A text found in the older half is copied back, so that texts in use stay.
+    The dict is the newer half. When it holds `size` texts, it becomes the older half, and the
+    previous older half is evicted. A text found in the older half is copied back, so that texts in
+    use stay.
     """
 
-    def __init__(self, encode: EncodeText) -> None:
+    def __init__(self, encode: EncodeText, size: int) -> None:
         super().__init__()
         self._encode = encode
+        self._size = size
         self._older: dict[str, bytes] = {}
 
     def __missing__(self, text: str) -> bytes:
         encoded = self._older.get(text) or self._encode(text)
         if len(text) <= CACHED_LENGTH:
-            if len(self) >= CACHED_VALUES:
+            if len(self) >= self._size:
                 self._older = self.copy()
                 self.clear()
             self[text] = encoded
@@ -86,22 +90,22 @@ def _encoder(column: Mapping[str, Any]) -> Encoder:
     is_nullable = isinstance(column["type"], list)
     match column["name"], _bare_type(column["type"]):
         case str(name), "string" if name == ISIN_COLUMN:
-            return _cached(_isin)
+            return _cached(_isin, CACHED_TEXTS)
         case str(name), "string" if name == TIME_COLUMN:
-            return _cached(_time)
+            return _cached(_time, CACHED_TEXTS)
         case _, "string" if is_nullable:
-            return _cached(_nullable(encode_string))
+            return _cached(_nullable(encode_string), CACHED_TEXTS)
         case _, "long":
             return Encoder(_nullable(_volume), _nullable_volumes) if is_nullable else Encoder(_volume, _volumes)
         case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
             encode = _decimal(precision, scale)
-            return _cached(_nullable(encode) if is_nullable else encode)
+            return _cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS)
         case name, other:
             raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
 
 
-def _cached(encode: EncodeText) -> Encoder:
-    look_up = Cache(encode).__getitem__
+def _cached(encode: EncodeText, size: int) -> Encoder:
+    look_up = Cache(encode, size).__getitem__
     return Encoder(look_up, partial(map, look_up))
 
 

@@ -123,11 +123,10 @@ def test_many_volumes_have_the_bytes_of_each(texts):
     assert list(encode_many(texts)) == [encode(text) for text in texts]
 
 
-def test_a_cache_evicts_the_texts_that_were_not_used_lately(monkeypatch):
+def test_a_cache_evicts_the_texts_that_were_not_used_lately():
     """A full cache keeps the texts in use, evicts others, and never holds a long text."""
-    monkeypatch.setattr(codec, "CACHED_VALUES", 8)
     encoded = []
-    cache = codec.Cache(lambda text: encoded.append(text) or text.encode())
+    cache = codec.Cache(lambda text: encoded.append(text) or text.encode(), 8)
     for number in range(100):
         assert (cache["used"], cache[str(number)], cache["x" * 65]) == (b"used", b"%d" % number, b"x" * 65)
         assert len(cache) + len(cache._older) <= 16
