@@ -12,7 +12,8 @@ from connector.core.ticks.dead_letter import DeadLetter
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.lane import Lane, frame_of, position
+from connector.shell.delivery.lane import Lane
+from connector.shell.delivery.position import position
 
 log = structlog.get_logger("connector.delivery")
 
@@ -72,10 +73,7 @@ class Sorter:
                 isin, timestamp_ms, value = tick
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
-                    if lane.refusals and at in lane.refusals:
-                        self._divert(at, frame, record, key, lane)
-                    else:
-                        lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                    lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
                 if is_first_time:  # a frame that is read again may be older than the latest tick
@@ -106,24 +104,15 @@ class Sorter:
         route = self._routes[isin] = key, self._ticks[partition(key, len(self._ticks))]
         return route
 
-    def _letter_lane(self, key: bytes | None) -> Lane:
-        return self._dead_letters[partition(key, len(self._dead_letters)) if key else 0]
-
     def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
-        lane = self._letter_lane(letter.key)
+        lane = lane_of(letter.key, self._dead_letters)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return
-        if lane.refusals and at in lane.refusals:
-            letter = dead_letter.shortened(letter, frame_of(at))
         batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
         if batch is not None:
             batch.reasons.append(letter.reason)
 
-    def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
-        """Send a refused tick as a dead letter, which is shortened if Kafka refused it as well."""
-        refused_as, *further = lane.refusals[at]
-        letter = dead_letter.of_refused(frame, record, key, refused_as)
-        if further:
-            letter = dead_letter.shortened(letter, frame_of(at))
-        to = self._letter_lane(key)
-        lane.divert(at, frame.received_ns, letter, to.topic, to.partition)
+
+def lane_of(key: bytes | None, dead_letters: Sequence[Lane]) -> Lane:
+    """Return the lane of a dead letter with this key."""
+    return dead_letters[partition(key, len(dead_letters)) if key else 0]
