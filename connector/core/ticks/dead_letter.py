@@ -11,7 +11,8 @@ from connector.core.ticks.frame import BadFrame, FrameReason, Received, WireReco
 DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED"]
 Headers = list[tuple[str, bytes]]
 
-SHORTENED_BYTES = 16 * 1024  # what is kept of a dead letter that Kafka refused
+# What is kept of a dead letter that Kafka refuses. A bad tick, of some 200 bytes, is never cut.
+SHORTENED_BYTES = (16 * 1024, 1024)
 HIDDEN = b"********"
 # Finds the secrets in a reply that we did not recognise. Such a reply may be a binary message, be
 # inside an array, follow a BOM, be cut short, or be quoted in other JSON. We look for the names of
@@ -52,15 +53,27 @@ def of_refused(frame: Received, record: WireRecord, key: bytes, refused_as: str)
     return DeadLetter("KAFKA_REFUSED", key, record.raw, frame.received_ns // 1_000_000, headers)
 
 
-def shortened(letter: DeadLetter, seq: int) -> DeadLetter:
-    """Return a dead letter that Kafka refused, with only the beginning of its value."""
-    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (
-        min(SHORTENED_BYTES, len(letter.value)),
-        len(letter.value),
-        seq,
-    )
+def forms(letter: DeadLetter, seq: int) -> list[DeadLetter]:
+    """Return the forms in which a refused dead letter of frame `seq` is sent, one after another.
+
+    A letter without a key gets one, because a compacted topic takes no record without. Then its
+    value is shortened.
+    """
+    keyed = letter if letter.key else letter._replace(key=_key(letter))
+    shorter = [_shortened(keyed, seq, bound) for bound in SHORTENED_BYTES if bound < len(letter.value)]
+    return shorter if letter.key else [keyed, *shorter]
+
+
+def _key(letter: DeadLetter) -> bytes:
+    """Return a key that no other letter has, so that compaction removes none."""
+    headers = dict(letter.headers)
+    return b"slot/%b/%b" % (headers["slot"], headers["received-ns"])
+
+
+def _shortened(letter: DeadLetter, seq: int, bound: int) -> DeadLetter:
+    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (bound, len(letter.value), seq)
     headers = [(name, detail if name == "detail" else value) for name, value in letter.headers]
-    return letter._replace(value=letter.value[:SHORTENED_BYTES], headers=headers)
+    return letter._replace(value=letter.value[:bound], headers=headers)
 
 
 def _headers(frame: Received, reason: DeadLetterReason, detail: str) -> Headers:

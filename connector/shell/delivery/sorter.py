@@ -15,7 +15,8 @@ from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, Wir
 from connector.core.ticks.partition import partition
 from connector.core.ticks.run import Run, split_run
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.lane import Lane, frame_of, position
+from connector.shell.delivery.lane import Lane
+from connector.shell.delivery.position import position
 
 log = structlog.get_logger("connector.delivery")
 
@@ -79,7 +80,7 @@ class Sorter:
         is_first_time = first_seq > self.counted_through
         if not is_first_time and last_seq > self.counted_through:
             return False
-        if any(lane.refusals for lane in self._ticks) or (run := split_run(frames)) is None:
+        if (run := split_run(frames)) is None:
             return False
         received_ns = run.for_each_record([frame.received_ns for frame in frames])
         received_ms = [ns // 1_000_000 for ns in received_ns]
@@ -136,10 +137,7 @@ class Sorter:
                 isin, timestamp_ms, value = tick
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
-                    if lane.refusals and at in lane.refusals:
-                        self._divert(at, frame, record, key, lane)
-                    else:
-                        lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                    lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
                 if is_first_time:  # a frame that is read again may be older than the latest tick
@@ -172,27 +170,13 @@ class Sorter:
         route = self._routes[isin] = key, self._ticks[partition(key, len(self._ticks))]
         return route
 
-    def _letter_lane(self, key: bytes | None) -> Lane:
-        return self._dead_letters[partition(key, len(self._dead_letters)) if key else 0]
-
     def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
-        lane = self._letter_lane(letter.key)
+        lane = lane_of(letter.key, self._dead_letters)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return
-        if lane.refusals and at in lane.refusals:
-            letter = dead_letter.shortened(letter, frame_of(at))
         batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
         if batch is not None:
             batch.reasons.append(letter.reason)
-
-    def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
-        """Send a refused tick as a dead letter, which is shortened if Kafka refused it as well."""
-        refused_as, *further = lane.refusals[at]
-        letter = dead_letter.of_refused(frame, record, key, refused_as)
-        if further:
-            letter = dead_letter.shortened(letter, frame_of(at))
-        to = self._letter_lane(key)
-        lane.divert(at, frame.received_ns, letter, to.topic, to.partition)
 
 
 def _positions(first_seq: int, run: Run) -> Sequence[int]:
@@ -201,3 +185,8 @@ def _positions(first_seq: int, run: Run) -> Sequence[int]:
     if len(run.counts) == len(run.raws):
         return starts
     return list(chain.from_iterable(range(at, at + count) for at, count in zip(starts, run.counts, strict=True)))
+
+
+def lane_of(key: bytes | None, dead_letters: Sequence[Lane]) -> Lane:
+    """Return the lane of a dead letter with this key."""
+    return dead_letters[partition(key, len(dead_letters)) if key else 0]

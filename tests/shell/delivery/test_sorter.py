@@ -10,8 +10,9 @@ from connector.core.ticks.avro import TickSchema
 from connector.core.ticks.partition import partition
 from connector.packaged_files import bond_tick
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.lane import Lane, position
+from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.linger import Linger
+from connector.shell.delivery.position import position
 from connector.shell.delivery.sorter import Sorter
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Builder
 from tests.shell.delivery.frames import ISINS, frame, record
@@ -78,34 +79,6 @@ def test_serving_one_lane_leaves_the_others_alone(sorter):
     other = next(isin for isin in ISINS if lane_of(sorter, isin) is not lane)
     sorter.place(1, [frame(record(ISINS[0]), record(other), record(ISINS[0], price="x"))], [lane])
     assert [len(each.records()) for each in (lane, lane_of(sorter, other), sorter.letters[0])] == [1, 0, 0]
-
-
-def test_a_refused_tick_becomes_a_dead_letter_in_its_place(sorter):
-    """A refused tick becomes a dead letter, in its own lane's order, with Kafka's reason."""
-    lane = lane_of(sorter, ISINS[0])
-    lane.refusals[position(1, 1)] = ["MessageSizeTooLargeError"]
-    texts = [record(ISINS[0], accumulated=number) for number in range(3)]
-    sorter.place(1, [frame(*texts)])
-    topics, held = zip(*lane.records(), strict=True)
-    assert topics == (TICKS, DEAD_LETTERS, TICKS)
-    assert (held[1].key, held[1].value, held[1].headers["reason"]) == (
-        ISINS[0].encode(),
-        texts[1].encode(),
-        b"KAFKA_REFUSED",
-    )
-    assert b"MessageSizeTooLargeError" in held[1].headers["detail"]
-
-
-@pytest.mark.parametrize("bad", [True, False])
-def test_a_dead_letter_that_is_refused_is_shortened(sorter, bad):
-    """A refused dead letter is sent with only its beginning, and says where the rest is."""
-    text = record(ISINS[0], price="x" if bad else "1.00") + "^" + "z" * 20_000
-    lane = sorter.letters[0] if bad else lane_of(sorter, ISINS[0])
-    lane.refusals[position(9, 0)] = ["MessageSizeTooLargeError"] if bad else ["MessageSizeTooLargeError"] * 2
-    sorter.place(9, [frame(text)])
-    ((_, held),) = lane.records()
-    assert held.value == text.encode()[: 16 * 1024]
-    assert b"frame 9" in held.headers["detail"]
 
 
 def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
@@ -184,17 +157,14 @@ SPECIAL = [
 @given(
     frames=st.lists(st.sampled_from(GOOD) | st.sampled_from(SPECIAL), max_size=30),
     again=st.integers(0, 30),
-    refused=st.integers(0, 30),
 )
-def test_a_run_places_what_its_frames_place_one_by_one(frames, again, refused):
+def test_a_run_places_what_its_frames_place_one_by_one(frames, again):
     """A run gives every lane, count and latest tick what its frames give one by one."""
     one, other = make_sorter(), make_sorter()
     for each in (one, other):
         each.requested = frozenset(ISINS[:5])
         each.counted_through = again
         lane_of(each, ISINS[2]).fall_behind(position(1, 0))
-        if refused:
-            lane_of(each, ISINS[0]).refusals[position(refused, 0)] = ["MessageSizeTooLargeError"]
     one.place(1, frames)
     for seq, each in enumerate(frames, 1):
         other._place_frame(seq, each, None)
