@@ -7,8 +7,9 @@ from connector.core.ticks.avro import BadTick
 from connector.core.ticks.columns import FieldReason
 from connector.core.ticks.frame import BadFrame, FrameReason, Received, WireRecord
 
-# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record.
-DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED"]
+# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record, BUG
+# that decoding the frame raised an exception.
+DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED", "BUG"]
 Headers = list[tuple[str, bytes]]
 
 # What is kept of a dead letter that Kafka refuses. A bad tick, of some 200 bytes, is never cut.
@@ -35,9 +36,18 @@ class DeadLetter(NamedTuple):
 
 def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
     """Return the dead letter of a whole frame: the bytes as received, with key material hidden."""
+    return _whole(frame, bad.reason, bad.detail)
+
+
+def of_bug(frame: Received, error: Exception) -> DeadLetter:
+    """Return the dead letter of a frame for which decoding raised; it never quotes the error."""
+    return _whole(frame, "BUG", f"decoding raised {type(error).__name__}; the connector's log says where")
+
+
+def _whole(frame: Received, reason: DeadLetterReason, detail: str) -> DeadLetter:
     value, hidden = _KEY_MATERIAL.subn(rb"\1" + HIDDEN, frame.raw)
-    detail = f"{bad.detail}; key material was hidden" if hidden else bad.detail
-    return DeadLetter(bad.reason, None, value, frame.received_ns // 1_000_000, _headers(frame, bad.reason, detail))
+    detail = f"{detail}; key material was hidden" if hidden else detail
+    return DeadLetter(reason, None, value, frame.received_ns // 1_000_000, _headers(frame, reason, detail))
 
 
 def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:

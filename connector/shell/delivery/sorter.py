@@ -1,5 +1,6 @@
 """Splits frames into records, encodes them, and puts each into the lane of its partition."""
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -9,7 +10,7 @@ import structlog
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
-from connector.core.ticks.avro import BadTick, TickEncoder, Ticks, TickSchema
+from connector.core.ticks.avro import BadTick, Tick, TickEncoder, Ticks, TickSchema
 from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
@@ -84,9 +85,9 @@ class Sorter:
             return False
         received_ns = run.for_each_record([frame.received_ns for frame in frames])
         received_ms = [ns // 1_000_000 for ns in received_ns]
-        ticks = self._encoder.encode_run(run, received_ms)
-        if ticks is None:
+        if (ticks := self._encoder.encode_run(run, received_ms)) is None:
             return False
+        self._counts.decode_bugs.note_decoded(len(frames), received_ns[-1])
         positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
         accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
         routes = self._routes
@@ -117,20 +118,47 @@ class Sorter:
         return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
 
     def _place_frame(self, seq: int, frame: Received, serving: Sequence[Lane] | None) -> None:
+        """Place one frame. Raises what decoding raises if many frames trip a bug."""
+        try:
+            records, ticks = self._decode(frame)
+        except MemoryError:  # says nothing about the frame
+            raise
+        except Exception as error:
+            if self._counts.decode_bugs.is_too_common(frame.received_ns):
+                raise
+            last_lines = " ".join("".join(traceback.format_exception(error)[-2:]).split())
+            log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=last_lines)  # noqa: TRY400 - one line
+            self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
+            return
+        self._counts.decode_bugs.note_decoded(1, frame.received_ns)
+        if isinstance(records, BadFrame):
+            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
+        else:
+            self._place_records(seq, frame, records, ticks, serving)
+
+    def _decode(self, frame: Received) -> tuple[list[WireRecord] | BadFrame, list[Tick | BadTick]]:
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
         records = split(frame, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
-            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
-            return
+            return records, []
+        origin = self._encoder.origin(frame.received_ns // 1_000_000)
+        return records, [self._encoder.encode(record, origin) for record in records]
+
+    def _place_records(
+        self,
+        seq: int,
+        frame: Received,
+        records: Sequence[WireRecord],
+        ticks: Sequence[Tick | BadTick],
+        serving: Sequence[Lane] | None,
+    ) -> None:
         received_ns = frame.received_ns
-        origin = self._encoder.origin(received_ns // 1_000_000)
         headers = self._headers(frame)
-        encode, routes, requested, latest = self._encoder.encode, self._routes, self.requested, self.latest
+        routes, requested, latest = self._routes, self.requested, self.latest
         at = position(seq, 0)
         unrequested = 0
-        is_first_time, received_ms, ages = seq > self.counted_through, origin.received_ms, self._counts.event_ages
-        for record in records:
-            tick = encode(record, origin)
+        is_first_time, received_ms, ages = seq > self.counted_through, received_ns // 1_000_000, self._counts.event_ages
+        for record, tick in zip(records, ticks, strict=True):
             if isinstance(tick, BadTick):
                 self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
             else:

@@ -173,7 +173,7 @@ def test_a_run_places_what_its_frames_place_one_by_one(frames, again):
         batches = [[*lane._sealed, lane._open] for lane in (of_one, of_other)]
         batches = [[(batch.first, batch.last, batch.received_ns) for batch in some if batch] for some in batches]
         assert batches[0] == batches[1]
-    one.counts.latencies = other.counts.latencies  # nothing is acknowledged here
+    one.counts.latencies, one.counts.decode_bugs = other.counts.latencies, other.counts.decode_bugs  # of no concern
     assert one.counts == other.counts
     assert (one.latest, one.counted_through) == (other.latest, other.counted_through)
 
@@ -191,3 +191,56 @@ def test_one_bad_frame_among_many_does_not_slow_the_others(sorter, monkeypatch):
     assert 101 in by_one
     assert len(by_one) <= 8
     assert sorter.counts.decoded == 256
+
+
+def broken(sorter, monkeypatch, *isins):
+    """Let the encoder raise for these bonds, one by one and in a run."""
+    encode = sorter._encoder.encode
+
+    def raising(wire, origin):
+        if wire.columns[0] in isins:
+            raise IndexError("secret")
+        return encode(wire, origin)
+
+    monkeypatch.setattr(sorter._encoder, "encode", raising)
+    monkeypatch.setattr(sorter._encoder, "encode_run", lambda *_: None)
+
+
+def test_a_frame_that_trips_a_bug_is_a_dead_letter(sorter, monkeypatch):
+    """A frame for which decoding raises is a dead letter as a whole, and the others are ticks."""
+    broken(sorter, monkeypatch, ISINS[1])
+    frames = [frame(record()), frame(record(), record(ISINS[1])), frame(record(ISINS[2]))]
+    with capture_logs() as logs:
+        sorter.place(1, frames)
+    ((_, letter),) = sorter.letters[0].records()
+    assert (letter.key, letter.value, letter.headers["reason"]) == (None, frames[1].raw, b"BUG")
+    assert (b"IndexError" in letter.headers["detail"], b"secret" in letter.headers["detail"]) == (True, False)
+    (entry,) = [each for each in logs if each["event"] == "frame_tripped_bug"]
+    assert (entry["frame"], entry["slot"], "IndexError: secret" in entry["error"]) == (2, 0, True)
+    assert sum([len(lane.records()) for lane in sorter.ticks]) == sorter.counts.decoded == 2
+
+
+def test_a_bug_that_many_frames_trip_holds_delivery(sorter, monkeypatch):
+    """After twenty such frames in a row, the next raises, again at each try; a good one ends it."""
+    broken(sorter, monkeypatch, ISINS[1])
+    bad = [frame(record(ISINS[1])) for _ in range(25)]
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            sorter.place(1, bad)
+    assert len(sorter.letters[0].records()) == 20
+    monkeypatch.undo()
+    sorter.place(21, bad[20:])
+    assert sorter.counts.decoded == 5
+
+
+def test_no_memory_is_no_bug_of_a_frame(sorter, monkeypatch):
+    """A MemoryError is raised at once, because it says nothing about the frame."""
+    monkeypatch.setattr(sorter._encoder, "encode", raise_memory_error)
+    with pytest.raises(MemoryError):
+        sorter.place(1, [frame(record())])
+    assert sorter.letters[0].records() == []
+
+
+def raise_memory_error(*_):
+    """Raise."""
+    raise MemoryError
