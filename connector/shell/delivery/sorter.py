@@ -87,7 +87,6 @@ class Sorter:
         received_ms = [ns // 1_000_000 for ns in received_ns]
         if (ticks := self._encoder.encode_run(run, received_ms)) is None:
             return False
-        self._counts.decode_bugs.note_decoded(len(frames), received_ns[-1])
         positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
         accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
         routes = self._routes
@@ -124,13 +123,12 @@ class Sorter:
         except MemoryError:  # says nothing about the frame
             raise
         except Exception as error:
-            if self._counts.decode_bugs.is_too_common(frame.received_ns):
+            if self._counts.decode_bugs.is_too_common(seq, frame.received_ns):
                 raise
             last_lines = " ".join("".join(traceback.format_exception(error)[-2:]).split())
             log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=last_lines)  # noqa: TRY400 - one line
             self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
             return
-        self._counts.decode_bugs.note_decoded(1, frame.received_ns)
         if isinstance(records, BadFrame):
             self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
         else:
