@@ -16,7 +16,7 @@ OF_RECORDS = ("FIELD_", "KAFKA_")  # a dead letter with such a reason is a recor
 class Counts:
     """`decoded` is the sum of `acknowledged`, `in_flight` and the dead letters of records.
 
-    `given_up` counts the records whose dead letter Kafka refused for good.
+    `dead_letters` includes those that Kafka refused for good; their frames are lost.
     """
 
     decoded: int = 0
@@ -25,7 +25,6 @@ class Counts:
     extended: int = 0
     not_utf8: int = 0
     rebuilds: int = 0
-    given_up: int = 0
     dead_letters: Counter[DeadLetterReason] = field(default_factory=Counter)
     decode_bugs: DecodeBugs = field(default_factory=DecodeBugs)
     event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # from trade to receipt
@@ -35,11 +34,7 @@ class Counts:
     def in_flight(self) -> int:
         """Records taken out of frames but not yet acknowledged."""
         dead = sum(count for reason, count in self.dead_letters.items() if reason.startswith(OF_RECORDS))
-        return self.decoded - self.acknowledged - dead - self.given_up
-
-    def count_given_up(self, reason: DeadLetterReason | None) -> None:
-        """Count one dead letter that Kafka refused for good."""
-        self.given_up += (reason or "").startswith(OF_RECORDS)
+        return self.decoded - self.acknowledged - dead
 
     def count_acknowledged(self, received_ns: Sequence[int], reasons: Sequence[DeadLetterReason], now_ns: int) -> None:
         """Count one acknowledged batch; `reasons` is empty unless its records are dead letters."""

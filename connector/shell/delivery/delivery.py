@@ -351,7 +351,8 @@ class Delivery:
         if block.frames:
             self._given_up[seq] = block.frames[0]
         log.error("dead_letter_refused", frame=seq, reason=record.reason, bytes=len(record.value))
-        self.counts.count_given_up(record.reason)
+        if record.reason is not None:
+            self.counts.dead_letters[record.reason] += 1
         letter.owner.settle(record.position)
         self._move_watermark()
 
