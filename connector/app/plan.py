@@ -77,7 +77,7 @@ class Plan:
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
-        # The bonds that new control records name. The refused ones among them are tried again.
+        # The bonds that are asked for anew. The refused ones among them are tried again.
         self._named: frozenset[str] = frozenset()
         self._unsaved = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)

@@ -2,8 +2,9 @@
 
 A record is accepted or refused as a whole. If a record is refused, the last accepted content of its
 list stays in force. The desired bonds are the union of all lists that are not paused. The removal
-guard compares the desired bonds before and after a record. `restore` judges a complete reading of
-the control topic against the lists that were in force before the reading.
+guard compares how many bonds are desired after a record with the most within the last minutes.
+`restore` judges a complete reading of the control topic against the lists that were in force before
+the reading.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from connector.core.lists import control_record
 from connector.core.lists.control_record import MAX_KEY_CHARACTERS, Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted, active
-from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE, held_back, is_held_back
+from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE, RemovalGuard, is_held_back
 from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def from_entries(entries: Mapping[str, Entry]) -> Lists:
 
 def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
     """Do what `from_entries` does, in steps."""
-    draft = _Draft(Lists())
+    draft = _Draft(Lists(), None, 0.0)
     bonds = (len(_bonds(entry)) for entry in entries.values())
     for (name, entry), ends in zip(entries.items(), step_ends(bonds), strict=True):
         draft.put(name, entry)
@@ -135,12 +136,15 @@ def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
     return judge_all(lists, records)[0]
 
 
-def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
+def judge_all(
+    lists: Lists, records: Iterable[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
+) -> tuple[Lists, list[tuple[str, Entry]]]:
     """Return the lists after `records`, and the refusals among the records. Never raises.
 
-    Each refusal is the name of the list, and the list's entry just after the refused record.
+    Each refusal is the name of the list, and the list's entry just after the refused record. The
+    `guard` remembers the bonds desired before; without one, `lists` are all it knows.
     """
-    draft = _Draft(lists)
+    draft = _Draft(lists, guard, now)
     for record in records:
         if (name := list_name(record.key)) is not None:
             draft.judge(record, _wish(name, record))
@@ -160,13 +164,15 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     return finished(restore_in_steps(previous, records))
 
 
-def restore_in_steps(previous: Lists, records: Iterable[ControlRecord]) -> Generator[None, None, Lists]:
+def restore_in_steps(
+    previous: Lists, records: Iterable[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
+) -> Generator[None, None, Lists]:
     """Do what `restore` does, in steps."""
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
         if (name := list_name(record.key)) is not None:
             by_name[name].append(record)
-    draft = _Draft(previous)
+    draft = _Draft(previous, guard, now)
     unjudged: list[tuple[ControlRecord, Wish | Refusal | None]] = []
     bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
     for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
@@ -254,7 +260,9 @@ def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlReco
 class _Draft:
     """Lists that are being changed. They are copied once, however many records change them."""
 
-    def __init__(self, lists: Lists) -> None:
+    def __init__(self, lists: Lists, guard: RemovalGuard | None, now: float) -> None:
+        self._guard = guard or RemovalGuard(len(lists.desired), now)
+        self._now = now
         self._entries = dict(lists.entries)
         self._wanted = Wanted(lists, self._entries)
         self.refused: list[tuple[str, Entry]] = []
@@ -274,7 +282,11 @@ class _Draft:
         """Judge one record; `wish` is its parsed value, or None for a tombstone."""
         if (name := list_name(record.key)) is None:
             return
+        before = self._wanted.count
         self.put(name, entry := self._judged(name, record, wish))
+        if isinstance(wish, Wish) and wish.confirm_removal and self._wanted.count < before:
+            self._guard.confirm(self._wanted.count, self._now)
+        self._guard.note(self._wanted.count, self._now)
         if entry is not None and entry.refusal is not None:
             self.refused.append((name, entry))
 
@@ -307,14 +319,13 @@ class _Draft:
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
         what = "removing this list and every other list that has no control record"
-        guarded = held_back(dropped, self._wanted.count, what, TO_RESTORE)
+        guarded = self._refusal(self._wanted.count - dropped, what, TO_RESTORE)
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
+        self._guard.note(self._wanted.count, self._now)
 
     def _too_many(self, before: InForce | None, after: Wish) -> str | None:
-        wanted = () if after.paused else after.instruments
-        added = sum(1 for isin in wanted if not self._wanted.wanted_by(isin))
-        total = self._wanted.count + added - self._dropped(before, after)
+        total = self._count_after(before, after)
         if total <= max(MAX_DESIRED, self._wanted.count):
             return None
         return (
@@ -323,11 +334,14 @@ class _Draft:
         )
 
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
-        return held_back(self._dropped(before, after), self._wanted.count, what, remedy)
+        return self._refusal(self._count_after(before, after), what, remedy)
 
-    def _dropped(self, before: InForce | None, after: Wish | None) -> int:
-        """Return how many bonds no list would want any more if one list changed like this."""
-        leaving = set(active(before))
-        if after is not None and not after.paused:
-            leaving.difference_update(after.instruments)
-        return sum(1 for isin in leaving if self._wanted.wanted_by(isin) == 1)
+    def _refusal(self, count: int, what: str, remedy: str) -> str | None:
+        return self._guard.refusal(self._wanted.count, count, self._now, what, remedy)
+
+    def _count_after(self, before: InForce | None, after: Wish | None) -> int:
+        """Return how many bonds would be desired if one list changed like this."""
+        old, new = active(before), frozenset(() if after is None or after.paused else after.instruments)
+        dropped = sum(1 for isin in old - new if self._wanted.wanted_by(isin) == 1)
+        added = sum(1 for isin in new - old if not self._wanted.wanted_by(isin))
+        return self._wanted.count + added - dropped

@@ -129,7 +129,7 @@ def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
     lists = edits.current_lists(topic, {})
-    assert "would have dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert "would have left 0 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
     assert edits.held_back(lists, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
     assert edits.held_back(Lists(), [("desk", None)]) is None
@@ -158,7 +158,7 @@ def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     lists = edits.current_lists(topic, reported(many, 4, reason))
     assert len(lists.entries["desk"].in_force.wish.instruments) == 12
     assert lists.entries["desk"].refusal == reason
-    assert "dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert "left 0 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
 
 

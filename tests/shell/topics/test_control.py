@@ -46,12 +46,12 @@ def test_unknown_is_not_empty():
 
 
 def test_a_reading_and_what_follows_are_reported():
-    """A reading names all its bonds; a later record names those of its list, changed or not."""
+    """A reading asks for all its bonds; a later record asks for those that are new in its list."""
     control = Control()
     control.read([record(0, b"a", [A]), record(1, b"b", [B])])
     control.topic.follow([record(2, b"a", [A])])
     control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
-    assert control.changes == [([A, B], {A, B}), ([B, A], {A}), ([C], {C})]
+    assert control.changes == [([A, B], {A, B}), ([B, A], set()), ([C], {C})]
 
 
 def test_saved_lists_are_used_until_the_topic_is_read():
@@ -85,12 +85,37 @@ def test_a_second_reading_is_judged_against_the_first():
     assert len(control.changes[-1][0]) == 30
 
 
+def test_removals_count_together_over_polls_and_readings():
+    """Two removals of half each are held back, whether they come in two polls or by a reading."""
+    control = Control()
+    control.read([record(0, b"a", BONDS[:20])])
+    control.topic.follow([record(1, b"a", BONDS[:11])])
+    control.topic.follow([record(2, b"a", BONDS[:5])])
+    assert len(control.changes[-1][0]) == 11
+    control.read([record(2, b"a", BONDS[:5]), record(3, b"a", BONDS[:4])])
+    assert len(control.changes[-1][0]) == 11
+
+
+def test_a_repeated_value_asks_for_nothing():
+    """Another note, requester or time asks for nothing new; a new priority asks for all."""
+    control = Control()
+    value = {"instruments": [A, B], "note": "x", "requested_by": "y", "requested_at": "2026-11-28T00:00:00Z"}
+    control.read([record(0, b"a", json.dumps(value).encode())])
+    same = value | {"note": "z", "requested_by": "w", "requested_at": "2026-11-28T00:00:01Z"}
+    control.topic.follow([record(1, b"a", json.dumps(same).encode())])
+    assert control.changes[-1][1] == set()
+    control.topic.follow([record(2, b"a", json.dumps(same | {"priority": 6}).encode())])
+    assert control.changes[-1][1] == {A, B}
+    control.topic.follow([record(3, b"b", [B, C])])
+    assert control.changes[-1][1] == {B, C}
+
+
 def test_a_refusal_is_logged_with_its_offset():
     """A refusal's log line has list, offset, reason and what stays in force; it names no bonds."""
     control = Control()
     with capture_logs() as logs:
         control.read([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
-    assert control.changes == [([A, B], set())]
+    assert control.changes == [([A, B], {A, B})]
     refused, hopeless = [line for line in logs if line["event"] == "control_record_refused"]
     assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
     assert "not JSON" in refused["reason"]
