@@ -1,8 +1,9 @@
 """Makes the ticks of one trading day; the same arguments give the same ticks.
 
-Each bond has its own band of prices, and the bands of all bonds together hold the number of
-distinct prices that was asked for. A bond's price wanders over its whole band, its volume
-accumulates, and its high and low widen. No two ticks of a bond are equal.
+It is a busy day, with a thousand ticks in each second. Each bond has its own band of prices, and
+the bands of all bonds together hold the number of distinct prices that was asked for. A bond's
+price wanders over its whole band, its volume accumulates, and its high and low widen. No two ticks
+of a bond are equal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from connector.core.bonds.isin import with_check_digit
 
 LOWEST_TENTHS = 90_000  # the lowest price, in tenths of a won; a step is one tenth
 OPENS_SECOND, TRADING_SECONDS = 9 * 3600, 23_400  # from 09:00 to 15:30
+TICKS_A_SECOND = 1_000
 ODD_NAMES = (
     "국고03250-5303(23-2)",
     "통안03165-2610-02",
@@ -50,7 +52,7 @@ def ticks(count: int, bonds: int, prices: int, seed: int = 1) -> Iterator[Tick]:
         for number, isin in enumerate(isins(bonds))
     ]
     for number in range(count):
-        hour = _hhmmss(OPENS_SECOND + number * TRADING_SECONDS // count)
+        hour = _hhmmss(OPENS_SECOND + number // TICKS_A_SECOND % TRADING_SECONDS)
         yield tradings[int(chance.random() * bonds)].tick(hour)
 
 

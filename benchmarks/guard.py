@@ -26,7 +26,7 @@ RECORDING = "make bench-guard ARGS=--record"
 CASES = {"1 tick a frame": 1, "19 ticks a frame": 19}
 LEAST = 0.9  # of the recorded ratio
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 8  # a slow encoder is slow in the last round, too
-WARM_TICKS = 40_000  # fill the caches, as the day has long done
+WARM_TICKS = 20_000  # fill the caches, as the day has long done
 TURNS, TICKS_A_TURN = 40, 512  # a turn is shorter than the time slice of a busy machine
 
 
