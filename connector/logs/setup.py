@@ -47,6 +47,7 @@ _redactor = Redactor()
 hide = _redactor.hide
 hide_issued = _redactor.hide_issued
 clean = _redactor.clean
+clean_known = _redactor.clean_known
 
 
 def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> QueuedHandler:
