@@ -45,6 +45,20 @@ async def test_everything_is_synced_within_moments(source):
     assert found == source._syncing.saved
 
 
+async def test_progress_says_no_more_than_the_disk_has(source):
+    """The saved watermark is at most the last synced number, except for lost numbers after it."""
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source._syncing.synced = 5
+    source.advance(10)
+    assert source._syncing._progress().watermark == 5
+    source._tally.lose(11, 12, "disk")
+    source._syncing.synced = 10
+    source.advance(12)
+    assert source._syncing._progress()[:3] == (12, 10, {"disk": 2})
+
+
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])
 async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatch, tmp_path, call):
     """What a segment may have lost when its sync failed is in a new one."""
