@@ -87,7 +87,7 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
     require_credentials(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     kafka = _KafkaClients(settings)
-    events = EventLog(EventTopic(kafka.writer(settings.topics.events)))
+    events = EventLog(EventTopic(kafka.writer(settings.topics.events)), settings.replicas.name)
     journal = await Journal.open(settings.journal, events.record_loss)
     try:
         parts = _make_parts(settings, stop or Stop(), kafka, events, journal)
@@ -115,7 +115,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             secrets.read_app_key,
             journal,
             changed.set,
-            events.record,
+            events.record_session,
             request_approval_key=secrets.request_approval_key,
             permission=permission,
             learned_limit=learned_limit,

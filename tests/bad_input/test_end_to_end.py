@@ -71,7 +71,7 @@ async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_p
         task = asyncio.create_task(delivery.run())
         async with bench.running(A):
             await bench.active(A)
-            pair = kis.sessions[0].registered[A]
+            pair = kis.sessions[0].keys(A)
             reply = json.dumps(
                 {"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": {"output": {"iv": pair.iv, "key": pair.key}}}
             )

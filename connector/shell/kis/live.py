@@ -89,7 +89,7 @@ class LiveSession:
         try:
             await self._read_all()
         except ConnectionClosed as closed:
-            return self._ending or _why_closed(closed)
+            return self._ending or self._session.key_refusal or _why_closed(closed)
 
     async def _read_all(self) -> NoReturn:
         recv, append, journal, binary = self._socket.recv, self._journal.append, self._journal, self._socket.binary
