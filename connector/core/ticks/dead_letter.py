@@ -8,8 +8,9 @@ from connector.core.ticks.avro import BadTick
 from connector.core.ticks.columns import FieldReason
 from connector.core.ticks.frame import BadFrame, FrameReason, Received, WireRecord, split
 
-# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record.
-DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED"]
+# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record, BUG
+# that decoding the frame raised an exception.
+DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED", "BUG"]
 Headers = list[tuple[str, bytes]]
 
 # What is kept of a dead letter that Kafka refuses. A bad tick, of some 200 bytes, is never cut.
@@ -42,6 +43,13 @@ def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
     """Return the dead letter of a whole frame: the bytes as received."""
     headers = _headers(frame, bad.reason, bad.detail)
     return DeadLetter(bad.reason, None, frame.raw, frame.received_ns // 1_000_000, headers)
+
+
+def of_bug(frame: Received, error: Exception) -> DeadLetter:
+    """Return the dead letter of a frame for which decoding raised; it never quotes the error."""
+    detail = f"decoding raised {type(error).__name__}; the connector's log says where"
+    headers = _headers(frame, "BUG", detail)
+    return DeadLetter("BUG", None, frame.raw, frame.received_ns // 1_000_000, headers)
 
 
 def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:

@@ -26,7 +26,7 @@ from connector.shell.delivery.source import FrameBlock, FrameSource, turns
 from connector.shell.kafka.diagnosis import describe
 
 if TYPE_CHECKING:
-    from connector.core.ticks.frame import Received, WireRecord
+    from connector.core.ticks.frame import Received
 
 log = structlog.get_logger("connector.delivery")
 
@@ -76,7 +76,7 @@ class Delivery:
         self.lanes: list[Lane] = []
         self._requested: frozenset[str] | None = None
         self._waiting_for: str | None = "the first connection to Kafka"
-        self._latest: dict[str, tuple[int, WireRecord]] = {}
+        self._latest: dict[str, tuple[int, bytes]] = {}
         self._source = source
         self._schema = schema
         self._kafka = kafka
@@ -256,8 +256,7 @@ class Delivery:
                     for lane in self.lanes:
                         if not lane.is_open:
                             lane.fall_behind(position(turn.first_seq, 0))
-                    for seq, frame in enumerate(turn.frames, turn.first_seq):
-                        sorter.place(seq, frame)
+                    sorter.place(turn.first_seq, turn.frames)
                     self._read_through = turn.last_seq
                 self._move_watermark()
                 await self._leave_stuck_behind()
@@ -316,8 +315,7 @@ class Delivery:
             serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
             if not serving:
                 return
-            for seq, frame in enumerate(turn.frames, turn.first_seq):
-                sorter.place(seq, frame, serving)
+            sorter.place(turn.first_seq, turn.frames, serving)
             is_end = is_last and turn.last_seq == block.last_seq
             for lane in serving:
                 lane.behind_from = None if is_end else max(lane.behind_from or 0, position(turn.last_seq + 1, 0))
@@ -379,9 +377,10 @@ class Delivery:
         """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
         if isin not in self._latest:
             return None
-        received_ns, record = self._latest[isin]
+        received_ns, raw = self._latest[isin]
+        texts = raw.decode("utf-8", "surrogateescape").split("^")
         return received_ns, {
-            column["name"]: repaired(text) for column, text in zip(self._schema.columns, record.columns, strict=False)
+            column["name"]: repaired(text) for column, text in zip(self._schema.columns, texts, strict=False)
         }
 
     def view(self) -> dict[str, Any]:

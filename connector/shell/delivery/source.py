@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 
-BYTES_A_TURN = 256 * 1024  # bounds a turn whose frames hold many ticks
+BYTES_A_TURN = 64 * 1024  # bounds a turn whose frames hold many ticks; their columns fit a core's cache
 
 
 class FrameSource(Protocol):

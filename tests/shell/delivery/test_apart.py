@@ -239,11 +239,11 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     most, at_once = 0, 0
     place = running._sorter.place
 
-    def counted(seq, one, serving=None):
+    def counted(first_seq, frames, serving=None):
         nonlocal most, at_once
-        at_once += 1
+        at_once += len(frames)
         most = max(most, at_once)
-        place(seq, one, serving)
+        place(first_seq, frames, serving)
 
     async def others():
         nonlocal at_once
