@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
+import socket
 import ssl
+import warnings
 
 import pytest
 
 from connector.shell.certificate import certificate_of, explain_refusal
 from tests import two_addresses
 from tests.security.certificates import Authority
+from tests.tls_front import tls_front
 
 
 @contextlib.asynccontextmanager
@@ -70,3 +74,26 @@ async def test_a_silent_address_does_not_hide_the_certificate(tmp_path, monkeypa
     async with serving(Authority(tmp_path).issue("server")) as port:
         with two_addresses.swallowing(port):
             assert await certificate_of(two_addresses.NAME, port)
+
+
+def test_a_look_that_is_cancelled_keeps_no_socket_open(tmp_path):
+    """Cancelled at any moment, it leaves no socket, though the server never ends its TLS."""
+
+    async def cancel_ever_later():
+        look, turns = asyncio.create_task(asyncio.sleep(0)), 0
+        while look.cancelled() or turns == 0:
+            look = asyncio.create_task(certificate_of("127.0.0.1", port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            look.cancel()
+            await asyncio.wait({look})
+            turns += 1
+        assert look.result()
+
+    gc.collect()
+    with socket.create_server(("127.0.0.1", 0)) as plain, warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        with tls_front(plain.getsockname()[1], Authority(tmp_path).issue("server")) as port:
+            asyncio.run(cancel_ever_later())
+            gc.collect()
+            assert [str(warning.message) for warning in unclosed] == []
