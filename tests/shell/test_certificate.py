@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 import warnings
+from asyncio.sslproto import SSLProtocol
 
 import pytest
 
@@ -76,24 +77,25 @@ async def test_a_silent_address_does_not_hide_the_certificate(tmp_path, monkeypa
             assert await certificate_of(two_addresses.NAME, port)
 
 
-def test_a_look_that_is_cancelled_keeps_no_socket_open(tmp_path):
-    """Cancelled at any moment, it leaves no socket, though the server never ends its TLS."""
+def test_a_look_that_is_cancelled_keeps_no_socket_open(tmp_path, monkeypatch):
+    """Cancelled just after the handshake, it leaves no socket, though the server ends no TLS."""
+    complete = SSLProtocol._on_handshake_complete
+    looks = []
 
-    async def cancel_ever_later():
-        look, turns = asyncio.create_task(asyncio.sleep(0)), 0
-        while look.cancelled() or turns == 0:
-            look = asyncio.create_task(certificate_of("127.0.0.1", port))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            look.cancel()
-            await asyncio.wait({look})
-            turns += 1
-        assert look.result()
+    def complete_and_cancel(protocol, error):
+        complete(protocol, error)
+        looks[0].cancel()
 
+    async def look():
+        looks.append(asyncio.create_task(certificate_of("127.0.0.1", port)))
+        await asyncio.wait(looks)
+
+    monkeypatch.setattr(SSLProtocol, "_on_handshake_complete", complete_and_cancel)
     gc.collect()
     with socket.create_server(("127.0.0.1", 0)) as plain, warnings.catch_warnings(record=True) as unclosed:
         warnings.simplefilter("always")
         with tls_front(plain.getsockname()[1], Authority(tmp_path).issue("server")) as port:
-            asyncio.run(cancel_ever_later())
+            asyncio.run(look())
             gc.collect()
             assert [str(warning.message) for warning in unclosed] == []
+    assert looks[0].cancelled()
