@@ -11,6 +11,7 @@ from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema
 from connector.core.ticks.dead_letter import DeadLetter
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
+from connector.logs import clean, clean_known
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane, frame_of, position
 
@@ -113,6 +114,7 @@ class Sorter:
         lane = self._letter_lane(letter.key)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return
+        letter = dead_letter.without_secrets(letter, clean, clean_known)
         if lane.refusals and at in lane.refusals:
             letter = dead_letter.shortened(letter, frame_of(at))
         batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
@@ -123,6 +125,7 @@ class Sorter:
         """Send a refused tick as a dead letter, which is shortened if Kafka refused it as well."""
         refused_as, *further = lane.refusals[at]
         letter = dead_letter.of_refused(frame, record, key, refused_as)
+        letter = dead_letter.without_secrets(letter, clean, clean_known)
         if further:
             letter = dead_letter.shortened(letter, frame_of(at))
         to = self._letter_lane(key)
