@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 import socket
 from functools import partial
@@ -15,8 +14,9 @@ from aiohttp import web
 from connector.core.allowed_hosts import AnsweredHosts, answered_hosts
 from connector.errors import ConfigurationError
 from connector.packaged_files import CONTENT_TYPES, INDEX, page_file
-from connector.shell.http.answers import Reused, send
+from connector.shell.http.answers import Reused, json_in_steps, send
 from connector.shell.http.connections import Connection, Connections, affordable
+from connector.shell.kafka.waiting import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,8 +83,8 @@ class HttpServer:
         self._idle_seconds = idle_seconds
         self._connections = Connections(affordable(settings.max_connections))
         self._hosts = AnsweredHosts(frozenset())
-        self._metrics_text = Reused(observed.metrics)
-        self._status_json = Reused(lambda: json.dumps(observed.status()).encode())
+        self._metrics_text = Reused(self._make_metrics)
+        self._status_json = Reused(self._make_status)
         self._runner = web.AppRunner(self._application(), handle_signals=False, shutdown_timeout=1)
         self._servers: list[asyncio.Server] = []
         self.port = settings.port
@@ -160,11 +160,17 @@ class HttpServer:
             {"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200
         )
 
+    async def _make_metrics(self) -> bytes:
+        return self._observed.metrics()
+
+    async def _make_status(self) -> bytes:
+        return await in_turns(json_in_steps(self._observed.status()))
+
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        return await send(request, self._metrics_text.body(), TEXT_FORMAT)
+        return await send(request, await self._metrics_text.body(), TEXT_FORMAT)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return await send(request, self._status_json.body(), JSON)
+        return await send(request, await self._status_json.body(), JSON)
 
 
 def _page(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
