@@ -8,11 +8,13 @@ from connector.core.ticks.avro import BadTick
 from connector.core.ticks.columns import FieldReason
 from connector.core.ticks.frame import BadFrame, FrameReason, Received, WireRecord, split
 
-# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record.
-DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED"]
+# The reasons in the order of the checks. KAFKA_REFUSED means that Kafka refused a good record, BUG
+# that decoding the frame raised an exception.
+DeadLetterReason = Literal[FrameReason, FieldReason, "KAFKA_REFUSED", "BUG"]
 Headers = list[tuple[str, bytes]]
 
-SHORTENED_BYTES = 16 * 1024  # what is kept of a dead letter that Kafka refused
+# What is kept of a dead letter that Kafka refuses. A bad tick, of some 200 bytes, is never cut.
+SHORTENED_BYTES = (16 * 1024, 1024)
 LONGEST_TEXT = 64 * 1024  # what is kept of a message that is no data frame, as of a JSON message
 HIDDEN = b"********"
 # KIS's data, of whatever TR. KIS may say anything in a message that does not begin so.
@@ -41,6 +43,13 @@ def of_frame(frame: Received, bad: BadFrame) -> DeadLetter:
     """Return the dead letter of a whole frame: the bytes as received."""
     headers = _headers(frame, bad.reason, bad.detail)
     return DeadLetter(bad.reason, None, frame.raw, frame.received_ns // 1_000_000, headers)
+
+
+def of_bug(frame: Received, error: Exception) -> DeadLetter:
+    """Return the dead letter of a frame for which decoding raised; it never quotes the error."""
+    detail = f"decoding raised {type(error).__name__}; the connector's log says where"
+    headers = _headers(frame, "BUG", detail)
+    return DeadLetter("BUG", None, frame.raw, frame.received_ns // 1_000_000, headers)
 
 
 def of_record(frame: Received, record: WireRecord, bad: BadTick) -> DeadLetter:
@@ -82,14 +91,26 @@ def without_secrets(
     return _with_detail(letter._replace(value=value), detail.encode("ascii", "backslashreplace"))
 
 
-def shortened(letter: DeadLetter, seq: int) -> DeadLetter:
-    """Return a dead letter that Kafka refused, with only the beginning of its value."""
-    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (
-        min(SHORTENED_BYTES, len(letter.value)),
-        len(letter.value),
-        seq,
-    )
-    return _with_detail(letter._replace(value=letter.value[:SHORTENED_BYTES]), detail)
+def forms(letter: DeadLetter, seq: int) -> list[DeadLetter]:
+    """Return the forms in which a refused dead letter of frame `seq` is sent, one after another.
+
+    A letter without a key gets one, because a compacted topic takes no record without. Then its
+    value is shortened.
+    """
+    keyed = letter if letter.key else letter._replace(key=_key(letter))
+    shorter = [_shortened(keyed, seq, bound) for bound in SHORTENED_BYTES if bound < len(letter.value)]
+    return shorter if letter.key else [keyed, *shorter]
+
+
+def _key(letter: DeadLetter) -> bytes:
+    """Return a key that no other letter has, so that compaction removes none."""
+    headers = dict(letter.headers)
+    return b"slot/%b/%b" % (headers["slot"], headers["received-ns"])
+
+
+def _shortened(letter: DeadLetter, seq: int, bound: int) -> DeadLetter:
+    detail = b"first %d of %d bytes, the journal keeps frame %d whole" % (bound, len(letter.value), seq)
+    return _with_detail(letter._replace(value=letter.value[:bound]), detail)
 
 
 def _with_detail(letter: DeadLetter, detail: bytes) -> DeadLetter:

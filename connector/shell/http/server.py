@@ -51,6 +51,16 @@ PROTECTION: Final = {
 }
 
 
+class PortInUse(ConfigurationError):
+    """Another process listens on the port; it may be a running connector."""
+
+
+async def try_to_bind(settings: HttpSettings) -> None:
+    """Bind the port for a moment. Raises ConfigurationError as `HttpServer.start` would."""
+    for each in await _bind(settings.host, settings.port):
+        each.close()
+
+
 class Observed(Protocol):
     """What the endpoints show; no method waits."""
 
@@ -90,15 +100,8 @@ class HttpServer:
         self.port = settings.port
 
     async def start(self) -> None:
-        """Bind the port.
-
-        Raises ConfigurationError if the port is taken, or if the host is unknown or is no address
-        of this machine.
-        """
-        try:
-            sockets = await _bind(self._settings.host, self._settings.port)
-        except OSError as error:
-            raise ConfigurationError([_unbound(self._settings.host, self._settings.port, error)]) from error
+        """Bind the port. Raises ConfigurationError if that is not possible."""
+        sockets = await _bind(self._settings.host, self._settings.port)
         self.port = sockets[0].getsockname()[1]
         self._hosts = answered_hosts(self._settings.allowed_hosts, [each.getsockname()[0] for each in sockets])
         await self._runner.setup()
@@ -188,8 +191,15 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     """Return a listening socket for each address of the host; "::" is one socket for both families.
 
     An address that this machine does not have is left out if another address can be bound. Raises
-    OSError.
+    ConfigurationError if none can, or if the host is unknown or the port is taken.
     """
+    try:
+        return await _sockets(host, port)
+    except OSError as error:
+        raise _unbound(host, port, error) from error
+
+
+async def _sockets(host: str, port: int) -> list[socket.socket]:
     infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     problem: OSError | None = None
@@ -210,15 +220,16 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _unbound(host: str, port: int, error: OSError) -> str:
+def _unbound(host: str, port: int, error: OSError) -> ConfigurationError:
     if isinstance(error, socket.gaierror):
-        return f"http.host: the name {host} does not resolve: correct it"
+        return ConfigurationError([f"http.host: the name {host} does not resolve: correct it"])
     if error.errno in ABSENT:
-        return f"http.host: {host} is not an address of this machine: give one that is"
+        return ConfigurationError([f"http.host: {host} is not an address of this machine: give one that is"])
     # The error's own text repeats the address.
     reason = os.strerror(error.errno) if error.errno else str(error)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return f"http.port: {where} could not be bound: {reason}: choose another"
+    kind = PortInUse if error.errno == errno.EADDRINUSE else ConfigurationError
+    return kind([f"http.port: {where} could not be bound: {reason}: choose another"])
 
 
 def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:

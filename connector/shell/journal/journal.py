@@ -35,7 +35,8 @@ PRUNE_ABOVE = 0.75  # of max_bytes; the rest holds what arrives between two hous
 LOSSES = "losses"  # the saved text of this name holds the losses not yet reported
 CHECKPOINT_SECONDS = 5.0  # a power failure loses what was committed since the last checkpoint
 
-LossReason = Literal["journal_full", "disk", "corrupt"]
+LossReason = Literal["journal_full", "disk", "corrupt", "dead_letter_refused"]
+NUMBERED = ("corrupt", "dead_letter_refused")  # frames with these reasons were numbered before they were lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,10 @@ class Journal:
         """Return the session's cipher keys, newest first."""
         return self._keys.get((slot, session), ())
 
+    def lose(self, frame: Received) -> None:
+        """Count a frame as lost, just before `advance` passes it: Kafka refused its dead letter."""
+        self._lose(frame, "dead_letter_refused")
+
     def advance(self, watermark: int) -> None:
         """Record that every frame up to this number is finished."""
         self.watermark = max(self.watermark, watermark)
@@ -248,12 +253,12 @@ class Journal:
     @property
     def received(self) -> int:
         """Frames received over the life of the journal, including lost ones."""
-        return self.last_seq + sum(count for reason, count in self.lost.items() if reason != "corrupt")
+        return self.last_seq + sum(count for reason, count in self.lost.items() if reason not in NUMBERED)
 
     @property
     def finished(self) -> int:
         """Frames acknowledged or dead-lettered over the life of the journal."""
-        return self.watermark - self.lost.get("corrupt", 0) + self._given_up_above
+        return self.watermark - sum(self.lost.get(reason, 0) for reason in NUMBERED) + self._given_up_above
 
     @property
     def pending(self) -> int:

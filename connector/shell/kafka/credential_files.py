@@ -9,9 +9,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from connector import small_file
 from connector.errors import ConfigurationError
 from connector.logs import hide
-from connector.settings.secret_files import read_secret, refuse_pipe
+from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from connector.settings import KafkaSettings
 
-MAX_PEM_BYTES: Final = 4 * 2**20  # the system's authorities take 0.3 MiB
 _AUTHORITY: Final = "put the certificates of the brokers' authority into it, as PEM"
 _PUBLIC: Final = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 
@@ -145,17 +145,13 @@ def _owned(key: Path, password: str | None, password_file: Path | None) -> Certi
 
 def _pem(name: str, path: Path, remedy: str) -> bytes:
     try:
-        refuse_pipe(path)
-        with path.open("rb") as file:
-            content = file.read(MAX_PEM_BYTES + 1)
+        content = small_file.read(path, MAX_PEM_BYTES)
     except OSError as error:
         raise ConfigurationError(
             [f"{name}: {path} could not be read ({error.strerror}): correct the path or its permissions"]
         ) from None
     if not content.strip():
         raise ConfigurationError([f"{name}: {path} is empty: {remedy}"])
-    if len(content) > MAX_PEM_BYTES:
-        raise ConfigurationError([f"{name}: {path} has more than {MAX_PEM_BYTES} bytes: correct the path"])
     return content
 
 

@@ -208,6 +208,23 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert {loss.slot for loss in opened.losses} == {0, 1}
 
 
+async def test_a_frame_whose_dead_letter_was_refused_is_lost_over_a_restart(opened):
+    """Such a frame is neither finished nor pending, its loss is reported, and the law holds."""
+    source = await opened()
+    frames = [frame(number) for number in range(3)]
+    for one in frames:
+        source.append(one)
+    source.lose(frames[1])
+    source.advance(2)
+    assert (source.received, source.finished, source.pending, source.lost) == (3, 1, 1, {"dead_letter_refused": 1})
+    source = await opened()
+    assert (source.received, source.finished, source.pending, source.lost) == (3, 1, 1, {"dead_letter_refused": 1})
+    source.report_losses()
+    assert [(loss.reason, loss.frames, loss.from_ns) for loss in opened.losses] == [
+        ("dead_letter_refused", 1, frames[1].received_ns)
+    ]
+
+
 async def test_a_loss_that_goes_on_is_reported_meanwhile(opened, monkeypatch):
     """A loss that goes on is reported before it ends."""
     monkeypatch.setattr(journal, "LOSING_SECONDS", 0.05)
