@@ -66,7 +66,7 @@ ENCODINGS = {
     "JSON with escaped dashes": lambda text: json.dumps(text)[1:-1].replace("-", "\\u002D"),
     "full width": lambda text: text.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)}),
     "dashes that keep lines together": lambda text: text.replace("-", "\u2011"),
-    "marked up": lambda text: f"{text[:4]}</span><span class='x'>{text[4:]}",
+    "marked up": lambda text: f"{text[:4]}</b><wbr><b>{text[4:]}",
     "HTML": html.escape,
     "HTML in HTML": lambda text: html.escape(html.escape(text)),
     "each character as HTML": lambda text: "".join(f"&#x{ord(character):X};" for character in text),
@@ -187,6 +187,12 @@ def test_an_unknown_secret_is_hidden_in_another_spelling(text):
 def test_words_of_joined_lines_stay(text):
     """What ends a line announces nothing of the next."""
     assert Redactor().clean(text) == text
+
+
+def test_a_secret_in_an_attribute_is_hidden():
+    """Only tags without attributes are skipped, because an attribute may quote the secret."""
+    text = cleaned(APPROVAL, f"<a href='/?k={APPROVAL.replace('-', '%2D')}'>again</a>")
+    assert text == f"<a href='/?k={HIDDEN}'>again</a>"
 
 
 def test_a_text_without_escapes_is_read_once():
