@@ -228,6 +228,7 @@ class Plan:
         """
         due_at = (round_at := monotonic()) + ALIVE_SECONDS
         while True:
+            await asyncio.sleep(0)  # `within` does not let other tasks run if something changed
             if await within(self._changed, due_at - monotonic()):
                 self._changed.clear()
                 due_at = min(due_at, round_at + STATUS_PAUSE_SECONDS)
@@ -256,7 +257,7 @@ class Plan:
             await self._unsaved.wait()
             self._unsaved.clear()
             if (lists := self.control.lists) is not None and lists is not saved:
-                await self._journal.save(SAVED, saved_lists.to_text(lists))
+                await self._journal.save(SAVED, await in_turns(saved_lists.to_text_in_steps(lists)))
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:

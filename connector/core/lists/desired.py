@@ -89,6 +89,7 @@ class Wanted:
             else:
                 touched |= _named(old) | _named(new)
         moved = yield from _merge(desired, touched, named_by, contents)
+        yield
         return desired, self._ranked(desired, moved), named_by
 
     def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:

@@ -12,6 +12,10 @@ REASON: Final = "removal guard"  # every refusal begins like this; readers of li
 LEAST_DROPPED: Final = 10
 WINDOW_SECONDS: Final = 600.0
 
+# What a refusal may be given to.
+VALUE: Final = "this record"
+TOMBSTONE: Final = "this tombstone"
+
 TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
 TO_REMOVE: Final = 'first write {"instruments": [], "confirm_removal": true}, then the tombstone'
 TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_removal": true} and then a tombstone'
@@ -52,6 +56,9 @@ class RemovalGuard:
         return f"{REASON}: {what} would have left {after} of {highest} bonds desired within ten minutes; {remedy}"
 
 
-def is_held_back(refusal: object) -> bool:
-    """Return whether the removal guard gave this refusal; anyone may have written it."""
-    return isinstance(refusal, str) and refusal.startswith(REASON)
+def is_held_back(refusal: object, what: str = "") -> bool:
+    """Return whether the removal guard gave this refusal, to `what` if given.
+
+    Anyone may have written the refusal.
+    """
+    return isinstance(refusal, str) and refusal.startswith(f"{REASON}: {what}" if what else REASON)

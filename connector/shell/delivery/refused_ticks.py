@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from connector.core.ticks import dead_letter
 from connector.core.ticks.frame import BadFrame, split
+from connector.logs import clean, clean_known
 from connector.shell.delivery.batch import Record
 from connector.shell.delivery.position import frame_of, index_of, position
 
@@ -38,6 +39,7 @@ def _letter(source: FrameSource, seq: int, frame: Received, tick: Record, refuse
     assert not isinstance(records, BadFrame), "a tick came out of it"  # noqa: S101 - for the type checker
     assert tick.key is not None, "a tick has a key"  # noqa: S101 - for the type checker
     letter = dead_letter.of_refused(frame, records[index], tick.key, refused_as)
+    letter = dead_letter.without_secrets(letter, clean, clean_known)
     return Record(
         position(seq, index),
         tick.received_ns,

@@ -15,6 +15,7 @@ from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
 from connector.core.ticks.run import Run, split_run
+from connector.logs import clean, clean_known
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.position import position
@@ -200,6 +201,7 @@ class Sorter:
         lane = lane_of(letter.key, self._dead_letters)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return
+        letter = dead_letter.without_secrets(letter, clean, clean_known)
         batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
         if batch is not None:
             batch.reasons.append(letter.reason)

@@ -59,10 +59,12 @@ class ControlTopic:
         self._put_in_force(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
         self.is_read = True
 
-    def follow(self, records: Sequence[Any]) -> None:
-        """Judge, in their order, the records that follow the reading."""
+    def follow(self, records: Sequence[Any]) -> Generator[None, None, None]:
+        """Judge, in their order and in steps, the records that follow the reading."""
         before = self.lists or Lists()
-        self._put_in_force(before, *subscription.judge_all(before, self._read(records), self._guard, monotonic()))
+        steps = subscription.judge_in_steps(before, self._read(records), self._guard, monotonic())
+        after, refused = yield from steps
+        self._put_in_force(before, after, refused)
 
     def _read(self, records: Sequence[Any]) -> list[ControlRecord]:
         read = []

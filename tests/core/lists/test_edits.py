@@ -6,7 +6,7 @@ import re
 import pytest
 
 from connector.core.bonds.isin import with_check_digit
-from connector.core.lists import edits
+from connector.core.lists import control_record, edits
 from connector.core.lists.edits import CONFIRMED_EMPTY, Request
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.errors import RequestMalformed
@@ -149,7 +149,8 @@ GUARDED = "removal guard: x"
 
 
 @pytest.mark.parametrize(
-    ("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)]
+    ("latest", "reason"),
+    [(b'{"instruments": []}', GUARDED), (b"", control_record.parse("desk", b"").reason), (None, GUARDED)],
 )
 def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     """A list whose latest record is refused keeps its bonds, and its removal meets the guard."""

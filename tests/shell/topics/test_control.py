@@ -34,6 +34,10 @@ class Control:
         """Give the topic a complete reading."""
         finished(self.topic.snapshot(records))
 
+    def follow(self, records):
+        """Give the topic records after its reading."""
+        finished(self.topic.follow(records))
+
 
 def test_unknown_is_not_empty():
     """Before the first reading there are no lists at all, and nothing is reported."""
@@ -49,8 +53,8 @@ def test_a_reading_and_what_follows_are_reported():
     """A reading asks for all its bonds; a later record asks for those that are new in its list."""
     control = Control()
     control.read([record(0, b"a", [A]), record(1, b"b", [B])])
-    control.topic.follow([record(2, b"a", [A])])
-    control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
+    control.follow([record(2, b"a", [A])])
+    control.follow([record(3, b"b", [C]), record(4, b"a", None)])
     assert control.changes == [([A, B], {A, B}), ([B, A], set()), ([C], {C})]
 
 
@@ -89,8 +93,8 @@ def test_removals_count_together_over_polls_and_readings():
     """Two removals of half each are held back, whether they come in two polls or by a reading."""
     control = Control()
     control.read([record(0, b"a", BONDS[:20])])
-    control.topic.follow([record(1, b"a", BONDS[:11])])
-    control.topic.follow([record(2, b"a", BONDS[:5])])
+    control.follow([record(1, b"a", BONDS[:11])])
+    control.follow([record(2, b"a", BONDS[:5])])
     assert len(control.changes[-1][0]) == 11
     control.read([record(2, b"a", BONDS[:5]), record(3, b"a", BONDS[:4])])
     assert len(control.changes[-1][0]) == 11
@@ -102,11 +106,11 @@ def test_a_repeated_value_asks_for_nothing():
     value = {"instruments": [A, B], "note": "x", "requested_by": "y", "requested_at": "2026-11-28T00:00:00Z"}
     control.read([record(0, b"a", json.dumps(value).encode())])
     same = value | {"note": "z", "requested_by": "w", "requested_at": "2026-11-28T00:00:01Z"}
-    control.topic.follow([record(1, b"a", json.dumps(same).encode())])
+    control.follow([record(1, b"a", json.dumps(same).encode())])
     assert control.changes[-1][1] == set()
-    control.topic.follow([record(2, b"a", json.dumps(same | {"priority": 6}).encode())])
+    control.follow([record(2, b"a", json.dumps(same | {"priority": 6}).encode())])
     assert control.changes[-1][1] == {A, B}
-    control.topic.follow([record(3, b"b", [B, C])])
+    control.follow([record(3, b"b", [B, C])])
     assert control.changes[-1][1] == {B, C}
 
 
@@ -127,12 +131,24 @@ def test_a_refusal_is_logged_with_its_offset():
     )
 
 
+def test_a_large_record_is_judged_in_steps():
+    """An edit of 10,000 bonds takes several steps, and nothing changes before the last one."""
+    bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_000)]
+    control = Control()
+    control.read([record(0, b"a", bonds)])
+    steps = control.topic.follow([record(1, b"a", json.dumps({"instruments": bonds, "priority": 9}).encode())])
+    changes_during = [len(control.changes) for _ in steps]
+    assert len(changes_during) >= 4
+    assert set(changes_during) == {1}
+    assert len(control.changes) == 2
+
+
 def test_every_refusal_is_logged():
     """Each of several bad records that come together is logged, even if a good one follows."""
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow(
+        control.follow(
             [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
         )
     logged = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
@@ -145,8 +161,8 @@ def test_a_refusal_is_logged_once():
     control = Control()
     control.read([record(0, b"a", b"bad")])
     with capture_logs() as logs:
-        control.topic.follow([record(1, b"b", [B])])
-        control.topic.follow([record(2, b"a", b"worse")])
+        control.follow([record(1, b"b", [B])])
+        control.follow([record(2, b"a", b"worse")])
     assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
 
 
@@ -156,7 +172,7 @@ def test_a_record_without_a_list_name_is_counted(key):
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow([record(1, key, [B])])
+        control.follow([record(1, key, [B])])
     assert control.topic.ignored == 1
     assert control.changes[-1] == ([A], set())
     assert [(line["event"], line["offset"]) for line in logs] == [("control_record_ignored", 1)]
