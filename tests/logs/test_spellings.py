@@ -17,7 +17,16 @@ from connector.logs.spellings import forms, views
 
 APPROVAL = "0123abcd-4567-89ef-0123-456789abcdef"
 APP_SECRET = ("qX7+dE0123456789+/" * 10)[:178] + "=="
-SECRETS = (APPROVAL, APP_SECRET, "p@ss w0rd/+&<9>", "암호암호암호9", "3d2f-canary", "quo\"te\\sew'ry", "😀-emoji-pass")
+SECRETS = (
+    APPROVAL,
+    APP_SECRET,
+    "p@ss w0rd/+&<9>",
+    "암호암호암호9",
+    "3d2f-canary",
+    "quo\"te\\sew'ry",
+    "😀-emoji-pass",
+    "four word pass phrase",
+)
 GAPS = (
     "\n",
     "\r\n",
@@ -124,6 +133,19 @@ def test_a_secret_inside_base64_is_hidden(secret, before, after):
     shown = cleaned(secret, text)
     assert HIDDEN in shown
     assert len(shown) - len(HIDDEN) <= 4 * (len(before) + len(after)) / 3 + 8
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("width", [3, 7, 20])
+def test_a_break_inside_an_escape_of_json_is_undone_first(gap, width):
+    """Where a break splits an escape, its first half is not taken for another one."""
+    assert cleaned(APPROVAL, f"x {wrapped(APPROVAL.replace('-', chr(92) + 'u002d'), gap, width)} y") == f"x {HIDDEN} y"
+
+
+def test_a_split_secret_that_was_cut_off_at_the_end_of_a_line_is_hidden():
+    """Where the lines are joined, the end of a line is still where a text may be cut off."""
+    shown = cleaned(APPROVAL, f"bad {APPROVAL[:5]}\u200b{APPROVAL[5:20]}\nnext line")
+    assert shown == f"bad {HIDDEN}\nnext line"
 
 
 @pytest.mark.parametrize("cut", ["%2", "%", "&#x2", "&amp", "\\u00", "\\", "="])
