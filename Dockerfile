@@ -29,7 +29,7 @@ COPY --from=build /opt/kis-bond /opt/kis-bond
 COPY --from=build --chown=65532:65532 /volume/ /
 ENV PATH=/opt/kis-bond/bin:$PATH \
     KIS_BOND_HTTP__HOST=0.0.0.0 \
-    KIS_BOND_JOURNAL__PATH=/data/journal.db \
+    KIS_BOND_JOURNAL__PATH=/data/journal \
     XDG_CACHE_HOME=/data/.cache
 USER 65532:65532
 WORKDIR /data

@@ -7,9 +7,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 EDITABLE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-# Row C6 makes the kernel refuse to sync, which needs strace. C5 and A17 mount small volumes, so all
-# rows run as root.
-PREPARE := command -v strace > /dev/null || (apt-get update -qq && apt-get install -y -qq strace > /dev/null)
+# Row C6 makes the kernel refuse to sync, which needs strace. C19 and C20 make a file system of their
+# own. They, C5 and A17 mount small volumes, so all rows run as root.
+PREPARE := (command -v strace && command -v mkfs.ext4 && command -v fsfreeze) > /dev/null || (apt-get update -qq && apt-get install -y -qq strace e2fsprogs util-linux > /dev/null)
 
 # Prometheus and promtool, unpacked from Debian's package, so that no service starts. Without them the
 # tests say what they left out.
@@ -30,7 +30,7 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
+.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -82,6 +82,9 @@ lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 faults: .venv/dev.stamp  ## the fault matrix on three real brokers, with short faults (ARGS="A2 A3" for some rows)
 	@$(PREPARE)
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+journal-kill-full: .venv/dev.stamp  ## the journal killed 1,000 times inside its steps, ten minutes
+	@$(BIN)/python -m tests.faults --full C3
 
 faults-full: .venv/dev.stamp  ## the same at full length; an hour and a half for all rows
 	@$(PREPARE)

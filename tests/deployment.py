@@ -33,7 +33,7 @@ class Deployment:
         self.names = names
         self.folder = folder
         self.log = folder / "connector.log"
-        self.journal = folder / "data" / "journal.db"
+        self.journal = folder / "data" / "journal"
         (self.port,) = free_ports(1)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")},
@@ -93,12 +93,16 @@ class Deployment:
         assert producer.flush(SECONDS) == 0
 
     async def ask(self, path: str) -> tuple[int, Any]:
-        """Return status and JSON of an endpoint; 0 and nothing while it does not listen."""
+        """Return status and JSON of an endpoint; 0 and nothing while it does not listen.
+
+        While a connector waits for its journal, its `/status` has no figures: that is nothing, too.
+        """
         try:
             async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{self.port}{path}") as answer:
-                return answer.status, await answer.json()
+                content = await answer.json()
         except aiohttp.ClientError:
             return 0, {}
+        return (0, {}) if path == "/status" and "frames" not in content else (answer.status, content)
 
     async def text(self, path: str) -> str:
         """Return the body of an endpoint; empty while it does not listen."""

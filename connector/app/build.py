@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from connector.app.connector import Connector
 from connector.app.event_log import EventLog
 from connector.app.plan import Plan
-from connector.app.report import Report
+from connector.app.report import Report, Starting
 from connector.app.secrets import Secrets
 from connector.app.slots import Slots
 from connector.app.stop import Stop
@@ -75,12 +75,12 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
             await connector.run()
         if connector.refusal:
             raise connector.refusal
-        return UNDELIVERED if connector.journal.pending else 0
+        return UNDELIVERED if connector.journal.pending or not connector.journal.is_saved else 0
 
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[Connector]:
-    """Yield a connector that does not run yet; its journal is open and its HTTP port is bound.
+    """Yield a connector that does not run yet; its HTTP port is bound and its journal is open.
 
     Raises ConfigurationError and JournalUnusable.
     """
@@ -88,24 +88,26 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
     sys.setswitchinterval(SWITCH_SECONDS)
     kafka = _KafkaClients(settings)
     events = EventLog(EventTopic(kafka.writer(settings.topics.events)), settings.replicas.name)
-    journal = await Journal.open(settings.journal, events.record_loss)
+    observed = Starting()
+    http = HttpServer(settings.http, observed)
+    await http.start()
     try:
-        parts = _make_parts(settings, stop or Stop(), kafka, events, journal)
-        report = Report(parts)
-        http = HttpServer(settings.http, report)
-        await http.start()
+        journal = await Journal.open(settings.journal, events.record_loss)
         try:
+            parts = _make_parts(settings, stop or Stop(), kafka, events, journal)
+            observed.report = report = Report(parts)
             yield Connector(parts, report, http.port)
         finally:
-            await http.stop()
+            await journal.close()
     finally:
-        await journal.close()
+        await http.stop()
 
 
 def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: EventLog, journal: Journal) -> Parts:
     schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
     reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, abandon)
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
+    journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()
 
     def new_feed(slot: int, permission: Permission | None, learned_limit: int | None) -> KisFeed:

@@ -116,7 +116,7 @@ class Report:
                 "bytes": journal.used_bytes,
                 "max_bytes": settings.journal.max_bytes,
                 "error": journal.write_error,
-                "set_aside": journal.set_aside,
+                "segments_retired": journal.segments_retired,
             },
             "delivery": parts.delivery.view(),
             "slots": _by_name(records, SLOT),
@@ -134,6 +134,29 @@ class Report:
                 received_ns, columns = tick
                 found[isin] = {name: columns[name] for name in SHOWN_COLUMNS} | {"received_at": rfc3339(received_ns)}
         return found
+
+
+class Starting:
+    """Answers for a connector whose journal is not open yet, and then as its report does."""
+
+    def __init__(self) -> None:
+        self.report: Report | None = None
+
+    def is_alive(self) -> bool:
+        """Return whether the connector works; waiting for the journal is no fault."""
+        return self.report is None or self.report.is_alive()
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        return self.report.metrics() if self.report else b""
+
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return why the connector is not ready, and what does not work because of KIS."""
+        return self.report.readiness() if self.report else (["the journal is not open yet"], [])
+
+    def status(self) -> dict[str, Any]:
+        """Return the JSON of /status."""
+        return self.report.status() if self.report else {"ready": False, "reasons": self.readiness()[0]}
 
 
 def _by_name(records: Mapping[str, Record], kind: str) -> dict[str, Record]:

@@ -14,7 +14,9 @@ from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.errors import ConfigurationError, CredentialsRefused, JournalUnusable, NotInTime
 from connector.packaged_files import bond_tick
 from connector.shell import registry
-from connector.shell.journal.file import SCHEMA_VERSION
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.place import place as find_place
+from connector.shell.journal.recovery import look
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
 from connector.shell.tcp import open_tcp
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from connector.shell.kis.credentials import Credentials
 
 TCP_SECONDS = 5.0
-# SQLite's file format, 1.3: user_version is at byte 60 of the header, big-endian.
-_USER_VERSION = slice(60, 64)
 
 
 async def check_all(settings: Settings, credentials: Credentials) -> list[CheckResult]:
@@ -44,26 +44,23 @@ async def check_all(settings: Settings, credentials: Credentials) -> list[CheckR
 
 
 def _journal(path: Path) -> CheckResult:
-    """Check the journal without opening it: a running connector may hold it."""
-    folder = next(each for each in path.absolute().parents if each.exists())
-    if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
+    """Check the journal without its lock: a running connector may hold it."""
+    try:
+        place = find_place(path, is_trial=True)
+        if place.folder.exists():
+            folder = Folder(place.folder, create=False)
+            try:
+                look(folder)
+            finally:
+                folder.close()
+    except (JournalUnusable, OSError) as error:
+        return CheckResult("journal", str(error), JournalUnusable)
+    nearest = next(each for each in (place.folder.absolute(), *place.folder.absolute().parents) if each.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
         return CheckResult(
             "journal", f"{path} is not writable: set journal.path to a place this user may write", JournalUnusable
         )
-    if not path.exists():
-        return CheckResult("journal", f"{path} can be created")
-    try:
-        with path.open("rb") as file:
-            version = int.from_bytes(file.read(_USER_VERSION.stop)[_USER_VERSION], "big")
-    except OSError as error:
-        return CheckResult("journal", f"{path} could not be read ({error.strerror})", JournalUnusable)
-    if version > SCHEMA_VERSION:
-        return CheckResult(
-            "journal",
-            f"{path} was written by a newer version: run that one, or set journal.path to a new file",
-            JournalUnusable,
-        )
-    return CheckResult("journal", f"{path} is writable")
+    return CheckResult("journal", f"{path} {'is writable' if place.folder.exists() else 'can be created'}")
 
 
 async def _kafka(settings: Settings) -> list[CheckResult]:

@@ -134,11 +134,12 @@ class RegistrySettings(_Section):
 
 
 class JournalSettings(_Section):
-    """The SQLite file between KIS and Kafka."""
+    """The folder with the log of frames between KIS and Kafka."""
 
-    path: WholePath = Path("kis-bond-data/journal.db")
+    path: WholePath = Path("kis-bond-data/journal")
     # Less holds no minute of a busy market. Above 2**53 the page's numbers would not be exact.
     max_bytes: Annotated[Size, Field(ge=2**24, le=2**53)] = 2**30
+    sync_seconds: Seconds = 0.2
     # Ten years: the journal counts nanoseconds in 63 bits.
     retain_hours: Annotated[float, Field(ge=0, le=87_600)] = 24
 

@@ -8,7 +8,7 @@ def settings_of_one(tmp_path):
     given = {
         "KIS__APPKEY": "P" * 36,
         "KIS__APPSECRET": "s" * 180,
-        "JOURNAL__PATH": str(tmp_path / "journal.db"),
+        "JOURNAL__PATH": str(tmp_path / "journal"),
         "HTTP__PORT": "0",
     }
     return load(None, {f"KIS_BOND_{name}": value for name, value in given.items()})

@@ -1,13 +1,18 @@
 """The parts are made once and know one another."""
 
+import asyncio
+import contextlib
 import signal
 
+import aiohttp
 import pytest
 
 from connector.app import build, opened
 from connector.core.event import Event
 from connector.errors import CredentialsRefused
+from connector.shell.journal.folder import Folder
 from tests.app.settings import settings_of_one
+from tests.kafka.process import free_ports
 
 AT = "2026-01-02T00:00:00.000Z"
 
@@ -36,3 +41,37 @@ async def test_a_run_ends_with_zero_and_gives_the_signals_back(tmp_path):
     code = await build.run(settings_of_one(tmp_path), lambda _: signal.raise_signal(signal.SIGTERM))
     assert code == 0
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_it_is_alive_while_another_process_holds_the_journal(tmp_path):
+    """While the start waits for the lock, `/livez` answers 200, and `/readyz` says why it waits."""
+    (port,) = free_ports(1)
+    settings = settings_of_one(tmp_path)
+    settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+    held = Folder(tmp_path / "journal")
+    assert held.lock() is None
+    starting = opened(settings)
+    task = asyncio.create_task(starting.__aenter__())
+    async with asyncio.timeout(10), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+        while True:
+            with contextlib.suppress(aiohttp.ClientConnectorError):
+                async with (
+                    client.get("/livez") as alive,
+                    client.get("/readyz") as ready,
+                    client.get("/status") as status,
+                ):
+                    assert alive.status == status.status == 200
+                    assert ready.status == 503
+                    assert (await ready.json())["reasons"] == ["the journal is not open yet"]
+                    assert (await status.json())["ready"] is False
+                    break
+            await asyncio.sleep(0.01)
+        async with client.get("/metrics") as metrics:
+            assert await metrics.text() == ""
+        assert not task.done()
+        held.close()
+        connector = await task
+        assert connector.port == port
+        async with client.get("/status") as status:
+            assert "slots" in await status.json()
+    await starting.__aexit__(None, None, None)

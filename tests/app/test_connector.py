@@ -166,20 +166,19 @@ async def test_a_stop_with_kafka_away_ends_with_six_and_keeps_the_frames(deploy,
         assert_all_arrived(own.kis, await own.ticks())
 
 
-async def test_a_corrupt_journal_is_set_aside_and_capturing_goes_on(deploy):
-    """A journal of garbage is renamed and reported, and a new one takes the ticks."""
+async def test_a_journal_of_garbage_is_cut_and_capturing_goes_on(deploy):
+    """A segment of garbage is reported and removed, and a new one takes the ticks."""
     async with deploy() as own:
-        journal = own.folder / "data" / "journal.db"
-        journal.parent.mkdir(mode=0o700)
-        journal.write_bytes(os.urandom(65536))
+        segment = own.journal / "00000000000000000001.log"
+        own.journal.mkdir(mode=0o700, parents=True)
+        segment.write_bytes(os.urandom(65536))
         own.write(A, {})
         await own.start()
         await own.until_state("ACTIVE", [A])
         await own.kis.emit_ticks(A, 3)
         await own.until_delivered()
         assert await own.end() == 0
-        assert [path.name for path in journal.parent.glob("journal.db.corrupt-*")] != []
-        assert "journal_set_aside" in own.log.read_text()
+        assert "journal_tail_cut" in own.log.read_text()
 
 
 async def test_a_dropped_session_is_told_and_rebuilt(deploy):

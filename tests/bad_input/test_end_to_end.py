@@ -22,7 +22,7 @@ SEALED = {name: "DECRYPT_FAILED" if bad.reason == "FRAME_ARITY" else bad.reason 
 async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
     """Each bad input among good ticks is a dead letter with its bytes; each tick is published."""
     async with Simulator() as kis:
-        journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
+        journal = await Journal.open(JournalSettings(path=tmp_path / "journal"), lambda _: None)
         bench, brokers = Bench(kis), Brokers()
         bench.feed._journal = journal
         brokers.most_batch_bytes[DEAD_LETTERS] = 2 * MAX_FRAME_BYTES
@@ -73,7 +73,7 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
 async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_path):
     """The dead letter of an unrecognised reply hides its keys; the journal has them."""
     async with Simulator() as kis:
-        journal = await Journal.open(JournalSettings(path=tmp_path / "journal.db"), lambda _: None)
+        journal = await Journal.open(JournalSettings(path=tmp_path / "journal"), lambda _: None)
         bench, brokers = Bench(kis), Brokers()
         bench.feed._journal = journal
         delivery = Delivery(journal, SCHEMA, brokers.kafka(), _framing)

@@ -4,10 +4,11 @@ import pytest
 
 from connector.cli import check_peers
 from connector.cli.check_result import CheckResult
+from connector.core.journal import record
 from connector.core.kis.approval import Granted
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 from connector.settings import load
-from connector.shell.journal.file import SCHEMA_VERSION, JournalFile
+from connector.shell.journal.folder import Folder
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from simulator import Simulator
@@ -20,7 +21,7 @@ def settings_for(tmp_path, **given):
     base = {
         "KIS__APPKEY": "key",
         "KIS__APPSECRET": "secret",
-        "JOURNAL__PATH": str(tmp_path / "journal.db"),
+        "JOURNAL__PATH": str(tmp_path / "journal"),
         "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
     }
     return load(None, {f"KIS_BOND_{name}": value for name, value in (base | given).items()})
@@ -97,23 +98,27 @@ async def test_registry_without_our_schema(tmp_path, registry_url, topic_names):
 
 def test_a_journal_yet_to_be_created(tmp_path):
     """A missing journal can be created, and the check does not create it."""
-    assert check_peers._journal(tmp_path / "new" / "journal.db").failure is None
+    assert check_peers._journal(tmp_path / "new" / "journal").failure is None
     assert not (tmp_path / "new").exists()
 
 
 def test_a_journal_held_by_a_running_connector(tmp_path):
     """A journal in use passes the check, and stays in use."""
-    held = JournalFile.open(tmp_path / "journal.db")
-    before = sorted(tmp_path.iterdir())
-    assert check_peers._journal(tmp_path / "journal.db").failure is None
-    assert sorted(tmp_path.iterdir()) == before
+    held = Folder(tmp_path / "journal")
+    assert held.lock() is None
+    before = sorted(tmp_path.rglob("*"))
+    assert check_peers._journal(tmp_path / "journal").failure is None
+    assert sorted(tmp_path.rglob("*")) == before
     held.close()
 
 
-def test_a_journal_of_a_newer_version(tmp_path):
+def test_a_journal_of_a_newer_version(tmp_path, monkeypatch):
     """A journal written by a newer version cannot be used."""
-    path = tmp_path / "journal.db"
-    path.write_bytes(b"SQLite format 3\0".ljust(60, b"\0") + (SCHEMA_VERSION + 1).to_bytes(4, "big"))
+    path = tmp_path / "journal"
+    path.mkdir()
+    monkeypatch.setattr(record, "FORMAT", record.FORMAT + 1)
+    (path / "00000000000000000001.log").write_bytes(record.header(1))
+    monkeypatch.undo()
     result = check_peers._journal(path)
     assert result.failure is JournalUnusable
     assert "newer version" in result.message
@@ -122,7 +127,7 @@ def test_a_journal_of_a_newer_version(tmp_path):
 def test_a_journal_without_permission_to_write(tmp_path, monkeypatch):
     """A folder without permission to write cannot hold the journal."""
     monkeypatch.setattr(check_peers.os, "access", lambda *_: False)
-    assert check_peers._journal(tmp_path / "journal.db").failure is JournalUnusable
+    assert check_peers._journal(tmp_path / "journal").failure is JournalUnusable
 
 
 async def test_the_websocket_port_is_reached_at_the_next_address(tmp_path, monkeypatch):

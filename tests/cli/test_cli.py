@@ -10,7 +10,7 @@ import pytest
 from connector.cli import main
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 
-COMMANDS = ["bonds", "check", "run", "simulate", "subs", "tail", "topics"]
+COMMANDS = ["bonds", "check", "journal", "run", "simulate", "subs", "tail", "topics"]
 
 
 def test_help_lists_the_commands(cli):
@@ -31,6 +31,7 @@ def test_help_lists_the_commands(cli):
         *(["topics", each] for each in ("init", "verify")),
         *(["subs", each] for each in ("ls", "add", "rm")),
         *(["bonds", each] for each in ("update", "search")),
+        *(["journal", each] for each in ("inspect", "verify")),
     ],
 )
 def test_each_command_has_an_example(cli, command):

@@ -230,7 +230,7 @@ class Rig:
         run.market(0)
         await connector.until(connector.is_settled, DELIVERED_SECONDS)
         _, status = await connector.ask("/status")
-        run.late = _late(await connector.text("/metrics"))
+        run.late = late(await connector.text("/metrics"))
         watching.cancel()
         exit_code = await connector.end()
         servers = self.cluster.direct_servers
@@ -256,7 +256,7 @@ class Rig:
         self.ledgers.append(run.ledger)
 
 
-def _late(metrics: str) -> int:
+def late(metrics: str) -> int:
     """Return how many ticks of the last process took over 2.5 s from receipt to acknowledgement."""
     name = "kis_bond_receive_to_ack_seconds"
     found = {

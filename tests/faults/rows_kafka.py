@@ -227,16 +227,16 @@ def rss_mb(run: Run) -> float:
 
 @row(
     "A7",
-    fault="outage longer than the journal (4 MiB)",
+    fault="outage longer than the journal (16 MiB)",
     expected="L = the counted losses exactly; loss events tell the same number",
 )
 async def journal_too_small(rig: Rig) -> list[Check]:
     """The newest frames are dropped and counted; events follow once Kafka is back."""
-    async with rig.run(rate=2000, settings={"JOURNAL__MAX_BYTES": "4MiB"}) as run:
+    async with rig.run(rate=4000, settings={"JOURNAL__MAX_BYTES": "16MiB"}) as run:
         await run.passed(2)
         for broker in rig.cluster.brokers:
             await rig.off_loop(broker.server.kill)
-        await run.passed(15)
+        await run.until(lambda: run.watch.max_lost > 1000, 120)
         await rig.cluster.heal()
         run.watch.healed()
     ledger = run.ledger

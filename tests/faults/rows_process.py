@@ -1,16 +1,9 @@
-"""Rows C: faults of the process, its disk, its clock and its surroundings."""
+"""Rows C: faults of the process, its clock and its surroundings."""
 
 import asyncio
-import contextlib
-import json
 import os
 import resource
-import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -79,205 +72,6 @@ async def killed(rig: Rig) -> list[Check]:
     ]
 
 
-@row(
-    "C3",
-    fault="killed at random instants while the journal inserts, prunes and checkpoints all the time, 100 times",
-    expected="100 of 100 starts; every committed frame there, integrity_check ok, the law holds",
-)
-async def killed_in_the_journal(rig: Rig) -> list[Check]:
-    """Only the journal runs, so that kills fall between and inside its steps."""
-    random, folder = Random(rig.seed), Path(tempfile.mkdtemp(prefix="kis-bond-journal-"))
-    starts = missing = broken = committed = 0
-    for _ in range(100):
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.faults.journal_child", str(folder / "journal.db")), stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        opened = json.loads(await asyncio.wait_for(child.stdout.readline(), 30))
-        starts += 1
-        missing += max(committed - opened["last_seq"], 0) + opened["holes"]
-        broken += opened["received"] != opened["finished"] + opened["readable"] + opened["lost"]
-        broken += opened["pending"] != opened["readable"]
-        await asyncio.sleep(random.uniform(0.0, 0.25))
-        child.kill()
-        printed_numbers = (await child.stdout.read()).split(b"\n")[:-1]
-        await child.wait()
-        committed = max([committed, *(int(line) for line in printed_numbers)])
-    with contextlib.closing(sqlite3.connect(folder / "journal.db")) as database:
-        verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
-    shutil.rmtree(folder)
-    return [
-        equal("starts", starts, 100),
-        at_least("frames committed", committed, 10_000),
-        equal("committed frames missing", missing, 0),
-        equal("law broken", broken, 0),
-        true("integrity_check ok", verdict == "ok"),
-    ]
-
-
-@row(
-    "C4",
-    fault="killed with frames pending, then: a bit flipped in a row; -wal cut in half; a page of garbage",
-    expected="starts each time; what cannot be read is counted, the rest arrives; the file set aside is there",
-)
-async def journal_damaged(rig: Rig) -> list[Check]:
-    """Only a cut log loses silently, as in SQLite: no restart knows of its frames.
-
-    They count as missed here.
-    """
-    corrupt: dict[str, int] = {}
-    async with rig.run() as run:
-        journal, before = run.connector.journal, 0
-        for damage in (a_bit_of_a_row, half_the_log, a_page):
-            await run.passed(1)
-            for broker in rig.cluster.brokers:
-                await rig.off_loop(broker.server.kill)
-            await run.passed(4)
-            await run.connector.end(signal.SIGKILL)
-            await rig.off_loop(partial(damage, journal))
-            await rig.cluster.heal()
-            await started_again(run)
-            await run.connector.until(partial(_little_pending, run), 60)
-            _, status = await run.connector.ask("/status")
-            now = sum(status["frames"]["lost"].values())
-            corrupt[damage.__name__], before = now - before, now
-        aside = [
-            path.name
-            for path in journal.parent.glob("journal.db.corrupt-*")
-            if not path.name.endswith(("-wal", "-shm"))
-        ]
-    ledger = run.ledger
-    return [
-        *run.checks(missed=None, connects=4),
-        equal("counted as corrupt after a bit of a row", corrupt["a_bit_of_a_row"], 1),
-        equal("counted after half the log", corrupt["half_the_log"], 0),
-        at_least("counted after a page", corrupt["a_page"], 1),
-        at_least("files set aside", len(aside), 1),
-        shown("M, by the cut log and between socket and journal at the kills", ledger.missed),
-    ]
-
-
-def a_bit_of_a_row(journal: Path) -> None:
-    """Flip one bit in the last frame, which is not delivered."""
-    with contextlib.closing(sqlite3.connect(journal)) as database:
-        seq, raw = database.execute("SELECT seq, raw FROM frame ORDER BY seq DESC LIMIT 1").fetchone()
-        database.execute("UPDATE frame SET raw = ? WHERE seq = ?", (raw[:-1] + bytes([raw[-1] ^ 1]), seq))
-        database.commit()
-
-
-def half_the_log(journal: Path) -> None:
-    """Cut SQLite's own log in half, as a torn write would."""
-    log = Path(f"{journal}-wal")
-    os.truncate(log, log.stat().st_size // 2)
-
-
-def a_page(journal: Path) -> None:
-    """Overwrite one of the last leaves of the frame table, with pending frames, by garbage."""
-    with contextlib.closing(sqlite3.connect(journal)) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    content = journal.read_bytes()
-    leaves = [
-        place
-        for place in range(4096, len(content), 4096)
-        if content[place] == 13 and b"H0BJCNT0" in content[place : place + 4096]
-    ]
-    with journal.open("r+b") as file:
-        file.seek(leaves[-3])
-        file.write(b"\xff" * 4096)
-
-
-@row(
-    "C5",
-    fault="journal's volume full for 10 s (a 16 MiB tmpfs filled up)",
-    expected="L = 0 while Kafka is up; alarm; recovers by itself",
-)
-async def volume_full(rig: Rig) -> list[Check]:
-    """Frames stay in memory and are delivered from there."""
-    volumes: list[Path] = []
-
-    def on_a_small_volume(run: Run) -> None:
-        volumes.append(mounted(run, 16))
-
-    alarmed, stuck = False, 0
-    try:
-        async with rig.run(prepare=on_a_small_volume) as run:
-            await run.passed(2)
-            filler = volumes[0] / "filler"
-            fill(filler)
-            for _ in range(20):
-                await run.passed(0.5)
-                fill(filler)
-                _, status = await run.connector.ask("/status")
-                alarmed = alarmed or bool(status.get("journal", {}).get("error"))
-                stuck = max(stuck, status.get("frames", {}).get("pending", 0))
-            filler.unlink()
-            await run.connector.until(partial(writable, run))
-    finally:
-        for volume in volumes:
-            await rig.off_loop(partial(subprocess.run, ["umount", "-l", volume], check=True))
-    return [
-        *run.checks(),
-        true("alarm in /status", alarmed),
-        at_most("most frames pending while full", stuck, run.rate * 2),
-    ]
-
-
-def mounted(run: Run, mib: int) -> Path:
-    """Mount a small tmpfs for the journal and return its folder. Needs root."""
-    folder = run.connector.journal.parent
-    folder.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", folder], check=True)
-    return folder
-
-
-def fill(path: Path) -> None:
-    """Fill a volume."""
-    with path.open("ab", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(b"\0" * 4096)
-        except OSError:
-            return
-
-
-async def writable(run: Run) -> bool:
-    """Whether the journal accepts frames again."""
-    _, status = await run.connector.ask("/status")
-    return bool(status) and not status["journal"]["error"]
-
-
-@row(
-    "C6",
-    fault="EIO on the journal's fsync and fdatasync (one of each, by strace)",
-    expected="L = 0; the file is set aside, a new one begins",
-)
-async def sync_fails(rig: Rig) -> list[Check]:
-    """A failed sync is never tried again on the same file."""
-    async with rig.run() as run:
-        await run.passed(2)
-        assert run.connector.process is not None
-        tracer = await asyncio.create_subprocess_exec(
-            *("strace", "-f", "-qq", "-p", str(run.connector.process.pid), "-e", "trace=fsync,fdatasync"),
-            *("-e", "inject=fsync,fdatasync:error=EIO:when=1", "-o", str(run.connector.folder / "strace")),
-        )
-        await run.until(lambda: "EIO" in _text(run.connector.folder / "strace"), 60)
-        await run.passed(3)
-        tracer.send_signal(signal.SIGINT)
-        await tracer.wait()
-        await run.passed(3)
-        _, status = await run.connector.ask("/status")
-        log = run.connector.log.read_text()
-    return [
-        *run.checks(),
-        equal("files set aside", status["journal"]["set_aside"], 1),
-        true("alarm in the log", "journal_set_aside" in log),
-    ]
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
 # Python's wall clock, moved by a file's content; the monotonic clock does not move.
 CLOCK = """
 import os, time
@@ -328,7 +122,7 @@ async def clock(rig: Rig) -> list[Check]:
         await run.passed(max(0.0, now + 30 - time.time()))
         await rig.cluster.heal()
         run.watch.healed()
-        await run.connector.until(partial(_little_pending, run), 60)
+        await run.connector.until(partial(little_pending, run), 60)
         for minutes in (58, 0, -58, 0):
             (run.connector.folder / "shift").write_text(str(to_midnight + minutes * 60))
             await run.passed(3)
@@ -339,7 +133,8 @@ async def clock(rig: Rig) -> list[Check]:
     ]
 
 
-async def _little_pending(run: Run) -> bool:
+async def little_pending(run: Run) -> bool:
+    """Whether the connector has nearly caught up."""
     _, status = await run.connector.ask("/status")
     return bool(status) and status["frames"]["pending"] < 200
 

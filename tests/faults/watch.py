@@ -33,7 +33,7 @@ class Watch:
         self._samples = 0
         self._processes: set[str] = set()
         self._written = self._counted = 0
-        self.max_pending = 0
+        self.max_pending = self.max_lost = 0
 
     def market(self, rate: float) -> None:
         """Measure gaps while ticks arrive; an open gap ends when they stop, even without lanes."""
@@ -79,6 +79,7 @@ class Watch:
         self._processes.add(status["started_at"])
         self._law_broken += broken_laws(status, self._written_by_now())
         self.max_pending = max(self.max_pending, frames["pending"])
+        self.max_lost = max(self.max_lost, sum(frames["lost"].values()))
         if self._healed_at and self._caught_up_at is None and frames["pending"] <= self._slack:
             self._caught_up_at = now
         for lane in status["delivery"]["lanes"]:
@@ -121,9 +122,7 @@ class Watch:
                 *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")),
                 0,
             )
-        self._peak_journal = max(
-            self._peak_journal, sum(_size(path) for path in self._connector.journal.parent.glob("*"))
-        )
+        self._peak_journal = max(self._peak_journal, sum(_size(path) for path in self._connector.journal.glob("*")))
 
 
 def _size(path: Path) -> int:

@@ -14,14 +14,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from tests.faults import rows_feed, rows_kafka, rows_process  # noqa: F401 - they register their rows
+from tests.faults import rows_disk, rows_feed, rows_journal, rows_kafka, rows_process  # noqa: F401 - they register their rows
 from tests.faults.cluster import ProxiedKafka, RigTrouble
 from tests.faults.rig import Rig
 from tests.faults.row import ROWS, Check, Row, shown
 
 # Checks that a busy machine may spoil: times, and whether the fault took place at all. Any other
 # figure is the verdict.
-TIMES = ("U", "T", "p99", "longest")
+TIMES = ("U", "T", "p99", "longest", "ticks later")
 FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts")
 
 

@@ -18,16 +18,20 @@ GIB = 2**30
         ),
         ({"journal": {"volume": "emptyDir"}}, "journal.emptyDir.sizeLimit: is needed with journal.volume: emptyDir"),
         (
-            {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1535Mi"}}},
-            "journal.emptyDir.sizeLimit: 1535Mi is less than 1.5 times config.journal.max_bytes (1GiB)",
+            {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1126Mi"}}},
+            "journal.emptyDir.sizeLimit: 1126Mi is less than 1.1 times config.journal.max_bytes (1GiB)",
         ),
         (
             {"journal": {"claim": {"size": "1G"}}},
-            "journal.claim.size: 1G is less than 1.5 times config.journal.max_bytes (1GiB)",
+            "journal.claim.size: 1G is less than 1.1 times config.journal.max_bytes (1GiB)",
         ),
         (
             {"config": {"journal": {"max_bytes": 2 * GIB}}},
-            f"journal.claim.size: 2Gi is less than 1.5 times config.journal.max_bytes ({2 * GIB} bytes)",
+            f"journal.claim.size: 2Gi is less than 1.1 times config.journal.max_bytes ({2 * GIB} bytes)",
+        ),
+        (
+            {"config": {"journal": {"max_bytes": "16383KiB"}}},
+            "config.journal.max_bytes: 16776192 bytes are too few for a journal: give at least 16MiB",
         ),
         ({"terminationGracePeriodSeconds": 34}, "terminationGracePeriodSeconds: 34 is too short"),
         (
@@ -88,8 +92,9 @@ def test_without_values_it_is_said_what_is_needed(chart):
     [
         {"replicas": 2, "config": {"replicas": {"coordination": "group"}}},
         {"replicas": 0},
-        {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1536Mi"}}},
-        {"journal": {"claim": {"size": "1611M"}}},
+        {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1127Mi"}}},
+        {"journal": {"claim": {"size": "1182M"}}},
+        {"config": {"journal": {"max_bytes": "16MiB"}}},
         {"config": {"journal": {"max_bytes": str(GIB)}}},
         {"config": {"journal": {"max_bytes": "1 TiB"}}, "journal": {"claim": {"size": "2Ti"}}},
         {"terminationGracePeriodSeconds": 35},

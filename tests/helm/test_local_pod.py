@@ -54,5 +54,5 @@ async def test_a_try_with_the_simulator_brings_ticks(deployed, tmp_path):
     assert {tick["STND_ISCD"] for tick in await made.ticks()} == {BONDS[0]}
     assert len(await made.ticks()) == 20
     assert (await made.latest(made.names.status))["slot/0"]["state"] == "IDLE"
-    journal = tmp_path / "var" / "lib" / "kis-bond" / "journal"
-    assert (journal.stat().st_mode & 0o777, (journal / "journal.db").exists()) == (0o700, True)
+    journal = tmp_path / "var" / "lib" / "kis-bond" / "journal" / "journal"
+    assert (journal.stat().st_mode & 0o777, (journal / "progress").exists()) == (0o700, True)

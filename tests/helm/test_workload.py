@@ -8,7 +8,7 @@ import yaml
 
 from tests.helm.chart import ROOT, pods, settings_of
 
-JOURNAL = "/var/lib/kis-bond/journal/journal.db"
+JOURNAL = "/var/lib/kis-bond/journal/journal"
 
 
 def workload(chart, file="smallest", values=None):
@@ -187,7 +187,7 @@ def test_claims_follow_the_values(chart):
     """Storage class, access modes, annotations and retention come from the values."""
     (claim,) = workload(chart, "production")["volumeClaimTemplates"]
     assert claim["spec"]["storageClassName"] == "fast-ssd"
-    assert claim["spec"]["resources"] == {"requests": {"storage": "20Gi"}}
+    assert claim["spec"]["resources"] == {"requests": {"storage": "10Gi"}}
     spec = workload(chart, "placement")
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
@@ -201,7 +201,7 @@ def test_the_journal_may_be_on_an_emptydir(chart):
     assert "volumeClaimTemplates" not in spec
     assert "persistentVolumeClaimRetentionPolicy" not in spec
     (volume,) = [each for each in spec["template"]["spec"]["volumes"] if each["name"] == "journal"]
-    assert volume["emptyDir"] == {"sizeLimit": "384Mi"}
+    assert volume["emptyDir"] == {"sizeLimit": "288Mi"}
 
 
 @pytest.mark.parametrize("file", ["smallest", "first-try"])

@@ -43,6 +43,8 @@ def _levels(call: ast.Call) -> set[str]:
     match call.func:
         case ast.Attribute(ast.Name("log"), level) if level in LEVELS:
             return {level}
+        case ast.Attribute(ast.Name("log"), "exception"):
+            return {"error"}
         case ast.Name("write"):
             return {"info", "warning"}
         case _:

@@ -54,8 +54,9 @@ DEFAULTS = {
     "registry.ca_file": None,
     "registry.schema_id": None,
     "registry.auto_register": False,
-    "journal.path": Path("kis-bond-data/journal.db"),
+    "journal.path": Path("kis-bond-data/journal"),
     "journal.max_bytes": 2**30,
+    "journal.sync_seconds": 0.2,
     "journal.retain_hours": 24,
     "replicas.coordination": "standalone",
     "replicas.group_id": "kis-bond",
@@ -169,6 +170,7 @@ def test_a_mistaken_value_causes_no_second_mistake():
         ("JOURNAL__MAX_BYTES", "1GB", "is not a size"),
         ("JOURNAL__MAX_BYTES", "0", "from 16MiB to 8192TiB"),
         ("JOURNAL__MAX_BYTES", "16777215", "from 16MiB"),
+        ("JOURNAL__SYNC_SECONDS", "0", "from 0.01 to 86400"),
         ("JOURNAL__RETAIN_HOURS", "-1", "from 0 to 87600"),
         ("REPLICAS__COORDINATION", "zookeeper", "'standalone' or 'group'"),
         ("HTTP__PORT", "70000", "from 0 to 65535"),
@@ -247,7 +249,7 @@ def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
         "KAFKA__SASL_USERNAME": "u",
         "KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "password"),
         "TOPICS__TICKS": "t",
-        "JOURNAL__PATH": "journal.db",
+        "JOURNAL__PATH": "journal",
         "JOURNAL__MAX_BYTES": "1GiB",
         "REGISTRY__AUTO_REGISTER": "true",
         "REGISTRY__URL": "http://h",
@@ -257,7 +259,7 @@ def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
     }
     surrounded = load(None, {f"KIS_BOND_{name}": f"{edge}{value}{edge}" for name, value in environ.items()})
     assert surrounded == load(None, {f"KIS_BOND_{name}": value for name, value in environ.items()})
-    assert surrounded.journal.path == Path("journal.db")
+    assert surrounded.journal.path == Path("journal")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
         ("KIS__APPSECRET", "${canary}", "holds a variable"),
         ("REPLICAS__NAME", "a\x1bb", "holds U+001B"),
         ("KIS__APPKEY", "'canary'", "is in quotes, which would be part of it: remove them"),
-        ("JOURNAL__PATH", '"journal.db"', "is in quotes"),
+        ("JOURNAL__PATH", '"journal"', "is in quotes"),
         ("KAFKA__SSL_CA_FILE", "/dev/zero", "it has more than 4 MiB"),
         ("KIS__WEBSOCKET_URL", "ws://h/\x00", "holds U+0000"),
     ],

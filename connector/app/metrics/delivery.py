@@ -137,13 +137,13 @@ JOURNAL: Final = (
     Definition(
         "gauge",
         "kis_bond_journal_writable",
-        "0 while commits fail and frames are held in memory",
+        "0 while the disk fails or hangs and frames are held in memory",
         lambda of: float(of.journal.write_error is None),
     ),
     Definition(
         "counter",
-        "kis_bond_journals_set_aside",
-        "Journal files given up as damaged or failing, in this run",
-        lambda of: of.journal.set_aside,
+        "kis_bond_journal_segments_retired",
+        "Segments that could not be synced and are written no more, in this run",
+        lambda of: of.journal.segments_retired,
     ),
 )

@@ -157,7 +157,7 @@ def _environment(options: RunOptions, address: str, folder: Path, kis: Simulator
         "KIS__APPKEY": "demonstration-appkey",
         "KIS__APPSECRET": "demonstration-appsecret",
         "KAFKA__BOOTSTRAP_SERVERS": address,
-        "JOURNAL__PATH": folder / "journal" / "journal.db",
+        "JOURNAL__PATH": folder / "journal",
         "HTTP__PORT": 0,
         **{f"TOPICS__{part.upper()}": name for part, name in topics.items()},
     }

@@ -331,9 +331,14 @@ class Delivery:
         oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
         watermark = min([self._read_through, *(frame_of(at) - 1 for at in oldest)])
         for seq in [seq for seq in self._given_up if seq <= watermark]:
-            self._source.lose(self._given_up.pop(seq))
+            self._source.lose(seq, self._given_up.pop(seq))
         self._source.advance(watermark)
         self._finished.set()
+
+    def watermarks(self) -> dict[str, int]:
+        """Return for each lane the last frame up to which Kafka has all its records."""
+        oldest = {f"{lane.topic}/{lane.partition}": lane.first_unacknowledged() for lane in self.lanes}
+        return {name: self._read_through if at is None else frame_of(at) - 1 for name, at in oldest.items()}
 
     # -- what Kafka refuses ------------------------------------------------------------------------
 

@@ -12,7 +12,10 @@ BYTES_A_TURN = 64 * 1024  # bounds a turn whose frames hold many ticks; their co
 class FrameSource(Protocol):
     """The part of the journal that delivery uses."""
 
-    watermark: int
+    @property
+    def watermark(self) -> int:
+        """Every frame up to this number is finished."""
+        ...
 
     async def read(self, after: int, limit: int) -> "FrameBlock":
         """Wait for frames after number `after`, and return the next ones.
@@ -33,7 +36,7 @@ class FrameSource(Protocol):
         """Record that every frame up to this number is finished."""
         ...
 
-    def lose(self, frame: Received) -> None:
+    def lose(self, seq: int, frame: Received) -> None:
         """Count a frame as lost, just before `advance` passes it: Kafka refused its dead letter."""
         ...
 

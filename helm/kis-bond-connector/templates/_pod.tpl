@@ -45,12 +45,12 @@ env:
       fieldRef:
         fieldPath: metadata.name
   # The image's environment sets an address and a journal, and would win over the settings file.
-  # The connector makes the journal's private folder inside the volume; the group may enter the
-  # volume's root.
+  # The group may enter the volume's root, so the journal lies in a private folder below it. An
+  # earlier kind of journal, a file of this name with .db, is imported at the first start.
   - name: KIS_BOND_HTTP__HOST
     value: {{ .Values.config.http.host | quote }}
   - name: KIS_BOND_JOURNAL__PATH
-    value: /var/lib/kis-bond/journal/journal.db
+    value: /var/lib/kis-bond/journal/journal
   # The image's own folder for the bond master is not mounted. Only the connector's pods mount this
   # one; the jobs only look for it.
   - name: XDG_CACHE_HOME

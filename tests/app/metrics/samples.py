@@ -20,7 +20,7 @@ def journal(**changes):
         "pending": 3,
         "lost": {"journal_full": 2},
         "used_bytes": 4096,
-        "set_aside": 1,
+        "segments_retired": 1,
         "kept": 10,
         "write_error": None,
     }

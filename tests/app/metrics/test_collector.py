@@ -16,7 +16,7 @@ CONTRACT = {
     "kis_bond_dead_letters_total": ("reason",),
     "kis_bond_ticks_unrequested_total": (),
     "kis_bond_journal_bytes": (),
-    "kis_bond_journals_set_aside_total": (),
+    "kis_bond_journal_segments_retired_total": (),
     "kis_bond_receive_to_ack_seconds_bucket": ("le",),
     "kis_bond_receive_to_ack_seconds_sum": (),
     "kis_bond_receive_to_ack_seconds_count": (),

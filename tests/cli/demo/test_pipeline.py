@@ -24,7 +24,7 @@ async def pipeline(tmp_path):
                 "KIS__APPKEY": "an-appkey",
                 "KIS__APPSECRET": "an-appsecret",
                 "KAFKA__BOOTSTRAP_SERVERS": address,
-                "JOURNAL__PATH": tmp_path / "journal.db",
+                "JOURNAL__PATH": tmp_path / "journal",
                 "HTTP__PORT": 0,
             }
             settings = configuration.load(None, {f"KIS_BOND_{name}": str(value) for name, value in variables.items()})

@@ -41,7 +41,7 @@ async def start(kafka, topic_names, tmp_path):
             await rig.end()
         if topics and not rigs:
             create_topics(kafka.bootstrap_servers, {topic_names.ticks: 6, topic_names.dead_letters: 1})
-        journal = await Journal.open(JournalSettings(path=tmp_path / "data/journal.db"), print)
+        journal = await Journal.open(JournalSettings(path=tmp_path / "data/journal"), print)
         rigs[:] = [Rig(journal, kafka, topic_names, framing)]
         return rigs[0]
 

@@ -66,6 +66,6 @@ class MemoryJournal:
         assert watermark <= len(self.frames)
         self.watermark = max(self.watermark, watermark)
 
-    def lose(self, frame):
+    def lose(self, seq, frame):
         """Keep a frame that was given up."""
         self.lost.append(frame)

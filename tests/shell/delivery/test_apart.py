@@ -1,7 +1,6 @@
 """No partition holds up another, and no fault of one loses or reorders records."""
 
 import asyncio
-import sqlite3
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, UnknownProducerId
@@ -266,14 +265,16 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
 
 async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
     """Damaged last frames are a counted loss, and everything is then finished."""
-    settings = JournalSettings(path=tmp_path / "data" / "journal.db")
+    settings = JournalSettings(path=tmp_path / "data" / "journal")
     journal = await Journal.open(settings, print)
     for number in range(5):
         journal.append(frame(record(accumulated=number)))
     await journal.close()
-    with sqlite3.connect(settings.path) as outside:
-        outside.execute("UPDATE frame SET raw = x'00' WHERE seq > 3")
-    outside.close()
+    (segment,) = settings.path.glob("*.log")
+    content = bytearray(segment.read_bytes())
+    for seq in (4, 5):
+        content[content.rindex(b"0|H0BJCNT0", 0, None if seq == 5 else content.rindex(b"0|H0BJCNT0"))] ^= 1
+    segment.write_bytes(content)
     brokers, journal = Brokers(), await Journal.open(settings, print)
     running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
     task = asyncio.create_task(running.run())

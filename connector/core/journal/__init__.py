@@ -1,0 +1,1 @@
+"""The journal without its disk: the bytes of its files, and what became of each frame's number."""

@@ -1,0 +1,89 @@
+"""Counts what became of each number: finished, pending or lost."""
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from connector.core.journal.record import LossReason, Mark
+
+
+class Tally:
+    """Every number up to `last` is finished, pending or lost, and is counted once.
+
+    Up to the watermark, a number is finished unless it is lost. Above the watermark it is pending
+    unless it is lost. Lost numbers up to `settled` are counted in `settled_losses`, and each lost
+    range above `settled` is known as a mark.
+    """
+
+    def __init__(self, watermark: int, last: int, losses: Mapping[str, int], marks: Iterable[Mark]) -> None:
+        self.watermark = self.settled = watermark
+        self.last = max(last, watermark)
+        self.settled_losses = Counter(losses)
+        self.marks = list[Mark]()  # disjoint and in order
+        for mark in marks:
+            if mark.lost:
+                self.lose(mark.first, mark.last, mark.lost)
+
+    def lose(self, first: int, last: int, reason: LossReason) -> list[range]:
+        """Count these numbers as lost; return those that were above the watermark and not lost."""
+        start, fresh, self.last = max(first, self.watermark + 1), list[range](), max(self.last, last)
+        for known in self.marks[max(0, self._place(start)) :]:
+            if known.first > last:
+                break
+            if known.first > start:
+                fresh.append(range(start, known.first))
+            start = max(start, known.last + 1)
+        if start <= last:
+            fresh.append(range(start, last + 1))
+        for each in fresh:
+            self._add(Mark(each.start, each.stop - 1, reason))
+        return fresh
+
+    def _add(self, mark: Mark) -> None:
+        latest = self.marks[-1] if self.marks else None
+        if latest and latest.last == mark.first - 1 and latest.lost == mark.lost:  # one loss after another
+            self.marks[-1] = latest._replace(last=mark.last)
+        else:
+            insort(self.marks, mark)
+
+    def _place(self, seq: int) -> int:
+        """Return the place of the last mark that begins at or before this number, or -1."""
+        return bisect_right(self.marks, seq, key=lambda mark: mark.first) - 1
+
+    def settle(self, through: int) -> None:
+        """Forget the marks up to this number, which must not exceed the watermark."""
+        while self.marks and self.marks[0].first <= through:
+            first, last, reason = self.marks.pop(0)
+            self.settled_losses[str(reason)] += min(last, through) - first + 1
+            if through < last:
+                self.marks.insert(0, Mark(through + 1, last, reason))
+        self.settled = max(self.settled, through)
+
+    def after_lost(self, seq: int) -> int:
+        """Return the first number from `seq` on that is not lost."""
+        place = max(0, self._place(seq))
+        while place < len(self.marks) and self.marks[place].first <= seq:
+            seq, place = max(seq, self.marks[place].last + 1), place + 1
+        return seq
+
+    def _lost_above(self, seq: int) -> int:
+        return sum(last - max(first, seq + 1) + 1 for first, last, _ in self.marks if last > seq)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """How many numbers are lost, by reason."""
+        lost = Counter(self.settled_losses)
+        for first, last, reason in self.marks:
+            lost[str(reason)] += last - first + 1
+        return {reason: count for reason, count in lost.items() if count}
+
+    @property
+    def finished(self) -> int:
+        """How many numbers are acknowledged or dead-lettered."""
+        lost_above = self._lost_above(self.settled) - self._lost_above(self.watermark)
+        return self.watermark - self.settled_losses.total() - lost_above
+
+    @property
+    def pending(self) -> int:
+        """How many numbers are neither finished nor lost."""
+        return self.last - self.watermark - self._lost_above(self.watermark)

@@ -1,0 +1,178 @@
+"""Reads a journal's folder without its lock, and changes nothing: for people and for checks."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from connector.core.journal.record import FORMAT, HEADER_BYTES, Frame, Mark, format_of
+from connector.core.journal.state import Progress, unsealed
+from connector.errors import JournalUnusable, RequestMalformed
+from connector.shell.journal.reading import records
+
+_SEGMENT: Final = re.compile(r"(\d{20})\.log")
+
+
+class Segment(NamedTuple):
+    """One segment. `last` is the highest number in it; `damaged` says that bytes were skipped."""
+
+    file: str
+    first: int
+    last: int
+    bytes: int
+    damaged: bool
+
+
+class Inspection(NamedTuple):
+    """What a journal's folder holds.
+
+    `missing` are the numbers above the watermark, up to the last, for which there is neither a
+    frame nor a mark. `torn_bytes` follow the last whole record.
+    """
+
+    path: Path
+    segments: list[Segment]
+    watermark: int
+    pending: int
+    bytes: int
+    missing: list[range]
+    torn_bytes: int
+
+    @property
+    def corrupt(self) -> int:
+        """How many numbers are missing."""
+        return sum(map(len, self.missing))
+
+    @property
+    def problems(self) -> list[str]:
+        """Each damage as a sentence; none in a sound journal."""
+        return [
+            *(
+                f"{self.path / each.file} is damaged: some bytes are no record."
+                for each in self.segments
+                if each.damaged
+            ),
+            *(f"{self.path} lacks {_numbers(each)} that were not delivered." for each in self.missing),
+        ]
+
+
+def inspect(path: Path) -> Inspection:
+    """Read every record of a journal, held by a running connector or not.
+
+    Raises RequestMalformed if there is no journal, and JournalUnusable if it may not be read or a
+    newer version wrote it.
+    """
+    try:
+        # In this order, what a running connector does meanwhile looks like no damage: what counts
+        # as synced is read before the segments, and what counts as finished after them.
+        synced = _progress(path).synced
+        sizes = dict(_sizes(path))
+        scans = [
+            scan for name in sorted(sizes) if _SEGMENT.fullmatch(name) and (scan := _scan(path / name)) is not None
+        ]
+        progress = _progress(path)
+    except FileNotFoundError:
+        raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
+    except NotADirectoryError:
+        raise RequestMalformed(f"{path} is not a folder, and so no journal. Give one with --journal.") from None
+    except OSError as error:
+        raise JournalUnusable(f"The journal {path} could not be read: {error.strerror}.") from error
+    frames = [each for scan in scans for each in scan.frames]
+    marked = [*progress.marks, *(mark for scan in scans for mark in scan.marks)]
+    marks = [range(mark.first, mark.last + 1) for mark in marked]
+    # Each segment begins with the numbers that were finished, in case the progress cannot be read.
+    watermark = max([progress.watermark, *(mark.last for mark in marked if mark.first == 1 and not mark.lost)])
+    above = range(watermark + 1, max([synced, watermark, *(scan.segment.last for scan in scans)]) + 1)
+    missing = list(_without([above], [*frames, *marks]))
+    pending = len(above) - sum(map(len, _without([above], list(_without(frames, marks)))))
+    torn = scans[-1].torn_bytes if scans else 0
+    return Inspection(path, [scan.segment for scan in scans], watermark, pending, sum(sizes.values()), missing, torn)
+
+
+class _Scan(NamedTuple):
+    segment: Segment
+    frames: list[range]
+    marks: list[Mark]
+    torn_bytes: int
+
+
+def _progress(path: Path) -> Progress:
+    """Return the saved progress, or that of a new journal if there is none that can be read."""
+    with contextlib.suppress(FileNotFoundError, KeyError, TypeError):
+        if (content := unsealed((path / "progress").read_bytes())) is not None:
+            _refuse_newer(path / "progress", content["format"])
+            return Progress.from_content(content)
+    path.stat()  # raises FileNotFoundError if there is no folder either
+    return Progress(0, 0, {}, [], {}, 0)
+
+
+def _sizes(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name and size of each file; one that vanishes meanwhile is left out."""
+    for entry in os.scandir(path):
+        with contextlib.suppress(FileNotFoundError):
+            if entry.is_file(follow_symlinks=False):
+                yield entry.name, entry.stat(follow_symlinks=False).st_size
+
+
+def _scan(path: Path) -> _Scan | None:
+    """Read one segment; None if it was deleted meanwhile."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return _read(path, fd)
+    finally:
+        os.close(fd)
+
+
+def _read(path: Path, fd: int) -> _Scan:
+    head, first = os.pread(fd, HEADER_BYTES, 0), int(path.stem)
+    version = format_of(head)
+    _refuse_newer(path, version or 0)
+    frames, marks, last = list[range](), list[Mark](), first - 1
+    # The header of a segment that has just been created may not be complete yet.
+    damaged = version is None and len(head) == HEADER_BYTES
+    sound = len(head) // HEADER_BYTES * HEADER_BYTES
+    for begin, end, record in records(fd, [(last, HEADER_BYTES)]):
+        damaged, sound = damaged or begin != sound, end
+        last = max(last, record.seq)
+        if isinstance(record, Mark):
+            marks.append(record)
+        elif isinstance(record, Frame):
+            if frames and frames[-1].stop == record.seq:
+                frames[-1] = range(frames[-1].start, record.seq + 1)
+            else:
+                frames.append(range(record.seq, record.seq + 1))
+    size = os.fstat(fd).st_size
+    return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > FORMAT:
+        raise JournalUnusable(
+            f"{path} was written by a newer version (format {version}, this one knows {FORMAT}). Run that version."
+        )
+
+
+def _without(numbers: Iterable[range], others: Iterable[range]) -> Iterator[range]:
+    """Yield the numbers that are in none of the others, each once and in order."""
+    taken = sorted(others, key=lambda each: each.start)
+    done = 0
+    for each in sorted(numbers, key=lambda each: each.start):
+        start = max(each.start, done)
+        for other in taken:
+            if other.start >= each.stop:
+                break
+            if other.start > start:
+                yield range(start, other.start)
+            start = max(start, other.stop)
+        if start < each.stop:
+            yield range(start, each.stop)
+        done = max(done, each.stop)
+
+
+def _numbers(each: range) -> str:
+    return f"frame {each.start}" if len(each) == 1 else f"the {len(each):,} frames {each.start} to {each.stop - 1}"

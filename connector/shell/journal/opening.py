@@ -1,0 +1,56 @@
+"""Opens the folder of a journal, as soon as no other process holds it."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from connector.errors import JournalUnusable
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.place import Place, place
+from connector.shell.journal.recovery import Recovered, recover
+
+log = structlog.get_logger("connector.journal")
+
+LOCK_SECONDS = 30.0  # a pod killed by force may still hold the lock
+LOCK_POLL_SECONDS: Final = 0.2
+
+
+async def open_folder(path: Path) -> tuple[Place, Folder, Recovered]:
+    """Return where the journal is, its locked folder, and what it holds.
+
+    Waits up to LOCK_SECONDS while another process holds the folder. Raises JournalUnusable.
+    """
+    folder: Folder | None = None
+    try:
+        found = await asyncio.to_thread(place, path)
+        folder = await asyncio.to_thread(Folder, found.folder)
+        await _lock(folder)
+        if folder.mode & 0o077:
+            log.warning("journal_folder_open", path=str(folder.path), mode=f"{folder.mode:o}", fix="chmod 700")
+        return found, folder, await asyncio.to_thread(recover, folder)
+    except BaseException as error:
+        if folder:
+            folder.close()
+        if isinstance(error, OSError):
+            raise JournalUnusable(
+                f"The journal {path} could not be opened: {error}. Check journal.path and its volume."
+            ) from error
+        raise
+
+
+async def _lock(folder: Folder) -> None:
+    until, is_told = time.monotonic() + LOCK_SECONDS, False
+    while (holder := await asyncio.to_thread(folder.lock)) is not None:
+        process = f"pid {holder}" if holder else "an unknown process"
+        if time.monotonic() >= until:
+            raise JournalUnusable(
+                f"The journal {folder.path} is held by another instance ({process}). "
+                "Stop that one, or give this one a journal.path of its own."
+            )
+        if not is_told:
+            log.warning("journal_held", path=str(folder.path), by=process, waiting_seconds=LOCK_SECONDS)
+            is_told = True
+        await asyncio.sleep(LOCK_POLL_SECONDS)

@@ -1,0 +1,123 @@
+"""Reads records and frames from segments."""
+
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import structlog
+
+from connector.core.journal.record import HEADER_BYTES, Block, Key, Mark, Record, take
+from connector.core.ticks.frame import Received
+from connector.shell.journal.folder import Folder
+
+log = structlog.get_logger("connector.journal")
+
+CHUNK: Final = 256 * 1024
+
+
+class Segment:
+    """One file. `fd` is open until the file is complete and synced."""
+
+    def __init__(self, name: str, first: int, size: int, since: float, last: int | None = None) -> None:
+        self.name = name
+        self.first = first
+        self.size = size
+        self.since = since  # monotonic time of its first record
+        self.last = last
+        self.fd: int | None = None
+        self.index = [(first - 1, HEADER_BYTES)]  # numbers, and the places where later records begin
+        self.is_damaged = False
+
+    def note_damage(self, skipped: int) -> None:
+        """Log the first damage that is met in this segment."""
+        if not self.is_damaged:
+            log.error("journal_damaged", file=self.name, bytes=skipped)
+        self.is_damaged = True
+
+    def __lt__(self, other: "Segment") -> bool:
+        return self.first < other.first
+
+
+class Found(NamedTuple):
+    """What a read found: frames, numbers that should have been there, marks and keys."""
+
+    block: Block
+    missing: list[range]
+    marks: list[Mark]
+    keys: list[Key]
+
+
+def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, limit: int) -> Found:
+    """Return consecutive frames with `after` < number < `before`, from one segment.
+
+    A number is in the last segment that can hold it. The block begins after numbers that cannot be
+    read. If it is empty, its `last_seq` is the last number searched. Raises OSError.
+    """
+    place = bisect_right(segments, after + 1, key=lambda segment: segment.first) - 1
+    if place < 0:
+        first = min(segments[0].first, before) if segments else before
+        return Found(Block(first, []), [range(after + 1, first)], [], [])
+    if place + 1 < len(segments):
+        before = min(before, segments[place + 1].first)
+    try:
+        fd = folder.open(segments[place].name)
+    except FileNotFoundError:
+        return Found(Block(before, []), [range(after + 1, before)], [], [])
+    try:
+        return _search(records(fd, segments[place].index, after, segments[place].note_damage), after, before, limit)
+    finally:
+        os.close(fd)
+
+
+def records(
+    fd: int, index: list[tuple[int, int]], after: int = 0, on_skipped: Callable[[int], object] = abs
+) -> Iterator[tuple[int, int, Record]]:
+    """Yield a segment's records from `after` on, or from a little before, and where each is.
+
+    `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
+    record. Raises OSError.
+    """
+    highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
+    size, sound = CHUNK, at
+    while True:
+        data = os.pread(fd, size, at)
+        is_end = len(data) < size
+        found, used = take(data, highest, is_end=is_end)
+        for begin, end, record in found:
+            if at + begin != sound:
+                on_skipped(at + begin - sound)
+            highest, sound = max(highest, record.seq), at + end
+            yield at + begin, sound, record
+        if is_end:
+            return
+        at += used
+        size = CHUNK if used else 2 * size
+        if at > index[-1][1] and at == sound:
+            index.append((highest, at))
+
+
+def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
+    first, frames = after + 1, list[Received]()
+    result = Found(Block(first, frames), [], [], [])
+    for _, _, record in found:
+        expected = first + len(frames)
+        if isinstance(record, Key):
+            result.keys.append(record)
+        elif isinstance(record, Mark):
+            result.marks.append(record)
+            if record.first <= expected <= record.last:
+                if frames:
+                    break
+                first = min(record.last + 1, before)
+        elif record.seq >= expected:
+            if record.seq >= before or len(frames) == limit or (frames and record.seq > expected):
+                break
+            if record.seq > expected:
+                result.missing.append(range(expected, record.seq))
+                first = record.seq
+            frames.append(record.received)
+    if not frames and first < before:
+        result.missing.append(range(first, before))
+        first = before
+    return result._replace(block=Block(first, frames))

@@ -1,0 +1,140 @@
+"""Finds out, at a start, what the folder of the last process holds."""
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from connector.core.journal.record import FORMAT, HEADER_BYTES, Key, Mark, format_of
+from connector.core.journal.state import Progress, unsealed
+from connector.core.journal.tally import Tally
+from connector.errors import JournalUnusable
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.reading import Segment, records
+
+log = structlog.get_logger("connector.journal")
+
+PROGRESS: Final = "progress"
+SAVED: Final = "saved.json"
+_SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
+
+
+@dataclass
+class Recovered:
+    """What the last process left; `keys` are those of the last segment, oldest first."""
+
+    segments: list[Segment]
+    progress: Progress | None
+    saved: dict[str, Any]
+    tally: Tally = field(default_factory=lambda: Tally(0, 0, {}, ()))
+    keys: list[Key] = field(default_factory=list)
+
+
+def recover(folder: Folder) -> Recovered:
+    """Read the small files and the last segment, and cut that one after its last whole record.
+
+    Raises OSError and JournalUnusable.
+    """
+    found = look(folder)
+    marks = list[Mark]()
+    while found.segments:
+        last = found.segments[-1]
+        end = _read_last(folder, last, found.keys, marks)
+        if end == last.size:
+            break
+        log.warning("journal_tail_cut", file=last.name, bytes=last.size - end)
+        if end:
+            _cut(folder, last, end)
+            break
+        folder.unlink(found.segments.pop().name)
+    for name in folder.names():
+        if name.endswith(".new") and _SEGMENT.fullmatch(name[:-4]):
+            folder.unlink(name)
+    found.tally = _tally(found, marks)
+    return found
+
+
+def look(folder: Folder) -> Recovered:
+    """Read the small files and list the segments, without a change of content.
+
+    Raises OSError and JournalUnusable.
+    """
+    segments = [_segment(folder, name) for name in folder.names() if _SEGMENT.fullmatch(name)]
+    content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
+    if content and content["format"] > FORMAT:
+        raise newer(folder, content["format"])
+    return Recovered(segments, Progress.from_content(content) if content else None, saved or {})
+
+
+def newer(folder: Folder, version: int) -> JournalUnusable:
+    """Return the error for a folder that a newer version wrote."""
+    return JournalUnusable(
+        f"The journal {folder.path} was written by a newer version (format {version}, this one knows {FORMAT}). "
+        "Run that version, or set journal.path to a new folder."
+    )
+
+
+def _state(folder: Folder, name: str) -> dict[str, Any] | None:
+    data = folder.read(name)
+    content = None if data is None else unsealed(data)
+    if data is not None and content is None:
+        log.error("journal_state_damaged", file=name)
+    return content
+
+
+def _segment(folder: Folder, name: str) -> Segment:
+    fd = folder.open(name)
+    try:
+        found, version = os.fstat(fd), format_of(os.pread(fd, HEADER_BYTES, 0))
+    finally:
+        os.close(fd)
+    if version is not None and version > FORMAT:
+        raise newer(folder, version)
+    if version is None and found.st_size >= HEADER_BYTES:  # a shorter one was torn, and is cut
+        log.error("journal_header_damaged", file=name)
+    age = max(0.0, time.time() - found.st_mtime)
+    return Segment(name, int(name.removesuffix(".log")), found.st_size, time.monotonic() - age)
+
+
+def _read_last(folder: Folder, segment: Segment, keys: list[Key], marks: list[Mark]) -> int:
+    """Read a whole segment, and return where its last whole record ends, or 0 without any."""
+    fd, sound = folder.open(segment.name), 0
+    try:
+        for _, end, record in records(fd, segment.index, on_skipped=segment.note_damage):
+            sound = end
+            if isinstance(record, Key):
+                keys.append(record)
+                continue
+            segment.last = max(segment.last or 0, record.seq)
+            if isinstance(record, Mark):
+                marks.append(record)
+    finally:
+        os.close(fd)
+    return sound
+
+
+def _cut(folder: Folder, segment: Segment, end: int) -> None:
+    fd = folder.open(segment.name, os.O_WRONLY)
+    try:
+        os.ftruncate(fd, end)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    segment.size = end
+
+
+def _tally(found: Recovered, marks: Sequence[Mark]) -> Tally:
+    progress, segments = found.progress, found.segments
+    if progress is None:
+        progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
+    last = max(segments[-1].last or 0, segments[-1].first - 1) if segments else 0
+    tally = Tally(progress.watermark, last, progress.lost, [*progress.marks, *marks])
+    # Each segment begins with the numbers that were finished, in case the progress cannot be read.
+    finished = max((mark.last for mark in marks if not mark.lost), default=0)
+    tally.watermark = max(tally.watermark, min(finished, tally.last))
+    tally.lose(last + 1, progress.synced, "corrupt")
+    return tally

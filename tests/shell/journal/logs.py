@@ -1,0 +1,28 @@
+"""A log in a folder, for tests."""
+
+from connector.core.journal.record import Block
+from connector.core.ticks.frame import Received
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.log import Log
+from connector.shell.journal.reading import read
+
+
+def block(first, last, size=100):
+    """Return frames of these numbers; each tells its number."""
+    return Block(first, [Received(seq, 0, 7, False, b"%0*d" % (size, seq)) for seq in range(first, last + 1)])
+
+
+def new_log(path, max_bytes=2**20, retain_seconds=3600.0):
+    """Return an empty log."""
+    return Log(Folder(path), [], max_bytes, retain_seconds)
+
+
+def seqs(log, after, before):
+    """Return the numbers of all frames that can be read, and the missing numbers."""
+    found, missing = [], []
+    while after < before - 1:
+        part = read(log.folder, log.segments, after, before, 50)
+        found += [frame.received_ns for frame in part.block.frames]
+        missing += [seq for each in part.missing for seq in each]
+        after = part.block.last_seq
+    return found, missing

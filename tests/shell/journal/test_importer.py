@@ -1,0 +1,95 @@
+"""A journal of the earlier kind is taken over once, with all that was pending."""
+
+import fcntl
+import sqlite3
+import zlib
+
+import pytest
+import structlog
+
+from connector.core.cipher_key import CipherKey
+from connector.core.ticks.frame import Received
+from connector.errors import JournalUnusable
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal
+
+SCHEMA = """
+CREATE TABLE frame (seq INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL, slot INTEGER NOT NULL,
+  session INTEGER NOT NULL, binary INTEGER NOT NULL, crc INTEGER NOT NULL, raw BLOB NOT NULL) STRICT;
+CREATE TABLE cipher_key (seq INTEGER PRIMARY KEY AUTOINCREMENT, slot INTEGER NOT NULL, session INTEGER NOT NULL,
+  key TEXT NOT NULL, iv TEXT NOT NULL) STRICT;
+CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+FRAMES = [Received(1000 + number, number % 2, 7, number == 5, b"frame %d" % number) for number in range(1, 11)]
+
+
+def earlier(path, damaged=()):
+    """Make a journal of the earlier kind with ten frames, of which four are delivered."""
+    path.parent.mkdir(exist_ok=True)
+    database = sqlite3.connect(path)
+    database.executescript(f"PRAGMA journal_mode = WAL; {SCHEMA}")
+    for seq, (received_ns, slot, session, binary, raw) in enumerate(FRAMES, 1):
+        crc = zlib.crc32(raw) ^ (seq in damaged)
+        database.execute(
+            "INSERT INTO frame VALUES (?,?,?,?,?,?,?)", (seq, received_ns, slot, session, binary, crc, raw)
+        )
+    database.execute("INSERT INTO cipher_key VALUES (1, 0, 7, ?, ?)", ("k" * 32, "i" * 16))
+    database.execute("INSERT INTO progress VALUES ('watermark', 4)")
+    database.execute("INSERT INTO kept VALUES ('lists', '{}')")
+    database.commit()
+    database.close()
+
+
+async def pending(source):
+    """Return the frames that can be read."""
+    found, after = [], source.watermark
+    while after < source.last_seq:
+        block = await source.read(after, 100)
+        found, after = [*found, *block.frames], block.last_seq
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "given"),
+    [("journal.db", "journal.db"), ("journal.db", "journal"), ("journal", "journal")],
+    ids=["the path with .db", "a file with .db beside the path", "the path without .db"],
+)
+async def test_pending_frames_keys_and_texts_are_taken_over(tmp_path, old, given):
+    """Wherever the file is, its pending frames come in order, once, and the file is renamed."""
+    earlier(tmp_path / "data" / old)
+    for start in range(2):
+        with structlog.testing.capture_logs() as logs:
+            source = await Journal.open(JournalSettings(path=tmp_path / "data" / given), print)
+        assert source.synced_seq == 6
+        assert await pending(source) == FRAMES[4:]
+        assert list(source.keys(0, 7)) == [CipherKey("k" * 32, "i" * 16)]
+        assert await source.saved("lists") == "{}"
+        await source.close()
+        events = [entry["event"] for entry in logs]
+        assert events.count("journal_imported") == (start == 0)
+        assert events.count("journal_path_is_a_folder") == given.endswith(".db")
+    assert (tmp_path / "data" / "journal").is_dir()
+    assert (tmp_path / "data" / "journal.db.imported").exists()
+
+
+async def test_a_damaged_row_is_a_counted_loss(tmp_path):
+    """A row whose checksum is wrong is counted as corrupt and reported; the others come."""
+    losses = []
+    earlier(tmp_path / "journal.db", damaged=(2, 6))
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)
+    assert await pending(source) == [FRAMES[4], *FRAMES[6:]]
+    assert source.lost == {"corrupt": 1}
+    source.report_losses()
+    assert [(loss.slot, loss.reason, loss.frames) for loss in losses] == [(0, "corrupt", 1)]
+    await source.close()
+
+
+async def test_a_file_that_another_process_holds_is_refused(tmp_path):
+    """While a connector of the earlier version runs, its journal is not taken over."""
+    earlier(tmp_path / "journal.db")
+    with (tmp_path / "journal.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(JournalUnusable, match="held by another instance"):
+            await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert (tmp_path / "journal.db").exists()

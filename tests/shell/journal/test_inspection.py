@@ -1,0 +1,181 @@
+"""Tests of reading a journal's folder without its lock."""
+
+import pytest
+
+from connector.core.cipher_key import CipherKey
+from connector.core.journal.record import Block, Key, Mark, encode, header
+from connector.core.journal.state import Progress
+from connector.core.ticks.frame import Received
+from connector.errors import JournalUnusable, RequestMalformed
+from connector.shell.journal import inspection
+from connector.shell.journal.inspection import inspect
+
+
+def frames(first, last):
+    """Return frames with these numbers."""
+    return Block(first, [Received(7, 0, 1, False, b"frame %d " % number * 5) for number in range(first, last + 1)])
+
+
+def segment(folder, first, *items, torn=b""):
+    """Write a segment that begins with this number; return its path."""
+    path = folder / f"{first:020d}.log"
+    path.write_bytes(header(first) + encode(items) + torn)
+    return path
+
+
+def progress(folder, watermark, synced, marks=()):
+    """Write the file `progress`."""
+    content = Progress(watermark, synced, {}, list(marks), {}, 0).to_bytes()
+    (folder / "progress").write_bytes(content)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a journal of two segments with frames 1 to 10, of which 4 are finished."""
+    segment(tmp_path, 1, Key(0, 0, 1, CipherKey("k" * 32, "i" * 16)), frames(1, 6))
+    segment(tmp_path, 7, frames(7, 10))
+    progress(tmp_path, 4, 10)
+    return tmp_path
+
+
+def test_a_sound_journal(folder):
+    """Segments, watermark and pending frames are shown, and there is no problem."""
+    found = inspect(folder)
+    assert [each[:3] for each in found.segments] == [
+        ("00000000000000000001.log", 1, 6),
+        ("00000000000000000007.log", 7, 10),
+    ]
+    assert (found.watermark, found.pending, found.corrupt, found.torn_bytes, found.problems) == (4, 6, 0, 0, [])
+    assert found.bytes == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_nothing_is_changed(folder):
+    """Neither files nor their modes nor their times change."""
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    before = {path: (path.read_bytes(), path.stat().st_mode, path.stat().st_mtime_ns) for path in folder.iterdir()}
+    inspect(folder)
+    assert before == {
+        path: (path.read_bytes(), path.stat().st_mode, path.stat().st_mtime_ns) for path in folder.iterdir()
+    }
+
+
+def test_a_torn_end_is_no_damage(folder):
+    """What follows the last whole record may be about to be written."""
+    whole = encode([frames(11, 11)])
+    segment(folder, 7, frames(7, 10), torn=whole[:-1])
+    found = inspect(folder)
+    assert (found.problems, found.torn_bytes, found.segments[-1].last) == ([], len(whole) - 1, 10)
+
+
+def test_a_torn_end_that_was_synced_is_damage(folder):
+    """Frames that the disk had are missing, whatever follows."""
+    progress(folder, 4, 12)
+    assert inspect(folder).missing == [range(11, 13)]
+
+
+@pytest.mark.parametrize("chunk", [64, 256 * 1024])
+def test_bytes_between_records_are_damage(folder, monkeypatch, chunk):
+    """Foreign bytes damage the segment, in whatever pieces it is read."""
+    monkeypatch.setattr("connector.shell.journal.reading.CHUNK", chunk)
+    path = folder / "00000000000000000007.log"
+    path.write_bytes(header(7) + encode([frames(7, 8)]) + b"\xff" * 300 + encode([frames(9, 10)]))
+    found = inspect(folder)
+    assert ([each.damaged for each in found.segments], found.corrupt, len(found.problems)) == ([False, True], 0, 1)
+
+
+@pytest.mark.parametrize("number", [5, 8, 10])
+def test_a_flipped_bit_is_exactly_one_frame(folder, number):
+    """A damaged record of an undelivered frame is one missing number."""
+    path = folder / ("00000000000000000001.log" if number < 7 else "00000000000000000007.log")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"frame %d " % number)] ^= 1
+    path.write_bytes(content)
+    assert inspect(folder).missing == [range(number, number + 1)]
+
+
+def test_what_was_delivered_may_be_missing(folder):
+    """Numbers up to the watermark are finished: their segment may be gone."""
+    progress(folder, 6, 10)
+    (folder / "00000000000000000001.log").unlink()
+    assert (inspect(folder).corrupt, inspect(folder).pending) == (0, 4)
+
+
+def test_marked_numbers_are_not_missing(folder):
+    """A mark in a later segment or in `progress` explains why a number has no frame."""
+    segment(folder, 13, Mark(12, 12, "disk"), frames(13, 13))
+    progress(folder, 4, 13, [Mark(11, 11, "journal_full")])
+    assert (inspect(folder).corrupt, inspect(folder).pending) == (0, 7)
+
+
+def test_frames_written_twice_count_once(folder):
+    """After a failed sync the next segment repeats what is not known to be synced."""
+    segment(folder, 9, frames(9, 12))
+    found = inspect(folder)
+    assert (found.pending, found.corrupt, found.problems) == (8, 0, [])
+
+
+def test_a_damaged_header_is_damage(folder):
+    """Its records are read all the same."""
+    path = folder / "00000000000000000007.log"
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    found = inspect(folder)
+    assert (found.segments[-1].damaged, found.corrupt) == (True, 0)
+
+
+def test_a_segment_that_is_being_created(folder):
+    """A header that is not whole yet is no damage."""
+    (folder / "00000000000000000011.log").write_bytes(header(11)[:9])
+    found = inspect(folder)
+    assert (found.problems, found.torn_bytes) == ([], 9)
+
+
+def test_a_damaged_progress_hides_nothing(folder):
+    """Without a readable `progress`, what no segment calls finished is pending."""
+    (folder / "progress").write_bytes(b"{")
+    assert (inspect(folder).watermark, inspect(folder).pending) == (0, 10)
+    segment(folder, 7, Mark(1, 3, None), frames(7, 10))
+    assert (inspect(folder).watermark, inspect(folder).pending) == (3, 7)
+
+
+def test_other_files_do_not_matter(folder):
+    """Only files named as segments are read, and no symlink is followed."""
+    before = inspect(folder)
+    (folder / "1.log").write_bytes(b"x")
+    (folder / "00000000000000000099.log").symlink_to(folder / "1.log")
+    (folder / "00000000000000000098.log").mkdir()
+    assert inspect(folder).segments == before.segments
+
+
+def test_a_segment_deleted_meanwhile(folder, monkeypatch):
+    """A running connector may delete a segment after its name was read."""
+    names, read = [], inspection._scan
+
+    def scan(path):
+        names.append(path.name)
+        if len(names) == 1:
+            path.unlink()
+            progress(folder, 6, 10)
+        return read(path)
+
+    monkeypatch.setattr(inspection, "_scan", scan)
+    found = inspect(folder)
+    assert ([each.first for each in found.segments], found.problems) == ([7], [])
+
+
+@pytest.mark.parametrize("name", ["00000000000000000001.log", "progress"])
+def test_a_newer_version_is_refused(folder, monkeypatch, name):
+    """What a newer version wrote is not judged."""
+    monkeypatch.setattr(inspection, "FORMAT", 0)
+    if name != "progress":
+        (folder / "progress").unlink()
+    with pytest.raises(JournalUnusable, match=f"{name} was written by a newer version"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("name", ["none", "file"])
+def test_no_journal(tmp_path, name):
+    """A folder that is missing, or a file, is a malformed request."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RequestMalformed, match="Give"):
+        inspect(tmp_path / name)

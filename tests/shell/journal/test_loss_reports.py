@@ -1,0 +1,81 @@
+"""Losses are reported merged, soon enough, and once."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from connector.core.ticks.frame import Received
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, loss_reports
+
+
+@pytest.fixture
+async def opened(tmp_path):
+    """Return a function that opens the journal again; `losses` lists what was reported."""
+    current, losses = [], []
+
+    async def open_journal():
+        for each in current:
+            await each.close()
+        current[:] = [await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)]
+        return current[0]
+
+    open_journal.losses = losses
+    yield open_journal
+    for each in current:
+        await each.close()
+
+
+def lose(source, first, last, reason="disk"):
+    """Lose frames of these numbers."""
+    for number in range(first, last + 1):
+        source.give_up(Received(number, number % 2, 7, False, bytes(10)), reason)
+
+
+async def test_losses_are_reported_when_they_end(opened, monkeypatch):
+    """When no more frames are lost, each slot's losses are one report."""
+    monkeypatch.setattr(loss_reports, "ROUND_SECONDS", 0.02)
+    source = await opened()
+    lose(source, 1, 10)
+    async with asyncio.timeout(10):
+        while not opened.losses:
+            await asyncio.sleep(0.01)
+    assert [(loss.slot, loss.frames, loss.bytes) for loss in opened.losses] == [(1, 5, 50), (0, 5, 50)]
+
+
+async def test_a_loss_that_goes_on_is_reported_meanwhile(opened, monkeypatch):
+    """A loss that goes on is reported before it ends, and nothing twice."""
+    monkeypatch.setattr(loss_reports, "ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(loss_reports, "LOSING_SECONDS", 0.05)
+    source, number = await opened(), 0
+    async with asyncio.timeout(10):
+        while len(opened.losses) < 3:
+            number += 2
+            lose(source, number, number)
+            await asyncio.sleep(0.001)
+    source.report_losses()
+    assert sum(loss.frames for loss in opened.losses) == source.lost["disk"]
+    assert all(one.to_ns < other.from_ns for one, other in pairwise(opened.losses))
+
+
+async def test_an_unreported_loss_is_reported_by_the_next_process(opened):
+    """Losses unreported at a stop are merged with the next process's and reported once."""
+    source = await opened()
+    lose(source, 2, 2)
+    source = await opened()
+    assert opened.losses == []
+    lose(source, 4, 4)
+    source.report_losses()
+    assert [(loss.frames, loss.from_ns, loss.to_ns) for loss in opened.losses] == [(2, 2, 4)]
+    (await opened()).report_losses()
+    assert len(opened.losses) == 1
+
+
+@pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]'])
+async def test_unreadable_saved_losses_do_not_stop_a_start(opened, kept):
+    """The journal opens, and counts the frames, if the saved losses are unreadable."""
+    await (await opened()).save(loss_reports.SAVED, kept)
+    source = await opened()
+    source.report_losses()
+    assert opened.losses == []

@@ -1,0 +1,65 @@
+"""A journal is opened once no other process holds it, and only if it is one."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from connector.errors import JournalUnusable
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, opening
+from connector.shell.journal.folder import Folder
+
+
+async def test_a_start_waits_for_the_lock_and_says_so_once(tmp_path, monkeypatch):
+    """While another process holds the journal, the start tells once by which one, and waits."""
+    monkeypatch.setattr(opening, "LOCK_POLL_SECONDS", 0.01)
+    held = Folder(tmp_path / "journal")
+    assert held.lock() is None
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(Journal.open(JournalSettings(path=tmp_path / "journal"), print))
+        async with asyncio.timeout(5):
+            while not logs:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        held.close()
+        await (await task).close()
+    assert [entry["by"].startswith("pid ") for entry in logs if entry["event"] == "journal_held"] == [True]
+
+
+async def test_a_lock_that_stays_ends_the_start(tmp_path, monkeypatch):
+    """If the lock stays, the start ends with a sentence that names the process."""
+    monkeypatch.setattr(opening, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(opening, "LOCK_POLL_SECONDS", 0.01)
+    held = Folder(tmp_path / "journal")
+    assert held.lock() is None
+    with pytest.raises(JournalUnusable, match=r"held by another instance \(pid [0-9]+\)"):
+        await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    held.close()
+
+
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
+    """A regular file in the folder's place is refused, with and without `.db`."""
+    for name in ("journal", "other.db"):
+        (tmp_path / name).write_bytes(b"precious")
+        with pytest.raises(JournalUnusable, match="is a file, and no journal"):
+            await Journal.open(JournalSettings(path=tmp_path / name), print)
+        assert (tmp_path / name).read_bytes() == b"precious"
+
+
+async def test_an_open_folder_is_warned_about_and_left_as_it_is(tmp_path):
+    """An existing folder that others can enter stays so, with a warning."""
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal").chmod(0o755)
+    with structlog.testing.capture_logs() as logs:
+        await (await Journal.open(JournalSettings(path=tmp_path / "journal"), print)).close()
+    assert [entry["mode"] for entry in logs if entry["event"] == "journal_folder_open"] == ["755"]
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
+    """A path below a file is refused."""
+    (tmp_path / "data").write_text("x")
+    with pytest.raises(JournalUnusable):
+        await Journal.open(JournalSettings(path=tmp_path / "data" / "journal"), print)

@@ -1,0 +1,67 @@
+"""Reading finds every frame from any number on, and says which are missing."""
+
+import pytest
+
+from connector.core.journal.record import Mark
+from connector.shell.journal import reading
+from connector.shell.journal.reading import read
+from tests.shell.journal.logs import block, new_log, seqs
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """Return a log of 300 frames in two segments, read in small pieces."""
+    monkeypatch.setattr(reading, "CHUNK", 512)
+    made = new_log(tmp_path / "journal")
+    made.write([block(1, 200)], [], 0)
+    made.seal()
+    made.write([block(201, 300, size=900)], [], 0)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("after", [0, 1, 57, 199, 200, 201, 299])
+def test_reading_begins_anywhere(log, after):
+    """From any number on, twice, the rest comes: the second time the places are known."""
+    for _ in range(2):
+        assert seqs(log, after, 301) == (list(range(after + 1, 301)), [])
+
+
+def test_a_read_stops_before_a_number(log):
+    """No frame at or above `before` is returned."""
+    assert read(log.folder, log.segments, 10, 13, 100).block == block(11, 12)
+    assert read(log.folder, log.segments, 10, 100, 5).block == block(11, 15)
+
+
+def test_numbers_of_a_segment_that_is_gone_are_missing(log):
+    """Numbers before the first segment, and those of an unlinked file, are missing."""
+    log.folder.unlink(log.segments[1].name)
+    found, missing = seqs(log, 0, 301)
+    assert (found, missing) == (list(range(1, 201)), list(range(201, 301)))
+    log.segments = log.segments[1:]
+    assert seqs(log, 0, 201) == ([], list(range(1, 201)))
+
+
+def test_a_damaged_byte_costs_one_frame(log):
+    """A frame with a damaged byte is missing, and all others come."""
+    path = log.folder.path / log.segments[1].name
+    content = bytearray(path.read_bytes())
+    content[content.index(b"%0900d" % 250) + 7] ^= 4
+    path.write_bytes(content)
+    assert seqs(log, 0, 301) == ([seq for seq in range(1, 301) if seq != 250], [250])
+
+
+def test_an_empty_log_has_nothing(tmp_path):
+    """Without a segment every number is missing."""
+    log = new_log(tmp_path / "journal")
+    found = read(log.folder, log.segments, 4, 8, 10)
+    assert (found.block.last_seq, found.missing) == (7, [range(5, 8)])
+    log.close()
+
+
+def test_marks_are_told(log):
+    """A read returns the marks that it passed."""
+    log.write([Mark(301, 400, "disk")], [], 0)
+    found = read(log.folder, log.segments, 300, 401, 10)
+    assert found.marks == [Mark(301, 400, "disk")]
+    assert (found.block.last_seq, found.missing) == (400, [])

@@ -1,0 +1,153 @@
+"""A start finds what the last process left, and cuts only what was never whole."""
+
+import pytest
+
+from connector.core.cipher_key import CipherKey
+from connector.core.journal import record
+from connector.core.journal.record import HEADER_BYTES, Key, Mark, header
+from connector.core.journal.state import Progress
+from connector.errors import JournalUnusable
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.recovery import PROGRESS, recover
+from tests.shell.journal.logs import block, new_log
+
+NOTHING = Progress(0, 0, {}, [], {}, 1)
+KEY = Key(0, 0, 7, CipherKey("k" * 32, "i" * 16))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with a segment of the frames 1 to 5 and one of the frames 6 to 10."""
+    log = new_log(tmp_path / "journal")
+    log.write([block(1, 5)], [], 0)
+    log.seal()
+    log.write([block(6, 10)], [KEY], 0)
+    log.sync()
+    log.close()
+    made = Folder(tmp_path / "journal")
+    yield made
+    made.close()
+
+
+def last(folder):
+    """Return the path of the last segment."""
+    return max(folder.path.glob("*.log"))
+
+
+def test_a_sound_folder_is_read_as_it_is(folder):
+    """Numbers, keys and counts are those that were written."""
+    folder.replace(PROGRESS, NOTHING._replace(watermark=3, synced=10, lost={"disk": 1}).to_bytes())
+    found = recover(folder)
+    assert [segment.first for segment in found.segments] == [1, 6]
+    assert [key.key for key in found.keys] == [KEY.key]
+    tally = found.tally
+    assert (tally.watermark, tally.last, tally.finished, tally.pending, tally.lost) == (3, 10, 2, 7, {"disk": 1})
+
+
+def test_an_empty_folder_begins_with_nothing(tmp_path):
+    """A new folder has no frames."""
+    folder = Folder(tmp_path / "journal")
+    assert (recover(folder).tally.last, recover(folder).segments) == (0, [])
+    folder.close()
+
+
+def test_a_tail_torn_at_any_byte_is_cut_and_nothing_else(folder):
+    """Whatever the place, whole frames stay, and only synced ones that are gone are corrupt."""
+    log = new_log(folder.path)
+    log.write([block(11, 15, size=20)], [KEY], 0)
+    log.close()
+    folder.replace(PROGRESS, NOTHING._replace(synced=12).to_bytes())
+    path, content, sizes = last(folder), last(folder).read_bytes(), set()
+    for end in range(len(content)):
+        path.write_bytes(content[:end])
+        found = recover(folder)
+        left = path.read_bytes() if path.exists() else b""
+        frames = left.count(b"0" * 18)
+        assert end - len(left) < (64 if frames else len(content) - 5 * 60)
+        assert found.tally.last == max(12, 10 + frames)
+        assert found.tally.lost == ({"corrupt": 2 - frames} if frames < 2 else {})
+        assert found.tally.pending == 10 + frames
+        sizes.add(len(left))
+    assert len(sizes) == 6, "none, the key, and one to four frames"
+
+
+def test_damage_before_a_later_record_is_not_cut(folder):
+    """A damaged record in the middle leaves the later ones."""
+    content = bytearray(last(folder).read_bytes())
+    content[content.index(b"%0100d" % 8)] ^= 1
+    last(folder).write_bytes(content)
+    found = recover(folder)
+    assert found.tally.last == 10
+    assert last(folder).stat().st_size == len(content)
+
+
+def test_a_last_segment_without_a_whole_record_is_removed(folder):
+    """The segment before it is then the last."""
+    last(folder).write_bytes(header(6) + bytes(1000))
+    found = recover(folder)
+    assert [segment.first for segment in found.segments] == [1]
+    assert found.tally.last == 5
+    assert [path.name for path in folder.path.glob("*.log")] == ["00000000000000000001.log"]
+
+
+def test_a_watermark_above_the_last_record_is_kept(folder):
+    """Numbers go on after it: the records up to it were delivered and then lost with the power."""
+    folder.replace(PROGRESS, NOTHING._replace(watermark=20, synced=20).to_bytes())
+    tally = recover(folder).tally
+    assert (tally.watermark, tally.last, tally.pending, tally.lost) == (20, 20, 0, {})
+
+
+def test_lost_numbers_that_only_progress_knows_are_counted(folder):
+    """A mark in progress is as good as one in the log."""
+    folder.replace(PROGRESS, NOTHING._replace(synced=10, marks=[Mark(11, 30, "journal_full")]).to_bytes())
+    tally = recover(folder).tally
+    assert (tally.last, tally.pending, tally.lost) == (30, 10, {"journal_full": 20})
+
+
+def test_without_progress_the_log_tells_what_was_finished(folder):
+    """If progress is damaged, the watermark is the one at which the last segment began."""
+    log = new_log(folder.path)
+    log.segments = tuple(recover(folder).segments)
+    log.write([block(11, 12)], [], 9)
+    log.close()
+    (folder.path / PROGRESS).write_bytes(b"garbage")
+    assert recover(folder).tally.watermark == 9
+
+
+def test_without_anything_but_segments_all_frames_are_pending(folder):
+    """Without progress and finished numbers, everything is delivered again."""
+    tally = recover(folder).tally
+    assert (tally.watermark, tally.pending) == (0, 10)
+
+
+@pytest.mark.parametrize("what", ["segment", "progress"])
+def test_a_newer_version_is_refused(folder, monkeypatch, what):
+    """A segment or a progress of a newer format is refused, and left alone."""
+    monkeypatch.setattr(record, "FORMAT", 2)
+    monkeypatch.setattr("connector.core.journal.state.FORMAT", 2)
+    if what == "segment":
+        last(folder).write_bytes(header(6))
+    else:
+        folder.replace(PROGRESS, NOTHING.to_bytes())
+    monkeypatch.undo()
+    with pytest.raises(JournalUnusable, match="newer version"):
+        recover(folder)
+    assert what == "progress" or last(folder).stat().st_size == HEADER_BYTES
+
+
+def test_other_programs_files_are_left_alone(folder):
+    """Files with other names change nothing, and stay."""
+    names = ["lost+found", "notes.txt", "1.log", "00000000000000000001.log.gz", "x.new"]
+    for name in names:
+        (folder.path / name).write_bytes(b"x")
+    found = recover(folder)
+    assert found.tally.last == 10
+    assert all((folder.path / name).read_bytes() == b"x" for name in names)
+
+
+def test_segments_that_were_not_finished_are_removed(folder):
+    """What a kill left of a new segment is removed; the spare of a small file stays."""
+    for name in ("progress.new", "00000000000000000006.log.new"):
+        (folder.path / name).write_bytes(b"x")
+    recover(folder)
+    assert [path.name for path in folder.path.glob("*.new")] == ["progress.new"]

@@ -1,0 +1,112 @@
+"""What is on the disk is known, and progress never says more."""
+
+import asyncio
+import os
+
+import pytest
+
+from connector.core.journal.state import Progress, unsealed
+from connector.core.ticks.frame import Received
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, syncing, trouble
+from connector.shell.journal.recovery import PROGRESS
+
+
+@pytest.fixture
+async def source(tmp_path, monkeypatch):
+    """Return a journal with short pauses."""
+    monkeypatch.setattr(trouble, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
+    made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    yield made
+    await made.close()
+
+
+def frames(first, last):
+    """Return frames of these numbers."""
+    return [Received(1000 + number, 0, 7, False, b"frame %d" % number) for number in range(first, last + 1)]
+
+
+async def until(condition):
+    """Wait until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_everything_is_synced_within_moments(source):
+    """Frames are on the disk soon after they were written, and progress follows."""
+    for frame in frames(1, 10):
+        source.append(frame)
+    source.advance(10)
+    await until(lambda: source.synced_seq == 10)
+    await until(lambda: source._syncing.saved.watermark == 10)
+    found = Progress.from_content(unsealed((source._log.folder.path / PROGRESS).read_bytes()))
+    assert found == source._syncing.saved
+
+
+async def test_progress_says_no_more_than_the_disk_has(source):
+    """The saved watermark is at most the last synced number, except for lost numbers after it."""
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source._syncing.synced = 5
+    source.advance(10)
+    assert source._syncing._progress().watermark == 5
+    source._tally.lose(11, 12, "disk")
+    source._syncing.synced = 10
+    source.advance(12)
+    assert source._syncing._progress()[:3] == (12, 10, {"disk": 2})
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatch, tmp_path, call):
+    """What a segment may have lost when its sync failed is in a new one."""
+    for frame in frames(1, 5):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 5)
+    work, times = getattr(os, call), []
+
+    def failing(fd):
+        times.append(fd)
+        if len(times) == 1:
+            raise OSError(5, "Input/output error")
+        work(fd)
+
+    monkeypatch.setattr(os, call, failing)
+    for frame in frames(6, 10):
+        source.append(frame)
+        await asyncio.sleep(0)
+    await until(lambda: times and source.synced_seq == 10 and source.write_error is None)
+    assert source.segments_retired == (call == "fdatasync")
+    if call == "fdatasync":
+        first, second = source._log.segments
+        assert second.first == 6
+        os.truncate(tmp_path / "journal" / first.name, first.size - 100)  # the kernel dropped what it could not write
+    await source.close()
+    again = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    found, after = [], 0
+    while after < 10:
+        block = await again.read(after, 100)
+        found, after = [*found, *block.frames], block.last_seq
+    assert found == frames(1, 10)
+    assert again.lost == {}
+    await again.close()
+
+
+async def test_a_sign_of_life_is_saved_without_any_frame(source, monkeypatch):
+    """While nothing happens, progress tells now and then that the process lived."""
+    monkeypatch.setattr(syncing, "ALIVE_SECONDS", 0.05)
+    await until(lambda: source._syncing.saved.alive_at)
+    before = source._syncing.saved.alive_at
+    await until(lambda: source._syncing.saved.alive_at > before)
+
+
+async def test_texts_that_do_not_fit_wait(source):
+    """A text for which there is no room is logged, disturbs nothing, and is there for this run."""
+    source._log._max_bytes = 20_000
+    await source.save("lists", "x" * 30_000)
+    assert await source.saved("lists") == "x" * 30_000
+    source.append(*frames(1, 1))
+    await until(lambda: source.synced_seq == 1)
+    assert source.write_error is None

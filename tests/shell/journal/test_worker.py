@@ -1,0 +1,58 @@
+"""A worker runs calls in order on a thread of its own, and survives them."""
+
+import asyncio
+import threading
+
+import pytest
+
+from connector.shell.journal.worker import Worker
+
+
+@pytest.fixture
+def worker():
+    """Return a worker."""
+    made = Worker("test-worker")
+    yield made
+    made.stop()
+
+
+async def test_calls_run_one_after_another(worker):
+    """Results come back in order, from the worker's thread."""
+    order = []
+    await asyncio.gather(*(worker.run(order.append, number) for number in range(100)))
+    assert order == list(range(100))
+    assert (await worker.run(threading.current_thread)).name == "test-worker"
+
+
+async def test_an_exception_reaches_the_caller_alone(worker):
+    """A call that raises, whatever it is, does not end the thread."""
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(lambda: 1 // 0)
+    with pytest.raises(SystemExit):
+        await worker.run(lambda: (_ for _ in ()).throw(SystemExit))
+    assert worker.is_alive
+    assert await worker.run(len, "abc") == 3
+
+
+async def test_a_cancelled_call_that_waits_is_not_run(worker):
+    """Nobody wants the result of a call that had not begun."""
+    gate, ran = threading.Event(), []
+    first = worker.run(gate.wait)
+    second = worker.run(ran.append, 1)
+    second.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    await first
+    await worker.run(len, "")
+    assert ran == []
+
+
+async def test_it_ends_after_the_calls_that_wait():
+    """A stopped worker runs what was queued, and ends; a process can end while it hangs."""
+    worker = Worker("test-worker")
+    last = worker.run(len, "abc")
+    worker.stop()
+    assert await last == 3
+    await asyncio.to_thread(worker._thread.join, 5)
+    assert not worker.is_alive
+    assert worker._thread.daemon

@@ -1,0 +1,237 @@
+"""Frames are written in order, whatever the disk does, and nobody waits for it."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from connector.core.ticks.frame import Received
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, syncing, trouble
+
+
+@pytest.fixture
+async def source(tmp_path, monkeypatch):
+    """Return a journal with short pauses."""
+    monkeypatch.setattr(trouble, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.01)
+    made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    yield made
+    if made.is_alive:
+        await made.close()
+
+
+class Disk:
+    """Makes calls of the system fail or hang, until `heal`; `hangs` tells of one that waits."""
+
+    def __init__(self, monkeypatch):
+        self._monkeypatch = monkeypatch
+        self._healed = threading.Event()
+        self.hangs = threading.Event()
+        self.failing = {}
+
+    def fail(self, call, error):
+        """Make a call of `os` raise an error."""
+        work, self.failing[call] = getattr(os, call), error
+
+        def failing(*arguments):
+            if call in self.failing:
+                raise OSError(self.failing[call], os.strerror(self.failing[call]))
+            return work(*arguments)
+
+        self._monkeypatch.setattr(os, call, failing)
+
+    def hang(self, call):
+        """Make a call of `os` wait until `heal`."""
+        work = getattr(os, call)
+
+        def hanging(*arguments):
+            if not self._healed.is_set():
+                self.hangs.set()
+                self._healed.wait(20)
+            return work(*arguments)
+
+        self._monkeypatch.setattr(os, call, hanging)
+
+    def heal(self):
+        """Let all calls work."""
+        self.failing.clear()
+        self._healed.set()
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """Return the disk."""
+    made = Disk(monkeypatch)
+    yield made
+    made.heal()
+
+
+def frames(first, last):
+    """Return frames of these numbers."""
+    return [Received(1000 + number, 0, 7, False, b"frame %d" % number) for number in range(first, last + 1)]
+
+
+async def until(condition):
+    """Wait until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def collect(source, after, count):
+    """Read `count` frames after number `after`."""
+    taken = []
+    async with asyncio.timeout(10):
+        while len(taken) < count:
+            block = await source.read(after, 100)
+            taken, after = [*taken, *block.frames], block.last_seq
+    return taken
+
+
+def assert_law(source):
+    """Check that every received frame is finished, pending or lost."""
+    assert source.received == source.finished + source.pending + sum(source.lost.values())
+
+
+async def again(source, tmp_path):
+    """Close the journal and return it opened again."""
+    await source.close()
+    return await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+
+
+@pytest.mark.parametrize("error", [28, 5, 30], ids=["ENOSPC", "EIO", "EROFS"])
+async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(source, disk, tmp_path, error):
+    """Frames come from memory; once the disk works, it gets what is unfinished, in order."""
+    for frame in frames(1, 3):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 3)
+    disk.fail("write", error)
+    for frame in frames(4, 20):
+        source.append(frame)
+        await asyncio.sleep(0)
+    assert await collect(source, 3, 17) == frames(4, 20)
+    assert os.strerror(error) in source.write_error
+    assert (await source.read_again(7, 9, 100)).frames == frames(8, 9)
+    source.advance(15)
+    await until(lambda: source._memory.floor == 15)
+    assert_law(source)
+    disk.heal()
+    await until(lambda: source.write_error is None)
+    assert source.committed_seq == 20
+    source = await again(source, tmp_path)
+    assert (source.watermark, source.last_seq, source.pending, source.lost) == (15, 20, 5, {})
+    assert await collect(source, 15, 5) == frames(16, 20)
+    await source.close()
+
+
+async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(source, disk, tmp_path):
+    """If nothing is left to write, a mark and the watermark continue the numbers."""
+    disk.fail("write", 28)
+    for frame in frames(1, 20):
+        source.append(frame)
+    await collect(source, 0, 20)
+    source.advance(20)
+    await until(lambda: source._memory.floor == 20)
+    disk.heal()
+    source = await again(source, tmp_path)
+    assert (source.watermark, source.last_seq, source.pending) == (20, 20, 0)
+    source.append(*frames(21, 21))
+    assert await collect(source, 20, 1) == frames(21, 21)
+    assert_law(source)
+    await source.close()
+
+
+async def test_memory_is_bounded_while_nothing_leaves(source, disk, monkeypatch, tmp_path):
+    """Frames above the limit of memory are lost with reason `disk`, over a restart too."""
+    monkeypatch.setattr(syncing, "MEMORY_BYTES", 1650)
+    disk.fail("write", 28)
+    for frame in frames(10, 29):
+        source.append(frame)
+    assert source.lost == {"disk": 10}
+    assert source.last_seq == 20
+    assert_law(source)
+    assert await collect(source, 0, 10) == frames(10, 19)
+    disk.heal()
+    await until(lambda: source.write_error is None)
+    source = await again(source, tmp_path)
+    assert (source.lost, source.pending, source.received) == ({"disk": 10}, 10, 20)
+    block = await source.read(10, 5)
+    assert (block.frames, block.last_seq) == ([], 20)
+    await source.close()
+
+
+async def test_nobody_waits_for_a_hanging_write(source, disk):
+    """While a write hangs, frames come and go, and nothing else is done in the folder."""
+    source.append(*frames(1, 1))
+    await until(lambda: source.synced_seq == 1)
+    disk.hang("write")
+    source.append(*frames(2, 2))
+    await asyncio.to_thread(disk.hangs.wait, 10)
+    await until(lambda: source.write_error)
+    assert "has taken over" in source.write_error
+    for frame in frames(3, 30):
+        source.append(frame)
+        await asyncio.sleep(0)
+    assert await collect(source, 1, 29) == frames(2, 30)
+    source.advance(25)
+    saved = source._syncing.saved
+    await asyncio.sleep(0.05)
+    assert source._syncing.saved is saved
+    disk.heal()
+    await until(lambda: source.write_error is None and source.synced_seq == 30)
+    assert source.lost == {}
+
+
+async def test_a_stop_does_not_wait_for_a_hanging_write(source, disk):
+    """A close while a write hangs returns soon, and says that not everything is saved."""
+    disk.hang("write")
+    source.append(*frames(1, 1))
+    await until(lambda: source.write_error)
+    async with asyncio.timeout(5):
+        await source.close()
+    assert not source.is_saved
+
+
+async def test_a_slow_sync_stops_no_write(source, disk, monkeypatch):
+    """While a sync hangs, frames are written and delivered as before."""
+    disk.hang("fdatasync")
+    source.append(*frames(1, 1))
+    await asyncio.to_thread(disk.hangs.wait, 10)
+    for frame in frames(2, 30):
+        source.append(frame)
+        await asyncio.sleep(0)
+    await until(lambda: source.committed_seq == 30)
+    assert await collect(source, 0, 30) == frames(1, 30)
+    source.advance(30)
+    assert source._syncing.saved.watermark == 0, "progress is not above what is on the disk"
+    disk.heal()
+    await until(lambda: source._syncing.saved.watermark == 30)
+
+
+async def test_a_bug_in_a_thread_is_told_and_does_not_end_writing(source, monkeypatch):
+    """An exception that nobody expected is logged, and writing goes on."""
+    work, calls = source._log.write, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) < 3:
+            raise ZeroDivisionError("nobody expected this")
+        work(*arguments)
+
+    monkeypatch.setattr(source._log, "write", failing)
+    source.append(*frames(1, 1))
+    await until(lambda: "ZeroDivisionError" in (source.write_error or ""))
+    source.append(*frames(2, 2))
+    await until(lambda: source.committed_seq == 2)
+    await until(lambda: source.write_error is None)
+    assert source.is_alive
+
+
+async def test_a_journal_with_a_dead_thread_is_not_alive(source):
+    """The journal is alive only while each of its threads is."""
+    assert source.is_alive
+    source._syncing.worker.stop()
+    await until(lambda: not source.is_alive)
