@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from benchmarks import plain_tick, straightforward
-from connector.core.ticks.avro import Tick, TickEncoder, TickSchema
-from connector.core.ticks.frame import BadFrame, Received, split
+from connector.core.ticks.avro import TickEncoder, TickSchema
+from connector.core.ticks.frame import Received
+from connector.core.ticks.run import split_run
 from connector.packaged_files import bond_tick
+from connector.shell.delivery.delivery import FRAMES_A_TURN
 
 Encoder = Callable[[Sequence[Received]], list[bytes]]  # the Avro values of the ticks of good frames
 
@@ -16,17 +18,17 @@ def connector_encoder() -> Encoder:
     encoder = TickEncoder(schema, schema.single_object_prefix)
 
     def encode(frames: Sequence[Received]) -> list[bytes]:
-        values = []
-        for frame in frames:
-            records = split(frame, ())
-            if isinstance(records, BadFrame):
-                raise TypeError(records.detail)
-            origin = encoder.origin(frame.received_ns // 1_000_000)
-            for record in records:
-                tick = encoder.encode(record, origin)
-                if not isinstance(tick, Tick):
-                    raise TypeError(tick.detail)
-                values.append(tick.value)
+        values: list[bytes] = []
+        for start in range(0, len(frames), FRAMES_A_TURN):
+            taken = frames[start : start + FRAMES_A_TURN]
+            run = split_run(taken)
+            if run is None:
+                raise TypeError("the frames are no run")
+            received_ms = run.for_each_record([frame.received_ns // 1_000_000 for frame in taken])
+            ticks = encoder.encode_run(run, received_ms)
+            if ticks is None:
+                raise TypeError("the run has a record that is no tick")
+            values += ticks.values
         return values
 
     return encode

@@ -35,7 +35,7 @@ def inspect(context: typer.Context, *, journal: Folder = None, as_json: Json = F
         (each.file, str(each.first), str(each.last), f"{each.bytes:,}", "damaged" if each.damaged else "")
         for each in found.segments
     ]
-    print_table(("segment", "first", "last", "bytes", ""), rows)
+    print_table(("segment", "first", "last", "bytes", "damage"), rows)
     for line in _sums(found):
         say(line)
 

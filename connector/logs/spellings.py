@@ -42,7 +42,7 @@ _ESCAPE: Final = re.compile(
     r"(?P<bytes>(?:%(?:25)*[0-9a-f]{2})+|(?:\\+x[0-9a-f]{2})+)"
     r"|(?P<units>(?:\\+u[0-9a-f]{4})+)|\\+u\{(?P<code>[0-9a-f]{1,6})\}"
     r"|(?P<newline>\\+[nr]\s*)|\\+[bft]?"
-    r"|&(?:amp;)*(?P<html>[a-z]{2,24}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?[a-z][^<>]*>"
+    r"|&(?:amp;)*(?P<html>[a-z]{2,24}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?[a-z]{1,6} ?/?>"
     r"|(?<=u)\+(?P<shown>e0[0-9a-f]{3}|[0-9a-f]{4})"  # as `printable` shows a character
     f"|{_GAPS}"
 )

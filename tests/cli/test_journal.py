@@ -72,7 +72,7 @@ def test_verify_of_a_damaged_journal(cli, folder):
     result = cli("journal", "verify", JOURNAL__PATH=str(folder))
     assert (result.exit_code, result.stdout) == (4, "")
     assert "00000000000000000007.log is damaged" in result.stderr
-    assert "lacks frame 8 that" in result.stderr
+    assert "lacks frame 8, which was not delivered." in result.stderr
 
 
 async def test_beside_a_running_journal(cli, tmp_path):

@@ -17,7 +17,16 @@ from connector.logs.spellings import forms, views
 
 APPROVAL = "0123abcd-4567-89ef-0123-456789abcdef"
 APP_SECRET = ("qX7+dE0123456789+/" * 10)[:178] + "=="
-SECRETS = (APPROVAL, APP_SECRET, "p@ss w0rd/+&<9>", "암호암호암호9", "3d2f-canary", "quo\"te\\sew'ry", "😀-emoji-pass")
+SECRETS = (
+    APPROVAL,
+    APP_SECRET,
+    "p@ss w0rd/+&<9>",
+    "암호암호암호9",
+    "3d2f-canary",
+    "quo\"te\\sew'ry",
+    "😀-emoji-pass",
+    "four word pass phrase",
+)
 GAPS = (
     "\n",
     "\r\n",
@@ -57,7 +66,7 @@ ENCODINGS = {
     "JSON with escaped dashes": lambda text: json.dumps(text)[1:-1].replace("-", "\\u002D"),
     "full width": lambda text: text.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)}),
     "dashes that keep lines together": lambda text: text.replace("-", "\u2011"),
-    "marked up": lambda text: f"{text[:4]}</span><span class='x'>{text[4:]}",
+    "marked up": lambda text: f"{text[:4]}</b><wbr><b>{text[4:]}",
     "HTML": html.escape,
     "HTML in HTML": lambda text: html.escape(html.escape(text)),
     "each character as HTML": lambda text: "".join(f"&#x{ord(character):X};" for character in text),
@@ -126,6 +135,19 @@ def test_a_secret_inside_base64_is_hidden(secret, before, after):
     assert len(shown) - len(HIDDEN) <= 4 * (len(before) + len(after)) / 3 + 8
 
 
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("width", [3, 7, 20])
+def test_a_break_inside_an_escape_of_json_is_undone_first(gap, width):
+    """Where a break splits an escape, its first half is not taken for another one."""
+    assert cleaned(APPROVAL, f"x {wrapped(APPROVAL.replace('-', chr(92) + 'u002d'), gap, width)} y") == f"x {HIDDEN} y"
+
+
+def test_a_split_secret_that_was_cut_off_at_the_end_of_a_line_is_hidden():
+    """Where the lines are joined, the end of a line is still where a text may be cut off."""
+    shown = cleaned(APPROVAL, f"bad {APPROVAL[:5]}\u200b{APPROVAL[5:20]}\nnext line")
+    assert shown == f"bad {HIDDEN}\nnext line"
+
+
 @pytest.mark.parametrize("cut", ["%2", "%", "&#x2", "&amp", "\\u00", "\\", "="])
 def test_half_an_escape_does_not_hide_that_a_secret_was_cut_off(cut):
     """The start of a secret is hidden where a text ends, even inside an escape."""
@@ -165,6 +187,12 @@ def test_an_unknown_secret_is_hidden_in_another_spelling(text):
 def test_words_of_joined_lines_stay(text):
     """What ends a line announces nothing of the next."""
     assert Redactor().clean(text) == text
+
+
+def test_a_secret_in_an_attribute_is_hidden():
+    """Only tags without attributes are skipped, because an attribute may quote the secret."""
+    text = cleaned(APPROVAL, f"<a href='/?k={APPROVAL.replace('-', '%2D')}'>again</a>")
+    assert text == f"<a href='/?k={HIDDEN}'>again</a>"
 
 
 def test_a_text_without_escapes_is_read_once():

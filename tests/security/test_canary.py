@@ -47,7 +47,12 @@ async def _quote_everywhere(own, kis):
 
 async def _quote_in_frames(own, kis):
     """Send messages that are no good data frames, with secrets in them; then a good tick."""
-    approval, pair = kis._approvals.latest, kis.sessions[-1].registered[A]
+
+    async def is_registered():
+        return kis.sessions and ("H0BJCNT0", A) in kis.sessions[-1].registered
+
+    await own.until(is_registered)  # the status may still be that of the session before
+    approval, pair = kis._approvals.latest, kis.sessions[-1].registered["H0BJCNT0", A]
     secrets = (approval, APP_KEY, APP_SECRET, pair.key, pair.iv)
     texts = [
         *(f"invalid approval : {secret}" for secret in secrets),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Kafka checks no record without a timestamp.
 NO_TIMESTAMP: Final = -1
+OVERHEAD_BYTES: Final = 20  # lengths, offset and stamp of one record in a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Record:
             if stamps[tried] != self.timestamp_ms:
                 return replace(self, timestamp_ms=stamps[tried], stamps=tried + 1)
         return None
+
+    @property
+    def bytes(self) -> int:
+        """About how much the record adds to its batch before compression."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return OVERHEAD_BYTES + len(self.key or b"") + len(self.value) + headers
 
     def append_to(self, builder: Any) -> bool:
         """Append the record to aiokafka's builder; return whether it fitted."""

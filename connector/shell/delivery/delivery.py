@@ -239,7 +239,7 @@ class Delivery:
                     cause=cause,
                     error=str(reason),
                 )
-            lane.note_failure(reason, loop.time(), is_suspect=len(failed) < len(lanes))
+            lane.note_failure(reason, loop.time(), is_suspect=lane.is_suspect or len(failed) < len(lanes))
 
     # -- from the journal into the lanes -----------------------------------------------------------
 
@@ -271,10 +271,16 @@ class Delivery:
                 lane.fall_behind(position(self._read_through + 1, 0))
 
     async def _keys_for(self, block: FrameBlock, sorter: Sorter) -> None:
-        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt."""
+        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt.
+
+        If the clock was set back meanwhile, the frame counts as just received.
+        """
         for frame in block.frames:
-            while sorter.lacks_key(frame) and time.time_ns() - frame.received_ns < KEY_WAIT_SECONDS * 1e9:  # noqa: ASYNC110 - rare and short
-                await asyncio.sleep(KEY_POLL_SECONDS)
+            if sorter.lacks_key(frame):
+                age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)
+                until = time.monotonic() + KEY_WAIT_SECONDS - age
+                while sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
+                    await asyncio.sleep(KEY_POLL_SECONDS)
 
     async def _read_again(self, sorter: Sorter) -> None:
         """Read the journal again for lagging lanes, first for the lane that has waited longest."""

@@ -105,7 +105,8 @@ class Lane:
     def note_failure(self, error: BaseException, now: float, *, is_suspect: bool) -> None:
         """Record why the lane lost its producer, and when it may get the next one.
 
-        `now` is the loop's time. `is_suspect` is true if another lane of the producer did not fail.
+        `now` is the loop's time. `is_suspect` is true if another lane of the producer did not fail,
+        now or since the last acknowledgement.
         """
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"

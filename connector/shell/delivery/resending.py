@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.errors import InvalidTimestampError, KafkaError
 
@@ -12,6 +12,8 @@ from connector.shell.delivery.refusals import TOO_LARGE, refused_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ACCEPTED_BEFORE_GROWTH: Final = 50  # so many batches, against the two that a refusal costs
 
 
 class Resending:
@@ -23,7 +25,9 @@ class Resending:
     """
 
     def __init__(self) -> None:
-        self.most_bytes: int | None = None  # batches above this size are too large for the topic
+        # Batches above this size, before compression, are too large for the topic.
+        self.most_bytes: int | None = None
+        self._accepted = 0
         self._records: deque[Record] = deque()
         self._at_most = 1
         self._too_large: int | None = None
@@ -62,7 +66,7 @@ class Resending:
         if places is None and restamp and all(record.with_next_stamp(now_ms) for record in records):
             places = range(len(records))
         if places is None:
-            self._halve(batch, records, error)
+            self._halve(records, error)
             return []
         kept, refused = [], []
         for place, record in enumerate(records):
@@ -75,17 +79,23 @@ class Resending:
         return refused + self._as_large(batch, create) if isinstance(error, TOO_LARGE) else refused
 
     def note_acknowledged(self) -> None:
-        """Make the next batch larger, or learn the topic's limit if no record was to blame."""
+        """Make the next batch larger, or learn the topic's limit if no record was to blame.
+
+        The limit grows while batches are accepted, because it may have been raised.
+        """
+        self._accepted += 1
         if self._records:
             self._at_most *= 2
         elif self._too_large is not None:
-            self.most_bytes, self._too_large = self._too_large // 2, None
+            self.most_bytes, self._too_large, self._accepted = self._too_large // 2, None, 0
+        elif self.most_bytes is not None and self._accepted >= ACCEPTED_BEFORE_GROWTH:
+            self.most_bytes, self._accepted = self.most_bytes * 3 // 2, 0
 
-    def _halve(self, batch: Batch, records: list[Record], error: KafkaError) -> None:
+    def _halve(self, records: list[Record], error: KafkaError) -> None:
         self._at_most = len(records) // 2
         self._records.extendleft(reversed(records))
         if isinstance(error, TOO_LARGE):
-            self._too_large = batch.bytes()
+            self._too_large = sum(record.bytes for record in records)
 
     def _as_large(self, batch: Batch, create: Callable[[], Any]) -> list[Record]:
         """Remove and return the records that are alone as large as a refused one."""

@@ -54,7 +54,7 @@ class Inspection(NamedTuple):
                 for each in self.segments
                 if each.damaged
             ),
-            *(f"{self.path} lacks {_numbers(each)} that were not delivered." for each in self.missing),
+            *(f"{self.path} lacks {_numbers(each)} not delivered." for each in self.missing),
         ]
 
 
@@ -175,4 +175,6 @@ def _without(numbers: Iterable[range], others: Iterable[range]) -> Iterator[rang
 
 
 def _numbers(each: range) -> str:
-    return f"frame {each.start}" if len(each) == 1 else f"the {len(each):,} frames {each.start} to {each.stop - 1}"
+    if len(each) == 1:
+        return f"frame {each.start}, which was"
+    return f"the {len(each):,} frames {each.start} to {each.stop - 1}, which were"

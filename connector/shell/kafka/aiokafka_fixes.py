@@ -24,7 +24,7 @@ from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
 
 from connector.shell.kafka import decompression, diagnosis
-from connector.shell.tcp import open_tcp
+from connector.shell.tcp import open_transport
 
 NEXT_BROKER_SECONDS: Final = 0.5
 BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
@@ -69,18 +69,8 @@ class _AnyAddressLoop:
         return getattr(self._loop, name)
 
     async def create_connection(self, factory: Any, host: str, port: int, *, ssl: Any) -> Any:
-        """Connect to the address that answers first; if this is cancelled, leave nothing open."""
-        connection = await open_tcp(host, port)
-        protocol = factory()
-        try:
-            return await self._loop.create_connection(
-                lambda: protocol, sock=connection, ssl=ssl, server_hostname=host if ssl else None
-            )
-        except BaseException:
-            # After a TLS handshake asyncio itself would wait for the peer's farewell.
-            if protocol._transport is not None:  # noqa: SLF001 - asyncio tells nobody else
-                protocol._transport.abort()  # noqa: SLF001 - as above
-            raise
+        """Connect to the address that answers first."""
+        return await open_transport(factory, host, port, ssl)
 
 
 async def _open_to_any_address(connection: Any) -> Any:

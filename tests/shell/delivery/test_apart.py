@@ -204,6 +204,17 @@ async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
     assert_complete(brokers, 1)
 
 
+async def test_a_clock_set_back_holds_up_no_encrypted_frame(work, monkeypatch):
+    """A frame received an hour from now waits for its key no longer than any other."""
+    monkeypatch.setattr(delivery, "KEY_WAIT_SECONDS", 0.3)
+    brokers, journal, _ = work
+    ahead = frame(raw=b"1|H0BJCNT0|001|abc")
+    journal.append(ahead._replace(received_ns=ahead.received_ns + 3600 * 10**9))
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 2)
+    assert_complete(brokers, 1)
+
+
 async def test_the_last_tick_of_a_record_that_is_not_utf8_can_be_shown(work):
     """The columns of a last tick are texts for people, even if KIS sent other bytes."""
     _, journal, running = work

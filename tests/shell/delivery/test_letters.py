@@ -46,12 +46,13 @@ async def test_a_letter_too_large_is_shortened_until_it_fits(work):
     brokers.judge = lambda topic, one: (
         MessageSizeTooLargeError() if topic == DEAD_LETTERS and len(one.value) > 5000 else None
     )
-    journal.append(frame(raw=b"9|" + b"x" * 20_000))
+    whole = b"0|H0BJCNT0|001|" + b"x" * 20_000
+    journal.append(frame(raw=whole))
     await until(lambda: journal.watermark == 1)
     (letter,) = brokers.logs[DEAD_LETTERS, 0]
-    assert letter.value == b"9|" + b"x" * 1022
-    assert letter.headers["detail"] == b"first 1024 of 20002 bytes, the journal keeps frame 1 whole"
-    assert running.counts.dead_letters == {"FRAME_HEADER": 1}
+    assert letter.value == whole[:1024]
+    assert letter.headers["detail"] == b"first 1024 of 20015 bytes, the journal keeps frame 1 whole"
+    assert running.counts.dead_letters == {"FRAME_ARITY": 1}
 
 
 async def test_a_letter_refused_in_every_form_for_a_minute_is_a_counted_loss(work):
@@ -77,7 +78,7 @@ async def test_a_letter_refused_for_a_while_arrives_whole(work, monkeypatch):
     monkeypatch.setattr(letters, "REFUSED_SECONDS", 30)
     brokers, journal, _ = work
     brokers.judge = lambda topic, one: PolicyViolationError() if topic == DEAD_LETTERS else None
-    whole = b"9|" + b"x" * 20_000
+    whole = b"0|H0BJCNT0|001|" + b"x" * 20_000
     journal.append(*[frame(raw=whole) for _ in range(50)])
     await until(lambda: brokers.batches_refused > 10)
     brokers.judge = lambda topic, one: None

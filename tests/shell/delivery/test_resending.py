@@ -5,7 +5,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.shell.delivery.batch import Batch, Record
 from connector.shell.delivery.refusals import InvalidRecordError, marked
-from connector.shell.delivery.resending import Resending
+from connector.shell.delivery.resending import ACCEPTED_BEFORE_GROWTH, Resending
 from tests.shell.delivery.fake_kafka import Builder
 
 
@@ -81,10 +81,15 @@ def too_large(most):
 def test_a_batch_too_large_as_a_whole_costs_no_record_and_teaches_the_limit():
     """All records are accepted in smaller batches, and the next batches are smaller."""
     resending, batch = Resending(), batch_of(100)
-    size = batch.bytes()
+    whole = sum(record.bytes for record in batch.records())
     accepted, refused, _ = send(resending, batch, too_large(600))
     assert (accepted, refused) == (list(range(1, 101)), [])
-    assert resending.most_bytes <= size // 2
+    learned = resending.most_bytes
+    assert whole // 8 <= learned <= whole // 3, "it took 600 of 1,192 bytes of values"
+    for _ in range(ACCEPTED_BEFORE_GROWTH):
+        assert resending.most_bytes == learned
+        resending.note_acknowledged()
+    assert resending.most_bytes == learned * 3 // 2, "the limit may have been raised"
 
 
 def test_records_that_are_all_too_large_leave_with_a_few_requests():

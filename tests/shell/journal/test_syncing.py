@@ -133,3 +133,24 @@ async def test_texts_that_do_not_fit_wait(source):
     source.append(*frames(1, 1))
     await until(lambda: source.synced_seq == 1)
     assert source.write_error is None
+
+
+async def test_a_stop_on_a_full_volume_saves_what_was_delivered(source, monkeypatch, tmp_path):
+    """Frames that were delivered from memory are finished for the next process, too."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(source._log, "write", full)  # the state files have their spares
+    for frame in frames(1, 20):
+        source.append(frame)
+    await until(lambda: source.write_error)
+    after = 0
+    while after < 20:
+        after = (await source.read(after, 100)).last_seq
+    source.advance(20)
+    await source.close()
+    assert source.is_saved
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert (source.watermark, source.last_seq, source.lost) == (20, 20, {})
+    await source.close()
