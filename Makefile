@@ -30,7 +30,7 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench lock clean
+.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -110,8 +110,11 @@ image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engi
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value control_key peer_text journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done
 
-bench: .venv/dev.stamp  ## ticks per second and latency with a real Kafka, compared with a simple pipeline
+bench: .venv/dev.stamp  ## speed, latency and CPU with a real Kafka, beside two other pipelines (ARGS=--help for its options)
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-guard: .venv/dev.stamp  ## split and encode are as fast, relative to fastavro, as benchmarks/recorded.json says
+	@$(BIN)/python -m benchmarks.guard $(ARGS)
 
 .PHONY: helm-test chart-readme
 helm-test: .venv/dev.stamp  ## the Helm chart with a real Helm, which Go builds the first time

@@ -1,104 +1,108 @@
-"""A KIS stand-in that sends the same prepared frames to every pipeline, at full speed or at a rate.
+"""A KIS stand-in that sends a prepared day to a pipeline, at full speed or at a rate.
 
-Prints its two URLs as JSON. Each connection gets all frames once it has registered every bond.
+It prints three lines: its two URLs as JSON, `registered` once every bond is registered, and nothing
+more. Sending begins when its input says so; each session gets the ticks of its own bonds.
 """
 
-import argparse
 import asyncio
 import json
-import random
+import sys
 import time
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from collections import defaultdict
+from collections.abc import Iterable
 
 from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
-from connector.core.bonds.isin import with_check_digit
+from benchmarks.day import Tick, frames, isins, ticks
+from benchmarks.pipeline import Run, arguments
 
-BONDS = [with_check_digit(f"KR10350{number:04d}") for number in range(41)]
 CHUNK_BYTES = 256 * 1024
 RATE_STEP_SECONDS = 0.001
-
-
-def records(count: int) -> list[str]:
-    """Return records like a busy day's: recurring prices and yields, growing volumes."""
-    chance = random.Random(1)
-    hour = datetime.now(ZoneInfo("Asia/Seoul")).strftime("%H%M%S")
-    accumulated = dict.fromkeys(BONDS, 0)
-    made = []
-    for number in range(count):
-        isin = BONDS[number % len(BONDS)]
-        volume = chance.choice((10, 20, 50, 100, 1000))
-        accumulated[isin] += volume
-        step = chance.randrange(-40, 41)
-        price, rate = 10575 + step * 0.5, 3.012 - step * 0.001
-        made.append(
-            f"{isin}^국고03250-5303(23-2)^{hour}^2^{step * 0.5:.2f}^{step * 0.005:.2f}^{price:.2f}^{volume}"
-            f"^10525.00^10595.00^10555.00^0.00^{rate:.3f}^3.037^2.972^3.052^{accumulated[isin]}^9874082^2"
-        )
-    return made
-
-
-def websocket_frames(ticks: int, per_frame: int) -> list[bytes]:
-    """Return a server's unmasked text frames (RFC 6455 §5.2), ready to be written."""
-    texts, made = [], records(ticks)
-    for start in range(0, ticks, per_frame):
-        part = made[start : start + per_frame]
-        texts.append(f"0|H0BJCNT0|{len(part):03d}|{'^'.join(part)}".encode())
-    return [
-        b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big")) + text
-        for text in texts
-    ]
+PING_SECONDS = 10  # as KIS does on an idle line
+PING = '{"header":{"tr_id":"PINGPONG","datetime":"20260102090000"}}'
 
 
 class Feed:
-    """Answers registrations and then sends."""
+    """Answers registrations, and then sends each session the ticks of its bonds."""
 
-    def __init__(self, frames: list[bytes], frames_per_second: float) -> None:
-        self._frames = frames
-        self._rate = frames_per_second
+    def __init__(self, bonds: Iterable[str]) -> None:
+        self._missing = set(bonds)
+        self._sessions: dict[str, ServerConnection] = {}
+        self.registered = asyncio.Event()
 
     async def session(self, socket: ServerConnection) -> None:
         """Serve one connection until it ends."""
-        registered = set()
         async for message in socket:
             request = json.loads(message)
-            if request["header"]["tr_type"] != "1":
+            if request["header"].get("tr_type") != "1":
                 continue
             isin = request["body"]["input"]["tr_key"]
-            registered.add(isin)
             output = {"iv": "0123456789abcdef", "key": "abcdefghijklmnopabcdefghijklmnop"}
             body = {"rt_cd": "0", "msg_cd": "OPSP0000", "msg1": "SUBSCRIBE SUCCESS", "output": output}
-            await socket.send(
-                json.dumps({"header": {"tr_id": "H0BJCNT0", "tr_key": isin, "encrypt": "N"}, "body": body})
-            )
-            if len(registered) == len(BONDS):
-                await asyncio.sleep(0.5)  # the replies are read before the race begins
-                await (self._paced if self._rate else self._at_once)(socket.transport)
-                registered.clear()
+            header = {"tr_id": "H0BJCNT0", "tr_key": isin, "encrypt": "N"}
+            await socket.send(json.dumps({"header": header, "body": body}))
+            self._sessions[isin] = socket
+            self._missing.discard(isin)
+            if not self._missing:
+                self.registered.set()
 
-    async def _at_once(self, transport: asyncio.Transport) -> None:
-        chunk = bytearray()
-        for frame in self._frames:
-            chunk += frame
-            if len(chunk) > CHUNK_BYTES:
-                await self._write(transport, bytes(chunk))
-                chunk.clear()
-        await self._write(transport, bytes(chunk))
+    async def ping(self) -> None:
+        """Keep waiting sessions alive."""
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            for socket in set(self._sessions.values()):
+                try:
+                    await socket.send(PING)
+                except ConnectionClosed:
+                    continue  # a session that ended is missed by the pipeline's count of ticks
 
-    async def _paced(self, transport: asyncio.Transport) -> None:
-        started, sent = time.perf_counter(), 0
-        while sent < len(self._frames):
-            due = min(len(self._frames), int((time.perf_counter() - started) * self._rate))
-            transport.write(b"".join(self._frames[sent:due]))
-            sent = due
-            await asyncio.sleep(RATE_STEP_SECONDS)
+    def by_session(self, day: Iterable[Tick], per_frame: int) -> dict[ServerConnection, list[bytes]]:
+        """Return each session's frames, ready to be written, in order of time."""
+        found: dict[ServerConnection, list[Tick]] = defaultdict(list)
+        for tick in day:
+            found[self._sessions[tick.isin]].append(tick)
+        return {
+            socket: [websocket_frame(text) for text in frames(of_one, per_frame)] for socket, of_one in found.items()
+        }
 
-    async def _write(self, transport: asyncio.Transport, data: bytes) -> None:
-        transport.write(data)
-        while transport.get_write_buffer_size() > CHUNK_BYTES:
-            await asyncio.sleep(0.001)
+
+def websocket_frame(text: bytes) -> bytes:
+    """Return a server's unmasked text frame (RFC 6455 §5.2)."""
+    size = len(text)
+    if size < 126:
+        return b"\x81" + bytes([size]) + text
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + text
+    return b"\x81\x7f" + size.to_bytes(8, "big") + text
+
+
+async def send_at_once(transport: asyncio.WriteTransport, sent: list[bytes]) -> None:
+    """Write all frames as fast as they are read."""
+    chunk = bytearray()
+    for frame in sent:
+        chunk += frame
+        if len(chunk) > CHUNK_BYTES:
+            await _write(transport, bytes(chunk))
+            chunk.clear()
+    await _write(transport, bytes(chunk))
+
+
+async def _write(transport: asyncio.WriteTransport, data: bytes) -> None:
+    transport.write(data)
+    while transport.get_write_buffer_size() > CHUNK_BYTES:
+        await asyncio.sleep(RATE_STEP_SECONDS)
+
+
+async def send_paced(transport: asyncio.WriteTransport, sent: list[bytes], frames_per_second: float) -> None:
+    """Write each frame when it is due."""
+    started, done = time.perf_counter(), 0
+    while done < len(sent):
+        due = min(len(sent), int((time.perf_counter() - started) * frames_per_second))
+        transport.write(b"".join(sent[done:due]))
+        done = due
+        await asyncio.sleep(RATE_STEP_SECONDS)
 
 
 async def approve(_: web.Request) -> web.Response:
@@ -106,32 +110,37 @@ async def approve(_: web.Request) -> web.Response:
     return web.json_response({"approval_key": "11111111-2222-4333-8444-555555555555"})
 
 
-async def main() -> None:
-    """Listen until killed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ticks", type=int, required=True)
-    parser.add_argument("--per-frame", type=int, default=1)
-    parser.add_argument("--frames-per-second", type=float, default=0, help="0: as fast as they are read")
-    options = parser.parse_args()
-    feed = Feed(websocket_frames(options.ticks, options.per_frame), options.frames_per_second)
+async def main(run: Run) -> None:
+    """Listen, send when told to, and stay until killed."""
+    day = list(ticks(run.ticks, run.bonds, run.prices, run.seed))
+    feed = Feed(isins(run.bonds))
     application = web.Application()
     application.router.add_post("/oauth2/Approval", approve)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with serve(feed.session, "127.0.0.1", 0, ping_interval=None, compression=None) as server:
-        port = server.sockets[0].getsockname()[1]
-        print(
-            json.dumps(
-                {
-                    "approval_url": f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/Approval",
-                    "websocket_url": f"ws://127.0.0.1:{port}",
-                }
-            ),
-            flush=True,
+        addresses = {
+            "approval_url": f"http://127.0.0.1:{runner.addresses[0][1]}/oauth2/Approval",
+            "websocket_url": f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        }
+        print(json.dumps(addresses), flush=True)
+        pinging = asyncio.create_task(feed.ping())
+        await feed.registered.wait()
+        prepared = feed.by_session(day, run.per_frame)
+        print("registered", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        pinging.cancel()
+        await asyncio.gather(
+            *(
+                send_paced(socket.transport, sent, run.ticks_per_second / run.ticks * len(sent))
+                if run.ticks_per_second
+                else send_at_once(socket.transport, sent)
+                for socket, sent in prepared.items()
+            )
         )
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(arguments()))

@@ -1,77 +1,83 @@
-"""The connector as in production, on the prepared feed; prints the figures of one run as JSON."""
+"""The connector as in production, on the prepared feed."""
 
 import asyncio
 import gc
-import json
-import os
-import resource
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.pipeline import Run, arguments
+from benchmarks.pipeline import Meter, Run, measure
+from connector import logs
 from connector.app import opened
 from connector.cli.run import COLLECT_AFTER
 from connector.core.histogram import Latencies
-from connector.settings import load
+from connector.settings import Settings, load
+
+CAPACITY = 41  # KIS's registrations a session; more bonds than that on one session are allowed here
+LOOK_SECONDS = 0.05  # how often the count of journalled frames is read before an outage ends
 
 
-class EveryLatency(Latencies):
-    """Saves each latency beside the buckets."""
+class Metered(Latencies):
+    """Tells the meter of each acknowledged batch."""
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], meter: Meter) -> None:
         super().__init__(bounds)
-        self.seconds: list[float] = []
-        self.first_ns = 0
+        self._meter = meter
 
     def observe(self, started_ns: Sequence[int], ended_ns: int) -> None:
-        """Count and save."""
+        """Count, and tell."""
         super().observe(started_ns, ended_ns)
-        self.first_ns = min(self.first_ns or started_ns[0], started_ns[0])
-        self.seconds.extend((ended_ns - started) / 1e9 for started in started_ns)
+        self._meter.acknowledge(started_ns, ended_ns)
 
 
-async def measure(run: Run) -> dict[str, float]:
-    """Deliver all ticks and return the figures."""
+def settings_of(run: Run, folder: Path) -> Settings:
+    """Return the production settings with the run's addresses and app keys."""
+    keys = folder / "credentials"
+    keys.mkdir()
+    for slot in range(run.sessions):
+        (keys / f"appkey-{slot}").write_text(f"{slot:036d}")
+        (keys / f"appsecret-{slot}").write_text(f"{slot:0180d}")
+    environment = {
+        "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": run.bootstrap_servers,
+        "KIS_BOND_KIS__APPROVAL_URL": run.approval_url,
+        "KIS_BOND_KIS__WEBSOCKET_URL": run.websocket_url,
+        "KIS_BOND_KIS__CREDENTIALS_DIR": str(keys),
+        "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.005",
+        "KIS_BOND_KIS__SESSION_CAPACITY": str(max(CAPACITY, -(-run.bonds // run.sessions))),
+        "KIS_BOND_HTTP__PORT": "0",
+        "KIS_BOND_JOURNAL__PATH": str(folder / "journal"),
+        **{f"KIS_BOND_TOPICS__{name.upper()}": topic for name, topic in run.topics.items()},
+    }
+    return load(None, environment)
+
+
+async def pipeline(run: Run, meter: Meter) -> None:
+    """Deliver all ticks."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = load(
-            None,
-            {
-                "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": run.bootstrap_servers,
-                "KIS_BOND_KIS__APPROVAL_URL": run.approval_url,
-                "KIS_BOND_KIS__WEBSOCKET_URL": run.websocket_url,
-                "KIS_BOND_KIS__APPKEY": "k" * 36,
-                "KIS_BOND_KIS__APPSECRET": "s" * 180,
-                "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.01",
-                "KIS_BOND_HTTP__PORT": "0",
-                "KIS_BOND_JOURNAL__PATH": str(Path(folder) / "journal"),
-                **{f"KIS_BOND_TOPICS__{name.upper()}": topic for name, topic in run.topics.items()},
-            },
-        )
-        async with opened(settings) as connector:
-            latencies = connector.delivery.counts.latencies = EveryLatency(connector.delivery.counts.latencies.bounds)
-            task = asyncio.create_task(connector.run())
-            while not connector.journal.received:
-                await asyncio.sleep(0.005)
-            cpu = time.process_time()
-            while connector.delivery.counts.acknowledged < run.ticks:
-                await asyncio.sleep(0.005)
-            ended_ns, cpu = time.time_ns(), time.process_time() - cpu
-            connector.stop()
-            await task
-    return {"seconds": (ended_ns - latencies.first_ns) / 1e9, "cpu_seconds": cpu, "latencies": latencies.seconds}
+        settings = settings_of(run, Path(folder))
+        handler = logs.configure(settings.log)
+        try:
+            async with opened(settings) as connector:
+                counts = connector.delivery.counts
+                counts.latencies = Metered(counts.latencies.bounds, meter)
+                running = asyncio.create_task(connector.run())
+                await meter.wait_for_start()
+                while run.outage and connector.journal.last_seq < -(-run.ticks // run.per_frame):
+                    await asyncio.sleep(LOOK_SECONDS)
+                if run.outage:
+                    print("journalled", flush=True)
+                await meter.done.wait()
+                connector.stop()
+                await running
+        finally:
+            handler.close()
 
 
 def main() -> None:
-    """Run once on core 0."""
-    os.sched_setaffinity(0, {0})
-    run = arguments()
+    """Run once, with the garbage collector as `kis-bond run` has it."""
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-    figures = asyncio.run(measure(run))
-    figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(run.summary(figures)))
+    measure(pipeline)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,53 @@
-"""What a measured pipeline needs to know, and the figures it returns."""
+"""What feed and pipelines are told about a run, and how a pipeline is measured."""
 
 import argparse
+import asyncio
 import json
-from dataclasses import dataclass
+import os
+import resource
+import sys
+import time
+from array import array
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from benchmarks.figures import percentile
+
+FIGURES = "figures"  # begins the line with a pipeline's figures; its log may go to the same place
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: the addresses of feed and Kafka, and the number of ticks."""
+    """One run. `ticks_per_second` 0 is as fast as possible; `core` is the pipeline's own core.
 
-    approval_url: str
-    websocket_url: str
-    bootstrap_servers: str
-    topics: dict[str, str]
+    In an outage the pipeline gets all ticks while Kafka is away.
+    """
+
     ticks: int
+    bonds: int
+    prices: int
+    core: int
+    per_frame: int = 1
+    sessions: int = 1
+    ticks_per_second: float = 0
+    seed: int = 1
+    outage: bool = False
+    bootstrap_servers: str = ""
+    topics: dict[str, str] = field(default_factory=dict)
+    approval_url: str = ""
+    websocket_url: str = ""
 
-    def summary(self, figures: dict[str, Any]) -> dict[str, float]:
-        """Return ticks per second, CPU per tick (µs), latency percentiles (ms), peak memory (MB).
+    @property
+    def cold_ticks(self) -> int:
+        """How many ticks pass before the figures begin.
 
-        `latencies` are in the order of acknowledgement. The first tenth is left out, because
-        connections and caches are cold then.
+        At a given pace, caches and connections are cold in the first tenth. After an outage, the
+        figures begin with the first acknowledgement.
         """
-        latencies = sorted(figures["latencies"][self.ticks // 10 :])
-        return {
-            "ticks_per_second": round(self.ticks / figures["seconds"]),
-            "cpu_us_per_tick": round(figures["cpu_seconds"] / self.ticks * 1e6, 1),
-            "p50_ms": round(latencies[len(latencies) // 2] * 1e3, 1),
-            "p99_ms": round(latencies[len(latencies) * 99 // 100] * 1e3, 1),
-            "peak_mb": figures["peak_mb"],
-        }
+        if self.outage:
+            return 1
+        return self.ticks // 10 if self.ticks_per_second else 0
 
 
 def arguments() -> Run:
@@ -37,3 +55,83 @@ def arguments() -> Run:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=json.loads)
     return Run(**parser.parse_args().run)
+
+
+class Meter:
+    """Counts a pipeline's acknowledged ticks, and reads the clocks where the figures begin and end.
+
+    Latencies are from receipt to acknowledgement, in µs. They are kept only at a given pace: at
+    full speed they say how long a tick waited for its turn.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.done = asyncio.Event()
+        self._run = run
+        self._keeps_latencies = run.ticks_per_second > 0
+        self._latencies = array("L")
+        self._acknowledged = 0
+        self._began = self._ended = _Reading(0, 0.0, 0.0)
+
+    async def wait_for_start(self) -> None:
+        """Wait until the benchmark is about to start the feed, which it does once told."""
+        await asyncio.to_thread(sys.stdin.readline)
+        self._began = _read(0)
+        print("started", flush=True)
+
+    def acknowledge(self, received_ns: Sequence[int], now_ns: int) -> None:
+        """Count a batch of acknowledged ticks by their receive times."""
+        if self._keeps_latencies:
+            self._latencies.extend([(now_ns - received) // 1000 for received in received_ns])
+        self._count(len(received_ns))
+
+    def acknowledge_one(self, received_ns: int) -> None:
+        """Count one acknowledged tick."""
+        if self._keeps_latencies:
+            self._latencies.append((time.time_ns() - received_ns) // 1000)
+        self._count(1)
+
+    def _count(self, ticks: int) -> None:
+        before = self._acknowledged
+        self._acknowledged = after = before + ticks
+        if before < self._run.cold_ticks <= after:
+            self._began = _read(after)
+        if before < self._run.ticks <= after:
+            self._ended = _read(after)
+            self.done.set()
+
+    def figures(self) -> dict[str, float | None]:
+        """Return ticks/s, CPU per tick (µs), latency percentiles (ms) and peak memory (MB)."""
+        ticks = self._ended.ticks - self._began.ticks
+        latencies = sorted(self._latencies[self._run.cold_ticks :])
+        return {
+            "ticks_per_second": round(ticks / (self._ended.seconds - self._began.seconds)),
+            "cpu_us_per_tick": round((self._ended.cpu_seconds - self._began.cpu_seconds) / ticks * 1e6, 1),
+            "p50_ms": percentile(latencies, 50) / 1000 if latencies else None,
+            "p99_ms": percentile(latencies, 99) / 1000 if latencies else None,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    ticks: int
+    seconds: float
+    cpu_seconds: float
+
+
+def _read(ticks: int) -> _Reading:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return _Reading(ticks, time.perf_counter(), used.ru_utime + used.ru_stime)
+
+
+def measure(pipeline: Callable[[Run, Meter], Awaitable[Any]]) -> None:
+    """Run a pipeline on its own core as the command line says, and print its figures as JSON."""
+    run = arguments()
+    os.sched_setaffinity(0, {run.core})
+
+    async def measured() -> Meter:
+        meter = Meter(run)
+        await pipeline(run, meter)
+        return meter
+
+    print(FIGURES, json.dumps(asyncio.run(measured()).figures()), flush=True)

@@ -1,7 +1,6 @@
 """The REST call that issues WebSocket approval keys."""
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Callable
@@ -10,19 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
+from simulator import rest
+from simulator.app_keys import AppKeys
 from simulator.faults import Faults
 from simulator.settings import SimulatorSettings
 
-# The text of EGW00103 is recorded. The other texts imitate it. Readers use only the code.
-ERRORS = {
-    "EGW00102": "AppKey는 필수입니다.",
-    "EGW00103": "유효하지 않은 AppKey입니다.",
-    "EGW00104": "AppSecret은 필수입니다.",
-    "EGW00105": "유효하지 않은 AppSecret입니다.",
-    "EGW00115": "grant_type은 필수입니다.",
-    "EGW00116": "지원하지 않는 grant_type입니다.",
-    "EGW00201": "초당 거래건수를 초과하였습니다.",
-}
 HUGE_BYTES = 8 * 1024 * 1024
 DRIP_SECONDS = 0.2
 
@@ -49,10 +40,8 @@ class _Issued:
 class Approvals:
     """The approval keys in force: the app key of each, and when it expires."""
 
-    def __init__(self, settings: SimulatorSettings) -> None:
-        self._settings = settings
-        self._index = {pair[0]: number for number, pair in enumerate(settings.app_keys)}
-        self._secrets = dict(settings.app_keys)
+    def __init__(self, settings: SimulatorSettings, app_keys: AppKeys) -> None:
+        self._settings, self._app_keys = settings, app_keys
         self._issued: dict[str, _Issued] = {}
         self._last: dict[int, float] = {}
 
@@ -61,21 +50,9 @@ class Approvals:
 
         The number is None if the app key is unknown.
         """
-        appkey, secret, grant = (fields.get(name) for name in ("appkey", "secretkey", "grant_type"))
-        for code, value in (("EGW00102", appkey), ("EGW00104", secret), ("EGW00115", grant)):
-            if not isinstance(value, str) or not value:
-                return None, code
-        if grant != "client_credentials":
-            return None, "EGW00116"
-        return self._issue(str(appkey), str(secret), now)
-
-    def _issue(self, appkey: str, secret: str, now: float) -> tuple[int | None, str]:
-        if self._secrets:
-            if appkey not in self._secrets:
-                return None, "EGW00103"
-            if secret != self._secrets[appkey]:
-                return self._index[appkey], "EGW00105"
-        number = self._index.setdefault(appkey, len(self._index))
+        number, code = self._app_keys.judge(fields, "secretkey")
+        if code is not None or number is None:
+            return number, code or "EGW00103"
         counted = 0 if self._settings.approvals_counted == "together" else number
         if now - self._last.get(counted, float("-inf")) < self._settings.approval_interval_seconds:
             return number, "EGW00201"
@@ -93,6 +70,10 @@ class Approvals:
     def latest(self) -> str:
         """The approval key that was issued last, or "" if none was issued yet."""
         return next(reversed(self._issued), "")
+
+    def burn(self, approval_key: str) -> None:
+        """Make one approval key invalid."""
+        self._issued.pop(approval_key, None)
 
     def expire(self) -> None:
         """Make every approval key issued so far invalid."""
@@ -118,39 +99,20 @@ class ApprovalCall:
         if (replacement := self.faults.text("approval-body")) is not None:
             self._note(None, "approval-body")
             return await _replacement(request, replacement)
-        fields = await _fields(request)
+        fields = await rest.fields_of(request)
         number, answer = self.approvals.ask(fields, self.now())
         answer = self.faults.text("approval-error") or answer
         refused = answer.startswith("EGW")
         self._note(number, answer if refused else None)
-        return self._refusal(answer, fields) if refused else _json({"approval_key": answer}, 200)
+        return self._refusal(answer, fields) if refused else rest.answer({"approval_key": answer})
 
     def _note(self, app_key: int | None, code: str | None) -> None:
         self.asked.append(Asked(time.time_ns(), app_key, code))
 
     def _refusal(self, code: str, fields: dict[str, Any]) -> web.Response:
-        message = ERRORS.get(code, "요청을 처리하지 못했습니다.")
-        if self.faults.echoes("approval"):
-            message += f" {fields.get('appkey')} {fields.get('secretkey')} {self.approvals.latest}"
-        if self.settings.error_shape == "rt_cd":
-            return _json({"rt_cd": "1", "msg_cd": code, "msg1": message}, 500)
-        return _json({"error_description": message, "error_code": code}, 403)
-
-
-async def _fields(request: web.Request) -> dict[str, Any]:
-    try:
-        value = json.loads(await request.read())
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _json(value: dict[str, Any], status: int) -> web.Response:
-    return web.Response(
-        status=status,
-        text=json.dumps(value, ensure_ascii=False, separators=(",", ":")),
-        content_type="application/json",
-    )
+        echo = self.faults.echoes("approval")
+        quoted = f" {fields.get('appkey')} {fields.get('secretkey')} {self.approvals.latest}" if echo else ""
+        return rest.refusal(code, self.settings.error_shape, quoted)
 
 
 async def _replacement(request: web.Request, kind: str) -> web.StreamResponse:
@@ -158,11 +120,11 @@ async def _replacement(request: web.Request, kind: str) -> web.StreamResponse:
         case "html":
             return web.Response(text="<html><body>점검 중입니다.</body></html>", content_type="text/html")
         case "empty":
-            return _json({}, 200)
+            return rest.answer({})
         case "error":
-            return _json({"error_description": ERRORS["EGW00103"], "error_code": "EGW00103"}, 200)
+            return rest.answer({"error_description": rest.ERRORS["EGW00103"], "error_code": "EGW00103"})
         case "huge":
-            return _json({"approval_key": "x" * HUGE_BYTES}, 200)
+            return rest.answer({"approval_key": "x" * HUGE_BYTES})
         case "cut":
             if request.transport is not None:
                 request.transport.abort()

@@ -1,8 +1,8 @@
 """The answers KIS gives on the WebSocket: code, text and `rt_cd`.
 
 The source is the portal's FAQ; see "Reply codes" in docs/kis-protocol.md. For OPSP0002, 0003, 0008
-and 0011, replies with `rt_cd` "1" (the session lives) are recorded. For the other error codes, "1"
-or "9" is a guess.
+and 0011, replies with `rt_cd` "1" are recorded, and for OPSP0009 with "9". For the other error
+codes, "1" or "9" is a guess.
 """
 
 MESSAGES = {
@@ -49,9 +49,17 @@ def message(code: str) -> str:
 def result(code: str) -> str:
     """Return the `rt_cd` of a code.
 
-    "0" means done. "1" means that KIS refused the request but keeps the session. "9" means that KIS
-    ends the session.
+    "0" means done, "1" and "9" that KIS refused the request.
     """
     if code in {REGISTERED, RELEASED}:
         return "0"
-    return "1" if code.startswith("OPSP00") and code != "OPSP0017" else "9"
+    return "1" if code.startswith("OPSP00") and code not in {"OPSP0009", "OPSP0017"} else "9"
+
+
+def ends_session(code: str) -> bool:
+    """Return whether KIS ends TCP after this answer.
+
+    After OPSP0011 this is recorded. OPSP0009 refuses one bond, as OPSP8991 and OPSP8992 do, and
+    whether any of the three ends the session is not recorded. For the others it is a guess.
+    """
+    return code == "OPSP0011" or (result(code) == "9" and code != "OPSP0009")

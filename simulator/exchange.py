@@ -13,6 +13,9 @@ from simulator.session import Session
 from simulator.settings import SimulatorSettings
 from simulator.stats import Stats
 
+# How long TCP lives after OPSP0011, as recorded.
+KEY_REFUSED_SECONDS = 0.1
+
 
 @dataclass(slots=True)
 class Connect:
@@ -111,6 +114,8 @@ class Exchange:
         session.connected = False
         self._index()
         if session.app_key is not None and not connection.left_cleanly:
+            if "burn-key" in self._faults:
+                self._approvals.burn(session.approval_key)
             self._taken_until[session.app_key] = time.monotonic() + self._settings.linger_seconds
 
     def paused(self, connection: Connection) -> None:
@@ -175,28 +180,48 @@ class Exchange:
 
     def _answer(self, session: Session, connection: Connection, raw: bytes) -> None:
         request = parse(raw)
+        if isinstance(request, Request) and request.registers and self._is_burst(session):
+            connection.cut()
+            return
         code, keys = (request.code, None) if isinstance(request, Misshapen) else self._obey(session, request)
-        quoted = request.approval_key if isinstance(request, Request) and self._faults.echoes("reply") else ""
-        text = reply.reply(code, request.tr_id, request.tr_key, keys, quoted)
+        quoted = request.approval_key if isinstance(request, Request) and self._quotes(code) else ""
+        encrypts = "encrypted" in self._faults
+        text = reply.reply(code, request.tr_id, request.tr_key, keys, quoted=quoted, encrypts=encrypts)
         lost = self._faults.strike("lost-replies")
         tr_type = "" if isinstance(request, Misshapen) else request.tr_type
         self.answers.append(
             Answered(time.time_ns(), session.number, session.app_key, tr_type, request.tr_key, code, not lost)
         )
-        drop = codes.result(code) == "9" and "keep-after-error" not in self._faults
+        drop = None if self._spares(code) else 0.0 if codes.result(code) == "9" else KEY_REFUSED_SECONDS
         delay = self._faults.seconds("slow-replies")
         if delay is None:
-            self._reply(connection, None if lost else text, drop=drop)
+            self._reply(connection, None if lost else text, drop)
         else:
-            asyncio.get_running_loop().call_later(
-                delay, lambda: self._reply(connection, None if lost else text, drop=drop)
-            )
+            asyncio.get_running_loop().call_later(delay, self._reply, connection, None if lost else text, drop)
 
-    def _reply(self, connection: Connection, text: str | None, *, drop: bool) -> None:
+    def _is_burst(self, session: Session) -> bool:
+        most = self._faults.number("burst", 0)
+        return 0 < most < session.note_registration(time.monotonic())
+
+    def _quotes(self, code: str) -> bool:
+        """Return whether the answer quotes the approval key, as KIS's own OPSP0011 does."""
+        return (code == "OPSP0011" and "friendly-refusal" not in self._faults) or self._faults.echoes("reply")
+
+    def _spares(self, code: str) -> bool:
+        """Return whether the session goes on after the answer."""
+        spares = "friendly-refusal" if code == "OPSP0011" else "keep-after-error"
+        return not codes.ends_session(code) or spares in self._faults
+
+    def _reply(self, connection: Connection, text: str | None, drop: float | None) -> None:
+        """Send an answer, and end TCP after `drop` seconds unless it is None."""
         held = self.by_number.get(connection.number)
         if text is not None and connection.send(text.encode()) and held is not None:
             held[0].note_traffic(time.monotonic())
-        if drop and held is not None and connection.is_open and not connection.silent:
+        if drop is None or held is None or not connection.is_open or connection.silent:
+            return
+        if drop:
+            asyncio.get_running_loop().call_later(drop, connection.cut)
+        else:
             connection.cut()
 
     def _obey(self, session: Session, request: Request) -> tuple[str, reply.Keys | None]:
@@ -210,8 +235,8 @@ class Exchange:
                 return "OPSP0011", None
             if not self._claim(owner, session):
                 return "OPSP8996", None
-            session.app_key = owner
-        return self._register(session, request.tr_key) if request.registers else self._release(session, request.tr_key)
+            session.app_key, session.approval_key = owner, request.approval_key
+        return self._register(session, request) if request.registers else self._release(session, request)
 
     def _claim(self, app_key: int, by: Session) -> bool:
         """Return whether the session `by` may have the app key.
@@ -225,26 +250,26 @@ class Exchange:
                 connection.cut()
         return self._settings.in_use == "kick" or time.monotonic() >= self._taken_until.get(app_key, 0.0)
 
-    def _register(self, session: Session, tr_key: str) -> tuple[str, reply.Keys | None]:
-        if tr_key in session.registered:
+    def _register(self, session: Session, request: Request) -> tuple[str, reply.Keys | None]:
+        if (request.tr_id, request.tr_key) in session.registered:
             return "OPSP0002", None
         if len(session.registered) >= self._settings.capacity:
             return "OPSP0008", None
-        keys = session.register(tr_key)
+        keys = session.register(request.tr_id, request.tr_key)
         self._index()
         return codes.REGISTERED, keys
 
-    def _release(self, session: Session, tr_key: str) -> tuple[str, reply.Keys | None]:
-        if session.registered.pop(tr_key, None) is None:
+    def _release(self, session: Session, request: Request) -> tuple[str, reply.Keys | None]:
+        if session.registered.pop((request.tr_id, request.tr_key), None) is None:
             return "OPSP0003", None
         self._index()
         return codes.RELEASED, None
 
     def _index(self) -> None:
-        """Rebuild the index that maps each bond to the sessions that registered it."""
+        """Rebuild the index that maps each bond to the sessions that registered its trades."""
         self.holders = {}
         for number, (session, _) in self.by_number.items():
-            for tr_key in session.registered:
+            for tr_key in session.tr_keys:
                 self.holders.setdefault(tr_key, []).append(number)
 
     def _silence(self) -> None:

@@ -45,6 +45,9 @@ KINDS: dict[str, Kind] = {
     "extra": Kind("1", NUMBER, "=N appends N columns to each record"),
     "trailing-caret": Kind("", "", "ends each frame with ^"),
     "batch": Kind("4", NUMBER, "=N puts N ticks into a frame, 999 at most"),
+    "friendly-refusal": Kind("", "", "answers OPSP0011 without the approval key and keeps the socket"),
+    "burst": Kind("10", NUMBER, "=N ends TCP at more than N registrations within a second"),
+    "burn-key": Kind("", "", "refuses the approval key of a session that ended without a close frame"),
     "lost-replies": Kind("1", NUMBER, "=N obeys every Nth request but sends no reply"),
     "slow-replies": Kind("2", SECONDS, "=SECONDS delays each reply"),
     "echo": Kind(

@@ -38,7 +38,7 @@ class Feed:
     ) -> None:
         self.rate = settings.rate
         self._settings, self._exchange, self._faults, self._log, self._stats = settings, exchange, faults, log, stats
-        self._market = Market(settings.seed)
+        self.market = Market(settings.seed)
         self._choice = Random(f"{settings.seed}/choice")
         self._malformed = malformed.endless()
         self._held: dict[int, Held] = {}
@@ -89,7 +89,7 @@ class Feed:
         frames: dict[int, list[SentRecord]] = {}
         made = []
         for isin in isins:
-            record = self._market.tick(isin, now)
+            record = self.market.tick(isin, now)
             made.append(record)
             holders = self._exchange.holders.get(isin, ())
             for number in holders:
@@ -131,7 +131,7 @@ class Feed:
 
     def _framed(self, session: Session, records: list[SentRecord]) -> Held:
         texts, caret = [record.raw for record in records], "trailing-caret" in self._faults
-        keys = session.registered[records[0].tr_key] if "encrypted" in self._faults else None
+        keys = session.keys(records[0].tr_key) if "encrypted" in self._faults else None
         raw = (
             frame.plain(texts, trailing_caret=caret)
             if keys is None

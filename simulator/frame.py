@@ -10,9 +10,9 @@ from simulator.reply import Keys
 from simulator.request import TR_ID
 
 
-def plain(records: Sequence[str], *, trailing_caret: bool = False) -> bytes:
+def plain(records: Sequence[str], tr_id: str = TR_ID, *, trailing_caret: bool = False) -> bytes:
     """Return the plain frame of `records`."""
-    return f"0|{TR_ID}|{len(records):03d}|{_payload(records, trailing_caret=trailing_caret)}".encode()
+    return f"0|{tr_id}|{len(records):03d}|{_payload(records, trailing_caret=trailing_caret)}".encode()
 
 
 def encrypted(records: Sequence[str], keys: Keys, *, trailing_caret: bool = False) -> bytes:

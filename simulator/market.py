@@ -20,6 +20,11 @@ class Trading:
         self._volume = 10 * self._random.randrange(1, 1_000_000)
         self._day = ""  # the first tick starts the first day
 
+    @property
+    def price(self) -> int:
+        """The last price, in tenths of a won."""
+        return self._price
+
     def _begin(self, day: str) -> None:
         """Start the trading day `day` from yesterday's last price and volume."""
         self._day, self._previous, self._previous_volume, self._volume = day, self._price, self._volume, 0
@@ -54,7 +59,7 @@ class Trading:
         self._high = max(self._high, price)
         self._low = min(self._low or price, price)
         of, three = self.of, (self._open, self._high, self._low)
-        self._range_texts = ("^".join(map(_won, three)), "^".join(_percent(of.yield_at(each)) for each in three))
+        self._range_texts = ("^".join(map(won, three)), "^".join(percent(of.yield_at(each)) for each in three))
 
     def _spell(self, price: int) -> tuple[str, str]:
         """Return two texts for a price.
@@ -64,8 +69,8 @@ class Trading:
         """
         change = price - self._previous
         sign = "2" if change > 0 else "5" if change < 0 else "3"
-        percent = round(change * 10_000 / self._previous)
-        texts = (f"{sign}^{_won(change)}^{_hundredths(percent)}^{_won(price)}", _percent(self.of.yield_at(price)))
+        ratio = round(change * 10_000 / self._previous)
+        texts = (f"{sign}^{won(change)}^{hundredths(ratio)}^{won(price)}", percent(self.of.yield_at(price)))
         self._price_texts[price] = texts
         return texts
 
@@ -83,23 +88,36 @@ class Market:
         """Return the next trade of `isin`, at the Seoul time of `now` (seconds since 1970)."""
         if int(now) != self._second:
             self._second = int(now)
-            seoul = time.gmtime(self._second + SEOUL_OFFSET_SECONDS)
-            self._day, self._hour = time.strftime("%Y%m%d", seoul), time.strftime("%H%M%S", seoul)
+            self._day, self._hour = seoul(now)
+        return self.trading(isin, now).tick(self._day, self._hour)
+
+    def trading(self, isin: str, now: float) -> Trading:
+        """Return the trading of `isin`, which begins at `now` if nobody asked for it before."""
         trading = self._tradings.get(isin)
         if trading is None:
-            trading = self._tradings[isin] = Trading(bond(isin, self._seed, int(self._day[:4])), self._seed)
-        return trading.tick(self._day, self._hour)
+            year = int(seoul(now)[0][:4])
+            trading = self._tradings[isin] = Trading(bond(isin, self._seed, year), self._seed)
+        return trading
 
 
-def _won(tenths: int) -> str:
-    return _hundredths(tenths * 10)
+def seoul(now: float) -> tuple[str, str]:
+    """Return the Seoul day (YYYYMMDD) and time (HHMMSS) of `now`, in seconds since 1970."""
+    there = time.gmtime(int(now) + SEOUL_OFFSET_SECONDS)
+    return time.strftime("%Y%m%d", there), time.strftime("%H%M%S", there)
 
 
-def _hundredths(value: int) -> str:
+def won(tenths: int) -> str:
+    """Return the wire text of a price in tenths of a won."""
+    return hundredths(tenths * 10)
+
+
+def hundredths(value: int) -> str:
+    """Return the wire text of a number with two decimals."""
     sign, size = "-" if value < 0 else "", abs(value)
     return f"{sign}{size // 100}.{size % 100:02d}"
 
 
-def _percent(milli: int) -> str:
+def percent(milli: int) -> str:
+    """Return the wire text of a yield in thousandths of a percent."""
     sign, size = "-" if milli < 0 else "", abs(milli)
     return f"{sign}{size // 1000}.{size % 1000:03d}"

@@ -8,6 +8,8 @@ from typing import Any
 from simulator import codes
 
 SEOUL_OFFSET_SECONDS = 9 * 3600
+# Errors with rt_cd 9 whose header names the instrument.
+INSTRUMENT_CODES = {"OPSP0009", "OPSP8991", "OPSP8992"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,13 @@ class Keys:
     iv: str = field(repr=False)
 
 
-def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: str = "") -> str:
+def reply(  # noqa: PLR0913 - the parts of an answer
+    code: str, tr_id: str, tr_key: str, keys: Keys | None = None, *, quoted: str = "", encrypts: bool = False
+) -> str:
     """Return the answer to one request.
 
-    A success may have `keys`. An error quotes the text `quoted` unless it is empty.
+    A success may have `keys`. An error quotes the text `quoted` unless it is empty. `encrypts` says
+    that the session's frames will be encrypted.
     """
     body: dict[str, Any] = {"rt_cd": codes.result(code), "msg_cd": code, "msg1": codes.message(code)}
     if quoted and codes.result(code) != "0":
@@ -29,7 +34,10 @@ def reply(code: str, tr_id: str, tr_key: str, keys: Keys | None = None, quoted: 
         body["msg1"] = f"{codes.message(code).partition(' : ')[0]} : {quoted}"
     if keys is not None:
         body["output"] = {"iv": keys.iv, "key": keys.key}
-    return _text({"header": _header(code, tr_id, tr_key), "body": body})
+    header = _header(code, tr_id, tr_key)
+    if encrypts and keys is not None:
+        header["encrypt"] = "Y"
+    return _text({"header": header, "body": body})
 
 
 def pingpong(now: float) -> str:
@@ -44,7 +52,7 @@ def _header(code: str, tr_id: str, tr_key: str) -> dict[str, str]:
             return {"tr_id": "(null)"}
         case "OPSP8993":
             return {"tr_id": "", "tr_key": "", "encrypt": "N"}
-        case _ if codes.result(code) == "9" and code not in {"OPSP8991", "OPSP8992"}:
+        case _ if codes.result(code) == "9" and code not in INSTRUMENT_CODES:
             # Recorded session and parse errors name no instrument. KIS really writes "(null)".
             return {"tr_id": "(null)", "tr_key": "", "encrypt": "N"}
         case _:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TR_ID = "H0BJCNT0"
-ISIN_SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+QUOTES_TR_ID = "H0BJASP0"
+INDEX_TR_ID = "H0BICNT0"
+# What each TR is asked for: a bond by its ISIN, or an index by its id.
+KEY_SHAPES = {
+    TR_ID: re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]"),
+    QUOTES_TR_ID: re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]"),
+    INDEX_TR_ID: re.compile(r"[A-Z0-9]{6}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,7 @@ class Request:
 
     @property
     def registers(self) -> bool:
-        """True if the request registers a bond, false if it releases one."""
+        """True if the request registers, false if it releases."""
         return self.tr_type == "1"
 
 
@@ -67,6 +74,7 @@ def _judge(header: dict[str, Any], fields: dict[str, Any]) -> Request | Misshape
     approval_key, customer, tr_type = header.get("approval_key"), header.get("custtype"), header.get("tr_type")
     tr_id, tr_key = fields.get("tr_id"), fields.get("tr_key")
     named = (str(tr_id or ""), str(tr_key or ""))
+    shape = KEY_SHAPES.get(tr_id) if isinstance(tr_id, str) else None
     refusals = (
         # Nobody recorded the answer to a missing approval key. The text of this code names the app
         # key, which had the place of the approval key before.
@@ -75,9 +83,9 @@ def _judge(header: dict[str, Any], fields: dict[str, Any]) -> Request | Misshape
         ("OPSP9997", customer is None),
         ("OPSP8998", customer not in {"P", "B"} if isinstance(customer, str) else True),
         ("OPSP8997", tr_type not in {"1", "2"} if isinstance(tr_type, str) else True),
-        ("OPSP8991", tr_id != TR_ID),
+        ("OPSP8991", shape is None),
         ("OPSP9990", tr_key is None or tr_key == ""),
-        ("OPSP8993", not isinstance(tr_key, str) or ISIN_SHAPE.fullmatch(tr_key) is None),
+        ("OPSP8993", shape is None or not isinstance(tr_key, str) or shape.fullmatch(tr_key) is None),
     )
     for code, applies in refusals:
         if applies:

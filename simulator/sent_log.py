@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-Kind = Literal["ticks", "malformed", "raw", "withheld", "unheard"]
+Kind = Literal["ticks", "malformed", "raw", "withheld", "unheard", "sibling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Sent:
 
     A frame of the kind `ticks` has `records` and no `raw`. A frame of the kind `malformed` or `raw`
     has its bytes in `raw`. A `withheld` frame was never sent. An `unheard` frame is a trade of a
-    bond that no session had registered. It has no app key, and its session is -1.
+    bond that no session had registered. It has no app key, and its session is -1. A `sibling` frame
+    is an order book or an index.
     """
 
     at: int

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from simulator.app_keys import AppKeys
 from simulator.approval import ApprovalCall, Approvals, Asked
 from simulator.exchange import Answered, Connect, Exchange
 from simulator.faults import Faults
@@ -15,7 +16,9 @@ from simulator.feed import Feed
 from simulator.sent_log import Sent, SentLog
 from simulator.session import Session
 from simulator.settings import SimulatorSettings
+from simulator.siblings import SiblingFeed
 from simulator.stats import Stats
+from simulator.token import TokenCall
 
 TICK_SECONDS = 0.05
 DROP_SECONDS = 5.0
@@ -32,8 +35,10 @@ class Simulator:
         self.settings = settings or SimulatorSettings(**fields)
         self.faults = Faults(self.settings.faults)
         self.stats = Stats()
-        self._approvals = Approvals(self.settings)
+        app_keys = AppKeys(self.settings.app_keys)
+        self._approvals = Approvals(self.settings, app_keys)
         self._call = ApprovalCall(self.settings, self._approvals, self.faults, time.time)
+        self._token_call = TokenCall(self.settings, app_keys, time.time)
         self._exchange = Exchange(self.settings, self._approvals, self.faults, self.stats)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -41,6 +46,7 @@ class Simulator:
         self._rest_port, self._ws_port = self.settings.rest_port, self.settings.ws_port
         self._log = SentLog(keep=self.settings.keep_sent)
         self._feed = Feed(self.settings, self._exchange, self.faults, self._log, self.stats)
+        self._siblings = SiblingFeed(self.settings, self._exchange, self._feed, self._log)
 
     @property
     def approval_url(self) -> str:
@@ -93,12 +99,16 @@ class Simulator:
     async def __aenter__(self) -> Self:
         self._log.open(self.settings.sent_log)
         try:
-            await self._serve_approval()
+            await self._serve_rest()
             await self.listen()
         except BaseException:
             await self._stop()
             raise
-        self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._feed.run())]
+        self._tasks = [
+            asyncio.create_task(self._keep_time()),
+            asyncio.create_task(self._feed.run()),
+            asyncio.create_task(self._siblings.run()),
+        ]
         return self
 
     async def __aexit__(
@@ -157,9 +167,10 @@ class Simulator:
         """Make every approval key issued so far invalid. As with KIS, open sessions stay open."""
         self._approvals.expire()
 
-    async def _serve_approval(self) -> None:
+    async def _serve_rest(self) -> None:
         application = web.Application()
         application.router.add_post("/oauth2/Approval", self._call.handle)
+        application.router.add_post("/oauth2/tokenP", self._token_call.handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self._rest_port)

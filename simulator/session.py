@@ -1,9 +1,11 @@
 """One client's session as KIS keeps it: its app key, its registrations, its PINGPONGs."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
 from simulator.reply import Keys
+from simulator.request import TR_ID
 
 HEX, LETTERS = "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz"
 
@@ -24,7 +26,7 @@ class Pong:
 class Session:
     """One session. Times are monotonic seconds.
 
-    `app_key` is None until a request names a known approval key.
+    `app_key` is None, and `approval_key` empty, until a request names a known approval key.
     """
 
     number: int
@@ -32,10 +34,14 @@ class Session:
     tick_seconds: float
     seed: int
     app_key: int | None = None
+    approval_key: str = field(default="", repr=False)
     connected: bool = True
-    registered: dict[str, Keys] = field(default_factory=dict, repr=False)
+    registered: dict[tuple[str, str], Keys] = field(default_factory=dict, repr=False)
+    """The keys of each registration, by `tr_id` and `tr_key`."""
     pongs: list[Pong] = field(default_factory=list)
     pingpongs_sent: int = 0
+    registered_at: deque[float] = field(default_factory=deque)
+    """When the registrations of the last second came."""
     _traffic: float = 0.0
     _next_tick: float = 0.0
     _unanswered_since: float | None = None
@@ -48,14 +54,25 @@ class Session:
 
     @property
     def tr_keys(self) -> tuple[str, ...]:
-        """The registered bonds, in the order of registration."""
-        return tuple(self.registered)
+        """The bonds whose trades are registered, in the order of registration."""
+        return tuple(tr_key for tr_id, tr_key in self.registered if tr_id == TR_ID)
 
-    def register(self, tr_key: str) -> Keys:
-        """Register a bond and return new keys, because every success has keys of its own."""
+    def keys(self, tr_key: str) -> Keys:
+        """Return the keys of a bond whose trades are registered."""
+        return self.registered[TR_ID, tr_key]
+
+    def register(self, tr_id: str, tr_key: str) -> Keys:
+        """Register and return new keys, because every success has keys of its own."""
         keys = Keys("".join(self._random.choices(LETTERS, k=32)), "".join(self._random.choices(HEX, k=16)))
-        self.registered[tr_key] = keys
+        self.registered[tr_id, tr_key] = keys
         return keys
+
+    def note_registration(self, now: float) -> int:
+        """Note a request to register, and return how many came within the last second."""
+        self.registered_at.append(now)
+        while self.registered_at[0] <= now - 1:
+            self.registered_at.popleft()
+        return len(self.registered_at)
 
     def note_traffic(self, now: float) -> None:
         """Note that something was sent or received, because KIS pings only an idle line."""

@@ -34,7 +34,9 @@ class SimulatorSettings:
     pingpong_seconds: float = 10.0
     pingpong_timeout_seconds: float = 100.0
     approval_interval_seconds: float = 1.0
-    """The shortest time between two approval keys."""
+    """The shortest time between two approval keys; 0 for none, because one test saw no limit."""
+    token_interval_seconds: float = 60.0
+    """The shortest time between two calls for an access token."""
     approvals_counted: Literal["for each app key", "together"] = "for each app key"
     """Whether `approval_interval_seconds` holds for each app key or for all calls together.
 
@@ -42,7 +44,7 @@ class SimulatorSettings:
     """
     approval_hours: float = 24.0
     error_shape: Literal["gateway", "rt_cd"] = "gateway"
-    """Whether an error of the approval call has `error_code` (gateway), or `rt_cd` and `msg_cd`."""
+    """Whether an error of a REST call has `error_code` (gateway), or `rt_cd` and `msg_cd`."""
     faults: Sequence[str] = ()
     sent_log: Path | None = None
     keep_sent: bool = True

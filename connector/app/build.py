@@ -87,7 +87,7 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
     require_credentials(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     kafka = _KafkaClients(settings)
-    events = EventLog(EventTopic(kafka.writer(settings.topics.events)))
+    events = EventLog(EventTopic(kafka.writer(settings.topics.events)), settings.replicas.name)
     observed = Starting()
     http = HttpServer(settings.http, observed)
     await http.start()
@@ -117,7 +117,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             secrets.read_app_key,
             journal,
             changed.set,
-            events.record,
+            events.record_session,
             request_approval_key=secrets.request_approval_key,
             permission=permission,
             learned_limit=learned_limit,

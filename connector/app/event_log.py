@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from connector.app.clock import now, rfc3339
@@ -15,10 +16,14 @@ RECENT_EVENTS: Final = 100
 
 
 class EventLog:
-    """`recent` holds the latest events, oldest first; `was_up` is true once a session was open."""
+    """`recent` holds the latest events, oldest first; `was_up` is true once a session was open.
 
-    def __init__(self, topic: EventTopic) -> None:
+    `owner` is the name of this replica, as in the slots' status records.
+    """
+
+    def __init__(self, topic: EventTopic, owner: str) -> None:
         self.topic = topic
+        self._owner = owner
         self.recent: list[Event] = []
         self.was_up = False
 
@@ -27,6 +32,10 @@ class EventLog:
         self.was_up = self.was_up or event.event == "session_up"
         self.recent = [*self.recent[1 - RECENT_EVENTS :], event]
         self.topic.publish(event)
+
+    def record_session(self, event: Event) -> None:
+        """Publish an event of a session, and name the replica whose session it is."""
+        self.record(replace(event, detail={"owner": self._owner, **event.detail}))
 
     def record_loss(self, loss: Loss) -> None:
         """Publish a loss: frames that were received but given up."""

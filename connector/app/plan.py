@@ -77,7 +77,7 @@ class Plan:
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
-        # The bonds that new control records name. The refused ones among them are tried again.
+        # The bonds that are asked for anew. The refused ones among them are tried again.
         self._named: frozenset[str] = frozenset()
         self._unsaved = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
@@ -228,6 +228,7 @@ class Plan:
         """
         due_at = (round_at := monotonic()) + ALIVE_SECONDS
         while True:
+            await asyncio.sleep(0)  # `within` does not let other tasks run if something changed
             if await within(self._changed, due_at - monotonic()):
                 self._changed.clear()
                 due_at = min(due_at, round_at + STATUS_PAUSE_SECONDS)
@@ -256,7 +257,7 @@ class Plan:
             await self._unsaved.wait()
             self._unsaved.clear()
             if (lists := self.control.lists) is not None and lists is not saved:
-                await self._journal.save(SAVED, saved_lists.to_text(lists))
+                await self._journal.save(SAVED, await in_turns(saved_lists.to_text_in_steps(lists)))
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:

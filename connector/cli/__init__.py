@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from importlib.metadata import version
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERRUPTED = 130
-_NARROWEST = 40  # columns: less is no real terminal, and rich would fold sentences to letters
+# The variables that tell a terminal's size, and the least each may say: in fewer columns, rich
+# would fold sentences to letters.
+_SIZES = {"COLUMNS": 40, "TERMINAL_WIDTH": 40, "LINES": 1}
 
 
 def _say_failure(text: str) -> None:
@@ -96,15 +99,17 @@ app.add_typer(bonds.app, name="bonds")
 app.add_typer(journal.app, name="journal")
 
 
-def _forget_narrow_columns() -> None:
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) < _NARROWEST:
-        del os.environ["COLUMNS"]
+def _forget_odd_sizes() -> None:
+    """Remove sizes of a terminal that no terminal has: the libraries that read them would fail."""
+    for name, least in _SIZES.items():
+        size = os.environ.get(name, "")
+        if not (re.fullmatch("[0-9]{1,4}", size) and least <= int(size)):
+            os.environ.pop(name, None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    _forget_narrow_columns()
+    _forget_odd_sizes()
     with guarded_streams():
         try:
             app(arguments)

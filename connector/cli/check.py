@@ -15,7 +15,7 @@ from connector.logs import clean
 from connector.shell.kis.credentials import require_credentials
 
 if TYPE_CHECKING:
-    from connector.settings import Settings
+    from connector.settings import HttpSettings, Settings
     from connector.shell.kis.credentials import Credentials
 
 EXAMPLES = "Examples: kis-bond check --config kis-bond.yaml | kis-bond check --connect --json"
@@ -31,7 +31,10 @@ def check(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Print the effective configuration with secrets hidden, and warnings on stderr."""
+    """Print the effective configuration with secrets hidden, and warnings on stderr.
+
+    What `kis-bond run` would refuse at its start ends this command with the same message and code.
+    """
     settings = load_settings_of_connector(context, config)
     shown: dict[str, Any] = {
         "settings": _without_url_secrets(settings.redacted()),
@@ -42,6 +45,7 @@ def check(
         for warning in shown["warnings"]:
             say(f"warning: {warning}", err=True)
     credentials = require_credentials(settings)
+    is_free = _is_port_free(settings.http)
     shown["app_keys"] = credentials.count()
     results = _try_peers(settings, credentials) if connect else []
     if as_json:
@@ -52,10 +56,24 @@ def check(
         print_json(shown)
     else:
         say(f"# app keys, read and well formed: {credentials.count()}")
+        if not is_free:
+            say(f"# http.port: {settings.http.port} is in use, as it is beside a running connector")
         for each in results:
             say(f"# {'ok    ' if each.failure is None else 'FAILED'} {each.part}: {_without_secrets(each.message)}")
     if failure := failure_of(results):
         raise failure
+
+
+def _is_port_free(http: HttpSettings) -> bool:
+    """Whether nobody has the port. Raises ConfigurationError if the connector could not have it."""
+    # Imported only here, so that `--help` need not load the HTTP server.
+    from connector.shell.http import PortInUse, try_to_bind
+
+    try:
+        asyncio.run(try_to_bind(http))
+    except PortInUse:
+        return False
+    return True
 
 
 def _without_secrets(message: str) -> str:

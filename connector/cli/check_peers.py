@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from connector.cli import topics
 from connector.cli.check_result import CheckResult
@@ -20,8 +20,10 @@ from connector.shell.journal.recovery import look
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
 from connector.shell.tcp import open_tcp
+from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from connector.settings import Settings
@@ -113,24 +115,25 @@ async def _approval(service: ApprovalService, credentials: Credentials, slot: in
             )
 
 
-async def _websocket_port(url: str) -> CheckResult:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+async def _websocket_port(given: str) -> CheckResult:
+    url = URL(given)
+    host, port = str(url.host), url.port or 443
     try:
-        async with asyncio.timeout(TCP_SECONDS):
-            (await open_tcp(host, port)).close()
+        (await _open_in_time(host, port)).close()
     except OSError as error:
-        return CheckResult("WebSocket port", _unreachable(host, port, error), NotInTime)
+        cause = await explain_unreachable(
+            error,
+            url,
+            address_setting="kis.websocket_url",
+            authority_setting="this machine's list of authorities",
+        )
+        return CheckResult("WebSocket port", cause, NotInTime)
     return CheckResult("WebSocket port", f"{address(host, port)} accepted a TCP connection; no session was opened")
 
 
-def _unreachable(host: str, port: int, error: OSError) -> str:
-    match error:
-        case TimeoutError():
-            return f"{address(host, port)} did not answer in {TCP_SECONDS:g} s"
-        case socket.gaierror():
-            return f"the host {host} is unknown: its name does not resolve"
-        case ConnectionRefusedError():
-            return f"{address(host, port)} refused the connection: nothing listens there"
-        case _:
-            return f"{address(host, port)} could not be reached: {error.strerror or error}"
+async def _open_in_time(host: str, port: int) -> socket.socket:
+    try:
+        async with asyncio.timeout(TCP_SECONDS):
+            return await open_tcp(host, port)
+    except TimeoutError:
+        raise TimeoutError(f"there was no answer within {TCP_SECONDS:g} s") from None

@@ -52,7 +52,7 @@ def verify(context: typer.Context, *, journal: Folder = None, as_json: Json = Fa
         say(f"{found.path} is sound: {len(found.segments)} segments, {found.pending:,} frames pending.")
 
 
-def _read(context: typer.Context, journal: Path | None, config: Path | None) -> Inspection:
+def _read(context: typer.Context, journal: Path | None, config: str | None) -> Inspection:
     return read_journal(journal or load_settings(context, config).journal.path)
 
 

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from connector import settings as configuration
+from connector.core.printable import trimmed
+from connector.errors import ConfigurationError
 from connector.shell.kis.credentials import app_key_problems
 
 Config = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--config",
         "-c",
@@ -22,14 +24,37 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load_settings(context: typer.Context, config: Path | None) -> configuration.Settings:
+def load_settings(context: typer.Context, config: str | None) -> configuration.Settings:
     """Return the settings of the --config given after the command, else of the one before it.
 
     Raises ConfigurationError.
     """
-    return configuration.load(config or context.find_root().params.get("config"))
+    return configuration.load(_path(context, config))
 
 
-def load_settings_of_connector(context: typer.Context, config: Path | None) -> configuration.Settings:
-    """Return the settings as `load_settings` does; mistakes include those of the app keys."""
-    return configuration.load(config or context.find_root().params.get("config"), None, app_key_problems)
+def load_settings_of_connector(context: typer.Context, config: str | None) -> configuration.Settings:
+    """Return the settings as `load_settings` does, if the files they name can be used.
+
+    The mistakes include those of the app keys. Problems of the app keys alone are left to the
+    caller.
+    """
+    # Imported only here, so that `--help` need not load what reads certificates.
+    from connector.shell.kafka.credential_files import file_problems
+
+    settings = configuration.load(
+        _path(context, config),
+        None,
+        lambda settings: [*file_problems(settings.kafka), *app_key_problems(settings)],
+    )
+    if problems := file_problems(settings.kafka):
+        raise ConfigurationError([*problems, *app_key_problems(settings)])
+    return settings
+
+
+def _path(context: typer.Context, config: str | None) -> Path | None:
+    given = context.find_root().params.get("config") if config is None else config
+    if given is None:
+        return None
+    if not trimmed(given):  # a Path of nothing would be this folder
+        raise ConfigurationError(["--config: is empty: give the path of the settings file, or leave it out"])
+    return Path(given)

@@ -51,13 +51,20 @@ def simulate(
     pingpong_timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for the answer to a keep-alive.")
     ] = 100.0,
-    error_shape: Annotated[
-        Literal["gateway", "rt_cd"], typer.Option(help="Error body of the approval call.")
-    ] = "gateway",
+    approval_interval: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Shortest time between two approval keys; 0 for none.")
+    ] = 1.0,
+    token_interval: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Shortest time between two calls for an access token.")
+    ] = 60.0,
+    error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the REST calls.")] = "gateway",
     as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="List the faults and exit.")] = False,
 ) -> None:
-    """Play KIS: the approval call and the WebSocket feed of H0BJCNT0.
+    """Play KIS: the approval and token calls, and the WebSocket feed of bonds.
+
+    Trades (H0BJCNT0) come at --rate. Order books (H0BJASP0) and
+    indices (H0BICNT0) come once a second to those who register them.
 
     Prints both URLs on one line once it listens. SIGTERM or Ctrl-C ends it with 0.
     Any app key is accepted.
@@ -79,6 +86,8 @@ def simulate(
         ping=ping,
         pingpong_seconds=pingpong,
         pingpong_timeout_seconds=pingpong_timeout,
+        approval_interval_seconds=approval_interval,
+        token_interval_seconds=token_interval,
         error_shape=error_shape,
         keep_sent=False,
     )

@@ -138,7 +138,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
     from aiokafka.errors import KafkaError
 
     from connector.cli import kafka_access
-    from connector.shell.kafka.closing import close
+    from connector.shell.kafka.closing import stop
 
     topic, schema = settings.topics.ticks, TickSchema(bond_tick())
     consumer: Any = AIOKafkaConsumer(**kafka_access.client_arguments(settings), group_id=None, enable_auto_commit=False)
@@ -160,4 +160,4 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
             f"{topic} at {settings.kafka.bootstrap_servers} could not be read: {kafka_access.reason(error, 'Read')}"
         ) from error
     finally:
-        await close(consumer.stop)
+        await stop(consumer)

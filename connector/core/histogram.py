@@ -17,7 +17,12 @@ class Latencies:
         self._bounds_ns = [int(bound * 1e9) for bound in self.bounds]
 
     def observe(self, started_ns: Sequence[int], ended_ns: int) -> None:
-        """Count one latency for each start. `started_ns` is in ascending order, as in a batch."""
+        """Count one latency for each start. `started_ns` is in ascending order, as in a batch.
+
+        A start after the end counts as no latency: the clock was set back meanwhile.
+        """
+        if started_ns and max(started_ns[0], started_ns[-1]) > ended_ns:
+            started_ns = sorted(min(started, ended_ns) for started in started_ns)
         total = len(started_ns)
         for index, bound in enumerate(self._bounds_ns):
             self.counts[index] += total - bisect_left(started_ns, ended_ns - bound)

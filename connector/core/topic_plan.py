@@ -14,7 +14,39 @@ DEFAULT_PARTITIONS = 6
 CLEANUP = "cleanup.policy"
 TIMESTAMP = "message.timestamp.type"
 MIN_INSYNC = "min.insync.replicas"
-CONFIGS = (CLEANUP, TIMESTAMP, MIN_INSYNC, "segment.ms", "min.cleanable.dirty.ratio", "unclean.leader.election.enable")
+OLDEST = "message.timestamp.before.max.ms"
+NEWEST = "message.timestamp.after.max.ms"
+LARGEST = "max.message.bytes"
+CONFIGS = (
+    CLEANUP,
+    TIMESTAMP,
+    MIN_INSYNC,
+    OLDEST,
+    NEWEST,
+    LARGEST,
+    "segment.ms",
+    "min.cleanable.dirty.ratio",
+    "unclean.leader.election.enable",
+)
+
+WEEK_MS = 7 * 86_400_000
+HOUR_MS = 3_600_000
+BATCH_BYTES = 128 * 1024  # a batch of ticks before compression
+KAFKAS_BYTES = 1_048_588  # Kafka's default; a frame has at most 1 MiB
+# By topic and limit: the lowest value with which Kafka refuses nothing in normal use, and what it
+# refuses below that value.
+_LIMITS = {
+    "ticks": {
+        OLDEST: (WEEK_MS, "after a longer outage Kafka refuses the times of ticks, which then get the time of sending"),
+        NEWEST: (HOUR_MS, "Kafka refuses the times of ticks if the clocks differ by more"),
+        LARGEST: (BATCH_BYTES, "Kafka refuses full batches of ticks, so that smaller ones are sent"),
+    },
+    "dead_letters": {
+        OLDEST: (WEEK_MS, "after a longer outage Kafka refuses the times of dead letters, which then get another"),
+        NEWEST: (HOUR_MS, "Kafka refuses the times of dead letters if the clocks differ by more"),
+        LARGEST: (KAFKAS_BYTES, "Kafka refuses the dead letters of large frames, which are then shortened"),
+    },
+}
 
 # Segments are closed after six hours, so that they are compacted soon and a first read stays short.
 _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
@@ -104,7 +136,21 @@ def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
 
 def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[Difference]:
     """Return all differences in the plan's order. A topic that is not in `found` does not exist."""
-    return [difference for topic in planned for difference in _differences(topic, found.get(topic.name))]
+    differences: list[Difference] = []
+    for topic in planned:
+        differences += _differences(topic, found.get(topic.name))
+        if topic.name in found:
+            differences += _limits(topic, found[topic.name])
+    return differences
+
+
+def _limits(planned: PlannedTopic, found: FoundTopic) -> Iterator[Difference]:
+    """Yield the limits by which Kafka refuses records that the connector writes."""
+    for key, (enough, consequence) in _LIMITS.get(planned.part, {}).items():
+        value = found.configs.get(key) or ""
+        if value.isdecimal() and int(value) < enough:
+            message = f"{key} is {value}: {consequence}: set it to {enough} or more"
+            yield Difference(planned.name, is_drift=False, message=message)
 
 
 def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, FoundTopic]) -> list[Difference]:
@@ -121,7 +167,7 @@ def not_durable(names: Mapping[str, str], brokers: int, found: Mapping[str, Foun
         for topic in plan(names, sizes)
         if topic.name in found
     ]
-    return compare(planned, found)
+    return [difference for topic in planned for difference in _differences(topic, found[topic.name])]
 
 
 def _too_low(planned: PlannedTopic, found: FoundTopic) -> Mapping[str, str]:
@@ -146,6 +192,17 @@ def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Di
             yield Difference(
                 name, is_drift=False, message=f"{key} was not shown by Kafka: allow DescribeConfigs to have it checked"
             )
+        elif key == MIN_INSYNC and value.isdecimal() and int(value) > found.replication_factor:
+            message = (
+                f"{key} is {value}, but there are {found.replication_factor} replicas, so Kafka refuses every record: "
+                f"set it to {default_min_insync(found.replication_factor)}"
+            )
+            yield Difference(name, is_drift=False, message=message)
+        elif key == CLEANUP and planned.part == "dead_letters" and "compact" in value:
+            message = (
+                f"{key} is {value}, not {wanted}: later dead letters of a bond replace earlier ones: alter the topic"
+            )
+            yield Difference(name, is_drift=True, message=message)
         elif not _same(key, wanted, value):
             yield Difference(
                 name, key in {CLEANUP, TIMESTAMP}, f"{key} is {value or 'empty'}, not {wanted}: alter the topic"

@@ -1,5 +1,6 @@
 """Hides secrets in a text: known ones by their value, unknown ones by their shape.
 
+Both are searched for in the text as it came and with its spelling undone (see `spellings`).
 Peers send any text they like, so every pattern here must take time linear in its input. No two
 neighbouring repetitions may match the same character. A search that fails at one position must not
 scan the same text again from the next. tests/logs/test_redaction.py measures the time.
@@ -7,19 +8,18 @@ scan the same text again from the next. tests/logs/test_redaction.py measures th
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
-import string
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, quote_plus
+
+from connector.logs.spellings import forms, plain, views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from connector.logs.spellings import View
 
 HIDDEN = "********"
 # A shorter value might be an ordinary word; the shortest secret of KIS, an IV, has 16 characters.
@@ -27,67 +27,70 @@ _MIN_LENGTH = 6
 # Each registration brings a key and an IV. Without this bound, a long run would look for thousands.
 _MAX_VALUES = 512
 # More characters than any secret has with its escapes. KIS's longest, an app secret, has 180.
-_MARGIN = 1_000
+_MARGIN = 2_000
+_LONGEST_READ = 64 * 1024  # the longest data that is read in all its spellings
 # A secret that is cut off is hidden if at least this many of its characters are left.
 _MIN_PREFIX = 8
-# Lower case for ASCII only: elsewhere it might change a text's length.
-_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# HTML escapes of base64's characters: Go's, some JavaScript's, mixed, hexadecimal, decimal.
-_HTML = tuple(
-    str.maketrans(escapes)
-    for escapes in (
-        {"+": "&#43;"},
-        {"/": "&#x2F;", "=": "&#x3D;"},
-        {"+": "&#43;", "/": "&#x2F;", "=": "&#x3D;"},
-        {"+": "&#x2B;", "/": "&#x2F;", "=": "&#x3D;"},
-        {"+": "&#43;", "/": "&#47;", "=": "&#61;"},
-    )
-)
 # A text that someone quotes ends at a quote, at the end of the line, or where the whole text ends.
-_QUOTED_TEXT = re.compile(r"""[^"'\n]{8,}""")
+_QUOTED_TEXT = re.compile(r"""[^"'\n\\]{8,}""")
+# What is left of an escape that was cut off with the text; one with a backslash ends the text.
+_HALF_ESCAPE = re.compile(r"(?:%(?:25)*[0-9a-f]?|&#?[0-9a-z]{0,8}|=[0-9a-f]?)$")
+_LONGEST_HALF = 20
+# Before one of these, a quoted text may have been cut off too.
+_CUT = re.compile(r"\.\.\.|…|\*\*\*|[)\]<>]")
 
+# The patterns are for texts without capitals.
 # A name may be the end of a longer one: kafka_password, clientSecret, access_token.
-_NAMES = r"(?:appkey|secretkey|secret|approval_key|token|password|passphrase|sasl_auth_bytes|authorization)"
+_NAMES_OF_SECRETS = (
+    *("appkey", "secretkey", "secret", "approval_key", "token", "password", "passphrase"),
+    *("sasl_auth_bytes", "authorization"),
+)
+_NAMES = rf"(?:{'|'.join(_NAMES_OF_SECRETS)})"
 # The quote may be escaped any number of times: a log line of JSON may contain JSON.
 _QUOTE = r"""\\*["']"""
-_QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})", re.IGNORECASE)
-_VALUE = r"""[^\s"'\\,;&(){}\[\]]"""
-_SCHEME = r"(?:Bearer|Basic|Digest|Negotiate)"
-# After a colon, a word that another word follows is prose: "any token: correct the YAML there".
-_PROSE = rf"(?!{_SCHEME}\s)[^\W\d_]{{1,20}}[ ][^\W\d_]"
-_STATE = rf"(?:null|none|true|false|empty|missing|unknown|expired|invalid|wrong|refused|required)(?!{_VALUE})"
-_BARE = re.compile(
-    rf"(?P<name>{_NAMES}\s*(?:=|:(?!\s+{_PROSE}))\s*)(?!{_STATE})(?:{_SCHEME}\s+)?{_VALUE}+", re.IGNORECASE
+_QUOTED = re.compile(rf"{_NAMES}(?:{_QUOTE})?\s*[:=]\s*b?(?P<quote>{_QUOTE})")
+_VALUE = r"""[^\s"'\\,;&<|(){}\[\]]"""
+_SCHEME = r"(?:bearer|basic|digest|negotiate)"
+# After a colon, a word or a short number that a word follows is prose: "any token: correct the YAML
+# there". The word may be quoted as code.
+_PROSE = rf"(?!{_SCHEME}\s)(?:[^\W\d_]{{1,20}}(?:'s)?|[0-9]{{1,3}})[ ]`?[^\W\d_]"
+_STATES = (
+    *("null", "none", "true", "false", "ok", "set", "unset", "empty", "missing", "found", "unknown", "expired"),
+    *("invalid", "incorrect", "wrong", "refused", "denied", "failed", "required", "unchanged", "changed"),
+)
+_STATE = rf"(?:{'|'.join(_STATES)})(?!{_VALUE})"
+_BARE = re.compile(rf"(?P<name>{_NAMES}\s*(?:=|:(?!\s+{_PROSE}))\s*)(?!{_STATE})(?:{_SCHEME}\s+)?{_VALUE}+")
+# An HTTP credential, but not words such as "Basic authentication".
+_HTTP_CREDENTIAL = re.compile(
+    r"(?P<name>\b(?:bearer|basic)\s+)(?!(?:auth[a-z]*|credentials?|tokens?|schemes?|realm)\b)[\w.~+/=-]{8,}"
 )
 _SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 # The lookbehind keeps the search from trying each backslash of a long run.
 _ANY_QUOTE = re.compile(r"""(?<!\\)(\\*)(["'])""")
+# App secret: 180 characters of base64.
+_APP_SECRET = re.compile(r"(?P<name>)(?<![\w+/=])[a-z0-9+/]{150,}={0,2}")
+# These have a fixed length.
 _SHAPES = (
     # The AES key (32 characters) and IV (16) of a subscribe reply. No other "key" is a secret.
     re.compile(
-        rf"(?P<name>(?<![A-Za-z])(?:key(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})"
+        rf"(?P<name>(?<![a-z])(?:key(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{32}}{_QUOTE})"
         rf"|iv(?:{_QUOTE})?\s*[:=]\s*b?{_QUOTE}(?=[\w+/=]{{16}}{_QUOTE})))[\w+/=]+"
     ),
-    # App key, anywhere.
-    re.compile(r"(?P<name>\b)PS[A-Za-z0-9]{34}\b"),
+    # App key.
+    re.compile(r"(?P<name>\b)ps[a-z0-9]{34}\b"),
     # Approval key: a UUID.
-    re.compile(r"(?P<name>\b)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
-    # App secret: 180 characters of base64.
-    re.compile(r"(?P<name>)(?<![\w+/=])[A-Za-z0-9+/]{150,}={0,2}"),
-    # An HTTP credential, but not words such as "Basic authentication".
-    re.compile(
-        r"(?P<name>\b(?:Bearer|Basic)\s+)(?!(?:auth[a-z]*|credentials?|tokens?|schemes?|realm)\b)[\w.~+/=-]{8,}",
-        re.IGNORECASE,
-    ),
+    re.compile(r"(?P<name>\b)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"),
 )
 
 
 class _Known(NamedTuple):
-    """What to look for in a text without capitals: every spelling of every known secret, sorted."""
+    """What to look for in a text without capitals: every form of every known secret, sorted.
+
+    `lengths` holds the lengths of the forms that begin with these six characters, longest first.
+    """
 
     forms: tuple[str, ...] = ()
-    starts: frozenset[str] = frozenset()
+    lengths: Mapping[str, Sequence[int]] = {}
     longest: int = 0
 
 
@@ -103,7 +106,7 @@ class Redactor:
         self._known = _Known()
 
     def hide(self, *secrets: str) -> None:
-        """Add values to hide, also as JSON, a URL, HTML or base64 spells them."""
+        """Add values to hide, in any spelling and also as base64 and hexadecimal."""
         self._add(self._configured, secrets)
 
     def hide_issued(self, *secrets: str, kind: str) -> None:
@@ -123,47 +126,35 @@ class Redactor:
             return f"{start[:limit]}… (cut, {len(text)} characters)"
         # We look for every secret in the unchanged text: hiding one could make another one
         # unrecognisable.
-        folded, known = text.translate(_FOLD), self._known
-        return _without(
-            [*_spans_of_values(folded, known.forms), *_spans_of_prefixes(folded, known), *_spans_of_shapes(text)], text
-        )
+        read = views(text)
+        return _without([*_spans_of_values(read, self._known), *_spans_of_shapes(read)], text)
+
+    def clean_known(self, text: str) -> str:
+        """Return the text with asterisks for the secrets this process knows.
+
+        This is for data, of which much looks like a secret. Long data is read only as it came.
+        """
+        read = views(text) if len(text) <= _LONGEST_READ else [plain(text)]
+        return _without(list(_spans_of_values(read, self._known)), text)
 
     def _add(self, known: OrderedDict[str, frozenset[str]], secrets: Iterable[str]) -> None:
         for secret in secrets:
             if len(secret) >= _MIN_LENGTH:
-                known[secret] = _forms(secret)
+                known[secret] = frozenset(form for form in forms(secret) if len(form) >= _MIN_LENGTH)
                 known.move_to_end(secret)
         while len(known) > _MAX_VALUES:
             known.popitem(last=False)
-        forms = sorted(
-            set(chain(*(each for held in (self._configured, *self._issued.values()) for each in held.values())))
+        held = sorted(
+            set(chain(*(each for secrets in (self._configured, *self._issued.values()) for each in secrets.values())))
         )
-        starts = frozenset(form[:_MIN_PREFIX] for form in forms if len(form) >= _MIN_PREFIX)
-        self._known = _Known(tuple(forms), starts, max(map(len, forms), default=0))
-
-
-def _forms(secret: str) -> frozenset[str]:
-    """Return the spellings of the secret in JSON, URLs, HTML and base64, without capitals."""
-    in_json = json.dumps(secret)[1:-1]
-    encoded = secret.encode("utf-8", "surrogatepass")
-    forms = {
-        secret,
-        in_json,
-        in_json.replace("/", "\\/"),
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(encoded, safe=""),
-        quote(encoded),
-        quote_plus(encoded),
-        secret.replace("+", " "),
-        html.escape(secret),
-        *(secret.translate(escapes) for escapes in _HTML),
-        # Without padding, which shows nothing of the secret.
-        base64.b64encode(encoded).decode().rstrip("="),
-        base64.urlsafe_b64encode(encoded).decode().rstrip("="),
-    }
-    if _UUID.fullmatch(secret):
-        forms.add(secret.replace("-", ""))
-    return frozenset(form.translate(_FOLD) for form in forms)
+        lengths: defaultdict[str, set[int]] = defaultdict(set)
+        for form in held:
+            lengths[form[:_MIN_LENGTH]].add(len(form))
+        self._known = _Known(
+            tuple(held),
+            {start: sorted(each, reverse=True) for start, each in lengths.items()},
+            max(map(len, held), default=0),
+        )
 
 
 def names_secret(field: str) -> bool:
@@ -181,39 +172,88 @@ def _without(spans: list[tuple[int, int]], text: str) -> str:
     return "".join([*parts, text[position:]])
 
 
-def _spans_of_values(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
-    for value in [value for value in values if value in text]:  # `in` is faster than `find`
-        start = text.find(value)
-        while start >= 0:
-            yield start, start + len(value)
-            start = text.find(value, start + len(value))
+def _spans_of_values(read: Sequence[View], known: _Known) -> Iterator[tuple[int, int]]:
+    """Find the known secrets in a text, whole or cut off where a quoted text ends."""
+    for view in read:
+        text = view.text
+        places = [at for at in range(len(text) - _MIN_LENGTH + 1) if text[at : at + _MIN_LENGTH] in known.lengths]
+        if not places:  # nearly always
+            continue
+        ends = [*_ends_of_quoted(text), *(bisect_right(view.ends, end) for end in _ends_of_quoted(read[0].text))]
+        for start, end in chain(_whole(text, places, known), _cut_off(text, places, ends, known)):
+            yield view.starts[start], view.ends[end - 1]
 
 
-def _spans_of_prefixes(text: str, known: _Known) -> Iterator[tuple[int, int]]:
-    """Find secrets that were cut off at the end of a quoted text, perhaps with an ellipsis there.
+def _whole(text: str, places: Iterable[int], known: _Known) -> Iterator[tuple[int, int]]:
+    for start in places:
+        for length in known.lengths[text[start : start + _MIN_LENGTH]]:
+            if start + length <= len(text) and _is_form(text[start : start + length], known):
+                yield start, start + length
+                break
 
-    `bisect_left` gives the only candidate: the first spelling that is not before the text's end.
+
+def _is_form(text: str, known: _Known) -> bool:
+    place = bisect_left(known.forms, text)
+    return place < len(known.forms) and known.forms[place] == text
+
+
+def _cut_off(text: str, places: Sequence[int], ends: Iterable[int], known: _Known) -> Iterator[tuple[int, int]]:
+    """Find secrets of which only the start is there.
+
+    `bisect_left` gives the only candidate: the first form that is not before the text's end.
     """
-    for match in _QUOTED_TEXT.finditer(text) if known.starts else ():
-        quoted = match[0].rstrip("\\").removesuffix("...").removesuffix("…")
+    for end in ends:
+        for start in places[bisect_left(places, end - known.longest) : bisect_right(places, end - _MIN_PREFIX)]:
+            left = text[start:end]
+            place = bisect_left(known.forms, left)
+            if place < len(known.forms) and known.forms[place].startswith(left):
+                yield start, end
+                break
+
+
+def _ends_of_quoted(text: str) -> list[int]:
+    """Return where quoted texts end, without an ellipsis or half an escape there."""
+    ends = []
+    for match in _QUOTED_TEXT.finditer(text):
+        quoted = match[0].removesuffix("...").removesuffix("…")
         end = match.start() + len(quoted)
-        for start in range(max(match.start(), end - known.longest), end - _MIN_PREFIX + 1):
-            if text[start : start + _MIN_PREFIX] in known.starts:
-                left = text[start:end]
-                place = bisect_left(known.forms, left)
-                if place < len(known.forms) and known.forms[place].startswith(left):
-                    yield start, end
-                    break
+        ends.append(end)
+        if half := _HALF_ESCAPE.search(quoted, max(0, len(quoted) - _LONGEST_HALF)):
+            ends.append(match.start() + half.start())
+    return ends + [match.start() for match in _CUT.finditer(text)]
 
 
-def _spans_of_shapes(text: str) -> Iterator[tuple[int, int]]:
+def _spans_of_shapes(read: Sequence[View]) -> Iterator[tuple[int, int]]:
+    text = read[0].text
+    # Elsewhere, lines may be joined: such a value would go on with the words of the next line.
+    if _names_a_secret(text):
+        yield from _matched(_BARE, text)
+    yield from _matched(_HTTP_CREDENTIAL, text)
+    yield from _matched(_APP_SECRET, text)
+    for view in read:
+        for start, end in chain(_announced(view.text), *(_matched(shape, view.text) for shape in _SHAPES)):
+            if start < end:
+                yield view.starts[start], view.ends[end - 1]
+
+
+def _names_a_secret(text: str) -> bool:
+    """Return whether a search for values after names can find anything: it is slow."""
+    return any(name in text for name in _NAMES_OF_SECRETS)
+
+
+def _matched(shape: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    for match in shape.finditer(text):
+        yield match.end("name"), match.end()
+
+
+def _announced(text: str) -> Iterator[tuple[int, int]]:
+    """Find what stands in quotes after the name of a secret."""
+    if not _names_a_secret(text):
+        return
     position = 0
     while (match := _QUOTED.search(text, position)) is not None:
         position = _closing_quote(text, match.end(), match["quote"])
         yield match.end(), position
-    for shape in (_BARE, *_SHAPES):
-        for match in shape.finditer(text):
-            yield match.end("name"), match.end()
 
 
 def _closing_quote(text: str, start: int, quote: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ _NOT_ASCII_PRINTABLE: Final = re.compile("[^ -~]")
 
 
 def processors(form: str, redactor: Redactor) -> list[Processor]:
-    """Return the last processors of structlog; `form` is the setting `log.format`."""
+    """Return the last processors of structlog; `form` is `console` or `json`."""
 
     def bound_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for name in ("exception", "stack"):
@@ -35,7 +36,8 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
         return {name: _shown(name, value, redactor) for name, value in event.items()}
 
     # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
-    colors = sys.stdout is not None and sys.stdout.isatty()
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     plain = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -47,6 +47,7 @@ _redactor = Redactor()
 hide = _redactor.hide
 hide_issued = _redactor.hide_issued
 clean = _redactor.clean
+clean_known = _redactor.clean_known
 
 
 def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> QueuedHandler:
@@ -68,11 +69,12 @@ def configure(log: LogSettings, write: Callable[[str], None] | None = None) -> Q
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    form = log.format
+    if form == "auto":
+        form = "console" if write is None and sys.stdout is not None and sys.stdout.isatty() else "json"
     handler = QueuedHandler(write or write_to_stdout)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=rendering.processors(log.format, _redactor)
-        )
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering.processors(form, _redactor))
     )
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, QueuedHandler)]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -11,33 +11,62 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _WORDS = {
-    "int_type": "is not a whole number: give one",
-    "int_parsing": "is not a whole number: give one",
-    "int_from_float": "is not a whole number: give one",
-    "float_type": "is not a number: give one",
-    "float_parsing": "is not a number: give one",
-    "finite_number": "is not a number: give one",
     "bool_type": "is neither true nor false: give one of them",
     "bool_parsing": "is neither true nor false: give one of them",
     "string_type": "is not text: put quotes around it",
     "path_type": "is not text: put quotes around it",
 }
-_BOUNDS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+_NUMBERS = {
+    "int_type": "is not a whole number",
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is out of range",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "float_parsing": "is not a number",
+    "finite_number": "is not a number",
+    "greater_than_equal": "is out of range",
+    "less_than_equal": "is out of range",
+}
+_SIZES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20}
 
 
-def explain(error: ErrorDetails, known: Mapping[str, Collection[str]]) -> str:
-    """Return "problem: fix" for one error of pydantic; `known` has the setting names by section."""
-    kind, context = error["type"], error.get("ctx", {})
+def explain(
+    error: ErrorDetails, known: Mapping[str, Collection[str]], bounds: tuple[float, float] | None = None
+) -> str:
+    """Return "problem: fix" for one error of pydantic.
+
+    `known` has the setting names by section, `bounds` the least and the greatest number allowed.
+    """
+    kind = error["type"]
     if kind == "extra_forbidden":
         return f"is not a setting: {_hint('.'.join(str(part) for part in error['loc'][:2]), known)}"
     if kind == "value_error":
-        return str(context["error"])
+        return str(error["ctx"]["error"])
     if kind == "literal_error":
-        return f"is not an allowed value: give {context['expected']}"
-    if kind in _BOUNDS:
-        words = kind.replace("_", " ").replace("than equal", "than or equal to")
-        return f"is out of range: give a number {words} {context[_BOUNDS[kind]]:g}"
+        return f"is not an allowed value: give {error['ctx']['expected']}"
+    if kind in _NUMBERS and bounds:
+        least, most = map(_shown, bounds)
+        return f"{_NUMBERS[kind]}: give a number from {least} to {most}, without a unit"
     return _WORDS.get(kind, f"is not valid ({error['msg']}): correct it")
+
+
+def bounds_of(annotation: object) -> tuple[float, float] | None:
+    """Return the least and the greatest number that a type allows, or None."""
+    found = {}
+    for part in get_args(annotation):
+        for name in ("ge", "le"):
+            if (bound := getattr(part, name, None)) is not None:
+                found[name] = bound
+        for inner in getattr(part, "metadata", ()):
+            found |= {name: bound for name in ("ge", "le") if (bound := getattr(inner, name, None)) is not None}
+        if below := bounds_of(part):
+            return below
+    return (found["ge"], found["le"]) if len(found) == 2 else None
+
+
+def _shown(bound: float) -> str:
+    unit = next((name for name, size in _SIZES.items() if bound and bound % size == 0), "")
+    return f"{int(bound) // _SIZES[unit]}{unit}" if unit else f"{bound:.15g}"
 
 
 def _hint(unknown: str, known: Mapping[str, Collection[str]]) -> str:

@@ -11,19 +11,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
-    PositiveInt,
     SecretStr,
     ValidationError,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from connector.core.printable import trimmed
+from connector.core.printable import printable
 from connector.errors import ConfigurationError
-from connector.settings.mistakes import explain
+from connector.settings.mistakes import bounds_of, explain
 from connector.settings.rules import contradictions, unwise
-from connector.settings.sources import merge, read_environment, read_file, variable_of
+from connector.settings.sources import merge, misnamed, read_environment, read_file, variable_of
 from connector.settings.values import (
     BaseUrl,
     Brokers,
@@ -37,6 +35,7 @@ from connector.settings.values import (
     WebSocketUrl,
     WholePath,
     plain,
+    refuse_shape,
     whole_path,
 )
 
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationInfo
 
-Seconds = PositiveFloat
+# Less than a hundredth of a second would keep a core busy, or KIS, which blocks clients that ask
+# too often. More than a day would outlast the trading day that it is for.
+Seconds = Annotated[float, Field(ge=0.01, le=86_400)]
+LONGEST_PROBLEM = 1_000  # characters
 _APP_KEY_PATHS = ("kis", "kis.credentials_dir", "kis.appkey", "kis.appsecret")
 
 
@@ -60,14 +62,13 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_meant(cls, value: object, info: ValidationInfo) -> object:
-        """Trim text, treat an empty optional setting as unset, refuse a misplaced true or false."""
+        """Trim text, treat an empty optional setting as unset, refuse a value of another shape."""
         field = cls.model_fields[info.field_name or ""]
         if isinstance(value, str):
             value = plain(value)
-        if field.default is None and value == "":
+        if field.default is None and (value is None or value == ""):
             return None
-        if isinstance(value, bool) and field.annotation is not bool:
-            raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
+        refuse_shape(value, field.annotation)
         return value
 
 
@@ -80,7 +81,8 @@ class KisSettings(_Section):
     credentials_dir: WholePath | None = None
     appkey: SecretStr | None = None
     appsecret: SecretStr | None = None
-    session_capacity: PositiveInt = 41
+    # All lists together may want 20,000 bonds.
+    session_capacity: Annotated[int, Field(ge=1, le=20_000)] = 41
     register_interval_seconds: Seconds = 0.2
     reply_timeout_seconds: Seconds = 5
     silence_timeout_seconds: Seconds = 45
@@ -89,7 +91,7 @@ class KisSettings(_Section):
     in_use_wait_seconds: Seconds = 30
     in_use_wait_max_seconds: Seconds = 600
     # KIS issues an approval key for 24 hours.
-    approval_reuse_hours: Annotated[float, Field(gt=0, le=24)] = 12
+    approval_reuse_hours: Annotated[float, Field(ge=0.0001, le=24)] = 12
     allow_cleartext: bool = False
 
 
@@ -127,7 +129,7 @@ class RegistrySettings(_Section):
     username: Text | None = None
     password_file: ReadableFile | None = None
     ca_file: ReadableFile | None = None
-    schema_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    schema_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     auto_register: bool = False
 
 
@@ -135,9 +137,11 @@ class JournalSettings(_Section):
     """The folder with the log of frames between KIS and Kafka."""
 
     path: WholePath = Path("kis-bond-data/journal")
-    max_bytes: Size = 2**30
+    # Less holds no minute of a busy market. Above 2**53 the page's numbers would not be exact.
+    max_bytes: Annotated[Size, Field(ge=2**24, le=2**53)] = 2**30
     sync_seconds: Seconds = 0.2
-    retain_hours: Annotated[float, Field(ge=0)] = 24
+    # Ten years: the journal counts nanoseconds in 63 bits.
+    retain_hours: Annotated[float, Field(ge=0, le=87_600)] = 24
 
 
 class ReplicaSettings(_Section):
@@ -146,7 +150,8 @@ class ReplicaSettings(_Section):
     coordination: Literal["standalone", "group"] = "standalone"
     group_id: Text = "kis-bond"
     name: Text = Field(default_factory=socket.gethostname)
-    session_timeout_seconds: Seconds = 10
+    # Heartbeats go out several times in this time, and Kafka counts it in milliseconds of 31 bits.
+    session_timeout_seconds: Annotated[float, Field(ge=1, le=86_400)] = 10
     blind_limit_seconds: Seconds | None = None
 
 
@@ -161,7 +166,7 @@ class HttpSettings(_Section):
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    max_connections: PositiveInt = 64
+    max_connections: Annotated[int, Field(ge=1, le=65_536)] = 64  # a quarter of the descriptors at most
     allowed_hosts: Hosts | None = None
 
 
@@ -169,7 +174,8 @@ class LogSettings(_Section):
     """What is logged, and in which form."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
+    # auto: console on a terminal, else json
+    format: Literal["auto", "console", "json"] = "auto"
 
 
 class Settings(BaseSettings):
@@ -230,7 +236,11 @@ def load(
     environ = os.environ if environ is None else environ
     file, problems = _read_named(config, environ)
     is_readable = bool(file) or not problems
-    environment = read_environment(environ, Settings.model_fields)
+    misnamed_variables = misnamed(environ, _NAMES)
+    problems += misnamed_variables.values()
+    environment = read_environment(
+        {name: value for name, value in environ.items() if name not in misnamed_variables}, Settings.model_fields
+    )
     tree, misshapen = merge(file, environment, Settings.model_fields)
     variables = {
         path: variable_of(path)
@@ -245,18 +255,22 @@ def load(
     if problems:
         if is_readable and not any(path in _APP_KEY_PATHS for path, _ in mistakes):
             problems += app_key_problems(settings)
-        raise ConfigurationError(problems)
+        raise ConfigurationError([_shown(problem) for problem in problems])
     return settings
 
 
+def _shown(problem: str) -> str:
+    """Return a problem as one line: the file may hold any name and any value."""
+    line = printable(problem)
+    return line if len(line) <= LONGEST_PROBLEM else f"{line[:LONGEST_PROBLEM]}… (cut)"
+
+
 def _read_named(config: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    named = str(config) if config else trimmed(environ.get("KIS_BOND_CONFIG", ""))
-    if not named:
-        return {}, []
+    named, source = (str(config), "--config") if config else (environ.get("KIS_BOND_CONFIG", ""), "KIS_BOND_CONFIG")
     try:
-        return read_file(Path(str(whole_path(named))))
+        return read_file(Path(str(whole_path(named)))) if (named := plain(named)) else ({}, [])
     except ValueError as error:
-        return {}, [f"--config or KIS_BOND_CONFIG: {error}"]
+        return {}, [f"{source}: {error}"]
 
 
 def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:
@@ -268,15 +282,23 @@ def _build(tree: dict[str, Any]) -> tuple[Settings, list[tuple[str, str]]]:
         return Settings(**tree), []
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_input=False)
-    known = {
-        section: list(getattr(field.annotation, "model_fields", ())) for section, field in Settings.model_fields.items()
-    }
     mistakes: dict[str, str] = {}
     for error in errors:
         section, name = [*map(str, error["loc"]), ""][:2]
-        mistakes.setdefault(f"{section}.{name}".rstrip("."), explain(error, known))
-        if section in known:
+        bounds = bounds_of(_annotation(section, name))
+        mistakes.setdefault(f"{section}.{name}".rstrip("."), explain(error, _NAMES, bounds))
+        if section in _NAMES:
             tree[section].pop(name, None)
         else:
             tree.pop(section, None)
     return Settings(**tree), list(mistakes.items())
+
+
+def _annotation(section: str, name: str) -> object:
+    fields = getattr(Settings.model_fields[section].annotation, "model_fields", {}) if section in _NAMES else {}
+    return fields[name].rebuild_annotation() if name in fields else None
+
+
+_NAMES = {
+    section: list(getattr(field.annotation, "model_fields", ())) for section, field in Settings.model_fields.items()
+}

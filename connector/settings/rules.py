@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
 
-_LEAST_JOURNAL_BYTES = 16 * 2**20  # the journal needs room for several segments and two copies of its state
-
 # The paths concerned, whether the settings break the rule, and the problem. The first path is the
 # one to correct.
 _Rule = tuple[tuple[str, ...], bool, str]
@@ -33,11 +31,6 @@ def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from _sasl_rules(settings.kafka)
     yield from _tls_rules(settings.kafka)
     yield from _registry_rules(settings.registry)
-    yield (
-        ("journal.max_bytes",),
-        settings.journal.max_bytes < _LEAST_JOURNAL_BYTES,
-        f"{settings.journal.max_bytes} bytes are too few for a journal: give at least 16MiB",
-    )
     yield from _topic_rules(settings.topics.model_dump())
 
 

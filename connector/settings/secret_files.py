@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
+
+from connector import small_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES: Final = 64 * 2**10
-
-
-def refuse_pipe(path: Path) -> None:
-    """Raise OSError if the path is a pipe, because opening it could wait for ever."""
-    if path.is_fifo():
-        raise OSError(errno.EINVAL, "it is not a regular file")
+MAX_PEM_BYTES: Final = 4 * 2**20  # a file of certificates, which others read; the system's CAs take 0.3 MiB
 
 
 def read_secret(path: Path) -> str:
@@ -22,9 +18,4 @@ def read_secret(path: Path) -> str:
 
     Blanks stay, because they may be part of a password. Raises OSError or ValueError.
     """
-    refuse_pipe(path)
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"has more than {MAX_BYTES} bytes")
-    return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    return small_file.read(path, MAX_BYTES).decode("utf-8-sig").removesuffix("\n").removesuffix("\r")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from connector import strict_yaml
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "KIS_BOND_"
+CONFIG = "KIS_BOND_CONFIG"
+_KUBERNETES = re.compile(r"(?:tcp|udp|sctp)://")
+MAX_FILE_BYTES: Final = 2**20
 
 _KINDS = {
     dict: "a section",
@@ -26,7 +30,9 @@ _KINDS = {
 
 def read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of a YAML file, as far as it could be read, and every problem found."""
-    tree, problems = strict_yaml.read(path, "the configuration file", "correct --config or KIS_BOND_CONFIG")
+    tree, problems = strict_yaml.read(
+        path, "the configuration file", "correct --config or KIS_BOND_CONFIG", MAX_FILE_BYTES
+    )
     if tree is None or isinstance(tree, dict):
         return tree or {}, problems
     return {}, [
@@ -51,6 +57,21 @@ def read_environment(environ: Mapping[str, str], sections: Collection[str]) -> d
         if difflib.get_close_matches(section, sections, n=1):
             tree.setdefault(section, {})[name.lower()] = value
     return tree
+
+
+def misnamed(environ: Mapping[str, str], names: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Return, by variable, the problem of each that differs from one of ours only by underscores.
+
+    `names` has the setting names by section. A value such as `tcp://10.0.0.1:80` is Kubernetes'
+    own, in a pod beside a service named kis-bond-http.
+    """
+    ours = {variable_of(f"{section}.{name}") for section, below in names.items() for name in below} | {CONFIG}
+    meant = {variable.replace("_", ""): variable for variable in ours}
+    return {
+        variable: f"{variable}: is not a setting: did you mean {meant[variable.replace('_', '')]}?"
+        for variable, value in environ.items()
+        if variable.replace("_", "") in meant and variable not in ours and not _KUBERNETES.match(value)
+    }
 
 
 def variable_of(path: str) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from connector import small_file
 from connector.core.printable import printable, trimmed
-from connector.settings.secret_files import refuse_pipe
+from connector.settings.secret_files import MAX_PEM_BYTES
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -22,20 +23,38 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
+_ENCLOSED_VARIABLE = re.compile(r"\$[{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
-_MAX_FILE_BYTES = 4 * 2**20
 _MAX_SIZE_DIGITS = 18
+_MAX_CHARACTERS = 1_000  # Kafka's protocol takes names up to 32,767 bytes
 
 
 def plain(value: str) -> str:
-    """Return the trimmed value. Raises ValueError for invisible characters or quotes around it."""
+    """Return the trimmed value.
+
+    Raises ValueError for invisible characters, for quotes around it, and for a variable in it.
+    """
     value = trimmed(value)
     for character in value:
         if printable(character) != character:
             raise ValueError(f"holds {_named(character)}, which cannot be seen: remove it")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError("is in quotes, which would be part of it: remove them")
+    if _ENCLOSED_VARIABLE.search(value):
+        raise ValueError("holds a variable, such as ${NAME}, which is not replaced here: give the value itself")
     return value
+
+
+def refuse_shape(value: object, kind: object) -> None:
+    """Raise ValueError if a value cannot be of this type, whatever it holds."""
+    if isinstance(value, bool) and kind is not bool:
+        raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
+    if type(value) is dict:
+        raise ValueError("is a section: give a single value")
+    if type(value) is list and kind != Hosts | None:
+        raise ValueError("is a list: give a single value; several brokers are one text, joined by commas")
+    if value is None or (value == "" and kind in {int, float, bool}):
+        raise ValueError("is empty: give a value, or remove the setting")
 
 
 def _named(character: str) -> str:
@@ -72,6 +91,8 @@ def _topic(value: str) -> str:
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty: give a text, or remove the setting")
+    if len(value) > _MAX_CHARACTERS:
+        raise ValueError(f"has more than {_MAX_CHARACTERS:,} characters: give a shorter text")
     return value
 
 
@@ -91,18 +112,16 @@ def whole_path(value: object) -> object:
 
 def _readable(value: Path) -> Path:
     try:
-        refuse_pipe(value)
-        with value.open("rb") as file:
-            size = len(file.read(_MAX_FILE_BYTES + 1))
+        small_file.read(value, MAX_PEM_BYTES)
     except OSError as error:
         raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
-    if size > _MAX_FILE_BYTES:
-        raise ValueError(f"{value} has more than {_MAX_FILE_BYTES} bytes: correct the path")
     return value
 
 
 def _url(value: str, *schemes: str) -> str:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+    if len(value) > _MAX_CHARACTERS:
+        raise ValueError(f"has more than {_MAX_CHARACTERS:,} characters: give a URL that begins with {allowed}")
     try:
         parts = urlsplit(value)
         broken = parts.scheme not in schemes or not parts.hostname or parts.port == 0
@@ -181,4 +200,4 @@ ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
-Size = Annotated[PositiveInt, BeforeValidator(_size)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=1)]

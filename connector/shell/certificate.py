@@ -12,7 +12,7 @@ from cryptography import x509
 
 from connector.core.printable import printable
 from connector.logs import clean
-from connector.shell.tcp import open_tcp
+from connector.shell.tcp import open_transport
 
 LOOK_SECONDS: Final = 2.0
 MAX_NAMES: Final = 10
@@ -51,14 +51,15 @@ async def certificate_of(host: str, port: int) -> bytes | None:
     """Return a server's certificate as DER, or None if the server does not speak TLS."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LOOK_SECONDS):
-            opened = await open_tcp(host, port)
-            _, writer = await asyncio.open_connection(sock=opened, ssl=_any_certificate(), server_hostname=host)
-            encoded: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            transport, _ = await open_transport(_Ignoring, host, port, _any_certificate())
+            encoded: bytes | None = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            transport.abort()
             return encoded
     return None
+
+
+class _Ignoring(asyncio.Protocol):
+    """Reads nothing of what the server sends after the handshake."""
 
 
 @functools.cache

@@ -15,12 +15,13 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from connector import small_file
 from connector.core.printable import printable
 from connector.core.ticks.same_schema import same_schema
 from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean, hide
 from connector.settings import RegistrySettings
-from connector.settings.secret_files import read_secret
+from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
 from connector.shell.unreachable import explain_unreachable
 
 Saved = Callable[[str], Awaitable[str | None]]
@@ -169,6 +170,8 @@ async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[st
         raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
     url = URL(settings.url + path, encoded=True)
     try:
+        if settings.ca_file:  # OpenSSL would wait for ever for the end of a pipe
+            small_file.read(settings.ca_file, MAX_PEM_BYTES)
         connector = aiohttp.TCPConnector(
             ssl=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
         )

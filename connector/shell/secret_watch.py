@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Never
 
 import structlog
 
-from connector.settings.secret_files import refuse_pipe
+from connector import small_file
+from connector.settings.secret_files import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,7 +67,6 @@ def look_at(paths: Iterable[Path | None]) -> dict[Path, str | None]:
 
 def _problem(path: Path) -> str | None:
     try:
-        refuse_pipe(path)
-        return None if path.read_bytes().strip() else f"{path}: is empty: write the value into it"
+        return None if small_file.read(path, MAX_PEM_BYTES).strip() else f"{path}: is empty: write the value into it"
     except OSError as error:
         return f"{path}: could not be read ({error.strerror}): put the file back or correct its permissions"

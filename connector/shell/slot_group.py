@@ -20,7 +20,7 @@ from aiokafka.errors import InvalidSessionTimeoutError
 from connector.core.slots.assignment import Claim, assign, decode, encode
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
-from connector.shell.kafka.closing import close
+from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import within
 
@@ -77,12 +77,14 @@ class SlotGroup:
         self._silent_seconds = 0.0
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
+        self._left.set()
         self.problem: str | None = None
         self.unusable: str | None = None
         self.slots: int | None = None
 
     async def run(self) -> None:
         """Stay a member until `leave` or cancellation; join again after any failure."""
+        self._left.clear()
         try:
             while not self._leaving.is_set():
                 try:
@@ -94,7 +96,10 @@ class SlotGroup:
             self._left.set()
 
     async def leave(self) -> None:
-        """Leave the group within a few seconds, so that its other members take over at once."""
+        """Leave the group within a few seconds, so that its other members take over at once.
+
+        A group that was left is not joined any more, even if `run` begins only after this.
+        """
         self._leaving.set()
         await self._left.wait()
 
@@ -138,7 +143,7 @@ class SlotGroup:
                 # Nobody asked us to leave the group, and leaving would give our slots away. So we
                 # let this member time out.
                 _send_no_leave_group(consumer)
-            await close(consumer.stop)
+            await stop(consumer)
 
     async def _explain_session_timeout(self) -> str:
         setting = f"replicas.session_timeout_seconds is {self._session_timeout:g}"

@@ -15,7 +15,7 @@ def event(kind, number=0):
 def test_the_latest_events_are_remembered_and_all_are_published():
     """A hundred events are shown, oldest first; the topic gets every one."""
     published = []
-    log = EventLog(SimpleNamespace(publish=published.append))
+    log = EventLog(SimpleNamespace(publish=published.append), "replica-a")
     for number in range(RECENT_EVENTS + 1):
         log.record(event("session_down", number))
     assert [each.detail["number"] for each in log.recent] == list(range(1, RECENT_EVENTS + 1))
@@ -24,7 +24,7 @@ def test_the_latest_events_are_remembered_and_all_are_published():
 
 def test_a_session_that_was_up_long_ago_counts():
     """The log knows that a session was open, however many events followed."""
-    log = EventLog(SimpleNamespace(publish=lambda _: None))
+    log = EventLog(SimpleNamespace(publish=lambda _: None), "replica-a")
     assert not log.was_up
     log.record(event("session_up"))
     for _ in range(RECENT_EVENTS):
@@ -32,10 +32,17 @@ def test_a_session_that_was_up_long_ago_counts():
     assert log.was_up
 
 
+def test_a_session_names_its_owner():
+    """Of several replicas, the event says whose session went up or down."""
+    published = []
+    EventLog(SimpleNamespace(publish=published.append), "replica-a").record_session(event("session_up", 7))
+    assert published[0].detail == {"owner": "replica-a", "number": 7}
+
+
 def test_a_loss_names_its_slot_and_its_times():
     """The event's detail has what was lost, when, and why."""
     published = []
-    EventLog(SimpleNamespace(publish=published.append)).record_loss(
+    EventLog(SimpleNamespace(publish=published.append), "replica-a").record_loss(
         Loss(slot=2, reason="disk", frames=3, bytes=300, from_ns=10**9, to_ns=2 * 10**9)
     )
     (loss,) = published

@@ -275,7 +275,7 @@ async def test_the_pause_between_status_rounds_delays_no_bond(standalone, monkey
     try:
         list(plan.control.snapshot([control(A, 0)]))
         await until_wanted(feed, (A,))
-        plan.control.follow([control(B, 1)])
+        finished(plan.control.follow([control(B, 1)]))
         assert feed.wanted == (A,), "the reader's callback only stores and wakes"
         assert await until_wanted(feed, (A, B)) < 1
         assert feed.retried == {B}

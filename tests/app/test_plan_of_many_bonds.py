@@ -138,7 +138,7 @@ async def test_no_turn_of_the_loop_is_long(timed):
         await in_turns(run.plan.control.snapshot(records))
         await run.until_reported("list19", 19)
         assert len(run.topic.content) == 20_021
-        run.plan.control.follow([record(100, "list3", {"instruments": lists[3][1:], "priority": 9})])
+        await in_turns(run.plan.control.follow([record(100, "list3", {"instruments": lists[3][1:], "priority": 9})]))
         await run.until_reported("list3", 100)
         assert json.loads(run.topic.content["list/list3"])["instruments"] == 9_999
         text = saved_lists.to_text(run.plan.control.lists)
@@ -154,6 +154,22 @@ async def test_no_turn_of_the_loop_is_long(timed):
     assert max(timed) < LONGEST_TURN_SECONDS
 
 
+async def test_edits_of_large_lists_hold_up_no_turn(timed):
+    """Two lists of 10,000 bonds, edited again and again, are judged and reported in turns."""
+    halves = {"a": ISINS[:10_000], "b": ISINS[10_000:]}
+    records = [record(place, name, {"instruments": isins}) for place, (name, isins) in enumerate(halves.items())]
+    async with running() as run:
+        await in_turns(run.plan.status_topic.restore([]))
+        await in_turns(run.plan.control.snapshot(records))
+        for offset, edit in enumerate(({"priority": 1}, {"priority": 2, "paused": True}, {"priority": 3}), start=2):
+            for name, isins in halves.items():
+                value = {"instruments": isins, "confirm_removal": True} | edit
+                await in_turns(run.plan.control.follow([record(offset, name, value)]))
+            await run.until_reported("b", offset)
+        assert json.loads(run.topic.content[f"instrument/{ISINS[0]}"])["lists"] == ["a"]
+    assert max(timed) < LONGEST_TURN_SECONDS
+
+
 async def test_an_edit_of_one_bond_costs_little(timed):
     """Beside 20,000 desired bonds, an edit of one bond encodes and writes only a few records."""
     halves = {"a": ISINS[:10_000], "b": ISINS[10_000:]}
@@ -164,7 +180,7 @@ async def test_an_edit_of_one_bond_costs_little(timed):
         await run.until_reported("b", 1)
         before = dict(run.topic.content)
         begun = time.process_time()
-        run.plan.control.follow([record(5, ISINS[7], {"priority": 9})])
+        await in_turns(run.plan.control.follow([record(5, ISINS[7], {"priority": 9})]))
         await run.until_reported(ISINS[7], 5)
         assert time.process_time() - begun < 0.2
         changed = {key for key, value in run.topic.content.items() if before.get(key) != value}

@@ -79,10 +79,10 @@ REFUSED = {
     "time without an offset": (value(requested_at="2026-11-20T09:00:00"), "RFC 3339 with an offset"),
     "time that is not there": (value(requested_at="2026-02-30T09:00:00Z"), "there is no such time"),
     "note an array": (value(note=["a"]), "note is an array"),
-    "mass removal": (value(instruments=BONDS[:9]), "removal guard: this record would have dropped 11 of 20"),
-    "mass removal by pausing": (value(paused=True), "removal guard: this record would have dropped 20 of 20"),
+    "mass removal": (value(instruments=BONDS[:9]), "removal guard: this record would have left 9 of 20"),
+    "mass removal by pausing": (value(paused=True), "removal guard: this record would have left 0 of 20"),
     "mass removal by an empty list": (value(instruments=[]), "removal guard"),
-    "mass removal by a tombstone": (None, "removal guard: this tombstone would have dropped 20 of 20"),
+    "mass removal by a tombstone": (None, "removal guard: this tombstone would have left 0 of 20"),
 }
 
 

@@ -1,5 +1,7 @@
 """Bad-input matrix, app keys and approval: files are named, never quoted; sessions go on."""
 
+import os
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,9 +13,11 @@ from connector.shell.kis.credentials import AppKey, Credentials, require_credent
 from simulator import Simulator
 from tests.shell.kis.bench import A, Bench, until
 
-MISSING = object()
+MISSING, PIPE, FOLDER = object(), object(), object()
 CONTENTS = {
     "missing": (MISSING, "CRED_MISSING"),
+    "named pipe": (PIPE, "CRED_UNREADABLE: could not be read (it is not a regular file)"),
+    "folder": (FOLDER, "CRED_UNREADABLE: could not be read (Is a directory)"),
     "empty": (b"", "CRED_EMPTY"),
     "nothing but a newline": (b"\n", "CRED_EMPTY"),
     "two newlines": (b"canary\n\n", "CRED_CHARACTERS"),
@@ -33,7 +37,11 @@ CONTENTS = {
 def write(path, content):
     """Write a file, or remove it, as a rotation does."""
     path.unlink(missing_ok=True)
-    if content is not MISSING:
+    if content is PIPE:
+        os.mkfifo(path)
+    elif content is FOLDER:
+        path.mkdir()
+    elif content is not MISSING:
         path.write_bytes(content)
 
 
@@ -55,6 +63,7 @@ def test_exactly_one_newline_is_trimmed(folder):
     assert require_credentials(settings(folder)).read(0) == AppKey("canary-appkey", "canary-secret")
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("part", ["appkey-0", "appsecret-0"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_an_unusable_file_is_named_and_not_quoted(folder, name, part):

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 
+from connector.core.ticks.dead_letter import LONGEST_TEXT
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery
 from connector.shell.journal import Journal
@@ -50,7 +52,14 @@ async def test_every_bad_input_is_a_dead_letter_and_stops_nobody(tmp_path):
         await journal.close()
     assert len(kis.connects) == 1
     letters = brokers.logs[DEAD_LETTERS, 0]
-    assert [(letter.headers["reason"].decode(), letter.value) for letter in letters] == expected
+    # Longer texts are cut, and so many letters without a blank look like an app secret.
+    short = [
+        place
+        for place, (_, value) in enumerate(expected)
+        if len(value) <= LONGEST_TEXT and not re.search(rb"[A-Za-z0-9+/]{150}", value)
+    ]
+    assert [letter.headers["reason"].decode() for letter in letters] == [reason for reason, _ in expected]
+    assert [letters[place].value for place in short] == [expected[place][1] for place in short]
     good = len(FRAMES) + len(CIPHERS) + 2 * len(FIELDS) + sum(len(extras) for _, extras in ACCEPTED.values())
     assert sum(len(log) for (topic, _), log in brokers.logs.items() if topic == TICKS) == good
     counts = delivery.counts
@@ -71,7 +80,7 @@ async def test_a_reply_that_comes_as_a_frame_keeps_its_keys_in_the_journal(tmp_p
         task = asyncio.create_task(delivery.run())
         async with bench.running(A):
             await bench.active(A)
-            pair = kis.sessions[0].registered[A]
+            pair = kis.sessions[0].keys(A)
             reply = json.dumps(
                 {"header": {"tr_id": "H0BJCNT0", "tr_key": A}, "body": {"output": {"iv": pair.iv, "key": pair.key}}}
             )

@@ -1,10 +1,14 @@
 """Bad-input matrix, HTTP: a bad client gets 4xx or a closed connection; no other waits."""
 
 import asyncio
+import json
+import logging
 
 import pytest
+import structlog
 
-from connector.settings import HttpSettings
+from connector import logs
+from connector.settings import HttpSettings, LogSettings
 from connector.shell.http import HttpServer
 from tests.shell.http.test_server import Observed, ask
 
@@ -27,6 +31,16 @@ REQUESTS = {
     "another protocol's version": b"GET /metrics HTTP/9.9\r\nHost: localhost\r\n\r\n",
     "two lengths": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "negative length": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    "chunk without a size": b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
+    "body that is not gzip": (
+        b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
+    ),
+    "twenty thousand headers": b"GET /livez HTTP/1.1\r\nHost: a\r\n%s\r\n"
+    % b"".join(b"X%d: y\r\n" % n for n in range(20_000)),
+    "broken address": b"GET http://[::1/livez HTTP/1.1\r\nHost: a\r\n\r\n",
+    "header that is not ASCII": b"GET /\xff HTTP/1.1\r\nHost: \xff\r\n\r\n",
+    "control characters in a cookie": b"GET /livez HTTP/1.1\r\nHost: a\r\nCookie: \x01;;=\r\n\r\n",
     "length without an end": b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nx",
 }
 
@@ -60,6 +74,56 @@ async def test_a_bad_request_is_the_clients_fault(server, name):
     assert status is not None
     assert 400 <= status < 500
     assert (await ask(server, "/metrics"))[0] == 200
+
+
+@pytest.fixture
+def lines():
+    """Return the log lines, written as `kis-bond run` writes them."""
+    written = []
+    handler = logs.configure(LogSettings(), written.append)
+    yield written
+    handler.close()
+    logging.getLogger().removeHandler(handler)
+    logging.getLogger().setLevel(logging.WARNING)
+    structlog.reset_defaults()
+
+
+async def test_bad_requests_leave_one_line_of_each_kind_and_no_traceback(server, lines):
+    """Nothing that a client sends brings a traceback, an error or its own words into the log."""
+    for _ in range(3):
+        for raw in REQUESTS.values():
+            await talk(server, raw)
+    assert (await ask(server, "/livez"))[0] == 200
+    await server.stop()
+    found = [json.loads(line) for line in lines]
+    assert {(line["event"], line["level"], line["client"] in {None, "127.0.0.1"}) for line in found} == {
+        ("http_request_bad", "info", True)
+    }
+    kinds = [line["fault"] for line in found]
+    assert {"LineTooLong", "BadHttpMethod", "RequestPayloadError"} < set(kinds)
+    assert len(kinds) == len(set(kinds)) < 12
+    assert max(map(len, lines)) < 300
+
+
+async def test_a_client_that_leaves_in_the_middle_of_an_answer_leaves_no_line(server, lines):
+    """A reset while an answer is on its way is nobody's error."""
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60)
+        await reader.read(10)
+        writer.transport.abort()
+    assert (await ask(server, "/livez"))[0] == 200
+    await server.stop()
+    assert lines == []
+
+
+async def test_livez_answers_beside_a_flood_of_nonsense(server):
+    """Two hundred clients that send nonsense at once hold up no probe."""
+    nonsense = asyncio.gather(*(talk(server, raw) for raw in list(REQUESTS.values()) * 8))
+    async with asyncio.timeout(5):
+        for _ in range(5):
+            assert (await ask(server, "/livez"))[0] == 200
+    await nonsense
 
 
 async def test_clients_that_say_nothing_hold_up_nobody(server):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +41,30 @@ def test_credentials_are_demanded(cli):
     assert result.exit_code == 2
     assert "kafka:" in result.stdout
     assert "no KIS credentials were given" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("192.0.2.1", "http.host: 192.0.2.1 is not an address of this machine"),
+        ("no-such-host.invalid", "http.host: the name no-such-host.invalid does not resolve"),
+    ],
+)
+def test_a_host_at_which_run_could_not_listen_is_refused(cli, host, problem):
+    """Check refuses an address with the sentence and code with which run would end at once."""
+    result = cli("check", HTTP__HOST=host, **KEYS)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_a_port_in_use_is_told_and_is_no_mistake(cli):
+    """Check may run beside the connector, which has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = cli("check", HTTP__PORT=port, **KEYS)
+        assert result.exit_code == 0
+        assert f"# http.port: {port} is in use" in result.stdout
+    assert "is in use" not in cli("check", HTTP__PORT=port, **KEYS).stdout
 
 
 def test_connect_reports_every_try(cli, tmp_path):

@@ -13,6 +13,7 @@ from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from simulator import Simulator
 from tests import two_addresses
+from tests.kafka.process import free_ports
 
 
 def settings_for(tmp_path, **given):
@@ -144,10 +145,23 @@ async def test_the_websocket_port_is_reached_at_the_next_address(tmp_path, monke
     ("place", "cause"),
     [
         ("127.0.0.1:1", "127.0.0.1:1 refused the connection: nothing listens there"),
-        ("nowhere.invalid:1", "the host nowhere.invalid is unknown: its name does not resolve"),
+        (
+            "nowhere.invalid:1",
+            "the host name nowhere.invalid is unknown: correct kis.websocket_url, or the name service",
+        ),
     ],
 )
 async def test_the_cause_of_an_unreachable_websocket_port(place, cause):
-    """A WebSocket port that cannot be reached is reported with the cause."""
+    """A WebSocket port that cannot be reached is reported in the words of the feed itself."""
     result = await check_peers._websocket_port(f"ws://{place}")
     assert (result.message, result.failure) == (cause, NotInTime)
+
+
+async def test_a_websocket_port_that_swallows_connections(monkeypatch):
+    """A port that does not answer in time is reported with that time."""
+    monkeypatch.setattr(check_peers, "TCP_SECONDS", 0.2)
+    (port,) = free_ports(1)
+    with two_addresses.swallowing(port):
+        result = await check_peers._websocket_port(f"ws://{two_addresses.SWALLOWS}:{port}")
+    at = f"{two_addresses.SWALLOWS}:{port}"
+    assert (result.message, result.failure) == (f"{at}: there was no answer within 0.2 s", NotInTime)

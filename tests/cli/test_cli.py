@@ -131,3 +131,16 @@ def test_a_width_too_small_to_read_counts_as_unset(columns):
     )
     assert result.returncode == 2
     assert "No such command 'nosuch'" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+@pytest.mark.parametrize("size", ["²", "abc", "-1", "0", "9" * 5000, "999999999", ""])
+def test_a_size_that_no_terminal_has_counts_as_unset(monkeypatch, capsys, name, size):
+    """No size of a terminal in the environment ends a command with a traceback or fills memory."""
+    monkeypatch.setenv(name, size)
+    with pytest.raises(SystemExit) as ended:
+        main(["subs", "nosuch"])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "No such command 'nosuch'" in message
+    assert len(message) < 2000

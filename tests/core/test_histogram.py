@@ -28,3 +28,11 @@ def test_whole_seconds_fall_into_the_same_buckets(latencies):
     histogram = seen.latencies((0, 5, 60))
     assert histogram.counts == [sum(latency <= bound for latency in latencies) for bound in (0, 5, 60)]
     assert (histogram.total, histogram.sum_seconds) == (len(latencies), sum(latencies))
+
+
+def test_a_clock_set_back_counts_as_no_latency():
+    """The sum never goes down, whichever of a batch's starts are after its end."""
+    latencies = Latencies((0.5, 2))
+    latencies.observe([10_000_000_000, 11_000_000_000, 5_000_000_000], 6_000_000_000)
+    latencies.observe([5_000_000_000, 7_000_000_000], 6_000_000_000)
+    assert (latencies.counts, latencies.total, latencies.sum_seconds) == ([3, 5], 5, 2.0)

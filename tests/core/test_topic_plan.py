@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from connector.core import topic_plan
 from connector.core.topic_plan import Difference, FoundTopic, Sizes, compare, not_durable, plan
+from connector.shell.kafka import clients
 
 NAMES = {"ticks": "t", "control": "c", "status": "s", "events": "e", "dead_letters": "d", "slots": "k"}
 SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2)
@@ -87,6 +89,57 @@ def test_missing_topic_is_drift():
 def test_drift_and_warnings(name, configs, fields, is_drift):
     """A difference that breaks a promise is drift; any other is a warning."""
     assert changed(name, configs, **fields) == [(name, is_drift)]
+
+
+@pytest.mark.parametrize(
+    ("name", "configs", "enough"),
+    [
+        ("t", {"message.timestamp.before.max.ms": "604799999"}, 604_800_000),
+        ("d", {"message.timestamp.before.max.ms": "20000"}, 604_800_000),
+        ("t", {"message.timestamp.after.max.ms": "3599999"}, 3_600_000),
+        ("d", {"message.timestamp.after.max.ms": "0"}, 3_600_000),
+        ("t", {"max.message.bytes": "131071"}, 131_072),
+        ("d", {"max.message.bytes": "1048587"}, 1_048_588),
+    ],
+)
+def test_limits_by_which_kafka_refuses_records(name, configs, enough):
+    """A limit that is too low is a warning with the value that would do, and that value does."""
+    found = as_planned()
+    found[name] = replace(found[name], configs=found[name].configs | configs)
+    (difference,) = compare(plan(NAMES, SIZES), found)
+    (limit, value), *_ = configs.items()
+    assert (difference.topic, difference.is_drift) == (name, False)
+    assert difference.message.startswith(
+        f"{limit} is {value}: Kafka" if "before" not in limit else f"{limit} is {value}: "
+    )
+    assert difference.message.endswith(f": set it to {enough} or more")
+    assert changed(name, {limit: str(enough)}) == []
+    assert changed("e", configs) == [], "other topics have no such limit"
+    assert not_durable(NAMES, 3, found) == [], "a refused record is not lost"
+
+
+def test_more_in_sync_replicas_than_replicas():
+    """Then nothing can be written; the warning says what would do."""
+    found = as_planned()
+    found["t"] = replace(found["t"], configs=found["t"].configs | {"min.insync.replicas": "4"})
+    (difference,) = compare(plan(NAMES, SIZES), found)
+    assert not difference.is_drift
+    assert "refuses every record" in difference.message
+    assert difference.message.endswith("set it to 2")
+
+
+def test_a_compacted_dead_letter_topic():
+    """It is drift, and the message says what it costs."""
+    found = as_planned()
+    found["d"] = replace(found["d"], configs=found["d"].configs | {"cleanup.policy": "compact"})
+    (difference,) = compare(plan(NAMES, SIZES), found)
+    assert difference.is_drift
+    assert "replace earlier ones" in difference.message
+
+
+def test_a_batch_has_the_size_that_the_producer_gives_it():
+    """The plan knows how large a batch of ticks gets."""
+    assert topic_plan.BATCH_BYTES == clients.BATCH_BYTES
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ FRAMES, FINISHED = 100, 8
 
 async def _a_closed_journal(folder: Path) -> set[int]:
     """Write a small journal with several segments, and return the numbers of the pending frames."""
-    journal = await Journal.open(JournalSettings(path=folder, max_bytes=SMALL), lambda _: None)
+    journal = await Journal.open(JournalSettings(path=folder).model_copy(update={"max_bytes": SMALL}), lambda _: None)
     for number in range(1, FRAMES + 1):
         journal.append(Received(time.time_ns(), 0, 1, False, frame(number)))
         await journal.read(number - 1, 1)
@@ -278,7 +278,9 @@ async def _read(folder: Path) -> dict[str, Any] | None:
     """Return the readable frames and the count of corrupt ones, None if it does not open."""
     with structlog.testing.capture_logs():  # the worker's stdout is for results
         try:
-            journal = await Journal.open(JournalSettings(path=folder, max_bytes=SMALL), lambda _: None)
+            journal = await Journal.open(
+                JournalSettings(path=folder).model_copy(update={"max_bytes": SMALL}), lambda _: None
+            )
         except Exception:  # noqa: BLE001 - any failure to open is the finding
             return None
         try:

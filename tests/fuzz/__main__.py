@@ -44,7 +44,9 @@ def main():
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     )  # or every input would log its damage
-    with atheris.instrument_imports(include=["connector.core", "connector.logs.redaction", "connector.shell.journal"]):
+    with atheris.instrument_imports(
+        include=["connector.core", "connector.logs.redaction", "connector.logs.spellings", "connector.shell.journal"]
+    ):
         from tests.fuzz import checks, journal  # noqa: PLC0415 - instrumented as they are imported
     check = journal.damaged if given.target == "journal" else getattr(checks, given.target)
     corpus, found = CORPUS / given.target, FOUND / given.target

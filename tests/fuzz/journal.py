@@ -89,7 +89,7 @@ async def _use(folder):
 
 
 async def _open(folder):
-    return await Journal.open(JournalSettings(path=folder, max_bytes=BOUND), lambda _: None)
+    return await Journal.open(JournalSettings(path=folder).model_copy(update={"max_bytes": BOUND}), lambda _: None)
 
 
 def _edited(edits):

@@ -1,8 +1,10 @@
 """A journal and a delivery against a model, under any history of frames, faults and kills.
 
-G1: each committed frame is in Kafka, in the dead letters, or still readable in the journal.
-G2: in each partition the first copies are in receive order. G3: only a lost acknowledgement or a
-kill makes a second copy, and the copy is equal.
+G1: each committed frame is in Kafka, in the dead letters, still readable in the journal, or counted
+as lost because Kafka refused its dead letter for a minute.
+G2: in each partition the first copies are in receive order, except of ticks that Kafka refused
+before a restart.
+G3: only a lost acknowledgement or a kill makes a second copy, and it is equal.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from unittest.mock import patch
 
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import InvalidTimestampError, KafkaConnectionError, MessageSizeTooLargeError, PolicyViolationError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from connector.core.ticks.avro import decode
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, delivery, lane
-from connector.shell.delivery.refusals import InvalidRecordError
+from connector.shell.delivery.refusals import InvalidRecordError, marked
 from connector.shell.journal import Journal
 from tests.bad_input.test_frames import SCHEMA
 from tests.fuzz.virtual_loop import VirtualLoop
@@ -42,9 +44,30 @@ class Brokers(fake_kafka.Brokers):
         self.silent_answers = 0
         self.passing_errors = 0
         self.written_unanswered = 0
-        self.refuses = lambda topic, records: (
-            InvalidRecordError() if topic == TICKS and any(map(_is_poison, records)) else None
-        )
+        self.doubtful_refusals = 0
+        self.refused = {TICKS: None, DEAD_LETTERS: None}
+        self.refused_ticks = set()
+        self.judge = self._judge
+
+    def _judge(self, topic, one):
+        """Refuse poisonous ticks always, and other records as told."""
+        error = InvalidRecordError() if topic == TICKS and _is_poison(one) else self._as_told(topic, one)
+        if error and topic == TICKS:
+            self.refused_ticks.add(_identity(topic, one))
+        return error
+
+    def _as_told(self, topic, one):
+        match self.refused[topic]:
+            case "stamp" if one.timestamp >= 0:
+                return InvalidTimestampError()
+            case "size":
+                return MessageSizeTooLargeError()
+            case "policy":
+                return PolicyViolationError()
+            case "no key" if one.key is None:
+                return InvalidRecordError()
+            case _:
+                return None
 
     def producer(self, leader):
         """Return a producer that starts at this broker."""
@@ -67,12 +90,24 @@ class Producer(fake_kafka.Producer):
         if brokers.passing_errors:
             brokers.passing_errors -= 1
             answer.set_exception(KafkaConnectionError("the connection broke"))
-        elif brokers.silent_answers and brokers.refuses(topic, builder.records) is None:
+        elif brokers.silent_answers and brokers.refusal(topic, builder) is None:
             brokers.silent_answers -= 1
             brokers.written_unanswered += len(builder.records)
             brokers.logs[topic, partition] += builder.records
+        elif brokers.doubtful_refusals and (error := brokers.refusal(topic, builder)):
+            brokers.doubtful_refusals -= 1
+            answer.set_exception(marked(error, (), is_certain=False))
         else:
             super()._answer(builder, topic, partition, answer)
+
+
+def _identity(topic, written):
+    if topic == TICKS:
+        value = decode(written.value, SCHEMA)
+        return value["STND_ISCD"], value["ACML_VOL"]
+    if written.key is None or written.key.startswith(b"slot/"):
+        return None, int(re.search(rb"[0-9]+\Z", written.value)[0])
+    return written.key.decode(), int(written.value.decode().split("^")[16])
 
 
 def _is_poison(written):
@@ -95,7 +130,10 @@ class Machine(RuleBasedStateMachine):
         self.volumes = 0
         # The identities of each frame's records, in order: volumes of ticks, texts of dead letters.
         self.frames = []
-        self.letters = {}
+        self.texts = {}
+        self.letters = set()  # the identities that can be no ticks
+        self.raws = []
+        self.lost = set()  # the texts of frames that were counted as lost
         self.allowed_copies = 0
         self.path = self.folder / "0"
         self.generation = 0
@@ -106,12 +144,14 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     async def _start(self):
-        self.journal = await Journal.open(JournalSettings(path=self.path), self._lost)
+        self.journal = await Journal.open(JournalSettings(path=self.path), self._lose)
+        lose = self.journal.lose
+        self.journal.lose = lambda seq, one: (self.lost.add(one.raw), lose(seq, one))
         self.delivery = Delivery(self.journal, SCHEMA, self.brokers.kafka(), _framing)
         self.task = self.loop.create_task(self.delivery.run())
 
-    def _lost(self, loss):
-        raise AssertionError(f"frames were given up: {loss}")
+    def _lose(self, loss):
+        assert loss.reason == "dead_letter_refused", f"frames were given up: {loss}"
 
     async def _stop(self):
         self.task.cancel()
@@ -138,22 +178,25 @@ class Machine(RuleBasedStateMachine):
                 text = record(isin, POISON if kind == "poison" else 1, self.volumes, "1e9" if kind == "bad" else "1.00")
                 texts.append(text)
                 identities.append((isin, self.volumes))
+                self.texts[isin, self.volumes] = text.encode()
                 if kind != "good":
-                    self.letters[isin, self.volumes] = text
-            self.journal.append(frame(*texts))
-            self.frames.append(identities)
+                    self.letters.add((isin, self.volumes))
+            self._append(frame(*texts), identities)
 
     @rule(raw=st.sampled_from([b"", b"||||", b"\xff", b"1|H0BJCNT0|001|AAAA"]))
     def receive_nonsense(self, raw):
         """Receive a frame without a readable record."""
         self.volumes += 1
         text = raw + str(self.volumes).encode() if raw else str(self.volumes).encode()
-        old = frame(raw=text)
-        self.journal.append(
-            old._replace(received_ns=old.received_ns - 60_000_000_000)
-        )  # so old that nothing waits for a key
-        self.frames.append([(None, self.volumes)])
-        self.letters[None, self.volumes] = text
+        old = frame(raw=text)  # so old that nothing waits for a key
+        self._append(old._replace(received_ns=old.received_ns - 60_000_000_000), [(None, self.volumes)])
+        self.texts[None, self.volumes] = text
+        self.letters.add((None, self.volumes))
+
+    def _append(self, one, identities):
+        self.journal.append(one)
+        self.frames.append(identities)
+        self.raws.append(one.raw)
 
     @rule(seconds=st.sampled_from([0.001, 0.003, 0.05, 1.0, 20.0]))
     def time_passes(self, seconds):
@@ -185,6 +228,18 @@ class Machine(RuleBasedStateMachine):
         """Fail the next batches with an error that may pass."""
         self.brokers.passing_errors += count
 
+    @rule(
+        topic=st.sampled_from([TICKS, DEAD_LETTERS]),
+        kind=st.sampled_from([None, "stamp", "size", "policy", "no key"]),
+        names=st.booleans(),
+        doubtful=st.integers(0, 2),
+    )
+    def records_are_refused(self, topic, kind, names, doubtful):
+        """Make a topic refuse records; the brokers may name them, and may be in doubt."""
+        self.brokers.refused[topic] = kind
+        self.brokers.names_records = names
+        self.brokers.doubtful_refusals = doubtful
+
     @rule()
     def stop_and_start(self):
         """Stop the connector in order and start it again."""
@@ -204,30 +259,23 @@ class Machine(RuleBasedStateMachine):
 
     def _begin_again(self, committed):
         """Start from the file; delivered frames above its watermark are sent once more."""
-        del self.frames[committed:]
+        del self.frames[committed:], self.raws[committed:]
         self.run(self._start())
         known = {identity for identities in self.frames[: self.journal.watermark] for identity in identities}
         self.allowed_copies += len(set(self._written()) - known)
 
     # -- what must hold ----------------------------------------------------------------------------
 
-    def _identity(self, topic, written):
-        if topic == TICKS:
-            value = decode(written.value, SCHEMA)
-            return value["STND_ISCD"], value["ACML_VOL"]
-        if written.key is None:
-            return None, int(re.search(rb"[0-9]+\Z", written.value)[0])
-        return written.key.decode(), int(written.value.decode().split("^")[16])
-
     def _written(self):
-        return [self._identity(topic, written) for (topic, _), log in self.brokers.logs.items() for written in log]
+        return [_identity(topic, written) for (topic, _), log in self.brokers.logs.items() for written in log]
 
     @invariant()
     def nothing_finished_is_missing(self):
         """G1: every record of a frame up to the watermark is in Kafka."""
         written = set(self._written())
-        for identities in self.frames[: self.journal.watermark]:
-            assert written.issuperset(identities)
+        done = self.journal.watermark
+        for identities, raw in zip(self.frames[:done], self.raws[:done], strict=True):
+            assert raw in self.lost or written.issuperset(identities)
 
     @invariant()
     def nothing_committed_is_gone(self):
@@ -243,8 +291,9 @@ class Machine(RuleBasedStateMachine):
     def books_balance(self):
         """Received = finished + pending + lost; nothing in flight is negative."""
         journal = self.journal
-        assert (journal.received, journal.lost) == (len(self.frames), {})
-        assert journal.received == journal.finished + journal.pending
+        assert journal.received == len(self.frames)
+        assert journal.received == journal.finished + journal.pending + sum(journal.lost.values())
+        assert set(journal.lost) <= {"dead_letter_refused"}
         assert self.delivery.counts.in_flight >= 0
 
     @invariant()
@@ -252,7 +301,8 @@ class Machine(RuleBasedStateMachine):
         """G2: in each partition, the first copies of ticks are in receive order."""
         for (topic, number), log in self.brokers.logs.items():
             if topic == TICKS:
-                volumes = list(dict.fromkeys(self._identity(topic, written)[1] for written in log))
+                found = dict.fromkeys(_identity(topic, written) for written in log)
+                volumes = [identity[1] for identity in found if identity not in self.brokers.refused_ticks]
                 assert volumes == sorted(volumes), number
 
     @invariant()
@@ -264,14 +314,15 @@ class Machine(RuleBasedStateMachine):
         said = {}
         for (topic, _), log in self.brokers.logs.items():
             for each in log:
-                assert said.setdefault((topic, self._identity(topic, each)), each.value) == each.value
+                assert said.setdefault((topic, _identity(topic, each)), each.value) == each.value
 
     @invariant()
     def letters_keep_their_text(self):
         """Check that dead letters hold the received text, and that only bad records became one."""
         for written in self.brokers.logs[DEAD_LETTERS, 0]:
-            text = self.letters[self._identity(DEAD_LETTERS, written)]
-            assert written.value == (text.encode() if isinstance(text, str) else text)
+            identity = _identity(DEAD_LETTERS, written)
+            assert identity in self.letters or identity in self.brokers.refused_ticks
+            assert written.value == self.texts[identity]
 
     def teardown(self):
         """End all faults: then everything received becomes a tick or a dead letter."""
@@ -279,7 +330,8 @@ class Machine(RuleBasedStateMachine):
             return
         brokers = self.brokers
         brokers.hanging.clear()
-        brokers.silent_answers = brokers.passing_errors = 0
+        brokers.silent_answers = brokers.passing_errors = brokers.doubtful_refusals = 0
+        brokers.refused = {TICKS: None, DEAD_LETTERS: None}
         brokers.leads.update({(TICKS, number): f"broker-{number % 2}" for number in range(PARTITIONS)})
 
         async def finish():
@@ -299,8 +351,14 @@ class Machine(RuleBasedStateMachine):
             assert self.journal.pending == 0
             ticks = Counter(identity for identities in self.frames for identity in identities)
             assert max(ticks.values(), default=1) == 1
-            buried = {self._identity(DEAD_LETTERS, written) for written in brokers.logs[DEAD_LETTERS, 0]}
-            assert buried == {identity for identity in ticks if identity in self.letters} | (buried - set(ticks))
+            buried = {_identity(DEAD_LETTERS, written) for written in brokers.logs[DEAD_LETTERS, 0]}
+            lost = {
+                one
+                for raw, of_frame in zip(self.raws, self.frames, strict=True)
+                if raw in self.lost
+                for one in of_frame
+            }
+            assert buried >= (self.letters & set(ticks)) - lost
         finally:
             self.run(self._stop())
             for bounds in self.small:

@@ -8,6 +8,23 @@ from tests.fuzz import checks
 PARTS = st.sampled_from(
     [
         *("_", "\\", '"', "'", " ", "\t", "=", ":", "a", "1", "-", "/", "\x1b[2J", "\x9b", "\u200b", "국"),
+        *(
+            "%",
+            "%2",
+            "%25",
+            "&#",
+            "&#45;",
+            "&amp;",
+            "\\u",
+            "\\u002d",
+            "\n",
+            "\xad",
+            "\x1b",
+            "<br>",
+            "U+200B",
+            "=",
+            "=2D",
+        ),
         *('token="', "password: ", "Authorization: Bearer ", '"key": "', "iv='", "OPSP0011 invalid approval : "),
     ]
 )

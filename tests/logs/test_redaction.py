@@ -64,7 +64,9 @@ def test_a_uuid_without_dashes():
     assert redactor.clean(f"x {APPROVAL.replace('-', '')} y") == f"x {HIDDEN} y"
 
 
-@pytest.mark.parametrize("end", ["", "...", "…", '"}', '…"}', "'", '\\"}"', "\nnext"])
+@pytest.mark.parametrize(
+    "end", [") is", "... is wrong", "*** is wrong", "</p>", "", "...", "…", '"}', '…"}', "'", '\\"}"', "\nnext"]
+)
 @pytest.mark.parametrize("left", [8, 9, 100, 179])
 def test_a_secret_that_was_cut_off(end, left):
     """The start of a known value is hidden where a text or a quotation ends."""
@@ -173,6 +175,22 @@ def test_ordinary_lines_stay(text):
         "registry.token: could not be read (No such file or directory)",
         "OPSP0011 invalid token: expired",
         "password: missing",
+        "password: 15 characters at least",
+        "kis-bond check says: secret: ok",
+        "passphrase: incorrect",
+        "texts may quote a secret: KIS's `OPSP0011` quotes the approval key",
+        "EGW00105 유효하지 않은 AppSecret입니다.",
+        '{"error_code":"EGW00123","error_description":"기간이 만료된 token 입니다."}',
+        "Failed to authenticate: Token expired",
+        "Authentication failed due to invalid credentials with SASL mechanism SCRAM-SHA-512",
+        "The request did not contain the required Authorization header",
+        "the journal frame 15 was decrypted with key 2 of 3",
+        "100% of the frames arrived; 5 & 6 are late; a<b and b>c; C:\\temp\\new",
+        "100%25 and %41 and =3D and &amp; stay",
+        "error: token=expired; password=wrong; secret=missing",
+        "Access token (JWT) is expired: token_type=Bearer, expires_in=86400",
+        'password authentication failed for user "bond"',
+        "invalid approval : NOT FOUND",
         "KIS의 token: 유효하지 않은 값",
         "Basic authentication is off; Bearer tokens are refused",
         'WWW-Authenticate: Basic realm="kafka"',
@@ -188,6 +206,8 @@ def test_ordinary_words_stay(text):
     [
         "password: canary",
         "password: canary, next",
+        "password: 1234 next",
+        "password: canary's",
         "password:canary next",
         "token: canary1 next",
         "token=canary next",
@@ -243,6 +263,7 @@ PARTS = st.sampled_from(
             "+",
             "b'",
         ),
+        *("%", "%25", "&", "&amp;", "&#", "\\u", "\\n", "\u200b", "\x1b[", "U+", "=2D", "<br"),
         *(f'{name}="' for name in NAMES),
         *(f"{name}: " for name in NAMES),
         *(f"{name}='\\" for name in NAMES),

@@ -326,3 +326,30 @@ def test_without_stdout_lines_are_dropped(monkeypatch):
     """A process that was started with stdout closed logs nothing, and does not fail."""
     monkeypatch.setattr("sys.stdout", None)
     logs.write_to_stdout("x\n")
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "form", "is_json"),
+    [(True, "auto", False), (False, "auto", True), (True, "json", True), (False, "console", False)],
+)
+def test_auto_is_for_people_on_a_terminal_only(lines, monkeypatch, is_terminal, form, is_json):
+    """`auto` writes console lines to a terminal and JSON to anything else."""
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stdout", stream)
+    handler = logs.configure(LogSettings(format=form))
+    structlog.get_logger("test").info("something", number=1)
+    handler.close()
+    logging.getLogger().removeHandler(handler)
+    assert stream.getvalue().startswith("{") is is_json
+
+
+def test_auto_is_json_wherever_stdout_is_not_written(lines, monkeypatch):
+    """A log that goes to a file is JSON, although stdout is a terminal."""
+    configure, read = lines
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", stream)
+    configure()
+    structlog.get_logger("test").info("something")
+    assert read()[0].startswith("{")

@@ -59,7 +59,7 @@ async def _approval_errors(kis, bench):
     kis.faults.set("echo=approval")
     kis.faults.set("approval-error=EGW00103")
     bench.feed._key_supply.keys.discard()
-    bench.feed._key_supply.keys._issued_at = None
+    bench.feed._key_supply.keys._spaced_from = None
     await kis.drop(0, "abrupt")
     await until(lambda: "refused" in bench.downs())
     return bench.feed.view.message
@@ -73,7 +73,7 @@ async def test_no_quoted_secret_is_shown(quote):
         with capture_logs() as logs:
             async with Bench(kis, credentials=lambda _: PAIR).running(A) as bench:
                 await bench.active(A)
-                keys = kis.sessions[0].registered[A]
+                keys = kis.sessions[0].keys(A)
                 approvals = [*kis._approvals._issued]
                 message = await quote(kis, bench)
                 everything = shown(bench, logs)

@@ -3,12 +3,15 @@
 import json
 import socket
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from connector.errors import ConfigurationError
-from connector.settings import KisSettings, load
+from connector.settings import KisSettings, Settings, load
+from connector.settings.mistakes import bounds_of
+from connector.settings.sources import variable_of
 
 # The settings and their defaults are part of the public contract.
 DEFAULTS = {
@@ -65,8 +68,12 @@ DEFAULTS = {
     "http.max_connections": 64,
     "http.allowed_hosts": None,
     "log.level": "info",
-    "log.format": "json",
+    "log.format": "auto",
 }
+
+
+def _inner(annotation):
+    return [kind for part in get_args(annotation) for kind in get_args(part)]
 
 
 def leaves(settings):
@@ -126,7 +133,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
         "kiss: is not a setting: did you mean kis?",
         "kafka.bootstrap_server: is not a setting: did you mean kafka.bootstrap_servers?",
         "kis.customer_type: is not an allowed value: give 'P' or 'B'",
-        "http.port (KIS_BOND_HTTP__PORT): is out of range: give a number less than or equal to 65535",
+        "http.port (KIS_BOND_HTTP__PORT): is out of range: give a number from 0 to 65535",
         "logs (KIS_BOND_LOGS__LEVEL): is not a setting: did you mean log?",
         "kis.reconnect_min_seconds: 70 is greater than kis.reconnect_max_seconds (60): ",
         "kafka.security_protocol: PLAIN would send the password in clear text: ",
@@ -139,35 +146,37 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
 def test_a_mistaken_value_causes_no_second_mistake():
     """A rule about two settings is skipped if one of them is mistaken."""
     found = problems({"KIS_BOND_KIS__RECONNECT_MIN_SECONDS": "90", "KIS_BOND_KIS__RECONNECT_MAX_SECONDS": "x"})
-    assert found == ["kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: give one"]
+    (problem,) = found
+    assert problem.startswith("kis.reconnect_max_seconds (KIS_BOND_KIS__RECONNECT_MAX_SECONDS): is not a number: ")
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("KIS__SESSION_CAPACITY", "0", "greater than 0"),
+        ("KIS__SESSION_CAPACITY", "0", "from 1 to 20000"),
         ("KIS__SESSION_CAPACITY", "1.5", "is not a whole number"),
-        ("KIS__SILENCE_TIMEOUT_SECONDS", "-1", "greater than 0"),
+        ("KIS__SILENCE_TIMEOUT_SECONDS", "-1", "from 0.01 to 86400"),
         ("KIS__SILENCE_TIMEOUT_SECONDS", "nan", "is not a number"),
         ("KIS__REPLY_TIMEOUT_SECONDS", "inf", "is not a number"),
-        ("KIS__APPROVAL_REUSE_HOURS", "25", "less than or equal to 24"),
+        ("KIS__APPROVAL_REUSE_HOURS", "25", "from 0.0001 to 24"),
         ("KIS__WEBSOCKET_URL", "http://x", "ws:// or wss://"),
         ("KIS__APPROVAL_URL", "ws://x", "http:// or https://"),
         ("KAFKA__BOOTSTRAP_SERVERS", "", "is not a broker address"),
         ("KAFKA__SECURITY_PROTOCOL", "TLS", "'SASL_PLAINTEXT'"),
         ("KAFKA__COMPRESSION", "zip", "'zstd'"),
         ("TOPICS__TICKS", "bond ticks", "is not a topic name"),
-        ("REGISTRY__SCHEMA_ID", "-1", "greater than or equal to 0"),
+        ("REGISTRY__SCHEMA_ID", "-1", "from 0 to 2147483647"),
         ("REGISTRY__AUTO_REGISTER", "maybe", "neither true nor false"),
         ("JOURNAL__MAX_BYTES", "1GB", "is not a size"),
-        ("JOURNAL__MAX_BYTES", "0", "greater than 0"),
-        ("JOURNAL__MAX_BYTES", "16777215", "give at least 16MiB"),
-        ("JOURNAL__SYNC_SECONDS", "0", "greater than 0"),
-        ("JOURNAL__RETAIN_HOURS", "-1", "greater than or equal to 0"),
+        ("JOURNAL__MAX_BYTES", "0", "from 16MiB to 8192TiB"),
+        ("JOURNAL__MAX_BYTES", "16777215", "from 16MiB"),
+        ("JOURNAL__SYNC_SECONDS", "0", "from 0.01 to 86400"),
+        ("JOURNAL__RETAIN_HOURS", "-1", "from 0 to 87600"),
         ("REPLICAS__COORDINATION", "zookeeper", "'standalone' or 'group'"),
-        ("HTTP__PORT", "70000", "less than or equal to 65535"),
+        ("HTTP__PORT", "70000", "from 0 to 65535"),
+        ("HTTP__PORT", "", "is empty"),
         ("LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
-        ("LOG__FORMAT", "xml", "'json' or 'console'"),
+        ("LOG__FORMAT", "xml", "'auto', 'console' or 'json'"),
         ("KAFKA__BOOTSTRAP_SERVER", "a:1", "did you mean kafka.bootstrap_servers?"),
         ("HTTP__PORT__NUMBER", "1", "is not a setting"),
     ],
@@ -180,6 +189,46 @@ def test_each_mistake_says_what_to_do(variable, value, expected):
     assert expected in problem
     assert wrong
     assert remedy
+
+
+NUMBERS = {
+    f"{section}.{name}": bounds_of(field.rebuild_annotation())
+    for section, part in Settings.model_fields.items()
+    for name, field in getattr(part.annotation, "model_fields", {}).items()
+    if any(kind in (int, float) for kind in (field.annotation, *get_args(field.annotation), *_inner(field.annotation)))
+}
+
+
+def test_every_number_has_bounds():
+    """No setting takes a number however large or small; both bounds are allowed themselves."""
+    assert len(NUMBERS) > 15
+    assert [path for path, bounds in NUMBERS.items() if bounds is None] == []
+    for bound in (0, 1):
+        environ = {variable_of(path): str(bounds[bound]) for path, bounds in NUMBERS.items()}
+        assert {path: float(leaves(load(None, environ))[path]) for path in NUMBERS} == {
+            path: float(bounds[bound]) for path, bounds in NUMBERS.items()
+        }
+
+
+BEYOND = ("inf", "-inf", "nan", "1e300", "-1e300", "-1", "1" + "0" * 400, "9" * 5000, "1e-300")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(path, value) for path in NUMBERS for value in BEYOND if value != "1e-300" or NUMBERS[path][0] > 0],
+)
+def test_a_number_out_of_bounds_names_the_setting_and_the_bounds(tmp_path, path, value):
+    """No number, in the environment or in the file, gets past the bounds of its setting."""
+    least, most = NUMBERS[path]
+    (problem,) = problems({variable_of(path): value})
+    assert problem.startswith(f"{path} ({variable_of(path)}): ")
+    if path != "journal.max_bytes":
+        assert f"give a number from {least:.15g} to {most:.15g}" in problem
+    section, _, name = path.partition(".")
+    (config := tmp_path / "c.yaml").write_text(
+        f"{section}: {{{name}: {value.replace('inf', '.inf').replace('nan', '.nan')}}}"
+    )
+    assert problems({}, config)
 
 
 def test_an_empty_optional_variable_counts_as_unset():
@@ -222,10 +271,13 @@ def test_what_surrounds_a_value_is_trimmed(tmp_path, edge):
         ("KIS__CREDENTIALS_DIR", "/etc/${NAME}", "holds a variable"),
         ("JOURNAL__PATH", "~nobody-of-this-name/x", "unknown user"),
         ("KAFKA__SASL_USERNAME", "a\u202eb", "holds U+202E"),
+        ("REPLICAS__NAME", "${HOSTNAME}", "holds a variable"),
+        ("REPLICAS__NAME", "$(POD_NAME)", "holds a variable"),
+        ("KIS__APPSECRET", "${canary}", "holds a variable"),
         ("REPLICAS__NAME", "a\x1bb", "holds U+001B"),
         ("KIS__APPKEY", "'canary'", "is in quotes, which would be part of it: remove them"),
         ("JOURNAL__PATH", '"journal"', "is in quotes"),
-        ("KAFKA__SSL_CA_FILE", "/dev/zero", "has more than"),
+        ("KAFKA__SSL_CA_FILE", "/dev/zero", "it has more than 4 MiB"),
         ("KIS__WEBSOCKET_URL", "ws://h/\x00", "holds U+0000"),
     ],
 )
@@ -235,6 +287,42 @@ def test_what_nobody_can_mean_is_refused(name, value, problem):
     assert found.startswith(f"{name.replace('__', '.').lower()} (KIS_BOND_{name}): ")
     assert problem in found
     assert "canary" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("journal: {path: [a]}", "journal.path: is a list: give a single value"),
+        ("kis: {appkey: [a]}", "kis.appkey: is a list: give a single value"),
+        ("log: {level: {a: 1}}", "log.level: is a section: give a single value"),
+        ("log: {level: null}", "log.level: is empty: give a value, or remove the setting"),
+        ("http: {host: }", "http.host: is empty: give a value, or remove the setting"),
+        ("replicas: {name: ~}", "replicas.name: is empty: give a value, or remove the setting"),
+        (f"kafka: {{client_id: '{'x' * 40_000}'}}", "kafka.client_id: has more than 1,000 characters"),
+        (f"registry: {{url: 'http://{'x' * 40_000}'}}", "registry.url: has more than 1,000 characters"),
+        ('"a\\nb\\e[31m": 1', r"a\nb\x1b[31m: is not a setting"),
+        ('kafka: {"a\\nb": 1}', r"kafka.a\nb: is not a setting"),
+    ],
+)
+def test_a_value_of_another_shape_is_one_line(tmp_path, text, problem):
+    """A list, a section, nothing, a huge text or a name with line breaks is one clear line."""
+    (config := tmp_path / "c.yaml").write_text(text)
+    (found,) = problems({}, config)
+    assert found.startswith(problem)
+
+
+def test_a_problem_is_cut(tmp_path):
+    """A value that is quoted in a problem does not fill the terminal."""
+    (config := tmp_path / "c.yaml").write_text(f"topics: {{ticks: '{'x' * 900_000}'}}")
+    (found,) = problems({}, config)
+    assert found.startswith("topics.ticks: 'xxx")
+    assert len(found) < 1100
+
+
+def test_an_optional_setting_may_be_null(tmp_path):
+    """A setting without a value is unset if it may be."""
+    (config := tmp_path / "c.yaml").write_text("registry: {url: ~, schema_id: }\nhttp: {allowed_hosts: ~}")
+    assert load(config, {}) == load(None, {})
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
@@ -248,7 +336,9 @@ def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
 def test_a_file_without_end_is_a_problem():
     """A configuration that never ends is not read to its end."""
     (problem,) = problems({}, Path("/dev/zero"))
-    assert problem.startswith("/dev/zero: the configuration file has more than")
+    assert problem == (
+        "/dev/zero: the configuration file is too large, it has more than 1 MiB: correct --config or KIS_BOND_CONFIG"
+    )
 
 
 def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):
@@ -264,6 +354,63 @@ def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):
     (broken := tmp_path / "c.yaml").write_text("a: [")
     assert len(load_with_app_keys({}, broken)) == 1
     assert load(None, {}, lambda _: ["no app keys"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("KIS_BOND_KAFKA_BOOTSTRAP_SERVERS", "KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"),
+        ("KIS_BOND_KIS_APPKEY", "KIS_BOND_KIS__APPKEY"),
+        ("KIS_BOND__HTTP__PORT", "KIS_BOND_HTTP__PORT"),
+        ("KISBOND_LOG__LEVEL", "KIS_BOND_LOG__LEVEL"),
+        ("KIS_BOND__CONFIG", "KIS_BOND_CONFIG"),
+        ("KIS_BOND_HTTP_PORT", "KIS_BOND_HTTP__PORT"),
+    ],
+)
+def test_a_variable_with_other_underscores_is_a_mistake(variable, meant):
+    """A variable that differs from one of ours only by underscores was meant to be that one."""
+    assert problems({variable: "canary"}) == [f"{variable}: is not a setting: did you mean {meant}?"]
+
+
+def test_kubernetes_variables_are_not_ours():
+    """What Kubernetes sets beside services named kis-bond and kis-bond-http changes nothing."""
+    environ = {
+        "KIS_BOND_PORT": "tcp://10.0.0.1:80",
+        "KIS_BOND_PORT_80_TCP_ADDR": "10.0.0.1",
+        "KIS_BOND_SERVICE_HOST": "10.0.0.1",
+        "KIS_BOND_HTTP_PORT": "tcp://10.0.0.1:80",
+        "KIS_BOND_HTTP_SERVICE_PORT": "80",
+    }
+    assert load(None, environ) == load(None, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ('"c.yaml"', "is in quotes"),
+        ("'c.yaml'", "is in quotes"),
+        ("$HOME/c.yaml", "holds a variable"),
+        ("${HOME}/c.yaml", "holds a variable"),
+        ("c\n.yaml", "holds U+000A"),
+        ("~nobody-of-this-name/c.yaml", "unknown user"),
+    ],
+)
+def test_the_name_of_the_file_is_a_path_as_any_other(name, problem):
+    """The name of the settings file follows the rules of paths, and its source is named."""
+    (found,) = problems({"KIS_BOND_CONFIG": name})
+    assert found.startswith("KIS_BOND_CONFIG: ")
+    assert problem in found
+    (found,) = problems({}, Path(name))
+    assert found.startswith("--config: ")
+    assert problem in found
+
+
+def test_the_edges_of_the_files_name_are_trimmed(tmp_path):
+    """A carriage return that an editor left after the name is not part of it."""
+    (config := tmp_path / "c.yaml").write_text("http: {port: 7}")
+    assert load(Path(f"{config}\r"), {}).http.port == 7
+    assert load(None, {"KIS_BOND_CONFIG": f" {config}\r\n"}).http.port == 7
+    assert load(None, {"KIS_BOND_CONFIG": " "}).http.port == 8080
 
 
 def test_yes_is_no_number(tmp_path):

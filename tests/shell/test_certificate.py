@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import gc
+import socket
 import ssl
+import warnings
+from asyncio.sslproto import SSLProtocol
 
 import pytest
 
 from connector.shell.certificate import certificate_of, explain_refusal
 from tests import two_addresses
 from tests.security.certificates import Authority
+from tests.tls_front import tls_front
 
 
 @contextlib.asynccontextmanager
@@ -70,3 +75,27 @@ async def test_a_silent_address_does_not_hide_the_certificate(tmp_path, monkeypa
     async with serving(Authority(tmp_path).issue("server")) as port:
         with two_addresses.swallowing(port):
             assert await certificate_of(two_addresses.NAME, port)
+
+
+def test_a_look_that_is_cancelled_keeps_no_socket_open(tmp_path, monkeypatch):
+    """Cancelled just after the handshake, it leaves no socket, though the server ends no TLS."""
+    complete = SSLProtocol._on_handshake_complete
+    looks = []
+
+    def complete_and_cancel(protocol, error):
+        complete(protocol, error)
+        looks[0].cancel()
+
+    async def look():
+        looks.append(asyncio.create_task(certificate_of("127.0.0.1", port)))
+        await asyncio.wait(looks)
+
+    monkeypatch.setattr(SSLProtocol, "_on_handshake_complete", complete_and_cancel)
+    gc.collect()
+    with socket.create_server(("127.0.0.1", 0)) as plain, warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        with tls_front(plain.getsockname()[1], Authority(tmp_path).issue("server")) as port:
+            asyncio.run(look())
+            gc.collect()
+            assert [str(warning.message) for warning in unclosed] == []
+    assert looks[0].cancelled()

@@ -134,6 +134,17 @@ async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
         assert time.monotonic() - since < 5
 
 
+async def test_leaving_before_the_start_waits_for_nothing():
+    """A group that was left before its start is left at once, and is then not joined."""
+    nowhere = type("Nowhere", (), {"bootstrap_servers": "127.0.0.1:1"})
+    one = Member(nowhere, "slots")
+    async with asyncio.timeout(2):
+        await one.group.leave()
+        await one.group.run()
+        await one.group.leave()
+    assert one.group.problem is None
+
+
 async def test_replacing_a_client_gives_no_slot_away():
     """Its stop does not leave the group, even if it joined again at the same moment."""
     left = []

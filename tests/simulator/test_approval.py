@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from simulator import Simulator
+from simulator.app_keys import AppKeys
 from simulator.approval import Approvals
 from simulator.settings import SimulatorSettings
 
@@ -40,7 +41,7 @@ async def test_success_is_the_key_alone(post_json):
 
 async def test_one_a_second(post_json):
     """A second key within a second is refused for the same app key, but not for another."""
-    async with Simulator(error_shape="rt_cd") as kis:
+    async with Simulator() as kis:
         answers = [await post_json(kis.approval_url, RIGHT | {"appkey": key}) for key in ("a", "a", "b")]
         assert [status for status, _ in answers] == [200, 500, 200]
         assert json.loads(answers[1][1])["msg_cd"] == "EGW00201"
@@ -103,6 +104,6 @@ async def test_an_answer_that_drips():
 
 def test_keys_expire():
     """An approval key is valid until its hours are over."""
-    approvals = Approvals(SimulatorSettings(approval_hours=1))
+    approvals = Approvals(SimulatorSettings(approval_hours=1), AppKeys([]))
     number, key = approvals.ask(RIGHT, 0.0)
     assert (number, approvals.app_key_of(key, 3599.0), approvals.app_key_of(key, 3600.0)) == (0, 0, None)

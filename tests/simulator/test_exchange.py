@@ -120,7 +120,7 @@ async def test_what_is_no_request_drops_the_session(join):
 
 async def test_every_code_can_be_forced(join):
     """A registration can be answered with any code of the table."""
-    async with Simulator(faults=["keep-after-error"]) as kis:
+    async with Simulator(faults=["keep-after-error", "friendly-refusal"]) as kis:
         client = await join(kis)
         for code in MESSAGES:
             kis.faults.set(f"reply:{A}={code}")

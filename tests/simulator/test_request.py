@@ -22,6 +22,14 @@ def test_register_and_release():
     assert (register.registers, release.registers) == (True, False)
 
 
+@pytest.mark.parametrize(("tr_id", "tr_key"), [("H0BJASP0", "KR103502GD31"), ("H0BICNT0", "KBPR01")])
+def test_order_books_and_indices(tr_id, tr_key):
+    """Order books are asked for by ISIN, and indices by the index's id."""
+    assert parse(json.dumps(request(fields={"tr_id": tr_id, "tr_key": tr_key})).encode()).tr_id == tr_id
+    swapped = {"KR103502GD31": "KBPR01", "KBPR01": "KR103502GD31"}[tr_key]
+    assert parse(json.dumps(request(fields={"tr_id": tr_id, "tr_key": swapped})).encode()).code == "OPSP8993"
+
+
 @pytest.mark.parametrize(
     ("value", "code"),
     [
@@ -37,6 +45,7 @@ def test_register_and_release():
         (request({"tr_type": 1}), "OPSP8997"),
         (request({"tr_type": ...}), "OPSP8997"),
         (request(fields={"tr_id": "H0BJCNT9"}), "OPSP8991"),
+        (request(fields={"tr_id": ["H0BJCNT0"]}), "OPSP8991"),
         (request(fields={"tr_key": ...}), "OPSP9990"),
         (request(fields={"tr_key": "kr103502ga34"}), "OPSP8993"),
         (request(fields={"tr_key": "005930"}), "OPSP8993"),

@@ -1,5 +1,6 @@
 """One client's session, on a clock of the test's own."""
 
+from simulator.request import TR_ID
 from simulator.session import Session
 
 
@@ -29,7 +30,7 @@ def test_unanswered_counts_from_the_first():
 def test_each_registration_has_its_own_keys():
     """Keys have the form of the recorded ones, and each registration has its own."""
     session = Session(0, 0.0, 10.0, 1)
-    first, second = session.register("A"), session.register("B")
+    first, second = session.register(TR_ID, "A"), session.register(TR_ID, "B")
     assert first != second
     assert (len(first.key), len(first.iv), session.tr_keys) == (32, 16, ("A", "B"))
     assert first.key.isalpha()

@@ -54,7 +54,7 @@ TICKS: Final = (
     Definition(
         "counter",
         "kis_bond_dead_letters",
-        "Dead letters acknowledged by Kafka, in this run",
+        "Dead letters that Kafka acknowledged or refused for good, in this run",
         lambda of: dict(of.delivery.counts.dead_letters),
         ("reason",),
         DEAD_LETTER_REASONS,

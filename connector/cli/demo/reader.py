@@ -7,6 +7,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
 
 from connector.core.ticks.avro import decode
+from connector.settings.secret_files import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,10 +108,8 @@ class Reader:
 def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
     """Return our settings under librdkafka's names; settings without a value are left out."""
     secrets: Mapping[str, Any] = {
-        "sasl.password": kafka.sasl_password_file
-        and kafka.sasl_password_file.read_text(encoding="utf-8").removesuffix("\n"),
-        "ssl.key.password": kafka.ssl_key_password_file
-        and kafka.ssl_key_password_file.read_text(encoding="utf-8").removesuffix("\n"),
+        "sasl.password": kafka.sasl_password_file and read_secret(kafka.sasl_password_file),
+        "ssl.key.password": kafka.ssl_key_password_file and read_secret(kafka.ssl_key_password_file),
     }
     files = {
         "ssl.ca.location": kafka.ssl_ca_file,

@@ -38,6 +38,8 @@ The file maps names to lists:
   desk: {instruments: [KR103502GA34, KR103502GD31], priority: 7}
 """
 SHOWN_ISINS = 5
+# All 20,000 bonds that lists may want take half a megabyte.
+MAX_FILE_BYTES = 4 * 2**20
 
 
 def apply(
@@ -55,7 +57,7 @@ def apply(
     config: Config = None,
 ) -> None:
     """Show how a file of lists differs from the topic, and write the differences."""
-    document, problems = strict_yaml.read(file, "the file of lists", "correct -f")
+    document, problems = strict_yaml.read(file, "the file of lists", "correct -f", MAX_FILE_BYTES)
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
     wanted = _chosen(apply_file.parse(document), name, prune=prune)

@@ -21,7 +21,7 @@ HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_BYTES: Final = _HEAD.size + _META.size  # without the body
 _FRAME, _KEY, _MARK = 1, 2, 3
 
-LossReason = Literal["journal_full", "disk", "corrupt"]
+LossReason = Literal["journal_full", "disk", "corrupt", "dead_letter_refused"]
 
 
 class Block(NamedTuple):

@@ -17,11 +17,16 @@ class ApprovalKeys:
         self._reuse_seconds = reuse_seconds
         self._key: str | None = None
         self._issued_at: float | None = None
+        self._spaced_from: float | None = None
 
     def issued(self, key: str, now: float) -> None:
         """Record a key that KIS issued at `now`."""
         self._key = key
-        self._issued_at = now
+        self._issued_at = self._spaced_from = now
+
+    def may_be_issued(self, now: float) -> None:
+        """Record that we asked at `now` and did not wait for the answer."""
+        self._spaced_from = now
 
     def discard(self) -> None:
         """Forget a key that KIS refused; `next_issue_at` stays as it is."""
@@ -43,4 +48,4 @@ class ApprovalKeys:
     @property
     def next_issue_at(self) -> float:
         """The earliest time at which we may ask for the next key."""
-        return float("-inf") if self._issued_at is None else self._issued_at + KEY_SPACING_SECONDS
+        return float("-inf") if self._spaced_from is None else self._spaced_from + KEY_SPACING_SECONDS

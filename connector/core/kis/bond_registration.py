@@ -247,7 +247,8 @@ class BondRegistration:
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
             return None
         self.awaited = None
-        self.not_before = now + pace.backoff(self.failures)
+        may_last = what is Reaction.RETRY and self.latest == REGISTER
+        self.not_before = now + (pace.backoff_of_error if may_last else pace.backoff)(self.failures)
         self.failures += 1
         if self.latest == RELEASE:
             return Reaction.RETRY

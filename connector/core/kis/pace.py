@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 # KIS answers in milliseconds. After this many timeouts a missing reply counts as lost.
 LOST_AFTER_TIMEOUTS = 3.0
+# KIS blocks clients that register in a loop, and an error may last all day: OPSP0009 also refuses
+# bonds that KIS does not have.
+LONGEST_RETRY_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +28,12 @@ class Pace:
         return LOST_AFTER_TIMEOUTS * self.reply_timeout
 
     def backoff(self, failures: int) -> float:
-        """Return how many seconds to wait before we ask again after this many failures."""
-        return min(self.retry_max, self.retry_min * 2.0 ** min(failures, 16))
+        """Return how many seconds to wait before we repeat a request after this many failures."""
+        return min(self.retry_max, self._doubled(failures))
+
+    def backoff_of_error(self, failures: int) -> float:
+        """Return how many seconds to wait after this many errors that may pass."""
+        return min(max(self.retry_max, LONGEST_RETRY_SECONDS), self._doubled(failures))
+
+    def _doubled(self, failures: int) -> float:
+        return self.retry_min * 2.0 ** min(failures, 16)

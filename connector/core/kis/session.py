@@ -71,6 +71,8 @@ class Session:
         self._opened_at: float | None = None
         self._heard_at = 0.0
         self._key_refusals = 0
+        self._key_was_refused = False
+        self.key_refusal: Close | None = None
         self._key_expires_at = 0.0
         self._empty_since: float | None = None
         self._leaving: tuple[Cause, float] | None = None
@@ -139,7 +141,9 @@ class Session:
         self._approval_key = approval_key
         self._key_expires_at = expires_at
         self._opened_at = self._heard_at = now
-        self._key_refusals = 0
+        # A key that was refused just before the last connection ended counts, too.
+        self._key_refusals = int(self._key_was_refused)
+        self.key_refusal = None
         self._is_closing = self._is_blocked = self._is_barred = False
         self._code = self._message = None
         self.cipher_keys.clear()
@@ -147,7 +151,9 @@ class Session:
 
     def closed(self, cause: Cause, code: str | None, message: str | None, now: float) -> None:
         """Record that the connection ended or could not be opened, and set `may_connect_at`."""
-        refused_twice = cause == "approval" and self._opened_at is not None
+        if self._opened_at is not None:
+            self._key_was_refused = cause == "approval"
+        refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
         self._registrations.end(now, dropped=cause in ("closed", "reset"))
         self._opened_at = None
         self._approval_key = None
@@ -164,6 +170,7 @@ class Session:
 
     def key_reissued(self, approval_key: str, expires_at: float = float("inf")) -> None:
         """Continue with the new approval key on the same connection."""
+        self.key_refusal = None
         self._approval_key = approval_key
         self._key_expires_at = expires_at
         self._registrations.change_key()
@@ -220,6 +227,7 @@ class Session:
         else:
             return self._close("approval", reply.msg_cd, reply.msg1)
         self._approval_key = None
+        self.key_refusal = Close("approval", reply.msg_cd, reply.msg1)
         return [ReissueKey(wait)]
 
     # What is due.

@@ -13,6 +13,7 @@ from connector.core.kis.bond_registration import BondRegistration, Held, Registr
 from connector.core.kis.damping import Damping
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
 from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
+from connector.core.kis.session_limit import SessionLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,10 +44,8 @@ class SessionRegistrations:
         self._suspects: set[str] = set()
         self._is_leaving = False
         self._next_request_at = float("-inf")
-        is_lower = learned_limit is not None and 0 < learned_limit < pace.session_capacity
-        self._learned_limit = learned_limit if is_lower else None
+        self._limit = SessionLimit(pace.session_capacity, learned_limit)
         self._key_number = 0
-        self.limit = self._learned_limit or pace.session_capacity
         self.unsolicited = 0
 
     # What is wanted.
@@ -87,8 +86,7 @@ class SessionRegistrations:
         self._suspects &= self._wanted.keys()
         self._next_request_at = now
         self._key_number = 0
-        if self._learned_limit is not None:
-            self.limit = min(self._learned_limit + 1, self._pace.session_capacity)
+        self._limit.begin(now)
 
     def end(self, now: float, *, dropped: bool = False) -> None:
         """End the session, but keep the suspects for the next session.
@@ -108,7 +106,8 @@ class SessionRegistrations:
     # What to send.
 
     def advance(self, now: float) -> None:
-        """Record overdue replies and unwanted bonds; call this before `is_due` and `send_next`."""
+        """Record what is overdue and unwanted; call this before `is_due` and `send_next`."""
+        self._limit.advance(self._confirmed_count(), now)
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
             bond.stop_awaiting(now, self._pace)
@@ -134,7 +133,9 @@ class SessionRegistrations:
 
     def next_deadline(self, now: float) -> float | None:
         """Return when a request may become due, or None if it takes a reply or a new wish first."""
-        times = [bond.awaited.sent_at + self._pace.reply_timeout for bond in self._bonds.values() if bond.awaited]
+        try_more_at = self._limit.try_more_at(self._confirmed_count())
+        times = [] if try_more_at is None else [try_more_at]
+        times += [bond.awaited.sent_at + self._pace.reply_timeout for bond in self._bonds.values() if bond.awaited]
         if self._choose(now) is not None:
             times.append(self._next_request_at)
         else:
@@ -271,7 +272,7 @@ class SessionRegistrations:
         if bond.confirm_held():
             self._suspects.discard(isin)
             self._sessions_cost.pop(isin, None)
-            self._raise_limit()
+            self._limit.confirm(self._confirmed_count())
 
     def _receive_error(self, isin: str, bond: BondRegistration, reply: Reply, what: Reaction, now: float) -> None:
         sent_at = bond.unanswered[0].sent_at if bond.unanswered else now
@@ -282,9 +283,9 @@ class SessionRegistrations:
             return
         self._suspects.discard(isin)
         if proved is Reaction.FULL:
-            self._learn_limit(isin, sent_at)
+            self._learn_limit(isin, sent_at, now)
 
-    def _learn_limit(self, refused: str, sent_at: float) -> None:
+    def _learn_limit(self, refused: str, sent_at: float, now: float) -> None:
         """Set the limit to the most bonds that KIS may have held when it had no room for this one.
 
         If the limit is too high, KIS refuses the next bond above the real one, and we learn again.
@@ -292,15 +293,14 @@ class SessionRegistrations:
         # If no bond is confirmed, the number says nothing. We try the bond again with back-off.
         if self._confirmed_count():
             held = (bond.may_have_been_held(sent_at) for isin, bond in self._bonds.items() if isin != refused)
-            self.limit = self._learned_limit = sum(held)
-
-    def _raise_limit(self) -> None:
-        confirmed = self._confirmed_count()
-        self.limit = max(self.limit, confirmed)
-        if self._learned_limit is not None:
-            self._learned_limit = max(self._learned_limit, confirmed)
+            self._limit.learn(sum(held), now)
 
     # What others read.
+
+    @property
+    def limit(self) -> int:
+        """How many bonds the session may hold."""
+        return self._limit.value
 
     @property
     def places(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.lists import control_record
-from connector.core.lists.control_record import Refusal, Wish
+from connector.core.lists.control_record import MAX_INSTRUMENTS, Refusal, Wish
 from connector.core.lists.edits import encoded, first_requested, tombstone
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
@@ -181,17 +181,32 @@ def records(changes: list[Change], request: Request, *, confirm: bool) -> Record
     """Return the records to write.
 
     An unchanged list needs no record. A changed list keeps the time of its first request.
-    Lists that gain bonds are written before lists that only lose bonds. So a bond that moves out of
-    a list that only loses bonds is wanted all the time, and the removal guard sees no removal.
+    A bond that moves between lists is wanted after each of the records, so that it is not released
+    and the removal guard sees no removal: lists that gain bonds are written before lists that only
+    lose bonds. Lists that exchange bonds are first written with the bonds of both.
     Raises RequestMalformed if the connector would refuse a value.
     """
     written: Records = []
+    exchanging = [change for change in changes if change.gained and change.lost]
+    leaving = {isin for change in exchanging for isin in change.lost}
+    for change in exchanging:
+        if coming := sorted(leaving.intersection(change.gained)):
+            written += _widened(change, coming, request)
     for change in sorted(changes, key=lambda change: (bool(change.lost), not change.gained)):
         if change.after is None:
             written += tombstone(change.name, confirm=confirm)
         elif change.kind != "unchanged":
             written.append((change.name, _value(change, change.after, request, confirm=confirm)))
     return written
+
+
+def _widened(change: Change, coming: list[str], request: Request) -> Records:
+    """Return the record that adds bonds and removes none, or no record if it would be too long."""
+    before, after = change.before, change.after
+    if before is None or after is None or len(before.wish.instruments) + len(coming) > MAX_INSTRUMENTS:
+        return []
+    wish = replace(after, instruments=(*before.wish.instruments, *coming))
+    return [(change.name, _value(change, wish, request, confirm=False))]
 
 
 def _value(change: Change, after: Wish, request: Request, *, confirm: bool) -> bytes:

@@ -89,6 +89,7 @@ class Wanted:
             else:
                 touched |= _named(old) | _named(new)
         moved = yield from _merge(desired, touched, named_by, contents)
+        yield
         return desired, self._ranked(desired, moved), named_by
 
     def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
@@ -106,6 +107,25 @@ class Wanted:
         for isin in moved & desired.keys():
             insort(ranking, isin, key=lambda isin: _rank(desired[isin]))
         return tuple(ranking)
+
+
+def newly_asked(before: Lists, after: Lists) -> frozenset[str]:
+    """Return the bonds that a list newly wants, or whose priority changed.
+
+    A list that is written again with another note, requester or time asks for nothing new.
+    """
+    found: set[str] = set()
+    for name in before.entries.keys() | after.entries.keys():
+        old, new = before.entries.get(name), after.entries.get(name)
+        if old is new:
+            continue
+        wanted_before, wanted = (active(each.in_force if each else None) for each in (old, new))
+        found |= wanted - wanted_before
+        for isin in wanted_before | wanted:
+            bonds = before.desired.get(isin), after.desired.get(isin)
+            if bonds[0] and bonds[1] and bonds[0].priority != bonds[1].priority:
+                found.add(isin)
+    return frozenset(found)
 
 
 def active(content: InForce | None) -> frozenset[str]:

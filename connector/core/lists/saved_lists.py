@@ -10,7 +10,7 @@ from connector.core import record_keys
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Wish
 from connector.core.lists.subscription import Entry, InForce, Lists, Position
-from connector.core.steps import STEP_BONDS, finished
+from connector.core.steps import STEP_BONDS, finished, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 def to_text(lists: Lists) -> str:
     """Return `lists` as JSON, to be saved beside the journal."""
-    return json.dumps({name: _saved(entry) for name, entry in sorted(lists.entries.items())})
+    return finished(to_text_in_steps(lists))
+
+
+def to_text_in_steps(lists: Lists) -> Generator[None, None, str]:
+    """Do what `to_text` does, in steps."""
+    entries = sorted(lists.entries.items())
+    members = []
+    for (name, entry), ends in zip(entries, step_ends(_bonds(entry) for _, entry in entries), strict=True):
+        members.append(f"{json.dumps(name)}: {json.dumps(_saved(entry))}")
+        if ends:
+            yield
+    return "{" + ", ".join(members) + "}"
 
 
 def from_text(text: str | None) -> Lists | None:
@@ -65,11 +76,15 @@ def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, E
         if (entry := _entry(name, record)) is None:
             continue
         entries[name] = entry
-        bonds += 1 + (0 if entry.in_force is None else len(entry.in_force.wish.instruments))
+        bonds += 1 + _bonds(entry)
         if bonds >= STEP_BONDS:
             bonds = 0
             yield
     return entries
+
+
+def _bonds(entry: Entry) -> int:
+    return 0 if entry.in_force is None else len(entry.in_force.wish.instruments)
 
 
 def _saved(entry: Entry) -> dict[str, Any]:

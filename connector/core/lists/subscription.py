@@ -2,8 +2,9 @@
 
 A record is accepted or refused as a whole. If a record is refused, the last accepted content of its
 list stays in force. The desired bonds are the union of all lists that are not paused. The removal
-guard compares the desired bonds before and after a record. `restore` judges a complete reading of
-the control topic against the lists that were in force before the reading.
+guard compares how many bonds are desired after a record with the most within the last minutes.
+`restore` judges a complete reading of the control topic against the lists that were in force before
+the reading.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from connector.core.lists import control_record
 from connector.core.lists.control_record import MAX_KEY_CHARACTERS, Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted, active
-from connector.core.lists.removal_guard import TO_RELEASE, TO_REMOVE, TO_RESTORE, held_back, is_held_back
+from connector.core.lists.reading import TOO_MANY, to_judge, wish_of, with_record_time
+from connector.core.lists.removal_guard import (
+    TO_RELEASE,
+    TO_REMOVE,
+    TO_RESTORE,
+    TOMBSTONE,
+    VALUE,
+    RemovalGuard,
+    is_held_back,
+)
 from connector.core.steps import BOND_BYTES, finished, step_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
 # Korea has some ten thousand listed bonds, and one app key carries 41 of them.
 MAX_DESIRED: Final = 20_000
@@ -113,7 +122,7 @@ def from_entries(entries: Mapping[str, Entry]) -> Lists:
 
 def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
     """Do what `from_entries` does, in steps."""
-    draft = _Draft(Lists())
+    draft = _Draft(Lists(), None, 0.0)
     bonds = (len(_bonds(entry)) for entry in entries.values())
     for (name, entry), ends in zip(entries.items(), step_ends(bonds), strict=True):
         draft.put(name, entry)
@@ -132,19 +141,24 @@ def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
 
     The records are judged one by one, in the order given. The lists are copied only once.
     """
-    return judge_all(lists, records)[0]
+    return finished(judge_in_steps(lists, list(records)))[0]
 
 
-def judge_all(lists: Lists, records: Iterable[ControlRecord]) -> tuple[Lists, list[tuple[str, Entry]]]:
-    """Return the lists after `records`, and the refusals among the records. Never raises.
+def judge_in_steps(
+    lists: Lists, records: Sequence[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
+) -> Generator[None, None, tuple[Lists, list[tuple[str, Entry]]]]:
+    """Return, in steps, the lists after `records`, and the refusals among them. Never raises.
 
-    Each refusal is the name of the list, and the list's entry just after the refused record.
+    Each refusal is the name of the list, and the list's entry just after the refused record. The
+    `guard` remembers the bonds desired before; without one, `lists` are all it knows.
     """
-    draft = _Draft(lists)
-    for record in records:
+    draft = _Draft(lists, guard, now)
+    for record, ends in zip(records, step_ends(map(_most_bonds, records)), strict=True):
         if (name := list_name(record.key)) is not None:
-            draft.judge(record, _wish(name, record))
-    return finished(draft.frozen()), draft.refused
+            draft.judge(record, wish_of(name, record))
+        if ends:
+            yield
+    return (yield from draft.frozen()), draft.refused
 
 
 def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
@@ -160,24 +174,26 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     return finished(restore_in_steps(previous, records))
 
 
-def restore_in_steps(previous: Lists, records: Iterable[ControlRecord]) -> Generator[None, None, Lists]:
+def restore_in_steps(
+    previous: Lists, records: Iterable[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
+) -> Generator[None, None, Lists]:
     """Do what `restore` does, in steps."""
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
         if (name := list_name(record.key)) is not None:
             by_name[name].append(record)
-    draft = _Draft(previous)
-    unjudged: list[tuple[ControlRecord, Wish | Refusal | None]] = []
+    draft = _Draft(previous, guard, now)
+    new: list[tuple[ControlRecord, Wish | Refusal | None]] = []
     bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
     for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
-            draft.put(name, replace(before, in_force=_with_record_time(before.in_force, history)))
-        unjudged += _decisive(name, _unjudged(name, before, history))
+            draft.put(name, replace(before, in_force=with_record_time(before.in_force, history)))
+        new += to_judge(name, before, history)
         if ends:
             yield
-    unjudged.sort(key=lambda each: each[0].position)
-    for (record, wish), ends in zip(unjudged, step_ends(_most_bonds(record) for record, _ in unjudged), strict=True):
+    new.sort(key=lambda each: each[0].position)
+    for (record, wish), ends in zip(new, step_ends(_most_bonds(record) for record, _ in new), strict=True):
         draft.judge(record, wish)
         if ends:
             yield
@@ -194,67 +210,16 @@ def _bonds(entry: Entry) -> tuple[str, ...]:
     return () if entry.in_force is None else entry.in_force.wish.instruments
 
 
-def _with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:
-    """Return the content with its record's timestamp, if the value names no time.
-
-    Without the record in the topic, the content stays as it is.
-    """
-    if content.wish.requested_at is None:
-        for record in history:
-            if record.position == content.control:
-                return replace(content, requested_at=record.timestamp_ms * 1000)
-    return content
-
-
-def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> list[ControlRecord]:
-    """Return the records that were not judged before.
-
-    If the topic was deleted and created again, all records are new. In that case the list's latest
-    record is before the record judged last, or is at the same position with other content.
-    """
-    if before is None:
-        return history
-    latest = history[-1]
-    if latest.position < before.control:
-        return history
-    if latest.position == before.control and before.refusal is None and before.in_force is not None:
-        same = latest.value is not None and control_record.parse(name, latest.value) == before.in_force.wish
-        return [] if same else history
-    return [record for record in history if record.position > before.control]
-
-
 def _most_bonds(record: ControlRecord) -> int:
     return len(record.value or b"") // BOND_BYTES
-
-
-def _wish(name: str, record: ControlRecord) -> Wish | Refusal | None:
-    return None if record.value is None else control_record.parse(name, record.value)
-
-
-def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
-    """Return the records that no later record of the list superseded, with their parsed values."""
-    chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
-    readable = False
-    for record in reversed(history):
-        wish = _wish(name, record)
-        if isinstance(wish, Refusal):
-            if not chosen:
-                chosen.append((record, wish))
-        elif not readable:
-            readable = True
-            chosen.append((record, wish))
-            if wish is not None and wish.confirm_removal:
-                break
-        elif wish is not None and wish.confirm_removal:
-            chosen.append((record, wish))
-            break
-    return chosen
 
 
 class _Draft:
     """Lists that are being changed. They are copied once, however many records change them."""
 
-    def __init__(self, lists: Lists) -> None:
+    def __init__(self, lists: Lists, guard: RemovalGuard | None, now: float) -> None:
+        self._guard = guard or RemovalGuard(len(lists.desired), now)
+        self._now = now
         self._entries = dict(lists.entries)
         self._wanted = Wanted(lists, self._entries)
         self.refused: list[tuple[str, Entry]] = []
@@ -274,7 +239,11 @@ class _Draft:
         """Judge one record; `wish` is its parsed value, or None for a tombstone."""
         if (name := list_name(record.key)) is None:
             return
+        before = self._wanted.count
         self.put(name, entry := self._judged(name, record, wish))
+        if isinstance(wish, Wish) and wish.confirm_removal and self._wanted.count < before:
+            self._guard.confirm(self._wanted.count, self._now)
+        self._guard.note(self._wanted.count, self._now)
         if entry is not None and entry.refusal is not None:
             self.refused.append((name, entry))
 
@@ -288,14 +257,14 @@ class _Draft:
                 at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
                 refusal = self._too_many(in_force, wish)
                 if refusal is None and not wish.confirm_removal:
-                    refusal = self._held_back(in_force, wish, "this record", TO_RELEASE)
+                    refusal = self._held_back(in_force, wish, VALUE, TO_RELEASE)
                 return (
                     Entry(in_force, record.position, refusal)
                     if refusal
                     else Entry(InForce(wish, at, record.position), record.position)
                 )
             case None:
-                held = self._held_back(in_force, None, "this tombstone", TO_REMOVE)
+                held = self._held_back(in_force, None, TOMBSTONE, TO_REMOVE)
                 return Entry(in_force, record.position, held) if held else None
 
     def remove_absent(self, names: list[str]) -> None:
@@ -307,27 +276,26 @@ class _Draft:
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
         what = "removing this list and every other list that has no control record"
-        guarded = held_back(dropped, self._wanted.count, what, TO_RESTORE)
+        guarded = self._refusal(self._wanted.count - dropped, what, TO_RESTORE)
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
+        self._guard.note(self._wanted.count, self._now)
 
     def _too_many(self, before: InForce | None, after: Wish) -> str | None:
-        wanted = () if after.paused else after.instruments
-        added = sum(1 for isin in wanted if not self._wanted.wanted_by(isin))
-        total = self._wanted.count + added - self._dropped(before, after)
+        total = self._count_after(before, after)
         if total <= max(MAX_DESIRED, self._wanted.count):
             return None
-        return (
-            f"the desired bonds would be {total}: at most {MAX_DESIRED} are allowed over all lists;"
-            " shorten or pause a list"
-        )
+        return f"{TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
 
     def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
-        return held_back(self._dropped(before, after), self._wanted.count, what, remedy)
+        return self._refusal(self._count_after(before, after), what, remedy)
 
-    def _dropped(self, before: InForce | None, after: Wish | None) -> int:
-        """Return how many bonds no list would want any more if one list changed like this."""
-        leaving = set(active(before))
-        if after is not None and not after.paused:
-            leaving.difference_update(after.instruments)
-        return sum(1 for isin in leaving if self._wanted.wanted_by(isin) == 1)
+    def _refusal(self, count: int, what: str, remedy: str) -> str | None:
+        return self._guard.refusal(self._wanted.count, count, self._now, what, remedy)
+
+    def _count_after(self, before: InForce | None, after: Wish | None) -> int:
+        """Return how many bonds would be desired if one list changed like this."""
+        old, new = active(before), frozenset(() if after is None or after.paused else after.instruments)
+        dropped = sum(1 for isin in old - new if self._wanted.wanted_by(isin) == 1)
+        added = sum(1 for isin in new - old if not self._wanted.wanted_by(isin))
+        return self._wanted.count + added - dropped

@@ -64,7 +64,7 @@ class Recorder:
     true if records are left for the next round. Until they are made, the older records stay.
     """
 
-    def __init__(self, at_once: int = 2000) -> None:
+    def __init__(self, at_once: int = 1000) -> None:
         self._at_once = at_once
         self._replica: ReplicaView | None = None
         self._made: dict[str, Record] = {}

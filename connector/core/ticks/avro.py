@@ -1,10 +1,11 @@
 """Encodes ticks as Avro and decodes them, in single-object encoding or a registry's framing."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from io import BytesIO
+from itertools import repeat
 from operator import call
 from typing import Any, NamedTuple
 
@@ -17,40 +18,35 @@ from connector.core.ticks.columns import (
     BadColumn,
     FieldReason,
     Identity,
-    Moment,
     identity,
     is_utf8,
     moment,
     repaired,
     tick_id,
+    tick_ids,
     time_of_day_ms,
-    unscaled,
-    volume,
+)
+from connector.core.ticks.encoders import (
+    ISIN_COLUMN,
+    TIME_COLUMN,
+    encode_array,
+    encode_long,
+    encode_string,
+    encoders,
 )
 from connector.core.ticks.frame import MIN_WIDTH, WireRecord
-
-Encode = Callable[[str], bytes]
+from connector.core.ticks.run import Run
 
 SINGLE_OBJECT_MARK = b"\xc3\x01"  # Avro specification, single-object encoding
 REGISTRY_MARK = b"\x00"  # Confluent's wire format: this byte, a 4-byte id, the datum
 
-ISIN_COLUMN = "STND_ISCD"
-TIME_COLUMN = "STCK_CNTG_HOUR"
 OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # as TickEncoder orders them
 
-# Prices, yields, names and times repeat all day; volumes do not, and are never cached.
-CACHED_VALUES = 1 << 15  # in each of the two halves of a cache; columns of one type share a cache
-CACHED_TIMES = 1024  # with their dates
-CACHED_LENGTH = 64  # characters; longer texts are not cached
+CACHED_TIMES = 1024  # times of day, with their dates
 
 _EPOCH = date(1970, 1, 1)
-_EMPTY_ARRAY = b"\x00"
-_NULL, _NOT_NULL = b"\x00", b"\x02"  # the index of a branch in a union of null and a type
-# Fourteen bits as bytes of Avro's variable-length integers: inside a number, and at its end.
-_GROUP = 1 << 14
-_INNER = [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(_GROUP)]
-_LAST = [bytes((bits & 0x7F | 0x80, bits >> 7)) if bits >> 7 else bytes((bits,)) for bits in range(_GROUP)]
 _ID_LENGTH = b"\x40"  # zigzag(32): Avro writes this length before the 32 digits of a tick_id
+_EMPTY_ARRAY = encode_array([])
 
 
 class Tick(NamedTuple):
@@ -59,6 +55,14 @@ class Tick(NamedTuple):
     isin: str
     timestamp_ms: int
     value: bytes
+
+
+class Ticks(NamedTuple):
+    """The ticks of many records, column by column: each one's `Tick.isin`, and so on."""
+
+    isins: Sequence[str]
+    timestamps_ms: Sequence[int]
+    values: Sequence[bytes]
 
 
 class BadTick(NamedTuple):
@@ -118,34 +122,14 @@ def registry_prefix(schema_id: int) -> bytes:
     return REGISTRY_MARK + schema_id.to_bytes(4, "big")
 
 
-class Cache(dict[str, bytes]):
-    """The bytes of recent texts, encoded when a text is new.
-
-    The dict is the newer half. When it is full, it becomes the older half, and the previous older
-    half is evicted. A text found in the older half is copied back, so that texts in use stay.
-    """
-
-    def __init__(self, encode: Encode) -> None:
-        super().__init__()
-        self._encode = encode
-        self._older: dict[str, bytes] = {}
-
-    def __missing__(self, text: str) -> bytes:
-        encoded = self._older.get(text) or self._encode(text)
-        if len(text) <= CACHED_LENGTH:
-            if len(self) >= CACHED_VALUES:
-                self._older = self.copy()
-                self.clear()
-            self[text] = encoded
-        return encoded
-
-
 class TickEncoder:
     """Encodes records as ticks of one schema in one framing."""
 
     def __init__(self, schema: TickSchema, prefix: bytes) -> None:
         self._prefix = prefix
-        self._encoders = _encoders(schema.columns)
+        columns = encoders(schema.columns)
+        self._encoders = [column.one for column in columns]
+        self._run_encoders = [column.many for column in columns]
         self._names = names = [column["name"] for column in schema.columns]
         self._are_texts = [column["type"] == ["null", "string"] for column in schema.columns]
         self._isin, self._time = names.index(ISIN_COLUMN), names.index(TIME_COLUMN)
@@ -156,7 +140,7 @@ class TickEncoder:
     def origin(self, received_ms: int, source: str = "ws") -> Origin:
         """Return what all ticks of a frame share; `source` is `ws`, `rest` or `replay`."""
         if received_ms != self._latest.received_ms or source != self._latest_source:
-            self._latest = Origin(received_ms, _long(received_ms) + _string(source))
+            self._latest = Origin(received_ms, encode_long(received_ms) + encode_string(source))
             self._latest_source = source
         return self._latest
 
@@ -181,9 +165,53 @@ class TickEncoder:
         traded = self._traded.get(columns[self._time])
         if traded is None or not traded.since_ms <= received_ms < traded.until_ms:
             traded = self._date_time(columns[self._time], received_ms)
-        extra = _EMPTY_ARRAY if padding >= 0 else _array(columns[self._width :])
+        extra = _EMPTY_ARRAY if padding >= 0 else encode_array(columns[self._width :])
         parts = (self._prefix, head, _ID_LENGTH, tick_id(traded.identity, raw), traded.encoded, origin.encoded, extra)
         return Tick(columns[self._isin], min(traded.at_ms, received_ms), b"".join(parts))
+
+    def encode_run(self, run: Run, received_ms: Sequence[int]) -> Ticks | None:
+        """Return the ticks that `encode` makes of the records, or None if it has to encode them.
+
+        `received_ms` has the receive time of each record. Never raises.
+        """
+        columns, width = run.columns, self._width
+        try:
+            traded = self._dated(columns[self._time], min(received_ms), max(received_ms))
+            day, *other_days = {one.trade_date: one.identity for one in traded.values()}.values()
+            if other_days:
+                return None
+            heads = [encode(texts) for encode, texts in zip(self._run_encoders, columns, strict=False)]
+            heads += [repeat(encode("")) for encode in self._encoders[len(columns) :]]
+            origins = {ms: self.origin(ms).encoded for ms in set(received_ms)}
+            parts = (
+                repeat(self._prefix),
+                *heads,
+                repeat(_ID_LENGTH),
+                tick_ids(day, run.raws),
+                [traded[text].encoded for text in columns[self._time]],
+                [origins[ms] for ms in received_ms],
+                map(encode_array, zip(*columns[width:], strict=True)) if len(columns) > width else repeat(_EMPTY_ARRAY),
+            )
+            values = list(map(b"".join, zip(*parts, strict=False)))  # a `repeat` has no end
+        except ValueError:
+            return None
+        times = map(min, [traded[text].at_ms for text in columns[self._time]], received_ms)
+        return Ticks(columns[self._isin], list(times), values)
+
+    def _dated(self, times: Sequence[str], earliest_ms: int, latest_ms: int) -> "dict[str, _Traded]":
+        """Return the date of each time of day, for records received between the two times.
+
+        Raises ValueError if a time is bad, or if not all of its records have the same date.
+        """
+        dated = {}
+        for text in set(times):
+            traded = self._traded.get(text)
+            if traded is None or not traded.since_ms <= earliest_ms < traded.until_ms:
+                traded = self._date_time(text, earliest_ms)
+            if latest_ms >= traded.until_ms:
+                raise ValueError("midnight")
+            dated[text] = traded
+        return dated
 
     def _not_utf8(self, columns: list[str]) -> BadTick | None:
         """Return the first column that is not UTF-8, or None. Nullable texts are skipped."""
@@ -208,15 +236,12 @@ class TickEncoder:
     def _date_time(self, text: str, received_ms: int) -> "_Traded":
         if len(self._traded) >= CACHED_TIMES:
             del self._traded[next(iter(self._traded))]  # the oldest, because times come in order
-        traded = self._traded[text] = self._encode_moment(moment(time_of_day_ms(text), received_ms))
+        trade_date, at_ms = moment(time_of_day_ms(text), received_ms)
+        since_ms = at_ms - DAY_MS // 24
+        day = identity(_EPOCH + timedelta(days=trade_date))
+        encoded = encode_long(trade_date) + encode_long(at_ms)
+        traded = self._traded[text] = _Traded(since_ms, since_ms + DAY_MS, at_ms, trade_date, day, encoded)
         return traded
-
-    def _encode_moment(self, when: Moment) -> "_Traded":
-        encoded = _long(when.trade_date) + _long(when.traded_at_ms)
-        since = when.traded_at_ms - DAY_MS // 24
-        return _Traded(
-            since, since + DAY_MS, when.traded_at_ms, identity(_EPOCH + timedelta(days=when.trade_date)), encoded
-        )
 
 
 class _Traded(NamedTuple):
@@ -225,90 +250,9 @@ class _Traded(NamedTuple):
     since_ms: int
     until_ms: int
     at_ms: int
+    trade_date: int
     identity: Identity
     encoded: bytes
-
-
-def _encoders(columns: list[Mapping[str, Any]]) -> list[Encode]:
-    """Return the function that encodes each column; columns of one type share it and its cache."""
-    shared: dict[str, Encode] = {}
-    encoders = []
-    for column in columns:
-        kind = column["name"] if column["name"] in (ISIN_COLUMN, TIME_COLUMN) else json.dumps(column["type"])
-        if kind not in shared:
-            shared[kind] = _encoder(column)
-        encoders.append(shared[kind])
-    return encoders
-
-
-def _encoder(column: Mapping[str, Any]) -> Encode:
-    """Return the function that encodes one column's text. It raises BadColumn for a bad text."""
-    is_nullable = isinstance(column["type"], list)
-    match column["name"], _bare_type(column["type"]):
-        case str(name), "string" if name == ISIN_COLUMN:
-            return Cache(_isin).__getitem__
-        case str(name), "string" if name == TIME_COLUMN:
-            return Cache(_time).__getitem__
-        case _, "string" if is_nullable:
-            return Cache(_nullable(_string)).__getitem__
-        case _, "long":
-            return _nullable(_volume) if is_nullable else _volume
-        case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
-            encode = _decimal(precision, scale)
-            return Cache(_nullable(encode) if is_nullable else encode).__getitem__
-        case name, other:
-            raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
-
-
-def _nullable(encode: Encode) -> Encode:
-    return lambda text: _NOT_NULL + encode(text) if text else _NULL
-
-
-def _bare_type(avro_type: Any) -> Any:
-    return avro_type[1] if isinstance(avro_type, list) else avro_type
-
-
-def _isin(text: str) -> bytes:
-    if not has_shape(text):
-        raise BadColumn("FIELD_ISIN", f"{text[:40]!a} does not have the shape of an ISIN")
-    return _string(text)
-
-
-def _time(text: str) -> bytes:
-    time_of_day_ms(text)
-    return _string(text)
-
-
-def _volume(text: str) -> bytes:
-    return _long(volume(text))
-
-
-def _decimal(precision: int, scale: int) -> Encode:
-    def encode(text: str) -> bytes:
-        number = unscaled(text, precision, scale)
-        size = number.bit_length() // 8 + 1  # a bit for the sign
-        return _long(size) + number.to_bytes(size, "big", signed=True)
-
-    return encode
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode()
-    return _long(len(raw)) + raw
-
-
-def _array(texts: list[str]) -> bytes:
-    return _long(len(texts)) + b"".join(map(_string, texts)) + _EMPTY_ARRAY
-
-
-def _long(number: int) -> bytes:
-    """Return a number of up to 64 bits as Avro's int or long: zigzag, seven bits a byte."""
-    rest = number << 1 ^ number >> 63
-    encoded = b""
-    while rest >= _GROUP:
-        encoded += _INNER[rest % _GROUP]
-        rest //= _GROUP
-    return encoded + _LAST[rest]
 
 
 def decode(payload: bytes, schema: TickSchema) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reads columns by a strict grammar, and derives a tick's trade date, trade time and identity."""
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -8,6 +9,8 @@ from typing import Literal, NamedTuple
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988-10-09
+ID_DIGITS = 32  # hex digits of a tick_id
+VOLUME_DIGITS = 18  # the most that a volume may have
 CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade time may be after its receive time, because clocks differ
 
 Identity = blake2b
@@ -49,11 +52,11 @@ def unscaled(text: str, precision: int, scale: int) -> int:
 
 def volume(text: str) -> int:
     """Return the number in a volume column. Raises BadColumn FIELD_NUMBER or FIELD_RANGE."""
-    if text.isdigit() and text.isascii() and len(text) <= 18:
+    if text.isdigit() and text.isascii() and len(text) <= VOLUME_DIGITS:
         return int(text)
     if _VOLUME.fullmatch(text) is None:
         raise BadColumn("FIELD_NUMBER", f"{_quoted(text)} is not a whole number")
-    raise BadColumn("FIELD_RANGE", f"{_quoted(text)} is negative or has more than 18 digits")
+    raise BadColumn("FIELD_RANGE", f"{_quoted(text)} is negative or has more than {VOLUME_DIGITS} digits")
 
 
 def time_of_day_ms(text: str) -> int:
@@ -77,7 +80,7 @@ def moment(time_of_day: int, received_ms: int) -> Moment:
 
 def identity(trade_date: date) -> Identity:
     """Return the hash of `YYYY-MM-DD|`, which `tick_id` continues for each tick of that date."""
-    return blake2b(f"{trade_date}|".encode(), digest_size=16)
+    return blake2b(f"{trade_date}|".encode(), digest_size=ID_DIGITS // 2)
 
 
 def tick_id(day: Identity, raw: bytes) -> bytes:
@@ -88,6 +91,17 @@ def tick_id(day: Identity, raw: bytes) -> bytes:
     digest = day.copy()
     digest.update(raw)
     return digest.hexdigest().encode()
+
+
+def tick_ids(day: Identity, raws: Iterable[bytes]) -> list[bytes]:
+    """Return the `tick_id` of each record."""
+    copy, digests = day.copy, []
+    for raw in raws:
+        digest = copy()
+        digest.update(raw)
+        digests.append(digest.digest())
+    digits = b"".join(digests).hex().encode()
+    return [digits[at : at + ID_DIGITS] for at in range(0, len(digits), ID_DIGITS)]
 
 
 def is_utf8(text: str) -> bool:

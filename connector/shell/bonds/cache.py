@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from connector import small_file
 from connector.core.bonds.master import MAX_BYTES
 from connector.errors import RequestMalformed
 
@@ -37,17 +38,11 @@ def read(path: Path) -> bytes:
     file, cannot be read, or is larger than MAX_BYTES.
     """
     try:
-        if path.exists() and not path.is_file():  # reading a pipe could wait for ever
-            raise RequestMalformed(f"{path} is not a regular file.")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return small_file.read(path, MAX_BYTES)
     except FileNotFoundError:
         raise NotThere(f"There is no file {path}.") from None
     except OSError as error:
         raise RequestMalformed(f"{path} could not be read: {error.strerror}.") from error
-    if len(content) > MAX_BYTES:
-        raise RequestMalformed(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-    return content
 
 
 def replace(path: Path, content: bytes) -> None:

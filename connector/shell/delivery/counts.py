@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from connector.core.histogram import Latencies, WholeSeconds
 from connector.core.ticks.dead_letter import DeadLetterReason
+from connector.core.ticks.decode_bugs import DecodeBugs
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 OF_RECORDS = ("FIELD_", "KAFKA_")  # a dead letter with such a reason is a record, any other a frame
@@ -13,7 +14,10 @@ OF_RECORDS = ("FIELD_", "KAFKA_")  # a dead letter with such a reason is a recor
 
 @dataclass(slots=True)
 class Counts:
-    """`decoded` is the sum of `acknowledged`, `in_flight` and the dead letters of records."""
+    """`decoded` is the sum of `acknowledged`, `in_flight` and the dead letters of records.
+
+    `dead_letters` includes those that Kafka refused for good; their frames are lost.
+    """
 
     decoded: int = 0
     acknowledged: int = 0
@@ -22,6 +26,7 @@ class Counts:
     not_utf8: int = 0
     rebuilds: int = 0
     dead_letters: Counter[DeadLetterReason] = field(default_factory=Counter)
+    decode_bugs: DecodeBugs = field(default_factory=DecodeBugs)
     event_ages: WholeSeconds = field(default_factory=WholeSeconds)  # from trade to receipt
     latencies: Latencies = field(default_factory=lambda: Latencies(LATENCY_BOUNDS))
 

@@ -4,28 +4,33 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
 from connector.core.ticks.columns import repaired
-from connector.core.ticks.frame import Received, WireRecord
 from connector.errors import ConnectorError
+from connector.shell.delivery.batch import Batch, Record
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.lane import Batch, Lane, frame_of, position
+from connector.shell.delivery.lane import Lane
+from connector.shell.delivery.letters import Letter, Letters
 from connector.shell.delivery.linger import Linger
+from connector.shell.delivery.position import frame_of, position
 from connector.shell.delivery.producing import produce
-from connector.shell.delivery.sorter import Sorter
+from connector.shell.delivery.refused_ticks import letters_of
+from connector.shell.delivery.sorter import Sorter, lane_of
+from connector.shell.delivery.source import FrameBlock, FrameSource, turns
 from connector.shell.kafka.diagnosis import describe
+
+if TYPE_CHECKING:
+    from connector.core.ticks.frame import Received
 
 log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
-BYTES_A_TURN = 256 * 1024  # bounds a turn whose frames hold many ticks
 FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
 GATHER_SECONDS = 0.002  # pause between reads, so that single frames are read a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
@@ -34,61 +39,6 @@ KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits fo
 KEY_POLL_SECONDS = 0.02
 CATCH_UP_POLL_SECONDS = 0.02
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-
-
-class FrameSource(Protocol):
-    """The part of the journal that delivery uses."""
-
-    @property
-    def watermark(self) -> int:
-        """Every frame up to this number is finished."""
-        ...
-
-    async def read(self, after: int, limit: int) -> "FrameBlock":
-        """Wait for frames after number `after`, and return the next ones.
-
-        An empty block means that no frame after `after` and up to its `last_seq` can be read.
-        """
-        ...
-
-    async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
-        """Return frames with `after` < number <= `through`, or an empty block as `read` does."""
-        ...
-
-    def keys(self, slot: int, session: int) -> Sequence[CipherKey]:
-        """Return a session's cipher keys, newest first."""
-        ...
-
-    def advance(self, watermark: int) -> None:
-        """Record that every frame up to this number is finished."""
-        ...
-
-
-class FrameBlock(Protocol):
-    """Consecutive frames."""
-
-    @property
-    def first_seq(self) -> int:
-        """The first frame's number."""
-        ...
-
-    @property
-    def last_seq(self) -> int:
-        """The last frame's number."""
-        ...
-
-    @property
-    def frames(self) -> Sequence[Received]:
-        """The frames."""
-        ...
-
-
-class Turn(NamedTuple):
-    """Consecutive frames, decoded in one turn of the loop, with their first and last number."""
-
-    first_seq: int
-    last_seq: int
-    frames: Sequence[Received]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +76,7 @@ class Delivery:
         self.lanes: list[Lane] = []
         self._requested: frozenset[str] | None = None
         self._waiting_for: str | None = "the first connection to Kafka"
-        self._latest: dict[str, tuple[int, WireRecord]] = {}
+        self._latest: dict[str, tuple[int, bytes]] = {}
         self._source = source
         self._schema = schema
         self._kafka = kafka
@@ -135,6 +85,7 @@ class Delivery:
         self._sorter: Sorter | None = None
         self._read_through = source.watermark
         self._counted_through = source.watermark
+        self._given_up: dict[int, Received] = {}  # frames whose dead letter Kafka refused for good
         self._served_at: dict[Lane, float] = {}
         self._placing = asyncio.Lock()
         self._finished = asyncio.Event()
@@ -199,26 +150,43 @@ class Delivery:
     # -- who produces what -------------------------------------------------------------------------
 
     async def _make_lanes(self) -> list[Lane]:
-        """Wait until both topics exist, and return a lane for each partition."""
-        topics = (self._kafka.ticks, self._kafka.dead_letters)
+        """Wait until the ticks' topic exists, and return a lane for each partition.
+
+        If the dead letters' topic is missing, it gets one lane, for its first partition.
+        """
         while True:
             try:
                 leaders = await self._leaders()
-                return [Lane(topic, number, self._linger) for topic in topics for number in sorted(leaders[topic])]
+                if self._kafka.ticks in leaders:
+                    break
             except (KafkaError, OSError, TimeoutError, ConnectorError) as error:
                 self._wait_for(error)
             await asyncio.sleep(LEADER_SECONDS)
+        ticks, dead_letters = self._kafka.ticks, self._kafka.dead_letters
+        return [
+            *(Lane(ticks, number, self._linger, bury=self._bury) for number in sorted(leaders[ticks])),
+            *(
+                Lane(dead_letters, number, self._linger, letters=Letters(self._give_up))
+                for number in sorted(leaders.get(dead_letters, {0: None}))
+            ),
+        ]
 
     async def _leaders(self) -> Mapping[str, Mapping[int, str | None]]:
-        """Return the leaders by topic and partition. Raises TopicMissing and Kafka's errors."""
+        """Return the leaders by topic and partition, and note a missing topic.
+
+        Raises Kafka's errors.
+        """
         leaders = await self._kafka.leaders()
-        for topic in (self._kafka.ticks, self._kafka.dead_letters):
-            if not leaders.get(topic):
-                raise TopicMissing(
-                    f"Topic {topic} is missing, or this user may not describe it. "
+        missing = [topic for topic in (self._kafka.ticks, self._kafka.dead_letters) if not leaders.get(topic)]
+        if missing:
+            self._wait_for(
+                TopicMissing(
+                    f"Topic {' and topic '.join(missing)} is missing, or this user may not describe it. "
                     "Create it with `kis-bond topics init`."
                 )
-        self._waiting_for = self.missing_topic = None
+            )
+        else:
+            self._waiting_for = self.missing_topic = None
         return leaders
 
     async def _assign(self, group: asyncio.TaskGroup) -> None:
@@ -271,7 +239,7 @@ class Delivery:
                     cause=cause,
                     error=str(reason),
                 )
-            lane.note_failure(reason, loop.time(), is_suspect=len(failed) < len(lanes))
+            lane.note_failure(reason, loop.time(), is_suspect=lane.is_suspect or len(failed) < len(lanes))
 
     # -- from the journal into the lanes -----------------------------------------------------------
 
@@ -288,8 +256,7 @@ class Delivery:
                     for lane in self.lanes:
                         if not lane.is_open:
                             lane.fall_behind(position(turn.first_seq, 0))
-                    for seq, frame in enumerate(turn.frames, turn.first_seq):
-                        sorter.place(seq, frame)
+                    sorter.place(turn.first_seq, turn.frames)
                     self._read_through = turn.last_seq
                 self._move_watermark()
                 await self._leave_stuck_behind()
@@ -304,10 +271,16 @@ class Delivery:
                 lane.fall_behind(position(self._read_through + 1, 0))
 
     async def _keys_for(self, block: FrameBlock, sorter: Sorter) -> None:
-        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt."""
+        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt.
+
+        If the clock was set back meanwhile, the frame counts as just received.
+        """
         for frame in block.frames:
-            while sorter.lacks_key(frame) and time.time_ns() - frame.received_ns < KEY_WAIT_SECONDS * 1e9:  # noqa: ASYNC110 - rare and short
-                await asyncio.sleep(KEY_POLL_SECONDS)
+            if sorter.lacks_key(frame):
+                age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)
+                until = time.monotonic() + KEY_WAIT_SECONDS - age
+                while sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
+                    await asyncio.sleep(KEY_POLL_SECONDS)
 
     async def _read_again(self, sorter: Sorter) -> None:
         """Read the journal again for lagging lanes, first for the lane that has waited longest."""
@@ -342,8 +315,7 @@ class Delivery:
             serving = [lane for lane in self.lanes if _can_catch_up(lane) and frame_of(lane.behind_from or 0) > after]
             if not serving:
                 return
-            for seq, frame in enumerate(turn.frames, turn.first_seq):
-                sorter.place(seq, frame, serving)
+            sorter.place(turn.first_seq, turn.frames, serving)
             is_end = is_last and turn.last_seq == block.last_seq
             for lane in serving:
                 lane.behind_from = None if is_end else max(lane.behind_from or 0, position(turn.last_seq + 1, 0))
@@ -357,15 +329,45 @@ class Delivery:
     def _move_watermark(self) -> None:
         """Move the watermark to just before the first frame that has an unacknowledged record."""
         oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
-        self._source.advance(
-            min(self._read_through, *(frame_of(at) - 1 for at in oldest)) if oldest else self._read_through
-        )
+        watermark = min([self._read_through, *(frame_of(at) - 1 for at in oldest)])
+        for seq in [seq for seq in self._given_up if seq <= watermark]:
+            self._source.lose(seq, self._given_up.pop(seq))
+        self._source.advance(watermark)
         self._finished.set()
 
     def watermarks(self) -> dict[str, int]:
         """Return for each lane the last frame up to which Kafka has all its records."""
         oldest = {f"{lane.topic}/{lane.partition}": lane.first_unacknowledged() for lane in self.lanes}
         return {name: self._read_through if at is None else frame_of(at) - 1 for name, at in oldest.items()}
+
+    # -- what Kafka refuses ------------------------------------------------------------------------
+
+    async def _bury(self, lane: Lane, ticks: Sequence[Record], refused_as: str) -> None:
+        """Let refused ticks go on as dead letters."""
+        dead_letters = [each for each in self.lanes if each.letters is not None]
+        async for letter in letters_of(self._source, ticks, refused_as):
+            to = lane_of(letter.key, dead_letters)
+            if to.letters is None:
+                continue
+            if to.letters.is_full:
+                lane.waiting_for = "Kafka to take the dead letters of refused ticks"
+                await to.letters.room()
+            lane.set_apart(letter, to.letters)
+            to.wake()
+
+    async def _give_up(self, letter: Letter) -> None:
+        """Count the frame of a dead letter as lost once the watermark passes it."""
+        seq, record = frame_of(letter.whole.position), letter.whole
+        block = await self._source.read_again(seq - 1, seq, 1)
+        if block.frames:
+            self._given_up[seq] = block.frames[0]
+        log.error("dead_letter_refused", frame=seq, reason=record.reason, bytes=len(record.value))
+        if record.reason is not None:
+            self.counts.dead_letters[record.reason] += 1
+        letter.owner.settle(record.position)
+        self._move_watermark()
+
+    # -- what is shown -----------------------------------------------------------------------------
 
     def _wait_for(self, error: BaseException) -> None:
         reason = describe(error)
@@ -380,9 +382,10 @@ class Delivery:
         """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
         if isin not in self._latest:
             return None
-        received_ns, record = self._latest[isin]
+        received_ns, raw = self._latest[isin]
+        texts = raw.decode("utf-8", "surrogateescape").split("^")
         return received_ns, {
-            column["name"]: repaired(text) for column, text in zip(self._schema.columns, record.columns, strict=False)
+            column["name"]: repaired(text) for column, text in zip(self._schema.columns, texts, strict=False)
         }
 
     def view(self) -> dict[str, Any]:
@@ -406,17 +409,6 @@ class Delivery:
 
 class TopicMissing(ConnectorError):
     """A topic that the connector writes does not exist, and the running connector creates none."""
-
-
-def turns(block: FrameBlock) -> Iterator[Turn]:
-    """Cut a block into turns of up to `BYTES_A_TURN` bytes; an empty block is one empty turn."""
-    frames, first, size = block.frames, 0, 0
-    for place, frame in enumerate(frames):
-        size += len(frame.raw)
-        if size > BYTES_A_TURN and place > first:
-            yield Turn(block.first_seq + first, block.first_seq + place - 1, frames[first:place])
-            first, size = place, len(frame.raw)
-    yield Turn(block.first_seq + first, block.last_seq, frames[first:] if first else frames)
 
 
 def _can_catch_up(lane: Lane) -> bool:

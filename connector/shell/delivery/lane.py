@@ -2,61 +2,55 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.core.ticks.dead_letter import DeadLetter, DeadLetterReason
+from connector.shell.delivery.batch import Batch, Record
+from connector.shell.delivery.letters import Letters
 from connector.shell.delivery.linger import Linger
-from connector.shell.delivery.refusals import REFUSALS, TOO_LARGE
+from connector.shell.delivery.refusals import REFUSALS, is_certain
+from connector.shell.delivery.resending import Resending
 from connector.shell.kafka.diagnosis import describe
+
+log = structlog.get_logger("connector.delivery")
 
 ACK_SECONDS = 12.0  # after this the producer is replaced, because aiokafka would retry for ever
 SEALED_BATCHES = 6  # the lane is full if this many sealed batches wait
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-@dataclass(slots=True)
-class Batch:
-    """One batch of records for one partition.
-
-    `builder` is aiokafka's. `append` adds a record to it, within the lane's limit. `first` and
-    `last` are the positions of the first and the last record. `received_ns` holds each record's
-    receive time. `reasons` holds one reason for each dead letter, and is empty for ticks.
-    """
-
-    topic: str
-    partition: int
-    builder: Any
-    append: Callable[..., Any]
-    first: int
-    last: int = 0
-    received_ns: list[int] = field(default_factory=list)
-    reasons: list[DeadLetterReason] = field(default_factory=list)
-
-
 class Lane:
     """Records of one partition, in journal order.
 
-    `position()` computes a record's position from its frame's number and its place in the frame.
-    `acknowledged` is the position of the last record that Kafka acknowledged. A lane outlives its
-    producers. It falls behind if it loses its producer, or if it is full and sends nothing. Its
-    records from `behind_from` on are then read from the journal again.
+    `acknowledged` is the position up to which nothing is left to send in this order. A lane
+    outlives its producers. It falls behind if it loses its producer, or if it is full and sends
+    nothing. Its records from `behind_from` on are then read from the journal again.
+
+    If Kafka refuses records, they leave this order, and the others go on. `bury(lane, records,
+    refused_as)` makes dead letters of refused ticks. A lane of dead letters has `letters` instead,
+    which hold its own refused records and those of refused ticks.
     """
 
-    def __init__(self, topic: str, partition: int, linger: Linger) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        linger: Linger,
+        bury: Callable[["Lane", Sequence[Record], str], Awaitable[None]] | None = None,
+        letters: Letters | None = None,
+    ) -> None:
         self.topic = topic
         self.partition = partition
         self.acknowledged = 0
         self.acknowledged_records = 0
         self.behind_from: int | None = None
-        # For each record that Kafka refused alone in its batch: its position -> the error names.
-        # A refused tick becomes a dead letter. A refused dead letter is shortened.
-        self.refusals: dict[int, list[str]] = {}
+        self.letters = letters
         self.is_open = False
         self.is_assigned = False
         self.leader: str | None = None
@@ -65,8 +59,10 @@ class Lane:
         self.is_suspect = False  # if true, its next producer serves no other lane
         self.retry_at = 0.0
         self._linger = linger
-        self._hunt: _Hunt | None = None
-        self._most_bytes: int | None = None
+        self._bury = bury
+        self._resending = Resending()
+        # The records that left the order, by position; true if nothing more is to be done for one.
+        self._apart: dict[int, bool] = {}
         self._appended = 0
         self._create: Callable[[], Any] = _no_producer
         self._open: Batch | None = None
@@ -82,6 +78,8 @@ class Lane:
         """Accept records, and build batches with this producer."""
         self._create = producer.create_batch
         self.is_open, self._is_leaving = True, False
+        if self.letters:
+            self._filled.set()
         if self.behind_from is None:
             self.waiting_for = None
 
@@ -95,10 +93,11 @@ class Lane:
 
     def close(self) -> None:
         """Drop all unacknowledged records, so that they are read from the journal again."""
-        self.behind_from = self.first_unacknowledged()
+        self.behind_from = self._first_in_line()
         self._appended = self.acknowledged
         self._create, self.is_open = _no_producer, False
         self._open, self._in_flight = None, None
+        self._resending.clear()
         self._sealed.clear()
         self._filled.clear()
         self._room.set()
@@ -106,7 +105,8 @@ class Lane:
     def note_failure(self, error: BaseException, now: float, *, is_suspect: bool) -> None:
         """Record why the lane lost its producer, and when it may get the next one.
 
-        `now` is the loop's time. `is_suspect` is true if another lane of the producer did not fail.
+        `now` is the loop's time. `is_suspect` is true if another lane of the producer did not fail,
+        now or since the last acknowledgement.
         """
         self.waiting_for = (
             f"no acknowledgement within {ACK_SECONDS:g} s"
@@ -129,29 +129,16 @@ class Lane:
         headers: Sequence[tuple[str, bytes]],
     ) -> Batch | None:
         """Add a record to a batch and return the batch, or None if the record was added before."""
-        if position <= self._appended:
+        if position <= self._appended or (self._apart and position in self._apart):
             return None
         batch = self._open
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
-            batch = self._next_batch(position, self.topic, self.partition)
+            batch = self._next_batch(position)
             batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)  # a first record always fits
         batch.last = self._appended = position
+        batch.positions.append(position)
         batch.received_ns.append(received_ns)
         return batch
-
-    def divert(self, position: int, received_ns: int, letter: DeadLetter, topic: str, partition: int) -> None:
-        """Queue a dead letter in the place of a refused record.
-
-        The letter is a batch of its own, and keeps the record's place in the order of this lane.
-        """
-        if position <= self._appended:
-            return
-        batch = self._next_batch(position, topic, partition)
-        batch.append(timestamp=letter.timestamp_ms, key=letter.key, value=letter.value, headers=letter.headers)
-        batch.last = self._appended = position
-        batch.received_ns.append(received_ns)
-        batch.reasons.append(letter.reason)
-        self._seal()
 
     def fall_behind(self, position: int) -> None:
         """Mark the lane as behind from this position on, unless it is behind already."""
@@ -173,8 +160,18 @@ class Lane:
         return not self.is_full
 
     def first_unacknowledged(self) -> int | None:
-        """Return the position of the oldest unacknowledged record, or None."""
-        for batch in (self._in_flight, self._sealed[0] if self._sealed else None, self._open):
+        """Return the position of the oldest record for which something is left to do, or None."""
+        apart = [position for position, is_settled in self._apart.items() if not is_settled]
+        first = self._first_in_line()
+        return first if not apart else min(apart) if first is None else min(first, *apart)
+
+    def _first_in_line(self) -> int | None:
+        """Return the position of the oldest record to be acknowledged in order, or None."""
+        if self._in_flight is not None and not self._in_flight.letters:
+            return self._in_flight.first
+        if self._resending:
+            return self._resending.first
+        for batch in (self._sealed[0] if self._sealed else None, self._open):
             if batch is not None:
                 return batch.first
         return self.behind_from
@@ -188,63 +185,124 @@ class Lane:
         """
         while not self._is_leaving:
             await self._filled.wait()
-            if not self._sealed:
+            if not (self._sealed or self._resending or self.letters):
                 await self._linger.wait()
             batch = self._in_flight = self._next_to_send()
+            if batch is None:
+                continue
             try:
                 async with asyncio.timeout(ACK_SECONDS):
                     await (await producer.send_batch(batch.builder, batch.topic, partition=batch.partition))
             except REFUSALS as error:
-                self._narrow(batch, error)
-                raise
-            self._note_acknowledged(batch)
-            on_acknowledged(batch)
+                if not is_certain(error):
+                    raise
+                await self._handle_refusal(batch, error)
+            else:
+                self._note_acknowledged(batch)
+                on_acknowledged(batch)
 
     def _note_acknowledged(self, batch: Batch) -> None:
         self._in_flight = None
-        self.acknowledged = batch.last
         self.acknowledged_records += len(batch.received_ns)
         self.failures, self.waiting_for, self.is_suspect = 0, None, False
-        if self.refusals:
-            self.refusals.pop(batch.last, None)
-        if self._hunt and batch.last >= self._hunt.through:
-            # No single record was refused. If the batch as a whole was too large, keep the lower
-            # limit, because the next batch would be too large as well. Otherwise the cause has
-            # passed: restore the earlier limit.
-            self._most_bytes = self._most_bytes if self._hunt.too_large else self._hunt.most_bytes_before
-            self._hunt = None
-
-    def _narrow(self, batch: Batch, error: KafkaError) -> None:
-        """Halve the batch limit, or note the refusal of a record that was alone in its batch.
-
-        All unacknowledged records are then read again.
-        """
-        if self._hunt is None:
-            self._hunt = _Hunt(batch.last, self._most_bytes, too_large=isinstance(error, TOO_LARGE))
-        if len(batch.received_ns) > 1:
-            self._most_bytes = batch.builder.size() // 2
+        if batch.letters and self.letters is not None:
+            self.letters.acknowledged(batch.letters)
         else:
-            self.refusals.setdefault(batch.first, []).append(type(error).__name__)
-            self._most_bytes, self._hunt = self._hunt.most_bytes_before, None
+            self._resending.note_acknowledged()
+            self._move_on(batch.last)
 
-    def _next_to_send(self) -> Batch:
-        if self._sealed:
-            batch = self._sealed.popleft()
-            self._room.set()
-        elif self._open is not None:
-            batch, self._open = self._open, None
+    def _move_on(self, acknowledged: int) -> None:
+        """Note that nothing up to this position is left to send in order."""
+        self.acknowledged = acknowledged
+        if self._apart:
+            self._apart = {
+                at: is_settled for at, is_settled in self._apart.items() if at > acknowledged or not is_settled
+            }
+
+    # -- refusals ----------------------------------------------------------------------------------
+
+    async def _handle_refusal(self, batch: Batch, error: KafkaError) -> None:
+        """Take the refused records out of the order, and send what is left of the batch again."""
+        self._filled.set()
+        now, now_ms = asyncio.get_running_loop().time(), time.time_ns() // 1_000_000
+        if batch.letters and self.letters is not None:
+            await self.letters.refused(batch.letters, error, now, now_ms)
+            self._in_flight = None
+            return
+        refused = self._resending.put_back(batch, error, now_ms, self._create)
+        if refused:
+            await self._set_apart(refused, type(error).__name__)
+        self._in_flight = None
+        if not self._resending:
+            self._move_on(max(batch.last, refused[-1].position))
+
+    async def _set_apart(self, refused: Sequence[Record], refused_as: str) -> None:
+        log.warning(
+            "records_refused", topic=self.topic, partition=self.partition, records=len(refused), cause=refused_as
+        )
+        if self.letters is not None:
+            for record in refused:
+                self.set_apart(record, self.letters)
+        elif self._bury is not None:
+            await self._bury(self, refused, refused_as)
+
+    def set_apart(self, record: Record, letters: Letters) -> None:
+        """Let this record go on as a dead letter, out of this order."""
+        if record.position not in self._apart:
+            self._apart[record.position] = False
+            letters.add(self, record)
+
+    def wake(self) -> None:
+        """Have `run` look for letters to send."""
+        if self.is_open:
+            self._filled.set()
+
+    def settle(self, position: int) -> None:
+        """Note that nothing more is to be done for a record that left the order."""
+        if position > self.acknowledged:
+            self._apart[position] = True
         else:
-            raise AssertionError("the lane was woken without a batch")
-        if not self._sealed and self._open is None:
+            del self._apart[position]
+
+    # -- batches -----------------------------------------------------------------------------------
+
+    def _next_to_send(self) -> Batch | None:
+        """Take the batch to send next; wake `run` again when there may be another one."""
+        loop, letters = asyncio.get_running_loop(), self.letters
+        batch = None
+        if letters and not (letters.had_turn and self._has_more_in_line()):
+            batch = letters.next_batch(loop.time(), self._create, self.topic, self.partition)
+        if letters is not None:
+            letters.had_turn = batch is not None
+        if batch is None and self._has_more_in_line():
+            batch = self._next_in_line()
+        if not self._has_more_in_line():
             self._filled.clear()
-        batch.builder.close()
+            if letters:
+                loop.call_at(letters.next_due(), self._filled.set)
+        if batch is not None:
+            batch.builder.close()
         return batch
 
-    def _next_batch(self, first: int, topic: str, partition: int) -> Batch:
+    def _has_more_in_line(self) -> bool:
+        """Whether there is a batch to send in order, and nothing that holds it up."""
+        is_held_up = self.letters is not None and self.letters.is_full
+        return not is_held_up and bool(self._resending or self._sealed or self._open)
+
+    def _next_in_line(self) -> Batch | None:
+        if self._resending:
+            return self._resending.next_batch(self._create, self.topic, self.partition)
+        if self._sealed:
+            self._room.set()
+            return self._sealed.popleft()
+        batch, self._open = self._open, None
+        return batch
+
+    def _next_batch(self, first: int) -> Batch:
         self._seal()
-        builder = self._create()
-        append = builder.append if self._most_bytes is None else _append_to(builder, self._most_bytes)
-        self._open = Batch(topic, partition, builder, append, first)
+        builder, most_bytes = self._create(), self._resending.most_bytes
+        append = builder.append if most_bytes is None else _append_to(builder, most_bytes)
+        self._open = Batch(self.topic, self.partition, builder, append, first)
         self._filled.set()
         return self._open
 
@@ -252,19 +310,6 @@ class Lane:
         if self._open is not None:
             self._sealed.append(self._open)
             self._open = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Hunt:
-    """The search for the record that made Kafka refuse a batch.
-
-    `through` is the last position of that batch. `most_bytes_before` is the limit before the
-    search. `too_large` is true if Kafka called the batch too large.
-    """
-
-    through: int
-    most_bytes_before: int | None
-    too_large: bool
 
 
 def _append_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
@@ -276,19 +321,6 @@ def _append_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
         return builder.append(**record)
 
     return append
-
-
-def position(seq: int, index: int) -> int:
-    """Return the position of the record at place `index`, from 0, in frame number `seq`.
-
-    A frame has fewer than 1,024 records.
-    """
-    return seq << 10 | index
-
-
-def frame_of(at: int) -> int:
-    """Return the frame number of a position."""
-    return at >> 10
 
 
 def _no_producer() -> Any:

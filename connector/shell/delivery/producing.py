@@ -7,7 +7,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.shell.delivery.lane import Batch, Lane
+from connector.shell.delivery.batch import Batch
+from connector.shell.delivery.lane import Lane
 
 IN_FLIGHT_SECONDS = 1.0  # other batches in flight get this time, or they would be sent twice
 

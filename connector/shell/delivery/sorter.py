@@ -1,20 +1,28 @@
 """Splits frames into records, encodes them, and puts each into the lane of its partition."""
 
+import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import structlog
 
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
-from connector.core.ticks.avro import BadTick, TickEncoder, TickSchema
-from connector.core.ticks.dead_letter import DeadLetter
+from connector.core.ticks.avro import BadTick, Tick, TickEncoder, Ticks, TickSchema
+from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
+from connector.core.ticks.run import Run, split_run
+from connector.logs import clean, clean_known
 from connector.shell.delivery.counts import Counts
-from connector.shell.delivery.lane import Lane, frame_of, position
+from connector.shell.delivery.lane import Lane
+from connector.shell.delivery.position import position
 
 log = structlog.get_logger("connector.delivery")
+
+RUN_BYTES = 1024  # of frames like the first one: a run of some six records costs what six records cost
 
 
 class Sorter:
@@ -35,8 +43,8 @@ class Sorter:
     ) -> None:
         self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
-        # Receive time (ns) and record of each bond's latest good tick.
-        self.latest: dict[str, tuple[int, WireRecord]] = {}
+        # Receive time (ns) and bytes of each bond's latest good tick.
+        self.latest: dict[str, tuple[int, bytes]] = {}
         self._width = schema.width
         self._encoder = TickEncoder(schema, prefix)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
@@ -50,36 +58,117 @@ class Sorter:
         """Whether the frame is encrypted and its session has no key yet."""
         return frame.raw.startswith(ENCRYPTED_PREFIX) and not self._keys(frame.slot, frame.session)
 
-    def place(self, seq: int, frame: Received, serving: Sequence[Lane] | None = None) -> None:
-        """Put a frame's records into the `serving` lanes, by default into all that keep up."""
+    def place(self, first_seq: int, frames: Sequence[Received], serving: Sequence[Lane] | None = None) -> None:
+        """Put the records of consecutive frames into the `serving` lanes.
+
+        By default, these are all lanes that keep up. The frames are read as one run. If they are no
+        run, each half of them is tried. Few records are read one by one.
+        """
+        if not frames or len(frames) * len(frames[0].raw) < RUN_BYTES:
+            for seq, frame in enumerate(frames, first_seq):
+                self._place_frame(seq, frame, serving)
+        elif self._place_run(first_seq, frames, serving):
+            return
+        elif len(frames) == 1:
+            self._place_frame(first_seq, frames[0], serving)
+        else:
+            half = len(frames) // 2
+            self.place(first_seq, frames[:half], serving)
+            self.place(first_seq + half, frames[half:], serving)
+
+    def _place_run(self, first_seq: int, frames: Sequence[Received], serving: Sequence[Lane] | None) -> bool:
+        """Place the frames, or return False if one of them needs `_place_frame`."""
+        last_seq = first_seq + len(frames) - 1
+        is_first_time = first_seq > self.counted_through
+        if not is_first_time and last_seq > self.counted_through:
+            return False
+        if (run := split_run(frames)) is None:
+            return False
+        received_ns = run.for_each_record([frame.received_ns for frame in frames])
+        received_ms = [ns // 1_000_000 for ns in received_ns]
+        if (ticks := self._encoder.encode_run(run, received_ms)) is None:
+            return False
+        positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
+        accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
+        routes = self._routes
+        records = zip(ticks.isins, positions, received_ns, ticks.timestamps_ms, ticks.values, headers, strict=True)
+        for isin, at, ns, timestamp_ms, value, its_headers in records:
+            key, lane = routes.get(isin) or self._route(isin)
+            if lane in accepting:
+                lane.append(at, ns, timestamp_ms, key, value, its_headers)
+        if is_first_time:
+            self._count_run(last_seq, run, ticks, received_ns, received_ms)
+        return True
+
+    def _count_run(
+        self, last_seq: int, run: Run, ticks: Ticks, received_ns: Sequence[int], received_ms: Sequence[int]
+    ) -> None:
+        self.counted_through = last_seq
+        counts, isins = self._counts, ticks.isins
+        counts.decoded += len(isins)
+        if self.requested is not None:
+            counts.unrequested += len(isins) - sum(map(self.requested.__contains__, isins))
+        self.latest.update(zip(isins, zip(received_ns, run.raws, strict=True), strict=True))
+        ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, ticks.timestamps_ms, strict=True)])
+        for seconds, count in ages.items():
+            counts.event_ages[seconds] += count
+        self._note_width(len(run.columns), len(isins))
+
+    def _headers(self, frame: Received) -> Headers:
+        return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
+
+    def _place_frame(self, seq: int, frame: Received, serving: Sequence[Lane] | None) -> None:
+        """Place one frame. Raises what decoding raises if many frames trip a bug."""
+        try:
+            records, ticks = self._decode(frame)
+        except MemoryError:  # says nothing about the frame
+            raise
+        except Exception as error:
+            if self._counts.decode_bugs.is_too_common(seq, frame.received_ns):
+                raise
+            last_lines = " ".join("".join(traceback.format_exception(error)[-2:]).split())
+            log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=last_lines)  # noqa: TRY400 - one line
+            self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
+            return
+        if isinstance(records, BadFrame):
+            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
+        else:
+            self._place_records(seq, frame, records, ticks, serving)
+
+    def _decode(self, frame: Received) -> tuple[list[WireRecord] | BadFrame, list[Tick | BadTick]]:
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
         records = split(frame, self._keys(frame.slot, frame.session) if encrypted else ())
         if isinstance(records, BadFrame):
-            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
-            return
+            return records, []
+        origin = self._encoder.origin(frame.received_ns // 1_000_000)
+        return records, [self._encoder.encode(record, origin) for record in records]
+
+    def _place_records(
+        self,
+        seq: int,
+        frame: Received,
+        records: Sequence[WireRecord],
+        ticks: Sequence[Tick | BadTick],
+        serving: Sequence[Lane] | None,
+    ) -> None:
         received_ns = frame.received_ns
-        origin = self._encoder.origin(received_ns // 1_000_000)
-        headers = [("received-ns", b"%d" % received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
-        encode, routes, requested, latest = self._encoder.encode, self._routes, self.requested, self.latest
+        headers = self._headers(frame)
+        routes, requested, latest = self._routes, self.requested, self.latest
         at = position(seq, 0)
         unrequested = 0
-        is_first_time, received_ms, ages = seq > self.counted_through, origin.received_ms, self._counts.event_ages
-        for record in records:
-            tick = encode(record, origin)
+        is_first_time, received_ms, ages = seq > self.counted_through, received_ns // 1_000_000, self._counts.event_ages
+        for record, tick in zip(records, ticks, strict=True):
             if isinstance(tick, BadTick):
                 self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
             else:
                 isin, timestamp_ms, value = tick
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
-                    if lane.refusals and at in lane.refusals:
-                        self._divert(at, frame, record, key, lane)
-                    else:
-                        lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                    lane.append(at, received_ns, timestamp_ms, key, value, headers)
                 if requested is not None and isin not in requested:
                     unrequested += 1
                 if is_first_time:  # a frame that is read again may be older than the latest tick
-                    latest[isin] = received_ns, record
+                    latest[isin] = received_ns, record.raw
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if is_first_time:
@@ -90,40 +179,42 @@ class Sorter:
 
     def _note_oddities(self, slot: int, records: Sequence[WireRecord]) -> None:
         """Count records that are wider than documented or not UTF-8; log the first of each."""
-        width = self._width
         for columns, _, is_utf8 in records:
-            if len(columns) > width:
-                if not self._counts.extended:
-                    log.warning("columns_added", columns=len(columns), documented=width, kept_in="extra")
-                self._counts.extended += 1
+            self._note_width(len(columns), 1)
             if not is_utf8:
                 if not self._counts.not_utf8:
                     log.warning("record_not_utf8", slot=slot, isin=columns[0] if has_shape(columns[0]) else None)
                 self._counts.not_utf8 += 1
+
+    def _note_width(self, width: int, records: int) -> None:
+        if width > self._width:
+            if not self._counts.extended:
+                log.warning("columns_added", columns=width, documented=self._width, kept_in="extra")
+            self._counts.extended += records
 
     def _route(self, isin: str) -> tuple[bytes, Lane]:
         key = isin.encode()
         route = self._routes[isin] = key, self._ticks[partition(key, len(self._ticks))]
         return route
 
-    def _letter_lane(self, key: bytes | None) -> Lane:
-        return self._dead_letters[partition(key, len(self._dead_letters)) if key else 0]
-
     def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
-        lane = self._letter_lane(letter.key)
+        lane = lane_of(letter.key, self._dead_letters)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return
-        if lane.refusals and at in lane.refusals:
-            letter = dead_letter.shortened(letter, frame_of(at))
+        letter = dead_letter.without_secrets(letter, clean, clean_known)
         batch = lane.append(at, frame.received_ns, letter.timestamp_ms, letter.key, letter.value, letter.headers)
         if batch is not None:
             batch.reasons.append(letter.reason)
 
-    def _divert(self, at: int, frame: Received, record: WireRecord, key: bytes, lane: Lane) -> None:
-        """Send a refused tick as a dead letter, which is shortened if Kafka refused it as well."""
-        refused_as, *further = lane.refusals[at]
-        letter = dead_letter.of_refused(frame, record, key, refused_as)
-        if further:
-            letter = dead_letter.shortened(letter, frame_of(at))
-        to = self._letter_lane(key)
-        lane.divert(at, frame.received_ns, letter, to.topic, to.partition)
+
+def _positions(first_seq: int, run: Run) -> Sequence[int]:
+    """Return the position of each record of the run."""
+    starts = range(position(first_seq, 0), position(first_seq + len(run.counts), 0), position(1, 0))
+    if len(run.counts) == len(run.raws):
+        return starts
+    return list(chain.from_iterable(range(at, at + count) for at, count in zip(starts, run.counts, strict=True)))
+
+
+def lane_of(key: bytes | None, dead_letters: Sequence[Lane]) -> Lane:
+    """Return the lane of a dead letter with this key."""
+    return dead_letters[partition(key, len(dead_letters)) if key else 0]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
+from connector.shell.http.bad_requests import RequestLog
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -61,7 +63,8 @@ class Connection(web.RequestHandler):
     def __init__(
         self, connections: Connections, server: web.Server, loop: asyncio.AbstractEventLoop, **options: float
     ) -> None:
-        super().__init__(server, loop=loop, access_log=None, **options)  # type: ignore[arg-type]  # None: no access log
+        # aiohttp annotates a Logger for both, of which it only calls a few methods.
+        super().__init__(server, loop=loop, logger=RequestLog(), access_log=None, **options)  # type: ignore[arg-type]
         self._connections = connections
         self._counted: asyncio.Transport | None = None
 

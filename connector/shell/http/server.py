@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 import socket
 from functools import partial
@@ -15,8 +14,9 @@ from aiohttp import web
 from connector.core.allowed_hosts import AnsweredHosts, answered_hosts
 from connector.errors import ConfigurationError
 from connector.packaged_files import CONTENT_TYPES, INDEX, page_file
-from connector.shell.http.answers import Reused, send
+from connector.shell.http.answers import Reused, json_in_steps, send
 from connector.shell.http.connections import Connection, Connections, affordable
+from connector.shell.kafka.waiting import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,6 +51,16 @@ PROTECTION: Final = {
 }
 
 
+class PortInUse(ConfigurationError):
+    """Another process listens on the port; it may be a running connector."""
+
+
+async def try_to_bind(settings: HttpSettings) -> None:
+    """Bind the port for a moment. Raises ConfigurationError as `HttpServer.start` would."""
+    for each in await _bind(settings.host, settings.port):
+        each.close()
+
+
 class Observed(Protocol):
     """What the endpoints show; no method waits."""
 
@@ -83,22 +93,15 @@ class HttpServer:
         self._idle_seconds = idle_seconds
         self._connections = Connections(affordable(settings.max_connections))
         self._hosts = AnsweredHosts(frozenset())
-        self._metrics_text = Reused(observed.metrics)
-        self._status_json = Reused(lambda: json.dumps(observed.status()).encode())
+        self._metrics_text = Reused(self._make_metrics)
+        self._status_json = Reused(self._make_status)
         self._runner = web.AppRunner(self._application(), handle_signals=False, shutdown_timeout=1)
         self._servers: list[asyncio.Server] = []
         self.port = settings.port
 
     async def start(self) -> None:
-        """Bind the port.
-
-        Raises ConfigurationError if the port is taken, or if the host is unknown or is no address
-        of this machine.
-        """
-        try:
-            sockets = await _bind(self._settings.host, self._settings.port)
-        except OSError as error:
-            raise ConfigurationError([_unbound(self._settings.host, self._settings.port, error)]) from error
+        """Bind the port. Raises ConfigurationError if that is not possible."""
+        sockets = await _bind(self._settings.host, self._settings.port)
         self.port = sockets[0].getsockname()[1]
         self._hosts = answered_hosts(self._settings.allowed_hosts, [each.getsockname()[0] for each in sockets])
         await self._runner.setup()
@@ -160,11 +163,17 @@ class HttpServer:
             {"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200
         )
 
+    async def _make_metrics(self) -> bytes:
+        return self._observed.metrics()
+
+    async def _make_status(self) -> bytes:
+        return await in_turns(json_in_steps(self._observed.status()))
+
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        return await send(request, self._metrics_text.body(), TEXT_FORMAT)
+        return await send(request, await self._metrics_text.body(), TEXT_FORMAT)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return await send(request, self._status_json.body(), JSON)
+        return await send(request, await self._status_json.body(), JSON)
 
 
 def _page(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -182,8 +191,15 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     """Return a listening socket for each address of the host; "::" is one socket for both families.
 
     An address that this machine does not have is left out if another address can be bound. Raises
-    OSError.
+    ConfigurationError if none can, or if the host is unknown or the port is taken.
     """
+    try:
+        return await _sockets(host, port)
+    except OSError as error:
+        raise _unbound(host, port, error) from error
+
+
+async def _sockets(host: str, port: int) -> list[socket.socket]:
     infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     problem: OSError | None = None
@@ -204,15 +220,16 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _unbound(host: str, port: int, error: OSError) -> str:
+def _unbound(host: str, port: int, error: OSError) -> ConfigurationError:
     if isinstance(error, socket.gaierror):
-        return f"http.host: the name {host} does not resolve: correct it"
+        return ConfigurationError([f"http.host: the name {host} does not resolve: correct it"])
     if error.errno in ABSENT:
-        return f"http.host: {host} is not an address of this machine: give one that is"
+        return ConfigurationError([f"http.host: {host} is not an address of this machine: give one that is"])
     # The error's own text repeats the address.
     reason = os.strerror(error.errno) if error.errno else str(error)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return f"http.port: {where} could not be bound: {reason}: choose another"
+    kind = PortInUse if error.errno == errno.EADDRINUSE else ConfigurationError
+    return kind([f"http.port: {where} could not be bound: {reason}: choose another"])
 
 
 def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:

@@ -43,7 +43,7 @@ async def take_over(earlier: Path, journal: "Journal") -> None:
             if zlib.crc32(raw) == crc:
                 journal.append(frame)
             else:
-                journal.lose(frame, "corrupt")
+                journal.give_up(frame, "corrupt")
                 damaged += 1
             if frames % FLUSHED_FRAMES == 0:
                 await journal.on_disk(60)

@@ -83,7 +83,7 @@ class Journal:
         """Give a frame its number, and have it written without waiting for it."""
         size = len(frame.raw) + FRAME_BYTES
         if self._memory.unwritten_bytes + self._gathered_bytes + size > syncing.MEMORY_BYTES:
-            self.lose(frame, "disk")
+            self.give_up(frame, "disk")
             return
         if not self._gathered:
             self._loop.call_soon(self._flush)
@@ -133,6 +133,10 @@ class Journal:
         """Record that every frame up to this number is finished."""
         self._tally.watermark = max(self._tally.watermark, min(watermark, self._tally.last))
 
+    def lose(self, seq: int, frame: Received) -> None:
+        """Count a frame as lost, just before `advance` passes it: Kafka refused its dead letter."""
+        self._count_lost(Block(seq, [frame]), "dead_letter_refused")
+
     def watch_lanes(self, lanes: Callable[[], Mapping[str, int]]) -> None:
         """Save with each progress the watermarks that this returns, by lane."""
         self._syncing.lanes = lanes
@@ -150,8 +154,8 @@ class Journal:
 
     # -- losses ------------------------------------------------------------------------------------
 
-    def lose(self, frame: Received, reason: LossReason) -> None:
-        """Give a received frame its number, and give it up."""
+    def give_up(self, frame: Received, reason: LossReason) -> None:
+        """Give a received frame its number, and count it as lost."""
         self._flush()
         self._tally.last += 1
         self._count_lost(Block(self._tally.last, [frame]), reason)

@@ -24,7 +24,7 @@ from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
 
 from connector.shell.kafka import decompression, diagnosis
-from connector.shell.tcp import open_tcp
+from connector.shell.tcp import open_transport
 
 NEXT_BROKER_SECONDS: Final = 0.5
 BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
@@ -49,6 +49,7 @@ _send: Final[Any] = AIOKafkaClient.send
 _fetch_all_metadata: Final[Any] = AIOKafkaClient.fetch_all_metadata
 _create_connection: Final[Any] = aiokafka.client.create_conn  # type: ignore[attr-defined]
 _open: Final[Any] = AIOKafkaConnection.connect
+_end: Final[Any] = AIOKafkaConnection.close
 # Why the last attempt to reach an address failed. The whole process shares the reasons, because
 # aiokafka also connects in functions that know no client, and swallows the error there.
 _unreachable: Final[dict[tuple[str, int], str]] = {}
@@ -69,23 +70,28 @@ class _AnyAddressLoop:
 
     async def create_connection(self, factory: Any, host: str, port: int, *, ssl: Any) -> Any:
         """Connect to the address that answers first."""
-        connection = await open_tcp(host, port)
-        name = host if ssl else None
-        return await self._loop.create_connection(factory, sock=connection, ssl=ssl, server_hostname=name)
+        return await open_transport(factory, host, port, ssl)
 
 
 async def _open_to_any_address(connection: Any) -> Any:
     """Connect to whichever address of the host answers first, as RFC 8305 recommends.
 
-    aiokafka itself would wait a whole request timeout for the first address. A connection that
-    fails is closed before this raises. aiokafka leaves the closing to the event loop.
+    aiokafka itself would wait a whole request timeout for the first address.
     """
     connection._loop = _AnyAddressLoop(connection._loop)  # noqa: SLF001 - no public way
-    try:
-        return await _open(connection)
-    except Exception:
-        await diagnosis.close(connection)
-        raise
+    return await _open(connection)
+
+
+def _close_at_once(connection: Any, reason: Any = None, exc: Any = None) -> Any:
+    """Close a connection within one turn of the event loop, whatever its peer does.
+
+    With TLS, aiokafka's own `close` waits up to 30 s for the peer's farewell, and aiokafka often
+    forgets the connection meanwhile. If the event loop ended first, the socket would stay open. We
+    lose nothing: whoever needs an answer has waited for it before.
+    """
+    if connection._writer is not None:  # noqa: SLF001 - no public way
+        connection._writer.transport.abort()  # noqa: SLF001 - as above
+    return _end(connection, reason, exc)
 
 
 async def _create_connection_or_explain(host: str, port: int, **arguments: Any) -> Any:
@@ -96,6 +102,7 @@ async def _create_connection_or_explain(host: str, port: int, **arguments: Any) 
         _unreachable[host, port] = reason = await diagnosis.explain(host, port, error, arguments)
         raise diagnosis.Unreachable(reason) from error
     _unreachable.pop((host, port), None)
+    diagnosis.forget(host, port)
     task = asyncio.current_task()
     if task in _bootstrapping:
         _bootstrapping[task] = connection
@@ -174,7 +181,11 @@ async def _connect_apart(
     partitions of the healthy brokers would wait as well.
     """
     async with _connecting.setdefault(client, defaultdict(asyncio.Lock))[node, group]:
-        return await _connect(client, node, group=group, **hints)
+        connection = await _connect(client, node, group=group, **hints)
+        if connection is not None and client._get_conn is _no_connection:  # noqa: SLF001 - closed meanwhile
+            connection.close()
+            return None
+        return connection
 
 
 async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
@@ -223,15 +234,11 @@ async def _ask(client: Any, node: Any, request: Any) -> Any:
 
 
 async def _close_for_good(client: Any) -> None:
-    """Close a client and the connections that it is still opening.
+    """Close a client, and let nothing that still runs open another connection.
 
-    aiokafka's own `close` would leave the latter open.
+    aiokafka's own `close` would leave the connections open that are being made meanwhile.
     """
     client._get_conn = _no_connection  # noqa: SLF001 - no public way
-    await _close(client)
-    for lock in list(_connecting.get(client, {}).values()):
-        async with lock:  # held while a connection is made
-            pass
     await _close(client)
 
 
@@ -321,6 +328,7 @@ AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignm
 AIOKafkaClient._metadata_update = _update_metadata  # type: ignore[method-assign]  # noqa: SLF001 - no public way
 aiokafka.client.create_conn = _create_connection_or_explain  # type: ignore[attr-defined]
 AIOKafkaConnection.connect = _open_to_any_address  # type: ignore[method-assign]
+AIOKafkaConnection.close = _close_at_once  # type: ignore[method-assign]
 AIOKafkaClient.bootstrap = _bootstrap_or_explain  # type: ignore[method-assign]
 AIOKafkaClient.send = _send_or_explain  # type: ignore[assignment, method-assign]
 AIOKafkaClient.fetch_all_metadata = _fetch_all_metadata_or_explain  # type: ignore[method-assign]

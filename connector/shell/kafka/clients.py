@@ -1,22 +1,18 @@
 """Makes aiokafka clients from our settings."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.helpers import create_ssl_context
 
 from connector.errors import ConfigurationError
-from connector.logs import hide
 from connector.settings import KafkaSettings
-from connector.settings.secret_files import read_secret
 from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
+from connector.shell.kafka.credential_files import load_context, read_password
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's bound is high, so that the topic's max.message.bytes decides
@@ -49,11 +45,14 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
         "metadata_max_age_ms": 60_000,
     }
     if kafka.security_protocol.endswith("SSL"):
-        arguments["ssl_context"] = _ssl_context(kafka)
+        files = (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file)
+        arguments["ssl_context"] = _read_or_last_good(("kafka.ssl_*", *files), lambda: load_context(kafka))
     if kafka.security_protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = kafka.sasl_mechanism
         arguments["sasl_plain_username"] = kafka.sasl_username
-        arguments["sasl_plain_password"] = _secret("kafka.sasl_password_file", kafka.sasl_password_file)
+        arguments["sasl_plain_password"] = _read_or_last_good(
+            ("kafka.sasl_password_file", kafka.sasl_password_file), lambda: read_password(kafka)
+        )
     return arguments
 
 
@@ -119,40 +118,6 @@ async def start(producer: AIOKafkaProducer, seconds: float | None = None) -> Non
         if isinstance(error, TimeoutError):
             raise_known_reason(producer.client, error)
         raise
-
-
-def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
-    files = (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file)
-
-    def load() -> ssl.SSLContext:
-        try:
-            return create_ssl_context(
-                cafile=kafka.ssl_ca_file,
-                certfile=kafka.ssl_certificate_file,
-                keyfile=kafka.ssl_key_file,
-                password=_secret("kafka.ssl_key_password_file", kafka.ssl_key_password_file),
-            )
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError([f"kafka.ssl_*: the certificate files could not be loaded: {error}"]) from error
-
-    return _read_or_last_good(("kafka.ssl_*", *files), load)
-
-
-def _secret(name: str, path: Path | None) -> str | None:
-    if path is None:
-        return None
-
-    def read() -> str:
-        try:
-            text = read_secret(path)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError([f"{name}: {path} could not be read: {type(error).__name__}"]) from error
-        if not text:
-            raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])
-        hide(text)
-        return text
-
-    return _read_or_last_good((name, path), read)
 
 
 def _read_or_last_good(files: Hashable, read: Callable[[], T]) -> T:

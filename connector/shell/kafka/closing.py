@@ -10,7 +10,7 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from aiokafka import AIOKafkaProducer
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 CLOSE_SECONDS: Final = 3.0
 ABANDON_SECONDS: Final = 2.0
@@ -30,6 +30,17 @@ async def close(closing: Callable[[], Coroutine[Any, Any, None]], seconds: float
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
         log.debug("client_not_closed_cleanly", error=repr(error))
+
+
+async def stop(consumer: AIOKafkaConsumer, seconds: float = CLOSE_SECONDS) -> None:
+    """Stop a consumer within a deadline, and then close its connections in any case.
+
+    aiokafka's own `stop` closes them last, so it leaves them open if it fails or takes too long.
+    """
+    await close(consumer.stop, seconds)
+    if consumer._fetcher is not None:  # noqa: SLF001 - no public way; the version is pinned
+        await close(consumer._fetcher.close, seconds)  # noqa: SLF001 - as above
+    await close(consumer._client.close, seconds)  # noqa: SLF001 - as above
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
-from connector.shell.kafka.closing import close
+from connector.shell.kafka.closing import close, stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import in_turns, pauses
 
@@ -76,8 +76,8 @@ class CompactedTopic:
     topic itself: it is missing, or it has the wrong shape. An unreachable Kafka does not set
     `unusable`. `lag` counts the offsets that are not read yet. `client_arguments` is called for
     each new client, and returns the arguments of an aiokafka client. `on_snapshot` gets a complete
-    reading, which it may process in steps. It is called at start, and again when the position was
-    lost. `on_records` gets the records after that reading. Neither may raise or wait.
+    reading. It is called at start, and again when the position was lost. `on_records` gets the
+    records after that reading. Both may process the records in steps. Neither may raise or wait.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class CompactedTopic:
         topic: str,
         client_arguments: Callable[[], Mapping[str, Any]],
         on_snapshot: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
-        on_records: Callable[[Sequence[TopicRecord]], None],
+        on_records: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
     ) -> None:
         self._topic = TopicPartition(topic, 0)
         self._client_arguments = client_arguments
@@ -137,8 +137,7 @@ class CompactedTopic:
             await self._assign(consumer)
             await self._read(consumer)
         finally:
-            await close(consumer.stop, CLOSE_SECONDS)
-            await close(consumer._client.close, CLOSE_SECONDS)  # noqa: SLF001 - no public way; the version is pinned
+            await stop(consumer, CLOSE_SECONDS)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         name = self._topic.topic
@@ -200,8 +199,7 @@ class CompactedTopic:
         while True:
             if reading and (await consumer.position(self._topic) >= end or answered.nothing_follows(end)):
                 reading = False
-                if (steps := self._on_snapshot(snapshot.records)) is not None:
-                    await in_turns(steps)
+                await _process(self._on_snapshot(snapshot.records))
                 snapshot = _Snapshot(self._topic.topic)
                 self.restored.set()
                 log.info("topic_read_to_end", topic=self._topic.topic, end=end)
@@ -213,7 +211,7 @@ class CompactedTopic:
             elif batch:
                 for piece in _pieces(batch):
                     begun = time.monotonic()
-                    self._on_records(piece)
+                    await _process(self._on_records(piece))
                     # aiokafka returns fetched records without a pause. So give other tasks as much
                     # time as this piece took.
                     await asyncio.sleep(time.monotonic() - begun)
@@ -245,6 +243,11 @@ class CompactedTopic:
             for batch in batches.values()
             for record in batch
         ]
+
+
+async def _process(steps: Generator[None, None, Any] | None) -> None:
+    if steps is not None:
+        await in_turns(steps)
 
 
 def _pieces(batch: Sequence[TopicRecord]) -> Iterator[list[TopicRecord]]:

@@ -7,7 +7,6 @@ because brokers count failed logins.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import socket
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 2.0
 # Clients of an absent broker fail several times a second, and a look with TLS takes memory.
-LOOK_AGAIN_SECONDS: Final = 10.0
+LOOK_AGAIN_SECONDS: Final = 2.0
 MAX_LOOKED: Final = 1000
-CLOSE_SECONDS: Final = 0.5
 SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
-# When each address was last looked at, and what was found. The whole process shares the looks.
-_looked: Final[dict[tuple[str, int, str], tuple[float, str]]] = {}
+# When each address was last looked at after each error, and what was found. The whole process
+# shares the looks.
+_looked: Final[dict[tuple[str, int, str, str], tuple[float, str]]] = {}
 
 
 class Unreachable(KafkaConnectionError, NodeNotReadyError):
@@ -136,8 +135,11 @@ async def explain_no_metadata(host: str, port: int, arguments: Mapping[str, Any]
 
 
 async def _explain_break(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Return why a connection broke. A look at the same address is repeated only after a while."""
-    key = host, port, arguments["security_protocol"]
+    """Return why a connection broke.
+
+    While an address gives the same error, the look is repeated only after a while.
+    """
+    key = host, port, arguments["security_protocol"], " ".join(map(_show_named, _causes(error)))
     looked_at, reason = _looked.get(key, (float("-inf"), ""))
     if time.monotonic() < looked_at + LOOK_AGAIN_SECONDS:
         return reason
@@ -146,6 +148,12 @@ async def _explain_break(host: str, port: int, error: BaseException, arguments: 
         _looked.clear()
     _looked[key] = time.monotonic(), reason
     return reason
+
+
+def forget(host: str, port: int) -> None:
+    """Forget what was found at an address, because a connection to it has been made."""
+    for key in [key for key in _looked if key[:2] == (host, port)]:
+        del _looked[key]
 
 
 async def _look(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
@@ -178,7 +186,7 @@ async def _speaks_kafka(host: str, port: int) -> bool:
     connection = _connection(host, port, {"security_protocol": "PLAINTEXT", "ssl_context": None})
     with contextlib.suppress(OSError, KafkaError):
         await connection.connect()
-        await close(connection)
+        connection.close()
         return True
     return False
 
@@ -198,17 +206,10 @@ async def _offered_mechanisms(host: str, port: int, arguments: Mapping[str, Any]
     except (OSError, KafkaError):
         return []
     finally:
-        await close(connection)
+        connection.close()
     if answer.error_code not in {_NO_ERROR, _UNSUPPORTED_MECHANISM}:
         return []
     return sorted(_show(name) for name in answer.enabled_mechanisms)
-
-
-async def close(connection: AIOKafkaConnection) -> None:
-    """Close a connection, and wait until its socket, if any, is closed."""
-    closed = connection.close()
-    if connection._protocol is not None:  # noqa: SLF001 - no public way
-        await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
 
 
 def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaConnection:
@@ -218,6 +219,10 @@ def _connection(host: str, port: int, arguments: Mapping[str, Any]) -> AIOKafkaC
 def _show_error(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
     return _show(text or type(error).__name__)
+
+
+def _show_named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_show_error(error)}"
 
 
 def _show(text: str) -> str:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from connector import small_file
+from connector.core.printable import printable
 from connector.errors import ConfigurationError
 from connector.logs import hide
 
@@ -92,7 +94,7 @@ def require_credentials(settings: Settings) -> Credentials:
 
 def app_key_problems(settings: Settings) -> list[str]:
     """Return everything that is wrong with the app keys."""
-    return list(_problems(settings.kis))
+    return [printable(problem) for problem in _problems(settings.kis)]
 
 
 def _problems(kis: KisSettings) -> Iterator[str]:
@@ -189,15 +191,19 @@ def _link(path: Path) -> Path | None:
 def _read(path: Path, where: Path) -> tuple[str, str | None]:
     """Read the file at `where`; problems call the file `path`, the name that users know."""
     try:
-        with where.open("rb") as file:
-            value = file.read(_MOST_BYTES + 1)
-        return _judge(str(path), _trim(value.decode("utf-8-sig")))
+        return _judge(str(path), _trim(small_file.read(where, _MOST_BYTES).decode("utf-8-sig")))
     except FileNotFoundError:
         return "", f"{path}: CRED_MISSING: was not found: an app key needs its appkey and its appsecret file"
+    except small_file.TooLarge:
+        return _too_long(str(path))
     except OSError as error:
-        return "", f"{path}: CRED_UNREADABLE: could not be read ({error.strerror}): correct its permissions"
+        return "", f"{path}: CRED_UNREADABLE: could not be read ({error.strerror}): correct the file or its permissions"
     except UnicodeDecodeError:
         return "", f"{path}: CRED_NOT_TEXT: is not text: write the value as plain ASCII text"
+
+
+def _too_long(name: str) -> tuple[str, str]:
+    return "", f"{name}: CRED_CHARACTERS: is longer than any value KIS issues: write nothing but the value"
 
 
 def _trim(text: str) -> str:
@@ -208,7 +214,7 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text:
         return "", f"{name}: CRED_EMPTY: is empty: write the value KIS issued into it"
     if len(text) > _MOST_BYTES:
-        return "", f"{name}: CRED_CHARACTERS: is longer than any value KIS issues: write nothing but the value"
+        return _too_long(name)
     if not text.isascii() or not text.isprintable() or " " in text:
         problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
         return "", f"{name}: {problem}: write nothing but the value"

@@ -54,7 +54,7 @@ class KeySupply:
             return Unavailable(None, error.problems[0])
         if (approval_key := self.keys.usable(monotonic())) is not None:
             return Granted(approval_key)
-        answer = await self._request(app_key)
+        answer = await self._ask(app_key)
         match answer:
             case Granted(approval_key):
                 self._accept(approval_key)
@@ -71,7 +71,7 @@ class KeySupply:
         due_at, pause = monotonic() + wait, self._kis.reconnect_min_seconds
         while self._app_key is not None:
             await asyncio.sleep(max(due_at, self.keys.next_issue_at) - monotonic())
-            match await self._request(self._app_key):
+            match await self._ask(self._app_key):
                 case Granted(approval_key):
                     self._accept(approval_key)
                     self._session.key_reissued(approval_key, self.keys.expires_at)
@@ -87,6 +87,14 @@ class KeySupply:
             log.warning("approval_key_not_renewed", slot=slot, code=code, message=message, wait_seconds=pause)
             due_at = monotonic() + pause
         return None
+
+    async def _ask(self, app_key: AppKey) -> Answer:
+        try:
+            return await self._request(app_key)
+        except asyncio.CancelledError:
+            # The connection ended while we waited. KIS may have issued the key all the same.
+            self.keys.may_be_issued(monotonic())
+            raise
 
     def _read_app_key(self) -> AppKey:
         """Read the pair again; if that fails, return the last good pair.

@@ -83,39 +83,36 @@ class LiveSession:
                 helper.cancel()
         return end
 
-    # The reader. Between two messages it waits for the journal and for nothing else.
+    # The reader. Between two data frames it waits for the journal and for nothing else.
 
     async def _read(self) -> Close:
         try:
             await self._read_all()
         except ConnectionClosed as closed:
-            return self._ending or _why_closed(closed)
+            return self._ending or self._session.key_refusal or _why_closed(closed)
 
     async def _read_all(self) -> NoReturn:
-        recv, append, journal, binary = self._socket.recv, self._journal.append, self._journal, self._socket.binary
+        receive, append, journal = self._socket.receive, self._journal.append, self._journal
         slot, session = self._session.slot, self._number
-        message, proved = -1, False
+        proved = False
         while True:
-            raw = await recv(decode=False)
-            message += 1
+            messages = await receive()
             self._heard_at = now = monotonic()
-            is_binary = bool(binary) and message in binary
-            if is_binary:
-                binary.discard(message)
-            if not raw.startswith(b"0|"):
-                if not is_binary and is_control(raw):
-                    await self._read_control(raw, now)
-                    continue
-                if self._saved_keys is None and raw.startswith(ENCRYPTED_PREFIX):
-                    self._saved_keys = set()
-                    self._save_keys()
-            append(Received(time_ns(), slot, session, is_binary, raw))
-            self.frames += 1
-            if not proved:
-                proved = True
-                self._session.data_received(now)
-            if journal.is_overdue:
-                await journal.room()
+            for is_binary, raw in messages:
+                if not raw.startswith(b"0|"):
+                    if not is_binary and is_control(raw):
+                        await self._read_control(raw, now)
+                        continue
+                    if self._saved_keys is None and raw.startswith(ENCRYPTED_PREFIX):
+                        self._saved_keys = set()
+                        self._save_keys()
+                append(Received(time_ns(), slot, session, is_binary, raw))
+                self.frames += 1
+                if not proved:
+                    proved = True
+                    self._session.data_received(now)
+                if journal.is_overdue:
+                    await journal.room()
 
     async def _read_control(self, raw: bytes, now: float) -> None:
         # Other tasks get a turn between two replies, even if many replies wait to be read.

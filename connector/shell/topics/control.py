@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from connector.core.lists import subscription
+from connector.core.lists.desired import newly_asked
+from connector.core.lists.removal_guard import RemovalGuard
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ class ControlTopic:
 
     `lists` is None until the topic is read or saved lists are used. `previous` returns the lists
     that were in force before the first reading: those of the status topic, or else the saved ones.
-    `on_change` gets the lists, and the bonds that newly accepted records name, because KIS may have
-    refused those bonds before. `ignored` counts the records with a key that names no list.
+    `on_change` gets the lists, and the bonds that are asked for anew, because KIS may have refused
+    those bonds before. `ignored` counts the records with a key that names no list.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class ControlTopic:
         self.lists: Lists | None = None
         self.is_read = False
         self.ignored = 0
+        self._guard: RemovalGuard | None = None
 
     def use_saved(self, saved: Lists) -> None:
         """Use the lists saved by an earlier run, unless the topic has been read."""
@@ -44,7 +48,9 @@ class ControlTopic:
     def snapshot(self, records: Sequence[Any]) -> Generator[None, None, None]:
         """Judge a first or repeated reading of the whole topic against the lists in force."""
         before = self.lists if self.is_read and self.lists is not None else (yield from self._previous())
-        after = yield from subscription.restore_in_steps(before, self._read(records))
+        now = monotonic()
+        self._guard = self._guard or RemovalGuard(len(before.desired), now)
+        after = yield from subscription.restore_in_steps(before, self._read(records), self._guard, now)
         new = [
             (name, entry)
             for name, entry in after.entries.items()
@@ -53,10 +59,12 @@ class ControlTopic:
         self._put_in_force(before, after, [(name, entry) for name, entry in new if entry.refusal is not None])
         self.is_read = True
 
-    def follow(self, records: Sequence[Any]) -> None:
-        """Judge, in their order, the records that follow the reading."""
+    def follow(self, records: Sequence[Any]) -> Generator[None, None, None]:
+        """Judge, in their order and in steps, the records that follow the reading."""
         before = self.lists or Lists()
-        self._put_in_force(before, *subscription.judge_all(before, self._read(records)))
+        steps = subscription.judge_in_steps(before, self._read(records), self._guard, monotonic())
+        after, refused = yield from steps
+        self._put_in_force(before, after, refused)
 
     def _read(self, records: Sequence[Any]) -> list[ControlRecord]:
         read = []
@@ -82,12 +90,8 @@ class ControlTopic:
                 kept=_describe_in_force(entry),
                 **entry.control._asdict(),
             )
-        named: set[str] = set()
-        for name, entry in after.entries.items():
-            if entry.refusal is None and entry.in_force is not None and entry != before.entries.get(name):
-                named.update(entry.in_force.wish.instruments)
         self.lists = after
-        self._on_change(after, frozenset(named))
+        self._on_change(after, newly_asked(before, after))
 
 
 def _describe_in_force(entry: Entry) -> str:

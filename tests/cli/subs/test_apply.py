@@ -83,7 +83,7 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
     path = f"desk: [{A}]\nnew: [{B}]"
     result = apply(path)
     assert result.exit_code == 2
-    assert "List desk: removal guard: this record would have dropped 12 of 1" in result.stderr
+    assert "List desk: removal guard: this record would have left 0 of 12" in result.stderr
     assert len(written()) == 1
     assert apply(path, "--confirm").exit_code == 0
     assert dict(written()[1:])["desk"]["confirm_removal"] is True

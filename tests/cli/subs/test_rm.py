@@ -60,7 +60,7 @@ def test_rm_that_the_guard_would_hold_back_writes_nothing(cli, variables, writte
     produce(topics.control, "desk", json.dumps({"instruments": MANY}))
     result = cli("subs", "rm", "--list", "desk", **variables)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "would have dropped 12 of 12 desired bonds" in result.stderr
+    assert "would have left 0 of 12 bonds" in result.stderr
     assert "--confirm" in result.stderr
     assert len(written()) == 1
     assert cli("subs", "rm", "--list", "desk", "--confirm", **variables).exit_code == 0
@@ -91,7 +91,7 @@ def test_rm_sees_what_stays_in_force(cli, variables, written, produce, topics):
     produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
     result = cli("subs", "rm", "--list", "desk", **variables)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "would have dropped 12 of 12 desired bonds" in result.stderr
+    assert "would have left 0 of 12 bonds" in result.stderr
     assert len(written()) == 1
 
 

@@ -22,6 +22,14 @@ def test_the_age_of_a_key_is_that_of_the_one_in_use():
     assert keys.age(131) is None
 
 
+def test_a_call_without_an_answer_counts():
+    """A key that KIS may have issued without our seeing it puts off the next call, too."""
+    keys = ApprovalKeys(3600)
+    keys.issued("a", 100)
+    keys.may_be_issued(130)
+    assert (keys.next_issue_at, keys.age(140), keys.usable(140)) == (190, 40, "a")
+
+
 def test_two_keys_are_a_minute_apart():
     """After a key was discarded, the next one still has to wait its minute."""
     keys = ApprovalKeys(3600)

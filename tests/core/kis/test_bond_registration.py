@@ -59,6 +59,18 @@ def test_server_trouble_is_retried_with_backoff(code):
     assert talk.subject.view()[A].code == code
 
 
+def test_an_error_that_lasts_all_day_is_asked_about_seldom():
+    """KIS answers OPSP0009 all day: about ten requests within half an hour, then two an hour."""
+    talk = Talk(A)
+    asked = []
+    while talk.now < 8 * 3600:
+        for _ in talk.ask(1.0):
+            asked.append(talk.now)
+            talk.answer("OPSP0009", A)
+    assert sum(at < 1800 for at in asked) <= 12
+    assert len(asked) <= 12 + 2 * 8
+
+
 @pytest.mark.parametrize("code", ["OPSP8991", "OPSP8992", "OPSP8993", "OPSP0017", "OPSP9999", "OPSP4242"])
 def test_refused_bond_stays_refused_until_the_next_session(code):
     """A refused bond is REJECTED with KIS's code until the next session tries it again."""

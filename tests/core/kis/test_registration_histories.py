@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connector.core.kis.session_limit import TRY_MORE_SECONDS
 from tests.core.kis.kis_model import REFUSED, A, B, C, World
 
 FATES = st.lists(st.sampled_from(["now", "lost", "trouble", 0.3, 3.0, 7.0, 12.0]), max_size=12)
@@ -90,8 +91,15 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
 @example(
     limit=2, turns=[([A, B], 2.5), ([A], 2.5), ([C, A], 1.0)], fates=["trouble", "lost", "now", 0.3]
 )  # a release overtakes a refusal
+@example(
+    limit=2, turns=[([C, B], 0.1), ([B, A], 12.0)], fates=["lost", 12.0, 12.0, 0.3, 7.0]
+)  # the limit is learned from a refusal that others overtook
+@example(limit=2, turns=[([B, C, A], 2.5), ([C, A, B], 2.5)], fates=["lost", 0.3, 12.0, 12.0])
 def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
-    """Wishes that alternate for an hour cost few requests; when they stop, KIS holds what fits."""
+    """Wishes that alternate for an hour cost few requests; when they stop, KIS holds what fits.
+
+    A limit that is too low, learned from an overtaken refusal, is raised by one every hour.
+    """
     world = World(fates, limit)
     while world.now < 3600.0:
         for wish, seconds in turns:
@@ -99,5 +107,5 @@ def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
             world.advance(seconds, invariant)
     assert len(world.requests) <= 110, "KIS was asked too often"
     last = turns[-1][0][:limit]
-    world.advance(1300.0, invariant)
+    world.advance(1300.0 + limit * TRY_MORE_SECONDS, invariant)
     assert {isin for isin, state in world.states().items() if state == "ACTIVE"} == world.held == set(last)

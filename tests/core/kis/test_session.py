@@ -90,6 +90,30 @@ def test_unknown_key_is_reissued_once(session, code, named):
     assert (session.view.state, session.may_connect_at) == ("BLOCKED", 41.0)
 
 
+def test_a_refused_key_is_the_reason_however_the_connection_ends(session):
+    """One refused key in a row gives an ordinary wait, two give a long one."""
+    session.converge(0.0)
+    session.receive_control(reply("OPSP0011", A), 0.1)
+    assert session.key_refusal == Close("approval", "OPSP0011", "text")
+    session.closed("approval", "OPSP0011", "text", 0.2)
+    assert (session.view.state, session.view.code) == ("CONNECTING", "OPSP0011")
+    assert session.may_connect_at < 10
+    session.opened("key-two", 60.0)
+    assert session.key_refusal is None
+    session.converge(60.0)
+    [close] = session.receive_control(reply("OPSP0011", A), 60.1)
+    session.closed(close.cause, close.code, close.message, 60.2)
+    assert (session.view.state, session.may_connect_at) == ("BLOCKED", 90.2)
+
+
+def test_a_replaced_key_is_no_reason(session):
+    """A connection that ends after its refused key was replaced ended for another reason."""
+    session.converge(0.0)
+    session.receive_control(reply("OPSP0011", A), 0.1)
+    session.key_reissued("key-two")
+    assert session.key_refusal is None
+
+
 def test_refusals_of_the_old_key_count_once(session):
     """Several refusals of the same key ask for one new key, even if one arrives late."""
     session.want([A, B], 0.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connector.core.bonds.isin import with_check_digit
 from connector.core.lists import control_record
 from connector.core.lists.apply_file import compare, parse, records
-from connector.core.lists.edits import Request, current_lists, held_back
+from connector.core.lists.edits import Request, after, current_lists, held_back
 from connector.core.lists.subscription import ControlRecord, Position
 from connector.errors import RequestMalformed
 
@@ -219,6 +219,54 @@ def test_lists_that_gain_and_lose_stand_between():
     there = present(a={"instruments": [A]}, b={"instruments": [A]}, c={"instruments": [A]})
     changes = compare(parse({"a": [], "b": [B], "c": [A, B]}), there, prune=False)
     assert [name for name, _ in records(changes, ASKED, confirm=False)] == ["c", "b", "a"]
+
+
+def still_wanted(there, written):
+    """Return the bonds that every state of the lists wants, from before to after the records."""
+    wanted = set(there.desired)
+    for count in range(1, len(written) + 1):
+        wanted &= set(after(there, written[:count]).desired)
+    return wanted
+
+
+def test_two_lists_that_exchange_bonds_never_lose_one():
+    """Twelve bonds that change places with twelve others stay wanted after each record."""
+    left, right = MANY[:12], [with_check_digit(f"KR{number:09}") for number in range(20, 32)]
+    there = present(a={"instruments": left}, b={"instruments": right})
+    changes = compare(parse({"a": right, "b": left}), there, prune=False)
+    written = records(changes, ASKED, confirm=False)
+    assert [(name, set(json.loads(value)["instruments"])) for name, value in written] == [
+        ("a", {*left, *right}),
+        ("b", {*left, *right}),
+        ("a", set(right)),
+        ("b", set(left)),
+    ]
+    assert held_back(there, written) is None
+    assert still_wanted(there, written) == {*left, *right}
+
+
+# The lists that hold a bond before and after.
+PLACES = st.sets(st.sampled_from("abc"), max_size=2)
+
+
+@given(st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=4), st.booleans())
+def test_a_bond_that_both_sides_want_is_wanted_all_the_time(moves, confirm):
+    """Whatever lists change, no record leaves a bond unwanted that the file goes on to want."""
+    before, wanted = (
+        {name: [bond for bond, move in zip(MANY, moves, strict=False) if name in move[side]] for name in "abc"}
+        for side in (0, 1)
+    )
+    there = present(**{name: {"instruments": bonds} for name, bonds in before.items()})
+    written = records(compare(parse(wanted), there, prune=False), ASKED, confirm=confirm)
+    assert still_wanted(there, written) == set(there.desired) & set(after(there, written).desired)
+
+
+def test_lists_too_long_to_hold_both_are_exchanged_in_order():
+    """A list can have no more than 10,000 bonds, not even between two records."""
+    bonds = [with_check_digit(f"KR{number:09}") for number in range(12_000)]
+    there = present(a={"instruments": bonds[:6000]}, b={"instruments": bonds[6000:]})
+    changes = compare(parse({"a": bonds[6000:], "b": bonds[:6000]}), there, prune=False)
+    assert [name for name, _ in records(changes, ASKED, confirm=True)] == ["a", "b"]
 
 
 def test_a_refusal_shows_a_list_name_as_escapes():

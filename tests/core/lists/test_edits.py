@@ -6,7 +6,7 @@ import re
 import pytest
 
 from connector.core.bonds.isin import with_check_digit
-from connector.core.lists import edits
+from connector.core.lists import control_record, edits
 from connector.core.lists.edits import CONFIRMED_EMPTY, Request
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.errors import RequestMalformed
@@ -129,7 +129,7 @@ def test_what_the_guard_would_hold_back_is_known_before_it_is_written():
     many = [with_check_digit(f"KR{number:09}") for number in range(12)]
     topic = [ControlRecord(b"desk", json.dumps({"instruments": many}).encode(), Position(0, 4), 0)]
     lists = edits.current_lists(topic, {})
-    assert "would have dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert "would have left 0 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
     assert edits.held_back(lists, [("desk", json.dumps({"instruments": many[:6]}).encode())]) is None
     assert edits.held_back(Lists(), [("desk", None)]) is None
@@ -149,7 +149,8 @@ GUARDED = "removal guard: x"
 
 
 @pytest.mark.parametrize(
-    ("latest", "reason"), [(b'{"instruments": []}', GUARDED), (b"{", "the value is not JSON: x"), (None, GUARDED)]
+    ("latest", "reason"),
+    [(b'{"instruments": []}', GUARDED), (b"", control_record.parse("desk", b"").reason), (None, GUARDED)],
 )
 def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     """A list whose latest record is refused keeps its bonds, and its removal meets the guard."""
@@ -158,7 +159,7 @@ def test_what_stays_in_force_of_a_refused_record_is_seen(latest, reason):
     lists = edits.current_lists(topic, reported(many, 4, reason))
     assert len(lists.entries["desk"].in_force.wish.instruments) == 12
     assert lists.entries["desk"].refusal == reason
-    assert "dropped 12 of 12" in edits.held_back(lists, [("desk", None)])
+    assert "left 0 of 12" in edits.held_back(lists, [("desk", None)])
     assert edits.held_back(lists, edits.tombstone("desk", confirm=True)) is None
 
 

@@ -2,11 +2,9 @@
 
 import io
 import json
-import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
-from operator import itemgetter
 from pathlib import Path
 
 import avro.io
@@ -26,7 +24,6 @@ DATA = Path(__file__).parents[2] / "data"
 SAMPLE = (DATA / "portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
 SCHEMA = TickSchema(bond_tick())
 NAMES = [column["name"] for column in SCHEMA.columns]
-ENCODERS = dict(zip(NAMES, codec._encoders(SCHEMA.columns), strict=True))
 RECEIVED_MS = 1_795_148_264_123  # 2026-11-20 13:17:44.123 in Seoul
 
 texts = st.text(st.characters(exclude_characters="^|", exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -121,90 +118,6 @@ def by_fastavro(avro_type, value):
     buffer = io.BytesIO()
     fastavro.schemaless_writer(buffer, fastavro.parse_schema(avro_type), value)
     return buffer.getvalue()
-
-
-def bare(avro_type):
-    """Return the type without null."""
-    return avro_type[1] if isinstance(avro_type, list) else avro_type
-
-
-def ten_thousandths(text):
-    """Return a decimal with four places, which is all fastavro accepts."""
-    return Decimal(text).quantize(Decimal("0.0001"))
-
-
-def read_apart(avro_type, text):
-    """Read a number by the documented grammar; return the reason if it does not fit."""
-    if not text:
-        return None if isinstance(avro_type, list) else "FIELD_EMPTY"
-    if bare(avro_type) == "long":
-        any_number, in_range, read = r"-?[0-9]+", r"[0-9]{1,18}", int
-    else:
-        any_number, in_range = r"-?[0-9]+(\.[0-9]+)?", r"-?[0-9]{1,14}(\.[0-9]{1,4}0*)?"
-        read = ten_thousandths
-    if re.fullmatch(any_number, text) is None:
-        return "FIELD_NUMBER"
-    return read(text) if re.fullmatch(in_range, text) else "FIELD_RANGE"
-
-
-def detail_of(reason, text, avro_type):
-    """Return the sentence of a dead letter for a number."""
-    quoted = ascii(text if len(text) <= 40 else text[:40] + "...")
-    whole = avro_type == "long"
-    match reason:
-        case "FIELD_EMPTY":
-            return "the column is empty"
-        case "FIELD_NUMBER":
-            return f"{quoted} is not a {'whole' if whole else 'decimal'} number"
-    return f"{quoted} " + (
-        "is negative or has more than 18 digits" if whole else "has more than 14 digits before or 4 after the point"
-    )
-
-
-digits = st.text("0123456789", max_size=20)
-numbers = (
-    decimals
-    | volumes
-    | st.sampled_from(["", "-", "-0", "-0.0000", "0.00000", "1" * 14 + ".0001", "1" * 15, "1.", ".5", "1e9", "１", "²"])
-    | st.builds(
-        lambda sign, whole, point, part: sign + whole + point + part,
-        st.sampled_from(["", "-"]),
-        digits,
-        st.sampled_from(["", ".", ".", "e"]),
-        digits,
-    )
-    | st.builds(  # near the numbers where a sign needs one more byte
-        lambda bits, near, sign: sign + format(Decimal(2 ** (bits - 1) + near).scaleb(-4), "f"),
-        st.sampled_from(range(8, 57, 8)),
-        st.integers(-2, 2),
-        st.sampled_from(["", "-"]),
-    )
-)
-
-
-@pytest.mark.parametrize(
-    "column", [one for one in SCHEMA.columns if bare(one["type"]) != "string"], ids=itemgetter("name")
-)
-@given(text=numbers)
-def test_a_number_has_fastavros_bytes_or_a_reason(column, text):
-    """Each number column has fastavro's bytes, new and cached, or the reason of the grammar."""
-    name, avro_type = column["name"], column["type"]
-    expected = read_apart(avro_type, text)
-    encode_one = ENCODERS[name]
-    if isinstance(expected, str):
-        bad = encode(encoder(), record(**{name: text}), RECEIVED_MS)
-        assert (bad.field, bad.reason) == (name, expected)
-        assert bad.detail == detail_of(expected, text, bare(avro_type))
-    else:
-        assert encode_one(text) == encode_one(text) == by_fastavro(avro_type, expected)
-
-
-@pytest.mark.parametrize("name", ["BOND_ISNM", "PRDY_VRSS_SIGN", "CNTG_TYPE_CLS_CODE"])
-@given(text=st.just("") | st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
-def test_a_text_has_fastavros_bytes(name, text):
-    """Each text column has fastavro's bytes, new and cached."""
-    expected = by_fastavro(["null", "string"], text or None)
-    assert ENCODERS[name](text) == ENCODERS[name](text) == expected
 
 
 @given(wire=records(), received_ms=st.integers(0, 10**13), source=st.sampled_from(["ws", "rest", "replay"]))
@@ -401,27 +314,6 @@ def test_bytes_after_the_datum_are_refused():
     """Bytes left over after the datum are a ValueError: another schema wrote them."""
     with pytest.raises(ValueError, match="follow"):
         decode(encode(encoder(), record(), RECEIVED_MS).value + b"x", SCHEMA)
-
-
-def test_a_cache_evicts_the_texts_that_were_not_used_lately(monkeypatch):
-    """A full cache keeps the texts in use, evicts others, and never holds a long text."""
-    monkeypatch.setattr(codec, "CACHED_VALUES", 8)
-    encoded = []
-    cache = codec.Cache(lambda text: encoded.append(text) or text.encode())
-    for number in range(100):
-        assert (cache["used"], cache[str(number)], cache["x" * 65]) == (b"used", b"%d" % number, b"x" * 65)
-        assert len(cache) + len(cache._older) <= 16
-    assert encoded.count("used") == 1
-    assert encoded.count("x" * 65) == 100
-    assert cache["99"] == b"99"
-    assert encoded.count("99") == 1
-
-
-def test_volumes_are_not_cached():
-    """A volume never enters a cache, because it does not repeat."""
-    for column in SCHEMA.columns:
-        is_volume = column["type"] in ("long", ["null", "long"])
-        assert isinstance(getattr(codec._encoder(column), "__self__", None), codec.Cache) is not is_volume
 
 
 def test_times_of_day_are_cached_within_bounds():

@@ -101,8 +101,8 @@ def test_what_cannot_be_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, said in (
         (tmp_path / "missing", f"There is no file {tmp_path / 'missing'}"),
-        (tmp_path, "is not a regular file"),
-        (Path("/dev/zero"), "is not a regular file"),
+        (tmp_path, "could not be read: Is a directory"),
+        (Path("/dev/zero"), "could not be read: it has more than 32 MiB"),
         (tmp_path / "pipe", "is not a regular file"),
         (tmp_path / ("x" * 300), "could not be read: File name too long"),
     ):
@@ -120,5 +120,5 @@ def test_a_file_that_is_too_large(tmp_path):
         if fits:
             assert len(cache.read(path)) == size
         else:
-            with pytest.raises(RequestMalformed, match="is larger than 32 MiB"):
+            with pytest.raises(RequestMalformed, match="it has more than 32 MiB"):
                 cache.read(path)

@@ -4,8 +4,10 @@ import asyncio
 from types import SimpleNamespace
 
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from connector.shell.delivery import Kafka
+from connector.shell.delivery.refusals import REFUSALS, marked
 
 TICKS, DEAD_LETTERS = "ticks", "letters"
 
@@ -39,6 +41,13 @@ class Builder:
         """Accept no more records."""
         self.closed = True
 
+    def _build(self):
+        """Return the batch as aiokafka would send it."""
+        real = BatchBuilder(10**7, 0)
+        for one in self.records:
+            real.append(timestamp=one.timestamp, key=one.key, value=one.value, headers=[*one.headers.items()])
+        return real._build()
+
 
 class Brokers:
     """Two brokers that lead alternate partitions, with all records they accepted, in order."""
@@ -51,6 +60,9 @@ class Brokers:
         self.most_batch_bytes = {TICKS: 10**6, DEAD_LETTERS: 10**6}
         self.hanging = set()
         self.refuses = lambda topic, records: None
+        self.judge = lambda topic, record: None  # the error by which one record is refused
+        self.names_records = True  # whether the brokers tell which records of a batch they refuse
+        self.batches_refused = 0
         self.producers = []
         self.abandoned = []
 
@@ -64,6 +76,19 @@ class Brokers:
         for (topic, number), leader in self.leads.items():
             found.setdefault(topic, {})[number] = leader
         return found
+
+    def refusal(self, topic, builder):
+        """Return the error of a batch, or None."""
+        if error := self.refuses(topic, builder.records):
+            return marked(error, (), is_certain=True) if isinstance(error, REFUSALS) else error
+        if builder.bytes > self.most_batch_bytes[topic]:
+            return marked(MessageSizeTooLargeError(), (), is_certain=True)
+        judged = {place: error for place, one in enumerate(builder.records) if (error := self.judge(topic, one))}
+        return (
+            marked(next(iter(judged.values())), judged if self.names_records else (), is_certain=True)
+            if judged
+            else None
+        )
 
     def producer(self, leader):
         """Return a producer that starts at this broker."""
@@ -103,12 +128,11 @@ class Producer:
 
     def _answer(self, builder, topic, partition, answer):
         brokers = self._brokers
-        if brokers.leads[topic, partition] in {None, *brokers.hanging} or answer.done():
+        if brokers.leads.get((topic, partition)) in {None, *brokers.hanging} or answer.done():
             return
-        error = brokers.refuses(topic, builder.records)
-        if error is None and builder.bytes > brokers.most_batch_bytes[topic]:
-            error = MessageSizeTooLargeError()
+        error = brokers.refusal(topic, builder)
         if error:
+            brokers.batches_refused += 1
             answer.set_exception(error)
         else:
             brokers.logs[topic, partition] += builder.records

@@ -33,6 +33,7 @@ class MemoryJournal:
         self.frames = []
         self.watermark = 0
         self.cipher_keys = {}
+        self.lost = []
         self._arrival = asyncio.Event()
 
     def append(self, *frames):
@@ -64,3 +65,7 @@ class MemoryJournal:
         """Record the watermark, which never goes back."""
         assert watermark <= len(self.frames)
         self.watermark = max(self.watermark, watermark)
+
+    def lose(self, seq, frame):
+        """Keep a frame that was given up."""
+        self.lost.append(frame)

@@ -1,78 +1,20 @@
 """No partition holds up another, and no fault of one loses or reorders records."""
 
 import asyncio
-from collections import defaultdict
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, UnknownProducerId
 
-from connector.core.ticks.avro import TickSchema, decode
+from connector.core.ticks.avro import decode
 from connector.core.ticks.partition import partition
-from connector.packaged_files import bond_tick
 from connector.settings import JournalSettings
-from connector.shell.delivery import Delivery, delivery, lane
-from connector.shell.delivery.lane import position
+from connector.shell.delivery import Delivery, delivery, lane, source
+from connector.shell.delivery.position import position
 from connector.shell.delivery.refusals import InvalidRecordError
 from connector.shell.journal import Journal
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
-from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
-
-SCHEMA = TickSchema(bond_tick())
-
-
-async def plain():
-    """Return the prefix of single-object encoding."""
-    return SCHEMA.single_object_prefix
-
-
-@pytest.fixture
-async def work(monkeypatch):
-    """Return brokers, a journal and a running delivery, with short pauses."""
-    monkeypatch.setattr(delivery, "LEADER_SECONDS", 0.05)
-    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and a turn acknowledges nothing
-    monkeypatch.setattr(delivery, "FRAMES_AGAIN", 32)
-    monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(lane, "ACK_SECONDS", 0.4)
-    monkeypatch.setattr(lane, "RETRY_SECONDS", (0.02,))
-    brokers, journal = Brokers(), MemoryJournal()
-    running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
-    task = asyncio.create_task(running.run())
-    yield brokers, journal, running
-    task.cancel()
-    await asyncio.wait([task])
-
-
-def volumes(brokers):
-    """Return each bond's accumulated volumes in the order of its partition."""
-    found = defaultdict(list)
-    for (topic, _), held in brokers.logs.items():
-        for one in held if topic == TICKS else ():
-            found[one.key.decode()].append(decode(one.value, SCHEMA)["ACML_VOL"])
-    return found
-
-
-def has(brokers, isin):
-    """Return the number of a bond's ticks in its partition."""
-    held = brokers.logs[TICKS, partition(isin.encode(), 4)]
-    return sum(one.key == isin.encode() for one in held)
-
-
-def assert_complete(brokers, count):
-    """Check that every bond's first copies are complete and in order."""
-    for isin in ISINS:
-        assert list(dict.fromkeys(volumes(brokers)[isin])) == list(range(count)), isin
-
-
-def trade(journal, first, last):
-    """Journal one tick of every bond for each accumulated volume."""
-    journal.append(*[frame(*[record(isin, accumulated=number) for isin in ISINS]) for number in range(first, last)])
-
-
-async def until(condition, seconds=10):
-    """Wait for a condition."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+from tests.shell.delivery.frames import ISINS, frame, record
+from tests.shell.delivery.work import SCHEMA, assert_complete, has, plain, trade, until, volumes
 
 
 async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
@@ -262,6 +204,17 @@ async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
     assert_complete(brokers, 1)
 
 
+async def test_a_clock_set_back_holds_up_no_encrypted_frame(work, monkeypatch):
+    """A frame received an hour from now waits for its key no longer than any other."""
+    monkeypatch.setattr(delivery, "KEY_WAIT_SECONDS", 0.3)
+    brokers, journal, _ = work
+    ahead = frame(raw=b"1|H0BJCNT0|001|abc")
+    journal.append(ahead._replace(received_ns=ahead.received_ns + 3600 * 10**9))
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 2)
+    assert_complete(brokers, 1)
+
+
 async def test_the_last_tick_of_a_record_that_is_not_utf8_can_be_shown(work):
     """The columns of a last tick are texts for people, even if KIS sent other bytes."""
     _, journal, running = work
@@ -281,15 +234,15 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     many = [
         frame(*[record(ISINS[0], accumulated=number * 50 + place) for place in range(1, 51)]) for number in range(80)
     ]
-    monkeypatch.setattr(delivery, "BYTES_A_TURN", 3 * len(many[0].raw) + 500)
+    monkeypatch.setattr(source, "BYTES_A_TURN", 3 * len(many[0].raw) + 500)
     most, at_once = 0, 0
     place = running._sorter.place
 
-    def counted(seq, one, serving=None):
+    def counted(first_seq, frames, serving=None):
         nonlocal most, at_once
-        at_once += 1
+        at_once += len(frames)
         most = max(most, at_once)
-        place(seq, one, serving)
+        place(first_seq, frames, serving)
 
     async def others():
         nonlocal at_once
@@ -308,16 +261,6 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     others_turn.cancel()
     assert most == 3
     assert volumes(brokers)[ISINS[0]] == list(range(80 * 50 + 1))
-
-
-def test_turns_leave_nothing_out():
-    """Turns have no gap; each has at least one frame, and an empty block is one turn."""
-    sizes = [10, 200_000, 60_000, 3_000, 300_000, 1, 262_144, 1]
-    block = delivery.Turn(5, 12, [frame(raw=b"x" * size) for size in sizes])
-    cut = list(delivery.turns(block))
-    assert [(turn.first_seq, turn.last_seq) for turn in cut] == [(5, 7), (8, 8), (9, 9), (10, 10), (11, 11), (12, 12)]
-    assert [one for turn in cut for one in turn.frames] == block.frames
-    assert list(delivery.turns(delivery.Turn(7, 9, []))) == [(7, 9, [])]
 
 
 async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):

@@ -6,84 +6,13 @@ import json
 import random
 from collections import Counter
 
-import pytest
-
-from connector.core.ticks.avro import TickSchema, decode, registry_prefix
+from connector.core.ticks.avro import decode, registry_prefix
 from connector.core.ticks.partition import partition
-from connector.packaged_files import bond_tick
-from connector.settings import JournalSettings, load
-from connector.shell.delivery import Delivery, Kafka
 from connector.shell.delivery.sorter import Sorter
-from connector.shell.journal import Journal
 from connector.shell.kafka import clients
-from connector.shell.kafka.closing import abandon
-from tests.kafka.reader import create_topics, read_all
+from tests.kafka.reader import create_topics
 from tests.shell.delivery.frames import ISINS, frame, record
-
-SCHEMA = TickSchema(bond_tick())
-
-
-class Rig:
-    """A journal, and a delivery to topics that no other test uses."""
-
-    def __init__(self, journal, kafka, names, framing):
-        async def prefix():
-            return framing
-
-        self.journal = journal
-        self.names = names
-        self.bootstrap = kafka.bootstrap_servers
-        settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
-        self.delivery = Delivery(
-            journal,
-            SCHEMA,
-            Kafka(
-                names.ticks,
-                names.dead_letters,
-                lambda: clients.leaders(settings.kafka, "test"),
-                lambda broker: clients.make_producer(settings.kafka, "test", broker),
-                clients.start,
-                abandon,
-            ),
-            prefix,
-        )
-        self.task = asyncio.create_task(self.delivery.run())
-
-    async def deliver(self, *frames):
-        """Journal these frames and wait until all are finished."""
-        for one in frames:
-            self.journal.append(one)
-        async with asyncio.timeout(60):
-            await self.delivery.drained(self.journal.last_seq)
-
-    async def read(self, topic):
-        """Read a topic with the independent client."""
-        return await asyncio.to_thread(read_all, self.bootstrap, topic)
-
-    async def end(self):
-        """End the delivery and close the journal."""
-        self.task.cancel()
-        await asyncio.wait([self.task])
-        await self.journal.close()
-
-
-@pytest.fixture
-async def start(kafka, topic_names, tmp_path):
-    """Return a function that starts a rig on the shared Kafka."""
-    rigs = []
-
-    async def started(*, topics=True, framing=SCHEMA.single_object_prefix, cluster=kafka):
-        for rig in rigs:
-            await rig.end()
-        if topics and not rigs:
-            create_topics(cluster.bootstrap_servers, {topic_names.ticks: 6, topic_names.dead_letters: 1})
-        journal = await Journal.open(JournalSettings(path=tmp_path / "data/journal"), print)
-        rigs[:] = [Rig(journal, cluster, topic_names, framing)]
-        return rigs[0]
-
-    yield started
-    for rig in rigs:
-        await rig.end()
+from tests.shell.delivery.work import SCHEMA
 
 
 async def test_each_tick_is_one_record_keyed_by_its_isin(start):

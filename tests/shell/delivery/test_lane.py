@@ -1,14 +1,16 @@
 """A lane sends its batches in order, knows what Kafka has, and finds a refused record."""
 
 import asyncio
+import time
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 
-from connector.core.ticks.dead_letter import DeadLetter
-from connector.shell.delivery.lane import SEALED_BATCHES, Lane, frame_of, position
+from connector.shell.delivery.lane import SEALED_BATCHES, Lane
+from connector.shell.delivery.letters import Letters
 from connector.shell.delivery.linger import Linger
-from connector.shell.delivery.refusals import InvalidRecordError
+from connector.shell.delivery.position import position
+from connector.shell.delivery.refusals import InvalidRecordError, marked
 from tests.shell.delivery.fake_kafka import Builder
 
 
@@ -27,6 +29,7 @@ class Producer:
         """Return the future of the batch's acknowledgement."""
         assert builder.closed
         answer = asyncio.get_running_loop().create_future()
+        self.records = builder.records
         await self.batches.put(([record.value for record in builder.records], answer, topic))
         return answer
 
@@ -34,8 +37,12 @@ class Producer:
 @pytest.fixture
 async def lane():
     """Return an open lane over a producer, its acknowledged batches, and its task."""
-    one = Lane("ticks", 3, Linger())
-    one.producer, one.seen = Producer(), []
+
+    async def bury(_, records, refused_as):
+        one.buried += [(record, refused_as) for record in records]
+
+    one = Lane("ticks", 3, Linger(), bury=bury)
+    one.producer, one.seen, one.buried = Producer(), [], []
     run(one)
     yield one
     one.task.cancel()
@@ -69,6 +76,14 @@ async def answered(lane, error=None):
             lane.close()
             run(lane)
     return values
+
+
+async def refuse(lane, error, places=()):
+    """Refuse the next batch, of which the broker has nothing; return its records."""
+    async with asyncio.timeout(5):
+        _, answer, _ = await lane.producer.batches.get()
+    answer.set_exception(marked(error, places, is_certain=True))
+    return lane.producer.records
 
 
 async def test_one_batch_is_in_flight_and_the_rest_follows_in_order(lane):
@@ -123,31 +138,96 @@ async def test_a_full_lane_makes_its_reader_wait(lane):
     assert await waiting
 
 
-async def test_a_refused_batch_is_halved_until_the_refused_record_is_alone(lane):
-    """A refused batch is halved until one refused record is found; the others arrive."""
+async def test_a_refused_record_leaves_the_order_and_the_others_go_on(lane):
+    """One refused record leaves, by the broker's word or by halving; no producer is lost."""
+    for names in (True, False):
+        first = 1 if names else 11
+        fill(lane, first, first + 1, first + 2)
+        await refuse(lane, InvalidRecordError(), [1] if names else [])
+        if not names:
+            assert await answered(lane) == [b"1"]
+            assert len(await refuse(lane, InvalidRecordError())) == 2
+            assert len(await refuse(lane, InvalidRecordError())) == 1
+            assert await answered(lane) == [b"3"]
+        else:
+            assert await answered(lane) == [b"1", b"3"]
+        ((buried, refused_as),) = lane.buried
+        assert (buried.position, buried.value, refused_as) == (position(first + 1, 0), b"2", "InvalidRecordError")
+        assert lane.acknowledged == position(first + 2, 0)
+        lane.buried.clear()
+    fill(lane, 24, 25, 26)
+    assert await answered(lane) == [b"4", b"5", b"6"], "after the refused record batches are whole again"
+    assert not lane.task.done()
+
+
+async def test_a_record_apart_holds_the_watermark_until_it_is_settled_and_is_not_sent_again(lane):
+    """A refused record stays unacknowledged until its dead letter is; reading again skips it."""
+    letters = Letters(None)
     fill(lane, 1, 2, 3)
-    assert await answered(lane, InvalidRecordError()) == [b"1", b"2", b"3"]
-    fill(lane, 1, 2, 3)
-    assert await answered(lane) == [b"1"]
-    assert await answered(lane, InvalidRecordError()) == [b"2"]
-    assert lane.refusals == {position(2, 0): ["InvalidRecordError"]}
-    lane.divert(position(2, 0), 2, DeadLetter("KAFKA_REFUSED", b"k", b"L", 2, []), "letters", 0)
-    fill(lane, 3, 4, 5)
-    values, answer, topic = await lane.producer.batches.get()
-    assert (values, topic) == ([b"L"], "letters")
-    answer.set_result(None)
-    assert await answered(lane) == [b"3", b"4", b"5"], "after the refused record batches are whole again"
-    assert [batch.reasons for batch in lane.seen] == [[], ["KAFKA_REFUSED"], []]
-    assert lane.refusals == {}
+    await refuse(lane, InvalidRecordError(), [0])
+    values, _, _ = await lane.producer.batches.get()
+    assert values == [b"2", b"3"]
+    lane.set_apart(lane.buried[0][0], letters)
+    lane.task.cancel()
+    lane.close()
+    assert lane.behind_from == position(2, 0)
+    run(lane)
+    assert [batch is None for batch in fill(lane, 1, 2, 3)] == [True, False, False]
+    assert await answered(lane) == [b"2", b"3"]
+    assert lane.first_unacknowledged() is None or lane.first_unacknowledged() == position(1, 0)
+    lane.behind_from = None
+    assert lane.first_unacknowledged() == position(1, 0)
+    lane.settle(position(1, 0))
+    assert lane.first_unacknowledged() is None
+
+
+@pytest.mark.parametrize("names", [True, False])
+async def test_a_refused_stamp_is_replaced_by_later_ones(lane, names):
+    """After its own stamp a record gets the receive time, the present, and none at all."""
+    lane.append(position(1, 0), 7_000_000, 3, b"k", b"1", ())
+    lane.append(position(2, 0), 8_000_000, 4, b"k", b"2", ())
+    seen = [await refuse(lane, InvalidTimestampError(), [0] if names else []) for _ in range(3)]
+    own, received, present = ([one.timestamp for one in batch] for batch in seen)
+    assert own == [3, 4]
+    assert received[0] == 7
+    assert abs(present[0] / 1000 - time.time()) < 10
+    last = await refuse(lane, InvalidTimestampError(), [0])
+    assert last[0].timestamp == -1
+    assert [one.timestamp for one in last][1] == (4 if names else -1)
+    assert await answered(lane) == [b"2"]
+    assert [one.value for one, _ in lane.buried] == [b"1"], "then it is refused for good"
 
 
 async def test_batches_stay_small_after_one_too_large_as_a_whole(lane):
     """If every half of a refused batch is accepted, later batches stay as small."""
     fill(lane, 1, 2, 3)
-    await answered(lane, MessageSizeTooLargeError())
-    fill(lane, 1, 2, 3, 4, 5)
-    assert [await answered(lane) for _ in range(5)] == [[b"1"], [b"2"], [b"3"], [b"4"], [b"5"]]
-    assert lane.refusals == {}
+    await refuse(lane, MessageSizeTooLargeError())
+    assert [await answered(lane) for _ in range(2)] == [[b"1"], [b"2", b"3"]]
+    lane._resending.most_bytes = 2
+    fill(lane, 4, 5, 6)
+    assert [await answered(lane) for _ in range(2)] == [[b"4", b"5"], [b"6"]]
+    assert lane.buried == []
+
+
+async def test_records_as_large_as_a_refused_one_leave_with_it(lane):
+    """If one record alone is too large, no equally large one is asked about again."""
+    fill(lane, 1, 2, 3)
+    await refuse(lane, MessageSizeTooLargeError())
+    await refuse(lane, MessageSizeTooLargeError())
+    async with asyncio.timeout(5):
+        while len(lane.buried) < 3:
+            await asyncio.sleep(0)
+    assert lane.producer.batches.empty()
+    assert lane.acknowledged == position(3, 0)
+    assert lane._resending.most_bytes is None
+
+
+async def test_a_doubtful_refusal_ends_the_producer(lane):
+    """If the batch may be in the log all the same, its lane fails, and is read again."""
+    fill(lane, 1, 2, 3)
+    assert await answered(lane, InvalidRecordError()) == [b"1", b"2", b"3"]
+    assert lane.behind_from == position(1, 0)
+    assert lane.buried == []
 
 
 async def test_a_leaving_lane_starts_no_further_batch(lane):
@@ -171,9 +251,3 @@ def test_failures_wait_longer_each_time():
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] == 5.0
     assert lane.waiting_for == "no acknowledgement within 12 s"
-
-
-def test_a_position_orders_records_by_frame_and_place():
-    """Positions order all records; the largest frame ends below the next frame's first."""
-    assert position(1, 998) < position(2, 0) < position(2, 1)
-    assert frame_of(position(7, 998)) == 7

@@ -4,8 +4,9 @@ import asyncio
 
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from connector.shell.delivery.lane import Lane, position
+from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.linger import Linger
+from connector.shell.delivery.position import position
 from connector.shell.delivery.producing import produce
 from tests.shell.delivery.fake_kafka import TICKS, Brokers
 

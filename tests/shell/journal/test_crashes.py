@@ -39,6 +39,11 @@ def frame(number):
     return Received(1000 + number, 0, 7, False, b"frame %d " % number + bytes(number % 90))
 
 
+def small(path, **changes):
+    """Return settings of a journal with a bound below what the settings allow."""
+    return JournalSettings(path=path).model_copy(update={"max_bytes": 200_000, **changes})
+
+
 async def rest(source):
     """Return the frames above the watermark that can be read."""
     found, after = [], source.watermark
@@ -145,7 +150,7 @@ async def test_after_a_power_cut_all_that_was_synced_is_there(memory_path, monke
     monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 0.002)
     chance, folder = random.Random(11), memory_path / "journal"
     durable = Durable(folder, monkeypatch)
-    source = await Journal.open(JournalSettings(path=folder, max_bytes=200_000, retain_hours=0), print)
+    source = await Journal.open(small(folder, retain_hours=0), print)
     number = delivered = 0
     for cut in range(40):
         for _ in range(chance.randrange(1, 60)):
@@ -157,7 +162,7 @@ async def test_after_a_power_cut_all_that_was_synced_is_there(memory_path, monke
             source.advance(delivered - chance.randrange(3))
         watermark, synced = source.watermark, source.synced_seq
         durable.cut(memory_path / f"cut-{cut}")
-        again = await Journal.open(JournalSettings(path=memory_path / f"cut-{cut}", max_bytes=200_000), print)
+        again = await Journal.open(small(memory_path / f"cut-{cut}"), print)
         assert again.lost == {}
         assert again.watermark <= watermark
         assert again.last_seq >= synced

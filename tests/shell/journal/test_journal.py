@@ -207,6 +207,24 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert (again.finished, again.pending) == (400 - lost, 0)
 
 
+async def test_a_frame_whose_dead_letter_was_refused_is_lost_over_a_restart(opened):
+    """Such a frame is neither finished nor pending, its loss is reported, and the law holds."""
+    source = await opened()
+    frames = [frame(number) for number in range(3)]
+    for one in frames:
+        source.append(one)
+    source.lose(2, frames[1])
+    source.advance(2)
+    for _ in range(2):
+        assert (source.received, source.finished, source.pending) == (3, 1, 1)
+        assert source.lost == {"dead_letter_refused": 1}
+        source = await opened()
+    source.report_losses()
+    assert [(loss.reason, loss.frames, loss.from_ns) for loss in opened.losses] == [
+        ("dead_letter_refused", 1, frames[1].received_ns)
+    ]
+
+
 async def test_small_texts_are_saved(opened):
     """A text saved under a name can be read after a restart."""
     source = await opened()

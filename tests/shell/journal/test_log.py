@@ -157,6 +157,7 @@ def test_what_a_failed_sync_may_have_lost_is_written_to_a_new_segment(log, monke
     assert seqs(log, 0, last + 2) == (list(range(1, last + 2)), [])
     log.sync()
     assert [segment.first for segment in log.segments] == sorted({segment.first for segment in log.segments})
+    assert log.folder.names() == [segment.name for segment in log.segments]
 
 
 def test_other_files_get_room(log):

@@ -30,7 +30,7 @@ async def opened(tmp_path):
 def lose(source, first, last, reason="disk"):
     """Lose frames of these numbers."""
     for number in range(first, last + 1):
-        source.lose(Received(number, number % 2, 7, False, bytes(10)), reason)
+        source.give_up(Received(number, number % 2, 7, False, bytes(10)), reason)
 
 
 async def test_losses_are_reported_when_they_end(opened, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import pytest
 
@@ -45,6 +46,20 @@ async def test_everything_is_synced_within_moments(source):
     assert found == source._syncing.saved
 
 
+async def test_progress_says_no_more_than_the_disk_has(source):
+    """The saved watermark is at most the last synced number, except for lost numbers after it."""
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source._syncing.synced = 5
+    source.advance(10)
+    assert source._syncing._progress().watermark == 5
+    source._tally.lose(11, 12, "disk")
+    source._syncing.synced = 10
+    source.advance(12)
+    assert source._syncing._progress()[:3] == (12, 10, {"disk": 2})
+
+
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])
 async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatch, tmp_path, call):
     """What a segment may have lost when its sync failed is in a new one."""
@@ -78,6 +93,28 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
     assert found == frames(1, 10)
     assert again.lost == {}
     await again.close()
+
+
+async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
+    """Whoever asks for a sync gets one that began later, and so has all that was written before."""
+    gate, waits, work = threading.Event(), threading.Event(), source._log.sync
+
+    def waiting():
+        waits.set()
+        assert gate.wait(20)
+        work()
+
+    monkeypatch.setattr(source._log, "sync", waiting)
+    source.append(*frames(1, 1))
+    await asyncio.to_thread(waits.wait, 10)
+    source.append(*frames(2, 2))
+    await until(lambda: source.committed_seq == 2)
+    source.advance(2)
+    asking = asyncio.create_task(source._syncing.next_round())
+    await asyncio.sleep(0)
+    gate.set()
+    await asking
+    assert source._syncing.saved.watermark == 2
 
 
 async def test_a_sign_of_life_is_saved_without_any_frame(source, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import ssl
 import warnings
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import aiokafka.client
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -17,8 +19,11 @@ from aiokafka.record.memory_records import MemoryRecords
 from structlog.testing import capture_logs
 
 from connector.shell.kafka import aiokafka_fixes
+from connector.shell.kafka.diagnosis import Unreachable
 from simulator.embedded_kafka import EmbeddedKafka
 from tests import two_addresses
+from tests.security.certificates import Authority
+from tests.tls_front import tls_front
 
 
 async def test_a_broker_that_does_not_answer_delays_no_connection_to_another(monkeypatch):
@@ -85,8 +90,8 @@ async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkey
         def connected(self):
             return True
 
-        async def close(self, reason):
-            closed.append(reason)
+        def close(self):
+            closed.append(self)
 
     async def create(*_, **__):
         made.set()
@@ -98,11 +103,10 @@ async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkey
     client.cluster.broker_metadata = lambda node: SimpleNamespace(host="127.0.0.1", port=1)
     opening = asyncio.create_task(client.ready(0))
     await made.wait()
-    closing = asyncio.create_task(client.close())
-    asyncio.get_running_loop().call_soon(may_finish.set)
-    await asyncio.wait_for(closing, 5)
-    await opening
-    assert closed
+    await asyncio.wait_for(client.close(), 5)
+    may_finish.set()
+    assert not await opening
+    assert len(closed) == 1
     assert not await client.ready(0)
 
 
@@ -139,6 +143,54 @@ async def test_a_cancelled_client_leaves_no_connection_open(monkeypatch):
         assert starting.exception() is None
         gc.collect()
     assert [str(warning.message) for warning in unclosed] == []
+
+
+async def start_and_close(address, **security):
+    """Start a client, and close it."""
+    client = AIOKafkaClient(bootstrap_servers=address, security_protocol="SSL", **security)
+    await client.bootstrap()
+    await client.close()
+
+
+async def be_refused(address, **security):
+    """Fail at the login, which the server behind the TLS front does not know."""
+    login = {"sasl_mechanism": "PLAIN", "sasl_plain_username": "bond", "sasl_plain_password": "password"}
+    client = AIOKafkaClient(bootstrap_servers=address, security_protocol="SASL_SSL", **login, **security)
+    with pytest.raises(Unreachable):
+        await client.bootstrap()
+    await client.close()
+
+
+async def be_cancelled(address, **security):
+    """Cancel a connection at ever later moments, until it is made before that."""
+    host, port = address.split(":")
+    opening = asyncio.create_task(asyncio.sleep(0))
+    turns = 0
+    while opening.cancelled() or turns == 0:
+        connection = AIOKafkaConnection(host, int(port), security_protocol="SSL", **security)
+        opening = asyncio.create_task(connection.connect())
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        opening.cancel()
+        await asyncio.wait({opening})
+        turns += 1
+    opening.result()
+    connection.close()
+
+
+@pytest.mark.parametrize("use", [start_and_close, be_refused, be_cancelled])
+def test_a_server_that_does_not_end_its_tls_keeps_no_socket_open(tmp_path, caplog, use):
+    """When the event loop ends, no connection is open, though the server answers no farewell."""
+    authority = Authority(tmp_path)
+    security = {"ssl_context": ssl.create_default_context(cafile=authority.ca)}
+    gc.collect()
+    with EmbeddedKafka({"t": 1}) as kafka, warnings.catch_warnings(record=True, action="always") as unclosed:
+        port = int(kafka.bootstrap_servers.split(":")[1])
+        with tls_front(port, authority.issue("broker")) as secured:
+            asyncio.run(use(f"127.0.0.1:{secured}", **security))
+            caplog.clear()  # the logged errors hold their connections
+            gc.collect()
+            assert [str(warning.message) for warning in unclosed] == []
 
 
 def batch(magic, codec, offset, value):

@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from structlog.testing import capture_logs
 
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients, closing
 from connector.shell.kafka.closing import abandon
+from simulator.embedded_kafka import EmbeddedKafka
 from tests.kafka.reader import create_topics, read_all
 
 
@@ -36,6 +38,30 @@ async def test_a_close_that_fails_is_only_logged(error):
     with capture_logs() as logs:
         await closing.close(fail)
     assert [line["event"] for line in logs] == ["client_not_closed_cleanly"] * isinstance(error, RuntimeError)
+
+
+@pytest.mark.parametrize("hang", [True, False])
+async def test_a_consumer_that_does_not_stop_keeps_no_connection(monkeypatch, hang):
+    """If a consumer's own stop fails or hangs, its tasks and connections end all the same."""
+    with EmbeddedKafka({"t": 1}) as kafka:
+        consumer = AIOKafkaConsumer("t", bootstrap_servers=kafka.bootstrap_servers)
+        await consumer.start()
+        await consumer.getmany(timeout_ms=1)
+        connections = list(consumer._client._conns.values())
+        assert any(each.connected() for each in connections)
+
+        async def close_coordinator():
+            if hang:
+                await asyncio.sleep(3600)
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(consumer._coordinator, "close", close_coordinator)
+        async with asyncio.timeout(5):
+            await closing.stop(consumer, 0.1)
+        assert not any(each.connected() for each in connections)
+        assert consumer._fetcher._fetch_task.done()
+        monkeypatch.undo()
+        await consumer._coordinator.close()
 
 
 async def test_an_abandoned_producer_sends_nothing_later(own_kafka, topic_names):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from types import SimpleNamespace
 
 import pytest
@@ -136,17 +137,49 @@ def test_an_error_is_shown_with_its_name_once(error, shown):
     assert describe(error) == shown
 
 
-async def test_a_broken_connection_is_looked_at_once_in_a_while(monkeypatch):
-    """A peer that closes at once is looked at once, however often clients fail there."""
-    looks = []
+@pytest.fixture
+def looks(monkeypatch):
+    """Return the looks, of which each finds another reason."""
+    found = []
 
     async def look(*_):
-        looks.append(1)
-        return "it closed the connection"
+        found.append(f"reason {len(found)}")
+        return found[-1]
 
-    monkeypatch.setattr("connector.shell.kafka.diagnosis._look", look)
-    arguments = {"security_protocol": "PLAINTEXT"}
-    for port in (1, 1, 1, 2):
-        reason = await diagnosis._explain_break("host.test", port, ConnectionResetError(), arguments)
-        assert reason == "it closed the connection"
-    assert len(looks) == 2
+    monkeypatch.setattr(diagnosis, "_look", look)
+    monkeypatch.setattr(diagnosis, "_looked", {})
+    return found
+
+
+async def broke(port, error):
+    """Return why a connection broke."""
+    return await diagnosis._explain_break("host.test", port, error, {"security_protocol": "PLAINTEXT"})
+
+
+async def test_a_broken_connection_is_looked_at_once_in_a_while(looks, monkeypatch):
+    """A peer that closes at once is looked at once, however often clients fail there."""
+    assert [await broke(port, ConnectionResetError()) for port in (1, 1, 1, 2)] == ["reason 0"] * 3 + ["reason 1"]
+    monkeypatch.setattr(diagnosis, "LOOK_AGAIN_SECONDS", 0)
+    assert await broke(1, ConnectionResetError()) == "reason 2"
+
+
+async def test_another_error_is_looked_at_again(looks):
+    """If the error, or what caused it, is another one, its cause is looked for again."""
+    closed, closed_by_tls = KafkaError("closed"), KafkaError("closed")
+    closed_by_tls.__cause__ = ssl.SSLError("wrong version")
+    errors = [closed, KafkaError("closed"), ConnectionResetError(), closed_by_tls, closed]
+    assert [await broke(1, error) for error in errors] == [f"reason {number}" for number in (0, 0, 1, 2, 0)]
+
+
+async def test_a_look_is_forgotten_once_the_address_was_reached(looks):
+    """A connection that breaks after one was made is looked at again; other addresses are not."""
+    with EmbeddedKafka({"t": 1}) as kafka:
+        port = int(kafka.bootstrap_servers.split(":")[1])
+        arguments = {"security_protocol": "PLAINTEXT"}
+        for at in (port, 1):
+            await diagnosis._explain_break("127.0.0.1", at, ConnectionResetError(), arguments)
+        client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap_servers)
+        await client.bootstrap()
+        await client.close()
+    found = [await diagnosis._explain_break("127.0.0.1", at, ConnectionResetError(), arguments) for at in (port, 1)]
+    assert found == ["reason 2", "reason 1"]

@@ -1,15 +1,16 @@
 """App keys from a folder or from the environment."""
 
-import asyncio
 import base64
-import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from connector import small_file
 from connector.errors import ConfigurationError
 from connector.logs import clean
 from connector.settings import KisSettings, load
+from connector.shell.kis import credentials as credentials_module
 from connector.shell.kis.credentials import AppKey, Credentials, require_credentials
 
 
@@ -169,12 +170,11 @@ def test_repr_shows_nothing():
 
 @pytest.fixture
 def mounted(tmp_path):
-    """Give a mounted Secret with a FIFO as its old app key, so that a reader waits there."""
+    """Give a mounted Secret of two versions, of which the old one is the current one."""
     for version in ("old", "new"):
         (tmp_path / f"..{version}").mkdir()
-        (tmp_path / f"..{version}" / "appsecret-0").write_text(f"{version}-secret")
-    os.mkfifo(tmp_path / "..old" / "appkey-0")
-    (tmp_path / "..new" / "appkey-0").write_text("new-appkey")
+        for part in ("appkey", "appsecret"):
+            (tmp_path / f"..{version}" / f"{part}-0").write_text(f"{version}-{part}")
     (tmp_path / "..data").symlink_to("..old")
     for name in ("appkey-0", "appsecret-0"):
         (tmp_path / name).symlink_to(f"..data/{name}")
@@ -182,17 +182,23 @@ def mounted(tmp_path):
 
 
 @pytest.mark.parametrize(("is_removed", "whole"), [(False, "old"), (True, "new")])
-async def test_a_pair_is_read_from_one_version(mounted, is_removed, whole):
+def test_a_pair_is_read_from_one_version(mounted, monkeypatch, is_removed, whole):
     """A swap of the mounted Secret between the two reads gives the old or the new pair."""
-    credentials = Credentials(fill(mounted, {}).kis)
-    reading = asyncio.create_task(asyncio.to_thread(credentials.read, 0))
-    with await asyncio.to_thread((mounted / "..old" / "appkey-0").open, "w") as fifo:
-        (mounted / "..tmp").symlink_to("..new")
-        (mounted / "..tmp").rename(mounted / "..data")
-        if is_removed:
-            shutil.rmtree(mounted / "..old")
-        fifo.write("old-appkey")
-    assert await reading == AppKey(f"{whole}-appkey", f"{whole}-secret")
+    swaps = []
+
+    def read_and_swap(path, most):
+        content = small_file.read(path, most)
+        if not swaps:
+            (mounted / "..tmp").symlink_to("..new")
+            swaps.append((mounted / "..tmp").rename(mounted / "..data"))
+            if is_removed:
+                shutil.rmtree(mounted / "..old")
+        return content
+
+    monkeypatch.setattr(credentials_module, "small_file", SimpleNamespace(**vars(small_file) | {"read": read_and_swap}))
+    pair = Credentials(fill(mounted, {}).kis).read(0)
+    assert swaps
+    assert pair == AppKey(f"{whole}-appkey", f"{whole}-appsecret")
 
 
 def test_a_problem_names_the_file_of_the_settings(mounted):
@@ -202,3 +208,9 @@ def test_a_problem_names_the_file_of_the_settings(mounted):
     (mounted / "..new" / "appsecret-0").write_text("")
     problems = refusal(fill(mounted, {}))
     assert [problem.partition(": ")[0] for problem in problems] == [str(mounted / "appsecret-0")]
+
+
+def test_the_name_of_a_file_forges_no_line(tmp_path):
+    """A line break in a file's name is shown as an escape."""
+    (problem,) = [each for each in refusal(fill(tmp_path, pair(0) | {"appkey-0\nforged": "x"})) if "forged" in each]
+    assert r"appkey-0\nforged: names no slot" in problem

@@ -30,12 +30,36 @@ async def test_an_app_key_refused_while_an_approval_key_is_kept_is_tried_again(m
 async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
     """After OPSP0011 the request is repeated with a new approval key on the same connection."""
     monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.0)
-    async with Simulator(approval_interval_seconds=0) as kis:
+    async with Simulator(approval_interval_seconds=0, faults=["friendly-refusal"]) as kis:
         bench = Bench(kis)
         bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
         async with bench.running(A):
             await bench.active(A)
             assert (len(kis.connects), len(kis.approvals)) == (1, 1)
+
+
+async def test_a_key_refused_by_the_last_words_of_a_connection_is_not_used_again(monkeypatch):
+    """KIS refuses a key and ends TCP, as recorded: the cause is told, and a new key is used."""
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.5)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        bench = Bench(kis)
+        bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
+        async with bench.running(A):
+            await bench.active(A)
+            assert (len(kis.connects), len(kis.approvals)) == (2, 1)
+            [down] = [event["detail"] for event in bench.events if event["event"] == "session_down"]
+            assert (down["cause"], down["code"]) == ("approval", "OPSP0011")
+
+
+async def test_a_key_burnt_by_an_unclean_end_is_replaced(monkeypatch):
+    """KIS refuses the key of a session that was cut off; the feed returns with a new one."""
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.5)
+    async with Simulator(approval_interval_seconds=0, faults=["burn-key"]) as kis, Bench(kis).running(A) as bench:
+        await bench.active(A)
+        await kis.drop(0)
+        await until(lambda: bench.downs() == ["reset", "approval"])
+        await bench.active(A)
+        assert (len(kis.connects), len(kis.approvals)) == (3, 2)
 
 
 async def test_two_approval_keys_are_a_minute_apart():

@@ -72,7 +72,7 @@ async def test_secrets_stay_out_of_logs(caplog, capsys):
     async with Simulator() as kis, Bench(kis).running(A) as bench:
         await bench.active(A)
         approval_keys = list(kis._approvals._issued)
-        keys = kis.sessions[0].registered[A]
+        keys = kis.sessions[0].keys(A)
         await kis.emit("{" + json.dumps(keys.key))
         await until(lambda: bench.feed.unreadable == 1)
     # The simulator's own logger may say what it likes: it plays KIS.

@@ -1,8 +1,10 @@
 import asyncio
+import contextlib
 import http
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from connector.shell.kis.socket import open_socket
 from tests import two_addresses
@@ -57,21 +59,84 @@ async def test_handshake_is_plain(monkeypatch):
         await socket.close()
 
 
-async def test_binary_messages_are_told_from_text():
-    """Binary messages are known by their number, even if messages come in fragments."""
+async def all_messages(socket):
+    """Return the messages of each call of `receive` until the connection ends."""
+    calls = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            calls.append(await socket.receive())
+    return calls
+
+
+async def test_messages_come_in_order_with_their_kind():
+    """Text and binary messages come whole and in order, even if they were sent in fragments."""
 
     async def talk(connection):
         await connection.send("a")
-        await connection.send([b"b", b"c"])
+        await connection.send([b"b", b"", b"c"])
         await connection.send(["d", "e", "f"])
-        await connection.send(b"g")
+        await connection.send("")
+        await connection.send([b"", b"g"])
+        await connection.ping()
+        await connection.send("h")
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        messages = [message for call in await all_messages(socket) for message in call]
+    assert messages == [(False, b"a"), (True, b"bc"), (False, b"def"), (False, b""), (True, b"g"), (False, b"h")]
+    with pytest.raises(ConnectionClosedOK):
+        await socket.receive()
+
+
+async def test_messages_that_came_together_are_received_together():
+    """The messages of one packet are returned by one call, also if the connection has ended."""
+
+    async def talk(connection):
+        connection.transport.write(b"".join(b"\x81\x03%03d" % number for number in range(100)))
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        await socket.wait_closed()
+        calls = await all_messages(socket)
+    assert calls == [[(False, b"%03d" % number) for number in range(100)]]
+
+
+async def test_messages_that_follow_closely_are_gathered(monkeypatch):
+    """A message after a pause comes at once; those that follow it closely come together."""
+    monkeypatch.setattr("connector.shell.kis.socket.GATHER_SECONDS", 1.0)
+    first_is_here = asyncio.Event()
+
+    async def talk(connection):
+        await connection.send("a")
+        await first_is_here.wait()
+        for text in "bcd":
+            await connection.send(text)
+            await asyncio.sleep(0.01)
         await connection.wait_closed()
 
     async with serve(talk, "127.0.0.1", 0) as kis:
         socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
-        assert [await socket.recv(decode=False) for _ in range(4)] == [b"a", b"bc", b"def", b"g"]
-        assert socket.binary == {1, 3}
+        async with asyncio.timeout(0.9):
+            assert await socket.receive() == [(False, b"a")]
+        first_is_here.set()
+        assert await socket.receive() == [(False, b"b"), (False, b"c"), (False, b"d")]
         await socket.close()
+
+
+@pytest.mark.parametrize(("size", "count"), [(20, 40_000), (50_000, 400)])
+async def test_messages_that_are_not_taken_stop_the_peer(size, count):
+    """While messages wait to be taken, only a bounded number is read; later all of them come."""
+
+    async def talk(connection):
+        head = b"\x82" + (bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big"))
+        connection.transport.write((head + b"x" * size) * count)
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        await until(lambda: not socket.transport.is_reading())
+        assert len(socket._messages) < count
+        assert socket._queued_bytes < 2 * 1024 * 1024
+        assert sum([len(call) for call in await all_messages(socket)]) == count
 
 
 async def test_send_at_once_never_waits():

@@ -34,6 +34,10 @@ class Control:
         """Give the topic a complete reading."""
         finished(self.topic.snapshot(records))
 
+    def follow(self, records):
+        """Give the topic records after its reading."""
+        finished(self.topic.follow(records))
+
 
 def test_unknown_is_not_empty():
     """Before the first reading there are no lists at all, and nothing is reported."""
@@ -46,12 +50,12 @@ def test_unknown_is_not_empty():
 
 
 def test_a_reading_and_what_follows_are_reported():
-    """A reading names all its bonds; a later record names those of its list, changed or not."""
+    """A reading asks for all its bonds; a later record asks for those that are new in its list."""
     control = Control()
     control.read([record(0, b"a", [A]), record(1, b"b", [B])])
-    control.topic.follow([record(2, b"a", [A])])
-    control.topic.follow([record(3, b"b", [C]), record(4, b"a", None)])
-    assert control.changes == [([A, B], {A, B}), ([B, A], {A}), ([C], {C})]
+    control.follow([record(2, b"a", [A])])
+    control.follow([record(3, b"b", [C]), record(4, b"a", None)])
+    assert control.changes == [([A, B], {A, B}), ([B, A], set()), ([C], {C})]
 
 
 def test_saved_lists_are_used_until_the_topic_is_read():
@@ -85,12 +89,37 @@ def test_a_second_reading_is_judged_against_the_first():
     assert len(control.changes[-1][0]) == 30
 
 
+def test_removals_count_together_over_polls_and_readings():
+    """Two removals of half each are held back, whether they come in two polls or by a reading."""
+    control = Control()
+    control.read([record(0, b"a", BONDS[:20])])
+    control.follow([record(1, b"a", BONDS[:11])])
+    control.follow([record(2, b"a", BONDS[:5])])
+    assert len(control.changes[-1][0]) == 11
+    control.read([record(2, b"a", BONDS[:5]), record(3, b"a", BONDS[:4])])
+    assert len(control.changes[-1][0]) == 11
+
+
+def test_a_repeated_value_asks_for_nothing():
+    """Another note, requester or time asks for nothing new; a new priority asks for all."""
+    control = Control()
+    value = {"instruments": [A, B], "note": "x", "requested_by": "y", "requested_at": "2026-11-28T00:00:00Z"}
+    control.read([record(0, b"a", json.dumps(value).encode())])
+    same = value | {"note": "z", "requested_by": "w", "requested_at": "2026-11-28T00:00:01Z"}
+    control.follow([record(1, b"a", json.dumps(same).encode())])
+    assert control.changes[-1][1] == set()
+    control.follow([record(2, b"a", json.dumps(same | {"priority": 6}).encode())])
+    assert control.changes[-1][1] == {A, B}
+    control.follow([record(3, b"b", [B, C])])
+    assert control.changes[-1][1] == {B, C}
+
+
 def test_a_refusal_is_logged_with_its_offset():
     """A refusal's log line has list, offset, reason and what stays in force; it names no bonds."""
     control = Control()
     with capture_logs() as logs:
         control.read([record(0, b"a", [A, B]), record(7, b"a", b"bad"), record(8, b"new", b"[]")])
-    assert control.changes == [([A, B], set())]
+    assert control.changes == [([A, B], {A, B})]
     refused, hopeless = [line for line in logs if line["event"] == "control_record_refused"]
     assert (refused["list"], refused["partition"], refused["offset"]) == ("a", 0, 7)
     assert "not JSON" in refused["reason"]
@@ -102,12 +131,24 @@ def test_a_refusal_is_logged_with_its_offset():
     )
 
 
+def test_a_large_record_is_judged_in_steps():
+    """An edit of 10,000 bonds takes several steps, and nothing changes before the last one."""
+    bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_000)]
+    control = Control()
+    control.read([record(0, b"a", bonds)])
+    steps = control.topic.follow([record(1, b"a", json.dumps({"instruments": bonds, "priority": 9}).encode())])
+    changes_during = [len(control.changes) for _ in steps]
+    assert len(changes_during) >= 4
+    assert set(changes_during) == {1}
+    assert len(control.changes) == 2
+
+
 def test_every_refusal_is_logged():
     """Each of several bad records that come together is logged, even if a good one follows."""
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow(
+        control.follow(
             [record(1, b"a", b"bad"), record(2, b"a", [A, B]), record(3, b"a", b"worse"), record(4, b"a", [C])]
         )
     logged = [(line["offset"], line["kept"]) for line in logs if line["event"] == "control_record_refused"]
@@ -120,8 +161,8 @@ def test_a_refusal_is_logged_once():
     control = Control()
     control.read([record(0, b"a", b"bad")])
     with capture_logs() as logs:
-        control.topic.follow([record(1, b"b", [B])])
-        control.topic.follow([record(2, b"a", b"worse")])
+        control.follow([record(1, b"b", [B])])
+        control.follow([record(2, b"a", b"worse")])
     assert [(line["list"], line["offset"]) for line in logs] == [("a", 2)]
 
 
@@ -131,7 +172,7 @@ def test_a_record_without_a_list_name_is_counted(key):
     control = Control()
     control.read([record(0, b"a", [A])])
     with capture_logs() as logs:
-        control.topic.follow([record(1, key, [B])])
+        control.follow([record(1, key, [B])])
     assert control.topic.ignored == 1
     assert control.changes[-1] == ([A], set())
     assert [(line["event"], line["offset"]) for line in logs] == [("control_record_ignored", 1)]

@@ -1,0 +1,47 @@
+"""Prints results in 80 columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+COLUMNS = (  # heading, width, and how a figure is shown
+    ("ticks/s", 10, "{:,.0f}"),
+    ("ratio", 9, "{:.2f} x"),
+    ("CPU µs", 9, "{:,.1f}"),
+    ("ratio", 9, "{:.2f} x"),
+    ("p50 ms", 9, "{:,.1f}"),
+    ("p99 ms", 9, "{:,.1f}"),
+    ("MB", 6, "{:,.0f}"),
+)
+LABEL_WIDTH = 18
+LEGEND = """\
+CPU: of one tick. p50, p99: from receipt to acknowledgement. MB: peak RSS.
+ratio: the first line ÷ this one, pair by pair; of CPU, this one ÷ the first.
+Above 1 the first line is better."""
+
+
+def lines(results: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table with all cases."""
+    yield " " * LABEL_WIDTH + "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
+    for result in results:
+        yield result["title"]
+        for entry in result["entries"]:
+            yield f"  {entry['label']:<{LABEL_WIDTH - 2}}{_cells(entry)}".rstrip()
+    yield ""
+    yield from LEGEND.splitlines()
+
+
+def _cells(entry: dict[str, Any]) -> str:
+    medians = entry["medians"]
+    values = (
+        medians["ticks_per_second"],
+        entry.get("ratio"),
+        medians["cpu_us_per_tick"],
+        entry.get("cpu_ratio"),
+        medians["p50_ms"],
+        medians["p99_ms"],
+        medians["peak_mb"],
+    )
+    return "".join(
+        f"{'' if value is None else shown.format(value):>{width}}"
+        for value, (_, width, shown) in zip(values, COLUMNS, strict=True)
+    )

@@ -1,0 +1,124 @@
+"""Runs one pipeline on a feed and topics of its own, and returns its figures."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from benchmarks.cases import Case, Entry
+from benchmarks.day import isins
+from benchmarks.pipeline import FIGURES, Run
+from tests.kafka.launcher import KafkaCluster
+from tests.kafka.reader import create_topics
+
+ROOT = Path(__file__).parents[1]
+RUN_SECONDS = 900  # a pipeline that takes longer has lost ticks
+SETTLE_SECONDS = 1.0  # between the last registration and the first tick
+
+
+class Child:
+    """A process that speaks lines: feed or pipeline."""
+
+    def __init__(self, module: str, process: subprocess.Popen[str], errors: Any) -> None:
+        self._module, self._process, self._errors = module, process, errors
+
+    def tell(self) -> None:
+        """Let it go on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def expect(self, beginning: str) -> str:
+        """Return its next line that begins so. Ends the benchmark if there is none."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(beginning):
+                return line
+        self._errors.seek(0)
+        raise SystemExit(f"{self._module} ended early, or ran for {RUN_SECONDS} s:\n{self._errors.read()[-3000:]}")
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def started(module: str, run: Run) -> Iterator[Child]:
+    """Give a running module of this package, which is killed at the end."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(run))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+        )
+        watchdog = threading.Timer(RUN_SECONDS, process.kill)
+        watchdog.start()
+        child = Child(module, process, errors)
+        try:
+            yield child
+        finally:
+            watchdog.cancel()
+            child.kill()
+
+
+def run_once(kafka: KafkaCluster, case: Case, entry: Entry, run: Run) -> dict[str, float | None]:
+    """Run one entry of a case; `run` has what the command line says."""
+    run = replace(
+        run,
+        ticks=case.ticks(run.ticks),
+        per_frame=case.per_frame,
+        ticks_per_second=case.ticks_per_second,
+        outage=case.outage,
+        bonds=entry.bonds or run.bonds,
+        sessions=entry.sessions,
+        bootstrap_servers=kafka.bootstrap_servers,
+        topics=_topics(kafka.bootstrap_servers),
+    )
+    _want_all_bonds(run)
+    with started("feed", run) as feed:
+        run = replace(run, **json.loads(feed.expect("{")))
+        with started(entry.pipeline, run) as pipeline:
+            feed.expect("registered")
+            time.sleep(SETTLE_SECONDS)
+            if run.outage:
+                kafka.stop()
+            pipeline.tell()
+            pipeline.expect("started")
+            feed.tell()
+            if run.outage:
+                pipeline.expect("journalled")
+                feed.kill()
+                kafka.start()
+            figures: dict[str, float | None] = json.loads(pipeline.expect(FIGURES).removeprefix(FIGURES))
+            return figures
+
+
+def _topics(bootstrap_servers: str) -> dict[str, str]:
+    names = {
+        name: f"bench-{time.time_ns()}-{name.replace('_', '-')}"
+        for name in ("ticks", "dead_letters", "control", "status", "events")
+    }
+    create_topics(bootstrap_servers, {names["ticks"]: 6, names["dead_letters"]: 1, names["events"]: 1})
+    create_topics(bootstrap_servers, {names["control"]: 1, names["status"]: 1}, cleanup_policy="compact")
+    return names
+
+
+def _want_all_bonds(run: Run) -> None:
+    """Write one list with every bond of the feed."""
+    producer = Producer({"bootstrap.servers": run.bootstrap_servers})
+    producer.produce(run.topics["control"], json.dumps({"instruments": isins(run.bonds)}), "bench")
+    if producer.flush(30):
+        raise SystemExit("Kafka did not take the list of bonds within 30 s")

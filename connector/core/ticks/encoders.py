@@ -1,0 +1,185 @@
+"""Encodes the texts of columns as Avro.
+
+A number is encoded by arithmetic, or taken from a cache of recent texts. Prices, yields, names and
+times repeat all day, so their bytes are cached. Volumes do not repeat, and are never cached.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from connector.core.bonds.isin import has_shape
+from connector.core.ticks.columns import VOLUME_DIGITS, BadColumn, time_of_day_ms, unscaled, volume
+
+EncodeText = Callable[[str], bytes]
+EncodeTexts = Callable[[Sequence[str]], Iterable[bytes]]
+
+ISIN_COLUMN = "STND_ISCD"
+TIME_COLUMN = "STCK_CNTG_HOUR"
+
+# What each of the two halves of a cache holds. A day of 1,000 bonds has some 15,000 prices and as
+# many yields, and columns of one type share a cache. Full caches of both types of decimals hold
+# some 20 MB.
+CACHED_DECIMALS = 1 << 15
+CACHED_TEXTS = 1 << 12  # ISINs, names, codes, times of day
+CACHED_LENGTH = 64  # characters; longer texts are not cached
+
+_NULL, _NOT_NULL = b"\x00", b"\x02"  # the index of a branch in a union of null and a type
+# Fourteen bits as bytes of Avro's variable-length integers: inside a number, and at its end.
+_GROUP = 1 << 14
+_INNER = [bytes((bits & 0x7F | 0x80, bits >> 7 | 0x80)) for bits in range(_GROUP)]
+_LAST = [bytes((bits & 0x7F | 0x80, bits >> 7)) if bits >> 7 else bytes((bits,)) for bits in range(_GROUP)]
+# The same for the lowest bits of a number that is not negative: zigzag doubles it.
+_HALF_GROUP = _GROUP >> 1
+_LOWEST, _ONLY = _INNER[::2], _LAST[::2]
+_ARRAY_END = b"\x00"
+
+
+class Encoder(NamedTuple):
+    """Encodes one column: one text, or the texts of many records.
+
+    Both raise BadColumn if a text does not fit. `many` may also raise ValueError without a reason,
+    and may do so only when its result is read.
+    """
+
+    one: EncodeText
+    many: EncodeTexts
+
+
+class Cache(dict[str, bytes]):
+    """The bytes of recent texts, encoded when a text is new.
+
+    The dict is the newer half. When it holds `size` texts, it becomes the older half, and the
+    previous older half is evicted. A text found in the older half is copied back, so that texts in
+    use stay.
+    """
+
+    def __init__(self, encode: EncodeText, size: int) -> None:
+        super().__init__()
+        self._encode = encode
+        self._size = size
+        self._older: dict[str, bytes] = {}
+
+    def __missing__(self, text: str) -> bytes:
+        encoded = self._older.get(text) or self._encode(text)
+        if len(text) <= CACHED_LENGTH:
+            if len(self) >= self._size:
+                self._older = self.copy()
+                self.clear()
+            self[text] = encoded
+        return encoded
+
+
+def encoders(columns: Sequence[Mapping[str, Any]]) -> list[Encoder]:
+    """Return each column's encoder; columns of one type share it and its cache.
+
+    Raises ValueError if no text of KIS fits a column's type.
+    """
+    shared: dict[str, Encoder] = {}
+    found = []
+    for column in columns:
+        kind = column["name"] if column["name"] in (ISIN_COLUMN, TIME_COLUMN) else json.dumps(column["type"])
+        if kind not in shared:
+            shared[kind] = _encoder(column)
+        found.append(shared[kind])
+    return found
+
+
+def _encoder(column: Mapping[str, Any]) -> Encoder:
+    is_nullable = isinstance(column["type"], list)
+    match column["name"], _bare_type(column["type"]):
+        case str(name), "string" if name == ISIN_COLUMN:
+            return _cached(_isin, CACHED_TEXTS)
+        case str(name), "string" if name == TIME_COLUMN:
+            return _cached(_time, CACHED_TEXTS)
+        case _, "string" if is_nullable:
+            return _cached(_nullable(encode_string), CACHED_TEXTS)
+        case _, "long":
+            return Encoder(_nullable(_volume), _nullable_volumes) if is_nullable else Encoder(_volume, _volumes)
+        case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
+            encode = _decimal(precision, scale)
+            return _cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS)
+        case name, other:
+            raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
+
+
+def _cached(encode: EncodeText, size: int) -> Encoder:
+    look_up = Cache(encode, size).__getitem__
+    return Encoder(look_up, partial(map, look_up))
+
+
+def _nullable(encode: EncodeText) -> EncodeText:
+    return lambda text: _NOT_NULL + encode(text) if text else _NULL
+
+
+def _bare_type(avro_type: Any) -> Any:
+    return avro_type[1] if isinstance(avro_type, list) else avro_type
+
+
+def _isin(text: str) -> bytes:
+    if not has_shape(text):
+        raise BadColumn("FIELD_ISIN", f"{text[:40]!a} does not have the shape of an ISIN")
+    return encode_string(text)
+
+
+def _time(text: str) -> bytes:
+    time_of_day_ms(text)
+    return encode_string(text)
+
+
+def _volume(text: str) -> bytes:
+    return encode_long(volume(text))
+
+
+def _volumes(texts: Sequence[str]) -> list[bytes]:
+    """Encode many volumes. Raises ValueError if one of them is bad or empty."""
+    together = "".join(texts)
+    if not (together.isdigit() and together.isascii() and max(map(len, texts)) <= VOLUME_DIGITS):
+        raise ValueError("a volume is bad")
+    return [
+        _ONLY[number]
+        if number < _HALF_GROUP
+        else _LOWEST[number % _HALF_GROUP] + _LAST[number // _HALF_GROUP]
+        if number < _HALF_GROUP * _GROUP
+        else encode_long(number)
+        for number in map(int, texts)
+    ]
+
+
+def _nullable_volumes(texts: Sequence[str]) -> Iterable[bytes]:
+    if all(texts):
+        return map(_NOT_NULL.__add__, _volumes(texts))
+    return map(_nullable(_volume), texts)
+
+
+def _decimal(precision: int, scale: int) -> EncodeText:
+    def encode(text: str) -> bytes:
+        number = unscaled(text, precision, scale)
+        size = number.bit_length() // 8 + 1  # a bit for the sign
+        return encode_long(size) + number.to_bytes(size, "big", signed=True)
+
+    return encode
+
+
+def encode_string(text: str) -> bytes:
+    """Return a text as Avro's string."""
+    raw = text.encode()
+    return encode_long(len(raw)) + raw
+
+
+def encode_array(texts: Sequence[str]) -> bytes:
+    """Return texts as Avro's array of strings."""
+    if not texts:
+        return _ARRAY_END
+    return encode_long(len(texts)) + b"".join(map(encode_string, texts)) + _ARRAY_END
+
+
+def encode_long(number: int) -> bytes:
+    """Return a number of up to 64 bits as Avro's int or long: zigzag, seven bits a byte."""
+    rest = number << 1 ^ number >> 63
+    encoded = b""
+    while rest >= _GROUP:
+        encoded += _INNER[rest % _GROUP]
+        rest //= _GROUP
+    return encoded + _LAST[rest]
