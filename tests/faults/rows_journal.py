@@ -232,7 +232,7 @@ async def flipped_bits(rig: Rig) -> list[Check]:
     counted: Counter[str] = Counter()
     with a_folder() as folder:
         undelivered = await _a_closed_journal(folder / "journal")
-        files = sorted(path for path in (folder / "journal").iterdir() if path.name != "lock")
+        files = sorted(path for path in (folder / "journal").iterdir() if path.suffix != ".new" and path.name != "lock")
         small = [path for path in files if path.suffix != ".log"]
         for turn in range(600):
             hit = small[turn % len(small)] if turn < 50 * len(small) else _by_size(files, random)

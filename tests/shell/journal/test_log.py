@@ -6,6 +6,7 @@ import pytest
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import Key, Mark
+from connector.shell.journal.folder import Folder
 from connector.shell.journal.log import Full, Log, SyncFailed
 from connector.shell.journal.reading import read
 from tests.shell.journal.logs import block, new_log, seqs
@@ -34,6 +35,41 @@ def test_segments_are_named_by_their_first_number(log):
         assert segment.name == f"{segment.first:020}.log"
         assert (log.folder.path / segment.name).stat().st_size == segment.size <= 2**16
     assert seqs(log, 0, 2001) == (list(range(1, 2001)), [])
+
+
+class SyncedAtOnce(Log):
+    """A log that is synced at the very moment its segments change, as the other thread may do."""
+
+    @property
+    def segments(self):
+        return self._known
+
+    @segments.setter
+    def segments(self, segments):
+        self._known = segments
+        if segments:
+            self._sync_all()
+
+
+def test_a_sync_never_closes_a_segment_that_is_written_on(tmp_path):
+    """A new segment stays open, however early the syncing thread sees it."""
+    log = SyncedAtOnce(Folder(tmp_path / "journal"), [], 2**20, 3600.0)
+    log.write([block(1, 5)], [], 0)
+    log.write([block(6, 7)], [], 0)
+    assert seqs(log, 0, 8) == ([1, 2, 3, 4, 5, 6, 7], [])
+    log.close()
+
+
+def test_a_write_to_a_closed_segment_fails(log):
+    """It goes to no other file: the frames are written again, to a new segment."""
+    log.write([block(1, 5)], [], 0)
+    log.sync()
+    os.close(log.segments[0].fd)
+    log.segments[0].fd = None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        log.write([block(6, 7)], [], 0)
+    log.write([block(6, 7)], [], 0)
+    assert seqs(log, 0, 8) == ([1, 2, 3, 4, 5, 6, 7], [])
 
 
 def test_the_sum_of_all_files_never_exceeds_the_bound(log):
