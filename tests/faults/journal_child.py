@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import logging
 import os
 import sys
 import time
@@ -51,7 +52,7 @@ async def content(source: Journal) -> list[int]:
 
 async def main(folder: Path, retain_hours: float, pause: float) -> None:
     """Write until killed."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is for results
     longest = _longest_sync()
     source = await Journal.open(JournalSettings(path=folder, max_bytes=BOUND, retain_hours=retain_hours), _ignore)
     numbers = await content(source)
