@@ -50,7 +50,7 @@ async def test_capacity(join):
 
 async def test_unknown_and_expired_approval_keys(join):
     """An unknown approval key is refused; a session outlives the key that opened it."""
-    async with Simulator() as kis:
+    async with Simulator(faults=["friendly-refusal"]) as kis:
         client = await join(kis, key="no such key")
         assert await client.code(A) == "OPSP0011"
         known = await join(kis, A)

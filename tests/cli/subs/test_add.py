@@ -60,7 +60,7 @@ def test_add_that_the_guard_would_hold_back_writes_nothing(cli, variables, writt
     produce(topics.status, "list/desk", refused("removal guard: x", 0, MANY))
     result = cli("subs", "add", A, "--list", "desk", **variables)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "List desk: removal guard: this record would have left 0 of 12" in result.stderr
+    assert "List desk: removal guard: this record would have left 1 of 12" in result.stderr
     assert "Nothing was written. Write the whole list: kis-bond subs apply, with --confirm" in result.stderr
     assert len(written()) == 1
 
