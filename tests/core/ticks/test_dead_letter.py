@@ -123,6 +123,8 @@ def test_a_long_text_is_cut():
     letter = published(b"word " * 100_000 + APPROVAL.encode())
     assert len(letter.value) < dead_letter.LONGEST_TEXT + 100
     assert dict(letter.headers)["detail"].endswith(b"; only the first 65536 characters are kept")
+    letter = published(b"x" * 1_000_000)
+    assert letter.value.startswith(b"x" * dead_letter.LONGEST_TEXT)
     raw = b"0|H0BJCNT0|001|" + b"1^" * 100_000
     assert published(raw).value == raw
 
