@@ -189,6 +189,17 @@ def test_issued_values_displace_only_their_kind():
         (f"x={APPSECRET}&y", [APPSECRET]),
         (f"시크릿은{APPSECRET}입니다", [APPSECRET]),
         (REPLY, [AES_KEY, AES_IV]),
+        *(
+            (form.format(key=AES_KEY, iv=AES_IV), [AES_KEY, AES_IV])
+            for form in (
+                *("key={key}&iv={iv}", "key: {key}, iv: {iv}", "<key>{key}</key><iv>{iv}</iv>", "KEY={key};IV={iv}"),
+                *('{{"key":{key},"iv":{iv}}}', 'key = {key}" iv = {iv}"', "aes_key => {key}, aes_iv => {iv}"),
+                *("<key><![CDATA[{key}]]></key>\n<iv>\n{iv}</iv>", "key%3D{key}%26iv%3D{iv}"),
+                *("&lt;key&gt;{key}&lt;/key&gt; iv:{iv}", "key={key}와 iv={iv}는", "key='{key}\niv='{iv}"),
+            )
+        ),
+        (f"x_{APPROVAL}_y", [APPROVAL]),
+        (f"승인키{APPROVAL}는, 앱키{APPKEY}는", [APPROVAL, APPKEY]),
         (json.dumps({"event": REPLY}), [AES_KEY, AES_IV]),
         (repr({"key": AES_KEY, "iv": AES_IV}), [AES_KEY, AES_IV]),
     ],
@@ -207,6 +218,8 @@ def test_by_shape(text, secrets):
         '{"appkey": null, "kafka.sasl_password_file": "/run/secrets/kafka"}',
         '{"tick_id": "0123456789abcdef0123456789abcdef"}',
         "Registration of KR103502GD31 was refused: OPSP0008 MAX SUBSCRIBE OVER",
+        f"key={AES_KEY}0, iv={AES_IV[1:]}; monkey={AES_KEY}; iv -> {AES_IV}",
+        "key: instrument/KR103502GA34 iv: 16 bytes <key>KR103502GA34</key> keys: 2",
         pytest.param("x" * 1_000, id="a long run of letters"),
         pytest.param("a1B2" * 1_000 + "==", id="long data in base64"),
     ],
@@ -246,6 +259,7 @@ def test_ordinary_lines_stay(text):
         "bearer instruments are traded; a bearer certificate, too.",
         "basic maintenance window. Basic requirements: none",
         "the basic non-negotiable terms; Basic request/response tests",
+        "the password is 'wrong'; the token is expired; the secret is the appsecret of KIS",
         "unexpected token: EOF",
         "unexpected token: end of line",
         "unexpected token: % there",
@@ -274,6 +288,8 @@ def test_ordinary_words_stay(text):
         "Proxy-Authorization: Basic canary",
         "Authorization: Digest canary",
         "x" * 50 + "_password=canary",
+        *("passwd=canary", "pwd: canary", "PWD=canary;Server=x", "db_passwd = 'canary'", "password is 'canary'"),
+        *('the token is \\"canary\\".', "your secret is  'canary lost'", "_" * 4000 + "pwd is 'canary'"),
         "_" * 4000 + "token='canary'",
     ],
 )
