@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Escapes may stand inside one another: JSON in a URL in JSON. Each round undoes one kind or more.
 _ROUNDS: Final = 4
+_BETWEEN_BYTES: Final = (":", " ", "-", " 0x", ", 0x")  # of a hexadecimal dump
 _MOST_BLANKS: Final = 16  # a passphrase has fewer
 # Without capitals, character by character, so that a text keeps its length. Full-width characters
 # and typographic dashes become those of ASCII.
@@ -58,7 +59,7 @@ _QUOTED_PRINTABLE: Final = re.compile("(?P<bytes>(?:=[0-9a-f]{2})+)")
 # What a gap, an escape and quoted-printable can begin with.
 _GAP_SIGN: Final = re.compile(rf"[\t\x1b{_BREAKS}{_UNSEEN}]")
 _SIGN: Final = re.compile(rf"[\\%&<+\t\x1b{_BREAKS}{_UNSEEN}]")
-_QUOTED_PRINTABLE_SIGN: Final = re.compile("=(?=[2-9a-f][0-9a-f])")
+_QUOTED_PRINTABLE_SIGN: Final = re.compile("=(?=[2-9a-f][0-9a-f]|0[9ad])")
 _ONE_BYTE: Final = re.compile(r"(?:%(?:25)*|\\+x|=)([0-9a-f]{2})")
 _ONE_UNIT: Final = re.compile(r"\\+u([0-9a-f]{4})")
 
@@ -126,10 +127,11 @@ def forms(secret: str) -> frozenset[str]:
         # A line may be wrapped at a blank, which then is gone.
         *(folded[: at.start()] + folded[at.end() :] for at in islice(re.finditer(" ", folded), _MOST_BLANKS)),
         encoded.hex(),
+        *(separator.join(f"{byte:02x}" for byte in encoded) for separator in _BETWEEN_BYTES),
         *_in_base64(encoded),
     }
     if _UUID.fullmatch(folded):
-        found.add(folded.replace("-", ""))
+        found |= {folded.replace("-", other) for other in ("", "_", " ")}
     return frozenset(found)
 
 

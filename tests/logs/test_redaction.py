@@ -365,6 +365,21 @@ def test_time_grows_linearly(before, repeated, after):
     assert seconds(4_000) < 3 * 8 * seconds(500) + 0.01
 
 
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        *("key ", "key\\", "iv>  ", "<key><![CDATA[", "key=>", "a" * 32 + "key=", "ps", "0-", "0000-"),
+        *("bearer a", "bearer a.", "bearer ", "basic /", "password is ", "pwd is\n", "token: '' ", "token: ;"),
+        *("token%3Da", "token&#61;a\\", "t\u200boken=", "token=\\u200b\\", "pwd=%25", "pwd:&amp;", "pwd:&amp;lt;"),
+        *("&nbsp;", "&zerowidthspace", "U+1D17", "U+110BD", "=0A=\n", "=0D", "\u3000 "),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "token%3D", "key: "])
+def test_each_pattern_takes_linear_time(before, repeated):
+    """What a pattern begins with, repeated, holds up no search."""
+    assert_linear(Redactor().clean, f"{before}\n{repeated.replace(chr(10), chr(13))}\nx")
+
+
 @pytest.mark.parametrize("text", ["_" * 200_000, 'token="' + "\\" * 200_000, "token=" * 30_000, "key='" * 40_000])
 def test_a_long_text_takes_less_than_a_second(text):
     """A record of Kafka's usual limit and more cannot hold up whoever logs it."""

@@ -56,6 +56,9 @@ BREAKS_OF_MARKUP = (
     "\\u200b",
     "U+200B",
     "=\r\n",
+    "=0A=\n",
+    "=0D=0A=\r\n",
+    "=0D=0A",
 )
 ENCODINGS = {
     "URL": lambda text: quote(text, safe=""),
@@ -83,6 +86,9 @@ ENCODINGS = {
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "hexadecimal": lambda text: text.encode().hex(),
     "capital hexadecimal": lambda text: text.encode().hex().upper(),
+    "hexadecimal with colons": lambda text: text.encode().hex(":"),
+    "hexadecimal with blanks": lambda text: text.encode().hex(" ").upper(),
+    "hexadecimal with dashes": lambda text: text.encode().hex("-"),
 }
 
 
@@ -251,6 +257,20 @@ def test_a_value_ends_with_its_line():
     """The line after a value stays, though the escapes of both are undone."""
     shown = Redactor().clean("{token\\u003dcanary\\nnext line, password&#61;canary&#10;next, pwd%3Dcanary<br>next}")
     assert shown == f"{{token\\u003d{HIDDEN}\\nnext line, password&#61;{HIDDEN}&#10;next, pwd%3D{HIDDEN}<br>next}}"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("separator", [" ", ", "])
+def test_a_secret_as_a_list_of_bytes_is_hidden(secret, separator):
+    """A secret is hidden where a debugger lists its bytes."""
+    listed = separator.join(f"0x{byte:02x}" for byte in secret.encode())
+    assert cleaned(secret, f"[{listed}]") == f"[0x{HIDDEN}]"
+
+
+@pytest.mark.parametrize("separator", ["_", " ", ""])
+def test_a_uuid_with_other_separators_is_hidden(separator):
+    """A known approval key is hidden whatever separates its parts."""
+    assert cleaned(APPROVAL, f"x {APPROVAL.replace('-', separator)} y") == f"x {HIDDEN} y"
 
 
 def test_a_secret_in_an_attribute_is_hidden():
