@@ -1,12 +1,13 @@
 """Reads a YAML file as JSON values.
 
-Duplicate keys are reported, a time stays text, and every text can be written as UTF-8.
+Duplicate keys are reported, a time stays text, and every text can be written as UTF-8. No problem
+quotes the file, which may hold a secret: each says in which line and column to look.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import yaml
 
@@ -21,6 +22,14 @@ MAX_VALUES: Final = 300_000
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 # How JSON writes a character above U+FFFF. The YAML parser in C refuses these escapes.
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# What PyYAML quotes from the file: the name of an alias, and the handle of a tag.
+_QUOTING = re.compile(r"(found undefined alias|found undefined tag handle|duplicate tag handle) .*", re.DOTALL)
+
+
+def _refuse_tag(_loader: Any, node: yaml.Node) -> Never:
+    raise yaml.constructor.ConstructorError(
+        None, None, "this value has no known YAML type; a text that begins with ! needs quotes", node.start_mark
+    )
 
 
 def _strict(parser: Any) -> Any:
@@ -44,7 +53,7 @@ def _strict(parser: Any) -> Any:
                     continue  # PyYAML itself reports such a key if it is not allowed
                 if key.value in seen:
                     where = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
-                    self.duplicates.append(f"{where}: {key.value} appears twice: remove one of the two")
+                    self.duplicates.append(f"{where}: this key appears twice: remove one of the two")
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
@@ -67,6 +76,7 @@ def _strict(parser: Any) -> Any:
                     None, None, "this value cannot be read as its YAML type", node.start_mark
                 ) from None
 
+    Strict.add_constructor(None, _refuse_tag)
     return Strict
 
 
@@ -111,7 +121,8 @@ def _parse(text: str) -> tuple[Any, list[str]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return None, [f"{where}{error.problem or error.context or 'broken YAML'}: correct the YAML there"]
+        problem = _QUOTING.sub(r"\1", error.problem or error.context or "broken YAML")
+        return None, [f"{where}{problem}: correct the YAML there"]
     except yaml.YAMLError as error:
         return None, [f"{str(error).splitlines()[0]}: correct the YAML there"]
 

@@ -22,7 +22,7 @@ class Kind:
     does: str
 
 
-SECONDS = r"[0-9]+(\.[0-9]+)?"
+SECONDS = r"[0-9]{1,5}(\.[0-9]{1,9})?"
 NUMBER = r"[1-9][0-9]{0,5}"
 STATUS = r"[45][0-9]{2}"
 

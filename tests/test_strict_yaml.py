@@ -1,6 +1,7 @@
 """YAML without surprises. The settings made from it are tested with the settings."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def test_a_time_stays_text_and_duplicate_keys_are_reported(tmp_path):
     (path := tmp_path / "x.yaml").write_text("at: 2026-01-02T03:04:05Z\nat: 2026-01-02\n")
     document, problems = strict_yaml.read(path, "the file", "correct it", MOST)
     assert document == {"at": "2026-01-02"}
-    assert problems == [f"{path}: line 2, column 1: at appears twice: remove one of the two"]
+    assert problems == [f"{path}: line 2, column 1: this key appears twice: remove one of the two"]
 
 
 def test_an_unreadable_file_is_a_problem(tmp_path):
@@ -78,6 +79,43 @@ def test_bad_yaml_is_a_problem_and_not_a_bug(tmp_path, text, problem):
     assert "secret" not in found
 
 
+@pytest.mark.parametrize("loader", [strict_yaml._Loader, strict_yaml._FastLoader])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !secret",
+        "a: !secret x",
+        "a: !!secret x",
+        "a: !<secret> x",
+        "a: !secret!x y",
+        "a: !!python/object:secret x",
+        "%TAG !secret! x\n%TAG !secret! y\n--- a",
+        "%YAML secret\n--- a",
+        "%secret\n--- a: [",
+        "a: *secret",
+        "a: [&secret 1, &secret 2, *secret]",
+        "a: {secret: 1, secret: 2}",
+        "a: @secret",
+        "a: |secret",
+        "a: secret: x",
+        "a: {secret]",
+        "a: 'secret",
+        'a: "secret\\q"',
+        "a: !!int secret",
+        "a: !!binary secreté",
+        "<<: secret",
+    ],
+)
+def test_no_problem_quotes_the_file(tmp_path, monkeypatch, loader, text):
+    """A secret that YAML reads as a tag, an alias, a key or a mistake is not repeated."""
+    monkeypatch.setattr(strict_yaml, "_FastLoader", loader)
+    (path := tmp_path / "x.yaml").write_text(text)
+    problems = strict_yaml.read(path, "the file", "correct it", MOST)[1]
+    assert problems
+    assert all(re.match(r"line \d+, column \d+: ", each.removeprefix(f"{path}: ")) for each in problems)
+    assert "secret" not in str(problems).replace(str(tmp_path), "")
+
+
 def test_two_escapes_of_json_are_one_character(tmp_path):
     """JSON has no other escape for characters above U+FFFF."""
     (path := tmp_path / "x.json").write_text('{"a": "\\ud83d\\ude00"}')
@@ -135,5 +173,5 @@ def test_both_parsers_read_the_same(tmp_path, monkeypatch, loader):
     path.write_text("a: {b: [1, 0x10, yes, ~, 2026-01-02], c: 'é'}\nd: 1.5\nd: 2\n")
     assert strict_yaml.read(path, "the file", "correct it", MOST) == (
         {"a": {"b": [1, 16, True, None, "2026-01-02"], "c": "é"}, "d": 2},
-        [f"{path}: line 3, column 1: d appears twice: remove one of the two"],
+        [f"{path}: line 3, column 1: this key appears twice: remove one of the two"],
     )

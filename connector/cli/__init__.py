@@ -27,6 +27,8 @@ INTERRUPTED = 130
 # The variables that tell a terminal's size, and the least each may say: in fewer columns, rich
 # would fold sentences to letters.
 _SIZES = {"COLUMNS": 40, "TERMINAL_WIDTH": 40, "LINES": 1}
+# The variables with which typer and rich would colour a pipe too, as CI systems set them.
+_COLOURS = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
 
 def _say_failure(text: str) -> None:
@@ -107,9 +109,16 @@ def _forget_odd_sizes() -> None:
             os.environ.pop(name, None)
 
 
+def _colour_terminals_only() -> None:
+    """Remove the demands for colours, so that usage errors and help are plain text in a pipe."""
+    for name in _COLOURS:
+        os.environ.pop(name, None)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     _forget_odd_sizes()
+    _colour_terminals_only()
     with guarded_streams():
         try:
             app(arguments)

@@ -12,6 +12,9 @@ from connector.core.printable import trimmed
 from connector.errors import ConfigurationError
 from connector.shell.kis.credentials import app_key_problems
 
+MOST_SECONDS = 86_400.0  # of every duration on the command line, as in the settings: no infinity
+MOST_TICKS = 1_000_000.0  # a second, far more than the simulator reaches
+
 Config = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from connector.cli.options import MOST_SECONDS, MOST_TICKS
 from connector.cli.output import OutputFailed, say, say_lines, to_json
 from connector.errors import RequestMalformed
 from simulator import Simulator, SimulatorSettings
@@ -27,7 +28,7 @@ def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the approval call; 0 takes any.")] = 0,
     ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the WebSocket; 0 takes any.")] = 0,
-    rate: Annotated[float, typer.Option(min=0, help="Ticks per second over all sessions.")] = 10.0,
+    rate: Annotated[float, typer.Option(min=0, max=MOST_TICKS, help="Ticks per second over all sessions.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
     sent_log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append every data frame sent, as JSON lines.")
@@ -40,22 +41,33 @@ def simulate(
         Literal["refuse", "kick"], typer.Option(help="Which session loses when one app key is used twice.")
     ] = "refuse",
     linger: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long the app key of a vanished client stays in use.")
+        float,
+        typer.Option(
+            min=0, max=MOST_SECONDS, metavar="SECONDS", help="How long the app key of a vanished client stays in use."
+        ),
     ] = 0.0,
     ping: Annotated[
         Literal["lenient", "strict"], typer.Option(help="Whether protocol Ping and Pong end the session.")
     ] = "lenient",
     pingpong: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between keep-alives of an idle session.")
+        float,
+        typer.Option(min=0.1, max=MOST_SECONDS, metavar="SECONDS", help="Time between keep-alives of an idle session."),
     ] = 10.0,
     pingpong_timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for the answer to a keep-alive.")
+        float,
+        typer.Option(min=0.1, max=MOST_SECONDS, metavar="SECONDS", help="Longest wait for the answer to a keep-alive."),
     ] = 100.0,
     approval_interval: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Shortest time between two approval keys; 0 for none.")
+        float,
+        typer.Option(
+            min=0, max=MOST_SECONDS, metavar="SECONDS", help="Shortest time between two approval keys; 0 for none."
+        ),
     ] = 1.0,
     token_interval: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Shortest time between two calls for an access token.")
+        float,
+        typer.Option(
+            min=0, max=MOST_SECONDS, metavar="SECONDS", help="Shortest time between two calls for an access token."
+        ),
     ] = 60.0,
     error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the REST calls.")] = "gateway",
     as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,

@@ -34,16 +34,26 @@ POLL_SECONDS = 0.1
 
 app = typer.Typer(no_args_is_help=True, help="Create and verify the topics.")
 
-Partitions = Annotated[int, typer.Option(min=1, help="Partitions of the tick and event topics.")]
+# Kafka's controller would take minutes to make more, and every client reads about each of them.
+_MOST_PARTITIONS = 10_000
+# Kafka counts the replicas of a partition in 16 bits.
+_MOST_REPLICAS = 32_767
+
+Partitions = Annotated[int, typer.Option(min=1, max=_MOST_PARTITIONS, help="Partitions of the tick and event topics.")]
 Replication = Annotated[
-    int | None, typer.Option(min=1, max=32767, help="Default: 3, or the number of brokers if there are fewer.")
+    int | None, typer.Option(min=1, max=_MOST_REPLICAS, help="Default: 3, or the number of brokers if there are fewer.")
 ]
 MinInsync = Annotated[
-    int | None, typer.Option(min=1, help="Default: one less than the replication factor, at least 1.")
+    int | None,
+    typer.Option(min=1, max=_MOST_REPLICAS, help="Default: one less than the replication factor, at least 1."),
 ]
 Slots = Annotated[
     int | None,
-    typer.Option(min=1, help="Partitions of the slot topic. Default: the number of app keys configured, else 1."),
+    typer.Option(
+        min=1,
+        max=_MOST_PARTITIONS,
+        help="Partitions of the slot topic. Default: the number of app keys configured, else 1.",
+    ),
 ]
 
 

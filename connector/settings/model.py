@@ -29,6 +29,7 @@ from connector.settings.values import (
     Hosts,
     HttpUrl,
     ReadableFile,
+    SecretFile,
     Size,
     Text,
     TopicName,
@@ -102,11 +103,11 @@ class KafkaSettings(_Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: Text | None = None
-    sasl_password_file: ReadableFile | None = None
+    sasl_password_file: SecretFile | None = None
     ssl_ca_file: ReadableFile | None = None
     ssl_certificate_file: ReadableFile | None = None
     ssl_key_file: ReadableFile | None = None
-    ssl_key_password_file: ReadableFile | None = None
+    ssl_key_password_file: SecretFile | None = None
     client_id: Text | None = None
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
 
@@ -127,7 +128,7 @@ class RegistrySettings(_Section):
 
     url: BaseUrl | None = None
     username: Text | None = None
-    password_file: ReadableFile | None = None
+    password_file: SecretFile | None = None
     ca_file: ReadableFile | None = None
     schema_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     auto_register: bool = False

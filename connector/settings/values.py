@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from connector import small_file
 from connector.core.printable import printable, trimmed
-from connector.settings.secret_files import MAX_PEM_BYTES
+from connector.settings.secret_files import MAX_PEM_BYTES, NotOneLine, read_secret
 
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -74,11 +74,12 @@ def _size(value: object) -> object:
 
 def _brokers(value: str) -> str:
     brokers = [broker.strip() for broker in value.split(",")]
-    for broker in brokers:
+    for number, broker in enumerate(brokers, 1):
         match = _BROKER.fullmatch(broker)
         if match is None or not 1 <= int(match[1]) <= 65535:
-            shown = "one of them" if "@" in broker else repr(broker)
-            raise ValueError(f"{shown} is not a broker address: give host:port, or several joined by commas")
+            which = f"number {number} of {len(brokers)} " if len(brokers) > 1 else ""
+            # Not quoted: it may be a user name with a password.
+            raise ValueError(f"{which}is not a broker address: give host:port, or several joined by commas")
     return ",".join(brokers)
 
 
@@ -118,6 +119,16 @@ def _readable(value: Path) -> Path:
     return value
 
 
+def _secret(value: Path) -> Path:
+    try:
+        read_secret(value)
+    except NotOneLine as error:
+        raise ValueError(f"{value} {error.strerror}: write nothing but the password into it, as one line") from None
+    except OSError as error:
+        raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
+    return value
+
+
 def _url(value: str, *schemes: str) -> str:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     if len(value) > _MAX_CHARACTERS:
@@ -132,7 +143,7 @@ def _url(value: str, *schemes: str) -> str:
     if _NOT_IN_A_URL.search(value):
         raise ValueError("holds a blank, a quote or $, which no URL has and nothing replaces here: give the whole URL")
     if broken:
-        raise ValueError(f"{value!r} is not a URL of the right kind: give one that begins with {allowed}")
+        raise ValueError(f"is not a URL of the right kind: give one that begins with {allowed}")
     if not _is_host(parts.hostname or ""):
         raise ValueError(f"{parts.hostname!r} is not a host name: correct it in the URL")
     # The scheme is made lower case, because other code compares it.
@@ -197,6 +208,7 @@ Text = Annotated[str, AfterValidator(_filled)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 WholePath = Annotated[Path, BeforeValidator(whole_path)]
 ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
+SecretFile = Annotated[WholePath, AfterValidator(_secret)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]

@@ -42,7 +42,7 @@ MISTAKES = {
     "endless number": ("kis: {silence_timeout_seconds: .inf}", "kis.silence_timeout_seconds", "is not a number"),
     "size in a foreign unit": ("journal: {max_bytes: 1 parsec}", "journal.max_bytes", "is not a size"),
     "value that is none": ("log: {level: loud}", "log.level", "'debug', 'info', 'warning' or 'error'"),
-    "key twice": ("log: {level: info, level: debug}", None, "level appears twice"),
+    "key twice": ("log: {level: info, level: debug}", None, "this key appears twice"),
     "not YAML": ("kafka: {", None, ""),
     "YAML list": ("- kafka", None, ""),
     "YAML with a Python object": ("kafka: !!python/object/apply:os.system ['true']", None, ""),

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
-from connector.cli import main
+from connector.cli import app, main
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 
 COMMANDS = ["bonds", "check", "journal", "run", "simulate", "subs", "tail", "topics"]
@@ -144,3 +145,49 @@ def test_a_size_that_no_terminal_has_counts_as_unset(monkeypatch, capsys, name, 
     message = capsys.readouterr().err
     assert "No such command 'nosuch'" in message
     assert len(message) < 2000
+
+
+def _options(command, path=()):
+    """Yield each option below a command, with the path of its command."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _options(below, (*path, name))
+    for each in command.params:
+        yield path, each
+
+
+FRACTIONS = [
+    (*path, option.opts[0])
+    for path, option in _options(typer.main.get_command(app))
+    if option.type_descriptor.annotation is float
+]
+
+
+@pytest.mark.parametrize("command", FRACTIONS, ids=" ".join)
+@pytest.mark.parametrize("value", ["inf", "1e400", "nan", "-inf", "86400000"])
+def test_no_duration_or_rate_is_without_end(cli, command, value):
+    """A number that is infinite, or too large to be meant, ends with 2 and names the option."""
+    result = cli(*command, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{command[-1]}': Input should be" in result.stderr
+
+
+def test_every_command_that_waits_is_among_them():
+    """The options are found by their type, so that a new one is tested too."""
+    found = {" ".join(each) for each in FRACTIONS}
+    assert {"subs ls --wait", "subs rm --wait", "demo --seconds", "simulate --rate", "simulate --linger"} <= found
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE"])
+@pytest.mark.parametrize("words", [["subs", "ls", "--wait", "x"], ["subs", "nosuch"], ["--help"], ["subs"]])
+def test_a_pipe_gets_no_colours(name, words):
+    """Usage errors and help in a pipe are plain text, whatever a CI system demands."""
+    result = subprocess.run(
+        [sys.executable, "-m", "connector", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {name: "1", "TERM": "xterm-256color"},
+    )
+    assert "Usage" in result.stdout + result.stderr
+    assert "\x1b" not in result.stdout + result.stderr

@@ -3,6 +3,7 @@
 import json
 import time
 
+import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from tests.kafka.reader import QUIET, create_topics
@@ -130,3 +131,23 @@ def test_kafka_away(cli):
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr.startswith("Kafka at 127.0.0.1:1 could not be asked: ")
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("command", ["init", "verify"])
+@pytest.mark.parametrize(
+    ("option", "most"),
+    [
+        ("--partitions", 10_000),
+        ("--slots", 10_000),
+        ("--replication-factor", 32_767),
+        ("--min-insync-replicas", 32_767),
+    ],
+)
+def test_a_size_that_kafka_cannot_make_is_refused(cli, command, option, most):
+    """The first size too large ends with 2 before any connection, and the sentence has the most."""
+    result = cli("topics", command, option, str(most + 1))
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': Input should be less than or equal to {most}" in result.stderr
+    assert "Usage" in result.stderr
+    allowed = cli("topics", command, option, str(most), HTTP__PORT="x")
+    assert "http.port" in allowed.stderr  # the settings are read only if the options are allowed

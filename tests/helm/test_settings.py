@@ -10,19 +10,24 @@ import pytest
 import yaml
 
 from tests.helm.chart import CHART, CI, ROOT, settings_of
+from tests.security.certificates import Authority
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["properties"]
 MOUNTED = "/etc/kis-bond"
 
 
 def check(settings, folder):
-    """Run `kis-bond check --json` on a settings file as a pod has it, with dummy app keys."""
+    """Run `kis-bond check --json` on a settings file as a pod has it, with made-up secrets."""
+    authority = Authority(folder)
+    pems = {"ca": authority.ca, "ssl_ca": authority.ca}
+    pems |= dict.fromkeys(("ssl_certificate", "ssl_key"), authority.issue("client"))
     text = settings.replace(MOUNTED, str(folder / "etc"))
     for section in yaml.safe_load(text).values():
         for name, value in section.items():
             if name.endswith("_file"):
                 Path(value).parent.mkdir(parents=True, exist_ok=True)
-                Path(value).write_text("dummy\n")
+                pem = pems.get(name.removesuffix("_file"))
+                Path(value).write_text(pem.read_text() if pem else "dummy\n")
     keys = folder / "etc" / "app-keys"
     keys.mkdir(parents=True, exist_ok=True)
     for part in ("appkey", "appsecret"):

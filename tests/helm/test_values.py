@@ -4,12 +4,14 @@ import json
 import re
 from typing import get_args
 
+import jsonschema
 import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 import connector
 from connector.settings import Settings
+from connector.settings.model import JournalSettings
 from connector.settings.values import Brokers
 from tests.helm import values_readme
 from tests.helm.chart import CHART, Refused
@@ -37,6 +39,8 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"config": {"http": None}}, "/config", "http"),
         ({"config": {"http": {"host": None}}}, "/config/http", "host"),
         ({"config": {"http": {"port": None}}}, "/config/http", "port"),
+        ({"config": {"journal": {"max_bytes": "16383KiB"}}}, "/config/journal/max_bytes", "does not match pattern"),
+        ({"config": {"journal": {"max_bytes": 16777215}}}, "/config/journal/max_bytes", "minimum"),
         ({"config": {"journal": {"max_bytes": None}}}, "/config/journal", "max_bytes"),
         ({"config": {"delivery": {"stop_deadline_seconds": None}}}, "/config/delivery", "stop_deadline_seconds"),
         ({"config": {"replicas": {"coordination": None}}}, "/config/replicas", "coordination"),
@@ -96,6 +100,35 @@ def test_brokers_are_those_the_connector_takes(brokers, is_taken):
     assert bool(re.search(pattern, brokers)) is is_taken
     try:
         TypeAdapter(Brokers).validate_python(brokers)
+    except ValidationError:
+        assert not is_taken
+    else:
+        assert is_taken
+
+
+@pytest.mark.parametrize(
+    ("journal", "is_taken"),
+    [
+        *(
+            ({"max_bytes": size}, False)
+            for size in (1, 2**24 - 1, 2**53 + 1, "0", "1", "9999999", "12345678", "16777215")
+        ),
+        *(({"max_bytes": size}, True) for size in (2**24, 2**53, "16777216", " 16777216 B ", "16777220", "16777300")),
+        *(({"max_bytes": size}, True) for size in ("16778000", "16780000", "16800000", "17000000", "20000000")),
+        *(({"max_bytes": f"{size}KiB"}, size >= 2**14) for size in (1, 9999, 16383, 16384, 16390, 16400, 17000, 99999)),
+        *(({"max_bytes": f"{size} MiB"}, size >= 16) for size in (1, 9, 10, 15, 16, 19, 20, 99, 100, 1000)),
+        *(({"max_bytes": size}, True) for size in ("1GiB", "1 TiB", "100000000", "100000KiB")),
+        *(({"max_bytes": "1GiB", "sync_seconds": seconds}, 0 < seconds < 1e5) for seconds in (0, 0.01, 86_400, 1e9)),
+        *(({"max_bytes": "1GiB", "retain_hours": hours}, hours < 1e5) for hours in (0, 87_600, 100_000)),
+    ],
+    ids=str,
+)
+def test_the_journal_is_the_one_the_connector_takes(journal, is_taken):
+    """The schema and the settings refuse the same sizes and times of the journal."""
+    schema = SCHEMA["properties"]["config"]["properties"]["journal"]
+    assert jsonschema.Draft7Validator(schema).is_valid(journal) is is_taken
+    try:
+        JournalSettings(**journal)
     except ValidationError:
         assert not is_taken
     else:

@@ -128,7 +128,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
     )
     found = problems({"KIS_BOND_HTTP__PORT": "99999", "KIS_BOND_LOGS__LEVEL": "x"}, config)
     for expected in (
-        "line 5, column 20: level appears twice",
+        "line 5, column 20: this key appears twice",
         "http: is a number, not a section: ",
         "kiss: is not a setting: did you mean kis?",
         "kafka.bootstrap_server: is not a setting: did you mean kafka.bootstrap_servers?",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.settings.secret_files import MAX_BYTES, read_secret
+from connector.settings.secret_files import MAX_BYTES, NotOneLine, read_secret
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,6 @@ from connector.settings.secret_files import MAX_BYTES, read_secret
         (b"canary", "canary"),
         (b"canary\n", "canary"),
         (b"canary\r\n", "canary"),
-        (b"canary\n\n", "canary\n"),
         (b"\xef\xbb\xbfcanary\n", "canary"),
         (b" can ary \n", " can ary "),
         ("암호\n".encode(), "암호"),
@@ -31,8 +30,17 @@ def test_a_file_without_end_is_refused(tmp_path):
     with pytest.raises(OSError, match=f"more than {MAX_BYTES // 1024} KiB"):
         read_secret(Path("/dev/zero"))
     (path := tmp_path / "secret").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(NotOneLine, match="is not UTF-8 text"):
         read_secret(path)
+
+
+@pytest.mark.parametrize("content", [b"canary\n\n", b"canary\ncanary", b"can\0ary", b"can\x1bary", b"\ncanary"])
+def test_a_file_of_several_lines_is_no_secret(tmp_path, content):
+    """A password has no line break or control character, so none is sent by mistake."""
+    (path := tmp_path / "secret").write_bytes(content)
+    with pytest.raises(NotOneLine, match="holds several lines or a control character") as raised:
+        read_secret(path)
+    assert "canary" not in str(raised.value)
 
 
 @pytest.mark.timeout(20)

@@ -29,8 +29,8 @@ def test_sound_files(tmp_path, content, tree):
     [
         ("kafka: [1\nhttp: 2", "line 2, column 5: "),
         ("kafka:\n\tx: 1", "line 2, column 1: "),
-        ("a: 1\na: 2", "line 2, column 1: a appears twice: remove one of the two"),
-        ("k: {b: 1,\n    b: 2}", "line 2, column 5: b appears twice"),
+        ("a: 1\na: 2", "line 2, column 1: this key appears twice: remove one of the two"),
+        ("k: {b: 1,\n    b: 2}", "line 2, column 5: this key appears twice"),
         ("- kafka", "holds a list: it must hold sections"),
         ("text", "holds text: it must hold sections"),
         ("x: !!python/object/apply:os.getcwd []", "line 1, column 4: "),

@@ -13,6 +13,7 @@ from connector.settings.values import (
     Hosts,
     HttpUrl,
     ReadableFile,
+    SecretFile,
     Size,
     Text,
     TopicName,
@@ -125,13 +126,48 @@ def test_a_size_with_too_many_digits_is_refused_in_our_words(unit):
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [(HttpUrl, "https://u:canary@h"), (Brokers, "u:canary@h:1"), (WebSocketUrl, "ws://[canary")]
+    ("kind", "value"),
+    [
+        (HttpUrl, "https://u:canary@h"),
+        (HttpUrl, "u:canary"),
+        (HttpUrl, "https:/u:canary@h"),
+        (WebSocketUrl, "ws://[canary"),
+        *((Brokers, value) for value in ("u:canary@h:1", "u:canary", "u:canary:9092", "h:1,u:canary")),
+    ],
 )
 def test_passwords_in_addresses_are_not_repeated(kind, value):
     """A refusal does not quote an address that may hold a password."""
     with pytest.raises(ValidationError) as refused:
         parse(kind, value)
     assert "canary" not in str(refused.value.errors(include_input=False)[0]["msg"])
+
+
+def test_a_wrong_broker_among_several_is_numbered():
+    """The refusal says which broker of the list is wrong."""
+    with pytest.raises(ValidationError, match="number 2 of 3 is not a broker address"):
+        parse(Brokers, "h:1,x,h:2")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("pässword".encode("latin-1"), "is not UTF-8 text"),
+        ("password".encode("utf-16"), "is not UTF-8 text"),
+        (b"canary\ncanary\n", "holds several lines"),
+        (b"can\0ary", "holds several lines or a control character"),
+        (b"c" * (64 * 2**10 + 1), "more than 64 KiB"),
+    ],
+)
+def test_a_file_that_holds_no_password_is_refused(tmp_path, content, problem):
+    """The refusal names the file and what is wrong with it, and quotes nothing."""
+    (path := tmp_path / "p").write_bytes(content)
+    with pytest.raises(ValidationError, match=problem) as refused:
+        parse(SecretFile, path)
+    message = refused.value.errors(include_input=False)[0]["msg"]
+    assert str(path) in message
+    assert "canary" not in message
+    with pytest.raises(ValidationError, match="more than 64 KiB"):
+        parse(SecretFile, "/dev/zero")
 
 
 def test_readable_file(tmp_path):

@@ -14,7 +14,16 @@ def test_an_unknown_name_is_told_the_list():
 
 @pytest.mark.parametrize(
     "spec",
-    ["close=abc", "malformed=0", "silent=1", "slow-replies=x", "approval-body=x", "reply:*=0008", "reply:=OPSP0008"],
+    [
+        "close=abc",
+        "malformed=0",
+        "silent=1",
+        "slow-replies=x",
+        f"abrupt={'9' * 400}",
+        "approval-body=x",
+        "reply:*=0008",
+        "reply:=OPSP0008",
+    ],
 )
 def test_a_wrong_value_is_refused(spec):
     """A value the fault cannot take is refused by name."""

@@ -14,6 +14,7 @@ import typer
 from connector.cli.demo import kafka
 from connector.cli.demo.run import Outcome, RunOptions, run
 from connector.cli.demo.view import summary
+from connector.cli.options import MOST_SECONDS, MOST_TICKS
 from connector.cli.output import console, print_json, say
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from simulator.faults import FaultUnknownError
@@ -45,9 +46,10 @@ def demo(
         ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="End this long after the first tick. Default: at Ctrl-C.")
+        float | None,
+        typer.Option(min=1, max=MOST_SECONDS, help="End this long after the first tick. Default: at Ctrl-C."),
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second over all bonds.")] = 40.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=MOST_TICKS, help="Ticks per second over all bonds.")] = 40.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
     bonds: Annotated[
         int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import Config, Json, load_settings
+from connector.cli.options import MOST_SECONDS, Config, Json, load_settings
 from connector.cli.output import print_json, say
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, confirmation, wait_for
@@ -41,7 +41,13 @@ def rm(
     ] = False,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is released; else end with 5."),
+        typer.Option(
+            "--wait",
+            min=0,
+            max=MOST_SECONDS,
+            metavar="SECONDS",
+            help="Wait until each bond is released; else end with 5.",
+        ),
     ] = None,
     as_json: Json = False,
     config: Config = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.options import MOST_SECONDS
 from connector.cli.output import short, short_names
 from connector.cli.subs.topics import status_records
 from connector.core import record_keys
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 Wait = Annotated[
     float | None,
-    typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until each bond is ACTIVE; else end with 5."),
+    typer.Option(
+        "--wait", min=0, max=MOST_SECONDS, metavar="SECONDS", help="Wait until each bond is ACTIVE; else end with 5."
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from connector import small_file
 from connector.errors import ConfigurationError
 from connector.logs import hide
-from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.settings.secret_files import MAX_PEM_BYTES, NotOneLine, read_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,13 +158,13 @@ def _pem(name: str, path: Path, remedy: str) -> bytes:
 def _secret(name: str, path: Path) -> str:
     try:
         text = read_secret(path)
+    except NotOneLine as error:
+        raise ConfigurationError(
+            [f"{name}: {path} {error.strerror}: write nothing but the password into it, as one line"]
+        ) from None
     except OSError as error:
         raise ConfigurationError(
             [f"{name}: {path} could not be read ({error.strerror}): correct the path or its permissions"]
-        ) from None
-    except ValueError:
-        raise ConfigurationError(
-            [f"{name}: {path} holds no password: write the password into it, as UTF-8 text"]
         ) from None
     if not text:
         raise ConfigurationError([f"{name}: {path} is empty: write the password into it"])

@@ -168,6 +168,8 @@ async def _look(host: str, port: int, error: BaseException, arguments: Mapping[s
             return f"{at} does not speak TLS: set kafka.security_protocol to {plain}, or use its TLS port"
         if refusal is not None and "CERTIFICATE" in str(refusal.reason):
             return f"{at} wants a client certificate that it trusts: see kafka.ssl_certificate_file ({refusal.reason})"
+        if refusal is not None and refusal.reason == "WRONG_VERSION_NUMBER":
+            return f"{at} speaks neither TLS nor Kafka's protocol: correct kafka.bootstrap_servers"
     elif await certificate_of(host, port) is not None:
         secure = "SASL_SSL" if protocol == "SASL_PLAINTEXT" else "SSL"
         return f"{at} speaks TLS only: set kafka.security_protocol to {secure}"

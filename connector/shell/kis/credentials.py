@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from connector.settings import KisSettings, Settings
 
 _FILE = re.compile(r"(appkey|appsecret)-(0|[1-9][0-9]*)")
+# A line of a shell or of YAML, such as appkey=... or KIS_BOND_KIS__APPKEY: ...
+_NAMED = re.compile(r"(?:KIS_BOND_KIS__)?app_?(?:key|secret)(?:-[0-9]+)?[=:]", re.IGNORECASE)
+_QUOTE = re.compile("[\"'`]")
 # An app secret has 180 characters.
 _MOST_BYTES = 4096
 # The link in a mounted Secret that leads to its current version.
@@ -105,6 +108,7 @@ def _problems(kis: KisSettings) -> Iterator[str]:
         slots = yield from _folder_problems(kis.credentials_dir)
         for slot in slots:
             yield from _pair_problems(kis, slot)
+        yield from _repeated(kis.credentials_dir, slots)
     elif not named:
         yield _NONE_AT_ALL
     elif len(named) == 1:
@@ -139,6 +143,16 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
                 "number the pairs from 0 without gaps"
             )
     return sorted(slots)
+
+
+def _repeated(folder: Path, slots: Sequence[int]) -> Iterator[str]:
+    """Yield the slots with the app key of an earlier slot: KIS gives an app key one session."""
+    first: dict[str, Path] = {}
+    for slot in slots:
+        path = _files(folder, slot)[0]
+        (appkey, problem), _ = _read_pair(folder, slot)
+        if problem is None and first.setdefault(appkey, path) != path:
+            yield f"{path}: is the same app key as {first[appkey]}: KIS gives each one session, so remove one pair"
 
 
 def _pair_problems(kis: KisSettings, slot: int) -> Iterator[str]:
@@ -218,4 +232,6 @@ def _judge(name: str, text: str) -> tuple[str, str | None]:
     if not text.isascii() or not text.isprintable() or " " in text:
         problem = "CRED_CHARACTERS: holds blanks, line breaks or other characters KIS never issues"
         return "", f"{name}: {problem}: write nothing but the value"
+    if _QUOTE.search(text) or _NAMED.match(text):
+        return "", f"{name}: CRED_CHARACTERS: holds quotes or a name beside the value: write nothing but the value"
     return text, None

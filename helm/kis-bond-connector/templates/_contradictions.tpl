@@ -23,10 +23,6 @@
 {{- $wrong = append $wrong "appKeys: no app key was given: set existingSecret to the name of a Secret with appkey-0 and appsecret-0, or give a pair in inline for a first try" -}}
 {{- end -}}
 
-{{- if lt $bound 16777216 -}}
-{{- $wrong = append $wrong (printf "config.journal.max_bytes: %d bytes are too few for a journal: give at least 16MiB" $bound) -}}
-{{- end -}}
-
 {{- if not $size -}}
 {{- $wrong = append $wrong (printf "%s: is needed with journal.volume: %s: give at least 1.1 times config.journal.max_bytes" $sizeName $v.journal.volume) -}}
 {{- else if lt (mul 10 (include "kis-bond.bytes" $size | int64)) (mul 11 $bound) -}}

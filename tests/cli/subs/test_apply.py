@@ -93,7 +93,7 @@ def test_a_mass_removal_needs_a_confirmation(apply, written, produce, topics):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"desk: [{A}]\ndesk: [{B}]", "line 2, column 1: desk appears twice"),
+        (f"desk: [{A}]\ndesk: [{B}]", "line 2, column 1: this key appears twice"),
         (f"- {{name: desk, instruments: [{A}]}}\n- {{name: desk, instruments: [{B}]}}", "List desk appears twice"),
         ("desk: {instrument: []}", 'List desk: "instrument" is unknown'),
         ("desk: [KR103502GA35]", "KR103502GA35"),

@@ -29,11 +29,15 @@ def files(tmp_path):
         "newline": "\n",
         "empty": "",
         "garbage": "no PEM at all",
+        "lines": "canary\ncanary\n",
+        "nul": "can\0ary",
         "broken": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     }.items():
         (made.setdefault(name, tmp_path / name)).write_text(text)
     (tmp_path / "latin").write_bytes(b"p\xe4ssword")
-    return made | {"latin": tmp_path / "latin", "folder": tmp_path, "missing": tmp_path / "missing"}
+    (tmp_path / "utf16").write_bytes("password".encode("utf-16"))
+    made |= {name: tmp_path / name for name in ("latin", "utf16")}
+    return made | {"folder": tmp_path, "missing": tmp_path / "missing"}
 
 
 def kafka(files, **names):
@@ -78,7 +82,14 @@ PROBLEMS = [
     ),
     ({"login": "empty"}, "sasl_password_file: {empty} is empty: write the password into it"),
     ({"login": "newline"}, "sasl_password_file: {newline} is empty: write the password into it"),
-    ({"login": "latin"}, "sasl_password_file: {latin} holds no password: write the password into it, as UTF-8 text"),
+    ({"login": "latin"}, "sasl_password_file: {latin} is not UTF-8 text: write nothing but the password into it"),
+    ({"login": "utf16"}, "sasl_password_file: {utf16} is not UTF-8 text: write nothing but the password into it"),
+    ({"login": "lines"}, "sasl_password_file: {lines} holds several lines or a control character: write nothing but"),
+    ({"login": "nul"}, "sasl_password_file: {nul} holds several lines or a control character: write nothing but"),
+    (
+        {"certificate": "locked", "key": "locked", "password": "lines"},
+        "ssl_key_password_file: {lines} holds several lines or a control character: write nothing but",
+    ),
     ({"login": "folder"}, "sasl_password_file: {folder} could not be read (Is a directory): correct the path or"),
 ]
 

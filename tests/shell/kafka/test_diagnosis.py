@@ -84,6 +84,16 @@ async def test_a_server_that_is_no_broker_is_named(answer):
         assert (await reason(address)).startswith(f"{address} ")
 
 
+@pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
+async def test_a_web_server_at_the_port_of_tls_is_named(protocol):
+    """A client with TLS says that what answers is neither TLS nor a broker, in words."""
+    login = {"sasl_mechanism": "PLAIN", "sasl_plain_username": "u", "sasl_plain_password": "p"}
+    arguments = {"security_protocol": protocol, "ssl_context": ssl.create_default_context()}
+    async with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        found = await reason(address, **arguments, **(login if "SASL" in protocol else {}))
+        assert found == f"{address} speaks neither TLS nor Kafka's protocol: correct kafka.bootstrap_servers"
+
+
 async def test_the_reason_of_another_attempt_is_forgotten():
     """Once an address was reached, a later error does not repeat why it could not be reached."""
     with EmbeddedKafka({"t": 1}) as kafka:

@@ -119,6 +119,21 @@ def test_none_counted_without_credentials():
             ["appkey-0: CRED_CHARACTERS: holds blanks", "appsecret-0: CRED_NOT_TEXT: is not text"],
         ),
         (
+            {"appkey-0": '"canary"', "appsecret-0": "canary'"},
+            ["appkey-0: CRED_CHARACTERS: holds quotes", "appsecret-0: CRED_CHARACTERS: holds quotes"],
+        ),
+        (
+            {"appkey-0": "appkey=canary", "appsecret-0": "KIS_BOND_KIS__APPSECRET:canary"},
+            [
+                "appkey-0: CRED_CHARACTERS: holds quotes or a name",
+                "appsecret-0: CRED_CHARACTERS: holds quotes or a name",
+            ],
+        ),
+        (
+            pair(1) | {"appkey-0": "canary", "appsecret-0": "a", "appkey-2": "canary\n", "appsecret-2": "b"},
+            ["appkey-2: is the same app key as "],
+        ),
+        (
             {"appkey-99999": "k", "appsecret-99999": "s"},
             ["pair 0 is missing", "pair 1 is missing", "pair 2 is missing"],
         ),
@@ -131,6 +146,12 @@ def test_folder_refusals(tmp_path, files, expected):
     for problem, part in zip(problems, expected, strict=True):
         assert part in problem
         assert "canary" not in problem
+
+
+def test_a_secret_may_end_as_base64_does(tmp_path):
+    """The signs of base64 are part of an app secret, wherever they stand."""
+    files = {"appkey-0": "PSappkey", "appsecret-0": "app/secret+x=="}
+    assert require_credentials(fill(tmp_path, files)).read(0) == AppKey("PSappkey", "app/secret+x==")
 
 
 def test_missing_folder(tmp_path):
