@@ -11,8 +11,8 @@ from __future__ import annotations
 import base64
 import html
 import re
-import string
 import sys
+from html.entities import html5
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 # Escapes may stand inside one another: JSON in a URL in JSON. Each round undoes one kind or more.
 _ROUNDS: Final = 4
+_BETWEEN_BYTES: Final = (":", " ", "-", " 0x", ", 0x")  # of a hexadecimal dump
 _MOST_BLANKS: Final = 16  # a passphrase has fewer
-# Lower case for ASCII only: elsewhere it might change a text's length. Full-width characters and
-# typographic dashes become those of ASCII.
+# Without capitals, character by character, so that a text keeps its length. Full-width characters
+# and typographic dashes become those of ASCII.
+_LAST_CAPITAL: Final = 0x1E943
+_CAPITALS: Final = {
+    code: lower for code in range(_LAST_CAPITAL + 1) if len(lower := chr(code).casefold()) == 1 and lower != chr(code)
+}
 _FULL_WIDTH: Final = {code + 0xFEE0: chr(code).lower() for code in range(0x21, 0x7F)}
 _DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63"), "-")
-_FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase) | _FULL_WIDTH | _DASHES
+_FOLD: Final = _CAPITALS | _FULL_WIDTH | _DASHES
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# Controls, and the characters that show nothing: soft hyphen, joiners, marks of direction, fillers.
+# Controls, and the characters that show nothing: Unicode's format characters (soft hyphen, joiners,
+# marks of direction), fillers, and all blanks but the ordinary one.
 _UNSEEN: Final = (
-    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680"
+    "\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202a-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
 )
 _BREAKS: Final = "\n\v\f\r\x85\u2028\u2029"
 # What shows nothing, and breaks of lines with the blanks of the next line.
@@ -42,17 +50,25 @@ _ESCAPE: Final = re.compile(
     r"(?P<bytes>(?:%(?:25)*[0-9a-f]{2})+|(?:\\+x[0-9a-f]{2})+)"
     r"|(?P<units>(?:\\+u[0-9a-f]{4})+)|\\+u\{(?P<code>[0-9a-f]{1,6})\}"
     r"|(?P<newline>\\+[nr]\s*)|\\+[bft]?"
-    r"|&(?:amp;)*(?P<html>[a-z]{2,24}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?[a-z]{1,6} ?/?>"
-    r"|(?<=u)\+(?P<shown>e0[0-9a-f]{3}|[0-9a-f]{4})"  # as `printable` shows a character
+    r"|&(?:amp;)*(?P<html>[a-z][a-z0-9]{1,31}|#[0-9]{1,9}|#x[0-9a-f]{1,9});|</?[a-z]{1,6} ?/?>"
+    # As `printable` shows a character: with five digits only if it is one that shows nothing.
+    r"|(?<=u)\+(?P<shown>e0[0-9a-f]{3}|1(?:10[bc]d|343[0-9a-f]|bca[0-3]|d17[3-9a])|[0-9a-f]{4})"
     f"|{_GAPS}"
 )
 _QUOTED_PRINTABLE: Final = re.compile("(?P<bytes>(?:=[0-9a-f]{2})+)")
 # What a gap, an escape and quoted-printable can begin with.
 _GAP_SIGN: Final = re.compile(rf"[\t\x1b{_BREAKS}{_UNSEEN}]")
 _SIGN: Final = re.compile(rf"[\\%&<+\t\x1b{_BREAKS}{_UNSEEN}]")
-_QUOTED_PRINTABLE_SIGN: Final = re.compile("=(?=[2-9a-f][0-9a-f])")
+_QUOTED_PRINTABLE_SIGN: Final = re.compile("=(?=[2-9a-f][0-9a-f]|0[9ad])")
 _ONE_BYTE: Final = re.compile(r"(?:%(?:25)*|\\+x|=)([0-9a-f]{2})")
 _ONE_UNIT: Final = re.compile(r"\\+u([0-9a-f]{4})")
+
+
+# HTML's names without capitals. Where two names then are one, as Dagger and dagger, the one without
+# capitals counts.
+_ENTITIES: Final = {name.lower(): text for name, text in html5.items()} | {
+    name: text for name, text in html5.items() if name.islower()
+}
 
 
 class View(NamedTuple):
@@ -102,6 +118,7 @@ def forms(secret: str) -> frozenset[str]:
     found = {
         folded,
         views(secret)[-1].text,
+        secret.upper().translate(_FOLD),  # ß becomes SS
         folded.rstrip("="),
         folded.replace("+", "-").replace("/", "_"),  # as base64 for URLs
         folded.replace("+", " "),
@@ -110,10 +127,11 @@ def forms(secret: str) -> frozenset[str]:
         # A line may be wrapped at a blank, which then is gone.
         *(folded[: at.start()] + folded[at.end() :] for at in islice(re.finditer(" ", folded), _MOST_BLANKS)),
         encoded.hex(),
+        *(separator.join(f"{byte:02x}" for byte in encoded) for separator in _BETWEEN_BYTES),
         *_in_base64(encoded),
     }
     if _UUID.fullmatch(folded):
-        found.add(folded.replace("-", ""))
+        found |= {folded.replace("-", other) for other in ("", "_", " ")}
     return frozenset(found)
 
 
@@ -196,7 +214,8 @@ def _meaning(match: re.Match[str]) -> Iterator[_Piece]:
             text = bytes.fromhex("".join(each[1] for each in units)).decode("utf-16-be", "surrogatepass")
             yield from _spread(text, "utf-16-be", 2, units, match.start())
         case "html":
-            text = html.unescape(f"&{match['html']};")
+            name = f"{match['html']};"
+            text = _ENTITIES.get(name) or html.unescape(f"&{name}")
             yield from (_Piece(each, *match.span()) for each in text.translate(_FOLD))
         case "code" if int(match["code"], 16) <= sys.maxunicode:
             yield _Piece(chr(int(match["code"], 16)).translate(_FOLD), *match.span())

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.logs.redaction import HIDDEN, Redactor
+from tests.fuzz.growth import assert_linear
 
 APPKEY = "PS" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hJ3k"
 APPSECRET = ("abcDEF0123456789+/" * 10)[:178] + "=="
@@ -73,6 +74,47 @@ def test_a_secret_that_was_cut_off(end, left):
     redactor = Redactor()
     redactor.hide(APPSECRET, "abcDEF01-another", "zzz")
     assert redactor.clean(f"bad secret {APPSECRET[:left]}{end}") == f"bad secret {HIDDEN}{end}"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(", retry", "; retry", " retry", ". Retry", ".. retry", "|x", "--x", " - x", "~x", "[...]", "`x", "\x00x"),
+        *("\u201d x", "»x", " (truncated)", " [truncated]", "(x)", "는 틀렸습니다", "\uff0c x", ": x", "! x", "."),
+        *(", retry with another", " \u200bx", "%2C%20retry", "\\u002c x", "&#44; x"),
+    ],
+)
+@pytest.mark.parametrize("left", [12, 17, 100, 179])
+def test_a_secret_that_was_cut_off_inside_a_sentence(end, left):
+    """The start of a known value is hidden where the sentence goes on after it."""
+    redactor = Redactor()
+    redactor.hide(APPSECRET, "abcDEF01-another", "zzz")
+    for text in (APPSECRET[:left], f"{APPSECRET[:6]}\u200b{APPSECRET[6:left]}"):
+        assert redactor.clean(f"bad secret {text}{end}") == f"bad secret {HIDDEN}{end}"
+
+
+def test_a_passphrase_that_was_cut_off_after_a_word():
+    """A secret that has blanks itself is hidden up to the last word that is its own."""
+    redactor = Redactor()
+    redactor.hide("four word pass phrase, and more")
+    assert redactor.clean("got four word pass phrase, but why") == f"got {HIDDEN} but why"
+    assert redactor.clean("got four words") == "got four words"
+
+
+def test_words_that_a_secret_begins_with_stay_inside_a_sentence():
+    """A word shorter than twelve characters, or one that goes on otherwise, may be a word."""
+    redactor = Redactor()
+    redactor.hide("password1-canary", "kafka-canary-password")
+    for text in ("password1, retry", "the host kafka-canary-host.example", "kafka-canary.example: refused"):
+        assert redactor.clean(text) == text
+
+
+@pytest.mark.parametrize("repeated", ["aaaaaaaa ", "aaaaaaaaaaaaaaa, ", "a ", "a a a a a a a a\u200b"])
+def test_many_cut_off_secrets_do_not_hold_up_a_long_text(repeated):
+    """The search for starts stays linear where each word may be one."""
+    redactor = Redactor()
+    redactor.hide(*("a" * 100 + f"{number:04d}" for number in range(512)))
+    assert_linear(redactor.clean, f"\n{repeated}\n")
 
 
 def test_a_short_or_inner_start_of_a_secret_stays():
@@ -141,7 +183,23 @@ def test_issued_values_displace_only_their_kind():
         ("SaslAuthenticateRequest(sasl_auth_bytes=b'\\x00user\\x00canary')", ["canary"]),
         ("Authorization: Bearer canary.token", ["canary"]),
         ("sent Basic dXNlcjpjYW5hcnk=", ["dXNlcjpjYW5hcnk="]),
+        ("sent bearer canary12", ["canary12"]),
+        ("sent bearer head.canary", ["canary"]),
+        (f"sent bearer {'canary' * 4}", ["canary"]),
+        (f"x={APPSECRET}&y", [APPSECRET]),
+        (f"시크릿은{APPSECRET}입니다", [APPSECRET]),
         (REPLY, [AES_KEY, AES_IV]),
+        *(
+            (form.format(key=AES_KEY, iv=AES_IV), [AES_KEY, AES_IV])
+            for form in (
+                *("key={key}&iv={iv}", "key: {key}, iv: {iv}", "<key>{key}</key><iv>{iv}</iv>", "KEY={key};IV={iv}"),
+                *('{{"key":{key},"iv":{iv}}}', 'key = {key}" iv = {iv}"', "aes_key => {key}, aes_iv => {iv}"),
+                *("<key><![CDATA[{key}]]></key>\n<iv>\n{iv}</iv>", "key%3D{key}%26iv%3D{iv}"),
+                *("&lt;key&gt;{key}&lt;/key&gt; iv:{iv}", "key={key}와 iv={iv}는", "key='{key}\niv='{iv}"),
+            )
+        ),
+        (f"x_{APPROVAL}_y", [APPROVAL]),
+        (f"승인키{APPROVAL}는, 앱키{APPKEY}는", [APPROVAL, APPKEY]),
         (json.dumps({"event": REPLY}), [AES_KEY, AES_IV]),
         (repr({"key": AES_KEY, "iv": AES_IV}), [AES_KEY, AES_IV]),
     ],
@@ -160,6 +218,10 @@ def test_by_shape(text, secrets):
         '{"appkey": null, "kafka.sasl_password_file": "/run/secrets/kafka"}',
         '{"tick_id": "0123456789abcdef0123456789abcdef"}',
         "Registration of KR103502GD31 was refused: OPSP0008 MAX SUBSCRIBE OVER",
+        f"key={AES_KEY}0, iv={AES_IV[1:]}; monkey={AES_KEY}; iv -> {AES_IV}",
+        "key: instrument/KR103502GA34 iv: 16 bytes <key>KR103502GA34</key> keys: 2",
+        pytest.param("x" * 1_000, id="a long run of letters"),
+        pytest.param("a1B2" * 1_000 + "==", id="long data in base64"),
     ],
 )
 def test_ordinary_lines_stay(text):
@@ -194,6 +256,16 @@ def test_ordinary_lines_stay(text):
         "KIS의 token: 유효하지 않은 값",
         "Basic authentication is off; Bearer tokens are refused",
         'WWW-Authenticate: Basic realm="kafka"',
+        "bearer instruments are traded; a bearer certificate, too.",
+        "basic maintenance window. Basic requirements: none",
+        "the basic non-negotiable terms; Basic request/response tests",
+        "the password is 'wrong'; the token is expired; the secret is the appsecret of KIS",
+        "unexpected token: EOF",
+        "unexpected token: end of line",
+        "unexpected token: % there",
+        "the token: ';' there",
+        "unexpected token '}': a comma or ']' is missing; token: '==' is no key",
+        '{"unexpected token": "{", "next": 1}',
     ],
 )
 def test_ordinary_words_stay(text):
@@ -216,6 +288,8 @@ def test_ordinary_words_stay(text):
         "Proxy-Authorization: Basic canary",
         "Authorization: Digest canary",
         "x" * 50 + "_password=canary",
+        *("passwd=canary", "pwd: canary", "PWD=canary;Server=x", "db_passwd = 'canary'", "password is 'canary'"),
+        *('the token is \\"canary\\".', "your secret is  'canary lost'", "_" * 4000 + "pwd is 'canary'"),
         "_" * 4000 + "token='canary'",
     ],
 )
@@ -289,6 +363,21 @@ def test_time_grows_linearly(before, repeated, after):
         return min(spent)
 
     assert seconds(4_000) < 3 * 8 * seconds(500) + 0.01
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        *("key ", "key\\", "iv>  ", "<key><![CDATA[", "key=>", "a" * 32 + "key=", "ps", "0-", "0000-"),
+        *("bearer a", "bearer a.", "bearer ", "basic /", "password is ", "pwd is\n", "token: '' ", "token: ;"),
+        *("token%3Da", "token&#61;a\\", "t\u200boken=", "token=\\u200b\\", "pwd=%25", "pwd:&amp;", "pwd:&amp;lt;"),
+        *("&nbsp;", "&zerowidthspace", "U+1D17", "U+110BD", "=0A=\n", "=0D", "\u3000 "),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "token%3D", "key: "])
+def test_each_pattern_takes_linear_time(before, repeated):
+    """What a pattern begins with, repeated, holds up no search."""
+    assert_linear(Redactor().clean, f"{before}\n{repeated.replace(chr(10), chr(13))}\nx")
 
 
 @pytest.mark.parametrize("text", ["_" * 200_000, 'token="' + "\\" * 200_000, "token=" * 30_000, "key='" * 40_000])

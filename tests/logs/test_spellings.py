@@ -4,7 +4,9 @@ import base64
 import html
 import json
 import quopri
+import sys
 import time
+import unicodedata
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -54,6 +56,9 @@ BREAKS_OF_MARKUP = (
     "\\u200b",
     "U+200B",
     "=\r\n",
+    "=0A=\n",
+    "=0D=0A=\r\n",
+    "=0D=0A",
 )
 ENCODINGS = {
     "URL": lambda text: quote(text, safe=""),
@@ -81,6 +86,9 @@ ENCODINGS = {
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "hexadecimal": lambda text: text.encode().hex(),
     "capital hexadecimal": lambda text: text.encode().hex().upper(),
+    "hexadecimal with colons": lambda text: text.encode().hex(":"),
+    "hexadecimal with blanks": lambda text: text.encode().hex(" ").upper(),
+    "hexadecimal with dashes": lambda text: text.encode().hex("-"),
 }
 
 
@@ -112,6 +120,47 @@ def test_an_encoded_secret_is_hidden(secret, encoding, around):
 def test_a_split_secret_is_hidden(secret, gap, width):
     """A secret is hidden though breaks of lines or invisible characters split it."""
     assert cleaned(secret, f"x {wrapped(secret, gap, width)} y") == f"x {HIDDEN} y"
+
+
+INVISIBLE = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in {"Cf", "Zs"}]
+
+
+@pytest.mark.parametrize("spell", [str, printable, lambda gap: f"&#x{ord(gap):X};", lambda gap: json.dumps(gap)[1:-1]])
+def test_no_invisible_character_shows_a_split_secret(spell):
+    """Unicode's format characters and its blanks, but the ordinary one, split no known secret."""
+    secret = "canary-Passw0rd"
+    redactor = Redactor()
+    redactor.hide(secret)
+    shown = [gap for gap in INVISIBLE if gap != " " and redactor.clean(wrapped(secret, spell(gap), 6)) != HIDDEN]
+    assert shown == []
+
+
+@pytest.mark.parametrize("secret", ["Caf^e_Pass|w0rd`x", "ÀÉ-Passwörd-µ", "½-of-the-secret∰"])
+def test_html_names_a_character_with_capitals(secret):
+    """A secret is hidden though names of HTML stand for its characters, whatever their case."""
+    names = {text: name for name, text in html.entities.html5.items() if name.endswith(";") and not name.islower()}
+    names = {text: name for name, text in html.entities.html5.items() if name.endswith(";")} | names
+    text = "".join(f"&{names[each]}" if each in names else each for each in secret)
+    assert text != secret
+    for spelled in (text, quote(text), html.escape(text)):
+        assert cleaned(secret, f"x {spelled} y") == f"x {HIDDEN} y"
+
+
+@pytest.mark.parametrize(
+    "gap", ["&nbsp;", "&NewLine;", "&Tab;", "&ZeroWidthSpace;", "&NoBreak;", "&shy;", "&ThinSpace;"]
+)
+def test_a_secret_that_html_splits_is_hidden(gap):
+    """A character of HTML that shows nothing splits no secret."""
+    assert cleaned(APPROVAL, f"x {wrapped(APPROVAL, gap, 9)} y") == f"x {HIDDEN} y"
+
+
+@pytest.mark.parametrize(
+    "secret", ["Pässwörd-Größe77", "Пароль-Ключ", "ΚΩΔΙΚΟΣ-σύμβολος", "Ｐassword-ÉÅŁ", "ĳssel-ǆ-ﬁx"]
+)
+@pytest.mark.parametrize("spell", [str.upper, str.lower, str.title, str.swapcase, lambda text: quote(text.upper())])
+def test_a_secret_in_capitals_of_any_script_is_hidden(secret, spell):
+    """Capitals of other letters than ASCII's are recognised, too."""
+    assert cleaned(secret, f"x {spell(secret)} y") == f"x {HIDDEN} y"
 
 
 @pytest.mark.parametrize("encoding", ["URL", "JSON", "HTML", "base64", "hexadecimal", "each character as HTML"])
@@ -170,6 +219,15 @@ def test_a_split_secret_stays_hidden_where_the_text_was_made_printable(gap):
         "{\\u0022secretkey\\u0022:\\u0022canary\\u0022}",
         "{&quot;secretkey&quot;: &quot;canary&quot;}",
         "%22appkey%22%3A%22canary%22",
+        "password\\u003dcanary",
+        "secret%3Dcanary next",
+        "secret%253Dcanary",
+        "t\u200boken=canary",
+        "t&shy;oken: canary, next",
+        "pass\u200bword=cana\u200bry",
+        "token&#61;canary",
+        "token&equals;canary<br>next",
+        "https://kis.example/?x=1%26token%3Dcanary%26y",
     ],
 )
 def test_an_unknown_secret_is_hidden_in_another_spelling(text):
@@ -182,11 +240,37 @@ def test_an_unknown_secret_is_hidden_in_another_spelling(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["invalid token\nexpired", "password:\nchange it", "a%20b%C3%A9 &amp; \\u00e9 =C3=A9 x"],
+    [
+        "invalid token\nexpired",
+        *("password:\nchange it", "password:\u200b\nchange", "password:\\nchange"),
+        *("password:<br>change it", "password:&lt;br&gt;change", "token%3A%0Achange", "token:&#10;change"),
+        *("password%3A%20change%20it", "the token&colon; &apos;&semi;&apos; there"),
+        "a%20b%C3%A9 &amp; \\u00e9 =C3=A9 x",
+    ],
 )
 def test_words_of_joined_lines_stay(text):
     """What ends a line announces nothing of the next."""
     assert Redactor().clean(text) == text
+
+
+def test_a_value_ends_with_its_line():
+    """The line after a value stays, though the escapes of both are undone."""
+    shown = Redactor().clean("{token\\u003dcanary\\nnext line, password&#61;canary&#10;next, pwd%3Dcanary<br>next}")
+    assert shown == f"{{token\\u003d{HIDDEN}\\nnext line, password&#61;{HIDDEN}&#10;next, pwd%3D{HIDDEN}<br>next}}"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("separator", [" ", ", "])
+def test_a_secret_as_a_list_of_bytes_is_hidden(secret, separator):
+    """A secret is hidden where a debugger lists its bytes."""
+    listed = separator.join(f"0x{byte:02x}" for byte in secret.encode())
+    assert cleaned(secret, f"[{listed}]") == f"[0x{HIDDEN}]"
+
+
+@pytest.mark.parametrize("separator", ["_", " ", ""])
+def test_a_uuid_with_other_separators_is_hidden(separator):
+    """A known approval key is hidden whatever separates its parts."""
+    assert cleaned(APPROVAL, f"x {APPROVAL.replace('-', separator)} y") == f"x {HIDDEN} y"
 
 
 def test_a_secret_in_an_attribute_is_hidden():

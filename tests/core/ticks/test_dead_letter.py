@@ -63,6 +63,16 @@ def test_key_material_is_not_published(raw):
     assert dict(letter.headers)["detail"] == b"a binary message; KIS sends text; secrets were hidden"
 
 
+@pytest.mark.parametrize(
+    "raw", ["key={}&iv={}", "<key>{}</key><iv>{}</iv>", '{{"key":{},"iv":{}}}', "key: {}, iv: {}|"]
+)
+def test_key_material_without_quotes_is_not_published(raw):
+    """The key and IV of a reply that is no JSON are hidden, too."""
+    letter = published(raw.format(KEY, IV).encode())
+    assert b"canary" not in letter.value + dict(letter.headers)["detail"]
+    assert letter.value.count(b"********") == 2
+
+
 @pytest.mark.parametrize("known", [(APPROVAL, PASSWORD), ()])
 @pytest.mark.parametrize(
     "text",
@@ -123,6 +133,8 @@ def test_a_long_text_is_cut():
     letter = published(b"word " * 100_000 + APPROVAL.encode())
     assert len(letter.value) < dead_letter.LONGEST_TEXT + 100
     assert dict(letter.headers)["detail"].endswith(b"; only the first 65536 characters are kept")
+    letter = published(b"x" * 1_000_000)
+    assert letter.value.startswith(b"x" * dead_letter.LONGEST_TEXT)
     raw = b"0|H0BJCNT0|001|" + b"1^" * 100_000
     assert published(raw).value == raw
 
