@@ -19,7 +19,7 @@ from tests.security.certificates import Authority
 
 
 def test_a_password_file_is_read_for_each_client_without_its_newline(tmp_path):
-    """The next client uses a rotated password; exactly one trailing newline is trimmed."""
+    """The next client uses a rotated password; a trailing newline is trimmed, blanks are not."""
     password = tmp_path / "password"
     password.write_text("first\n")
     kafka = KafkaSettings(
@@ -31,8 +31,8 @@ def test_a_password_file_is_read_for_each_client_without_its_newline(tmp_path):
         "bond",
         "me",
     )
-    password.write_text("second\n\n")
-    assert clients.client_arguments(kafka, "me")["sasl_plain_password"] == "second\n"
+    password.write_text("second \r\n")
+    assert clients.client_arguments(kafka, "me")["sasl_plain_password"] == "second "
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("")], ids=["vanished", "empty"])
