@@ -23,19 +23,23 @@ class Row:
     expected: str
     play: Callable[[Any], Awaitable[list[Check]]]
     is_timed: bool
+    needs_disk: bool
 
 
 ROWS: dict[str, Row] = {}
 
 
 def row(
-    number: str, *, fault: str, expected: str, is_timed: bool = False
+    number: str, *, fault: str, expected: str, is_timed: bool = False, needs_disk: bool = False
 ) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
-    """Register a coroutine function of a `Rig` as a row; one that bounds times is played alone."""
+    """Register a coroutine function of a `Rig` as a row; one that bounds times is played alone.
+
+    A row that needs a disk of its own is left out where none can be mounted.
+    """
 
     def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:
         assert number not in ROWS, f"row {number} is there twice"
-        ROWS[number] = Row(number, fault, expected, play, is_timed)
+        ROWS[number] = Row(number, fault, expected, play, is_timed, needs_disk)
         return play
 
     return register

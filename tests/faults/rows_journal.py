@@ -120,6 +120,7 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
     "C19",
     fault="power cut at random instants, 100 times (12 in the quick run): ext4 told to drop all that is not synced",
     expected="what was synced is there; what is gone was written at most 0.2 s and a sync ago",
+    needs_disk=True,
 )
 async def power_cut(rig: Rig) -> list[Check]:
     """A kernel's own ext4 loses its memory: `EXT4_IOC_SHUTDOWN` without a flush of its log."""

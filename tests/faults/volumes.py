@@ -5,6 +5,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -73,6 +74,17 @@ class Disk:
             self.thaw()
         _run("umount", "-l", str(self.folder))
         self._image.unlink(missing_ok=True)
+
+
+def why_no_disk() -> str | None:
+    """Return why no `Disk` can be mounted here, as in a container without loop devices, or None."""
+    try:
+        with tempfile.TemporaryDirectory() as folder, Disk(Path(folder) / "disk"):
+            return None
+    except FileNotFoundError as error:
+        return str(error)
+    except subprocess.CalledProcessError as error:
+        return " ".join(error.stderr.decode(errors="replace").split()) or str(error)
 
 
 @contextlib.contextmanager
