@@ -2,7 +2,7 @@
 
 import asyncio
 
-LINGER_SECONDS = 0.005  # how long a part-filled batch waits for those of other lanes
+LINGER_SECONDS = 0.002  # how long a part-filled batch waits for those of other lanes
 
 
 class Linger:
