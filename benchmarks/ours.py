@@ -42,7 +42,7 @@ def settings_of(run: Run, folder: Path) -> Settings:
         "KIS_BOND_KIS__APPROVAL_URL": run.approval_url,
         "KIS_BOND_KIS__WEBSOCKET_URL": run.websocket_url,
         "KIS_BOND_KIS__CREDENTIALS_DIR": str(keys),
-        "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.005",
+        "KIS_BOND_KIS__REGISTER_INTERVAL_SECONDS": "0.01",
         "KIS_BOND_KIS__SESSION_CAPACITY": str(max(CAPACITY, -(-run.bonds // run.sessions))),
         "KIS_BOND_HTTP__PORT": "0",
         "KIS_BOND_JOURNAL__PATH": str(folder / "journal"),
