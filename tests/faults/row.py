@@ -23,7 +23,7 @@ class Row:
     expected: str
     play: Callable[[Any], Awaitable[list[Check]]]
     is_timed: bool
-    needs_disk: bool
+    needs_disk: bool = False
 
 
 ROWS: dict[str, Row] = {}
