@@ -91,21 +91,23 @@ def without_secrets(
     return _with_detail(letter._replace(value=value), detail.encode("ascii", "backslashreplace"))
 
 
-def forms(letter: DeadLetter, seq: int) -> list[DeadLetter]:
-    """Return the forms in which a refused dead letter of frame `seq` is sent, one after another.
+def forms(letter: DeadLetter, seq: int, index: int) -> list[DeadLetter]:
+    """Return the forms in which a refused dead letter is sent, one after another.
+
+    It is about frame `seq`, or about the record at place `index`, from 0, in this frame.
 
     A letter without a key gets one, because a compacted topic takes no record without. Then its
     value is shortened.
     """
-    keyed = letter if letter.key else letter._replace(key=_key(letter))
+    keyed = letter if letter.key else letter._replace(key=_key(letter, index))
     shorter = [_shortened(keyed, seq, bound) for bound in SHORTENED_BYTES if bound < len(letter.value)]
     return shorter if letter.key else [keyed, *shorter]
 
 
-def _key(letter: DeadLetter) -> bytes:
+def _key(letter: DeadLetter, index: int) -> bytes:
     """Return a key that no other letter has, so that compaction removes none."""
     headers = dict(letter.headers)
-    return b"slot/%b/%b" % (headers["slot"], headers["received-ns"])
+    return b"slot/%b/%b/%d" % (headers["slot"], headers["received-ns"], index)
 
 
 def _shortened(letter: DeadLetter, seq: int, bound: int) -> DeadLetter:

@@ -421,8 +421,11 @@ def _by_leader(
     """Group lanes by their partition's leader; a suspect lane is a group of its own."""
     together: dict[str, list[Lane]] = {}
     for lane in lanes:
-        leader = leaders.get(lane.topic, {}).get(lane.partition)
-        if leader is None:
+        partitions = leaders.get(lane.topic, {})
+        leader = partitions.get(lane.partition)
+        if partitions and lane.partition not in partitions:
+            lane.waiting_for = f"a restart: topic {lane.topic} does not have partition {lane.partition} any more"
+        elif leader is None:
             lane.waiting_for = "a leader of the partition" if leaders else lane.waiting_for
         elif lane.is_suspect:
             yield leader, [lane]

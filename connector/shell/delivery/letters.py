@@ -10,7 +10,7 @@ from aiokafka.errors import InvalidTimestampError, KafkaError
 
 from connector.core.ticks.dead_letter import DeadLetter, forms
 from connector.shell.delivery.batch import Batch, Record
-from connector.shell.delivery.position import frame_of
+from connector.shell.delivery.position import frame_of, index_of
 from connector.shell.delivery.refusals import refused_places
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Letter:
             self.record = again
             return True
         if self.forms is None:
-            self.forms = forms(_letter_of(self.whole), frame_of(self.whole.position))
+            at = self.whole.position
+            self.forms = forms(_letter_of(self.whole), frame_of(at), index_of(at))
         if not self.forms:
             self.record, self.forms = self.whole, None
             return False

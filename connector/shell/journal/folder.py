@@ -68,7 +68,8 @@ class Folder:
                 "Set journal.path to a folder this user may write."
             ) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for held in (fd, self.fd):  # the folder too: somebody may remove the file by hand
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(fd, 20, 0)
             os.close(fd)

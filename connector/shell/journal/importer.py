@@ -5,6 +5,7 @@ import fcntl
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ log = structlog.get_logger("connector.journal")
 
 FRAMES: Final = "SELECT received_ns, slot, session, binary, raw, crc FROM frame WHERE seq > ? ORDER BY seq"
 FLUSHED_FRAMES: Final = 4096
+DAMAGE: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the first: no such table
 
 
 async def take_over(earlier: Path, journal: "Journal") -> None:
@@ -33,12 +35,13 @@ async def take_over(earlier: Path, journal: "Journal") -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise JournalUnusable(f"The journal {earlier} is held by another instance. Stop that one.") from error
-        for slot, session, key, iv in _rows(database, "SELECT slot, session, key, iv FROM cipher_key ORDER BY seq"):
+        rows = partial(_rows, earlier, database)
+        for slot, session, key, iv in rows("SELECT slot, session, key, iv FROM cipher_key ORDER BY seq"):
             journal.keep_key(slot, session, CipherKey(key, iv))
-        for name, text in _rows(database, "SELECT name, value FROM kept"):
+        for name, text in rows("SELECT name, value FROM kept"):
             await journal.save(name, text)
-        watermark = next(_rows(database, "SELECT value FROM progress WHERE name = 'watermark'"), (0,))[0]
-        for received_ns, slot, session, binary, raw, crc in _rows(database, FRAMES, watermark):
+        watermark = next(rows("SELECT value FROM progress WHERE name = 'watermark'"), (0,))[0]
+        for received_ns, slot, session, binary, raw, crc in rows(FRAMES, watermark):
             frame, frames = Received(received_ns, slot, session, bool(binary), raw), frames + 1
             if zlib.crc32(raw) == crc:
                 journal.append(frame)
@@ -46,15 +49,21 @@ async def take_over(earlier: Path, journal: "Journal") -> None:
                 journal.give_up(frame, "corrupt")
                 damaged += 1
             if frames % FLUSHED_FRAMES == 0:
-                await journal.on_disk(60)
-    if not await journal.on_disk(60):
-        raise JournalUnusable(f"The journal {earlier} could not be taken over: {journal.write_error}.")
+                await _on_disk(earlier, journal)
+    await _on_disk(earlier, journal)
     rename(earlier, f"{earlier}.imported")
     log.warning("journal_imported", file=f"{earlier}.imported", frames=frames, damaged=damaged)
 
 
-def _rows(database: sqlite3.Connection, query: str, *values: int) -> Iterator[Any]:
+async def _on_disk(earlier: Path, journal: "Journal") -> None:
+    if not await journal.on_disk(60):
+        raise JournalUnusable(f"The journal {earlier} could not be taken over: {journal.write_error}.")
+
+
+def _rows(earlier: Path, database: sqlite3.Connection, query: str, *values: int) -> Iterator[Any]:
     try:
         yield from database.execute(query, values)
     except (sqlite3.Error, UnicodeDecodeError) as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGE:  # such as a lock
+            raise JournalUnusable(f"The journal {earlier} could not be read: {error}. Mend that, and start.") from error
         log.error("journal_import_unreadable", error=str(error))  # noqa: TRY400 - SQLite's text says it all

@@ -137,7 +137,8 @@ class Log:
     def prune(self, finished: int) -> None:
         """Unlink finished segments that are too old; `finished` must be on the disk."""
         active, age = self._active, self._retain_seconds
-        if active and time.monotonic() - active.since > age / PARTS:
+        # Undelivered frames alone keep it open: the number of files must not grow with an outage.
+        if active and active.first <= finished and time.monotonic() - active.since > age / PARTS:
             self.seal()
         while self._is_finished(finished) and time.monotonic() - self.segments[0].since > age:
             self._unlink_oldest()

@@ -62,6 +62,7 @@ class Syncing:
         self._is_syncing = False
         writing.finished = tally.settled
         writing.new_progress = self.next_round
+        writing.trim = self.trim
 
     async def next_round(self) -> None:
         """Sync at once, and wait until it is done; a round under way began too early to count."""

@@ -21,6 +21,7 @@ class Writing:
     `finished` is the watermark that is on the disk. `folder_free` is held while the folder is
     written to. A full log waits for `new_progress`, which may free segments, and calls `on_full`
     with the frames that are lost. `keys` returns the keys that frames after a number may need.
+    `trim` bounds the memory after each write, because a sync that hangs does not stop the writes.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - one argument for each neighbour
@@ -38,6 +39,7 @@ class Writing:
         self.finished = 0
         self.folder_free = asyncio.Lock()
         self.new_progress: Callable[[], Awaitable[None]] = _at_once
+        self.trim: Callable[[], None] = _nothing
         self._memory = memory
         self._tally = tally
         self._trouble = problems
@@ -104,6 +106,7 @@ class Writing:
             raise
         self._memory.wrote(items)
         self.written = max(self.written, *(item.last_seq if isinstance(item, Block) else item.seq for item in items))
+        self.trim()
         self._trouble.end("write")
         self._trouble.changed.set()
 
@@ -118,3 +121,7 @@ class Writing:
 
 async def _at_once() -> None:
     """Wait for nothing."""
+
+
+def _nothing() -> None:
+    """Do nothing."""

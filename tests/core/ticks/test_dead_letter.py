@@ -176,8 +176,8 @@ def test_a_record_without_a_readable_isin_has_no_key():
 def test_a_letter_without_a_key_gets_one_of_its_own_first():
     """A compacted topic takes no record without a key, and must not compact this one away."""
     letter = dead_letter.of_frame(FRAME, BadFrame("FRAME_HEADER", "no"))
-    (keyed,) = dead_letter.forms(letter, 7)
-    assert keyed == letter._replace(key=b"slot/3/1795148264123456789")
+    (keyed,) = dead_letter.forms(letter, 7, 0)
+    assert keyed == letter._replace(key=b"slot/3/1795148264123456789/0")
 
 
 def test_a_large_letter_is_shortened_and_says_how_long_it_was():
@@ -185,8 +185,8 @@ def test_a_large_letter_is_shortened_and_says_how_long_it_was():
     letter = dead_letter.of_record(
         FRAME, WireRecord(["x"], "y" * 20_000), BadTick("FIELD_TIME", "no", "STCK_CNTG_HOUR", "KR103502GD31")
     )
-    forms = dead_letter.forms(letter, 7)
+    forms = dead_letter.forms(letter, 7, 0)
     assert [(form.key, len(form.value)) for form in forms] == [(b"KR103502GD31", 16_384), (b"KR103502GD31", 1024)]
     assert dict(forms[1].headers)["detail"] == b"first 1024 of 20000 bytes, the journal keeps frame 7 whole"
     assert dict(forms[1].headers)["field"] == b"STCK_CNTG_HOUR"
-    assert dead_letter.forms(letter._replace(value=b"y" * 1024), 7) == []
+    assert dead_letter.forms(letter._replace(value=b"y" * 1024), 7, 0) == []

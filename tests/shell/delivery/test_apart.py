@@ -37,6 +37,19 @@ async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
     assert (running.counts.decoded, running.counts.acknowledged, running.counts.in_flight) == (4800, 4800, 0)
 
 
+async def test_a_topic_with_fewer_partitions_than_before_asks_for_a_restart(work):
+    """Ticks of a partition that is gone for good do not seem to wait for a leader."""
+    brokers, journal, running = work
+    gone = partition(ISINS[0].encode(), 4)
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    del brokers.leads[TICKS, gone]
+    trade(journal, 1, 3)
+    expected = f"a restart: topic {TICKS} does not have partition {gone} any more"
+    await until(lambda: running.waiting_for == expected)
+    assert journal.watermark == 1
+
+
 async def test_a_broker_that_hangs_costs_the_other_broker_nothing(work):
     """Lanes of a healthy broker keep their producer while another broker hangs."""
     brokers, journal, _ = work

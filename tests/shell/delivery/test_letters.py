@@ -33,11 +33,22 @@ async def test_a_compacted_topic_gets_letters_with_keys(work, names):
     await until(lambda: journal.watermark == 22)
     held = {one.key: one.value for one in brokers.logs[DEAD_LETTERS, 0]}
     assert held == {
-        b"slot/0/%d" % first.received_ns: b"9|nonsense",
-        b"slot/2/%d" % second.received_ns: b"8|nonsense",
+        b"slot/0/%d/0" % first.received_ns: b"9|nonsense",
+        b"slot/2/%d/0" % second.received_ns: b"8|nonsense",
     }
     assert_complete(brokers, 20)
     assert running.counts.rebuilds == 0
+
+
+async def test_the_letters_of_one_frame_get_different_keys(work):
+    """A compacted topic keeps each bad record of a frame, also if none has a readable ISIN."""
+    brokers, journal, _ = work
+    brokers.judge = lambda topic, one: InvalidRecordError() if topic == DEAD_LETTERS and one.key is None else None
+    bad = frame(record("no ISIN", price="1"), record(ISINS[0]), record("no ISIN", price="2"))
+    journal.append(bad)
+    await until(lambda: journal.watermark == 1)
+    keys = [one.key for one in brokers.logs[DEAD_LETTERS, 0]]
+    assert keys == [b"slot/0/%d/%d" % (bad.received_ns, index) for index in (0, 2)]
 
 
 async def test_a_letter_too_large_is_shortened_until_it_fits(work):

@@ -97,6 +97,16 @@ def test_a_lock_that_another_process_holds_names_it(folder):
     assert folder.lock() is None
 
 
+def test_a_lock_removed_by_hand_lets_nobody_in(folder):
+    """The folder stays held after somebody removed the file `lock`."""
+    other = Folder(folder.path)
+    assert other.lock() is None
+    (folder.path / "lock").unlink()
+    assert folder.lock() == 0
+    other.close()
+    assert folder.lock() is None
+
+
 def test_a_replacement_is_whole(folder):
     """A replaced file has the new content, whatever the length of the one before."""
     for content in (b"old and long", b"new"):

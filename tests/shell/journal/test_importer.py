@@ -1,5 +1,6 @@
 """A journal of the earlier kind is taken over once, with all that was pending."""
 
+import contextlib
 import fcntl
 import sqlite3
 import zlib
@@ -82,6 +83,19 @@ async def test_a_damaged_row_is_a_counted_loss(tmp_path):
     assert source.lost == {"corrupt": 1}
     source.report_losses()
     assert [(loss.slot, loss.reason, loss.frames) for loss in losses] == [(0, "corrupt", 1)]
+    await source.close()
+
+
+async def test_a_file_that_cannot_be_read_for_the_moment_is_kept(tmp_path):
+    """A file that another program has locked is refused and stays, for the next start."""
+    earlier(tmp_path / "journal.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalUnusable, match=r"journal\.db could not be read: database is locked"):
+            await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert await pending(source) == FRAMES[4:]
     await source.close()
 
 

@@ -118,6 +118,19 @@ def test_a_finished_segment_goes_when_it_is_old(log):
     assert seqs(log, 5, 7) == ([6], [])
 
 
+def test_undelivered_frames_make_no_more_segments_with_age(log):
+    """During an outage one segment grows, however short delivered frames are kept."""
+    log._retain_seconds = 0
+    for seq in range(1, 101):
+        log.write([block(seq, seq)], [], 0)
+        log.sync()
+        log.prune(0)
+    assert [segment.last for segment in log.segments] == [100]
+    log.prune(1)
+    log.write([block(101, 101)], [], 1)
+    assert [segment.first for segment in log.segments] == [1, 101]
+
+
 def test_a_segment_can_be_read_alone(log):
     """Each begins with the finished numbers and the keys of that moment."""
     key = Key(0, 0, 7, CipherKey("k" * 32, "i" * 16))

@@ -95,6 +95,31 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
     await again.close()
 
 
+async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch):
+    """Written frames leave memory at its bound, are read from the log, and none is lost."""
+    monkeypatch.setattr(syncing, "MEMORY_BYTES", 100_000)
+    gate, waits, work = threading.Event(), threading.Event(), os.fdatasync
+
+    def hanging(fd):
+        waits.set()
+        assert gate.wait(20)
+        work(fd)
+
+    monkeypatch.setattr(os, "fdatasync", hanging)
+    source.append(*frames(1, 1))
+    await asyncio.to_thread(waits.wait, 10)
+    for frame in frames(2, 2000):
+        source.append(frame)
+        if frame.received_ns % 100 == 0:
+            await until(lambda: source.committed_seq == source.last_seq)
+    assert source._memory.bytes <= 100_000
+    assert source.synced_seq == 0
+    assert [frame.received_ns for frame in (await source.read(0, 3000)).frames] == list(range(1001, 3001))
+    gate.set()
+    await until(lambda: source.synced_seq == 2000)
+    assert source.lost == {}
+
+
 async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
     """Whoever asks for a sync gets one that began later, and so has all that was written before."""
     gate, waits, work = threading.Event(), threading.Event(), source._log.sync
