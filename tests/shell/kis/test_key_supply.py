@@ -52,7 +52,7 @@ async def test_a_key_refused_by_the_last_words_of_a_connection_is_not_used_again
 
 
 async def test_a_refused_key_is_not_used_again_after_any_end(monkeypatch):
-    """If a list is emptied and filled while the next key is awaited, the refused one is forgotten."""
+    """A list that is emptied and filled while the next key is awaited does not bring it back."""
     monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 2.0)
     monkeypatch.setattr("connector.core.kis.session.LINGER_SECONDS", 0.0)
     async with Simulator(approval_interval_seconds=0, faults=["friendly-refusal"]) as kis:
