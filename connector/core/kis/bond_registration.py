@@ -110,8 +110,9 @@ class BondRegistration:
     `awaited` is the request whose reply we wait for. `unanswered` holds the unanswered requests of
     the latest kind. `superseded` holds the earlier unanswered requests, which may be of either
     kind. Each request in these two lists may still get a reply. Both lists are in the order of
-    sending. `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent
-    the latest release that KIS confirmed.
+    sending. `latest_error` is the latest error about the bond. `wait_goes_on` is true if KIS ended
+    the session because of that error. `found_full` is true if KIS had no room for the bond.
+    `release_sent_at` is when we sent the latest release that KIS confirmed.
     """
 
     held: Held = Held.NO
@@ -120,6 +121,8 @@ class BondRegistration:
     unanswered: list[Request] = field(default_factory=list)
     superseded: list[Request] = field(default_factory=list)
     refusal: Refusal | None = None
+    latest_error: Refusal | None = None
+    wait_goes_on: bool = False
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
@@ -139,17 +142,19 @@ class BondRegistration:
     def end_session(self) -> None:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
-        A refusal, a lack of room, and KIS's code and message are not forgotten.
+        A refusal, a lack of room, and KIS's code and message are not forgotten. Neither is the wait
+        after an error that ended the session: asking at once would end the next one, too.
         """
-        self.held, self.awaited, self.latest, self.failures = Held.NO, None, None, 0
+        self.held, self.awaited, self.latest = Held.NO, None, None
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
-        self.not_before = float("-inf")
+        if not self.wait_goes_on:
+            self.failures, self.not_before = 0, float("-inf")
 
     def forget_refusal(self) -> None:
         """Forget the refusal, so that we may ask for the bond again."""
-        self.refusal = self.code = self.message = None
+        self.refusal = self.latest_error = self.code = self.message = None
 
     # Requests.
 
@@ -160,6 +165,7 @@ class BondRegistration:
             self.unanswered = []
         self.latest, self.awaited, self.held = request.tr_type, request, Held.MAYBE
         self.unanswered.append(request)
+        self.wait_goes_on = False
         if request.tr_type == REGISTER:
             self.found_full = False
 
@@ -201,7 +207,7 @@ class BondRegistration:
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)
-        self.code = self.message = self.refusal = None
+        self.forget_refusal()
         self.found_full = False
         return True
 
@@ -254,8 +260,9 @@ class BondRegistration:
             return Reaction.RETRY
         self.held = Held.MAYBE if reply.rt_cd == SUCCESS else known
         self.code, self.message = reply.msg_cd, reply.msg1
+        self.latest_error = Refusal(reply.rt_cd, now)
         if what is Reaction.REFUSE:
-            self.refusal = Refusal(reply.rt_cd, now)
+            self.refusal = self.latest_error
         elif what is Reaction.FULL:
             # If this error answers a superseded request, KIS may have got room after that request.
             # (A refusal is valid whichever request it answers.)

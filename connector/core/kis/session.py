@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
+from connector.core.kis.bond_registration import DROP_AFTER_REFUSAL_SECONDS
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
 from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
 from connector.core.kis.reply_codes import Reaction
@@ -73,6 +74,7 @@ class Session:
         self._key_refusals = 0
         self._key_was_refused = False
         self.key_refusal: Close | None = None
+        self._latest_error: tuple[float, Close] | None = None
         self._key_expires_at = 0.0
         self._empty_since: float | None = None
         self._leaving: tuple[Cause, float] | None = None
@@ -143,7 +145,7 @@ class Session:
         self._opened_at = self._heard_at = now
         # A key that was refused just before the last connection ended counts, too.
         self._key_refusals = int(self._key_was_refused)
-        self.key_refusal = None
+        self.key_refusal = self._latest_error = None
         self._is_closing = self._is_blocked = self._is_barred = False
         self._code = self._message = None
         self.cipher_keys.clear()
@@ -206,7 +208,10 @@ class Session:
             self.cipher_keys[reply.cipher_key] = None
             if len(self.cipher_keys) > MOST_CIPHER_KEYS:
                 del self.cipher_keys[next(iter(self.cipher_keys))]
-        match self._registrations.receive(reply, now):
+        received = self._registrations.receive(reply, now)
+        if received and received[0] not in (Reaction.REGISTERED, Reaction.RELEASED):
+            self._latest_error = now, Close("reset", reply.msg_cd, reply.msg1)
+        match received:
             case (Reaction.IN_USE, _):
                 return self._close("in_use", reply.msg_cd, reply.msg1)
             case (Reaction.REISSUE, _):
@@ -229,6 +234,12 @@ class Session:
         self._approval_key = None
         self.key_refusal = Close("approval", reply.msg_cd, reply.msg1)
         return [ReissueKey(wait)]
+
+    def last_words(self, now: float) -> Close | None:
+        """Return the error that probably explains a connection that ends without a close frame."""
+        if self._latest_error is None or now - self._latest_error[0] > DROP_AFTER_REFUSAL_SECONDS:
+            return None
+        return self._latest_error[1]
 
     # What is due.
 

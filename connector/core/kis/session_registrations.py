@@ -94,9 +94,12 @@ class SessionRegistrations:
         `dropped` is true if KIS ended the session.
         """
         for isin, bond in self._bonds.items():
-            if dropped and bond.refusal and bond.refusal.explains_drop(now):
+            if dropped and bond.latest_error and bond.latest_error.explains_drop(now):
                 cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
-                bond.refusal = bond.refusal.held_back(cost, now)
+                if bond.refusal:
+                    bond.refusal = bond.refusal.held_back(cost, now)
+                else:
+                    bond.wait_goes_on = True
             bond.end_session()
 
     def change_key(self) -> None:

@@ -68,6 +68,8 @@ class KeySupply:
         Ask the service until it gives a key, then return None. If KIS refuses the app key and the
         session has no active bond, return why the session has to end.
         """
+        # If the session ends before it has another key, the next one must not begin with this key.
+        self.keys.discard()
         due_at, pause = monotonic() + wait, self._kis.reconnect_min_seconds
         while self._app_key is not None:
             await asyncio.sleep(max(due_at, self.keys.next_issue_at) - monotonic())

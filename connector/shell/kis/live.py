@@ -89,7 +89,9 @@ class LiveSession:
         try:
             await self._read_all()
         except ConnectionClosed as closed:
-            return self._ending or self._session.key_refusal or _why_closed(closed)
+            return (
+                self._ending or self._session.key_refusal or _why_closed(closed, self._session.last_words(monotonic()))
+            )
 
     async def _read_all(self) -> NoReturn:
         receive, append, journal = self._socket.receive, self._journal.append, self._journal
@@ -209,9 +211,10 @@ def without_secrets(reply: Reply) -> Reply:
     return replace(reply, msg_cd=peer_text(reply.msg_cd), msg1=peer_text(reply.msg1))
 
 
-def _why_closed(closed: ConnectionClosed) -> Close:
+def _why_closed(closed: ConnectionClosed, last_words: Close | None) -> Close:
     """Return how a connection ended; KIS usually ends it without a close frame."""
     if closed.rcvd is not None:
         return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
-    code = None if closed.sent is None else str(closed.sent.code)
-    return Close("reset", code, "The connection ended without a close frame")
+    if closed.sent is not None:
+        return Close("reset", str(closed.sent.code), "The connection ended without a close frame")
+    return last_words or Close("reset", None, "The connection ended without a close frame")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,8 +19,6 @@ from connector.shell.tcp import open_tcp
 from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
-    import socket
-
     from websockets.protocol import Event
     from websockets.typing import BytesLike
 
@@ -37,6 +36,7 @@ MOST_UNSENT_BYTES: Final = 1024 * 1024
 # Half of the library's high-water mark. While no more is unsent, a send does not wait for the peer.
 UNSENT_BYTES: Final = 16 * 1024
 LONGEST_CAUSE: Final = 400
+TCP_ESTABLISHED: Final = 1  # of include/net/tcp_states.h
 
 
 class KisSocket(ClientConnection):
@@ -109,6 +109,22 @@ class KisSocket(ClientConnection):
         if frame.fin:
             self._queue(self._partial, is_binary=self._partial_is_binary)
             self._partial.clear()
+
+    def send_data(self) -> None:
+        """Write what waits to be sent, unless the peer has ended the connection.
+
+        A write that fails would close the connection at once, and lose all that the peer sent
+        before its end and that we have not read yet.
+        """
+        if self._peer_has_ended():
+            self.protocol.data_to_send()
+        else:
+            super().send_data()
+
+    def _peer_has_ended(self) -> bool:
+        """Return whether the kernel knows the connection's end, which may be still unread."""
+        connection: socket.socket = self.transport.get_extra_info("socket")
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let `receive` see the end of the connection."""

@@ -183,6 +183,22 @@ def test_bond_whose_refusal_drops_the_socket_is_held_back():
     assert talk.ask(0.35) == [("1", B), ("1", A)]
 
 
+@pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])
+def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code):
+    """The wait after an error that cost a session goes on in the next one, and doubles."""
+    talk = Talk(A, B)
+    asked_at = []
+    while talk.now < 1000:
+        talk.subject.begin(talk.now)
+        while not [isin for _, isin in talk.ask(0.55) if isin == A]:
+            talk.answer("OPSP0000", B)
+        asked_at.append(talk.now)
+        talk.answer(code, A, rt_cd="9")
+        talk.subject.end(talk.now, dropped=True)
+    assert len(asked_at) < 14
+    assert asked_at[-1] - asked_at[-2] > 200
+
+
 def test_limit_counts_what_kis_may_hold():
     """The limit counts a bond requested before the refused one, but none requested after it."""
     talk = Talk().active(A)

@@ -51,6 +51,22 @@ async def test_a_key_refused_by_the_last_words_of_a_connection_is_not_used_again
             assert (down["cause"], down["code"]) == ("approval", "OPSP0011")
 
 
+async def test_a_refused_key_is_not_used_again_after_any_end(monkeypatch):
+    """A list that is emptied and filled while the next key is awaited does not bring it back."""
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 2.0)
+    monkeypatch.setattr("connector.core.kis.session.LINGER_SECONDS", 0.0)
+    async with Simulator(approval_interval_seconds=0, faults=["friendly-refusal"]) as kis:
+        bench = Bench(kis)
+        bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
+        async with bench.running(A):
+            await until(lambda: bench.state(A) == "PENDING" and bench.feed.view.registrations[A].code)
+            bench.feed.want([])
+            await until(lambda: bench.downs() == ["stop"])
+            bench.feed.want([A])
+            await bench.active(A)
+            assert [reply.code for reply in kis.replies] == ["OPSP0011", "OPSP0000"]
+
+
 async def test_a_key_burnt_by_an_unclean_end_is_replaced(monkeypatch):
     """KIS refuses the key of a session that was cut off; the feed returns with a new one."""
     monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.5)

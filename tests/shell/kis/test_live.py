@@ -1,4 +1,9 @@
+import contextlib
 import json
+
+import pytest
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 from connector.logs import clean
 from simulator import Simulator
@@ -55,6 +60,27 @@ async def test_keys_stand_before_the_first_encrypted_frame():
         assert bench.journal.log.index(kept[0]) == 1
         assert bench.journal.raw[1].startswith(b"1|")
         assert kept[0][:2] == (0, bench.journal.frames[0].session)
+
+
+@pytest.mark.parametrize("code", ["OPSP0009", "OPSP0011", "OPSP8992", "OPSP7777"])
+async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, monkeypatch):
+    """An error just before the end of TCP is the reason, even if the next key came in between."""
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.0)
+
+    async def refuse_and_drop(connection):
+        with contextlib.suppress(ConnectionClosed):
+            await connection.recv()
+            await connection.send(reply(code, A, rt_cd="9"))
+            if code == "OPSP0011":
+                await connection.recv()
+            connection.transport.abort()
+
+    async with serve(refuse_and_drop, "127.0.0.1", 0) as kis:
+        bench = Bench(url=f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        async with bench.running(A):
+            await until(bench.downs)
+            down = next(event["detail"] for event in bench.events if event["event"] == "session_down")
+            assert (down["cause"], down["code"], down["message"]) == ("reset", code, "text")
 
 
 async def test_unsolicited_ack_is_released():

@@ -139,6 +139,31 @@ async def test_messages_that_are_not_taken_stop_the_peer(size, count):
         assert sum([len(call) for call in await all_messages(socket)]) == count
 
 
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_sends_to_a_peer_that_has_gone_lose_nothing_it_sent_before(end, monkeypatch):
+    """Messages that wait in the kernel are received, although answers cannot reach the peer."""
+    monkeypatch.setattr("connector.shell.kis.socket.GATHER_SECONDS", 0.2)
+    first_is_here, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def talk(connection):
+        await connection.send("000")
+        await first_is_here.wait()
+        connection.transport.write(b"".join(b"\x81\x03%03d" % number for number in range(1, 100)))
+        getattr(connection.transport, end)()
+        has_ended.set()
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        messages = await socket.receive()
+        first_is_here.set()
+        await has_ended.wait()
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            await socket.send_at_once("answer")
+        messages += [message for call in await all_messages(socket) for message in call]
+    assert messages == [(False, b"%03d" % number) for number in range(100)]
+
+
 async def test_send_at_once_never_waits():
     """A send to a peer that does not read fails at once, as on a closed connection."""
     blocked = asyncio.Event()
