@@ -1,7 +1,8 @@
 """A KIS stand-in that sends a prepared day to a pipeline, at full speed or at a rate.
 
-It prints three lines: its two URLs as JSON, `registered` once every bond is registered, and nothing
-more. Sending begins when its input says so; each session gets the ticks of its own bonds.
+It prints two lines: its two URLs as JSON, and `prepared` once every bond is registered and all
+frames are made. Sending begins when its input says so; each session gets the ticks of its own
+bonds.
 """
 
 import asyncio
@@ -128,7 +129,7 @@ async def main(run: Run) -> None:
         pinging = asyncio.create_task(feed.ping())
         await feed.registered.wait()
         prepared = feed.by_session(day, run.per_frame)
-        print("registered", flush=True)
+        print("prepared", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         pinging.cancel()
         await asyncio.gather(

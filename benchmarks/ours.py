@@ -8,13 +8,13 @@ from pathlib import Path
 
 from benchmarks.pipeline import Meter, Run, measure
 from connector import logs
-from connector.app import opened
+from connector.app import Connector, opened
 from connector.cli.run import COLLECT_AFTER
 from connector.core.histogram import Latencies
 from connector.settings import Settings, load
 
 CAPACITY = 41  # KIS's registrations a session; more bonds than that on one session are allowed here
-LOOK_SECONDS = 0.05  # how often the count of journalled frames is read before an outage ends
+LOOK_SECONDS = 0.05  # how often the counts of registered bonds and of journalled frames are read
 
 
 class Metered(Latencies):
@@ -57,10 +57,13 @@ async def pipeline(run: Run, meter: Meter) -> None:
         settings = settings_of(run, Path(folder))
         handler = logs.configure(settings.log)
         try:
-            async with opened(settings) as connector:
+            # The group ends the program if the connector fails.
+            async with opened(settings) as connector, asyncio.TaskGroup() as group:
                 counts = connector.delivery.counts
                 counts.latencies = Metered(counts.latencies.bounds, meter)
-                running = asyncio.create_task(connector.run())
+                group.create_task(connector.run())
+                while registered(connector) < run.bonds:
+                    await asyncio.sleep(LOOK_SECONDS)
                 await meter.wait_for_start()
                 while run.outage and connector.journal.last_seq < -(-run.ticks // run.per_frame):
                     await asyncio.sleep(LOOK_SECONDS)
@@ -68,9 +71,14 @@ async def pipeline(run: Run, meter: Meter) -> None:
                     print("journalled", flush=True)
                 await meter.done.wait()
                 connector.stop()
-                await running
         finally:
             handler.close()
+
+
+def registered(connector: Connector) -> int:
+    """Return how many bonds KIS has registered."""
+    slots = connector.report.status()["slots"]
+    return sum(slot["registered"] for slot in slots.values())
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.figures import percentile
 
+REGISTERED = "registered"  # the line of a pipeline that waits for the first tick
 FIGURES = "figures"  # begins the line with a pipeline's figures; its log may go to the same place
 
 
@@ -73,8 +74,12 @@ class Meter:
         self._began = self._ended = _Reading(0, 0.0, 0.0)
 
     async def wait_for_start(self) -> None:
-        """Wait until the benchmark is about to start the feed, which it does once told."""
-        await asyncio.to_thread(sys.stdin.readline)
+        """Say that every bond is registered, and wait until the benchmark starts the feed."""
+        print(REGISTERED, flush=True)
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(sys.stdin, told.set)  # a thread that reads would outlive a pipeline that fails
+        await told.wait()
+        loop.remove_reader(sys.stdin)
         self._began = _read(0)
         print("started", flush=True)
 

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 from benchmarks.cases import Case, Entry
 from benchmarks.day import isins
-from benchmarks.pipeline import FIGURES, Run
+from benchmarks.pipeline import FIGURES, REGISTERED, Run
 from tests.kafka.launcher import KafkaCluster
 from tests.kafka.reader import create_topics
 
@@ -55,15 +55,13 @@ class Child:
 @contextmanager
 def started(module: str, run: Run) -> Iterator[Child]:
     """Give a running module of this package, which is killed at the end."""
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(run))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            cwd=ROOT,
-        )
+    command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(run))]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
+        ) as process,
+    ):
         watchdog = threading.Timer(RUN_SECONDS, process.kill)
         watchdog.start()
         child = Child(module, process, errors)
@@ -91,7 +89,8 @@ def run_once(kafka: KafkaCluster, case: Case, entry: Entry, run: Run) -> dict[st
     with started("feed", run) as feed:
         run = replace(run, **json.loads(feed.expect("{")))
         with started(entry.pipeline, run) as pipeline:
-            feed.expect("registered")
+            pipeline.expect(REGISTERED)
+            feed.expect("prepared")
             time.sleep(SETTLE_SECONDS)
             if run.outage:
                 kafka.stop()

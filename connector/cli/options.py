@@ -44,14 +44,9 @@ def load_settings_of_connector(context: typer.Context, config: str | None) -> co
     # Imported only here, so that `--help` need not load what reads certificates.
     from connector.shell.kafka.credential_files import file_problems
 
-    settings = configuration.load(
-        _path(context, config),
-        None,
-        lambda settings: [*file_problems(settings.kafka), *app_key_problems(settings)],
+    return configuration.load(
+        _path(context, config), None, lambda settings: file_problems(settings.kafka), app_key_problems
     )
-    if problems := file_problems(settings.kafka):
-        raise ConfigurationError([*problems, *app_key_problems(settings)])
-    return settings
 
 
 def _path(context: typer.Context, config: str | None) -> Path | None:

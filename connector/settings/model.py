@@ -226,13 +226,15 @@ class Settings(BaseSettings):
 def load(
     config: Path | None,
     environ: Mapping[str, str] | None = None,
+    file_problems: Callable[[Settings], Iterable[str]] = lambda _: (),
     app_key_problems: Callable[[Settings], Iterable[str]] = lambda _: (),
 ) -> Settings:
     """Read the settings from a YAML file and from the environment, which overrides the file.
 
     The file is `config`, or else the file that KIS_BOND_CONFIG names, or else none. Raises
-    ConfigurationError with all mistakes at once. If the settings have mistakes, the error also
-    contains `app_key_problems`. If only the app keys have problems, the caller reports them.
+    ConfigurationError with all mistakes at once, among them the `file_problems`. If there is any,
+    the error also contains `app_key_problems`. If only the app keys have problems, the caller
+    reports them.
     """
     environ = os.environ if environ is None else environ
     file, problems = _read_named(config, environ)
@@ -253,6 +255,7 @@ def load(
     problems += misshapen
     for path, problem in [*mistakes, *contradictions(settings, {path for path, _ in mistakes})]:
         problems.append(f"{path} ({variables[path]}): {problem}" if path in variables else f"{path}: {problem}")
+    problems += file_problems(settings)
     if problems:
         if is_readable and not any(path in _APP_KEY_PATHS for path, _ in mistakes):
             problems += app_key_problems(settings)

@@ -20,6 +20,13 @@ AES_KEY, AES_IV = "abcdefghijklmnopqrstuvwxyz012345", "0123456789abcdef"
 REPLY = json.dumps({"body": {"output": {"iv": AES_IV, "key": AES_KEY}}})
 
 
+def test_half_a_secret_is_not_left_where_hidden_ones_made_the_text_short():
+    """The text is read a little beyond the limit, and where that ends, half a secret may stand."""
+    cleaned = Redactor().clean(f"{APPKEY} " * 200, 3000)
+    assert APPKEY[:4] not in cleaned
+    assert cleaned.endswith("… (cut, 7400 characters)")
+
+
 @pytest.mark.parametrize("secret", ["canary", "pass word/with+odd=chars", 'quo"te\\canary', "암호암호암호"])
 def test_by_value(secret):
     """A known value is hidden anywhere, also in the form JSON gives it."""

@@ -346,14 +346,23 @@ def test_mistakes_of_app_keys_are_reported_with_the_others(tmp_path):
 
     def load_with_app_keys(environ, config=None):
         with pytest.raises(ConfigurationError) as refused:
-            load(config, environ, lambda _: ["no app keys"])
+            load(config, environ, app_key_problems=lambda _: ["no app keys"])
         return list(refused.value.problems)
 
     assert load_with_app_keys({"KIS_BOND_HTTP__PORT": "x"})[1:] == ["no app keys"]
     assert len(load_with_app_keys({"KIS_BOND_KIS__APPKEY": "'x'"})) == 1
     (broken := tmp_path / "c.yaml").write_text("a: [")
     assert len(load_with_app_keys({}, broken)) == 1
-    assert load(None, {}, lambda _: ["no app keys"])
+    assert load(None, {}, app_key_problems=lambda _: ["no app keys"])
+
+
+def test_mistakes_of_files_are_reported_with_the_others():
+    """Problems of files that settings name are mistakes, alone and beside any other."""
+    for environ in ({}, {"KIS_BOND_HTTP__PORT": "x"}, {"KIS_BOND_KIS__APPKEY": "'x'"}):
+        with pytest.raises(ConfigurationError) as refused:
+            load(None, environ, lambda _: ["no certificate"])
+        assert len(refused.value.problems) == len(environ) + 1
+        assert refused.value.problems[-1] == "no certificate"
 
 
 @pytest.mark.parametrize(

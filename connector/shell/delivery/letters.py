@@ -130,7 +130,7 @@ class Letters:
 
     async def refused(self, letters: Sequence[Letter], error: KafkaError, now: float, now_ms: int) -> None:
         """Prepare the next form of the refused letters, or give them up."""
-        places = refused_places(error) or (range(1) if len(letters) == 1 else None)
+        places = refused_places(error, len(letters))
         if places is None:
             self._at_most = len(letters) // 2
             return

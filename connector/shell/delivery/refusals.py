@@ -51,10 +51,10 @@ def marked(error: KafkaError, places: Collection[int], *, is_certain: bool) -> K
     return error
 
 
-def refused_places(error: KafkaError) -> frozenset[int]:
-    """Return the places of the refused records in their batch; empty if they are not known."""
+def refused_places(error: KafkaError, records: int) -> frozenset[int] | None:
+    """Return the places of the refused ones among the batch's records, or None if not known."""
     places: frozenset[int] = getattr(error, "places", frozenset())
-    return places
+    return places or (frozenset({0}) if records == 1 else None)
 
 
 def is_certain(error: KafkaError) -> bool:

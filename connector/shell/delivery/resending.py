@@ -61,10 +61,10 @@ class Resending:
         records = batch.records()
         if not self._records:
             self._at_most = len(records)
-        places = refused_places(error) or (range(1) if len(records) == 1 else None)
+        places = refused_places(error, len(records))
         restamp = isinstance(error, InvalidTimestampError)
         if places is None and restamp and all(record.with_next_stamp(now_ms) for record in records):
-            places = range(len(records))
+            places = frozenset(range(len(records)))
         if places is None:
             self._halve(records, error)
             return []

@@ -54,12 +54,11 @@ def load_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
     if not kafka.security_protocol.endswith("SSL"):
         return None
     problems: list[str] = []
-    context = ssl.create_default_context(cafile=None)
-    if kafka.ssl_ca_file is not None:
-        try:
-            context = _trusting(kafka.ssl_ca_file)
-        except ConfigurationError as error:
-            problems += error.problems
+    try:
+        context = ssl.create_default_context() if kafka.ssl_ca_file is None else _trusting(kafka.ssl_ca_file)
+    except ConfigurationError as error:
+        problems += error.problems
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the client's pair is tried all the same
     if kafka.ssl_certificate_file is not None and kafka.ssl_key_file is not None:
         try:
             _load_pair(context, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file)

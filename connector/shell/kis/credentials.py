@@ -106,16 +106,17 @@ def _problems(kis: KisSettings) -> Iterator[str]:
         if named:
             yield f"kis.credentials_dir: was given together with kis.{named[0]}: keep one of the two ways"
         slots = yield from _folder_problems(kis.credentials_dir)
-        for slot in slots:
-            yield from _pair_problems(kis, slot)
-        yield from _repeated(kis.credentials_dir, slots)
+        yield from _pairs_problems(kis.credentials_dir, slots)
     elif not named:
         yield _NONE_AT_ALL
     elif len(named) == 1:
         missing = "appsecret" if named == ["appkey"] else "appkey"
         yield f"kis.{missing}: is missing beside kis.{named[0]}: set it too"
     else:
-        yield from _pair_problems(kis, 0)
+        try:
+            Credentials(kis).read(0)
+        except ConfigurationError as error:
+            yield from error.problems
 
 
 def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
@@ -145,21 +146,18 @@ def _folder_problems(folder: Path) -> Generator[str, None, list[int]]:
     return sorted(slots)
 
 
-def _repeated(folder: Path, slots: Sequence[int]) -> Iterator[str]:
-    """Yield the slots with the app key of an earlier slot: KIS gives an app key one session."""
+def _pairs_problems(folder: Path, slots: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with each pair. None may come twice: KIS gives an app key one session."""
     first: dict[str, Path] = {}
     for slot in slots:
-        path = _files(folder, slot)[0]
-        (appkey, problem), _ = _read_pair(folder, slot)
+        found = _read_pair(folder, slot)
+        try:
+            _pair(found)
+        except ConfigurationError as error:
+            yield from error.problems
+        path, (appkey, problem) = _files(folder, slot)[0], found[0]
         if problem is None and first.setdefault(appkey, path) != path:
             yield f"{path}: is the same app key as {first[appkey]}: KIS gives each one session, so remove one pair"
-
-
-def _pair_problems(kis: KisSettings, slot: int) -> Iterator[str]:
-    try:
-        Credentials(kis).read(slot)
-    except ConfigurationError as error:
-        yield from error.problems
 
 
 def _files(folder: Path, slot: int) -> list[Path]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.lists import subscription
-from connector.core.lists.desired import Desired
+from connector.core.lists.desired import Desired, newly_asked
 from connector.core.lists.subscription import Lists, apply, desired
 from tests.core.lists.test_subscription import BONDS, LOGS, A, B, C, lists_of, record
 
@@ -57,3 +57,16 @@ def test_few_and_many_moved_bonds_are_ranked_alike():
         lists = apply(lists, record(offset, "y", value))
         assert desired(lists) == naive(lists.entries)
         assert lists == subscription.from_entries(lists.entries)
+
+
+def test_what_a_record_newly_asks_for():
+    """A bond is asked for anew if a list newly wants it or its priority changed."""
+    lists = lists_of(record(0, "x", [A, B]), record(1, "y", {"instruments": [C], "paused": True}))
+    for value, expected in (
+        ([A, B, C], {C}),
+        ({"instruments": [A, B], "priority": 7}, {A, B}),
+        ({"instruments": [B], "note": "again"}, set()),
+        (None, set()),
+    ):
+        assert newly_asked(lists, apply(lists, record(2, "x", value))) == expected
+    assert newly_asked(lists, apply(lists, record(2, "y", [C]))) == {C}

@@ -90,6 +90,7 @@ TWO_IN_ONE = received(b"0|H0BJCNT0|001|" + f"{SAMPLE}^0|H0BJCNT0|001|{SAMPLE}".e
 
 
 @given(run_frames=st.lists(frames(), max_size=4))
+@example([frame_of(f"{SAMPLE}^x", f"{SAMPLE}^")])
 @example([TWO_IN_ONE, HEADER_ALONE, REST_OF_A_RECORD])
 @example([frame_of(SAMPLE), frame_of(SAMPLE, ms=RECEIVED_MS + 86_400_000)])
 @example([frame_of(SAMPLE), frame_of(SAMPLE.replace("131743", "141844"), ms=RECEIVED_MS + 60_000)])

@@ -6,6 +6,7 @@ import time
 import pytest
 from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 
+from connector.shell.delivery.batch import Record
 from connector.shell.delivery.lane import SEALED_BATCHES, Lane
 from connector.shell.delivery.letters import Letters
 from connector.shell.delivery.linger import Linger
@@ -220,6 +221,18 @@ async def test_records_as_large_as_a_refused_one_leave_with_it(lane):
     assert lane.producer.batches.empty()
     assert lane.acknowledged == position(3, 0)
     assert lane._resending.most_bytes is None
+
+
+async def test_letters_and_the_others_take_turns():
+    """A lane with many waiting letters sends a batch in order after each batch of letters."""
+    lane = Lane("letters", 0, Linger(), letters=Letters(None))
+    lane.producer, lane.seen = Producer(), []
+    for number in range(1, 7):
+        lane.set_apart(Record(position(number, 0), number, number, b"k", b"x", (), "KAFKA_REFUSED"), lane.letters)
+    run(lane)
+    fill(lane, 11, 12, 13, 14, 15, 16)
+    assert [set(await answered(lane)) for _ in range(4)] == [{b"x"}, {b"1", b"2", b"3"}, {b"x"}, {b"4", b"5", b"6"}]
+    lane.task.cancel()
 
 
 async def test_a_doubtful_refusal_ends_the_producer(lane):

@@ -202,3 +202,18 @@ async def test_a_letter_that_is_refused_leaves_the_others_in_their_form():
     await waiting.refused(batch.letters, marked(InvalidRecordError(), [1], is_certain=True), 0.0, 0)
     batch = waiting.next_batch(0.0, lambda: Builder(10**6), "t", 0)
     assert [len(one.value) for one in batch.records()] == [2000, 1024, 2000]
+
+
+async def test_a_broker_that_names_no_letter_is_asked_about_half_of_them():
+    """Each refusal halves the next batch, and each acknowledgement doubles it."""
+    waiting, owner, sizes = Letters(None), Owner(), []
+    for number in range(16):
+        waiting.add(owner, letter(number))
+    for is_refused in (True, True, False, False):
+        batch = waiting.next_batch(0.0, lambda: Builder(10**6), "t", 0)
+        sizes.append(len(batch.letters))
+        if is_refused:
+            await waiting.refused(batch.letters, marked(InvalidRecordError(), [], is_certain=True), 0.0, 0)
+        else:
+            waiting.acknowledged(batch.letters)
+    assert sizes == [16, 8, 4, 8]

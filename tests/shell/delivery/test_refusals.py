@@ -44,7 +44,7 @@ async def test_a_batch_sent_once_and_refused_gives_its_sequence_numbers_back(tri
     handler = SendProduceReqHandler(sender, {place: batch})
     response = ProduceResponse_v8([("t", [(0, 87, -1, -1, 0, [(1, "no"), (3, None)], "no")])], 0)
     handler.handle_response(response)
-    assert refused_places(failures[0]) == {1, 3}
+    assert refused_places(failures[0], 5) == {1, 3}
     assert isinstance(failures[0], InvalidRecordError)
     assert (certain(failures[0]), numbers.sequence_number(place)) == (is_certain, used)
 

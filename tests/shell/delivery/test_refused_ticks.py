@@ -1,5 +1,7 @@
 """The dead letter of a refused tick holds the record's text as received."""
 
+from connector.core.ticks.dead_letter import HIDDEN
+from connector.logs import hide
 from connector.shell.delivery.batch import Record
 from connector.shell.delivery.position import position
 from connector.shell.delivery.refused_ticks import letters_of
@@ -23,3 +25,13 @@ async def test_letters_are_made_from_the_frames_in_the_journal(monkeypatch):
     assert {letter.reason for letter in letters} == {"KAFKA_REFUSED"}
     assert b"PolicyViolationError" in dict(letters[0].headers)["detail"]
     assert letters[0].timestamp_ms == frames[1].received_ns // 1_000_000
+
+
+async def test_a_letter_shows_no_secret():
+    """A secret that this process knows is hidden, although the tick was good."""
+    hide(secret := "refused-canary-5f1c")
+    journal = MemoryJournal()
+    journal.append(frame(f"{record()}^{secret}"))
+    tick = Record(position(1, 0), 1, 1, ISINS[0].encode(), b"avro", ())
+    (letter,) = [letter async for letter in letters_of(journal, [tick], "PolicyViolationError")]
+    assert letter.value == f"{record()}^".encode() + HIDDEN

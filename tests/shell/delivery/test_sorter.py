@@ -7,7 +7,9 @@ from structlog.testing import capture_logs
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.dead_letter import HIDDEN
 from connector.core.ticks.partition import partition
+from connector.logs import hide
 from connector.packaged_files import bond_tick
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
@@ -218,6 +220,14 @@ def test_a_frame_that_trips_a_bug_is_a_dead_letter(sorter, monkeypatch):
     (entry,) = [each for each in logs if each["event"] == "frame_tripped_bug"]
     assert (entry["frame"], entry["slot"], "IndexError: secret" in entry["error"]) == (2, 0, True)
     assert sum([len(lane.records()) for lane in sorter.ticks]) == sorter.counts.decoded == 2
+
+
+def test_a_dead_letter_shows_no_secret(sorter):
+    """A secret that this process knows is hidden in a frame and in a record that are no ticks."""
+    hide(secret := "sorter-canary-5f1c")
+    sorter.place(1, [frame(raw=secret.encode()), frame(record(price=secret))])
+    values = [letter.value for _, letter in sorter.letters[0].records()]
+    assert values == [HIDDEN, record(price=HIDDEN.decode()).encode()]
 
 
 def test_a_bug_that_many_frames_trip_holds_delivery(sorter, monkeypatch):

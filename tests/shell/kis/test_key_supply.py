@@ -1,10 +1,14 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from connector.core.kis.approval import Granted, Refused
+from connector.core.kis.approval_keys import KEY_SPACING_SECONDS
 from connector.errors import ConfigurationError
+from connector.settings import KisSettings
 from connector.shell.kis.credentials import AppKey
+from connector.shell.kis.key_supply import KeySupply
 from simulator import Simulator
 from tests.shell.kis.bench import A, B, Bench, until
 
@@ -185,3 +189,20 @@ async def test_refused_renewal_leaves_flowing_bonds_alone(monkeypatch):
             await kis.emit_ticks(A, 3)
             await until(lambda: len(bench.journal.raw) == 3)
             assert (bench.state(A), bench.state(B), len(kis.connects)) == ("ACTIVE", "PENDING", 1)
+
+
+async def test_a_key_asked_for_when_the_connection_ended_counts_as_issued():
+    """KIS may have issued the key all the same, so the next one is asked for a minute later."""
+    asked = asyncio.Event()
+
+    async def never_answer(_):
+        asked.set()
+        await asyncio.Event().wait()
+
+    supply = KeySupply(SimpleNamespace(slot=0), KisSettings(), lambda _: AppKey("a", "b"), never_answer)
+    asking = asyncio.create_task(supply.key())
+    await asked.wait()
+    now = asyncio.get_running_loop().time()
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert supply.keys.next_issue_at >= now + KEY_SPACING_SECONDS

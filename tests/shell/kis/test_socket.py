@@ -133,10 +133,12 @@ async def test_messages_that_are_not_taken_stop_the_peer(size, count):
 
     async with serve(talk, "127.0.0.1", 0) as kis:
         socket = await open_socket(f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
-        await until(lambda: not socket.transport.is_reading())
+        await until(lambda: socket._is_held)
+        assert not socket.transport.is_reading()
         assert len(socket._messages) < count
         assert socket._queued_bytes < 2 * 1024 * 1024
-        assert sum([len(call) for call in await all_messages(socket)]) == count
+        async with asyncio.timeout(20):
+            assert sum([len(call) for call in await all_messages(socket)]) == count
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
