@@ -19,6 +19,7 @@ from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing
 from tests.fuzz.virtual_loop import VirtualLoop
+from tests.shell.journal.frames import collect
 
 ROOT = Path(__file__).parents[3]
 TOLD = {"journal_damaged", "journal_header_damaged", "journal_state_damaged", "journal_tail_cut", "frames_lost"}
@@ -44,16 +45,6 @@ def small(path, **changes):
     return JournalSettings(path=path).model_copy(update={"max_bytes": 200_000, **changes})
 
 
-async def rest(source):
-    """Return the frames above the watermark that can be read."""
-    found, after = [], source.watermark
-    while after < source.last_seq:
-        block = await source.read(after, 7)
-        assert block.last_seq > after
-        found, after = [*found, *block.frames], block.last_seq
-    return found
-
-
 def test_none_of_600_flipped_bits_is_silent(memory_path):
     """A flipped bit is told; at most the frame it hit is missing, and exactly that is counted."""
     loop, path = VirtualLoop(), memory_path / "journal"
@@ -70,7 +61,7 @@ def test_none_of_600_flipped_bits_is_silent(memory_path):
     async def opened():
         source = await Journal.open(JournalSettings(path=path), print)
         try:
-            found = await rest(source)
+            found = await collect(source.read, source.watermark, source.last_seq, 7)
             assert source.received == source.finished + source.pending + sum(source.lost.values()) == 60
             return source.watermark, found, source.lost.get("corrupt", 0), await source.saved("lists")
         finally:
@@ -166,7 +157,9 @@ async def test_after_a_power_cut_all_that_was_synced_is_there(memory_path, monke
         assert again.lost == {}
         assert again.watermark <= watermark
         assert again.last_seq >= synced
-        assert await rest(again) == [frame(each) for each in range(again.watermark + 1, again.last_seq + 1)]
+        assert await collect(again.read, again.watermark, again.last_seq, 7) == [
+            frame(each) for each in range(again.watermark + 1, again.last_seq + 1)
+        ]
         await again.close()
     assert source.lost == {}
     assert not (folder / "00000000000000000001.log").exists()
@@ -225,7 +218,7 @@ async def test_a_full_volume_delays_frames_and_loses_none(tmp_path):
         await source.close()
         again = await Journal.open(JournalSettings(path=folder / "journal"), print)
         assert (again.lost, again.pending) == ({}, 1000)
-        assert await rest(again) == sent
+        assert await collect(again.read, again.watermark, again.last_seq, 7) == sent
         await again.close()
     finally:
         await (await asyncio.create_subprocess_exec("umount", folder)).wait()

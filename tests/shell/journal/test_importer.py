@@ -12,6 +12,7 @@ from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal
+from tests.shell.journal.frames import collect
 
 SCHEMA = """
 CREATE TABLE frame (seq INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL, slot INTEGER NOT NULL,
@@ -41,15 +42,6 @@ def earlier(path, damaged=()):
     database.close()
 
 
-async def pending(source):
-    """Return the frames that can be read."""
-    found, after = [], source.watermark
-    while after < source.last_seq:
-        block = await source.read(after, 100)
-        found, after = [*found, *block.frames], block.last_seq
-    return found
-
-
 @pytest.mark.parametrize(
     ("old", "given"),
     [("journal.db", "journal.db"), ("journal.db", "journal"), ("journal", "journal")],
@@ -62,7 +54,7 @@ async def test_pending_frames_keys_and_texts_are_taken_over(tmp_path, old, given
         with structlog.testing.capture_logs() as logs:
             source = await Journal.open(JournalSettings(path=tmp_path / "data" / given), print)
         assert source.synced_seq == 6
-        assert await pending(source) == FRAMES[4:]
+        assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
         assert list(source.keys(0, 7)) == [CipherKey("k" * 32, "i" * 16)]
         assert await source.saved("lists") == "{}"
         await source.close()
@@ -78,7 +70,7 @@ async def test_a_damaged_row_is_a_counted_loss(tmp_path):
     losses = []
     earlier(tmp_path / "journal.db", damaged=(2, 6))
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)
-    assert await pending(source) == [FRAMES[4], *FRAMES[6:]]
+    assert await collect(source.read, source.watermark, source.last_seq) == [FRAMES[4], *FRAMES[6:]]
     assert source.lost == {"corrupt": 1}
     source.report_losses()
     assert [(loss.slot, loss.reason, loss.frames) for loss in losses] == [(0, "corrupt", 1)]

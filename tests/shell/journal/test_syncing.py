@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from connector.core.journal.state import Progress, unsealed
-from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble
 from connector.shell.journal.recovery import PROGRESS
+from tests.shell.journal.frames import collect, frames, until
 
 
 @pytest.fixture
@@ -21,18 +21,6 @@ async def source(tmp_path, monkeypatch):
     made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     yield made
     await made.close()
-
-
-def frames(first, last):
-    """Return frames of these numbers."""
-    return [Received(1000 + number, 0, 7, False, b"frame %d" % number) for number in range(first, last + 1)]
-
-
-async def until(condition):
-    """Wait until a condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_everything_is_synced_within_moments(source):
@@ -86,11 +74,7 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
         os.truncate(tmp_path / "journal" / first.name, first.size - 100)  # the kernel dropped what it could not write
     await source.close()
     again = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
-    found, after = [], 0
-    while after < 10:
-        block = await again.read(after, 100)
-        found, after = [*found, *block.frames], block.last_seq
-    assert found == frames(1, 10)
+    assert await collect(again.read, 0, 10) == frames(1, 10)
     assert again.lost == {}
     await again.close()
 
@@ -145,9 +129,7 @@ async def test_a_stop_on_a_full_volume_saves_what_was_delivered(source, monkeypa
     for frame in frames(1, 20):
         source.append(frame)
     await until(lambda: source.write_error)
-    after = 0
-    while after < 20:
-        after = (await source.read(after, 100)).last_seq
+    assert await collect(source.read, 0, 20) == frames(1, 20)
     source.advance(20)
     await source.close()
     assert source.is_saved
