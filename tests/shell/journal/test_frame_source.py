@@ -2,6 +2,7 @@
 
 import asyncio
 
+from connector.core.cipher_key import CipherKey
 from connector.shell.journal import frame_source
 from tests.shell.journal.frames import assert_law, collect, frame
 
@@ -31,6 +32,41 @@ async def test_a_damaged_frame_is_counted_once_over_rereading_and_restarts(opene
         source.report_losses()
         source = await opened()
     assert [(loss.reason, loss.frames) for loss in opened.losses] == [("corrupt", 1)]
+
+
+async def test_a_key_that_only_an_earlier_segment_has_is_found(opened, tmp_path):
+    """If the last segment's copy of a key is damaged, reading the frames before finds the key."""
+    key = CipherKey("k" * 32, "i" * 16)
+    for number in (1, 2):
+        source = await opened()
+        if number == 1:
+            source.keep_key(0, 7, key)
+        source.append(frame(number))
+    await source.close()
+    last = max((tmp_path / "journal").glob("*.log"))
+    content = bytearray(last.read_bytes())
+    content[content.index(b"kkkk")] ^= 1
+    last.write_bytes(content)
+    source = await opened()
+    assert list(source.keys(0, 7)) == []
+    await collect(source.read, 0, 2, 4)
+    assert list(source.keys(0, 7)) == [key]
+
+
+async def test_a_loss_that_only_an_earlier_segment_has_is_counted(opened, tmp_path):
+    """Without progress, a mark that is met on the way is a loss with its reason."""
+    source = await opened()
+    source.append(frame(1))
+    source.give_up(frame(2), "disk")
+    source.append(frame(3))
+    source = await opened()
+    source.append(frame(4))
+    await source.close()
+    (tmp_path / "journal" / "progress").unlink()
+    source = await opened()
+    assert await collect(source.read, 0, 4, 4) == [frame(1), frame(3), frame(4)]
+    assert source.lost == {"disk": 1}
+    assert_law(source)
 
 
 async def test_damaged_last_frames_are_passed_without_a_further_one(opened, tmp_path):

@@ -11,7 +11,7 @@ from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal
+from connector.shell.journal import Journal, importer, syncing
 from tests.shell.journal.frames import collect
 
 SCHEMA = """
@@ -74,6 +74,16 @@ async def test_a_damaged_row_is_a_counted_loss(tmp_path):
     assert source.lost == {"corrupt": 1}
     source.report_losses()
     assert [(loss.slot, loss.reason, loss.frames) for loss in losses] == [(0, "corrupt", 1)]
+    await source.close()
+
+
+async def test_more_than_memory_holds_is_taken_over(tmp_path, monkeypatch):
+    """Frames go to the disk a part at a time, so none is lost for want of memory."""
+    monkeypatch.setattr(importer, "FLUSHED_FRAMES", 2)
+    monkeypatch.setattr(syncing, "MEMORY_BYTES", 500)
+    earlier(tmp_path / "journal.db")
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert (source.lost, source.pending) == ({}, 6)
     await source.close()
 
 

@@ -108,6 +108,36 @@ async def test_a_key_that_comes_after_its_frame_survives_a_restart(opened):
     assert list(source.keys(0, 7)) == [CipherKey("a" * 32, "b" * 16)]
 
 
+async def test_what_comes_in_one_turn_of_the_loop_keeps_its_order(opened):
+    """A key and a loss between frames cost no frame, before or after a restart."""
+    source, key = await opened(), CipherKey("a" * 32, "b" * 16)
+    source.append(frame(1))
+    source.keep_key(0, 7, key)
+    source.append(frame(2))
+    source.give_up(frame(3), "disk")
+    source.append(frame(4))
+    for _ in range(2):
+        assert await collect(source.read, 0, 4) == [frame(1), frame(2), frame(4)]
+        assert (source.received, source.pending, source.lost) == (4, 3, {"disk": 1})
+        assert list(source.keys(0, 7)) == [key]
+        source = await opened()
+
+
+async def test_a_full_journal_first_forgets_what_was_delivered(opened, monkeypatch):
+    """If delivered frames fill it, progress is saved at once, and they go: nothing is lost."""
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 60)
+    source, number = await opened(max_bytes=200_000, sync_seconds=60), 0
+    async with asyncio.timeout(20):
+        while number < 600:
+            for _ in range(20):
+                source.append(frame(number, raw=bytes(1000)))
+                number += 1
+            await collect(source.read, number - 20, number)
+            source.advance(number)
+    assert source.lost == {}
+    assert source.used_bytes <= 200_000
+
+
 async def test_the_reader_of_the_feed_gives_the_loop_a_turn(opened, monkeypatch):
     """With many frames gathered, `room` hands them over within one turn of the loop."""
     monkeypatch.setattr(journal, "GATHER_FRAMES", 3)

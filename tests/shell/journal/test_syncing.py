@@ -109,6 +109,24 @@ async def test_a_sign_of_life_is_saved_without_any_frame(source, monkeypatch):
     await until(lambda: source._syncing.saved.alive_at > before)
 
 
+async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, monkeypatch):
+    """While progress is not saved, nothing that was delivered since is unlinked."""
+    unlinked_through = []
+
+    async def unsaved():
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(source._log, "prune", unlinked_through.append)
+    monkeypatch.setattr(source._syncing, "_save_progress", unsaved)
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source.advance(10)
+    await source._syncing.next_round()
+    assert set(unlinked_through) == {0}
+    monkeypatch.undo()
+
+
 async def test_texts_that_do_not_fit_wait(source):
     """A text for which there is no room is logged, disturbs nothing, and is there for this run."""
     source._log._max_bytes = 20_000

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from connector.core.journal.record import Block
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble
 from tests.shell.journal.frames import assert_law, collect, frames, until
@@ -91,6 +92,7 @@ async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(s
     source.advance(15)
     await until(lambda: source._memory.floor == 15)
     assert_law(source)
+    assert await source.read(3, 100) == Block(16, []), "4 to 15 are finished, and nowhere"
     disk.heal()
     await until(lambda: source.write_error is None)
     assert source.committed_seq == 20
