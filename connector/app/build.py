@@ -107,6 +107,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
     schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
     reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, abandon)
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
+    journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()
 
     def new_feed(slot: int, permission: Permission | None, learned_limit: int | None) -> KisFeed:

@@ -14,20 +14,25 @@ MOST_MARKS: Final = 48
 class Progress(NamedTuple):
     """How far the journal's frames have come.
 
-    The log is on the disk up to number `synced`. `lost` counts the lost numbers up to the
-    watermark. `marks` are at most MOST_MARKS of the lost ranges above it, the latest. `alive_at` is
-    when this was written, in ns of wall time.
+    `lanes` holds the watermark of each lane that is above `watermark`, the lowest. The log is on
+    the disk up to number `synced`. `lost` counts the lost numbers up to the watermark. `marks` are
+    the latest lost ranges above it. `alive_at` is when this was written, in ns of wall time.
     """
 
     watermark: int
     synced: int
     lost: Mapping[str, int]
     marks: list[Mark]
+    lanes: Mapping[str, int]
     alive_at: int
 
     def to_bytes(self) -> bytes:
-        """Return the file's content, at most MOST_BYTES."""
-        return sealed({"format": FORMAT, **self._asdict()})
+        """Return the file's content; it leaves out lanes, then marks, if they do not fit."""
+        for part in (self, self._replace(lanes={}), self._replace(lanes={}, marks=self.marks[-8:])):
+            content = sealed({"format": FORMAT, **part._asdict()})
+            if len(content) <= MOST_BYTES:
+                break
+        return content
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Progress":

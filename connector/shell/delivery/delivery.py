@@ -335,6 +335,11 @@ class Delivery:
         self._source.advance(watermark)
         self._finished.set()
 
+    def watermarks(self) -> dict[str, int]:
+        """Return for each lane the last frame up to which Kafka has all its records."""
+        oldest = {f"{lane.topic}/{lane.partition}": lane.first_unacknowledged() for lane in self.lanes}
+        return {name: self._read_through if at is None else frame_of(at) - 1 for name, at in oldest.items()}
+
     # -- what Kafka refuses ------------------------------------------------------------------------
 
     async def _bury(self, lane: Lane, ticks: Sequence[Record], refused_as: str) -> None:

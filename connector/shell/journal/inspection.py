@@ -103,7 +103,7 @@ def _progress(path: Path) -> Progress:
             _refuse_newer(path / PROGRESS, content["format"])
             return Progress.from_content(content)
     path.stat()  # raises FileNotFoundError if there is no folder either
-    return Progress(0, 0, {}, [], 0)
+    return Progress(0, 0, {}, [], {}, 0)
 
 
 def _sizes(path: Path) -> Iterator[tuple[str, int]]:

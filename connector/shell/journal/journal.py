@@ -1,7 +1,7 @@
 """The journal as the rest of the program sees it: frames go in, and come out in order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Self
 
 import structlog
@@ -57,6 +57,8 @@ class Journal:
         self._gathered_bytes = 0
         self.is_overdue = False
         self.is_saved = True  # false after a close that could not save everything
+        self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
+        self.was_alive_at = found.progress.alive_at if found.progress else None  # the last process, in ns
         steps = (self._writing.write_all, self._syncing.sync_in_time, self._losses.report_in_time)
         self._tasks = [
             self._loop.create_task(self._trouble.for_ever(step), name=f"journal-{step.__name__}") for step in steps
@@ -134,6 +136,10 @@ class Journal:
     def lose(self, seq: int, frame: Received) -> None:
         """Count a frame as lost, just before `advance` passes it: Kafka refused its dead letter."""
         self._count_lost(Block(seq, [frame]), "dead_letter_refused")
+
+    def watch_lanes(self, lanes: Callable[[], Mapping[str, int]]) -> None:
+        """Save with each progress the watermarks that this returns, by lane."""
+        self._syncing.lanes = lanes
 
     # -- small texts, saved for the next process ---------------------------------------------------
 

@@ -130,7 +130,7 @@ def _cut(folder: Folder, segment: Segment, end: int) -> None:
 def _tally(found: Recovered, marks: Sequence[Mark]) -> Tally:
     progress, segments = found.progress, found.segments
     if progress is None:
-        progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], 0)
+        progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
     last = max(segments[-1].last or 0, segments[-1].first - 1) if segments else 0
     tally = Tally(progress.watermark, last, progress.lost, [*progress.marks, *marks])
     # Each segment begins with the numbers that were finished, in case the progress cannot be read.

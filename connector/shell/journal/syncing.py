@@ -17,6 +17,8 @@ from connector.shell.journal.recovery import PROGRESS, SAVED
 from connector.shell.journal.worker import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from connector.core.journal.memory import Memory
     from connector.core.journal.tally import Tally
     from connector.shell.journal.reading import Segment
@@ -41,10 +43,11 @@ class Syncing:
     def __init__(self, writing: Writing, memory: Memory, tally: Tally, problems: Trouble, sync_seconds: float) -> None:
         self.worker = Worker("journal-syncer")
         self.synced = tally.last
-        self.saved = Progress(tally.settled, tally.last, {}, [], 0)
+        self.saved = Progress(tally.settled, tally.last, {}, [], {}, 0)
         self.texts: dict[str, str] = {}
         self.read_through = tally.watermark
         self.retired = 0
+        self.lanes: Callable[[], Mapping[str, int]] = dict
         self._writing = writing
         self._log = writing.log
         self._memory = memory
@@ -142,8 +145,9 @@ class Syncing:
         tally = self._tally
         watermark = min(tally.watermark, tally.after_lost(self.synced + 1) - 1)
         tally.settle(watermark)
+        lanes = {lane: seq for lane, seq in self.lanes().items() if seq > watermark}
         lost, marks = dict(tally.settled_losses), tally.marks[-MOST_MARKS:]
-        return Progress(watermark, self.synced, lost, marks, self.saved.alive_at)
+        return Progress(watermark, self.synced, lost, marks, lanes, self.saved.alive_at)
 
     async def _save_progress(self) -> None:
         fresh, now = self._progress(), asyncio.get_running_loop().time()

@@ -1,13 +1,11 @@
 """The small files hold what was put in, and tell if they were damaged."""
 
-from typing import get_args
-
 import pytest
 
-from connector.core.journal.record import LossReason, Mark
-from connector.core.journal.state import MOST_BYTES, MOST_MARKS, Progress, sealed, unsealed
+from connector.core.journal.record import Mark
+from connector.core.journal.state import MOST_BYTES, Progress, sealed, unsealed
 
-PROGRESS = Progress(5, 9, {"disk": 2}, [Mark(7, 8, "disk")], 123)
+PROGRESS = Progress(5, 9, {"disk": 2}, [Mark(7, 8, "disk")], {"bond.ticks/0": 9}, 123)
 
 
 def test_progress_comes_back():
@@ -16,11 +14,14 @@ def test_progress_comes_back():
 
 
 def test_progress_stays_small():
-    """With the largest numbers in all fields, progress stays under its limit."""
-    most = 2**64 - 1
-    lost = dict.fromkeys(get_args(LossReason), most)
-    large = Progress(most, most, lost, [Mark(most, most, "dead_letter_refused")] * MOST_MARKS, most)
-    assert len(large.to_bytes()) <= MOST_BYTES
+    """With very many lanes and marks, progress keeps what matters and stays under its limit."""
+    marks = [Mark(10**15 + 4 * seq, 10**15 + 4 * seq + 1, "journal_full") for seq in range(48)]
+    large = PROGRESS._replace(lanes={f"bond.ticks/{number}": 10**15 for number in range(1000)}, marks=marks)
+    content = large.to_bytes()
+    assert len(content) <= MOST_BYTES
+    found = Progress.from_content(unsealed(content))
+    assert (found.watermark, found.synced, found.lost) == (5, 9, {"disk": 2})
+    assert found.marks == marks
 
 
 def test_no_flipped_bit_is_silent():

@@ -25,7 +25,7 @@ def segment(folder, first, *items, torn=b""):
 
 def progress(folder, watermark, synced, marks=()):
     """Write the file `progress`."""
-    content = Progress(watermark, synced, {}, list(marks), 0).to_bytes()
+    content = Progress(watermark, synced, {}, list(marks), {}, 0).to_bytes()
     (folder / "progress").write_bytes(content)
 
 

@@ -11,7 +11,7 @@ from connector.shell.journal.folder import Folder
 from connector.shell.journal.recovery import PROGRESS, recover
 from tests.shell.journal.logs import block, new_log
 
-NOTHING = Progress(0, 0, {}, [], 1)
+NOTHING = Progress(0, 0, {}, [], {}, 1)
 KEY = Key(0, 0, 7, CipherKey("k" * 32, "i" * 16))
 
 
