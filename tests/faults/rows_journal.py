@@ -79,11 +79,8 @@ async def child(folder: Path, *options: str) -> AsyncIterator[Child]:
 @contextlib.contextmanager
 def a_folder() -> Iterator[Path]:
     """Make a folder, and remove it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="kis-bond-journal-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="kis-bond-journal-") as folder:
+        yield Path(folder)
 
 
 @row(

@@ -6,7 +6,6 @@ write.
 
 import asyncio
 import contextlib
-import shutil
 import tempfile
 import time
 from functools import cache
@@ -124,11 +123,8 @@ def _frame(number):
 @contextlib.contextmanager
 def _folder():
     memory = Path("/dev/shm")  # a disk is ten times slower
-    folder = Path(tempfile.mkdtemp(prefix="kis-bond-fuzz-", dir=memory if memory.is_dir() else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="kis-bond-fuzz-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager

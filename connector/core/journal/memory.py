@@ -30,10 +30,10 @@ class Memory:
         """Add what comes next."""
         latest = self.unwritten[-1] if len(self.unwritten) > self._taken else None
         match latest, item:
-            case (Block(_, [*known]), Block(first, frames)) if (
+            case (Block(start, known), Block(first, frames)) if (
                 latest.last_seq == first - 1 and len(known) < BLOCK_FRAMES
             ):
-                self.unwritten[-1] = Block(latest.first_seq, [*known, *frames])
+                self.unwritten[-1] = Block(start, [*known, *frames])
             case (Mark(start, last, lost), Mark(first, _, again)) if (last + 1, lost) == (first, again):
                 self.unwritten[-1] = Mark(start, item.last, lost)
             case _:

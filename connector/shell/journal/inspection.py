@@ -2,17 +2,15 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from connector.core.journal.record import FORMAT, HEADER_BYTES, Frame, Mark, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.reading import records
-
-_SEGMENT: Final = re.compile(r"(\d{20})\.log")
+from connector.shell.journal.recovery import PROGRESS, SEGMENT
 
 
 class Segment(NamedTuple):
@@ -69,9 +67,7 @@ def inspect(path: Path) -> Inspection:
         # as synced is read before the segments, and what counts as finished after them.
         synced = _progress(path).synced
         sizes = dict(_sizes(path))
-        scans = [
-            scan for name in sorted(sizes) if _SEGMENT.fullmatch(name) and (scan := _scan(path / name)) is not None
-        ]
+        scans = [scan for name in sorted(sizes) if SEGMENT.fullmatch(name) and (scan := _scan(path / name))]
         progress = _progress(path)
     except FileNotFoundError:
         raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
@@ -103,8 +99,8 @@ class _Scan(NamedTuple):
 def _progress(path: Path) -> Progress:
     """Return the saved progress, or that of a new journal if there is none that can be read."""
     with contextlib.suppress(FileNotFoundError, KeyError, TypeError):
-        if (content := unsealed((path / "progress").read_bytes())) is not None:
-            _refuse_newer(path / "progress", content["format"])
+        if (content := unsealed((path / PROGRESS).read_bytes())) is not None:
+            _refuse_newer(path / PROGRESS, content["format"])
             return Progress.from_content(content)
     path.stat()  # raises FileNotFoundError if there is no folder either
     return Progress(0, 0, {}, [], {}, 0)

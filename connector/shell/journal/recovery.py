@@ -20,7 +20,7 @@ log = structlog.get_logger("connector.journal")
 
 PROGRESS: Final = "progress"
 SAVED: Final = "saved.json"
-_SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
+SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
 
 
 @dataclass
@@ -52,7 +52,7 @@ def recover(folder: Folder) -> Recovered:
             break
         folder.unlink(found.segments.pop().name)
     for name in folder.names():
-        if name.endswith(".new") and _SEGMENT.fullmatch(name[:-4]):
+        if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
     found.tally = _tally(found, marks)
     return found
@@ -63,7 +63,7 @@ def look(folder: Folder) -> Recovered:
 
     Raises OSError and JournalUnusable.
     """
-    segments = [_segment(folder, name) for name in folder.names() if _SEGMENT.fullmatch(name)]
+    segments = [_segment(folder, name) for name in folder.names() if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
     if content and content["format"] > FORMAT:
         raise newer(folder, content["format"])

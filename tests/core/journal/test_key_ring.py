@@ -28,3 +28,11 @@ def test_keys_of_an_ended_session_go_when_its_frames_are_finished():
     assert {key.session for key in ring.needed(9)} == {7, 8, 5}
     assert {key.session for key in ring.needed(10)} == {8, 5}
     assert list(ring.get(0, 7)) == []
+
+
+def test_a_late_key_of_an_earlier_session_ends_no_later_one():
+    """The order of the sessions counts, not that of their keys."""
+    ring = KeyRing()
+    ring.add(Key(10, 0, 8, B))
+    ring.add(Key(12, 0, 7, A))
+    assert {key.session for key in ring.needed(12)} >= {8}

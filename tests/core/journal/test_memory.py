@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.journal.memory import Memory, log_bytes
+from connector.core.journal.memory import BLOCK_FRAMES, Memory, log_bytes
 from connector.core.journal.record import Block, Mark, encode
 from connector.core.ticks.frame import Received
 
@@ -121,6 +121,14 @@ def test_the_frames_of_a_segment_can_be_written_again():
         memory.add(frames(seq, seq + 1))
         memory.wrote(memory.take(10**6))
     assert seqs(memory.written(1, 5)) == [2, 3, 4, 5]
+
+
+def test_waiting_blocks_stay_small():
+    """A block that waits for the disk is copied as it grows, so it grows only to a limit."""
+    memory = Memory(0)
+    for seq in range(1, 3 * BLOCK_FRAMES + 1):
+        memory.add(frames(seq, seq))
+    assert [len(block.frames) for block in memory.unwritten] == [BLOCK_FRAMES] * 3
 
 
 @given(st.integers(1, 2**40), st.integers(0, 2**40), st.sampled_from([None, "disk", "journal_full", "corrupt"]))

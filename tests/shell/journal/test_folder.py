@@ -124,6 +124,19 @@ def test_a_replacement_needs_no_room(folder):
     assert folder.names() == ["progress", "progress.new"]
 
 
+def test_a_replacement_survives_a_power_cut(folder, monkeypatch):
+    """The content is synced before it gets its name, and the name after that."""
+    calls = []
+
+    def noted(call, work):
+        return lambda *given, **named: (calls.append(call), work(*given, **named))
+
+    for call in ("fsync", "rename"):
+        monkeypatch.setattr(os, call, noted(call, getattr(os, call)))
+    folder.replace("progress", b"x")
+    assert calls == ["fsync", "rename", "fsync"]
+
+
 def test_a_missing_file_is_none(folder):
     """A file that does not exist has no content, and can be unlinked."""
     assert folder.read("progress") is None

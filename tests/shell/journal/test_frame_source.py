@@ -2,33 +2,9 @@
 
 import asyncio
 
-import pytest
-
-from connector.core.ticks.frame import Received
-from connector.settings import JournalSettings
-from connector.shell.journal import Journal, frame_source
-
-
-@pytest.fixture
-async def opened(tmp_path):
-    """Return a function that opens the journal again; `losses` lists what was reported."""
-    current, losses = [], []
-
-    async def open_journal():
-        for each in current:
-            await each.close()
-        current[:] = [await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)]
-        return current[0]
-
-    open_journal.losses = losses
-    yield open_journal
-    for each in current:
-        await each.close()
-
-
-def frame(number):
-    """Return the frame of this number."""
-    return Received(1000 + number, 0, 7, False, b"frame %d." % number)
+from connector.core.cipher_key import CipherKey
+from connector.shell.journal import frame_source
+from tests.shell.journal.frames import assert_law, collect, frame
 
 
 async def damaged(opened, tmp_path, count, damaged_numbers):
@@ -45,33 +21,52 @@ async def damaged(opened, tmp_path, count, damaged_numbers):
     return await opened()
 
 
-async def collect(read, after, through):
-    """Return the frames that a read gives up to a number."""
-    found = []
-    async with asyncio.timeout(10):
-        while after < through:
-            block = await read(after, 4)
-            assert block.last_seq > after
-            found, after = [*found, *block.frames], block.last_seq
-    return found
-
-
-def assert_law(source):
-    """Check that every received frame is finished, pending or lost."""
-    assert source.received == source.finished + source.pending + sum(source.lost.values())
-
-
 async def test_a_damaged_frame_is_counted_once_over_rereading_and_restarts(opened, tmp_path):
     """However often it is read, a damaged frame is one loss, reported once."""
     source = await damaged(opened, tmp_path, 10, [4])
     for _ in range(2):
         await asyncio.gather(*(source.read_again(3, 10, 100) for _ in range(3)))
-        assert await collect(source.read, 0, 10) == [frame(number) for number in range(1, 11) if number != 4]
+        assert await collect(source.read, 0, 10, 4) == [frame(number) for number in range(1, 11) if number != 4]
         assert source.lost == {"corrupt": 1}
         assert_law(source)
         source.report_losses()
         source = await opened()
     assert [(loss.reason, loss.frames) for loss in opened.losses] == [("corrupt", 1)]
+
+
+async def test_a_key_that_only_an_earlier_segment_has_is_found(opened, tmp_path):
+    """If the last segment's copy of a key is damaged, reading the frames before finds the key."""
+    key = CipherKey("k" * 32, "i" * 16)
+    for number in (1, 2):
+        source = await opened()
+        if number == 1:
+            source.keep_key(0, 7, key)
+        source.append(frame(number))
+    await source.close()
+    last = max((tmp_path / "journal").glob("*.log"))
+    content = bytearray(last.read_bytes())
+    content[content.index(b"kkkk")] ^= 1
+    last.write_bytes(content)
+    source = await opened()
+    assert list(source.keys(0, 7)) == []
+    await collect(source.read, 0, 2, 4)
+    assert list(source.keys(0, 7)) == [key]
+
+
+async def test_a_loss_that_only_an_earlier_segment_has_is_counted(opened, tmp_path):
+    """Without progress, a mark that is met on the way is a loss with its reason."""
+    source = await opened()
+    source.append(frame(1))
+    source.give_up(frame(2), "disk")
+    source.append(frame(3))
+    source = await opened()
+    source.append(frame(4))
+    await source.close()
+    (tmp_path / "journal" / "progress").unlink()
+    source = await opened()
+    assert await collect(source.read, 0, 4, 4) == [frame(1), frame(3), frame(4)]
+    assert source.lost == {"disk": 1}
+    assert_law(source)
 
 
 async def test_damaged_last_frames_are_passed_without_a_further_one(opened, tmp_path):
@@ -85,7 +80,7 @@ async def test_damaged_last_frames_are_passed_without_a_further_one(opened, tmp_
     path.write_bytes(path.read_bytes()[:-10])
     source = await opened()
     assert source.lost == {"corrupt": 1}
-    assert await collect(source.read, 0, 5) == [frame(number) for number in range(1, 5)]
+    assert await collect(source.read, 0, 5, 4) == [frame(number) for number in range(1, 5)]
     source.advance(5)
     assert (source.finished, source.pending) == (4, 0)
 
@@ -95,8 +90,8 @@ async def test_a_frame_after_many_damaged_ones_is_found(opened, tmp_path, monkey
     monkeypatch.setattr(frame_source, "FRAMES_A_READ", 4)
     source = await damaged(opened, tmp_path, 20, range(3, 16))
     expected = [frame(number) for number in (1, 2, *range(16, 21))]
-    assert await collect(source.read, 0, 20) == expected
-    assert await collect(lambda after, limit: source.read_again(after, 20, limit), 0, 20) == expected
+    assert await collect(source.read, 0, 20, 4) == expected
+    assert await collect(lambda after, limit: source.read_again(after, 20, limit), 0, 20, 4) == expected
 
 
 async def test_finished_never_falls(opened, tmp_path):
@@ -104,7 +99,7 @@ async def test_finished_never_falls(opened, tmp_path):
     source = await damaged(opened, tmp_path, 10, [4, 5, 9])
     finished = [source.finished]
     for watermark in (0, 2, 4, 7, 10):
-        await collect(source.read, source.watermark, 10)
+        await collect(source.read, source.watermark, 10, 4)
         finished.append(source.finished)
         assert_law(source)
         source.advance(watermark)
@@ -128,6 +123,6 @@ async def test_a_segment_that_is_gone_is_a_counted_loss(opened, tmp_path):
     await source.close()
     (tmp_path / "journal" / "00000000000000000001.log").unlink()
     source = await opened()
-    assert await collect(source.read, 0, 10) == [frame(number) for number in range(6, 11)]
+    assert await collect(source.read, 0, 10, 4) == [frame(number) for number in range(6, 11)]
     assert source.lost == {"corrupt": 5}
     assert_law(source)

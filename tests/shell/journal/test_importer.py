@@ -12,7 +12,8 @@ from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal
+from connector.shell.journal import Journal, importer, syncing
+from tests.shell.journal.frames import collect
 
 SCHEMA = """
 CREATE TABLE frame (seq INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL, slot INTEGER NOT NULL,
@@ -42,15 +43,6 @@ def earlier(path, damaged=()):
     database.close()
 
 
-async def pending(source):
-    """Return the frames that can be read."""
-    found, after = [], source.watermark
-    while after < source.last_seq:
-        block = await source.read(after, 100)
-        found, after = [*found, *block.frames], block.last_seq
-    return found
-
-
 @pytest.mark.parametrize(
     ("old", "given"),
     [("journal.db", "journal.db"), ("journal.db", "journal"), ("journal", "journal")],
@@ -63,7 +55,7 @@ async def test_pending_frames_keys_and_texts_are_taken_over(tmp_path, old, given
         with structlog.testing.capture_logs() as logs:
             source = await Journal.open(JournalSettings(path=tmp_path / "data" / given), print)
         assert source.synced_seq == 6
-        assert await pending(source) == FRAMES[4:]
+        assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
         assert list(source.keys(0, 7)) == [CipherKey("k" * 32, "i" * 16)]
         assert await source.saved("lists") == "{}"
         await source.close()
@@ -79,7 +71,7 @@ async def test_a_damaged_row_is_a_counted_loss(tmp_path):
     losses = []
     earlier(tmp_path / "journal.db", damaged=(2, 6))
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)
-    assert await pending(source) == [FRAMES[4], *FRAMES[6:]]
+    assert await collect(source.read, source.watermark, source.last_seq) == [FRAMES[4], *FRAMES[6:]]
     assert source.lost == {"corrupt": 1}
     source.report_losses()
     assert [(loss.slot, loss.reason, loss.frames) for loss in losses] == [(0, "corrupt", 1)]
@@ -95,7 +87,17 @@ async def test_a_file_that_cannot_be_read_for_the_moment_is_kept(tmp_path):
         with pytest.raises(JournalUnusable, match=r"journal\.db could not be read: database is locked"):
             await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
-    assert await pending(source) == FRAMES[4:]
+    assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
+    await source.close()
+
+
+async def test_more_than_memory_holds_is_taken_over(tmp_path, monkeypatch):
+    """Frames go to the disk a part at a time, so none is lost for want of memory."""
+    monkeypatch.setattr(importer, "FLUSHED_FRAMES", 2)
+    monkeypatch.setattr(syncing, "MEMORY_BYTES", 500)
+    earlier(tmp_path / "journal.db")
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert (source.lost, source.pending) == ({}, 6)
     await source.close()
 
 

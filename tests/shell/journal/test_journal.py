@@ -2,72 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.state import unsealed
-from connector.core.ticks.frame import Received
-from connector.settings import JournalSettings
-from connector.shell.journal import Journal, frame_source, journal, syncing
-
-
-@pytest.fixture
-def settings(tmp_path):
-    """Return settings of a journal in its own folder."""
-    return JournalSettings(path=tmp_path / "data" / "journal")
-
-
-@pytest.fixture
-async def opened(settings):
-    """Return a function that opens a journal; the last one opened is closed at the end."""
-    current = []
-
-    async def open_journal(**changes):
-        for each in current:
-            if each.is_alive:
-                await each.close()
-        current[:] = [await Journal.open(settings.model_copy(update=changes), losses.append)]
-        return current[0]
-
-    losses = open_journal.losses = []
-    yield open_journal
-    for each in current:
-        if each.is_alive:
-            await each.close()
-
-
-def frame(number, *, slot=0, raw=None):
-    """Return a frame that differs from all others."""
-    return Received(1000 + number, slot, 7, False, raw or b"frame %d" % number)
-
-
-async def collect(source, after, count):
-    """Read `count` frames after number `after`, over numbers that cannot be read."""
-    taken = []
-    async with asyncio.timeout(10):
-        while len(taken) < count:
-            block = await source.read(after, 100)
-            assert block.first_seq > after
-            taken += block.frames
-            after = block.last_seq
-    return taken
-
-
-async def until(condition):
-    """Wait until a condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def assert_law(source):
-    """Check that every received frame is finished, pending or lost."""
-    assert source.received == source.finished + source.pending + sum(source.lost.values())
-
-
-def segments(settings):
-    """Return the segments, oldest first."""
-    return sorted(settings.path.glob("*.log"))
+from connector.shell.journal import frame_source, journal, syncing
+from tests.shell.journal.frames import assert_law, collect, frame, until
 
 
 async def test_frames_come_out_in_the_order_they_went_in(opened):
@@ -76,11 +14,11 @@ async def test_frames_come_out_in_the_order_they_went_in(opened):
     sent = [frame(number) for number in range(1000)]
     for one in sent[:600]:
         source.append(one)
-    assert await collect(source, 0, 600) == sent[:600]
+    assert await collect(source.read, 0, 600) == sent[:600]
     for one in sent[600:]:
         source.append(one)
         await asyncio.sleep(0)
-    assert await collect(source, 0, 1000) == sent
+    assert await collect(source.read, 0, 1000) == sent
 
 
 async def test_a_reader_waits_for_the_write(opened):
@@ -103,13 +41,13 @@ async def test_the_log_is_read_where_memory_no_longer_reaches(opened, monkeypatc
     for one in sent:
         source.append(one)
         await asyncio.sleep(0)
-    assert await collect(source, 0, 500) == sent
+    assert await collect(source.read, 0, 500) == sent
     await until(lambda: source._memory.floor >= 400)
-    assert await collect(source, 123, 377) == sent[123:]
-    assert await collect(source, 499, 1) == sent[499:]
+    assert await collect(source.read, 123, 500) == sent[123:]
+    assert await collect(source.read, 499, 500) == sent[499:]
     for one in sent:
         source.append(one)
-    assert await collect(source, 400, 600) == [*sent[400:], *sent]
+    assert await collect(source.read, 400, 1000) == [*sent[400:], *sent]
 
 
 async def test_a_restart_goes_on_after_the_watermark(opened):
@@ -117,12 +55,12 @@ async def test_a_restart_goes_on_after_the_watermark(opened):
     source = await opened()
     for number in range(10):
         source.append(frame(number))
-    await collect(source, 0, 10)
+    await collect(source.read, 0, 10)
     source.advance(4)
     source = await opened()
     assert (source.watermark, source.last_seq, source.pending) == (4, 10, 6)
     assert (source.received, source.finished) == (10, 4)
-    assert await collect(source, source.watermark, 6) == [frame(number) for number in range(4, 10)]
+    assert await collect(source.read, source.watermark, 10) == [frame(number) for number in range(4, 10)]
 
 
 async def test_the_watermark_never_goes_back(opened):
@@ -136,15 +74,15 @@ async def test_the_watermark_never_goes_back(opened):
     assert source.watermark == 1
 
 
-async def test_progress_is_saved_without_new_frames(opened, settings):
+async def test_progress_is_saved_without_new_frames(opened, tmp_path):
     """The watermark and each lane's are saved within a moment even if no frame is appended."""
     source = await opened()
     source.append(frame(1))
     source.append(frame(2))
-    await collect(source, 0, 2)
+    await collect(source.read, 0, 2)
     source.watch_lanes(lambda: {"bond.ticks/0": 1, "bond.ticks/1": 2})
     source.advance(1)
-    progress = settings.path / "progress"
+    progress = tmp_path / "journal" / "progress"
     await until(lambda: progress.exists() and unsealed(progress.read_bytes())["watermark"] == 1)
     assert unsealed(progress.read_bytes())["lanes"] == {"bond.ticks/1": 2}
     source = await opened()
@@ -175,6 +113,36 @@ async def test_a_key_that_comes_after_its_frame_survives_a_restart(opened):
     assert list(source.keys(0, 7)) == [CipherKey("a" * 32, "b" * 16)]
 
 
+async def test_what_comes_in_one_turn_of_the_loop_keeps_its_order(opened):
+    """A key and a loss between frames cost no frame, before or after a restart."""
+    source, key = await opened(), CipherKey("a" * 32, "b" * 16)
+    source.append(frame(1))
+    source.keep_key(0, 7, key)
+    source.append(frame(2))
+    source.give_up(frame(3), "disk")
+    source.append(frame(4))
+    for _ in range(2):
+        assert await collect(source.read, 0, 4) == [frame(1), frame(2), frame(4)]
+        assert (source.received, source.pending, source.lost) == (4, 3, {"disk": 1})
+        assert list(source.keys(0, 7)) == [key]
+        source = await opened()
+
+
+async def test_a_full_journal_first_forgets_what_was_delivered(opened, monkeypatch):
+    """If delivered frames fill it, progress is saved at once, and they go: nothing is lost."""
+    monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 60)
+    source, number = await opened(max_bytes=200_000, sync_seconds=60), 0
+    async with asyncio.timeout(20):
+        while number < 600:
+            for _ in range(20):
+                source.append(frame(number, raw=bytes(1000)))
+                number += 1
+            await collect(source.read, number - 20, number)
+            source.advance(number)
+    assert source.lost == {}
+    assert source.used_bytes <= 200_000
+
+
 async def test_the_reader_of_the_feed_gives_the_loop_a_turn(opened, monkeypatch):
     """With many frames gathered, `room` hands them over within one turn of the loop."""
     monkeypatch.setattr(journal, "GATHER_FRAMES", 3)
@@ -199,10 +167,10 @@ async def test_a_full_journal_counts_what_it_cannot_take(opened):
     assert sum(loss.frames for loss in opened.losses) == lost
     assert sum(loss.bytes for loss in opened.losses) == lost * 1000
     assert {loss.slot for loss in opened.losses} == {0, 1}
-    assert len(await collect(source, 0, 400 - lost)) == 400 - lost
+    assert len(await collect(source.read, 0, 400)) == 400 - lost
     again = await opened(max_bytes=200_000)
     assert (again.lost, again.received, again.pending) == ({"journal_full": lost}, 400, 400 - lost)
-    assert len(await collect(again, 0, 400 - lost)) == 400 - lost
+    assert len(await collect(again.read, 0, 400)) == 400 - lost
     again.advance(400)
     assert (again.finished, again.pending) == (400 - lost, 0)
 

@@ -60,6 +60,16 @@ def test_a_sync_never_closes_a_segment_that_is_written_on(tmp_path):
     log.close()
 
 
+def test_a_sync_includes_the_names(log, monkeypatch):
+    """What a new segment holds is on the disk once its folder is synced, too."""
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(os, "fsync", synced.append)
+    log.write([block(1, 5)], [], 0)
+    log.sync()
+    assert synced == [log.segments[0].fd, log.folder.fd]
+
+
 def test_a_write_to_a_closed_segment_fails(log):
     """It goes to no other file: the frames are written again, to a new segment."""
     log.write([block(1, 5)], [], 0)

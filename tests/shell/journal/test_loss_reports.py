@@ -6,25 +6,8 @@ from itertools import pairwise
 import pytest
 
 from connector.core.ticks.frame import Received
-from connector.settings import JournalSettings
-from connector.shell.journal import Journal, loss_reports
-
-
-@pytest.fixture
-async def opened(tmp_path):
-    """Return a function that opens the journal again; `losses` lists what was reported."""
-    current, losses = [], []
-
-    async def open_journal():
-        for each in current:
-            await each.close()
-        current[:] = [await Journal.open(JournalSettings(path=tmp_path / "journal"), losses.append)]
-        return current[0]
-
-    open_journal.losses = losses
-    yield open_journal
-    for each in current:
-        await each.close()
+from connector.shell.journal import loss_reports
+from tests.shell.journal.frames import until
 
 
 def lose(source, first, last, reason="disk"):
@@ -38,9 +21,7 @@ async def test_losses_are_reported_when_they_end(opened, monkeypatch):
     monkeypatch.setattr(loss_reports, "ROUND_SECONDS", 0.02)
     source = await opened()
     lose(source, 1, 10)
-    async with asyncio.timeout(10):
-        while not opened.losses:
-            await asyncio.sleep(0.01)
+    await until(lambda: opened.losses)
     assert [(loss.slot, loss.frames, loss.bytes) for loss in opened.losses] == [(1, 5, 50), (0, 5, 50)]
 
 

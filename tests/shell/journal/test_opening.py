@@ -39,15 +39,6 @@ async def test_a_lock_that_stays_ends_the_start(tmp_path, monkeypatch):
     held.close()
 
 
-async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
-    """A regular file in the folder's place is refused, with and without `.db`."""
-    for name in ("journal", "other.db"):
-        (tmp_path / name).write_bytes(b"precious")
-        with pytest.raises(JournalUnusable, match="is a file, and no journal"):
-            await Journal.open(JournalSettings(path=tmp_path / name), print)
-        assert (tmp_path / name).read_bytes() == b"precious"
-
-
 async def test_an_open_folder_is_warned_about_and_left_as_it_is(tmp_path):
     """An existing folder that others can enter stays so, with a warning."""
     (tmp_path / "journal").mkdir()

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from connector.core.journal.state import Progress, unsealed
-from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble
 from connector.shell.journal.recovery import PROGRESS
+from tests.shell.journal.frames import collect, frames, until
 
 
 @pytest.fixture
@@ -21,18 +21,6 @@ async def source(tmp_path, monkeypatch):
     made = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     yield made
     await made.close()
-
-
-def frames(first, last):
-    """Return frames of these numbers."""
-    return [Received(1000 + number, 0, 7, False, b"frame %d" % number) for number in range(first, last + 1)]
-
-
-async def until(condition):
-    """Wait until a condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_everything_is_synced_within_moments(source):
@@ -86,11 +74,7 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
         os.truncate(tmp_path / "journal" / first.name, first.size - 100)  # the kernel dropped what it could not write
     await source.close()
     again = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
-    found, after = [], 0
-    while after < 10:
-        block = await again.read(after, 100)
-        found, after = [*found, *block.frames], block.last_seq
-    assert found == frames(1, 10)
+    assert await collect(again.read, 0, 10) == frames(1, 10)
     assert again.lost == {}
     await again.close()
 
@@ -150,6 +134,24 @@ async def test_a_sign_of_life_is_saved_without_any_frame(source, monkeypatch):
     await until(lambda: source._syncing.saved.alive_at > before)
 
 
+async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, monkeypatch):
+    """While progress is not saved, nothing that was delivered since is unlinked."""
+    unlinked_through = []
+
+    async def unsaved():
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(source._log, "prune", unlinked_through.append)
+    monkeypatch.setattr(source._syncing, "_save_progress", unsaved)
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source.advance(10)
+    await source._syncing.next_round()
+    assert set(unlinked_through) == {0}
+    monkeypatch.undo()
+
+
 async def test_texts_that_do_not_fit_wait(source):
     """A text for which there is no room is logged, disturbs nothing, and is there for this run."""
     source._log._max_bytes = 20_000
@@ -170,9 +172,7 @@ async def test_a_stop_on_a_full_volume_saves_what_was_delivered(source, monkeypa
     for frame in frames(1, 20):
         source.append(frame)
     await until(lambda: source.write_error)
-    after = 0
-    while after < 20:
-        after = (await source.read(after, 100)).last_seq
+    assert await collect(source.read, 0, 20) == frames(1, 20)
     source.advance(20)
     await source.close()
     assert source.is_saved

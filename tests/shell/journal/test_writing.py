@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from connector.core.ticks.frame import Received
+from connector.core.journal.record import Block
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble
+from tests.shell.journal.frames import assert_law, collect, frames, until
 
 
 @pytest.fixture
@@ -69,33 +70,6 @@ def disk(monkeypatch):
     made.heal()
 
 
-def frames(first, last):
-    """Return frames of these numbers."""
-    return [Received(1000 + number, 0, 7, False, b"frame %d" % number) for number in range(first, last + 1)]
-
-
-async def until(condition):
-    """Wait until a condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def collect(source, after, count):
-    """Read `count` frames after number `after`."""
-    taken = []
-    async with asyncio.timeout(10):
-        while len(taken) < count:
-            block = await source.read(after, 100)
-            taken, after = [*taken, *block.frames], block.last_seq
-    return taken
-
-
-def assert_law(source):
-    """Check that every received frame is finished, pending or lost."""
-    assert source.received == source.finished + source.pending + sum(source.lost.values())
-
-
 async def again(source, tmp_path):
     """Close the journal and return it opened again."""
     await source.close()
@@ -112,18 +86,19 @@ async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(s
     for frame in frames(4, 20):
         source.append(frame)
         await asyncio.sleep(0)
-    assert await collect(source, 3, 17) == frames(4, 20)
+    assert await collect(source.read, 3, 20) == frames(4, 20)
     assert os.strerror(error) in source.write_error
     assert (await source.read_again(7, 9, 100)).frames == frames(8, 9)
     source.advance(15)
     await until(lambda: source._memory.floor == 15)
     assert_law(source)
+    assert await source.read(3, 100) == Block(16, []), "4 to 15 are finished, and nowhere"
     disk.heal()
     await until(lambda: source.write_error is None)
     assert source.committed_seq == 20
     source = await again(source, tmp_path)
     assert (source.watermark, source.last_seq, source.pending, source.lost) == (15, 20, 5, {})
-    assert await collect(source, 15, 5) == frames(16, 20)
+    assert await collect(source.read, 15, 20) == frames(16, 20)
     await source.close()
 
 
@@ -132,14 +107,14 @@ async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(source, 
     disk.fail("write", 28)
     for frame in frames(1, 20):
         source.append(frame)
-    await collect(source, 0, 20)
+    await collect(source.read, 0, 20)
     source.advance(20)
     await until(lambda: source._memory.floor == 20)
     disk.heal()
     source = await again(source, tmp_path)
     assert (source.watermark, source.last_seq, source.pending) == (20, 20, 0)
     source.append(*frames(21, 21))
-    assert await collect(source, 20, 1) == frames(21, 21)
+    assert await collect(source.read, 20, 21) == frames(21, 21)
     assert_law(source)
     await source.close()
 
@@ -153,7 +128,7 @@ async def test_memory_is_bounded_while_nothing_leaves(source, disk, monkeypatch,
     assert source.lost == {"disk": 10}
     assert source.last_seq == 20
     assert_law(source)
-    assert await collect(source, 0, 10) == frames(10, 19)
+    assert await collect(source.read, 0, 10) == frames(10, 19)
     disk.heal()
     await until(lambda: source.write_error is None)
     source = await again(source, tmp_path)
@@ -175,7 +150,7 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
     for frame in frames(3, 30):
         source.append(frame)
         await asyncio.sleep(0)
-    assert await collect(source, 1, 29) == frames(2, 30)
+    assert await collect(source.read, 1, 30) == frames(2, 30)
     source.advance(25)
     saved = source._syncing.saved
     await asyncio.sleep(0.05)
@@ -204,7 +179,7 @@ async def test_a_slow_sync_stops_no_write(source, disk, monkeypatch):
         source.append(frame)
         await asyncio.sleep(0)
     await until(lambda: source.committed_seq == 30)
-    assert await collect(source, 0, 30) == frames(1, 30)
+    assert await collect(source.read, 0, 30) == frames(1, 30)
     source.advance(30)
     assert source._syncing.saved.watermark == 0, "progress is not above what is on the disk"
     disk.heal()
