@@ -115,7 +115,7 @@ async def test_an_unreadable_frame_reaches_a_compacted_topic(start):
     await rig.deliver(tick(0, 0), bad, tick(1, 0))
     await assert_all_ticks(rig, 2)
     (letter,) = await rig.read(rig.names.dead_letters)
-    assert (letter.key, letter.value) == (b"slot/0/%d" % bad.received_ns, b"9|nonsense")
+    assert (letter.key, letter.value) == (b"slot/0/%d/0" % bad.received_ns, b"9|nonsense")
     assert (rig.journal.finished, rig.journal.pending, rig.journal.lost) == (3, 0, {})
     assert rig.delivery.counts.rebuilds == 0
 
