@@ -7,7 +7,7 @@ from decimal import Decimal
 from io import BytesIO
 from itertools import repeat
 from operator import call
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import fingerprint, to_parsing_canonical_form
@@ -39,6 +39,8 @@ from connector.core.ticks.run import Run
 
 SINGLE_OBJECT_MARK = b"\xc3\x01"  # Avro specification, single-object encoding
 REGISTRY_MARK = b"\x00"  # Confluent's wire format: this byte, a 4-byte id, the datum
+
+Source = Literal["ws", "rest", "replay"]
 
 OWN_FIELDS = ("tick_id", "trade_date", "traded_at", "received_at", "source", "extra")  # as TickEncoder orders them
 
@@ -123,10 +125,14 @@ def registry_prefix(schema_id: int) -> bytes:
 
 
 class TickEncoder:
-    """Encodes records as ticks of one schema in one framing."""
+    """Encodes records as ticks of one schema in one framing, all from one source.
 
-    def __init__(self, schema: TickSchema, prefix: bytes) -> None:
+    `source` is `ws` for the live feed, `rest` for KIS's list of trades, `replay` for a recording.
+    """
+
+    def __init__(self, schema: TickSchema, prefix: bytes, source: Source = "ws") -> None:
         self._prefix = prefix
+        self._source = encode_string(source)
         columns = encoders(schema.columns)
         self._encoders = [column.one for column in columns]
         self._run_encoders = [column.many for column in columns]
@@ -135,13 +141,12 @@ class TickEncoder:
         self._isin, self._time = names.index(ISIN_COLUMN), names.index(TIME_COLUMN)
         self._width = schema.width
         self._traded: dict[str, _Traded] = {}
-        self._latest, self._latest_source = Origin(-1, b""), ""
+        self._latest = Origin(-1, b"")
 
-    def origin(self, received_ms: int, source: str = "ws") -> Origin:
-        """Return what all ticks of a frame share; `source` is `ws`, `rest` or `replay`."""
-        if received_ms != self._latest.received_ms or source != self._latest_source:
-            self._latest = Origin(received_ms, encode_long(received_ms) + encode_string(source))
-            self._latest_source = source
+    def origin(self, received_ms: int) -> Origin:
+        """Return what all ticks of a frame share."""
+        if received_ms != self._latest.received_ms:
+            self._latest = Origin(received_ms, encode_long(received_ms) + self._source)
         return self._latest
 
     def encode(self, record: WireRecord, origin: Origin) -> Tick | BadTick:

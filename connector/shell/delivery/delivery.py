@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.avro import Source, TickSchema
 from connector.core.ticks.columns import repaired
 from connector.errors import ConnectorError
 from connector.shell.delivery.batch import Batch, Record
@@ -45,12 +45,13 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 class Kafka:
     """The topics that delivery writes, and the functions through which it uses Kafka.
 
-    `leaders` returns, by topic and partition, the leader's `host:port`, or None if a partition has
-    no leader. A topic that does not exist is left out.
+    `dead_letters` is None if dead letters are only counted. `leaders` returns, by topic and
+    partition, the leader's `host:port`, or None if a partition has no leader. A topic that does not
+    exist is left out.
     """
 
     ticks: str
-    dead_letters: str
+    dead_letters: str | None
     leaders: Callable[[], Awaitable[Mapping[str, Mapping[int, str | None]]]]
     make_producer: Callable[[str], AIOKafkaProducer]
     start: Callable[[AIOKafkaProducer], Awaitable[None]]
@@ -69,7 +70,12 @@ class Delivery:
     """
 
     def __init__(
-        self, source: FrameSource, schema: TickSchema, kafka: Kafka, framing: Callable[[], Awaitable[bytes]]
+        self,
+        source: FrameSource,
+        schema: TickSchema,
+        kafka: Kafka,
+        framing: Callable[[], Awaitable[bytes]],
+        tick_source: Source = "ws",
     ) -> None:
         self.counts = Counts()
         self.missing_topic: str | None = None
@@ -81,6 +87,7 @@ class Delivery:
         self._schema = schema
         self._kafka = kafka
         self._framing = framing
+        self._tick_source = tick_source
         self._linger = Linger()
         self._sorter: Sorter | None = None
         self._read_through = source.watermark
@@ -136,6 +143,7 @@ class Delivery:
             [lane for lane in self.lanes if lane.topic == self._kafka.dead_letters],
             self._source.keys,
             self.counts,
+            self._tick_source,
         )
         self._sorter.requested, self._sorter.counted_through = self._requested, self._counted_through
         self._sorter.latest = self._latest
@@ -163,13 +171,13 @@ class Delivery:
                 self._wait_for(error)
             await asyncio.sleep(LEADER_SECONDS)
         ticks, dead_letters = self._kafka.ticks, self._kafka.dead_letters
-        return [
-            *(Lane(ticks, number, self._linger, bury=self._bury) for number in sorted(leaders[ticks])),
-            *(
+        lanes = [Lane(ticks, number, self._linger, bury=self._bury) for number in sorted(leaders[ticks])]
+        if dead_letters is not None:
+            lanes += [
                 Lane(dead_letters, number, self._linger, letters=Letters(self._give_up))
                 for number in sorted(leaders.get(dead_letters, {0: None}))
-            ),
-        ]
+            ]
+        return lanes
 
     async def _leaders(self) -> Mapping[str, Mapping[int, str | None]]:
         """Return the leaders by topic and partition, and note a missing topic.
@@ -177,7 +185,8 @@ class Delivery:
         Raises Kafka's errors.
         """
         leaders = await self._kafka.leaders()
-        missing = [topic for topic in (self._kafka.ticks, self._kafka.dead_letters) if not leaders.get(topic)]
+        topics = (self._kafka.ticks, self._kafka.dead_letters)
+        missing = [topic for topic in topics if topic is not None and not leaders.get(topic)]
         if missing:
             self._wait_for(
                 TopicMissing(
@@ -346,6 +355,10 @@ class Delivery:
         """Let refused ticks go on as dead letters."""
         dead_letters = [each for each in self.lanes if each.letters is not None]
         async for letter in letters_of(self._source, ticks, refused_as):
+            if not dead_letters:
+                self.counts.dead_letters["KAFKA_REFUSED"] += 1
+                lane.settle(letter.position)
+                continue
             to = lane_of(letter.key, dead_letters)
             if to.letters is None:
                 continue

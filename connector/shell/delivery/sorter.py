@@ -10,7 +10,7 @@ import structlog
 from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
-from connector.core.ticks.avro import BadTick, Tick, TickEncoder, Ticks, TickSchema
+from connector.core.ticks.avro import BadTick, Source, Tick, TickEncoder, Ticks, TickSchema
 from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
@@ -18,7 +18,7 @@ from connector.core.ticks.run import Run, split_run
 from connector.logs import clean, clean_known
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
-from connector.shell.delivery.position import position
+from connector.shell.delivery.position import frame_of, position
 
 log = structlog.get_logger("connector.delivery")
 
@@ -29,7 +29,7 @@ class Sorter:
     """Puts the records of frames into lanes; a lane ignores a record it already has.
 
     `ticks` and `dead_letters` hold the lanes of the two topics, by partition. `keys(slot, session)`
-    returns a session's cipher keys.
+    returns a session's cipher keys. Without lanes of dead letters, dead letters are only counted.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - one argument for each neighbour
@@ -40,13 +40,14 @@ class Sorter:
         dead_letters: Sequence[Lane],
         keys: Callable[[int, int], Sequence[CipherKey]],
         counts: Counts,
+        tick_source: Source = "ws",
     ) -> None:
         self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
         # Receive time (ns) and bytes of each bond's latest good tick.
         self.latest: dict[str, tuple[int, bytes]] = {}
         self._width = schema.width
-        self._encoder = TickEncoder(schema, prefix)
+        self._encoder = TickEncoder(schema, prefix, tick_source)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
         self._ticks = ticks
         self._dead_letters = dead_letters
@@ -129,11 +130,12 @@ class Sorter:
             last_lines = " ".join("".join(traceback.format_exception(error)[-2:]).split())
             log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=last_lines)  # noqa: TRY400 - one line
             self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
-            return
-        if isinstance(records, BadFrame):
-            self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
         else:
-            self._place_records(seq, frame, records, ticks, serving)
+            if isinstance(records, BadFrame):
+                self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
+            else:
+                self._place_records(seq, frame, records, ticks, serving)
+        self.counted_through = max(self.counted_through, seq)
 
     def _decode(self, frame: Received) -> tuple[list[WireRecord] | BadFrame, list[Tick | BadTick]]:
         encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
@@ -172,7 +174,6 @@ class Sorter:
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if is_first_time:
-            self.counted_through = seq
             self._counts.decoded += len(records)
             self._counts.unrequested += unrequested
             self._note_oddities(frame.slot, records)
@@ -198,6 +199,9 @@ class Sorter:
         return route
 
     def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
+        if not self._dead_letters:
+            self._counts.dead_letters[letter.reason] += frame_of(at) > self.counted_through
+            return
         lane = lane_of(letter.key, self._dead_letters)
         if lane.behind_from is not None if serving is None else lane not in serving:
             return

@@ -123,8 +123,8 @@ def by_fastavro(avro_type, value):
 @given(wire=records(), received_ms=st.integers(0, 10**13), source=st.sampled_from(["ws", "rest", "replay"]))
 def test_a_tick_has_fastavros_bytes(wire, received_ms, source):
     """The whole datum is what fastavro writes for the decoded fields."""
-    used = encoder()
-    tick = used.encode(wire, used.origin(received_ms, source))
+    used = TickEncoder(SCHEMA, SCHEMA.single_object_prefix, source)
+    tick = used.encode(wire, used.origin(received_ms))
     fields = decode(tick.value, SCHEMA)
     assert (fields["source"], fields["received_at"]) == (
         source,

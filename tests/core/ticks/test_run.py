@@ -104,9 +104,9 @@ def test_a_run_has_the_records_and_ticks_of_its_frames(run_frames):
     records = [record for each in found for record in each]
     assert [record.columns for record in records] == [list(columns) for columns in zip(*run.columns, strict=True)]
     assert [record.raw for record in records] == list(run.raws)
-    ticks = ticks_of(run_frames, TickEncoder(SCHEMA, b"prefix"))
+    ticks = ticks_of(run_frames, TickEncoder(SCHEMA, b"prefix", "replay"))
     if ticks is not None:
-        one = TickEncoder(SCHEMA, b"prefix")
+        one = TickEncoder(SCHEMA, b"prefix", "replay")
         assert ticks == [
             one.encode(record, one.origin(frame.received_ns // 1_000_000))
             for frame, each in zip(run_frames, found, strict=True)

@@ -1,6 +1,7 @@
 """No partition holds up another, and no fault of one loses or reorders records."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber, UnknownProducerId
@@ -13,7 +14,7 @@ from connector.shell.delivery.position import position
 from connector.shell.delivery.refusals import InvalidRecordError
 from connector.shell.journal import Journal
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Brokers
-from tests.shell.delivery.frames import ISINS, frame, record
+from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
 from tests.shell.delivery.work import SCHEMA, assert_complete, has, plain, trade, until, volumes
 
 
@@ -300,3 +301,21 @@ async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
         task.cancel()
         await asyncio.wait([task])
         await journal.close()
+
+
+async def test_ticks_refused_for_good_are_counted_where_no_dead_letter_is_written():
+    """Without a topic of dead letters, a refused tick is counted and the others go on."""
+    brokers, journal = Brokers(), MemoryJournal()
+    brokers.judge = lambda topic, one: InvalidRecordError() if one.key == ISINS[0].encode() else None
+    running = Delivery(journal, SCHEMA, replace(brokers.kafka(), dead_letters=None), plain, "replay")
+    task = asyncio.create_task(running.run())
+    try:
+        trade(journal, 0, 3)
+        await until(lambda: journal.watermark == 3)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert running.counts.dead_letters == {"KAFKA_REFUSED": 3}
+    assert running.counts.acknowledged == 3 * (len(ISINS) - 1)
+    assert running.counts.in_flight == 0
+    assert not brokers.logs[DEAD_LETTERS, 0]

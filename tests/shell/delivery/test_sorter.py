@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from connector.core.cipher_key import CipherKey
-from connector.core.ticks.avro import TickSchema
+from connector.core.ticks.avro import TickSchema, decode
 from connector.core.ticks.dead_letter import HIDDEN
 from connector.core.ticks.partition import partition
 from connector.logs import hide
@@ -254,3 +254,23 @@ def test_no_memory_is_no_bug_of_a_frame(sorter, monkeypatch):
 def raise_memory_error(*_):
     """Raise."""
     raise MemoryError
+
+
+def test_without_lanes_of_dead_letters_they_are_counted_once(sorter):
+    """Without lanes of dead letters, each of them is counted, and once if it is read again."""
+    alone = Sorter(SCHEMA, SCHEMA.single_object_prefix, sorter.ticks, [], lambda *_: (), sorter.counts)
+    frames = [frame(record(), record(price="x")), frame(raw=b"0|H0BJCNT0|001|short")]
+    alone.place(1, frames)
+    alone.place(1, frames, sorter.ticks)
+    assert sorter.counts.dead_letters == {"FIELD_NUMBER": 1, "FRAME_ARITY": 1}
+    assert sorter.counts.decoded == 2
+    assert lane_of(sorter, ISINS[0]).records()
+
+
+def test_every_tick_has_the_sorters_source():
+    """Ticks read one by one and ticks of a run have the source that the sorter was given."""
+    ticks = [Sink(TICKS, 0)]
+    replaying = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, [], lambda *_: (), Counts(), "replay")
+    replaying.place(1, [frame(record())])
+    replaying.place(2, [frame(record()) for _ in range(20)])
+    assert [decode(one.value, SCHEMA)["source"] for _, one in ticks[0].records()] == ["replay"] * 21
