@@ -14,9 +14,6 @@ from simulator.app_keys import AppKeys
 from simulator.faults import Faults
 from simulator.settings import SimulatorSettings
 
-HUGE_BYTES = 8 * 1024 * 1024
-DRIP_SECONDS = 0.2
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -98,7 +95,7 @@ class ApprovalCall:
             return web.Response(status=int(status), text="Service Unavailable")
         if (replacement := self.faults.text("approval-body")) is not None:
             self._note(None, "approval-body")
-            return await _replacement(request, replacement)
+            return await rest.replacement(request, replacement)
         fields = await rest.fields_of(request)
         number, answer = self.approvals.ask(fields, self.now())
         answer = self.faults.text("approval-error") or answer
@@ -113,32 +110,3 @@ class ApprovalCall:
         echo = self.faults.echoes("approval")
         quoted = f" {fields.get('appkey')} {fields.get('secretkey')} {self.approvals.latest}" if echo else ""
         return rest.refusal(code, self.settings.error_shape, quoted)
-
-
-async def _replacement(request: web.Request, kind: str) -> web.StreamResponse:
-    match kind:
-        case "html":
-            return web.Response(text="<html><body>점검 중입니다.</body></html>", content_type="text/html")
-        case "empty":
-            return rest.answer({})
-        case "error":
-            return rest.answer({"error_description": rest.ERRORS["EGW00103"], "error_code": "EGW00103"})
-        case "huge":
-            return rest.answer({"approval_key": "x" * HUGE_BYTES})
-        case "cut":
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response()
-        case _:
-            return await _drip(request)
-
-
-async def _drip(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"content-type": "application/json"})
-    await response.prepare(request)
-    try:
-        while True:
-            await response.write(b" ")
-            await asyncio.sleep(DRIP_SECONDS)
-    except ConnectionResetError:
-        return response

@@ -58,6 +58,10 @@ KINDS: dict[str, Kind] = {
     "approval-down": Kind("503", STATUS, "=STATUS answers the approval call with this HTTP status"),
     "approval-error": Kind("EGW00103", "EGW[0-9]{5}", "=EGWxxxxx refuses the approval call"),
     "approval-slow": Kind("5", SECONDS, "=SECONDS delays the approval call's answer"),
+    "rest-error": Kind("MCA00005", "[A-Z]{3,4}[0-9]{4,5}", "=CODE refuses quotation calls, inside HTTP 200"),
+    "rest-too-fast": Kind("2", NUMBER, "=N answers every Nth quotation call with EGW00201"),
+    "rest-down": Kind("503", STATUS, "=STATUS answers quotation calls with this HTTP status"),
+    "rest-body": Kind("html", "|".join(BODIES), f"={'|'.join(BODIES)} replaces the quotation calls' answers"),
     "approval-body": Kind("html", "|".join(BODIES), f"={'|'.join(BODIES)} replaces the approval call's answer"),
 }
 

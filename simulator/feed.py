@@ -38,7 +38,7 @@ class Feed:
     ) -> None:
         self.rate = settings.rate
         self._settings, self._exchange, self._faults, self._log, self._stats = settings, exchange, faults, log, stats
-        self.market = Market(settings.seed)
+        self.market = Market(settings.seed, settings.ccnl_depth)
         self._choice = Random(f"{settings.seed}/choice")
         self._malformed = malformed.endless()
         self._held: dict[int, Held] = {}
@@ -155,6 +155,8 @@ class Feed:
     def _write(self, session: Session, connection: Connection, new: Held, *, copy: bool = False) -> None:
         raw, sent = new
         if not connection.send(raw, binary=sent.binary):
+            if sent.kind == "ticks" and not copy:
+                self._log.add(Sent(sent.at, sent.app_key, sent.session, "unheard", sent.records))
             return
         session.note_traffic(time.monotonic())
         if copy:

@@ -1,6 +1,7 @@
 """Makes plausible trades: each bond's price is a random walk that depends only on the seed."""
 
 import time
+from collections import deque
 from random import Random
 
 from simulator.bond import Bond, bond
@@ -13,8 +14,9 @@ BAND = 0.03
 class Trading:
     """The trading days of one bond."""
 
-    def __init__(self, of: Bond, seed: int) -> None:
+    def __init__(self, of: Bond, seed: int, depth: int) -> None:
         self.of = of
+        self._latest: deque[str] = deque(maxlen=depth)
         self._random = Random(f"{seed}/{of.isin}/trades")
         self._price = of.price + of.step * self._random.randrange(-20, 21)
         self._volume = 10 * self._random.randrange(1, 1_000_000)
@@ -25,8 +27,17 @@ class Trading:
         """The last price, in tenths of a won."""
         return self._price
 
+    def accumulated(self, day: str) -> int:
+        """Return the volume traded on the day `day` so far."""
+        return self._volume if day == self._day else 0
+
+    def latest(self, day: str) -> list[list[str]]:
+        """Return the columns of the latest trades of `day`, newest first."""
+        return [record.split("^") for record in reversed(self._latest)] if day == self._day else []
+
     def _begin(self, day: str) -> None:
         """Start the trading day `day` from yesterday's last price and volume."""
+        self._latest.clear()
         self._day, self._previous, self._previous_volume, self._volume = day, self._price, self._volume, 0
         self._open = self._high = self._low = 0
         self._range_texts = ("", "")
@@ -49,10 +60,13 @@ class Trading:
         change, yields = self._price_texts.get(price) or self._spell(price)
         prices, range_yields = self._range_texts
         kind = "1" if random() < 0.5 else "2"
-        return (
-            f"{of.isin}^{of.name}^{hour}^{change}^{volume}^{prices}^0.00^{yields}^{range_yields}^{self._volume}^{self._previous_volume}^{kind}"
-            # The previous close stays 0.00, as in the portal's sample frame.
+        # The previous close stays 0.00, as in the portal's sample frame.
+        record = (
+            f"{of.isin}^{of.name}^{hour}^{change}^{volume}^{prices}^0.00^{yields}^{range_yields}"
+            f"^{self._volume}^{self._previous_volume}^{kind}"
         )
+        self._latest.append(record)
+        return record
 
     def _widen(self, price: int) -> None:
         self._open = self._open or price
@@ -76,10 +90,13 @@ class Trading:
 
 
 class Market:
-    """Makes the trades of every bond. A bond starts to trade when it is first asked for."""
+    """Makes the trades of every bond. A bond starts to trade when it is first asked for.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    `depth` is how many of its latest trades each bond remembers.
+    """
+
+    def __init__(self, seed: int, depth: int = 30) -> None:
+        self._seed, self._depth = seed, depth
         self._tradings: dict[str, Trading] = {}
         self._second = -1
         self._day = self._hour = ""
@@ -96,7 +113,7 @@ class Market:
         trading = self._tradings.get(isin)
         if trading is None:
             year = int(seoul(now)[0][:4])
-            trading = self._tradings[isin] = Trading(bond(isin, self._seed, year), self._seed)
+            trading = self._tradings[isin] = Trading(bond(isin, self._seed, year), self._seed, self._depth)
         return trading
 
 

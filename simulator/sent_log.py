@@ -27,8 +27,8 @@ class Sent:
 
     A frame of the kind `ticks` has `records` and no `raw`. A frame of the kind `malformed` or `raw`
     has its bytes in `raw`. A `withheld` frame was never sent. An `unheard` frame is a trade of a
-    bond that no session had registered. It has no app key, and its session is -1. A `sibling` frame
-    is an order book or an index.
+    bond that no session had registered, without app key and with session -1, or a trade whose
+    session was just closing. A `sibling` frame is an order book or an index.
     """
 
     at: int

@@ -13,6 +13,8 @@ from simulator.approval import ApprovalCall, Approvals, Asked
 from simulator.exchange import Answered, Connect, Exchange
 from simulator.faults import Faults
 from simulator.feed import Feed
+from simulator.market import seoul
+from simulator.quotations import Inquiry, Quotations
 from simulator.sent_log import Sent, SentLog
 from simulator.session import Session
 from simulator.settings import SimulatorSettings
@@ -46,12 +48,18 @@ class Simulator:
         self._rest_port, self._ws_port = self.settings.rest_port, self.settings.ws_port
         self._log = SentLog(keep=self.settings.keep_sent)
         self._feed = Feed(self.settings, self._exchange, self.faults, self._log, self.stats)
+        self._quotations = Quotations(self.settings, app_keys, self._token_call, self._feed.market, self.faults)
         self._siblings = SiblingFeed(self.settings, self._exchange, self._feed, self._log)
 
     @property
     def approval_url(self) -> str:
         """The URL that issues approval keys, known once the simulator has started."""
-        return f"http://{self._shown_host}:{self._rest_port}/oauth2/Approval"
+        return f"{self.rest_url}/oauth2/Approval"
+
+    @property
+    def rest_url(self) -> str:
+        """The address of all REST calls, known once the simulator has started."""
+        return f"http://{self._shown_host}:{self._rest_port}"
 
     @property
     def websocket_url(self) -> str:
@@ -81,6 +89,16 @@ class Simulator:
     def approvals(self) -> list[Asked]:
         """Every approval call so far."""
         return self._call.asked
+
+    @property
+    def inquiries(self) -> list[Inquiry]:
+        """Every quotation call so far, or nothing if `keep_sent` is off."""
+        return self._quotations.inquiries
+
+    @property
+    def tokens_issued(self) -> int:
+        """How many different access tokens were issued."""
+        return self._token_call.issued
 
     @property
     def sent(self) -> list[Sent]:
@@ -167,10 +185,20 @@ class Simulator:
         """Make every approval key issued so far invalid. As with KIS, open sessions stay open."""
         self._approvals.expire()
 
+    def expire_tokens(self) -> None:
+        """End every access token issued so far."""
+        self._token_call.expire()
+
+    def accumulated(self, isin: str) -> int:
+        """Return the volume of `isin` that traded today in the market, heard or not."""
+        now = self.settings.clock()
+        return self._feed.market.trading(isin, now).accumulated(seoul(now)[0])
+
     async def _serve_rest(self) -> None:
         application = web.Application()
         application.router.add_post("/oauth2/Approval", self._call.handle)
         application.router.add_post("/oauth2/tokenP", self._token_call.handle)
+        self._quotations.add_to(application)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self._rest_port)

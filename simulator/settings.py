@@ -43,6 +43,11 @@ class SimulatorSettings:
     KIS's notice does not say which.
     """
     approval_hours: float = 24.0
+    token_hours: float = 24.0
+    quotations_per_second: int = 18
+    """How many quotation calls an app key may make in a second; 0 for any number."""
+    ccnl_depth: int = 30
+    """How many of the latest trades `inquire-ccnl` returns. KIS documents no number."""
     error_shape: Literal["gateway", "rt_cd"] = "gateway"
     """Whether an error of a REST call has `error_code` (gateway), or `rt_cd` and `msg_cd`."""
     faults: Sequence[str] = ()

@@ -16,7 +16,6 @@ from simulator.app_keys import AppKeys
 from simulator.reply import SEOUL_OFFSET_SECONDS
 from simulator.settings import SimulatorSettings
 
-LIFE_SECONDS = 24 * 3600
 SAME_TOKEN_SECONDS = 6 * 3600
 
 
@@ -33,6 +32,26 @@ class TokenCall:
     def __init__(self, settings: SimulatorSettings, app_keys: AppKeys, now: Callable[[], float]) -> None:
         self._settings, self._app_keys, self._now = settings, app_keys, now
         self._tokens: dict[int, _Token] = {}
+        self._expired: set[str] = set()
+        self.issued = 0
+
+    def refusal_of(self, token: str) -> str | None:
+        """Return the EGW code that refuses an access token, or None if the token is in force."""
+        if token in self._expired:
+            return "EGW00123"
+        found = next((each for each in self._tokens.values() if each.text == token), None)
+        if found is None:
+            return "EGW00121"
+        return "EGW00123" if self._now() >= found.issued + self._life_seconds else None
+
+    def expire(self) -> None:
+        """End every access token issued so far."""
+        self._expired.update(each.text for each in self._tokens.values())
+        self._tokens.clear()
+
+    @property
+    def _life_seconds(self) -> float:
+        return self._settings.token_hours * 3600
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one call as KIS does."""
@@ -42,10 +61,12 @@ class TokenCall:
         now, before = self._now(), self._tokens.get(number)
         if before is not None and now - before.asked < self._settings.token_interval_seconds:
             return rest.refusal("EGW00133", self._settings.error_shape)
-        is_same = before is not None and now - before.issued < SAME_TOKEN_SECONDS
+        same_seconds = min(SAME_TOKEN_SECONDS, self._life_seconds)
+        is_same = before is not None and now - before.issued < same_seconds
         token = _Token(before.text, before.issued, now) if before and is_same else _Token(uuid.uuid4().hex, now, now)
         self._tokens[number] = token
-        expires = token.issued + LIFE_SECONDS
+        self.issued += not is_same
+        expires = token.issued + self._life_seconds
         return rest.answer(
             {
                 "access_token": token.text,

@@ -136,7 +136,7 @@ class Deployment:
         async def delivered() -> bool:
             _, status = await self.ask("/status")
             frames = status.get("frames", {})
-            return bool(frames) and frames["received"] >= len(self.kis.sent) and frames["pending"] == 0
+            return bool(frames) and frames["received"] >= self.kis.stats.frames and frames["pending"] == 0
 
         await self.until(delivered, seconds)
 

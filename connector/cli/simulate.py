@@ -26,7 +26,7 @@ EXAMPLES = """Examples:
 def simulate(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the approval call; 0 takes any.")] = 0,
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the REST calls; 0 takes any.")] = 0,
     ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the WebSocket; 0 takes any.")] = 0,
     rate: Annotated[float, typer.Option(min=0, max=MOST_TICKS, help="Ticks per second over all sessions.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
@@ -69,11 +69,17 @@ def simulate(
             min=0, max=MOST_SECONDS, metavar="SECONDS", help="Shortest time between two calls for an access token."
         ),
     ] = 60.0,
+    ccnl_depth: Annotated[
+        int, typer.Option(min=0, max=1_000, help="How many latest trades inquire-ccnl returns.")
+    ] = 30,
     error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the REST calls.")] = "gateway",
     as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="List the faults and exit.")] = False,
 ) -> None:
-    """Play KIS: the approval and token calls, and the WebSocket feed of bonds.
+    """Play KIS: its REST calls, and the WebSocket feed of bonds.
+
+    The REST calls are those for an approval key, an access token, a
+    bond's volume (inquire-price) and its latest trades (inquire-ccnl).
 
     Trades (H0BJCNT0) come at --rate. Order books (H0BJASP0) and
     indices (H0BICNT0) come once a second to those who register them.
@@ -100,6 +106,7 @@ def simulate(
         pingpong_timeout_seconds=pingpong_timeout,
         approval_interval_seconds=approval_interval,
         token_interval_seconds=token_interval,
+        ccnl_depth=ccnl_depth,
         error_shape=error_shape,
         keep_sent=False,
     )

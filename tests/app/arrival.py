@@ -10,7 +10,12 @@ def identities(kis):
     """Return the identities each sent record may have: today's, or yesterday's near midnight."""
     today = datetime.now(ZoneInfo("Asia/Seoul")).date()
     days = [f"{today - timedelta(days=back)}|".encode() for back in (0, 1)]
-    sent = [record.raw for frame in kis.sent for record in frame.records if record.reason is None]
+    sent = [
+        record.raw
+        for frame in kis.sent
+        for record in frame.records
+        if record.reason is None and frame.kind not in ("unheard", "withheld")
+    ]
     return [{blake2b(day + raw.encode(), digest_size=16).hexdigest() for day in days} for raw in sent]
 
 

@@ -199,11 +199,12 @@ async def test_silence(join, until):
         client = await join(kis, A)
         await client.receive()
         kis.faults.set("silent")
-        sent = len(kis.sent)
+        sent = kis.stats.frames
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await forever(client)
-        assert (len(kis.sent), len(kis.sessions)) == (sent, 1)
+        assert (kis.stats.frames, len(kis.sessions)) == (sent, 1)
+        assert kis.sent[-1].kind == "unheard"
         kis.faults.clear("silent")
         await client.receive()
 
