@@ -30,7 +30,7 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
+.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -106,6 +106,12 @@ metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' defini
 image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engine; as root if no engine answers
 	@$(ENGINE)
 	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
+# Each model is named here once. HISTORIES is for each of them.
+HISTORIES ?= 20000
+MODELS := tests/core/kis/test_registration_histories.py tests/core/slots/test_fleet.py
+models-full: .venv/dev.stamp  ## the models' random histories, 20,000 for each model, with progress (HISTORIES=1000 for fewer)
+	@KIS_BOND_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -q -x -s $(MODELS) $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value control_key peer_text journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from connector.core.kis.session_limit import TRY_MORE_SECONDS
 from tests.core.kis.kis_model import REFUSED, A, B, C, World
+from tests.histories import count, histories
 
 FATES = st.lists(st.sampled_from(["now", "lost", "trouble", 0.3, 3.0, 7.0, 12.0]), max_size=12)
 WISHES = st.sampled_from([[], [A], [A], [B], [A, B], [B, A], [REFUSED, A], [A, REFUSED, B]])
@@ -44,10 +45,11 @@ def invariant(world):
 @example(
     fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A]
 )  # two late refusals after the room fell free
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=histories(300), deadline=None)
 @given(fates=FATES, steps=STEPS, last=WISHES)
 def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     """After any history KIS holds what fits, and no bond is ever ACTIVE that KIS does not send."""
+    count("session")
     world = World(fates, limit, anonymous=anonymous)
     for what, value in steps:
         match what:
@@ -77,7 +79,7 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     assert "PENDING" not in states.values()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=histories(100), deadline=None)
 @given(
     limit=st.integers(1, 3),
     turns=st.lists(
@@ -100,6 +102,7 @@ def test_no_history_of_wishes_becomes_a_loop_at_kis(limit, turns, fates):
 
     A limit that is too low, learned from an overtaken refusal, is raised by one every hour.
     """
+    count("session, wishes for an hour")
     world = World(fates, limit)
     while world.now < 3600.0:
         for wish, seconds in turns:

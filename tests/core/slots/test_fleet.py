@@ -15,6 +15,7 @@ from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
 from tests.core.kis.kis_model import PACE, WAITS, World, unchanged
+from tests.histories import count, histories
 
 SLOTS, MOST = range(4), 4
 NOW = "2026-01-02T00:00:00Z"
@@ -123,10 +124,11 @@ class Fleet:
         return {slot: world.held for replica in self.replicas for slot, world in replica.worlds.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=histories(60), deadline=None)
 @given(STEPS)
 def test_replicas_that_know_each_other_by_their_records_agree(steps):
     """Whatever happens, both replicas end with the same placement, and no room is left unused."""
+    count("fleet")
     fleet = Fleet()
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
