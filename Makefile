@@ -119,7 +119,7 @@ fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pyte
 bench: .venv/dev.stamp  ## speed, latency and CPU with a real Kafka, beside two other pipelines (ARGS=--help for its options)
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
-bench-guard: .venv/dev.stamp  ## split and encode are as fast, relative to fastavro, as benchmarks/recorded.json says
+bench-guard: .venv/dev.stamp  ## split and encode do no more work than benchmarks/recorded.json says, on any machine
 	@$(BIN)/python -m benchmarks.guard $(ARGS)
 
 .PHONY: helm-test chart-readme

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks import plain_tick, straightforward
+from benchmarks import plain_tick, straightforward, yardstick
 from connector.core.ticks.avro import TickEncoder, TickSchema
 from connector.core.ticks.frame import Received
 from connector.core.ticks.run import split_run
@@ -48,4 +48,9 @@ def straightforward_encoder() -> Encoder:
     return encode
 
 
-ENCODERS = {"connector": connector_encoder, "straightforward": straightforward_encoder}
+def yardstick_encoder() -> Encoder:
+    """Return the yardstick, which makes the connector's bytes."""
+    return yardstick.encoder(TickSchema(bond_tick()).single_object_prefix)
+
+
+ENCODERS = {"connector": connector_encoder, "straightforward": straightforward_encoder, "yardstick": yardstick_encoder}
