@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from connector.app.clock import now
 from connector.app.connector import Connector
 from connector.app.event_log import EventLog
+from connector.app.killed_sessions import KilledSessions
 from connector.app.plan import Plan
 from connector.app.report import Report, Starting
 from connector.app.secrets import Secrets
@@ -133,6 +135,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         new_writer=kafka.writer,
         on_desired=delivery.request,
         on_round=partial(_stop_if_refused, stop, events, slots),
+        before_use=KilledSessions(settings.replicas.name, now(), events.record).look,
     )
     return Parts(
         settings=settings,

@@ -22,7 +22,7 @@ from connector.shell.topics.control import ControlTopic
 from connector.shell.topics.status import WRITER, StatusTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from connector.app.slots import Slots
     from connector.core.status import Record
@@ -45,7 +45,8 @@ class Plan:
 
     Setting `changed` asks for a round. `records` holds the latest status records by key, including
     those of other replicas. `on_desired` gets the wanted bonds each time the lists are placed.
-    `on_round` is called at the start of each round.
+    `on_round` is called at the start of each round. `before_use` gets our slots and the records in
+    which their earlier owners are seen, before we give the slots bonds.
     """
 
     def __init__(  # noqa: PLR0913 - the objects that the plan works with
@@ -59,6 +60,7 @@ class Plan:
         new_writer: Callable[[str, Sequence[tuple[str, bytes]]], RecordWriter],
         on_desired: Callable[[frozenset[str]], None],
         on_round: Callable[[], None],
+        before_use: Callable[[Iterable[int], Mapping[str, Record]], None],
     ) -> None:
         topics = settings.topics
         self._owner = settings.replicas.name
@@ -67,6 +69,7 @@ class Plan:
         self._slots = slots
         self._on_desired = on_desired
         self._on_round = on_round
+        self._before_use = before_use
         self._saved: subscription.Lists | None = None
         self._lists = subscription.Lists()  # the lists that were placed last
         self._places: dict[int, int] = {}
@@ -119,6 +122,7 @@ class Plan:
 
     def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
         known = yield from self.status_topic.restore(records)
+        self._note_use(known)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
 
@@ -202,8 +206,15 @@ class Plan:
         reported = status.places(self.records, range(self._slots.count), self._session_capacity, own)
         return reported | {slot: max(feed.places, reported.get(slot, 0)) for slot, feed in feeds.items()}
 
+    def _note_use(self, records: Mapping[str, Record]) -> None:
+        # Out of contact, another replica may own a slot of ours and have its session open.
+        if self._slots.in_contact:
+            self._before_use(self._slots.feeds, records)
+
     def _carry(self) -> None:
         """Give each of our slots the bonds placed on it and the bonds still moving away from it."""
+        if self.status_reader.restored.is_set():
+            self._note_use(self.records)
         views, at = {slot: feed.view for slot, feed in self._slots.feeds.items()}, now()
 
         def is_active(isin: str, slot: int) -> bool:

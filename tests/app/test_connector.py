@@ -202,6 +202,38 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         ]
 
 
+async def test_a_killed_session_is_closed_by_the_next_start(deploy):
+    """After a kill the next start reports the end of the old session; after a stop it does not."""
+    async with deploy(linger_seconds=0) as own:
+        own.write("desk", {"instruments": [A, B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        await own.until(lambda: _is_connected(own))
+        left = (await own.latest(own.names.status))["slot/0"]
+        await own.end(signal.SIGKILL)
+        for _ in range(2):
+            await own.start()
+            await own.until_ready()
+            await own.until_state("ACTIVE", [A, B])
+            assert await own.end() == 0
+        events = [json.loads(record.value) for record in await own.records(own.names.events)]
+        found = [(event["event"], event["detail"].get("cause")) for event in events]
+        assert found == [
+            ("session_up", None),
+            ("session_down", "killed"),
+            ("session_up", None),
+            ("session_down", "stop"),
+            ("session_up", None),
+            ("session_down", "stop"),
+        ]
+        killed = events[1]
+        assert (killed["at"], killed["detail"]["owner"]) == (left["alive_at"], left["owner"])
+
+
+async def _is_connected(own):
+    return (await own.latest(own.names.status)).get("slot/0", {}).get("state") == "CONNECTED"
+
+
 async def test_a_stop_before_the_start_ends_the_run(tmp_path):
     """A connector that was stopped before it runs leaves in order as soon as it does."""
     async with opened(settings_of_one(tmp_path)) as connector:

@@ -159,7 +159,7 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
 
 def plan_of_one(slots):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
-    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
+    ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
     plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     finished(plan._on_known_status([slot_0("two", 7)]))
     return plan
@@ -246,7 +246,7 @@ class Feed(SimpleNamespace):
 def standalone():
     """Return the plan of a standalone replica with one slot, and its feed."""
     feed = Feed(**vars(feed_of(0)))
-    ignored = {"on_desired": lambda _: None, "on_round": lambda: None}
+    ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
     settings = load(None, {})
     slots = Slots(settings, 1, lambda *_: feed, dict)
     plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)

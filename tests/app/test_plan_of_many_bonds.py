@@ -68,7 +68,13 @@ class Run:
     def __init__(self):
         self.topic, self.feed = Topic(), Feed()
         slots = SimpleNamespace(
-            feeds={0: self.feed}, count=1, others=frozenset(), is_shared=False, held={0}, are_undisputed=True
+            feeds={0: self.feed},
+            count=1,
+            others=frozenset(),
+            is_shared=False,
+            held={0},
+            are_undisputed=True,
+            in_contact=True,
         )
         self.plan = Plan(
             SETTINGS,
@@ -79,6 +85,7 @@ class Run:
             new_writer=lambda *_: self.topic,
             on_desired=lambda _: None,
             on_round=lambda: None,
+            before_use=lambda *_: None,
         )
         self.longest = 0.0
 

@@ -1,5 +1,6 @@
 """The status topic's records, and the rows of `kis-bond subs ls` made from them."""
 
+from connector.core.status.killed import killed_session
 from connector.core.status.recorder import Recorder, ReplicaView, is_ours, records
 from connector.core.status.records import (
     Record,
@@ -22,6 +23,7 @@ __all__ = [
     "encode",
     "is_active",
     "is_ours",
+    "killed_session",
     "owner",
     "places",
     "records",

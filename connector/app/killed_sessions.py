@@ -1,0 +1,36 @@
+"""Reports, when this replica takes a slot, the session that a killed connector left open there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.core.record_keys import SLOT
+from connector.core.status import killed_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from connector.core.event import Event
+    from connector.core.status import Record
+
+
+class KilledSessions:
+    """Looks once at the record of each slot that this run holds, before the run overwrites it.
+
+    `owner` is the name of this replica. `started_at` is when this run began, in RFC 3339.
+    """
+
+    def __init__(self, owner: str, started_at: str, on_event: Callable[[Event], None]) -> None:
+        self._owner = owner
+        self._started_at = started_at
+        self._on_event = on_event
+        self._seen: frozenset[int] = frozenset()
+
+    def look(self, slots: Iterable[int], records: Mapping[str, Record]) -> None:
+        """Look at the records of the slots that were not held at the last call."""
+        held = frozenset(slots)
+        for slot in sorted(held - self._seen):
+            event = killed_session(slot, records.get(f"{SLOT}{slot}", {}), self._owner, self._started_at)
+            if event is not None:
+                self._on_event(event)
+        self._seen = held
