@@ -1,6 +1,7 @@
 """The settings: a YAML file, overridden by the environment. All mistakes are reported at once."""
 
 from connector.settings.model import (
+    AuditSettings,
     DeliverySettings,
     HttpSettings,
     JournalSettings,
@@ -15,6 +16,7 @@ from connector.settings.model import (
 )
 
 __all__ = [
+    "AuditSettings",
     "DeliverySettings",
     "HttpSettings",
     "JournalSettings",

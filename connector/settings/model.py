@@ -162,6 +162,21 @@ class DeliverySettings(_Section):
     stop_deadline_seconds: Seconds = 20
 
 
+class AuditSettings(_Section):
+    """The auditor, `kis-bond audit`: its group, and what it asks KIS's REST calls."""
+
+    group_id: Text = "kis-bond-audit"
+    # A hole is announced once its bounds stood for so long: reordered ticks may still fill it.
+    gap_wait_seconds: Annotated[float, Field(ge=0.01, le=3_600)] = 5
+    # KIS refuses more than 18 calls a second of one app key.
+    rest_per_second: Annotated[float, Field(ge=0.01, le=18)] = 5
+    backfill: bool = False
+    credentials_dir: WholePath | None = None
+    rest_url: BaseUrl = "https://openapi.koreainvestment.com:9443"
+    token_path: WholePath = Path("kis-bond-data/token.json")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+
+
 class HttpSettings(_Section):
     """Where health, metrics, status and page are served; port 0 means any free port."""
 
@@ -191,6 +206,7 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
     delivery: DeliverySettings = DeliverySettings()
+    audit: AuditSettings = AuditSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

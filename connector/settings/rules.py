@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connector.settings.model import KafkaSettings, KisSettings, RegistrySettings, Settings
+    from connector.settings.model import AuditSettings, KafkaSettings, KisSettings, RegistrySettings, Settings
 
 # The paths concerned, whether the settings break the rule, and the problem. The first path is the
 # one to correct.
@@ -28,6 +28,7 @@ def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str
 
 def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from _kis_rules(settings.kis)
+    yield from _audit_rules(settings.audit, settings)
     yield from _sasl_rules(settings.kafka)
     yield from _tls_rules(settings.kafka)
     yield from _registry_rules(settings.registry)
@@ -50,6 +51,19 @@ def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
             least > most,
             f"{least:g} is greater than kis.{high} ({most:g}): lower it or raise the other",
         )
+
+
+def _audit_rules(audit: AuditSettings, settings: Settings) -> Iterator[_Rule]:
+    yield (
+        ("audit.rest_url", "kis.allow_cleartext"),
+        _is_cleartext(audit.rest_url) and not settings.kis.allow_cleartext,
+        "plain http:// would send app key, secret and token in clear text: use https://, or set kis.allow_cleartext",
+    )
+    yield (
+        ("audit.group_id", "replicas.group_id"),
+        audit.group_id == settings.replicas.group_id,
+        f"{audit.group_id} is also replicas.group_id: give each group its own name",
+    )
 
 
 def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
@@ -130,6 +144,10 @@ def unwise(settings: Settings) -> Iterator[str]:
             "kis.websocket_url: plain ws://, the only form KIS documents, can be read and forged on the way: "
             "use a private network path"
         )
+    if _is_cleartext(settings.audit.rest_url):
+        yield "audit.rest_url: plain http:// shows app key, secret and token to anyone on the way: use https://"
+    if settings.audit.backfill and settings.audit.credentials_dir is None:
+        yield "audit.backfill: has no effect without app keys for REST: set audit.credentials_dir, or remove this"
     if _is_cleartext(kis.approval_url):
         yield "kis.approval_url: plain http:// shows app key and secret to anyone on the way: use https://"
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in kafka.bootstrap_servers.split(",")]

@@ -17,7 +17,15 @@ from tests.helm import values_readme
 from tests.helm.chart import CHART, Refused
 
 # What the chart itself sets, so that no values file can.
-OURS = {"kis.credentials_dir", "kis.appkey", "kis.appsecret", "journal.path", "replicas.name"}
+OURS = {
+    "audit.credentials_dir",
+    "audit.token_path",
+    "kis.credentials_dir",
+    "kis.appkey",
+    "kis.appsecret",
+    "journal.path",
+    "replicas.name",
+}
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 

@@ -60,6 +60,9 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
         ({"REGISTRY__URL": "http://h", "REGISTRY__USERNAME": "u"}, ["registry.password_file"]),
         ({"REGISTRY__URL": "http://h", "REGISTRY__PASSWORD_FILE": "FILE"}, ["registry.username"]),
         ({"TOPICS__STATUS": "bond.subscriptions"}, ["topics.status"]),
+        ({"AUDIT__REST_URL": "http://h"}, ["audit.rest_url"]),
+        ({"AUDIT__REST_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"}, []),
+        ({"AUDIT__GROUP_ID": "kis-bond"}, ["audit.group_id"]),
     ],
 )
 def test_contradictions(secret_file, given, expected):
@@ -74,6 +77,12 @@ def test_contradictions(secret_file, given, expected):
     [
         ({}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h"}, []),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__BACKFILL": "true"}, ["audit.backfill"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__BACKFILL": "true", "AUDIT__CREDENTIALS_DIR": "x"}, []),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__REST_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"},
+            ["audit.rest_url"],
+        ),
         ({"KIS__WEBSOCKET_URL": "ws://127.0.0.1:1"}, []),
         (
             {"KIS__WEBSOCKET_URL": "wss://h", "KIS__APPROVAL_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"},
