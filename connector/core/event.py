@@ -1,10 +1,10 @@
-"""One event of the feed-events topic: a session went up or down, or frames were lost."""
+"""One event of the feed-events topic: what happened to a session, to frames, or to coverage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Kind = Literal["session_up", "session_down", "loss"]
+Kind = Literal["session_up", "session_down", "loss", "gap", "backfill"]
 LOSS: Final = "loss"
 
 

@@ -1,0 +1,107 @@
+"""The days of the bonds in one partition of the tick topic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.core.coverage import dates
+from connector.core.coverage.announcement import Announcement, announcements
+from connector.core.coverage.day import Day
+from connector.core.coverage.record import decode, split_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+
+    from connector.core.coverage.dates import IsTradingDay
+    from connector.core.coverage.day import Doubt
+    from connector.core.coverage.facts import Facts
+    from connector.core.coverage.tick import Tick
+
+
+class Book:
+    """`days` are those in memory. Before `add`, a day that `was_forgotten` has to be read back."""
+
+    def __init__(self, is_trading_day: IsTradingDay) -> None:
+        self._is_trading_day = is_trading_day
+        self.days: dict[tuple[str, date], Day] = {}
+        self._doubts: dict[date, Doubt] = {}
+        self._ticks_before: dict[tuple[str, date], int] = {}
+
+    def restore(self, key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int) -> None:
+        """Take in a record of the coverage topic. Raises NotACoverageRecord.
+
+        Of two records under one key the one with the lower offset is ignored: a member that had
+        lost the partition wrote it.
+        """
+        day = decode(key, value, headers, now_ms, self._is_trading_day)
+        known = self.days.get((day.isin, day.trade_date))
+        if known is None or _is_not_older(day, known):
+            self.days[day.isin, day.trade_date] = day
+
+    def is_forgotten(self, key: bytes, now_ms: int) -> bool:
+        """Return whether a record's date has left memory, so that a start skips the record."""
+        return now_ms >= dates.forgotten_ms(split_key(key.decode(errors="replace"))[1], self._is_trading_day)
+
+    def was_forgotten(self, isin: str, trade_date: date, now_ms: int) -> bool:
+        """Return whether the day is not in memory because its time is over."""
+        return (isin, trade_date) not in self.days and now_ms >= dates.forgotten_ms(trade_date, self._is_trading_day)
+
+    def day(self, isin: str, trade_date: date) -> Day:
+        """Return a day, a new one if there is none in memory."""
+        found = self.days.get((isin, trade_date))
+        if found is None:
+            found = Day(isin, trade_date, is_trading_day=self._is_trading_day(trade_date))
+            found.doubt = self._doubts.get(trade_date)
+            self.days[isin, trade_date] = found
+        return found
+
+    def add(self, tick: Tick, now_ms: int) -> str:
+        """Add a tick to its day and return what that changed."""
+        day = self.days.get((tick.isin, tick.trade_date))
+        return (day or self.day(tick.isin, tick.trade_date)).add(tick, now_ms)
+
+    def doubt(self, trade_date: date, reason: Doubt) -> None:
+        """Record that nothing can be proven for the date, for any bond of this partition."""
+        self._doubts[trade_date] = reason
+        for day in self.days.values():
+            if day.trade_date == trade_date and day.doubt is None:
+                day.doubt, day.is_changed = reason, True
+
+    def settle(self, now_ms: int, wait_ms: int, facts: Facts) -> None:
+        """Give new holes that have stood for `wait_ms` their ids, and holes their causes."""
+        for day in self.days.values():
+            if day.stretches.missing or day.holes:
+                day.settle(now_ms, wait_ms, facts)
+
+    def changed(self) -> Iterator[Day]:
+        """Yield the days whose record is not up to date."""
+        return (day for day in self.days.values() if day.is_changed)
+
+    def announcements(self, now_ms: int) -> Iterator[tuple[Day, Announcement]]:
+        """Yield what has to be announced: of today and of the trading day before, no older date."""
+        at = dates.rfc3339(now_ms)
+        for day in self.days.values():
+            if day.holes and dates.has_events(day.trade_date, now_ms, self._is_trading_day):
+                for each in announcements(day, at):
+                    yield day, each
+
+    def forget(self, now_ms: int) -> None:
+        """Drop days whose time is over, whose record is up to date, and that got no tick meanwhile.
+
+        "Meanwhile" is since the last call, so that a replay of an old date need not be read back
+        again and again.
+        """
+        over = {
+            key: day
+            for key, day in self.days.items()
+            if not day.is_changed and now_ms >= dates.forgotten_ms(day.trade_date, self._is_trading_day)
+        }
+        for key, day in over.items():
+            if self._ticks_before.get(key) == day.ticks:
+                del self.days[key]
+        self._ticks_before = {key: day.ticks for key, day in over.items() if key in self.days}
+
+
+def _is_not_older(day: Day, known: Day) -> bool:
+    return all(day.offsets.get(partition, -1) >= offset for partition, offset in known.offsets.items())

@@ -1,0 +1,195 @@
+"""The coverage record, out and in. Its value is a contract: schemas/coverage.schema.json.
+
+What only the auditor needs to go on after a restart, and no reader, is in the header `resume`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.core.coverage.dates import parsed_ms, rfc3339
+from connector.core.coverage.day import Checked, Day
+from connector.core.coverage.hole import FILLED_BY, Hole, hole_id
+from connector.core.coverage.stretches import Stretch
+from connector.core.coverage.tick import Trade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from connector.core.coverage.dates import IsTradingDay
+
+RESUME_HEADER: Final = "resume"
+
+
+class NotACoverageRecord(ValueError):
+    """A record that the auditor did not write, or that was damaged."""
+
+
+def record_key(isin: str, trade_date: date) -> str:
+    """Return the key of a record."""
+    return f"{isin}/{trade_date.isoformat()}"
+
+
+def split_key(key: str) -> tuple[str, date]:
+    """Return the bond and the date that a key names. Raises NotACoverageRecord."""
+    isin, _, day = key.partition("/")
+    try:
+        return isin, date.fromisoformat(day)
+    except ValueError:
+        raise NotACoverageRecord("the key is not <ISIN>/<trade date>") from None
+
+
+def value_of(day: Day) -> dict[str, Any]:
+    """Return the record's value as JSON."""
+    checked = day.checked
+    return {
+        "trade_date": day.trade_date.isoformat(),
+        "state": day.state,
+        "reason": day.reason,
+        "ticks": day.ticks,
+        "repeats": day.repeats,
+        "irregular": day.irregular,
+        "covered_volume": day.covered_volume,
+        "accumulated_volume": day.accumulated_volume,
+        "missing_volume": day.missing_volume,
+        "unwanted_volume": day.unwanted_volume,
+        "holes": [*map(dict, _holes(day))],
+        "checked": None
+        if checked is None
+        else {"at": rfc3339(checked.at_ms), "accumulated_volume": checked.accumulated, "by": checked.by},
+        "offsets": {str(partition): offset for partition, offset in sorted(day.offsets.items())},
+    }
+
+
+def _holes(day: Day) -> Iterator[dict[str, Any]]:
+    """Yield the holes in ascending order. One that waits for its id has neither id nor cause."""
+    known = [(hole.low, _announced(day, hole)) for hole in day.holes]
+    new = [(each.low, _waiting(each)) for each in day.stretches.missing if each.hole is None]
+    return (fields for _, fields in sorted(known + new, key=lambda one: one[0]))
+
+
+def _announced(day: Day, hole: Hole) -> dict[str, Any]:
+    return {
+        "id": hole.id,
+        "from_volume": hole.low,
+        "to_volume": hole.high,
+        "remaining": [list(each) for each in day.remaining(hole)],
+        "after": neighbour(hole.after),
+        "before": neighbour(hole.before),
+        "cause": hole.cause,
+        "state": hole.state,
+        "announced": hole.is_announced,
+    }
+
+
+def _waiting(stretch: Stretch) -> dict[str, Any]:
+    return {
+        "id": None,
+        "from_volume": stretch.low,
+        "to_volume": stretch.high,
+        "remaining": [[stretch.low, stretch.high]],
+        "after": neighbour(stretch.after),
+        "before": neighbour(stretch.before),
+        "cause": None,
+        "state": "OPEN",
+        "announced": False,
+    }
+
+
+def neighbour(trade: Trade | None) -> dict[str, str] | None:
+    """Return a hole's neighbour as records and events show it."""
+    return None if trade is None else {"traded_at": rfc3339(trade.traded_ms), "tick_id": trade.tick_id}
+
+
+def resume_of(day: Day) -> dict[str, Any]:
+    """Return what the auditor needs beside the value to go on from the record.
+
+    `sides` has when and on which slot the neighbours of holes were received, by tick id.
+    """
+    pairs = [(hole.after, hole.before) for hole in day.holes]
+    pairs += [(each.after, each.before) for each in day.stretches.missing if each.hole is None]
+    return {
+        "last": None if day.stretches.last is None else list(day.stretches.last),
+        "sides": {side.tick_id: [side.seen_ms, side.slot] for pair in pairs for side in pair if side},
+        "until": {hole.id: hole.until_ms for hole in day.holes if hole.before is None},
+        "filled_by": {hole.id: hole.filled_by for hole in day.holes if hole.state == "FILLED"},
+        "broken": day.broken,
+        "unlisted": day.unlisted,
+    }
+
+
+def encode(day: Day) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """Return key, value and headers of the day's record, and count the day as unchanged."""
+    day.is_changed = False
+    key = record_key(day.isin, day.trade_date).encode()
+    return key, _json(value_of(day)), [(RESUME_HEADER, _json(resume_of(day)))]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode(key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int, is_trading_day: IsTradingDay) -> Day:
+    """Return the day that a record holds. Raises NotACoverageRecord.
+
+    Holes without an id have stood since `now_ms`. Without the header `resume` the neighbours' slots
+    are not known, so that causes found later may miss some facts.
+    """
+    isin, trade_date = split_key(key.decode(errors="replace"))
+    try:
+        fields, resume = json.loads(value), json.loads(headers.get(RESUME_HEADER, b"{}"))
+        day = Day(isin, trade_date, is_trading_day=is_trading_day(trade_date))
+        _restore(day, fields, resume, now_ms)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotACoverageRecord(f"the record of {isin} on {trade_date} cannot be read: {error!r}") from error
+    day.is_changed = False
+    return day
+
+
+def _restore(day: Day, fields: dict[str, Any], resume: dict[str, Any], now_ms: int) -> None:
+    day.ticks, day.repeats, day.irregular = (int(fields[name]) for name in ("ticks", "repeats", "irregular"))
+    day.broken, day.unlisted = int(resume.get("broken", 0)), int(resume.get("unlisted", 0))
+    day.offsets = {int(partition): int(offset) for partition, offset in fields["offsets"].items()}
+    reason = fields["reason"]
+    day.doubt = reason if reason in {"deleted", "partitions"} else None
+    day.is_taken_back, day.lacks_ticks = reason == "taken_back", reason == "no_ticks"
+    if (checked := fields["checked"]) is not None:
+        day.checked = Checked(parsed_ms(checked["at"]) or 0, int(checked["accumulated_volume"]), checked["by"])
+    day.stretches.top = int(fields["accumulated_volume"])
+    day.stretches.last = Trade(*last) if (last := resume.get("last")) else None
+    sides = resume.get("sides", {})
+    for each in fields["holes"]:
+        _restore_hole(day, each, (_side(each["after"], sides), _side(each["before"], sides)), resume, now_ms)
+    day.stretches.missing.sort(key=lambda stretch: stretch.low)
+
+
+def _restore_hole(
+    day: Day, fields: dict[str, Any], sides: tuple[Trade | None, Trade | None], resume: dict[str, Any], now_ms: int
+) -> None:
+    low, high = int(fields["from_volume"]), int(fields["to_volume"])
+    hole = None
+    if fields["id"] is not None:
+        name = hole_id(day.isin, day.trade_date, low, high)
+        hole = Hole(name, low, high, *sides, resume.get("until", {}).get(name, now_ms), str(fields["cause"]))
+        hole.state, hole.is_announced = fields["state"], bool(fields["announced"])
+        hole.has_gap_event = hole.is_announced
+        hole.filled_by = resume.get("filled_by", {}).get(name, FILLED_BY["ws"])
+        day.holes.append(hole)
+    for piece_low, piece_high in fields["remaining"]:
+        after = sides[0] if piece_low == low else None
+        before = sides[1] if piece_high == high else None
+        stretch = Stretch(int(piece_low), int(piece_high), after, before, now_ms)
+        stretch.hole = hole
+        day.stretches.missing.append(stretch)
+
+
+def _side(fields: dict[str, str] | None, sides: Mapping[str, list[Any]]) -> Trade | None:
+    if fields is None:
+        return None
+    traded_ms = parsed_ms(fields["traded_at"])
+    if traded_ms is None:
+        raise ValueError("traded_at is not a time")
+    seen_ms, slot = sides.get(fields["tick_id"], (traded_ms, None))
+    return Trade(traded_ms, fields["tick_id"], seen_ms, slot)

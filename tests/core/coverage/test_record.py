@@ -1,0 +1,144 @@
+"""The coverage record, out and in."""
+
+import json
+
+import pytest
+
+from connector.core.coverage.day import Day
+from connector.core.coverage.facts import Facts
+from connector.core.coverage.record import NotACoverageRecord, decode, encode, resume_of, split_key, value_of
+from tests.core.coverage.trades import FRIDAY, ISIN, at, is_weekday, tick
+
+NOW = at("12:00")
+
+
+@pytest.fixture
+def day():
+    """Return a day with a filled, an open, a cut and a new hole."""
+    made = Day(ISIN, FRIDAY, is_trading_day=True)
+    for low, high in ((10, 20), (30, 40), (60, 70)):
+        made.add(tick(low, high, f"10:0{low // 10}", offset=low), at("10:00"))
+    facts = Facts()
+    facts.wanted_since(ISIN, at("10:00"))
+    made.settle(NOW, 5000, facts)
+    made.holes[0].is_announced = True
+    made.add(tick(20, 30, "10:07", source="rest", slot=None, offset=71), NOW)
+    made.add(tick(45, 50, "10:08", offset=72), NOW)
+    made.add(tick(80, 90, "10:09", offset=73), NOW)
+    made.check_by_ticks(NOW)
+    return made
+
+
+def again(day, **changed):
+    """Return the day as it is read back from its record."""
+    key, value, headers = encode(day)
+    return decode(key, json.dumps({**json.loads(value), **changed}).encode(), dict(headers), NOW, is_weekday)
+
+
+def test_a_record_says_what_is_covered_and_what_is_missing(day):
+    """Every field of the contract is there."""
+    day.holes.sort(key=lambda hole: hole.low)
+    assert value_of(day) | {"holes": None} == {
+        "trade_date": "2026-09-11",
+        "state": "HOLES",
+        "reason": None,
+        "ticks": 6,
+        "repeats": 0,
+        "irregular": 0,
+        "covered_volume": 55,
+        "accumulated_volume": 90,
+        "missing_volume": 25,
+        "unwanted_volume": 10,
+        "holes": None,
+        "checked": {"at": "2026-09-11T03:00:00.000Z", "accumulated_volume": 90, "by": "ticks"},
+        "offsets": {"3": 73},
+    }
+    holes = value_of(day)["holes"]
+    assert holes[2] == {
+        "id": f"{ISIN}/2026-09-11/40-60",
+        "from_volume": 40,
+        "to_volume": 60,
+        "remaining": [[40, 45], [50, 60]],
+        "after": {"traded_at": "2026-09-11T01:03:00.000Z", "tick_id": "30-40"},
+        "before": {"traded_at": "2026-09-11T01:06:00.000Z", "tick_id": "60-70"},
+        "cause": "unknown",
+        "state": "OPEN",
+        "announced": False,
+    }
+    found = [(each["from_volume"], each["state"], each["cause"], each["announced"]) for each in holes]
+    assert found == [
+        (0, "OPEN", "not_wanted", True),
+        (20, "FILLED", "unknown", False),
+        (40, "OPEN", "unknown", False),
+        (70, "OPEN", None, False),
+    ]
+
+
+def test_a_record_that_is_read_back_is_the_same(day):
+    """A restart changes neither counts nor holes nor what their causes rest on."""
+    found = again(day)
+    assert value_of(found) == value_of(day)
+    assert resume_of(found) == resume_of(day)
+    assert not found.is_changed
+    assert not day.is_changed
+
+
+def test_a_day_goes_on_from_its_record(day):
+    """A tick after the restart has the same neighbours as without it, and one before is skipped."""
+    found = again(day)
+    assert found.add(tick(95, 96, offset=73), NOW) == "skipped"
+    for each in (day, found):
+        each.add(tick(95, 96, "10:10", offset=74), NOW)
+        each.settle(NOW + 5000, 5000, Facts())
+    assert value_of(found) == value_of(day)
+
+
+def test_a_new_hole_waits_again_after_a_restart(day):
+    """How long its bounds had stood is not in the record."""
+    found = again(day)
+    found.settle(NOW + 4999, 5000, Facts())
+    assert value_of(found)["holes"][3]["id"] is None
+
+
+@pytest.mark.parametrize("reason", ["taken_back", "deleted", "partitions"])
+def test_a_doubt_outlives_a_restart(day, reason):
+    """What made the day unproven is read back."""
+    assert value_of(again(day, reason=reason))["reason"] == reason
+
+
+def test_a_day_without_ticks_outlives_a_restart():
+    """The same holds for a day on which nothing came."""
+    day = Day(ISIN, FRIDAY, is_trading_day=True)
+    day.check_by_ticks(NOW)
+    assert value_of(again(day)) == value_of(day)
+    assert again(day).reason == "no_ticks"
+
+
+def test_a_record_without_resume_can_be_read(day):
+    """The value alone is the contract; neighbours then have their trade times only."""
+    key, value, _ = encode(day)
+    found = decode(key, value, {}, NOW, is_weekday)
+    assert value_of(found) == value_of(day)
+    assert found.stretches.last is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"KR103502GA34", b"{}"),
+        (b"KR103502GA34/yesterday", b"{}"),
+        (b"KR103502GA34/2026-09-11", b"{}"),
+        (b"KR103502GA34/2026-09-11", b"[]"),
+        (b"KR103502GA34/2026-09-11", b"\xff"),
+        (b"KR103502GA34/2026-09-11", b"null"),
+    ],
+)
+def test_what_is_no_record_is_named(key, value):
+    """Anyone may write to the topic."""
+    with pytest.raises(NotACoverageRecord):
+        decode(key, value, {}, NOW, is_weekday)
+
+
+def test_a_key_names_bond_and_date():
+    """The key is the ISIN, a slash, and the date."""
+    assert split_key("KR103502GA34/2026-09-11") == (ISIN, FRIDAY)
