@@ -107,7 +107,8 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
 
 def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: EventLog, journal: Journal) -> Parts:
     schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
-    reach = Kafka(topics.ticks, topics.dead_letters, kafka.leaders, kafka.producer, clients.start, abandon)
+    leaders = partial(kafka.leaders, (topics.ticks, topics.dead_letters))
+    reach = Kafka(topics.ticks, topics.dead_letters, leaders, kafka.producer, clients.start, abandon)
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
     journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()

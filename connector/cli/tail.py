@@ -138,6 +138,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
     from aiokafka.errors import KafkaError
 
     from connector.cli import kafka_access
+    from connector.shell.kafka.clients import has_topic
     from connector.shell.kafka.closing import stop
 
     topic, schema = settings.topics.ticks, TickSchema(bond_tick())
@@ -145,7 +146,7 @@ async def _tail(settings: Settings, printer: _Printer, *, from_beginning: bool) 
     try:
         async with asyncio.timeout(kafka_access.PATIENCE_SECONDS):
             await consumer.start()
-            if topic not in await consumer.topics():
+            if not await has_topic(consumer, topic):
                 raise NotInTime(f"Topic {topic} does not exist or may not be read: run kis-bond topics init.")
             await consumer._client.add_topic(topic)  # noqa: SLF001 - no public way to the client; the version is pinned
             partitions = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()]

@@ -28,6 +28,7 @@ Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+AVRO = "AVRO"  # the `schemaType` of a schema; an answer may leave it out only for Avro
 NO_SUBJECT = 40401
 NOT_THERE = {NO_SUBJECT, 40402, 40403}  # the API's codes for an unknown subject, version and schema
 MAX_VERSIONS = 50  # how many versions are compared by meaning, from the latest back
@@ -150,15 +151,16 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     """
     try:
         answer = await _ask(settings, "GET", f"/schemas/ids/{pinned}")
-        held = None if answer.is_not_there else _content(answer, f"id {pinned}").get("schema")
-        if held is not None:
+        content = {} if answer.is_not_there else _content(answer, f"id {pinned}")
+        held, kind = content.get("schema"), content.get("schemaType", AVRO)
+        if held is not None and kind == AVRO:
             json.loads(held)
-        holds_ours = held is not None and same_schema(held, schema, docs=False)
+        holds_ours = held is not None and kind == AVRO and same_schema(held, schema, docs=False)
     except (RegistryFailed, TypeError, ValueError, RecursionError) as failure:
         log.warning("registry_id_unverified", schema_id=pinned, cause=type(failure).__name__, error=str(failure))
         return pinned
     if not holds_ours:
-        found = "no schema" if held is None else "another schema"
+        found = "no schema" if held is None else "another schema" if kind == AVRO else f"a {_shown(str(kind))} schema"
         raise RegistryFailed(
             f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False
         )

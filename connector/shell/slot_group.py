@@ -20,6 +20,7 @@ from aiokafka.errors import InvalidSessionTimeoutError
 from connector.core.slots.assignment import Claim, assign, decode, encode
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
+from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import within
@@ -127,9 +128,8 @@ class SlotGroup:
         try:
             async with asyncio.timeout(self._session_timeout + JOIN_MARGIN_SECONDS):
                 await consumer.start()
-                # A request for one topic would create it on brokers that create topics on demand.
-                topics = await consumer.topics()
-            if self._topic not in topics:
+                is_there = await has_topic(consumer, self._topic)
+            if not is_there:
                 raise _NotReadyError(
                     f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N"
                 )

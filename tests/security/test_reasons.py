@@ -64,7 +64,7 @@ def environment(broker, servers, given):
 async def reason(broker, servers, given):
     """Return why the cluster cannot be reached."""
     with pytest.raises(Unreachable) as error:
-        await clients.leaders(load(None, environment(broker, servers, given)).kafka, "test")
+        await clients.leaders(load(None, environment(broker, servers, given)).kafka, "test", ["ticks"])
     return str(error.value)
 
 

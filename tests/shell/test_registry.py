@@ -324,17 +324,22 @@ async def test_a_password_file_that_went_away_is_named(fake, tmp_path):
 async def test_a_pinned_id_is_used_if_the_registry_holds_our_schema_under_it(fake):
     """A pinned id is right if the registry's schema differs only in docs and spelling."""
     written = {"fields": [{"type": {"type": "string"}, "name": "a"}], "name": "T", "type": "record"}
-    fake.answers["GET /schemas/ids/5"] = {"schema": json.dumps(written)}
+    fake.answers["GET /schemas/ids/5"] = {"schema": json.dumps(written), "schemaType": "AVRO"}
     assert await _ask(fake.url, schema_id=5, auto_register=True) == 5
     assert [asked for asked, _, _ in fake.requests] == ["GET /schemas/ids/5"]
 
 
-HELD = {"another schema": {"schema": SCHEMA.replace('"a"', '"b"')}, "no schema": _error(404, 40403)}
+HELD = {
+    "another schema": {"schema": SCHEMA.replace('"a"', '"b"')},
+    "no schema": _error(404, 40403),
+    "a JSON schema": {"schema": SCHEMA, "schemaType": "JSON"},
+    "a PROTOBUF schema": {"schema": "message T {}", "schemaType": "PROTOBUF"},
+}
 
 
 @pytest.mark.parametrize(("found", "answer"), HELD.items(), ids=HELD)
 async def test_a_pinned_id_of_another_schema_is_refused(fake, found, answer):
-    """A pinned id of another schema, or of none, is refused with the setting's name."""
+    """A pinned id of another schema or type, or of none, is refused with the setting's name."""
     fake.answers["GET /schemas/ids/5"] = answer
     with pytest.raises(RegistryFailed, match=rf"holds {found} as id 5: correct registry.schema_id"):
         await _ask(fake.url, schema_id=5)

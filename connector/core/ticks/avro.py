@@ -14,6 +14,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from connector.core.bonds.isin import has_shape
 from connector.core.ticks.columns import (
+    CLOCK_ALLOWANCE_MS,
     DAY_MS,
     BadColumn,
     FieldReason,
@@ -242,7 +243,7 @@ class TickEncoder:
         if len(self._traded) >= CACHED_TIMES:
             del self._traded[next(iter(self._traded))]  # the oldest, because times come in order
         trade_date, at_ms = moment(time_of_day_ms(text), received_ms)
-        since_ms = at_ms - DAY_MS // 24
+        since_ms = at_ms - CLOCK_ALLOWANCE_MS
         day = identity(_EPOCH + timedelta(days=trade_date))
         encoded = encode_long(trade_date) + encode_long(at_ms)
         traded = self._traded[text] = _Traded(since_ms, since_ms + DAY_MS, at_ms, trade_date, day, encoded)

@@ -57,10 +57,8 @@ class TopicAdmin:
 
     async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Return the topics among `names` that exist, by name."""
-        # A request for one topic would create it on brokers that create topics on demand.
-        described = {
-            topic["topic"]: topic for topic in await self._client.describe_topics() if topic["error_code"] == _NONE
-        }
+        topics = await self._client.describe_topics(list(names))
+        described = {topic["topic"]: topic for topic in topics if topic["error_code"] == _NONE}
         configs = await self._configs(names)
         return {name: _found(described[name], configs[name]) for name in names if name in described and name in configs}
 

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import aiokafka.admin.client
 import aiokafka.client
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, NodeNotReadyError
@@ -46,7 +48,6 @@ _connect: Final[Any] = AIOKafkaClient._get_conn  # noqa: SLF001 - no public way
 _close: Final[Any] = AIOKafkaClient.close
 _bootstrap: Final[Any] = AIOKafkaClient.bootstrap
 _send: Final[Any] = AIOKafkaClient.send
-_fetch_all_metadata: Final[Any] = AIOKafkaClient.fetch_all_metadata
 _create_connection: Final[Any] = aiokafka.client.create_conn  # type: ignore[attr-defined]
 _open: Final[Any] = AIOKafkaConnection.connect
 _end: Final[Any] = AIOKafkaConnection.close
@@ -57,6 +58,11 @@ _unreachable: Final[dict[tuple[str, int], str]] = {}
 _bootstrapping: Final[dict[Any, Any]] = {}
 # The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
+
+
+def _metadata_request_of(topics: Iterable[str] | None) -> MetadataRequest:
+    """Return a request for the brokers and these topics, where None would be all topics."""
+    return _metadata_request(list(topics or ()))
 
 
 class _AnyAddressLoop:
@@ -151,13 +157,19 @@ async def _send_or_explain(client: Any, node: Any, *request: Any, **options: Any
         raise
 
 
-async def _fetch_all_metadata_or_explain(client: Any) -> Any:
-    """Return the cluster's metadata, or raise why no node can be reached."""
-    try:
-        return await _fetch_all_metadata(client)
-    except KafkaError as error:
+async def fetch_metadata(client: Any, topics: Iterable[str]) -> ClusterMetadata:
+    """Return the brokers and those of the topics that exist and may be described.
+
+    Other topics are not asked for: the answer for a cluster of some thousand partitions would hold
+    the event loop. Raises KafkaError, with the reason if no broker can be reached.
+    """
+    cluster = ClusterMetadata()
+    cluster.need_all_topic_metadata = True  # aiokafka logs no error for a missing topic
+    if not await client._metadata_update(cluster, topics):  # noqa: SLF001 - no public way
+        error = KafkaError("Unable to get cluster metadata over all known brokers")
         raise_known_reason(client, error)
-        raise
+        raise error
+    return cluster
 
 
 def raise_known_reason(client: Any, error: Exception) -> None:
@@ -193,13 +205,14 @@ async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
 
     We ask one broker, and another one every half second until one answers. aiokafka itself waits a
     whole request timeout before it asks the next broker. So one frozen broker would delay all
-    retries for that time, even those to healthy brokers.
+    retries for that time, even those to healthy brokers. Without topics we ask for the brokers
+    only, where aiokafka itself would ask for all topics of the cluster.
     """
     nodes = [broker.nodeId for broker in client.cluster.brokers()]
     if (BOOTSTRAP, ConnectionGroup.DEFAULT) in client._conns:  # noqa: SLF001 - no public way
         nodes.append(BOOTSTRAP)
     random.shuffle(nodes)
-    request = _metadata_request(list(topics) if topics else None)
+    request = _metadata_request(list(topics or ()))
     asking: set[asyncio.Task[Any]] = set()
     try:
         while nodes or asking:
@@ -322,6 +335,7 @@ async def _no_connection(*_: Any, **__: Any) -> None:
 
 
 aiokafka.client.MetadataRequest = _metadata_request  # type: ignore[assignment, attr-defined]  # a factory of the same class
+aiokafka.admin.client.MetadataRequest = _metadata_request_of  # type: ignore[assignment, attr-defined]  # as above
 AIOKafkaClient._get_conn = _connect_apart  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
 # `_connect_apart` does the work of this lock.
 AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
@@ -331,7 +345,6 @@ AIOKafkaConnection.connect = _open_to_any_address  # type: ignore[method-assign]
 AIOKafkaConnection.close = _close_at_once  # type: ignore[method-assign]
 AIOKafkaClient.bootstrap = _bootstrap_or_explain  # type: ignore[method-assign]
 AIOKafkaClient.send = _send_or_explain  # type: ignore[assignment, method-assign]
-AIOKafkaClient.fetch_all_metadata = _fetch_all_metadata_or_explain  # type: ignore[method-assign]
 AIOKafkaClient.close = _close_for_good  # type: ignore[method-assign]
 fetcher.PartitionRecords = _PartitionRecords  # type: ignore[misc]
 fetcher.FetchResult.getall = _get_all  # type: ignore[method-assign]

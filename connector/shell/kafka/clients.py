@@ -1,16 +1,16 @@
 """Makes aiokafka clients from our settings."""
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar, cast
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
 from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
-from connector.shell.kafka.aiokafka_fixes import raise_known_reason
+from connector.shell.kafka.aiokafka_fixes import fetch_metadata, raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 from connector.shell.kafka.credential_files import load_context, read_password
 
@@ -76,8 +76,8 @@ def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None
     )
 
 
-async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, str | None]]:
-    """Return each partition's leader as `host:port`, or None, for all topics we may describe.
+async def leaders(kafka: KafkaSettings, client_id: str, topics: Iterable[str]) -> dict[str, dict[int, str | None]]:
+    """Return each partition's leader as `host:port`, or None, for the topics that we may describe.
 
     Each call asks the bootstrap servers. A lasting aiokafka client never goes back to them, so it
     would not find the cluster again after all brokers moved. Raises KafkaError, OSError and
@@ -87,7 +87,7 @@ async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, s
     try:
         async with asyncio.timeout(START_SECONDS):
             await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
+            cluster = await fetch_metadata(client, topics)
     finally:
         await close(client.close)
     return {
@@ -97,6 +97,11 @@ async def leaders(kafka: KafkaSettings, client_id: str) -> dict[str, dict[int, s
         }
         for topic in cluster.topics()
     }
+
+
+async def has_topic(consumer: AIOKafkaConsumer, topic: str) -> bool:
+    """Return whether the topic exists and may be described. Raises KafkaError."""
+    return topic in (await fetch_metadata(consumer._client, [topic])).topics()  # noqa: SLF001 - no public way
 
 
 def _address(broker: Any) -> str | None:

@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
+from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import close, stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.waiting import in_turns, pauses
@@ -141,8 +142,7 @@ class CompactedTopic:
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         name = self._topic.topic
-        # A request for one topic would create it on brokers that create topics on demand.
-        if name not in await consumer.topics():
+        if not await has_topic(consumer, name):
             raise _NotReadyError(
                 f"topic {name} does not exist or may not be described:"
                 " run kis-bond topics init, or grant Describe and Read"

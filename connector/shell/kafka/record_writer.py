@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from connector.core.ticks.partition import partition
+from connector.shell.kafka.aiokafka_fixes import fetch_metadata
 from connector.shell.kafka.clients import start
 from connector.shell.kafka.closing import abandon
 
@@ -77,8 +78,7 @@ class RecordWriter:
         await start(producer)
         self._producer = producer
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-            # A request for one topic would create it on brokers that create topics on demand.
-            cluster = await producer.client.fetch_all_metadata()
+            cluster = await fetch_metadata(producer.client, [self._topic])
         self._partitions = len(cluster.partitions_for_topic(self._topic) or ())
         if not self._partitions:
             raise UnknownTopicOrPartitionError(

@@ -27,7 +27,7 @@ class Rig:
             Kafka(
                 names.ticks,
                 names.dead_letters,
-                lambda: clients.leaders(settings.kafka, "test"),
+                lambda: clients.leaders(settings.kafka, "test", (names.ticks, names.dead_letters)),
                 lambda broker: clients.make_producer(settings.kafka, "test", broker),
                 clients.start,
                 abandon,

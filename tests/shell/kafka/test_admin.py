@@ -44,7 +44,7 @@ async def test_refusals_are_returned_by_topic(kafka, topic_names):
 class Forbidding:
     """A client of a user who may see the topic, but not its configuration."""
 
-    async def describe_topics(self):
+    async def describe_topics(self, _):
         return [{"topic": "t", "error_code": 0, "partitions": [{"replicas": [1, 2]}]}]
 
     async def describe_configs(self, _):

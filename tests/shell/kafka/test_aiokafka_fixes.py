@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import aiokafka.client
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
@@ -80,6 +81,23 @@ async def test_a_broker_that_does_not_answer_does_not_delay_metadata(monkeypatch
         _, left = await asyncio.wait(left, timeout=1)
     assert not left
     await client.close()
+
+
+async def test_only_topics_that_are_named_are_asked_for():
+    """A client without topics learns of the brokers only, other clients of the topics they name."""
+    with EmbeddedKafka({"mine": 2, "foreign": 1}) as kafka:
+        client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap_servers)
+        await client.bootstrap()
+        await client.force_metadata_update()
+        assert (len(client.cluster.brokers()), client.cluster.topics()) == (1, set())
+        cluster = await aiokafka_fixes.fetch_metadata(client, ["mine", "missing"])
+        assert (cluster.topics(), cluster.partitions_for_topic("mine")) == ({"mine"}, {0, 1})
+        await client.close()
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        await admin.start()
+        assert len((await admin.describe_cluster())["brokers"]) == 1
+        assert await admin.list_topics() == []
+        await admin.close()
 
 
 async def test_closing_a_client_closes_the_connection_it_is_about_to_open(monkeypatch):

@@ -12,6 +12,7 @@ from connector.errors import ConfigurationError
 from connector.logs import clean
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
+from connector.shell.kafka.aiokafka_fixes import fetch_metadata
 from connector.shell.kafka.closing import abandon
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
@@ -118,7 +119,7 @@ async def test_naming_a_topic_does_not_create_it(topic_names):
         with pytest.raises(KafkaError):
             async with asyncio.timeout(30):
                 await producer.partitions_for(topic_names.ticks)
-        topics = (await producer.client.fetch_all_metadata()).topics()
+        topics = (await fetch_metadata(producer.client, [topic_names.ticks])).topics()
         await abandon(producer)
         assert topic_names.ticks not in topics
     finally:
