@@ -17,7 +17,6 @@ from connector.shell.delivery.batch import Batch, Record
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.letters import Letter, Letters
-from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.position import frame_of, position
 from connector.shell.delivery.producing import produce
 from connector.shell.delivery.refused_ticks import letters_of
@@ -32,7 +31,6 @@ log = structlog.get_logger("connector.delivery")
 
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
 FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
-GATHER_SECONDS = 0.002  # pause between reads, so that single frames are read a few at a time
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
 LEADER_SECONDS = 0.5  # pause before the leaders are looked up again
 KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
@@ -88,12 +86,12 @@ class Delivery:
         self._kafka = kafka
         self._framing = framing
         self._tick_source = tick_source
-        self._linger = Linger()
         self._sorter: Sorter | None = None
         self._read_through = source.watermark
         self._counted_through = source.watermark
         self._given_up: dict[int, Received] = {}  # frames whose dead letter Kafka refused for good
         self._served_at: dict[Lane, float] = {}
+        self._is_moving = False
         self._placing = asyncio.Lock()
         self._finished = asyncio.Event()
         self._lane_changed = asyncio.Event()
@@ -171,10 +169,10 @@ class Delivery:
                 self._wait_for(error)
             await asyncio.sleep(LEADER_SECONDS)
         ticks, dead_letters = self._kafka.ticks, self._kafka.dead_letters
-        lanes = [Lane(ticks, number, self._linger, bury=self._bury) for number in sorted(leaders[ticks])]
+        lanes = [Lane(ticks, number, bury=self._bury) for number in sorted(leaders[ticks])]
         if dead_letters is not None:
             lanes += [
-                Lane(dead_letters, number, self._linger, letters=Letters(self._give_up))
+                Lane(dead_letters, number, letters=Letters(self._give_up))
                 for number in sorted(leaders.get(dead_letters, {0: None}))
             ]
         return lanes
@@ -269,8 +267,7 @@ class Delivery:
                     self._read_through = turn.last_seq
                 self._move_watermark()
                 await self._leave_stuck_behind()
-                is_more = turn.last_seq < block.last_seq or len(block.frames) == FRAMES_A_TURN
-                await asyncio.sleep(0 if is_more else GATHER_SECONDS)
+                await asyncio.sleep(0)
 
     async def _leave_stuck_behind(self) -> None:
         """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
@@ -333,10 +330,13 @@ class Delivery:
 
     def _acknowledged(self, batch: Batch) -> None:
         self.counts.count_acknowledged(batch.received_ns, batch.reasons, time.time_ns())
-        self._move_watermark()
+        if not self._is_moving:  # one answer of a broker acknowledges the batches of several lanes
+            self._is_moving = True
+            asyncio.get_running_loop().call_soon(self._move_watermark)
 
     def _move_watermark(self) -> None:
         """Move the watermark to just before the first frame that has an unacknowledged record."""
+        self._is_moving = False
         oldest = [at for lane in self.lanes if (at := lane.first_unacknowledged()) is not None]
         watermark = min([self._read_through, *(frame_of(at) - 1 for at in oldest)])
         for seq in [seq for seq in self._given_up if seq <= watermark]:

@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError
 
 from connector.shell.delivery.batch import Batch, Record
 from connector.shell.delivery.letters import Letters
-from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.refusals import REFUSALS, is_certain
 from connector.shell.delivery.resending import Resending
 from connector.shell.kafka.diagnosis import describe
@@ -41,7 +40,6 @@ class Lane:
         self,
         topic: str,
         partition: int,
-        linger: Linger,
         bury: Callable[["Lane", Sequence[Record], str], Awaitable[None]] | None = None,
         letters: Letters | None = None,
     ) -> None:
@@ -58,7 +56,6 @@ class Lane:
         self.failures = 0
         self.is_suspect = False  # if true, its next producer serves no other lane
         self.retry_at = 0.0
-        self._linger = linger
         self._bury = bury
         self._resending = Resending()
         # The records that left the order, by position; true if nothing more is to be done for one.
@@ -185,8 +182,6 @@ class Lane:
         """
         while not self._is_leaving:
             await self._filled.wait()
-            if not (self._sealed or self._resending or self.letters):
-                await self._linger.wait()
             batch = self._in_flight = self._next_to_send()
             if batch is None:
                 continue

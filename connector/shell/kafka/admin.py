@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
+import connector.shell.kafka.metadata  # noqa: F401 - so that no topic is created because it is asked for
 from connector.core.printable import printable
 from connector.core.topic_plan import CONFIGS, FoundTopic, PlannedTopic
 from connector.errors import NotInTime

@@ -5,22 +5,17 @@ Importing the module makes the changes. They are written for the pinned version.
 
 import asyncio
 import contextlib
-import functools
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-import aiokafka.admin.client
 import aiokafka.client
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, NodeNotReadyError
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, NodeNotReadyError
 from aiokafka.record import default_records, legacy_records
 from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
@@ -28,8 +23,6 @@ from aiokafka.record._crecords import legacy_records as fast_legacy_records
 from connector.shell.kafka import decompression, diagnosis
 from connector.shell.tcp import open_transport
 
-NEXT_BROKER_SECONDS: Final = 0.5
-BOOTSTRAP: Final = "bootstrap"  # the node id of a client's first connection
 # A poll returns at most this much of one partition, so that many small batches cannot add up.
 POLL_RECORDS: Final = 10_000
 POLL_BYTES: Final = 32 * 2**20
@@ -41,9 +34,6 @@ log = structlog.get_logger("connector.kafka_client")
 # aiokafka's readers do not know which of our parts they serve.
 skipped_batches: Final[Counter[str]] = Counter()
 
-# aiokafka asks brokers to create each topic it names, and offers no switch. A mistyped setting must
-# not create a topic.
-_metadata_request: Final = functools.partial(MetadataRequest, allow_auto_topic_creation=False)
 _connect: Final[Any] = AIOKafkaClient._get_conn  # noqa: SLF001 - no public way
 _close: Final[Any] = AIOKafkaClient.close
 _bootstrap: Final[Any] = AIOKafkaClient.bootstrap
@@ -58,11 +48,6 @@ _unreachable: Final[dict[tuple[str, int], str]] = {}
 _bootstrapping: Final[dict[Any, Any]] = {}
 # The locks that a client holds while it connects, by node and group of connections.
 _connecting: Final[WeakKeyDictionary[Any, defaultdict[Any, asyncio.Lock]]] = WeakKeyDictionary()
-
-
-def _metadata_request_of(topics: Iterable[str] | None) -> MetadataRequest:
-    """Return a request for the brokers and these topics, where None would be all topics."""
-    return _metadata_request(list(topics or ()))
 
 
 class _AnyAddressLoop:
@@ -157,21 +142,6 @@ async def _send_or_explain(client: Any, node: Any, *request: Any, **options: Any
         raise
 
 
-async def fetch_metadata(client: Any, topics: Iterable[str]) -> ClusterMetadata:
-    """Return the brokers and those of the topics that exist and may be described.
-
-    Other topics are not asked for: the answer for a cluster of some thousand partitions would hold
-    the event loop. Raises KafkaError, with the reason if no broker can be reached.
-    """
-    cluster = ClusterMetadata()
-    cluster.need_all_topic_metadata = True  # aiokafka logs no error for a missing topic
-    if not await client._metadata_update(cluster, topics):  # noqa: SLF001 - no public way
-        error = KafkaError("Unable to get cluster metadata over all known brokers")
-        raise_known_reason(client, error)
-        raise error
-    return cluster
-
-
 def raise_known_reason(client: Any, error: Exception) -> None:
     """Raise the known reason why brokers of the client's cluster cannot be reached, if any."""
     _raise_known_reason(client, client.cluster.brokers(), error)
@@ -198,52 +168,6 @@ async def _connect_apart(
             connection.close()
             return None
         return connection
-
-
-async def _update_metadata(client: Any, cluster: Any, topics: Any) -> bool:
-    """Update the cluster's metadata from the first broker that answers; return whether one did.
-
-    We ask one broker, and another one every half second until one answers. aiokafka itself waits a
-    whole request timeout before it asks the next broker. So one frozen broker would delay all
-    retries for that time, even those to healthy brokers. Without topics we ask for the brokers
-    only, where aiokafka itself would ask for all topics of the cluster.
-    """
-    nodes = [broker.nodeId for broker in client.cluster.brokers()]
-    if (BOOTSTRAP, ConnectionGroup.DEFAULT) in client._conns:  # noqa: SLF001 - no public way
-        nodes.append(BOOTSTRAP)
-    random.shuffle(nodes)
-    request = _metadata_request(list(topics or ()))
-    asking: set[asyncio.Task[Any]] = set()
-    try:
-        while nodes or asking:
-            if nodes:
-                asking.add(asyncio.create_task(_ask(client, nodes.pop(), request)))
-            done, asking = await asyncio.wait(
-                asking, timeout=NEXT_BROKER_SECONDS if nodes else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for answer in filter(None, (task.result() for task in done)):
-                if not answer.brokers:  # the cluster is still starting
-                    return False
-                cluster.update_metadata(answer)
-                if client.cluster.brokers():
-                    first = client._conns.pop((BOOTSTRAP, ConnectionGroup.DEFAULT), None)  # noqa: SLF001 - no public way
-                    if first:
-                        first.close()
-                return True
-    finally:
-        for task in asking:
-            task.cancel()
-    cluster.failed_update(None)
-    return False
-
-
-async def _ask(client: Any, node: Any, request: Any) -> Any:
-    """Return one broker's answer, or None."""
-    try:
-        connection = await client._get_conn(node)  # noqa: SLF001 - no public way
-        return connection and await connection.send(request)
-    except (KafkaError, TimeoutError):
-        return None
 
 
 async def _close_for_good(client: Any) -> None:
@@ -334,12 +258,9 @@ async def _no_connection(*_: Any, **__: Any) -> None:
     """Return None, which tells aiokafka that the node cannot be reached."""
 
 
-aiokafka.client.MetadataRequest = _metadata_request  # type: ignore[assignment, attr-defined]  # a factory of the same class
-aiokafka.admin.client.MetadataRequest = _metadata_request_of  # type: ignore[assignment, attr-defined]  # as above
 AIOKafkaClient._get_conn = _connect_apart  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
 # `_connect_apart` does the work of this lock.
 AIOKafkaClient._get_conn_lock = contextlib.nullcontext()  # type: ignore[assignment, method-assign]  # noqa: SLF001 - no public way
-AIOKafkaClient._metadata_update = _update_metadata  # type: ignore[method-assign]  # noqa: SLF001 - no public way
 aiokafka.client.create_conn = _create_connection_or_explain  # type: ignore[attr-defined]
 AIOKafkaConnection.connect = _open_to_any_address  # type: ignore[method-assign]
 AIOKafkaConnection.close = _close_at_once  # type: ignore[method-assign]

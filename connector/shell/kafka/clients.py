@@ -8,11 +8,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
+import connector.shell.kafka.compression  # noqa: F401 - it changes what producers compress
 from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
-from connector.shell.kafka.aiokafka_fixes import fetch_metadata, raise_known_reason
+from connector.shell.kafka.aiokafka_fixes import raise_known_reason
 from connector.shell.kafka.closing import abandon, close
 from connector.shell.kafka.credential_files import load_context, read_password
+from connector.shell.kafka.metadata import fetch_metadata
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's bound is high, so that the topic's max.message.bytes decides

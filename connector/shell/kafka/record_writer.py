@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from connector.core.ticks.partition import partition
-from connector.shell.kafka.aiokafka_fixes import fetch_metadata
 from connector.shell.kafka.clients import start
 from connector.shell.kafka.closing import abandon
+from connector.shell.kafka.metadata import fetch_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

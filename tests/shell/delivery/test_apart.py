@@ -18,6 +18,41 @@ from tests.shell.delivery.frames import ISINS, MemoryJournal, frame, record
 from tests.shell.delivery.work import SCHEMA, assert_complete, has, plain, trade, until, volumes
 
 
+async def test_what_was_read_together_leaves_together_and_at_once(work):
+    """The records of one read go to all partitions in one turn of the loop, without a pause."""
+    brokers, journal, _ = work
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    turn, departures = 0, []
+
+    async def count_turns():
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    for producer in brokers.producers:
+        producer.send_batch = _noting(producer.send_batch, lambda: departures.append(turn))
+    counting = asyncio.create_task(count_turns())
+    await until(lambda: turn > 0)
+    read_at = turn
+    one_of_each = {partition(isin.encode(), 4): isin for isin in ISINS}
+    journal.append(frame(*[record(isin, accumulated=1) for isin in one_of_each.values()]))
+    await until(lambda: journal.watermark == 2)
+    counting.cancel()
+    assert len(departures) == len(one_of_each) > 1
+    assert len(set(departures)) == 1
+    assert departures[0] - read_at < 10
+
+
+def _noting(send, note):
+    async def noted(*batch, **place):
+        note()
+        return await send(*batch, **place)
+
+    return noted
+
+
 async def test_a_partition_without_a_leader_leaves_the_others_flowing(work):
     """Without a leader one partition waits; the others go on and cost no further producer."""
     brokers, journal, running = work

@@ -9,7 +9,6 @@ from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 from connector.shell.delivery.batch import Record
 from connector.shell.delivery.lane import SEALED_BATCHES, Lane
 from connector.shell.delivery.letters import Letters
-from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.position import position
 from connector.shell.delivery.refusals import InvalidRecordError, marked
 from tests.shell.delivery.fake_kafka import Builder
@@ -42,7 +41,7 @@ async def lane():
     async def bury(_, records, refused_as):
         one.buried += [(record, refused_as) for record in records]
 
-    one = Lane("ticks", 3, Linger(), bury=bury)
+    one = Lane("ticks", 3, bury=bury)
     one.producer, one.seen, one.buried = Producer(), [], []
     run(one)
     yield one
@@ -225,7 +224,7 @@ async def test_records_as_large_as_a_refused_one_leave_with_it(lane):
 
 async def test_letters_and_the_others_take_turns():
     """A lane with many waiting letters sends a batch in order after each batch of letters."""
-    lane = Lane("letters", 0, Linger(), letters=Letters(None))
+    lane = Lane("letters", 0, letters=Letters(None))
     lane.producer, lane.seen = Producer(), []
     for number in range(1, 7):
         lane.set_apart(Record(position(number, 0), number, number, b"k", b"x", (), "KAFKA_REFUSED"), lane.letters)
@@ -256,7 +255,7 @@ async def test_a_leaving_lane_starts_no_further_batch(lane):
 
 def test_failures_wait_longer_each_time():
     """The pause grows up to a limit, and a missing answer is described in words."""
-    lane = Lane("ticks", 0, Linger())
+    lane = Lane("ticks", 0)
     pauses = []
     for _ in range(7):
         lane.note_failure(TimeoutError(), 100.0, is_suspect=True)

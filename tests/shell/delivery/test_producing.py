@@ -5,7 +5,6 @@ import asyncio
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from connector.shell.delivery.lane import Lane
-from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.position import position
 from connector.shell.delivery.producing import produce
 from tests.shell.delivery.fake_kafka import TICKS, Brokers
@@ -15,8 +14,7 @@ async def lanes_over(brokers, count=2):
     """Return open lanes and their producer."""
     producer = brokers.producer("broker-0")
     await brokers.start(producer)
-    linger = Linger()  # a shared one: the batches leave together, however busy the machine is
-    lanes = [Lane(TICKS, number, linger) for number in range(count)]
+    lanes = [Lane(TICKS, number) for number in range(count)]
     for lane in lanes:
         lane.open(producer)
     return lanes, producer

@@ -13,7 +13,6 @@ from connector.logs import hide
 from connector.packaged_files import bond_tick
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
-from connector.shell.delivery.linger import Linger
 from connector.shell.delivery.position import position
 from connector.shell.delivery.sorter import Sorter
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Builder
@@ -26,7 +25,7 @@ class Sink(Lane):
     """An open lane that only collects records."""
 
     def __init__(self, topic, number):
-        super().__init__(topic, number, Linger())
+        super().__init__(topic, number)
         self._create = lambda: Builder(10**6)
         self.is_open = True
 

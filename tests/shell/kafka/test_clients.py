@@ -12,8 +12,8 @@ from connector.errors import ConfigurationError
 from connector.logs import clean
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
-from connector.shell.kafka.aiokafka_fixes import fetch_metadata
 from connector.shell.kafka.closing import abandon
+from connector.shell.kafka.metadata import fetch_metadata
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.security.certificates import Authority

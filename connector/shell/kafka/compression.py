@@ -1,0 +1,56 @@
+"""Leaves small batches uncompressed, because they hardly shrink.
+
+Importing the module changes aiokafka, of which the pinned version is meant.
+"""
+
+import functools
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record import default_records
+from aiokafka.record._crecords import default_records as fast_default_records
+from aiokafka.record.util import calc_crc32c
+
+# Less than this, some three ticks, saves 0.3 KB at most. Zstandard needs 14 us for it, as much as
+# decoding the three ticks.
+COMPRESSED_FROM_BYTES: Final = 1024
+# Kafka's record batch, version 2: the checksum covers all from the attributes on, whose lowest
+# three bits name the codec.
+_HEADER_BYTES: Final = 61
+_CRC_AT: Final = 17
+_ATTRIBUTES_AT: Final = 21
+_CODEC_BITS: Final = 0b111
+_CRC: Final = Struct(">I")
+
+_build: Final[Any] = BatchBuilder._build  # noqa: SLF001 - no public way
+
+
+def _unless_small(compress: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Return a codec's function that returns the records of a small batch as they are."""
+
+    @functools.wraps(compress)
+    def compressed(records: Any, *level: Any) -> bytes:
+        return bytes(records) if len(records) < COMPRESSED_FROM_BYTES else compress(records, *level)
+
+    return compressed
+
+
+def _build_unless_small(builder: Any) -> Any:
+    """Return the batch; if it is small, its header names no codec.
+
+    aiokafka asks the codec to compress, however small a batch is, and then names the codec.
+    """
+    if builder._buffer is not None or builder.size() >= COMPRESSED_FROM_BYTES + _HEADER_BYTES:  # noqa: SLF001 - no public way
+        return _build(builder)
+    buffer = builder._buffer = bytearray(_build(builder))  # noqa: SLF001 - as above
+    buffer[_ATTRIBUTES_AT + 1] &= ~_CODEC_BITS
+    _CRC.pack_into(buffer, _CRC_AT, calc_crc32c(buffer[_ATTRIBUTES_AT:]))
+    return buffer
+
+
+for _records in (default_records, fast_default_records):
+    for _codec in ("gzip_encode", "snappy_encode", "lz4_encode", "zstd_encode"):
+        setattr(_records, _codec, _unless_small(getattr(_records, _codec)))
+BatchBuilder._build = _build_unless_small  # type: ignore[method-assign]  # noqa: SLF001 - no public way

@@ -1,0 +1,30 @@
+"""Batches are compressed where that gains something."""
+
+import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record import MemoryRecords
+
+from connector.shell.kafka.compression import COMPRESSED_FROM_BYTES
+
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+
+def sent(codec, values):
+    """Return the codec that a batch names, and its records' values as a reader finds them."""
+    builder = BatchBuilder(2**20, CODECS[codec])
+    for value in values:
+        builder.append(timestamp=1, key=b"k", value=value, headers=[])
+    records = MemoryRecords(bytes(builder._build()))
+    assert records.has_next()
+    batch = records.next_batch()
+    assert batch.validate_crc()
+    return batch.compression_type, [record.value for record in batch]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_only_a_large_batch_is_compressed(codec):
+    """A few records go as they are, many are compressed, and each is read as it was."""
+    few, many = [b"x" * 200] * 2, [b"x" * 200] * 8
+    assert sum(map(len, few)) < COMPRESSED_FROM_BYTES < sum(map(len, many))
+    assert sent(codec, few) == (0, few)
+    assert sent(codec, many) == (CODECS[codec], many)
