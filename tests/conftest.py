@@ -37,6 +37,7 @@ class TopicNames:
     events: str
     dead_letters: str
     slots: str
+    coverage: str
 
 
 @pytest.fixture(scope="session")

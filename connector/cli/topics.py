@@ -14,6 +14,7 @@ from connector.core.topic_plan import (
     DEFAULT_PARTITIONS,
     PlannedTopic,
     Sizes,
+    as_many_as_ticks,
     compare,
     default_min_insync,
     default_replication,
@@ -39,7 +40,9 @@ _MOST_PARTITIONS = 10_000
 # Kafka counts the replicas of a partition in 16 bits.
 _MOST_REPLICAS = 32_767
 
-Partitions = Annotated[int, typer.Option(min=1, max=_MOST_PARTITIONS, help="Partitions of the tick and event topics.")]
+Partitions = Annotated[
+    int, typer.Option(min=1, max=_MOST_PARTITIONS, help="Partitions of the topics of ticks, events and coverage.")
+]
 Replication = Annotated[
     int | None, typer.Option(min=1, max=_MOST_REPLICAS, help="Default: 3, or the number of brokers if there are fewer.")
 ]
@@ -147,7 +150,7 @@ async def _compare(settings: Settings, options: _SizeOptions, *, create: bool) -
         planned = plan(settings.topics.model_dump(), options.sizes(settings, await admin.brokers()))
         names = [topic.name for topic in planned]
         before = await admin.find(names)
-        missing = [topic for topic in planned if topic.name not in before]
+        missing = [topic for topic in as_many_as_ticks(planned, before) if topic.name not in before]
         if not create or not missing:
             return _report(planned, before, [], compare(planned, before))
         await create_topics(admin, missing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# For the topics of ticks and events, if the operator gives no number.
+# For the topics of ticks, events and coverage, if the operator gives no number.
 DEFAULT_PARTITIONS = 6
 
 CLEANUP = "cleanup.policy"
@@ -17,6 +17,7 @@ MIN_INSYNC = "min.insync.replicas"
 OLDEST = "message.timestamp.before.max.ms"
 NEWEST = "message.timestamp.after.max.ms"
 LARGEST = "max.message.bytes"
+RETENTION = "retention.ms"
 CONFIGS = (
     CLEANUP,
     TIMESTAMP,
@@ -24,6 +25,7 @@ CONFIGS = (
     OLDEST,
     NEWEST,
     LARGEST,
+    RETENTION,
     "segment.ms",
     "min.cleanable.dirty.ratio",
     "unclean.leader.election.enable",
@@ -31,6 +33,7 @@ CONFIGS = (
 
 WEEK_MS = 7 * 86_400_000
 HOUR_MS = 3_600_000
+COVERAGE_KEPT_MS = 90 * 86_400_000
 BATCH_BYTES = 128 * 1024  # a batch of ticks before compression
 KAFKAS_BYTES = 1_048_588  # Kafka's default; a frame has at most 1 MiB
 # By topic and limit: the lowest value with which Kafka refuses nothing in normal use, and what it
@@ -49,6 +52,7 @@ _LIMITS = {
 }
 
 # Segments are closed after six hours, so that they are compacted soon and a first read stays short.
+_CLEANUP = {"control": "compact", "status": "compact", "coverage": "compact,delete"}
 _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
@@ -56,8 +60,8 @@ _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 class Sizes:
     """What the operator may choose.
 
-    `partitions` is for the topics of ticks and events, `slots` for the slot topic. `slots` is None
-    if the slot topic is not needed.
+    `partitions` is for the topics of ticks, events and coverage, `slots` for the slot topic.
+    `slots` is None if the slot topic is not needed.
     """
 
     partitions: int
@@ -114,7 +118,8 @@ def default_min_insync(replication: int) -> int:
 
 def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
     """Return every topic that is needed. `names` are the settings below `topics.`."""
-    counts = {"ticks": sizes.partitions, "events": sizes.partitions, "slots": sizes.slots}
+    counts: dict[str, int | None] = dict.fromkeys(("ticks", "events", "coverage"), sizes.partitions)
+    counts["slots"] = sizes.slots
     return [
         PlannedTopic(
             part, name, counts.get(part) or 1, sizes.replication_factor, _configs(part, sizes.min_insync_replicas)
@@ -125,19 +130,32 @@ def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
 
 
 def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
-    compacted = part in {"control", "status"}
     configs = {
-        CLEANUP: "compact" if compacted else "delete",
+        CLEANUP: _CLEANUP.get(part, "delete"),
         TIMESTAMP: "CreateTime",
         MIN_INSYNC: str(min_insync_replicas),
     }
-    return configs | _COMPACTED if compacted else configs
+    if part == "coverage":
+        configs[RETENTION] = str(COVERAGE_KEPT_MS)
+    return configs | _COMPACTED if part in _CLEANUP else configs
+
+
+def as_many_as_ticks(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[PlannedTopic]:
+    """Return the plan with as many partitions for coverage as an existing tick topic has.
+
+    The auditor writes a record into the partition of its ticks.
+    """
+    ticks = next((found[topic.name] for topic in planned if topic.part == "ticks" and topic.name in found), None)
+    return [
+        replace(topic, partitions=ticks.partitions) if ticks and topic.part == "coverage" else topic
+        for topic in planned
+    ]
 
 
 def compare(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[Difference]:
     """Return all differences in the plan's order. A topic that is not in `found` does not exist."""
     differences: list[Difference] = []
-    for topic in planned:
+    for topic in as_many_as_ticks(planned, found):
         differences += _differences(topic, found.get(topic.name))
         if topic.name in found:
             differences += _limits(topic, found[topic.name])
@@ -179,7 +197,7 @@ def _too_low(planned: PlannedTopic, found: FoundTopic) -> Mapping[str, str]:
 def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Difference]:
     name = planned.name
     if found is None:
-        yield Difference(name, is_drift=True, message="is missing: run kis-bond topics init")
+        yield _absence(planned)
         return
     if found.partitions != planned.partitions:
         yield _of_partitions(planned, found.partitions)
@@ -212,6 +230,13 @@ def _differences(planned: PlannedTopic, found: FoundTopic | None) -> Iterator[Di
         yield Difference(name, is_drift=False, message=message)
 
 
+def _absence(planned: PlannedTopic) -> Difference:
+    if planned.part == "coverage":
+        message = "is missing, so that the auditor cannot start: run kis-bond topics init"
+        return Difference(planned.name, is_drift=False, message=message)
+    return Difference(planned.name, is_drift=True, message="is missing: run kis-bond topics init")
+
+
 def _of_partitions(planned: PlannedTopic, found: int) -> Difference:
     match planned.part:
         case "control" | "status":
@@ -221,6 +246,9 @@ def _of_partitions(planned: PlannedTopic, found: int) -> Difference:
         case "slots" if found < planned.partitions:
             message = f"has {found} partitions for {planned.partitions} app keys: add partitions"
             return Difference(planned.name, is_drift=True, message=message)
+        case "coverage":
+            message = f"has {found} partitions, but the ticks have {planned.partitions}: delete it and create it again"
+            return Difference(planned.name, is_drift=True, message=message)
         case _:
             message = f"has {found} partitions, not {planned.partitions}: readers that join by key need equal counts"
             return Difference(planned.name, is_drift=False, message=message)
@@ -228,7 +256,7 @@ def _of_partitions(planned: PlannedTopic, found: int) -> Difference:
 
 def _same(key: str, wanted: str, value: str) -> bool:
     if key == CLEANUP:
-        return {part.strip() for part in value.split(",")} == {wanted}
+        return {part.strip() for part in value.split(",")} == set(wanted.split(","))
     try:
         # Kafka shows a ratio as it was typed: 0.10 equals 0.1.
         return float(wanted) == float(value)

@@ -121,6 +121,7 @@ class TopicSettings(_Section):
     events: TopicName = "bond.feed-events"
     dead_letters: TopicName = "bond.ticks.dead-letters"
     slots: TopicName = "bond.slots"
+    coverage: TopicName = "bond.coverage"
 
 
 class RegistrySettings(_Section):

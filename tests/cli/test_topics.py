@@ -43,12 +43,14 @@ def test_init_creates_and_verify_finds_no_drift(cli, kafka, variables, topic_nam
     assert wanted.items() <= control.items()
     assert configs(kafka, topic_names.ticks)["cleanup.policy"] == "delete"
     assert (partitions(kafka, topic_names.ticks), partitions(kafka, topic_names.control)) == (6, 1)
+    coverage = {"cleanup.policy": "compact,delete", "retention.ms": "7776000000", "segment.ms": "21600000"}
+    assert coverage.items() <= configs(kafka, topic_names.coverage).items()
     for command in ("init", "verify"):
         again = cli("topics", command, "--json", **variables)
         assert again.exit_code == 0, again.stderr
         report = json.loads(again.stdout)["topics"]
         assert {topic["state"] for topic in report} == {"exists"}
-        assert [topic["drift"] + topic["warnings"] for topic in report] == [[]] * 5
+        assert [topic["drift"] + topic["warnings"] for topic in report] == [[]] * 6
 
 
 def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
@@ -56,11 +58,19 @@ def test_verify_of_nothing_creates_nothing(cli, kafka, variables, topic_names):
     result = cli("topics", "verify", **variables)
     assert result.exit_code == 5
     assert result.stdout.count("drift: is missing: run kis-bond topics init") == 5
+    assert result.stdout.count("warning: is missing, so that the auditor cannot start") == 1
     assert topic_names.ticks in result.stderr
     assert (
         topic_names.ticks
         not in AdminClient(QUIET | {"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics
     )
+
+
+def test_coverage_gets_the_partitions_of_the_ticks(cli, kafka, variables, topic_names):
+    """Beside a larger tick topic, the coverage topic is created as large."""
+    create_topics(kafka.bootstrap_servers, {topic_names.ticks: 8})
+    assert cli("topics", "init", **variables).exit_code == 0
+    assert partitions(kafka, topic_names.coverage) == 8
 
 
 def test_drift_is_reported_and_left(cli, kafka, variables, topic_names):

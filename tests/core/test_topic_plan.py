@@ -8,7 +8,7 @@ from connector.core import topic_plan
 from connector.core.topic_plan import Difference, FoundTopic, Sizes, compare, not_durable, plan
 from connector.shell.kafka import clients
 
-NAMES = {"ticks": "t", "control": "c", "status": "s", "events": "e", "dead_letters": "d", "slots": "k"}
+NAMES = {"ticks": "t", "control": "c", "status": "s", "events": "e", "dead_letters": "d", "slots": "k", "coverage": "g"}
 SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2)
 
 
@@ -38,9 +38,14 @@ def test_plan():
         "events": 6,
         "dead_letters": 1,
         "slots": 2,
+        "coverage": 6,
     }
     deleted = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "min.insync.replicas": "2"}
     compacted = deleted | {"cleanup.policy": "compact", "segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
+    assert planned.pop("coverage").configs == compacted | {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(90 * 24 * 3600 * 1000),
+    }
     for part, topic in planned.items():
         assert topic.configs == (compacted if part in {"control", "status"} else deleted)
 
@@ -53,6 +58,7 @@ def test_slot_topic_only_where_needed():
 def test_no_difference():
     """Topics as planned show no difference, whatever their other settings."""
     assert compare(plan(NAMES, SIZES), as_planned()) == []
+    assert changed("g", {"cleanup.policy": "delete, compact"}) == []
     assert changed("s", {"min.cleanable.dirty.ratio": "0.10", "unclean.leader.election.enable": "false"}) == []
 
 
@@ -63,6 +69,26 @@ def test_missing_topic_is_drift():
     assert compare(plan(NAMES, SIZES), found) == [
         Difference("t", is_drift=True, message="is missing: run kis-bond topics init")
     ]
+
+
+def test_missing_coverage_topic_is_a_warning():
+    """The connector does not need it; the auditor does."""
+    found = as_planned()
+    del found["g"]
+    ((topic, is_drift),) = ((each.topic, each.is_drift) for each in compare(plan(NAMES, SIZES), found))
+    assert (topic, is_drift) == ("g", False)
+
+
+def test_coverage_has_the_partitions_of_the_existing_ticks():
+    """A tick topic of another size is a warning; coverage of another size than that is drift."""
+    found = as_planned()
+    found["t"] = replace(found["t"], partitions=12)
+    drift = {each.topic: each.is_drift for each in compare(plan(NAMES, SIZES), found)}
+    assert drift == {"t": False, "g": True}
+    found["g"] = replace(found["g"], partitions=12)
+    assert {each.topic: each.is_drift for each in compare(plan(NAMES, SIZES), found)} == {"t": False}
+    planned = {topic.part: topic.partitions for topic in topic_plan.as_many_as_ticks(plan(NAMES, SIZES), found)}
+    assert (planned["coverage"], planned["ticks"], planned["events"]) == (12, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +102,9 @@ def test_missing_topic_is_drift():
         ("s", {}, {"partitions": 2}, True),
         ("k", {}, {"partitions": 1}, True),
         ("k", {}, {"partitions": 3}, False),
-        ("t", {}, {"partitions": 12}, False),
+        ("g", {}, {"partitions": 5}, True),
+        ("g", {"cleanup.policy": "compact"}, {}, True),
+        ("g", {"retention.ms": "604800000"}, {}, False),
         ("d", {}, {"partitions": 2}, False),
         ("t", {}, {"replication_factor": 2}, False),
         ("t", {"min.insync.replicas": "1"}, {}, False),

@@ -48,6 +48,7 @@ DEFAULTS = {
     "topics.events": "bond.feed-events",
     "topics.dead_letters": "bond.ticks.dead-letters",
     "topics.slots": "bond.slots",
+    "topics.coverage": "bond.coverage",
     "registry.url": None,
     "registry.username": None,
     "registry.password_file": None,

@@ -1,11 +1,17 @@
 """What is said about a hole, and that it is said at least once."""
 
+import json
+from pathlib import Path
+
+import jsonschema
+
 from connector.core.coverage.announcement import announcements
 from connector.core.coverage.day import Day
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import decode, encode
 from tests.core.coverage.trades import FRIDAY, ISIN, at, is_weekday, tick
 
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "event_record.schema.json").read_text())
 NOW = at("12:00")
 AT = "2026-09-11T03:00:00.000Z"
 
@@ -43,6 +49,16 @@ def test_a_gap_names_bounds_neighbours_and_cause():
             "cause": "unknown",
         },
     }
+
+
+def test_events_obey_the_published_schema():
+    """The schema is what other programs are tested against."""
+    day = day_with_a_hole()
+    day.add(tick(10, 30), NOW)
+    ((gap, backfill),) = (each.events for each in announcements(day, AT))
+    jsonschema.validate(gap.to_json(), SCHEMA)
+    jsonschema.validate(backfill.to_json(), SCHEMA)
+    assert backfill.detail["by"] == "late"
 
 
 def test_an_acknowledged_hole_is_not_announced_again():

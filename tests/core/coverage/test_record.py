@@ -1,7 +1,9 @@
 """The coverage record, out and in."""
 
 import json
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from connector.core.coverage.day import Day
@@ -9,6 +11,7 @@ from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, decode, encode, resume_of, split_key, value_of
 from tests.core.coverage.trades import FRIDAY, ISIN, at, is_weekday, tick
 
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "coverage.schema.json").read_text())
 NOW = at("12:00")
 
 
@@ -81,6 +84,17 @@ def test_a_record_that_is_read_back_is_the_same(day):
     assert resume_of(found) == resume_of(day)
     assert not found.is_changed
     assert not day.is_changed
+
+
+def test_records_obey_the_published_schema(day):
+    """The schema is what other programs are tested against."""
+    jsonschema.validate(value_of(day), SCHEMA)
+    jsonschema.validate(value_of(Day(ISIN, FRIDAY, is_trading_day=True)), SCHEMA)
+    day.doubt = "deleted"
+    jsonschema.validate(value_of(day), SCHEMA)
+    for wrong in ({"state": "LOST"}, {"reason": None}, {"offsets": {"a": 1}}, {"missing_volume": -1}, {"more": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**value_of(day), **wrong}, SCHEMA)
 
 
 def test_a_day_goes_on_from_its_record(day):
