@@ -85,11 +85,14 @@ class Deployment:
             self.process.send_signal(number)
         return await asyncio.wait_for(self.process.wait(), 60)
 
-    def write(self, key: str, value: Any) -> None:
-        """Write a control record with another client; None is a tombstone, bytes are raw."""
+    def write(self, key: str, value: Any, topic: str | None = None) -> None:
+        """Write a record of the control topic, or of `topic`, with another client.
+
+        None is a tombstone, and bytes are raw.
+        """
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         raw = value if value is None or isinstance(value, bytes) else json.dumps(value)
-        producer.produce(self.names.control, raw, key)
+        producer.produce(topic or self.names.control, raw, key)
         assert producer.flush(SECONDS) == 0
 
     async def ask(self, path: str) -> tuple[int, Any]:

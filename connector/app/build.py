@@ -113,7 +113,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
     journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()
 
-    def new_feed(slot: int, permission: Permission | None, learned_limit: int | None) -> KisFeed:
+    def new_feed(slot: int, permission: Permission, learned_limit: int | None) -> KisFeed:
         return KisFeed(
             slot,
             settings.kis,
@@ -135,7 +135,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         client_arguments=kafka.arguments,
         new_writer=kafka.writer,
         on_desired=delivery.request,
-        on_round=partial(_stop_if_refused, stop, events, slots),
+        on_round=partial(_stop_if_refused, settings, stop, events, slots),
         before_use=KilledSessions(settings.replicas.name, now(), events.record).look,
     )
     return Parts(
@@ -176,7 +176,11 @@ async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> 
     return registry_prefix(found)
 
 
-def _stop_if_refused(stop: Stop, events: EventLog, slots: Slots) -> None:
-    """Stop with exit code 3 if KIS refused every app key for good before any session opened."""
-    if not stop.reason and not events.was_up and (refusal := slots.refusal):
+def _stop_if_refused(settings: Settings, stop: Stop, events: EventLog, slots: Slots) -> None:
+    """Stop with exit code 3 if KIS refused every app key for good before any session opened.
+
+    In a group, another replica may have better app keys, so we wait.
+    """
+    is_alone = settings.replicas.coordination == "standalone"
+    if is_alone and not stop.reason and not events.was_up and (refusal := slots.refusal):
         stop.refuse(refusal)

@@ -56,7 +56,7 @@ class Connector:
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         parts, plan = self._parts, self._parts.plan
         return {
-            "slots": parts.slots.run(self.journal, plan.learned_limit, plan.update_slots),
+            "slots": parts.slots.run(self.journal, plan.are_limits_known, plan.learned_limit, plan.update_slots),
             "delivery": self.delivery.run(),
             "lists": plan.read(),
             "plan": plan.run(),
@@ -97,15 +97,12 @@ class Connector:
         await parts.slots.stop()
         self.journal.report_losses()
         # The next owner's records must come after ours, so we first wait until Kafka has ours.
-        await parts.plan.say_goodbye(ACKNOWLEDGE_SECONDS if parts.slots.is_shared else 0)
+        await parts.plan.say_goodbye(ACKNOWLEDGE_SECONDS)
         await parts.slots.hand_over()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(parts.settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
-        await asyncio.gather(
-            parts.plan.status_topic.wait_until_written(ACKNOWLEDGE_SECONDS),
-            parts.event_topic.wait_until_written(ACKNOWLEDGE_SECONDS),
-        )
+        await parts.event_topic.wait_until_written(ACKNOWLEDGE_SECONDS)
 
 
 class _Stopped(Exception):

@@ -83,6 +83,8 @@ class Plan:
         # The bonds that are asked for anew. The refused ones among them are tried again.
         self._named: frozenset[str] = frozenset()
         self._unsaved = asyncio.Event()
+        # Whether we know which limits KIS set earlier, or have stopped waiting for them.
+        self.are_limits_known = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
         self.control_reader = CompactedTopic(
             topics.control, client_arguments, self.control.snapshot, self.control.follow
@@ -103,11 +105,9 @@ class Plan:
         """
         self._saved = await in_turns(saved_lists.from_text_in_steps(await self._journal.saved(SAVED)))
         async with asyncio.TaskGroup() as group:
-            known = group.create_task(self.status_reader.run(), name="status-reader")
+            group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
             await self.status_reader.restored.wait()
-            if not self._slots.is_shared:
-                known.cancel()  # no other replica writes to the status topic
             group.create_task(self.control_reader.run(), name="control-reader")
             await self._use_saved_unless_read(self.control_reader)
 
@@ -116,6 +116,7 @@ class Plan:
         if self._saved is not None and not await within(reader.restored, READ_SECONDS):
             log.warning("saved_lists_used", lists=len(self._saved.entries), reason=reader.problem)
             self.control.use_saved(await in_turns(self._previous_lists()))
+            self.are_limits_known.set()
 
     def _previous_lists(self) -> Generator[None, None, subscription.Lists]:
         return saved_lists.from_status_in_steps(self.records, self._saved)
@@ -124,7 +125,8 @@ class Plan:
         known = yield from self.status_topic.restore(records)
         self._note_use(known)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
-        self.records = (known if self._slots.is_shared else status.unconfirmed(known, now())) | ours
+        self.records = status.unconfirmed(known, self._slots.held, now()) | ours
+        self.are_limits_known.set()
 
     def _on_others_status(self, records: Sequence[Any]) -> None:
         """Record what other replicas wrote about their slots and bonds."""
@@ -136,7 +138,8 @@ class Plan:
                 self.records.pop(key, None)
             else:
                 self.records[key] = record
-        if any(status.owner(theirs, slot) not in {None, self._owner} for slot in self._slots.feeds):
+        # The owner may have our name: somebody may have started the same connector twice.
+        if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
             self._slots.note_contest()
         self._changed.set()
 
@@ -275,7 +278,7 @@ class Plan:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
         self._situation = ReplicaView(self._placement, slots, lists, self._owner, self._slots.others)
         self.records = self._recorder.records(self._situation, self.records, now())
-        self.status_topic.publish(self.records, self._may_write if self._slots.is_shared else None)
+        self.status_topic.publish(self.records, self._may_write)
 
     def pause(self) -> None:
         """Publish no more rounds of status records, because the connector is leaving."""
@@ -286,10 +289,3 @@ class Plan:
         if self.records:
             self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
             await self.status_topic.wait_until_written(seconds)
-        if self._slots.is_shared:
-            # Next, the slots go to other replicas, so we may write nothing more.
-            self.status_topic.publish({}, _nothing)
-
-
-def _nothing(_: str) -> bool:
-    return False

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from connector.core.slots.lease import Lease
+from connector.core.slots.lease import FOREVER, Lease
 from connector.errors import CredentialsRefused
 from connector.shell.kafka.waiting import within
-from connector.shell.slot_group import SlotGroup
+from connector.shell.slot_group import GroupOfOne, SlotGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from collections.abc import Set as AbstractSet
 
     from connector.core.slots.lease import Permission
     from connector.settings import Settings
@@ -32,16 +31,15 @@ RELEASE_SECONDS: Final = 3.0
 class Slots:
     """The slots of this replica.
 
-    `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. A standalone
-    connector runs every slot from the start. In a group, a connector runs the slots that the group
-    assigns to it.
+    `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. The group assigns
+    slots to each replica. A standalone connector is a group of one, so it runs every slot.
     """
 
     def __init__(
         self,
         settings: Settings,
         app_keys: int,
-        new_feed: Callable[[int, Permission | None, int | None], KisFeed],
+        new_feed: Callable[[int, Permission, int | None], KisFeed],
         client_arguments: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.app_keys = app_keys
@@ -50,58 +48,49 @@ class Slots:
         self._ending: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._is_stopping = False
-        self._lease: Lease | None = None
-        self._group: SlotGroup | None = None
-        if settings.replicas.coordination == "group":
-            self._lease, self._group = self._membership(settings, client_arguments)
-        else:
-            self.feeds = {slot: new_feed(slot, None, None) for slot in range(app_keys)}
+        self._lease, self._group = self._membership(settings, client_arguments)
 
     def _membership(
         self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]
-    ) -> tuple[Lease, SlotGroup]:
+    ) -> tuple[Lease, SlotGroup | GroupOfOne]:
         """Return the lease, and the group whose assignments and answers extend the lease."""
         replicas = settings.replicas
-        lease = Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic())
-
-        def claim() -> tuple[frozenset[int], frozenset[int]]:
-            # A session counts as open once a bond is registered: before that, KIS may still refuse
-            # the session as "in use".
-            return lease.held(monotonic()), frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
-
-        def assigned(slots: frozenset[int]) -> None:
-            lease.assign(slots, monotonic())
-            self._changed.set()
-
-        def heard(at: float) -> None:
-            was_disputed = not lease.is_undisputed(monotonic())
-            lease.confirm(at)
-            if was_disputed:
-                self._changed.set()
-
+        if replicas.coordination == "standalone":
+            alone = GroupOfOne(self.app_keys, on_assigned=self._on_assigned, on_heard=self._on_heard)
+            return Lease(FOREVER, None, monotonic()), alone
         group = SlotGroup(
             settings.topics.slots,
             replicas.group_id,
             replicas.session_timeout_seconds,
             client_arguments,
-            claim=claim,
-            on_assigned=assigned,
-            on_heard=heard,
+            claim=self._claim,
+            on_assigned=self._on_assigned,
+            on_heard=self._on_heard,
         )
-        return lease, group
+        return Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic()), group
+
+    def _claim(self) -> tuple[frozenset[int], frozenset[int]]:
+        # A session counts as open once a bond is registered: before that, KIS may still refuse the
+        # session as "in use".
+        is_open = frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
+        return self._lease.held(monotonic()), is_open
+
+    def _on_assigned(self, slots: frozenset[int]) -> None:
+        self._lease.assign(slots, monotonic())
+        self._changed.set()
+
+    def _on_heard(self, at: float) -> None:
+        was_disputed = not self._lease.is_undisputed(monotonic())
+        self._lease.confirm(at)
+        if was_disputed:
+            self._changed.set()
 
     # Figures.
 
     @property
-    def is_shared(self) -> bool:
-        """Whether other replicas may own slots."""
-        return self._lease is not None
-
-    @property
     def count(self) -> int:
         """The number of slots: one per app key, but no more than the slot topic has partitions."""
-        shared = self._group.slots if self._group is not None else None
-        return self.app_keys if shared is None else min(shared, self.app_keys)
+        return min(self._group.slots or self.app_keys, self.app_keys)
 
     @property
     def others(self) -> frozenset[int]:
@@ -109,29 +98,28 @@ class Slots:
         return frozenset(range(self.app_keys)) - self.feeds.keys()
 
     @property
-    def held(self) -> AbstractSet[int]:
+    def held(self) -> frozenset[int]:
         """The slots that we hold at this moment; `feeds` follows shortly after."""
-        return self.feeds.keys() if self._lease is None else self._lease.held(monotonic())
+        return self._lease.held(monotonic())
 
     @property
     def in_contact(self) -> bool:
         """Whether we can be sure that the group has not given our slots to another replica."""
-        return self._lease is None or self._lease.in_contact(monotonic())
+        return self._lease.in_contact(monotonic())
 
     @property
     def are_undisputed(self) -> bool:
         """Whether no other replica may write the status records of our slots."""
-        return self._lease is None or self._lease.is_undisputed(monotonic())
+        return self._lease.is_undisputed(monotonic())
 
     def note_contest(self) -> None:
-        """Record that a status record names another replica as owner of one of our slots."""
-        if self._lease is not None:
-            self._lease.dispute(monotonic())
+        """Record that another replica wrote a status record of one of our slots as its owner."""
+        self._lease.dispute(monotonic())
 
     @property
     def problem(self) -> str | None:
         """Why this replica is not a member of the group, or None if there is no problem."""
-        return None if self._group is None else self._group.problem
+        return self._group.problem
 
     @property
     def unready(self) -> str | None:
@@ -139,69 +127,65 @@ class Slots:
 
         A member that has lost contact with the group counts as able to take over a slot.
         """
-        if self._lease is None or self._group is None:
-            return None
         if self._group.unusable or self._lease.is_member or self.feeds:
             return self._group.unusable
         return self._group.problem or "not a member of the group that shares the app keys yet"
 
     @property
     def refusal(self) -> CredentialsRefused | None:
-        """Why KIS refused every app key for good, or None if it did not.
-
-        It is also None if replicas share the app keys.
-        """
+        """Why KIS refused every app key for good, or None if it did not."""
         refusals = [feed.refused for feed in self.feeds.values()]
-        if self.is_shared or not all(refusals):
+        if not refusals or not all(refusals):
             return None
         return CredentialsRefused("\n".join(str(refusal) for refusal in refusals))
 
     # Starting and ending feeds.
 
     async def run(
-        self, journal: Journal, learned_limit: Callable[[int], int | None], on_change: Callable[[], None]
+        self,
+        journal: Journal,
+        are_limits_known: asyncio.Event,
+        learned_limit: Callable[[int], int | None],
+        on_change: Callable[[], None],
     ) -> None:
         """Run the feeds until cancelled, and save the held slots for a start without Kafka.
 
-        `learned_limit` returns the limit of registrations that a slot's earlier owner learned.
-        `on_change` is called when `feeds` may have changed.
+        `learned_limit` returns the limit of registrations that a slot's earlier owner learned. No
+        feed starts before `are_limits_known`. `on_change` is called when `feeds` may have changed.
         """
         async with asyncio.TaskGroup() as group:
-            for feed in self.feeds.values():
-                group.create_task(feed.run(), name=f"feed-{feed.slot}")
-            if self._lease is not None and self._group is not None:
-                group.create_task(self._group.run(), name="slot-group")
-                self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
-                while True:
-                    self._follow_lease(group, self._lease, learned_limit)
-                    on_change()
-                    if self._lease.is_member:
-                        await journal.save(SAVED, json.dumps(sorted(self.feeds)))
-                    surrenders_at = self._lease.surrenders_at(monotonic())
-                    await within(self._changed, None if surrenders_at is None else surrenders_at - monotonic())
-                    self._changed.clear()
+            group.create_task(self._group.run(), name="slot-group")
+            self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
+            await are_limits_known.wait()
+            while True:
+                self._follow_lease(group, learned_limit)
+                on_change()
+                if self._lease.is_member:
+                    await journal.save(SAVED, json.dumps(sorted(self.feeds)))
+                surrenders_at = self._lease.surrenders_at(monotonic())
+                await within(self._changed, None if surrenders_at is None else surrenders_at - monotonic())
+                self._changed.clear()
 
-    def _follow_lease(self, group: asyncio.TaskGroup, lease: Lease, learned_limit: Callable[[int], int | None]) -> None:
+    def _follow_lease(self, group: asyncio.TaskGroup, learned_limit: Callable[[int], int | None]) -> None:
         """Start and end feeds, so that each slot we hold has one feed."""
-        held = {slot for slot in lease.held(monotonic()) if slot < self.app_keys}
+        held = {slot for slot in self.held if slot < self.app_keys}
         for slot in self.feeds.keys() - held:
-            self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot), lease), name=f"end-feed-{slot}")
+            self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot)), name=f"end-feed-{slot}")
         # We start no slot that we get while we are stopping: leaving the group passes the slot on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
-            self.feeds[slot] = feed = self._new_feed(slot, lease, learned_limit(slot))
+            self.feeds[slot] = feed = self._new_feed(slot, self._lease, learned_limit(slot))
             group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
         for feed in self.feeds.values():
             feed.permission_changed()
 
-    @staticmethod
-    async def _end(feed: KisFeed, lease: Lease) -> None:
+    async def _end(self, feed: KisFeed) -> None:
         """End the feed of a slot that we lost.
 
         If we are in contact, another replica may own the slot, so we close the session at once.
         Otherwise we first release the bonds.
         """
         log.warning("slot_lost", slot=feed.slot)
-        await feed.stop("lease", release_seconds=0 if lease.in_contact(monotonic()) else RELEASE_SECONDS)
+        await feed.stop("lease", release_seconds=0 if self.in_contact else RELEASE_SECONDS)
 
     @staticmethod
     async def _start(feed: KisFeed, ending: asyncio.Task[None] | None) -> None:
@@ -216,9 +200,12 @@ class Slots:
         await asyncio.gather(*(feed.stop() for feed in self.feeds.values()), *self._ending.values())
 
     async def hand_over(self) -> None:
-        """Leave the group, so that its other members take over our slots at once."""
-        if self._group is not None:
-            await self._group.leave()
+        """Leave the group, so that its other members take over our slots at once.
+
+        From then on, only the slots' next owners write status records.
+        """
+        self._lease.give_up()
+        await self._group.leave()
 
 
 def _from_text(text: str | None) -> list[int]:

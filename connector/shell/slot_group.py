@@ -38,6 +38,9 @@ JOIN_MARGIN_SECONDS: Final = 5.0
 # goes back to the bootstrap servers.
 STUCK_TIMEOUTS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
+# If another connector writes the status records of a standalone one, they overwrite each other's
+# records at most this often.
+ALONE_HEARTBEAT_SECONDS: Final = 10.0
 
 log = structlog.get_logger("connector.slot_group")
 
@@ -211,6 +214,33 @@ class SlotGroup:
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
         self._note_contact(time.monotonic())
         self._on_assigned(slots)
+
+
+class GroupOfOne:
+    """The group of a connector that shares its `slots` app keys with nobody.
+
+    It has the methods and figures of `SlotGroup`, and confirms its member by its own clock.
+    """
+
+    problem = unusable = None
+
+    def __init__(
+        self, slots: int, *, on_assigned: Callable[[frozenset[int]], None], on_heard: Callable[[float], None]
+    ) -> None:
+        self.slots = slots
+        self._on_assigned = on_assigned
+        self._on_heard = on_heard
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Assign every slot to the member, and confirm it until `leave` or cancellation."""
+        self._on_assigned(frozenset(range(self.slots)))
+        while not await within(self._leaving, ALONE_HEARTBEAT_SECONDS):
+            self._on_heard(time.monotonic())
+
+    async def leave(self) -> None:
+        """Leave at once."""
+        self._leaving.set()
 
 
 class _Listener(ConsumerRebalanceListener):

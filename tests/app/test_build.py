@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -24,7 +25,8 @@ async def test_a_key_refused_while_running_ends_nothing(tmp_path, was_up):
         parts = connector.report._parts
         if was_up:
             parts.events.record(Event("session_up", AT, 0, None, {}))
-        parts.slots.feeds[0]._key_supply.refused = CredentialsRefused("EGW00103")
+        assert parts.slots.refusal is None, "nothing runs yet"
+        parts.slots.feeds[0] = SimpleNamespace(refused=CredentialsRefused("EGW00103"))
         parts.plan._on_round()
         assert (connector.refusal is None, parts.stop.reason is None) == (was_up, was_up)
 

@@ -157,6 +157,48 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
         assert_all_arrived(own.kis, await own.ticks())
 
 
+async def test_a_restart_takes_the_limit_that_was_learned(deploy):
+    """KIS has room for three bonds: after a restart it is not asked for more."""
+    async with deploy(capacity=3, app_keys=1) as own:
+        own.write("desk", {"instruments": ISINS[:8]})
+        await own.start()
+        await own.until(lambda: _states(own, {"ACTIVE": 3, "WAITING_CAPACITY": 5}))
+        refused = [reply.code for reply in own.kis.replies].count("OPSP0008")
+        assert refused >= 1
+        for _ in range(2):
+            assert await own.end() == 0
+            await own.start()
+            await own.until(lambda: _states(own, {"ACTIVE": 3, "WAITING_CAPACITY": 5}))
+        assert [reply.code for reply in own.kis.replies].count("OPSP0008") == refused
+        assert await own.end() == 0
+
+
+async def test_the_status_is_put_right_after_a_second_connector_wrote_it(deploy):
+    """A second connector says goodbye for bonds that tick: the first one's records come back."""
+    async with deploy() as own:
+        own.write("desk", {"instruments": [A, B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        ours = await own.latest(own.names.status)
+        own.write("slot/0", ours["slot/0"] | {"state": "BLOCKED", "code": "OPSP8996"}, own.names.status)
+        for isin in (A, B):
+            own.write(f"instrument/{isin}", ours[f"instrument/{isin}"] | {"state": "DISCONNECTED"}, own.names.status)
+        own.write("slot/0", ours["slot/0"] | {"state": "IDLE", "owner": None}, own.names.status)
+
+        async def are_right():
+            latest = await own.latest(own.names.status)
+            return [latest[key]["state"] for key in ("slot/0", f"instrument/{A}", f"instrument/{B}")] == [
+                "CONNECTED",
+                "ACTIVE",
+                "ACTIVE",
+            ]
+
+        await own.until(are_right)
+        _, shown = await own.ask("/status")
+        assert shown["slots"]["0"]["owner"] == "test"
+        assert await own.end() == 0
+
+
 def plan_of_one(slots):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
     ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
@@ -190,7 +232,7 @@ def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     assert (plan.records["slot/0"]["owner"], plan.learned_limit(0)) == ("two", 7)
 
 
-@pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", False), (None, False)])
+@pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", True), (None, False)])
 def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     """If another replica claims a slot, we write its record only after the group confirms us."""
     slots = Slots(SHARED, 2, lambda *_: None, dict)
@@ -205,6 +247,22 @@ def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     slots._group._on_heard(time.monotonic())
     assert slots._changed.is_set() == waits
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
+
+
+def test_a_status_topic_made_anew_gets_every_record_back(standalone):
+    """If the topic is read again and is empty, the next writes are all records."""
+    plan, _ = standalone
+    finished(plan._on_known_status([]))
+    plan._publish(Lists())
+    plan.records = {f"list/{number}": {"state": "ACCEPTED"} for number in range(11)} | plan.records
+    plan.status_topic.publish(plan.records, plan._may_write)
+    written = {record.key: record.value for record in plan.status_topic.differing()}
+    assert len(written) == 12
+    topic = [TopicRecord(key, value, 0, 0, 0) for key, value in written.items()]
+    finished(plan._on_known_status(topic))
+    assert plan.status_topic.differing() == []
+    finished(plan._on_known_status([]))
+    assert {record.key: record.value for record in plan.status_topic.differing()} == written
 
 
 def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
@@ -249,6 +307,8 @@ def standalone():
     ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
     settings = load(None, {})
     slots = Slots(settings, 1, lambda *_: feed, dict)
+    slots.feeds[0] = feed
+    slots._group._on_assigned(frozenset({0}))
     plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     return plan, feed
 

@@ -71,7 +71,6 @@ class Run:
             feeds={0: self.feed},
             count=1,
             others=frozenset(),
-            is_shared=False,
             held={0},
             are_undisputed=True,
             in_contact=True,

@@ -84,7 +84,7 @@ async def test_a_replica_that_leaves_takes_no_further_slot():
     await slots.stop()
     slots._lease.assign([0, 1], monotonic())
     async with asyncio.TaskGroup() as group:
-        slots._follow_lease(group, slots._lease, lambda slot: None)
+        slots._follow_lease(group, lambda slot: None)
     assert slots.feeds == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from connector.shell import slot_group
-from connector.shell.slot_group import SlotGroup
+from connector.shell.slot_group import GroupOfOne, SlotGroup
 from tests.kafka.reader import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
@@ -158,3 +158,16 @@ async def test_replacing_a_client_gives_no_slot_away():
     await consumer._coordinator._maybe_leave_group()
     assert left == []
     assert hasattr(GroupCoordinator, "_maybe_leave_group"), "aiokafka leaves the group by another name"
+
+
+async def test_a_group_of_one_assigns_every_slot_and_confirms_its_member(monkeypatch):
+    """A standalone connector gets all slots at once, hears from its group, and leaves at once."""
+    monkeypatch.setattr(slot_group, "ALONE_HEARTBEAT_SECONDS", 0.01)
+    assigned, heard = [], []
+    one = GroupOfOne(2, on_assigned=assigned.append, on_heard=heard.append)
+    running = asyncio.create_task(one.run())
+    await until(lambda: len(heard) > 1)
+    await one.leave()
+    await running
+    assert (assigned, one.slots, one.problem, one.unusable) == ([{0, 1}], 2, None, None)
+    assert heard == sorted(heard)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from connector.core.kis.backoff import Cause
 
 ALWAYS: Final = float("-inf")
+FOREVER: Final = float("inf")
 # If a session that was opened out of contact ends within this time, a new owner displaced it.
 THROWN_OUT_SECONDS: Final = 60.0
 # An owner that is out of contact waits this many session timeouts before it connects again.
@@ -35,22 +36,12 @@ class Permission(Protocol):
         """
 
 
-class Unshared:
-    """The permission of a connector that shares its app keys with nobody."""
-
-    def may_connect_at(self, slot: int, now: float) -> float | None:  # noqa: ARG002 - every slot, at every time
-        """Return that the slot may connect at once."""
-        return ALWAYS
-
-    def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
-        """Do nothing: nobody else can have the slot."""
-
-
 class Lease:
     """The slots that one replica holds.
 
-    `session_timeout` is the group's setting, in seconds. `blind_limit` is how many seconds an owner
-    keeps its sessions while it is out of contact. None means without a limit.
+    `session_timeout` is the group's setting, in seconds. A connector that shares its slots with
+    nobody is never out of contact, so its timeout is infinite. `blind_limit` is how many seconds an
+    owner keeps its sessions while it is out of contact. None means without a limit.
     """
 
     def __init__(self, session_timeout: float, blind_limit: float | None, now: float) -> None:
@@ -74,6 +65,10 @@ class Lease:
         self.is_member = True
         self._assigned = frozenset(slots)
         self.confirm(now)
+
+    def give_up(self) -> None:
+        """Hold no slot from now on, because the group is about to give ours to other replicas."""
+        self._assigned = frozenset()
 
     def confirm(self, at: float) -> None:
         """Record that the group's coordinator knew this replica as a member at the time `at`."""
@@ -147,3 +142,10 @@ class Lease:
         if connected_seconds is None or connected_seconds >= THROWN_OUT_SECONDS:
             return False
         return now - connected_seconds >= self._confirmed_at + self._session_timeout
+
+
+def unshared(slots: Iterable[int]) -> Lease:
+    """Return the lease of slots that no other replica may own."""
+    lease = Lease(FOREVER, None, 0.0)
+    lease.assign(slots, 0.0)
+    return lease

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from connector.core.record_keys import INSTRUMENT, SLOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 
 # Contract of the status topic: an owner writes every 30 s. After 90 s of silence it counts as gone.
@@ -97,14 +97,22 @@ def capacity(records: Mapping[str, Record], slot: int) -> int | None:
     return found if type(found) is int and found >= 0 else None
 
 
-def unconfirmed(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
-    """Return the records for a start: an ACTIVE bond is PENDING until KIS confirms it again."""
+def unconfirmed(previous: Mapping[str, Record], ours: Container[int], now: str) -> dict[str, Record]:
+    """Return the records for a start: a bond that was ACTIVE on a slot of ours is PENDING.
+
+    KIS has to confirm it again.
+    """
     return {
         key: {**record, "state": "PENDING", "since": now, "code": None, "message": None}
-        if key.startswith(INSTRUMENT) and record.get("state") == "ACTIVE"
+        if key.startswith(INSTRUMENT) and record.get("state") == "ACTIVE" and _is_on(record, ours)
         else record
         for key, record in previous.items()
     }
+
+
+def _is_on(record: Record, slots: Container[int]) -> bool:
+    slot = record.get("slot")
+    return type(slot) is int and slot in slots
 
 
 def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:

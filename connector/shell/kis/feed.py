@@ -18,7 +18,7 @@ from connector.core.kis.backoff import Backoff, Waits
 from connector.core.kis.effect import Close
 from connector.core.kis.pace import Pace
 from connector.core.kis.session import Session
-from connector.core.slots.lease import Unshared
+from connector.core.slots.lease import unshared
 from connector.shell.kis.key_supply import KeySupply
 from connector.shell.kis.live import LiveSession, rest, without_secrets
 from connector.shell.kis.socket import open_socket, why_not_open
@@ -69,7 +69,7 @@ class KisFeed:
         self._journal = journal
         self._on_change = on_change
         self._on_event = on_event
-        self._permission = permission or Unshared()
+        self._permission = permission or unshared([slot])
         backoff = Backoff(_waits(kis), random.random)
         self._session = Session(
             slot, kis.customer_type, _pace(kis), backoff, clean=without_secrets, learned_limit=learned_limit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.core.slots.lease import ALWAYS, Lease, Unshared
+from connector.core.slots.lease import ALWAYS, Lease, unshared
 
 TIMEOUT = 10.0
 
@@ -114,8 +114,17 @@ def test_an_earlier_run_counts_for_nothing_once_the_group_answered(lease):
     assert lease.held(101.0) == {0, 1}
 
 
-def test_a_connector_that_shares_nothing_may_always_connect():
-    """An unshared slot may always connect, whatever ended before."""
-    unshared = Unshared()
-    unshared.record_end(0, "in_use", 1.0, 5.0)
-    assert unshared.may_connect_at(7, 5.0) == ALWAYS
+def test_a_connector_that_shares_nothing_is_always_in_contact():
+    """Whatever ended before, an unshared slot may connect, and nobody takes it away."""
+    lease = unshared([0])
+    lease.record_end(0, "in_use", 1.0, 5.0)
+    for now in (5.0, 1e9):
+        assert lease.may_connect_at(0, now) == ALWAYS
+        assert (lease.in_contact(now), lease.held(now), lease.surrenders_at(now)) == (True, {0}, None)
+
+
+def test_given_up_slots_are_not_ours():
+    """A replica that leaves holds nothing from then on."""
+    lease = unshared([0])
+    lease.give_up()
+    assert (lease.held(1.0), lease.may_connect_at(0, 1.0)) == (frozenset(), None)

@@ -191,7 +191,8 @@ def test_a_new_owner_is_a_change():
 def test_nothing_is_active_at_start():
     """At start an ACTIVE record becomes PENDING until KIS confirms; other records stay."""
     before = status.records(replica(bonds=(A, B), placement={A: 0}, slots={0: slot(registrations={A: ACTIVE})}), {}, T0)
-    after = status.unconfirmed(before, T1)
+    assert status.unconfirmed(before, {1}, T1) == before, "another replica's bond may well be active"
+    after = status.unconfirmed(before, {0}, T1)
     validate(after)
     assert (after[f"instrument/{A}"]["state"], after[f"instrument/{A}"]["since"], after[f"instrument/{A}"]["code"]) == (
         "PENDING",
