@@ -14,7 +14,7 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from connector.cli import bonds, check, demo, journal, run, simulate, subs, tail, topics
+from connector.cli import bonds, check, demo, dlq, journal, record, replay, run, simulate, subs, tail, topics
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
 from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
 from connector.errors import ConnectorError
@@ -95,10 +95,13 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
+app.command("record", epilog=record.EXAMPLES)(record.record)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 app.add_typer(topics.app, name="topics")
 app.add_typer(subs.app, name="subs")
 app.add_typer(bonds.app, name="bonds")
 app.add_typer(journal.app, name="journal")
+app.add_typer(dlq.app, name="dlq")
 
 
 def _forget_odd_sizes() -> None:

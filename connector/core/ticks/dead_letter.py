@@ -19,7 +19,7 @@ LONGEST_TEXT = 64 * 1024  # what is kept of a message that is no data frame, as 
 HIDDEN = b"********"
 # KIS's data, of whatever TR. KIS may say anything in a message that does not begin so.
 _DATA = re.compile(rb"[01]\|H0[A-Z0-9]{6}\|[0-9]{1,4}\|")
-_ONE_RECORD = ("FIELD_", "KAFKA_")  # how the reasons begin for which only one record is buried
+ONE_RECORD = ("FIELD_", "KAFKA_")  # how the reasons begin for which only one record is buried
 # Finds the secrets in a reply that we did not recognise. Such a reply may be a binary message, be
 # inside an array, follow a BOM, be cut short, or be quoted in other JSON. We look for the names of
 # the secrets, because encrypted ticks look like keys.
@@ -74,7 +74,7 @@ def without_secrets(
     known secrets only, because numbers and encrypted payloads look like secrets: a data frame stays
     as it was received.
     """
-    is_text = not (letter.reason.startswith(_ONE_RECORD) or _DATA.match(letter.value))
+    is_text = not (letter.reason.startswith(ONE_RECORD) or _DATA.match(letter.value))
     text = _KEY_MATERIAL.sub(rb"\1" + HIDDEN, letter.value).decode("utf-8", "surrogateescape")
     value = (clean(text, LONGEST_TEXT) if is_text else clean_data(text)).encode("utf-8", "surrogateescape")
     if value == letter.value:

@@ -112,20 +112,54 @@ def _count(text: str) -> int | None:
     return int(digits)
 
 
+def decrypted(frame: Received, keys: Sequence[CipherKey]) -> Received | BadFrame:
+    """Return an encrypted frame as KIS would have sent it in plain text, or why no key opens it.
+
+    The plain frame has the same records. Every other frame is returned as it is. Never raises.
+    """
+    parts = frame.raw.split(b"|", 3)
+    if frame.binary or len(parts) != 4 or parts[:2] != [b"1", TR_ID.encode()]:
+        return frame
+    count = _count(parts[2].decode("ascii", "replace"))
+    if count is None:
+        return frame
+    opened = _open(_decode(parts[3])[0], count, keys)
+    if isinstance(opened, BadFrame):
+        return opened
+    return frame._replace(raw=b"|".join((b"0", *parts[1:3], opened.plain)))
+
+
 def _split_encrypted(payload: str, count: int, keys: Sequence[CipherKey]) -> list[WireRecord] | BadFrame:
+    opened = _open(payload, count, keys)
+    if isinstance(opened, BadFrame):
+        return opened
+    return opened.records if opened.is_utf8 else _marked(opened.records)
+
+
+class _Opened(NamedTuple):
+    """The plain text of an encrypted payload, and its records if it has any."""
+
+    plain: bytes
+    records: list[WireRecord] | BadFrame
+    is_utf8: bool
+
+
+def _open(payload: str, count: int, keys: Sequence[CipherKey]) -> _Opened | BadFrame:
+    """Return what the first key opens that gives records, or else gives UTF-8."""
     if not keys:
         return BadFrame("DECRYPT_NO_KEY", "no reply of this session brought a key")
+    verdict: _Opened | BadFrame
     verdict = BadFrame("DECRYPT_FAILED", f"none of the session's {len(keys)} keys opens it")
     for key in keys:
         plain = decrypt(payload, key)
         if plain is None:
             continue
         text, first_bad = _decode(plain)
-        records = _records(text, count)
-        if not isinstance(records, BadFrame):
-            return records if first_bad is None else _marked(records)
-        if first_bad is None:  # otherwise a wrong key gave garbage with good padding by chance
-            verdict = records
+        opened = _Opened(plain, _records(text, count), first_bad is None)
+        if not isinstance(opened.records, BadFrame):
+            return opened
+        if opened.is_utf8:  # otherwise a wrong key gave garbage with good padding by chance
+            verdict = opened
     return verdict
 
 

@@ -62,19 +62,13 @@ def inspect(path: Path) -> Inspection:
     Raises RequestMalformed if there is no journal, and JournalUnusable if it may not be read or a
     newer version wrote it.
     """
-    try:
+    with unlocked(path):
         # In this order, what a running connector does meanwhile looks like no damage: what counts
         # as synced is read before the segments, and what counts as finished after them.
         synced = _progress(path).synced
         sizes = dict(_sizes(path))
         scans = [scan for name in sorted(sizes) if SEGMENT.fullmatch(name) and (scan := _scan(path / name))]
         progress = _progress(path)
-    except FileNotFoundError:
-        raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
-    except NotADirectoryError:
-        raise RequestMalformed(f"{path} is not a folder, and so no journal. Give one with --journal.") from None
-    except OSError as error:
-        raise JournalUnusable(f"The journal {path} could not be read: {error.strerror}.") from error
     frames = [each for scan in scans for each in scan.frames]
     marked = [*progress.marks, *(mark for scan in scans for mark in scan.marks)]
     marks = [range(mark.first, mark.last + 1) for mark in marked]
@@ -89,6 +83,30 @@ def inspect(path: Path) -> Inspection:
     return Inspection(path, [scan.segment for scan in scans], watermark, pending, sum(sizes.values()), missing, torn)
 
 
+@contextlib.contextmanager
+def unlocked(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a journal's folder into errors that name it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
+    except NotADirectoryError:
+        raise RequestMalformed(f"{path} is not a folder, and so no journal. Give one with --journal.") from None
+    except OSError as error:
+        raise JournalUnusable(f"The journal {path} could not be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def segment(path: Path) -> Iterator[int]:
+    """Give the descriptor of a segment. Raises FileNotFoundError if it was deleted meanwhile."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        refuse_newer(path, format_of(os.pread(fd, HEADER_BYTES, 0)) or 0)
+        yield fd
+    finally:
+        os.close(fd)
+
+
 class _Scan(NamedTuple):
     segment: Segment
     frames: list[range]
@@ -100,7 +118,7 @@ def _progress(path: Path) -> Progress:
     """Return the saved progress, or that of a new journal if there is none that can be read."""
     with contextlib.suppress(FileNotFoundError, KeyError, TypeError):
         if (content := unsealed((path / PROGRESS).read_bytes())) is not None:
-            _refuse_newer(path / PROGRESS, content["format"])
+            refuse_newer(path / PROGRESS, content["format"])
             return Progress.from_content(content)
     path.stat()  # raises FileNotFoundError if there is no folder either
     return Progress(0, 0, {}, [], {}, 0)
@@ -117,22 +135,17 @@ def _sizes(path: Path) -> Iterator[tuple[str, int]]:
 def _scan(path: Path) -> _Scan | None:
     """Read one segment; None if it was deleted meanwhile."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with segment(path) as fd:
+            return _read(path, fd)
     except FileNotFoundError:
         return None
-    try:
-        return _read(path, fd)
-    finally:
-        os.close(fd)
 
 
 def _read(path: Path, fd: int) -> _Scan:
     head, first = os.pread(fd, HEADER_BYTES, 0), int(path.stem)
-    version = format_of(head)
-    _refuse_newer(path, version or 0)
     frames, marks, last = list[range](), list[Mark](), first - 1
     # The header of a segment that has just been created may not be complete yet.
-    damaged = version is None and len(head) == HEADER_BYTES
+    damaged = format_of(head) is None and len(head) == HEADER_BYTES
     sound = len(head) // HEADER_BYTES * HEADER_BYTES
     for begin, end, record in records(fd, [(last, HEADER_BYTES)]):
         damaged, sound = damaged or begin != sound, end
@@ -148,7 +161,8 @@ def _read(path: Path, fd: int) -> _Scan:
     return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
 
 
-def _refuse_newer(path: Path, version: int) -> None:
+def refuse_newer(path: Path, version: int) -> None:
+    """Raise JournalUnusable for a file of a newer version."""
     if version > FORMAT:
         raise JournalUnusable(
             f"{path} was written by a newer version (format {version}, this one knows {FORMAT}). Run that version."

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.cipher_key import CipherKey
-from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
+from connector.core.ticks.frame import BadFrame, Received, WireRecord, decrypted, split
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8")
 PAYLOAD = SAMPLE.split("|", 3)[3]
@@ -194,3 +194,40 @@ def test_arbitrary_bytes_never_raise(raw):
     """Any message gives records or a reason, and never raises."""
     answer = split(received(raw), (KEY,))
     assert isinstance(answer, (list, BadFrame))
+
+
+@given(st.sampled_from([[PAYLOAD], [PAYLOAD, PAYLOAD], ["short"], [PAYLOAD.replace("채", "\\")]]))
+def test_a_decrypted_frame_has_the_records_of_the_encrypted_one(records):
+    """The plain frame is that of KIS without encryption, and gives the same records."""
+    plain = data(*records)
+    sealed = received(plain.replace("0|", "1|", 1).rsplit("|", 1)[0] + "|" + encrypted("^".join(records)))
+    assert decrypted(sealed, [OTHER, KEY]) == received(plain)
+    assert split(sealed, [OTHER, KEY]) == split(received(plain), ())
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        received(data(PAYLOAD)),
+        received("1|H0OTHER0|001|x"),
+        received("1|H0BJCNT0|0|x"),
+        received("1|x"),
+        received(f"1|H0BJCNT0|001|{encrypted(PAYLOAD)}", binary=True),
+    ],
+)
+def test_what_is_no_encrypted_frame_of_ours_is_left_as_it_is(frame):
+    """Plain frames, other TRs, bad headers and binary messages need no key and are not changed."""
+    assert decrypted(frame, [KEY]) is frame
+
+
+def test_an_encrypted_frame_that_no_key_opens_says_why():
+    """Without a key, and with a wrong key, the reason is that of the dead letter."""
+    sealed = received(f"1|H0BJCNT0|001|{encrypted(PAYLOAD)}")
+    assert decrypted(sealed, []).reason == "DECRYPT_NO_KEY"
+    assert decrypted(sealed, [OTHER]).reason == "DECRYPT_FAILED"
+
+
+def test_a_decrypted_frame_keeps_bytes_that_are_not_utf8():
+    """Bytes that are not UTF-8 stay as they were encrypted."""
+    sealed = received("1|H0BJCNT0|001|" + encrypted(PAYLOAD.encode() + b"\xff"))
+    assert decrypted(sealed, [KEY]).raw == data(PAYLOAD).encode() + b"\xff"

@@ -1,0 +1,76 @@
+"""Reads the frames of a journal's folder without its lock, in the order of receipt."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from connector.core.journal.record import HEADER_BYTES, Frame, Key, Record
+from connector.core.ticks.frame import Received
+from connector.shell.journal.inspection import segment, unlocked
+from connector.shell.journal.reading import records
+from connector.shell.journal.recovery import SEGMENT
+
+
+class Copying:
+    """The frames of a journal, held by a running connector or not.
+
+    `skipped_bytes` were damaged. `deleted` counts the segments that the running connector deleted
+    before they were read. `bytes_read` of `bytes` says how far the reading is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raise RequestMalformed if there is no journal, JournalUnusable if it may not be read."""
+        self.skipped_bytes = 0
+        self.deleted = 0
+        self.bytes_read = 0
+        self._path = path
+        with unlocked(path):
+            names = sorted(name for name in os.listdir(path) if SEGMENT.fullmatch(name))  # noqa: PTH208 - names alone
+        self._segments = [path / name for name in names]
+        self.bytes = sum(map(_size, self._segments))
+
+    def frames(self) -> Iterator[Received]:
+        """Yield each frame once. Raises JournalUnusable."""
+        ends = [int(each.stem) for each in self._segments[1:]]
+        for path, before in zip(self._segments, [*ends, 1 << 63], strict=True):
+            size, read_before = _size(path), self.bytes_read
+            try:
+                for end, record in self._records(path):
+                    self.bytes_read = read_before + end
+                    # A later segment holds again what an earlier one may have lost.
+                    if isinstance(record, Frame) and record.seq < before:
+                        yield record.received
+            except FileNotFoundError:
+                self.deleted += 1
+            self.bytes_read = read_before + size
+
+    def cipher_keys(self) -> Iterator[Key]:
+        """Yield the cipher keys, oldest first. A key may be stored after frames that need it."""
+        for path in self._segments:
+            with contextlib.suppress(FileNotFoundError):
+                for _, record in self._records(path, is_counting=False):
+                    if isinstance(record, Key):
+                        yield record
+
+    def _records(self, path: Path, *, is_counting: bool = True) -> Iterator[tuple[int, Record]]:
+        def skip(skipped: int) -> None:
+            self.skipped_bytes += skipped * is_counting
+
+        first = int(path.stem)
+        try:
+            with segment(path) as fd:
+                for _, end, record in records(fd, [(first - 1, HEADER_BYTES)], on_skipped=skip):
+                    yield end, record
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with unlocked(self._path):
+                raise
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

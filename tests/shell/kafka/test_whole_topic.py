@@ -1,0 +1,56 @@
+"""A topic is read to its end as seen at the start, whatever its last offsets hold."""
+
+import asyncio
+
+import pytest
+from confluent_kafka import Producer
+
+from connector.errors import NotInTime
+from connector.shell.kafka import whole_topic
+from connector.shell.kafka.whole_topic import records
+from tests.kafka.reader import QUIET, create_topics
+
+
+async def values(topic, kafka, **more):
+    """Return the values of a topic."""
+    arguments = {"bootstrap_servers": kafka.bootstrap_servers} | more
+    return [one.value async for batch in records(topic, arguments) for one in batch]
+
+
+async def test_every_committed_record_is_read(kafka, topic_names):
+    """Empty partitions, and a transaction that was aborted at the end, do not keep the reader."""
+    create_topics(kafka.bootstrap_servers, {topic_names.ticks: 3})
+    producer = Producer(QUIET | {"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": topic_names.ticks})
+
+    def write():
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for number in range(2000):
+            producer.produce(topic_names.ticks, value=b"%d" % number, partition=0)
+        producer.commit_transaction(30)
+        producer.begin_transaction()
+        producer.produce(topic_names.ticks, value=b"aborted", partition=1)
+        producer.flush(20)
+        producer.abort_transaction(30)
+
+    await asyncio.to_thread(write)
+    assert await values(topic_names.ticks, kafka) == [b"%d" % number for number in range(2000)]
+
+
+async def test_an_empty_topic_has_no_records(kafka, topic_names):
+    """The reader ends at once."""
+    create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
+    assert await values(topic_names.ticks, kafka) == []
+
+
+async def test_a_missing_topic_is_named(kafka, topic_names):
+    """The sentence says how to create it."""
+    with pytest.raises(NotInTime, match=f"Topic {topic_names.ticks} does not exist or may not be read"):
+        await values(topic_names.ticks, kafka)
+
+
+async def test_a_kafka_that_is_away_is_named(monkeypatch):
+    """The reader gives up within its patience."""
+    monkeypatch.setattr(whole_topic, "PATIENCE_SECONDS", 2)
+    with pytest.raises(NotInTime, match="x could not be read"):
+        [one async for one in records("x", {"bootstrap_servers": "127.0.0.1:1"})]
