@@ -16,7 +16,7 @@ from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal
 from connector.shell.journal.inspection import inspect
-from tests.fuzz.virtual_loop import VirtualLoop
+from tests.fuzz.virtual_loop import VirtualLoop, workers_at_once
 
 FRAMES = 40
 FINISHED = 10
@@ -131,6 +131,7 @@ def _folder():
 def _loop():
     loop = VirtualLoop()
     try:
-        yield loop
+        with workers_at_once():
+            yield loop
     finally:
         loop.close()

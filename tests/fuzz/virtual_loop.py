@@ -1,6 +1,11 @@
 """An event loop in virtual time: no waiting, no threads, and the same history each time."""
 
 import asyncio
+from contextlib import contextmanager
+
+import pytest
+
+from connector.shell.journal.worker import Worker
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -30,3 +35,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 - as a thread would hand it over
             done.set_exception(error)
         return done
+
+
+@contextmanager
+def workers_at_once():
+    """Have the journal's workers make their calls at once, in the loop's thread."""
+
+    def run(_, call, *args, then=None):
+        done = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(call(*args))
+            if then is not None:
+                then()
+        except Exception as error:  # noqa: BLE001 - as a thread would hand it over
+            done.set_exception(error)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "run", run)
+        yield

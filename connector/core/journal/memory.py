@@ -8,7 +8,7 @@ from connector.core.journal.record import RECORD_BYTES, Block, Item, Key, LossRe
 from connector.core.ticks.frame import Received
 
 FRAME_BYTES: Final = 150  # what Python needs for a frame beside its bytes
-BLOCK_FRAMES: Final = 1024  # waiting blocks grow up to this size, so that there are few
+BLOCK_FRAMES: Final = 1024  # waiting frames are in few blocks, but a read that slices one is quick
 
 
 class Memory:
@@ -24,21 +24,28 @@ class Memory:
         self.unwritten_bytes = 0
         self.bytes = 0
         self._written: list[Block] = []
+        self._growing: list[Received] | None = None  # the frames of the last unwritten block, if more may follow
         self._taken = 0
 
-    def add(self, item: Item) -> None:
+    def add_frame(self, seq: int, frame: Received) -> None:
+        """Add the next frame."""
+        if self._growing is None or len(self._growing) >= BLOCK_FRAMES:
+            self._growing = []
+            self.unwritten.append(Block(seq, self._growing))
+        self._growing.append(frame)
+        size = len(frame.raw) + FRAME_BYTES
+        self.bytes += size
+        self.unwritten_bytes += size
+
+    def add(self, item: Key | Mark) -> None:
         """Add what comes next."""
+        self._growing = None
         latest = self.unwritten[-1] if len(self.unwritten) > self._taken else None
         match latest, item:
-            case (Block(start, known), Block(first, frames)) if (
-                latest.last_seq == first - 1 and len(known) < BLOCK_FRAMES
-            ):
-                self.unwritten[-1] = Block(start, [*known, *frames])
             case (Mark(start, last, lost), Mark(first, _, again)) if (last + 1, lost) == (first, again):
                 self.unwritten[-1] = Mark(start, item.last, lost)
             case _:
                 self.unwritten.append(item)
-        self._count(item, 1)
 
     def _count(self, item: Item, sign: int) -> None:
         size = sign * memory_bytes(item)
@@ -49,7 +56,7 @@ class Memory:
 
     def take(self, most_bytes: int) -> list[Item]:
         """Return what the log gets next: one item, and more up to this many bytes."""
-        items = list[Item]()
+        items, self._growing = list[Item](), None
         for item in self.unwritten:
             size = log_bytes(item)
             if size > most_bytes and isinstance(item, Block):
@@ -84,7 +91,7 @@ class Memory:
 
     def drop_finished(self, watermark: int) -> None:
         """Replace finished frames that the log does not have by a mark."""
-        kept = list[Item]()
+        kept, self._growing = list[Item](), None
         for item in self.unwritten:
             if not isinstance(item, Block) or item.first_seq > watermark:
                 kept.append(item)
@@ -113,7 +120,7 @@ class Memory:
 
     def drop_unwritten(self, reason: LossReason) -> list[Block]:
         """Give up every frame that the log does not have: a mark takes its place. Return those."""
-        dropped = [item for item in self.unwritten if isinstance(item, Block)]
+        dropped, self._growing = [item for item in self.unwritten if isinstance(item, Block)], None
         self.unwritten = _joined(
             [
                 Mark(item.first_seq, item.last_seq, reason) if isinstance(item, Block) else item

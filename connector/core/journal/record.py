@@ -1,7 +1,7 @@
 """The bytes of a segment: a header, then records, each with a checksum and its own number."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from struct import Struct
 from typing import Final, Literal, NamedTuple, get_args
 from zlib import crc32
@@ -28,7 +28,7 @@ class Block(NamedTuple):
     """Frames with consecutive numbers from `first_seq` on."""
 
     first_seq: int
-    frames: Sequence[Received]
+    frames: list[Received]
 
     @property
     def last_seq(self) -> int:

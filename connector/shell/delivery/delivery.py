@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from connector.core.ticks.avro import Source, TickSchema
 from connector.core.ticks.columns import repaired
+from connector.core.ticks.frame import ENCRYPTED_PREFIX
 from connector.errors import ConnectorError
 from connector.shell.delivery.batch import Batch, Record
 from connector.shell.delivery.counts import Counts
@@ -281,12 +282,11 @@ class Delivery:
 
         If the clock was set back meanwhile, the frame counts as just received.
         """
-        for frame in block.frames:
-            if sorter.lacks_key(frame):
-                age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)
-                until = time.monotonic() + KEY_WAIT_SECONDS - age
-                while sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
-                    await asyncio.sleep(KEY_POLL_SECONDS)
+        for frame in [frame for frame in block.frames if frame.raw[:2] == ENCRYPTED_PREFIX]:
+            age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)
+            until = time.monotonic() + KEY_WAIT_SECONDS - age
+            while sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
+                await asyncio.sleep(KEY_POLL_SECONDS)
 
     async def _read_again(self, sorter: Sorter) -> None:
         """Read the journal again for lagging lanes, first for the lane that has waited longest."""

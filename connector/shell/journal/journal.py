@@ -27,7 +27,7 @@ from connector.shell.journal.writing import Writing
 
 log = structlog.get_logger("connector.journal")
 
-GATHER_FRAMES: Final = 256  # after so many, the reader of the feed gives the loop a turn
+FRAMES_A_TURN: Final = 256  # after so many, the reader of the feed gives the loop a turn
 CLOSE_SECONDS = 5.0  # how long a stop waits for a slow disk
 
 
@@ -53,9 +53,6 @@ class Journal:
         self._source = FrameSource(
             self._writing, self._memory, self._tally, self._keys, self._trouble, self._losses.note
         )
-        self._gathered: list[Received] = []
-        self._gathered_bytes = 0
-        self.is_overdue = False
         self.is_saved = True  # false after a close that could not save everything
         self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
         self.was_alive_at = found.progress.alive_at if found.progress else None  # the last process, in ns
@@ -81,34 +78,28 @@ class Journal:
 
     def append(self, frame: Received) -> None:
         """Give a frame its number, and have it written without waiting for it."""
-        size = len(frame.raw) + FRAME_BYTES
-        if self._memory.unwritten_bytes + self._gathered_bytes + size > syncing.MEMORY_BYTES:
+        if self._memory.unwritten_bytes + len(frame.raw) + FRAME_BYTES > syncing.MEMORY_BYTES:
             self.give_up(frame, "disk")
             return
-        if not self._gathered:
-            self._loop.call_soon(self._flush)
-        self._gathered.append(frame)
-        self._gathered_bytes += size
         self._tally.last += 1
-        if len(self._gathered) >= GATHER_FRAMES:
-            self.is_overdue = True
+        self._memory.add_frame(self._tally.last, frame)
+        self._writing.wake()
 
-    def _flush(self) -> None:
-        """Hand over what gathered in this turn of the loop."""
-        if self._gathered:
-            self._writing.add(Block(self._tally.last - len(self._gathered) + 1, self._gathered))
-            self._gathered, self._gathered_bytes, self.is_overdue = [], 0, False
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it is time for `room`."""
+        return not self._tally.last % FRAMES_A_TURN
 
     async def room(self) -> None:
-        """Give the loop a turn, in which the frames that gathered are handed over."""
+        """Give the loop a turn, however many frames there are to read."""
         await asyncio.sleep(0)
 
     def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
         """Keep a session's cipher key; it is written before every later frame."""
-        self._flush()
         kept = Key(self._tally.last, slot, session, key)
         self._keys.add(kept)
-        self._writing.add(kept)
+        self._memory.add(kept)
+        self._writing.wake()
 
     # -- called by delivery ------------------------------------------------------------------------
 
@@ -156,10 +147,10 @@ class Journal:
 
     def give_up(self, frame: Received, reason: LossReason) -> None:
         """Give a received frame its number, and count it as lost."""
-        self._flush()
         self._tally.last += 1
         self._count_lost(Block(self._tally.last, [frame]), reason)
-        self._writing.add(Mark(self._tally.last, self._tally.last, reason))
+        self._memory.add(Mark(self._tally.last, self._tally.last, reason))
+        self._writing.wake()
 
     def _count_lost(self, block: Block, reason: LossReason) -> None:
         self._tally.lose(block.first_seq, block.last_seq, reason)
@@ -244,7 +235,6 @@ class Journal:
 
     async def on_disk(self, seconds: float) -> bool:
         """Wait at most `seconds` until all is on the disk, and return whether it is."""
-        self._flush()
         return await self._syncing.finish(seconds)
 
     async def close(self) -> None:

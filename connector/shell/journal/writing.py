@@ -1,7 +1,8 @@
 """Brings frames from memory to the log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from connector.core.journal.memory import Memory
@@ -58,9 +59,8 @@ class Writing:
         """Whether the log has all that it needs, or has room for."""
         return self._lacks_room or self._memory.finished_after(self.written) >= self._tally.last
 
-    def add(self, item: Item) -> None:
-        """Have something written soon."""
-        self._memory.add(item)
+    def wake(self) -> None:
+        """Have what was added to the memory written soon."""
         self._wake.set()
         if self._trouble.problems:
             self._trouble.changed.set()
@@ -99,11 +99,15 @@ class Writing:
         items = self._memory.take(most)
         try:
             with self._trouble.watched("write"):
-                await self.worker.run(self.log.write, items, self.keys(), self.finished)
+                await self.worker.run(
+                    self.log.write, items, self.keys(), self.finished, then=partial(self._wrote, items)
+                )
         except BaseException:
             self._memory.failed()
             self._wake.set()  # whatever happened, it is tried again
             raise
+
+    def _wrote(self, items: Sequence[Item]) -> None:
         self._memory.wrote(items)
         self.written = max(self.written, *(item.last_seq if isinstance(item, Block) else item.seq for item in items))
         self.trim()

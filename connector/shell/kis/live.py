@@ -34,7 +34,10 @@ SHORTEST_REST_SECONDS: Final = 0.001
 class FrameJournal(Protocol):
     """What the reader needs of the journal."""
 
-    is_overdue: bool
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the reader has to await `room`."""
+        ...
 
     def append(self, frame: Received) -> None:
         """Append a frame without waiting."""

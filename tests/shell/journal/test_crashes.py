@@ -13,7 +13,7 @@ import structlog
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing
-from tests.fuzz.virtual_loop import VirtualLoop
+from tests.fuzz.virtual_loop import VirtualLoop, workers_at_once
 from tests.shell.journal.frames import collect
 
 TOLD = {"journal_damaged", "journal_header_damaged", "journal_state_damaged", "journal_tail_cut", "frames_lost"}
@@ -39,6 +39,7 @@ def small(path, **changes):
     return JournalSettings(path=path).model_copy(update={"max_bytes": 200_000, **changes})
 
 
+@workers_at_once()
 def test_none_of_600_flipped_bits_is_silent(memory_path):
     """A flipped bit is told; at most the frame it hit is missing, and exactly that is counted."""
     loop, path = VirtualLoop(), memory_path / "journal"

@@ -4,7 +4,7 @@ import asyncio
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.state import unsealed
-from connector.shell.journal import frame_source, journal, syncing
+from connector.shell.journal import frame_source, syncing
 from tests.shell.journal.frames import assert_law, collect, frame, until
 
 
@@ -143,15 +143,18 @@ async def test_a_full_journal_first_forgets_what_was_delivered(opened, monkeypat
     assert source.used_bytes <= 200_000
 
 
-async def test_the_reader_of_the_feed_gives_the_loop_a_turn(opened, monkeypatch):
-    """With many frames gathered, `room` hands them over within one turn of the loop."""
-    monkeypatch.setattr(journal, "GATHER_FRAMES", 3)
-    source = await opened()
-    for number in range(5):
+async def test_the_reader_of_the_feed_gives_the_loop_a_turn(opened):
+    """After every so many frames the reader of the feed has to wait, for one turn of the loop."""
+    source, overdue, turns = await opened(), [], []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    for number in range(1, 1001):
         source.append(frame(number))
-    assert source.is_overdue
+        if source.is_overdue:
+            overdue.append(number)
+    assert overdue == [256, 512, 768]
+    assert turns == []
     await source.room()
-    assert not source.is_overdue
+    assert turns == [1]
 
 
 async def test_a_full_journal_counts_what_it_cannot_take(opened):

@@ -47,6 +47,37 @@ async def test_a_cancelled_call_that_waits_is_not_run(worker):
     assert ran == []
 
 
+async def test_what_follows_a_call_comes_before_its_result(worker):
+    """`then` is called in the loop before whoever waits goes on, and only if the call succeeds."""
+    order = []
+
+    async def wait():
+        order.append(await worker.run(len, "abc", then=lambda: order.append(threading.current_thread())))
+
+    await wait()
+    assert order == [threading.main_thread(), 3]
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(lambda: 1 // 0, then=lambda: order.append("then"))
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(len, "", then=lambda: 1 // 0)
+    cancelled = worker.run(len, "", then=lambda: order.append("then"))
+    cancelled.cancel()
+    assert await worker.run(len, "ab") == 2
+    assert order == [threading.main_thread(), 3]
+
+
+async def test_a_call_that_outlives_its_loop_ends_the_thread_quietly(worker):
+    """A call may hang for longer than the loop lives."""
+    gate = threading.Event()
+
+    async def hang():
+        worker.run(gate.wait)
+
+    await asyncio.to_thread(asyncio.run, hang())
+    gate.set()
+    assert await worker.run(len, "abc") == 3
+
+
 async def test_it_ends_after_the_calls_that_wait():
     """A stopped worker runs what was queued, and ends; a process can end while it hangs."""
     worker = Worker("test-worker")
