@@ -358,6 +358,7 @@ class Delivery:
             if not dead_letters:
                 self.counts.dead_letters["KAFKA_REFUSED"] += 1
                 lane.settle(letter.position)
+                self._move_watermark()
                 continue
             to = lane_of(letter.key, dead_letters)
             if to.letters is None:
