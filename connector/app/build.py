@@ -137,6 +137,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         on_desired=delivery.request,
         on_round=partial(_stop_if_refused, settings, stop, events, slots),
         before_use=KilledSessions(settings.replicas.name, now(), events.record).look,
+        on_restart=events.record_restart,
     )
     return Parts(
         settings=settings,

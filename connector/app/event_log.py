@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from connector.app.clock import now, rfc3339
-from connector.core.event import LOSS, Event
+from connector.core.event import LOSS, TOPIC_RESTARTED, Event
 
 if TYPE_CHECKING:
     from connector.shell.journal import Loss
@@ -36,6 +36,10 @@ class EventLog:
     def record_session(self, event: Event) -> None:
         """Publish an event of a session, and name the replica whose session it is."""
         self.record(replace(event, detail={"owner": self._owner, **event.detail}))
+
+    def record_restart(self, topic: str, reason: str) -> None:
+        """Publish that a compacted topic was read again, because it was deleted or lost records."""
+        self.record(Event(TOPIC_RESTARTED, now(), None, None, {"topic": topic, "reason": reason}))
 
     def record_loss(self, loss: Loss) -> None:
         """Publish a loss: frames that were received but given up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +47,8 @@ class Plan:
     Setting `changed` asks for a round. `records` holds the latest status records by key, including
     those of other replicas. `on_desired` gets the wanted bonds each time the lists are placed.
     `on_round` is called at the start of each round. `before_use` gets our slots and the records in
-    which their earlier owners are seen, before we give the slots bonds.
+    which their earlier owners are seen, before we give the slots bonds. `on_restart` gets the name
+    of a topic that was read again, and why.
     """
 
     def __init__(  # noqa: PLR0913 - the objects that the plan works with
@@ -61,6 +63,7 @@ class Plan:
         on_desired: Callable[[frozenset[str]], None],
         on_round: Callable[[], None],
         before_use: Callable[[Iterable[int], Mapping[str, Record]], None],
+        on_restart: Callable[[str, str], None],
     ) -> None:
         topics = settings.topics
         self._owner = settings.replicas.name
@@ -87,12 +90,20 @@ class Plan:
         self.are_limits_known = asyncio.Event()
         self.control = ControlTopic(self._previous_lists, self._on_lists)
         self.control_reader = CompactedTopic(
-            topics.control, client_arguments, self.control.snapshot, self.control.follow
+            topics.control,
+            client_arguments,
+            self.control.snapshot,
+            self.control.follow,
+            partial(on_restart, topics.control),
         )
         name = uuid.uuid4().hex.encode()
         self.status_topic = StatusTopic(new_writer(topics.status, [(WRITER, name)]), name)
         self.status_reader = CompactedTopic(
-            topics.status, client_arguments, self._on_known_status, self._on_others_status
+            topics.status,
+            client_arguments,
+            self._on_known_status,
+            self._on_others_status,
+            partial(on_restart, topics.status),
         )
 
     # Reading the topics.
@@ -127,13 +138,19 @@ class Plan:
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = status.unconfirmed(known, self._slots.held, now()) | ours
         self.are_limits_known.set()
+        self._changed.set()
 
     def _on_others_status(self, records: Sequence[Any]) -> None:
-        """Record what other replicas wrote about their slots and bonds."""
+        """Record what other replicas wrote about their slots and bonds.
+
+        What others wrote about ours is corrected in the next round. It does not start a round, so
+        that two connectors which both take a record for theirs do not write in turns without end.
+        """
         theirs = self.status_topic.follow(records)
         for key, record in theirs.items():
             if self._may_write(key):
                 continue
+            self._changed.set()
             if record is None:
                 self.records.pop(key, None)
             else:
@@ -141,7 +158,6 @@ class Plan:
         # The owner may have our name: somebody may have started the same connector twice.
         if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
             self._slots.note_contest()
-        self._changed.set()
 
     def _is_ours(self, key: str) -> bool:
         return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))

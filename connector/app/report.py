@@ -50,9 +50,10 @@ class Report:
         return self._metrics.text()
 
     def readiness(self) -> tuple[list[str], list[str]]:
-        """Return why the connector is not ready, and what does not work because of KIS.
+        """Return why the connector is not ready, and what does not work because of others.
 
-        If Kafka goes away after the start, neither list says so.
+        The latter are KIS, and writers of open transactions on our topics. If Kafka goes away after
+        the start, neither list says so.
         """
         reasons = [f"stopping: {reason}"] if (reason := self._parts.stop.reason) else []
         reasons += [*self._unknown_lists(), *self._problems()]
@@ -64,6 +65,8 @@ class Report:
             why = " ".join(filter(None, (view.code, view.message))) or "no session yet"
             held_up_by_kis = view.message and not feed.refused
             (degraded if held_up_by_kis else reasons).append(f"slot {view.slot} is {view.state}: {why}")
+        plan = self._parts.plan
+        degraded += [reader.held_up for reader in (plan.status_reader, plan.control_reader) if reader.held_up]
         return reasons, degraded
 
     def _unknown_lists(self) -> list[str]:

@@ -1,22 +1,35 @@
-"""One event of the feed-events topic: what happened to a session, to frames, or to coverage."""
+"""One event of the feed-events topic: what happened to sessions, frames, topics or coverage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Kind = Literal["session_up", "session_down", "loss", "gap", "backfill"]
+from connector.core.record_keys import SLOT
+
+Kind = Literal["session_up", "session_down", "loss", "topic_restarted", "gap", "backfill"]
 LOSS: Final = "loss"
+TOPIC_RESTARTED: Final = "topic_restarted"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, when (RFC 3339, UTC), and to what. `detail` holds JSON values."""
+    """What happened, when (RFC 3339, UTC), and to what. `detail` holds JSON values.
+
+    An event that concerns no slot and no bond has the name of its topic in `detail`.
+    """
 
     event: Kind
     at: str
     slot: int | None
     instrument: str | None
     detail: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The key of the event's record: the ISIN, else `slot/<k>`, else the topic's name."""
+        if self.instrument is not None:
+            return self.instrument
+        return str(self.detail["topic"]) if self.slot is None else f"{SLOT}{self.slot}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the event's JSON object, as the topic and `/status` show it."""

@@ -39,6 +39,15 @@ def test_a_session_names_its_owner():
     assert published[0].detail == {"owner": "replica-a", "number": 7}
 
 
+def test_a_restart_names_its_topic():
+    """A topic that was read again is the key of the event, which says why."""
+    published = []
+    EventLog(SimpleNamespace(publish=published.append), "replica-a").record_restart("control", "it was deleted")
+    (restart,) = published
+    assert (restart.event, restart.key) == ("topic_restarted", "control")
+    assert restart.detail == {"topic": "control", "reason": "it was deleted"}
+
+
 def test_a_loss_names_its_slot_and_its_times():
     """The event's detail has what was lost, when, and why."""
     published = []

@@ -1,6 +1,7 @@
 """From the lists to KIS and back to the status topic."""
 
 import asyncio
+import signal
 import time
 from collections import defaultdict
 from types import SimpleNamespace
@@ -15,8 +16,9 @@ from connector.core.kis.session import SlotView
 from connector.core.lists.subscription import Lists
 from connector.core.steps import finished
 from connector.settings import load
-from connector.shell.kafka.compacted_topic import TopicRecord
+from connector.shell.kafka.compacted_topic import SILENCE_SECONDS, TopicRecord
 from tests.app.arrival import assert_all_arrived
+from tests.kafka.reader import make_again
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
 A, B, C = ISINS[:3]
@@ -157,6 +159,50 @@ async def test_without_kafka_at_start_the_saved_lists_are_captured(deploy, own_k
         assert_all_arrived(own.kis, await own.ticks())
 
 
+async def _until_states(own, expected):
+    async def is_reached():
+        return {isin: one["state"] for isin, one in (await own.ask("/status"))[1]["instruments"].items()} == expected
+
+    await own.until(is_reached)
+
+
+async def test_a_control_topic_filled_again_while_out_of_contact_is_what_counts(deploy):
+    """Lists that the new topic lacks are gone, all that it has count, and an event tells of it."""
+    async with deploy() as own:
+        own.write("desk", {"instruments": [A]})
+        own.write("other", {"instruments": [B]})
+        await own.start()
+        await own.until_state("ACTIVE", [A, B])
+        own.process.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(make_again, own.bootstrap_servers, own.names.control)
+        for isin in ISINS[2:6]:
+            own.write(isin, {})
+        await asyncio.sleep(SILENCE_SECONDS)  # the connector measures this time, so there is nothing else to wait for
+        own.process.send_signal(signal.SIGCONT)
+        await _until_states(own, dict.fromkeys(ISINS[2:6], "ACTIVE"))
+        assert set((await own.ask("/status"))[1]["lists"]) == set(ISINS[2:6])
+        assert await own.end() == 0
+        told = [each for each in await own.records(own.names.events) if b"topic_restarted" in each.value]
+        assert [each.key.decode() for each in told] == [own.names.control]
+
+
+async def test_a_status_topic_made_again_gets_every_record_back(deploy):
+    """A standalone connector fills a new status topic with all its records."""
+    async with deploy() as own:
+        own.write("desk", {"instruments": ISINS[:10]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:10])
+        await asyncio.to_thread(make_again, own.bootstrap_servers, own.names.status)
+        every = {*(f"instrument/{isin}" for isin in ISINS[:10]), "list/desk", "slot/0"}
+
+        async def is_back():
+            return (await own.latest(own.names.status)).keys() == every
+
+        await own.until(is_back)
+        assert (await own.latest(own.names.status))[f"instrument/{A}"]["state"] == "ACTIVE"
+        assert await own.end() == 0
+
+
 async def test_a_restart_takes_the_limit_that_was_learned(deploy):
     """KIS has room for three bonds: after a restart it is not asked for more."""
     async with deploy(capacity=3, app_keys=1) as own:
@@ -201,7 +247,12 @@ async def test_the_status_is_put_right_after_a_second_connector_wrote_it(deploy)
 
 def plan_of_one(slots):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
-    ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
+    ignored = {
+        "on_desired": lambda _: None,
+        "on_round": lambda: None,
+        "before_use": lambda *_: None,
+        "on_restart": lambda *_: None,
+    }
     plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     finished(plan._on_known_status([slot_0("two", 7)]))
     return plan
@@ -304,7 +355,12 @@ class Feed(SimpleNamespace):
 def standalone():
     """Return the plan of a standalone replica with one slot, and its feed."""
     feed = Feed(**vars(feed_of(0)))
-    ignored = {"on_desired": lambda _: None, "on_round": lambda: None, "before_use": lambda *_: None}
+    ignored = {
+        "on_desired": lambda _: None,
+        "on_round": lambda: None,
+        "before_use": lambda *_: None,
+        "on_restart": lambda *_: None,
+    }
     settings = load(None, {})
     slots = Slots(settings, 1, lambda *_: feed, dict)
     slots.feeds[0] = feed

@@ -85,6 +85,7 @@ class Run:
             on_desired=lambda _: None,
             on_round=lambda: None,
             before_use=lambda *_: None,
+            on_restart=lambda *_: None,
         )
         self.longest = 0.0
 

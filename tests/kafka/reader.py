@@ -126,3 +126,16 @@ def create_topics(
         if time.monotonic() > deadline:
             raise TimeoutError(f"{', '.join(topics)} did not appear in the metadata in time")
         time.sleep(0.05)
+
+
+def make_again(bootstrap_servers: str, topic: str) -> None:
+    """Delete a compacted topic of one partition, and create it again."""
+    admin = AdminClient(QUIET | {"bootstrap.servers": bootstrap_servers})
+    for future in admin.delete_topics([topic], operation_timeout=20).values():
+        future.result(20)
+    deadline = time.monotonic() + 30
+    while topic in admin.list_topics(timeout=10).topics:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{topic} was not deleted in time")
+        time.sleep(0.05)
+    create_topics(bootstrap_servers, {topic: 1}, cleanup_policy="compact")

@@ -58,7 +58,7 @@ CONTROL: Final = (
     Definition(
         "gauge",
         "kis_bond_control_lag",
-        "Offsets of the control topic still to be read; absent while the topic cannot be read",
+        "Offsets from the last record read of the control topic to its high watermark; absent while it cannot be read",
         lambda of: None if of.plan.control_reader.problem else of.plan.control_reader.lag,
     ),
 )

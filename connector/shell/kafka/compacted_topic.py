@@ -1,4 +1,4 @@
-"""Reads a compacted topic of one partition to the end it had at start, then follows it.
+"""Reads a compacted topic of one partition from its beginning at each connection, then follows it.
 
 The consumer's *position* shows that the end is reached. The last record does not show it, because
 the last offsets may be transaction markers, or compacted away. With read_committed the end is the
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
+from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 
+from connector.core.topic_plan import CLEANUP
+from connector.errors import NotInTime
+from connector.shell.kafka.admin import TopicAdmin
 from connector.shell.kafka.clients import has_topic
-from connector.shell.kafka.closing import close, stop
+from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
+from connector.shell.kafka.fetch_answers import FetchAnswers
 from connector.shell.kafka.waiting import in_turns, pauses
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ POLL_MS: Final = 500
 # A burst is passed on in pieces, because each piece blocks the event loop while it is processed.
 PIECE_RECORDS: Final = 500
 PIECE_BYTES: Final = 64 * 1024
-SILENCE_SECONDS: Final = 30
+# A broker answers a fetch in half a second. After a longer silence we read the topic again, because
+# it may have been deleted and filled again meanwhile.
+SILENCE_SECONDS: Final = 5
 # Longer keys and values are cut, to save memory. Values above 1 MiB are refused, cut or not.
 FIELD_BYTES: Final = 2 * 2**20
 HEADERS: Final = 20  # of one record that we read; our own records have one
@@ -38,8 +42,10 @@ HEADERS: Final = 20  # of one record that we read; our own records have one
 # more than half the size is left, we do not read the topic, because it would take all memory.
 READING_BYTES: Final = 128 * 2**20
 RECORD_BYTES: Final = 500  # memory of a record beside its key and value
-CONFIG_SECONDS: Final = 5
+CHECK_EVERY_SECONDS: Final = 60  # the topic's settings may change while we follow it
+CHECK_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 5
+OPEN_SECONDS: Final = 5  # a transaction that is open for longer is told
 
 log = structlog.get_logger("connector.compacted_topic")
 
@@ -59,12 +65,12 @@ class _NotReadyError(Exception):
     """The topic cannot be used as it is; the text says what to do about it."""
 
 
-class _StartOverError(Exception):
-    """The records at our position are gone: the log start moved, or the topic was created again."""
+class _RestartedError(Exception):
+    """The records at our position are gone: the log start moved, or the topic was deleted."""
 
 
 class _SilentError(Exception):
-    """Kafka answered no fetch for a long time.
+    """Kafka answered no fetch for a while.
 
     A new client is needed, because aiokafka never goes back to the bootstrap servers.
     """
@@ -75,10 +81,12 @@ class CompactedTopic:
 
     `problem` says why the topic cannot be read at present. `unusable` says what is wrong with the
     topic itself: it is missing, or it has the wrong shape. An unreachable Kafka does not set
-    `unusable`. `lag` counts the offsets that are not read yet. `client_arguments` is called for
-    each new client, and returns the arguments of an aiokafka client. `on_snapshot` gets a complete
-    reading. It is called at start, and again when the position was lost. `on_records` gets the
-    records after that reading. Both may process the records in steps. Neither may raise or wait.
+    `unusable`. `held_up` says that an open transaction holds up the records that follow. `lag`
+    counts the offsets that are not read yet, up to the high watermark. `client_arguments` is called
+    for each new client, and returns the arguments of an aiokafka client. `on_snapshot` gets a
+    complete reading, at each connection. `on_records` gets the records after that reading. Both may
+    process the records in steps. `on_restart` is called after the reading of a topic that was
+    deleted or lost records, and gets a sentence about it. None of them may raise or wait.
     """
 
     def __init__(
@@ -87,29 +95,33 @@ class CompactedTopic:
         client_arguments: Callable[[], Mapping[str, Any]],
         on_snapshot: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
         on_records: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
+        on_restart: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._topic = TopicPartition(topic, 0)
         self._client_arguments = client_arguments
         self._on_snapshot = on_snapshot
         self._on_records = on_records
-        self._position: int | None = None
+        self._on_restart = on_restart
+        self._position = 0
+        self._last: TopicRecord | None = None
+        self._restarted: str | None = None
         self._pauses = pauses()
         self.problem: str | None = None
         self.unusable: str | None = None
+        self.held_up: str | None = None
         self.lag: int | None = None
         self.restored = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until cancelled; after each failure, pause and try again with a new client."""
+        """Read until cancelled; after each failure, pause and read again with a new client."""
         while True:
             try:
                 await self._connect_and_read()
-            except _StartOverError:
-                log.warning("topic_read_again", topic=self._topic.topic, position=self._position)
-                self._position = None
-                continue
+            except _RestartedError as error:
+                self._restarted = str(error)
             except Exception as error:  # noqa: BLE001 - no error of Kafka's client may end the connector; it is logged
                 self._note_failure(error)
+            self.held_up = None
             await asyncio.sleep(next(self._pauses))
 
     def _note_failure(self, error: Exception) -> None:
@@ -135,101 +147,107 @@ class CompactedTopic:
         )
         try:
             await consumer.start()
-            await self._assign(consumer)
-            await self._read(consumer)
+            if not await has_topic(consumer, self._topic.topic):
+                raise _NotReadyError(
+                    f"topic {self._topic.topic} does not exist or may not be described:"
+                    " run kis-bond topics init, or grant Describe and Read"
+                )
+            await self._check_shape()
+            consumer.assign([self._topic])
+            await consumer._client.force_metadata_update()  # noqa: SLF001 - no public way; the version is pinned
+            answers = FetchAnswers(consumer, self._topic)
+            await self._read_to_end(consumer, answers)
+            await self._follow(consumer, answers)
         finally:
             await stop(consumer, CLOSE_SECONDS)
 
-    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
+    async def _check_shape(self) -> None:
+        """Raise _NotReadyError if the topic has several partitions or is not only compacted.
+
+        What Kafka does not tell is not judged: we may lack the right, or a broker may not answer.
+        """
         name = self._topic.topic
-        if not await has_topic(consumer, name):
+        try:
+            async with asyncio.timeout(CHECK_SECONDS), TopicAdmin.connect(self._client_arguments()) as admin:
+                found = (await admin.find([name])).get(name)
+        except (NotInTime, TimeoutError):
+            return
+        if found is None:
+            return
+        if found.partitions > 1:
             raise _NotReadyError(
-                f"topic {name} does not exist or may not be described:"
-                " run kis-bond topics init, or grant Describe and Read"
-            )
-        consumer.assign([self._topic])
-        await consumer._client.force_metadata_update()  # noqa: SLF001 - no public way; the version is pinned
-        partitions = consumer.partitions_for_topic(name) or set()
-        if len(partitions) > 1:
-            raise _NotReadyError(
-                f"topic {name} has {len(partitions)} partitions instead of 1:"
+                f"topic {name} has {found.partitions} partitions instead of 1:"
                 " delete it, run kis-bond topics init and write the lists again"
             )
-        policy = await self._cleanup_policy()
-        if policy is not None and "compact" not in policy.split(","):
+        if (policy := found.configs.get(CLEANUP, "compact")) != "compact":
             raise _NotReadyError(
-                f"topic {name} has cleanup.policy={policy}: set it to compact, else old records disappear"
+                f"topic {name} has {CLEANUP}={policy}: set it to compact alone, else old records disappear"
             )
 
-    async def _cleanup_policy(self) -> str | None:
-        """Return the topic's clean-up policy, or None if the broker does not tell us.
-
-        We may lack the right DescribeConfigs, or the broker may be too old.
-        """
-        admin = AIOKafkaAdminClient(**self._client_arguments())
-        try:
-            async with asyncio.timeout(CONFIG_SECONDS):
-                await admin.start()
-                answers = await admin.describe_configs(
-                    [ConfigResource(ConfigResourceType.TOPIC, self._topic.topic, {"cleanup.policy": None})]
-                )
-            found = [
-                entry
-                for answer in answers
-                for resource in answer.to_object()["resources"]
-                for entry in resource["config_entries"]
-            ]
-            return next((entry["config_value"] for entry in found if entry["config_names"] == "cleanup.policy"), None)
-        except (KafkaError, TimeoutError, OSError, NotImplementedError):
-            return None
-        finally:
-            await close(admin._client.close, CLOSE_SECONDS)  # noqa: SLF001 - no public way; the version is pinned
-
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read_to_end(self, consumer: AIOKafkaConsumer, answers: FetchAnswers) -> None:
         begin = (await consumer.beginning_offsets([self._topic]))[self._topic]
         # With read_committed this is the last stable offset: the first reading ends before an open
         # transaction instead of waiting for it.
         end = (await consumer.end_offsets([self._topic]))[self._topic]
-        if self._position is not None and not begin <= self._position <= end:
-            raise _StartOverError
-        reading = self._position is None
-        consumer.seek(self._topic, begin if reading else self._position)
+        if end < self._position:
+            self._restarted = f"it ends at offset {end}, but had been read up to offset {self._position}"
+        consumer.seek(self._topic, begin)
         snapshot = _Snapshot(self._topic.topic)
-        answered = _Answers(consumer, self._topic)
-        while True:
-            if reading and (await consumer.position(self._topic) >= end or answered.nothing_follows(end)):
-                reading = False
-                await _process(self._on_snapshot(snapshot.records))
-                snapshot = _Snapshot(self._topic.topic)
-                self.restored.set()
-                log.info("topic_read_to_end", topic=self._topic.topic, end=end)
-            if not reading:
-                self._note_position(await consumer.position(self._topic), consumer)
-            batch = await self._poll(consumer, answered)
-            if reading:
-                snapshot.add(batch)
-            elif batch:
-                for piece in _pieces(batch):
-                    begun = time.monotonic()
-                    await _process(self._on_records(piece))
-                    # aiokafka returns fetched records without a pause. So give other tasks as much
-                    # time as this piece took.
-                    await asyncio.sleep(time.monotonic() - begun)
+        while await consumer.position(self._topic) < end and not answers.nothing_follows(end):
+            snapshot.add(await self._poll(consumer, answers))
+        for record in snapshot.records:
+            if self._last is not None and record.offset == self._last.offset and record != self._last:
+                self._restarted = f"it has another record at offset {record.offset} than before"
+        self._last = snapshot.records[-1] if snapshot.records else None
+        await _process(self._on_snapshot(snapshot.records))
+        self.restored.set()
+        log.info("topic_read_to_end", topic=self._topic.topic, end=end)
+        if self._restarted is not None:
+            log.warning("topic_restarted", topic=self._topic.topic, reason=self._restarted)
+            self._on_restart(self._restarted)
+            self._restarted = None
 
-    def _note_position(self, position: int, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self, consumer: AIOKafkaConsumer, answers: FetchAnswers) -> None:
+        check_at = time.monotonic() + CHECK_EVERY_SECONDS
+        while True:
+            self._note_position(await consumer.position(self._topic), answers)
+            for piece in _pieces(await self._poll(consumer, answers)):
+                begun = time.monotonic()
+                self._last = piece[-1]
+                await _process(self._on_records(piece))
+                # aiokafka returns fetched records without a pause. So give other tasks as much
+                # time as this piece took.
+                await asyncio.sleep(time.monotonic() - begun)
+            if time.monotonic() >= check_at:
+                await self._check_shape()
+                check_at = time.monotonic() + CHECK_EVERY_SECONDS
+
+    def _note_position(self, position: int, answers: FetchAnswers) -> None:
         self._position = position
         self._pauses = pauses()
         self.problem = self.unusable = None
-        stable = consumer.last_stable_offset(self._topic)
-        self.lag = None if stable is None else max(0, stable - position)
+        self.lag = answers.lag
+        held_up = None
+        if answers.held_up_seconds > OPEN_SECONDS:
+            held_up = (
+                f"{self._topic.topic}: the records from offset {position} on wait for an open transaction:"
+                " its writer must commit or abort it"
+            )
+        if held_up != self.held_up:
+            log.warning("topic_held_up", topic=self._topic.topic, reason=held_up)
+        self.held_up = held_up
 
-    async def _poll(self, consumer: AIOKafkaConsumer, answered: _Answers) -> list[TopicRecord]:
+    async def _poll(self, consumer: AIOKafkaConsumer, answers: FetchAnswers) -> list[TopicRecord]:
+        answers.wait()
         try:
             batches = await consumer.getmany(self._topic, timeout_ms=POLL_MS, max_records=PIECE_RECORDS)
         except OffsetOutOfRangeError as error:
-            raise _StartOverError from error
-        answered.note(await consumer.position(self._topic), empty=not batches)
-        if answered.silent_seconds > SILENCE_SECONDS:
+            position = await consumer.position(self._topic)
+            raise _RestartedError(f"offset {position}, which comes next, is not there") from error
+        answers.note(await consumer.position(self._topic), empty=not batches)
+        if answers.is_deleted:
+            raise _RestartedError("it was deleted")
+        if answers.silent_seconds > SILENCE_SECONDS:
             raise _SilentError(f"{self._topic.topic}: Kafka answered no fetch for {SILENCE_SECONDS} s")
         return [
             TopicRecord(
@@ -290,45 +308,6 @@ class _Snapshot:
 
 def _size(record: TopicRecord) -> int:
     return RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
-
-
-class _Answers:
-    """Finds out which fetches the broker answered.
-
-    aiokafka notes the wall clock's time of each answer. We use only the fact that the time changed.
-    """
-
-    def __init__(self, consumer: AIOKafkaConsumer, topic: TopicPartition) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._position: int | None = None
-        self._stamp: int | None = None
-        self._heard_at = time.monotonic()
-        self._empty = 0
-
-    def note(self, position: int, *, empty: bool) -> None:
-        stamp = self._consumer.last_poll_timestamp(self._topic)
-        is_answer = stamp != self._stamp
-        if is_answer:
-            self._heard_at = time.monotonic()
-        if not empty or position != self._position:
-            self._empty = 0
-        elif is_answer:
-            self._empty += 1
-        self._stamp = stamp
-        self._position = position
-
-    @property
-    def silent_seconds(self) -> float:
-        return time.monotonic() - self._heard_at
-
-    def nothing_follows(self, end: int) -> bool:
-        """Whether the broker's log reaches `end`, and two fetches at our position found nothing.
-
-        One empty answer is not enough, because it may have been in aiokafka's buffer already.
-        """
-        stable = self._consumer.last_stable_offset(self._topic)
-        return self._empty >= 2 and stable is not None and stable >= end
 
 
 def _cut(field: bytes | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Writes feed events (sessions up and down, losses) to their topic, in order.
+"""Writes feed events (such as sessions up and down, losses) to their topic, in order.
 
 While Kafka is out of reach, a bounded number of events waits. They are kept over a restart.
 """
@@ -15,7 +15,6 @@ import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from connector.core.event import LOSS
-from connector.core.record_keys import SLOT
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
@@ -82,9 +81,8 @@ class EventTopic:
 
     def publish(self, event: Event) -> None:
         """Queue one event without waiting."""
-        key = event.instrument or f"{SLOT}{event.slot}"
         value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(key.encode(), value, event.event == LOSS))
+        self._waiting.append(EventRecord(event.key.encode(), value, event.event == LOSS))
         self._note_arrival()
 
     def _note_arrival(self) -> None:

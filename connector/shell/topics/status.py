@@ -62,14 +62,18 @@ class StatusTopic:
         self.problem: str | None = None
 
     def restore(self, records: Sequence[Any]) -> Generator[None, None, dict[str, status.Record]]:
-        """Use a complete reading of the topic, oldest record first; return `readable()`."""
+        """Use a complete reading of the topic, oldest record first; return `readable()`.
+
+        A key that the reading lacks may have been written since, or the topic may have been created
+        again, so its content counts as unknown.
+        """
         latest = {_key(record): record for record in records}
         decoded: dict[str, status.Record | None] = {}
         for (key, record), ends in zip(latest.items(), step_ends(map(_bonds, latest.values())), strict=True):
             decoded[key] = None if record.value is None else status.decode(record.value)
             if ends:
                 yield
-        self._content, self._decoded = {}, {}
+        self._content, self._decoded = dict.fromkeys(self._content), {}
         for record in records:
             self._set(key := _key(record), record.value, decoded[key])
         self._changed_keys |= dict.fromkeys((*self._content, *(self._wish or ())))
@@ -84,7 +88,7 @@ class StatusTopic:
     def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
         """Note the records of other replicas, and return them by key; None is a tombstone.
 
-        A record of ours that another replica overwrote is written again.
+        A record of ours that another replica overwrote is written again after the next `publish`.
         """
         theirs: dict[str, status.Record | None] = {}
         for record in records:
@@ -94,8 +98,6 @@ class StatusTopic:
             theirs[key] = None if record.value is None else status.decode(record.value)
             self._set(key, record.value, theirs[key])
             self._changed_keys[key] = None
-        if theirs:
-            self._changed.set()
         return theirs
 
     def _set(self, key: str, value: bytes | None, record: status.Record | None) -> None:

@@ -12,11 +12,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from structlog.testing import capture_logs
 
+from connector.shell.kafka import compacted_topic
 from connector.shell.kafka.aiokafka_fixes import skipped_batches
-from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord, _Answers, _pieces
+from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord, _pieces
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
-from tests.kafka.reader import create_topics, read_all
+from tests.kafka.reader import create_topics, make_again, read_all
 from tests.peak_memory import peak_memory
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
@@ -39,19 +40,29 @@ def broker(cleaning_kafka):
 
 
 class Reading:
-    """A reader, with each complete reading and what followed the last one."""
+    """A reader, with its complete readings, what followed the last one, and the restarts."""
 
     def __init__(self, broker, topic, client_id="test"):
         self.snapshots = []
         self.followed = []
+        self.restarts = []
+        self.is_cut_off = False
+        self._broker = broker
+        self._client_id = client_id
         self.topic = CompactedTopic(
-            topic,
-            lambda: {"bootstrap_servers": broker.bootstrap_servers, "client_id": client_id, "request_timeout_ms": 3000},
-            self.restart,
-            self.followed.extend,
+            topic, self.client_arguments, self.begin, self.followed.extend, self.restarts.append
         )
 
-    def restart(self, records):
+    def client_arguments(self):
+        servers = "127.0.0.1:1" if self.is_cut_off else self._broker.bootstrap_servers
+        return {"bootstrap_servers": servers, "client_id": self._client_id, "request_timeout_ms": 3000}
+
+    @property
+    def latest(self):
+        """The records of the last complete reading, and those that followed."""
+        return [*(self.snapshots[-1] if self.snapshots else []), *self.followed]
+
+    def begin(self, records):
         self.snapshots.append(list(records))
         self.followed.clear()
 
@@ -167,8 +178,9 @@ async def test_transaction_markers_at_the_end_are_skipped(broker, topic_names, e
         assert keys(reading.snapshots[0]) == ([b"a", b"t"] if end == "commit" else [b"a"])
 
 
-async def test_an_open_transaction_delays_nothing(broker, topic_names):
-    """The first reading ends before an open transaction, and its records follow once committed."""
+async def test_an_open_transaction_delays_no_start_and_is_told(broker, topic_names, monkeypatch):
+    """The first reading ends before an open transaction, and the lag counts what waits for it."""
+    monkeypatch.setattr(compacted_topic, "OPEN_SECONDS", 0.5)
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"))
     open_one = write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end="open")
@@ -177,8 +189,14 @@ async def test_an_open_transaction_delays_nothing(broker, topic_names):
         await until(reading.topic.restored.is_set, 10)
         assert keys(reading.snapshots[0]) == [b"a"]
         assert reading.followed == []
+        await until(lambda: reading.topic.held_up)
+        assert reading.topic.lag == 2
+        assert "records from offset 1 on wait for an open transaction" in reading.topic.held_up
+        assert reading.topic.problem is None
         await asyncio.to_thread(open_one.commit_transaction, 20)
         await until(lambda: keys(reading.followed) == [b"t", b"b"])
+        await until(lambda: reading.topic.lag == 0)
+        assert reading.topic.held_up is None
 
 
 async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_names):
@@ -316,22 +334,42 @@ async def test_more_than_one_partition_is_a_problem(broker, topic_names):
         assert not reading.topic.restored.is_set()
 
 
+def set_policy(broker, topic, policy):
+    """Change a topic's clean-up policy."""
+    change = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[change])
+    admin = AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(20)
+
+
 async def test_a_topic_that_is_not_compacted_is_a_problem(broker, topic_names):
     """A topic that deletes old records is not read until its policy is changed."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="delete")
     async with running(Reading(broker, topic_names.control)) as reading:
         await until(lambda: reading.topic.problem)
         assert "cleanup.policy=delete" in reading.topic.problem
-        change = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic_names.control, incremental_configs=[change])
-        admin = AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
-        for future in admin.incremental_alter_configs([resource]).values():
-            await asyncio.to_thread(future.result, 20)
+        await asyncio.to_thread(set_policy, broker, topic_names.control, "compact")
         await until(reading.topic.restored.is_set)
 
 
+async def test_a_policy_that_also_deletes_is_a_problem_and_is_seen_while_running(broker, topic_names, monkeypatch):
+    """A topic with `compact,delete` is refused, as by `topics verify`, also once it is followed."""
+    monkeypatch.setattr(compacted_topic, "CHECK_EVERY_SECONDS", 0.2)
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact,delete")
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(lambda: reading.topic.unusable)
+        assert "cleanup.policy=compact,delete: set it to compact alone" in reading.topic.unusable
+        await asyncio.to_thread(set_policy, broker, topic_names.control, "compact")
+        await until(reading.topic.restored.is_set)
+        await until(lambda: reading.topic.unusable is None)
+        await asyncio.to_thread(set_policy, broker, topic_names.control, "compact,delete")
+        await until(lambda: reading.topic.unusable)
+        assert reading.topic.problem == reading.topic.unusable
+
+
 async def test_kafka_may_go_away_and_come_back(broker, topic_names):
-    """A reader outlives a stopped Kafka, reports it at start, and continues where it was."""
+    """A reader outlives a stopped Kafka, reports it at start, and follows what is written later."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, (b"a", b"1"))
     async with running(Reading(broker, topic_names.control)) as reading:
@@ -343,60 +381,46 @@ async def test_kafka_may_go_away_and_come_back(broker, topic_names):
             await until(late.topic.restored.is_set, 60)
             assert keys(late.snapshots[0]) == [b"a"]
         await asyncio.to_thread(write, broker, topic_names.control, (b"b", b"2"))
-        await until(lambda: keys(reading.followed) == [b"b"], 60)
-        assert len(reading.snapshots) == 1
+        await until(lambda: keys(reading.latest) == [b"a", b"b"], 60)
+        assert reading.restarts == []
 
 
-async def test_a_topic_made_again_is_read_again(broker, topic_names):
-    """If the records at the position are gone, a second complete reading replaces the first."""
+def fill_again(broker, topic, new):
+    """Delete a topic, create it again, and write these keys to it."""
+    make_again(broker.bootstrap_servers, topic)
+    write(broker, topic, *((key, b"1") for key in new))
+
+
+@pytest.mark.parametrize("count", [1, 5, 9])
+async def test_a_topic_made_again_is_read_again(broker, topic_names, count):
+    """A topic that is deleted and filled again is read again, however much it holds, and told."""
     create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
     write(broker, topic_names.control, *((f"k{number}".encode(), b"1") for number in range(5)))
+    new = [f"n{number}".encode() for number in range(count)]
     async with running(Reading(broker, topic_names.control)) as reading:
-        await until(reading.topic.restored.is_set)
-        admin = AdminClient(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
-        for future in admin.delete_topics([topic_names.control], operation_timeout=20).values():
-            await asyncio.to_thread(future.result, 20)
-        await until(lambda: topic_names.control not in admin.list_topics(timeout=10).topics)
-        create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
-        write(broker, topic_names.control, (b"new", b"1"))
-        await until(lambda: len(reading.snapshots) == 2, 60)
-        assert keys(reading.snapshots[1]) == [b"new"]
+        await until(lambda: reading.topic.lag == 0)
+        await asyncio.to_thread(fill_again, broker, topic_names.control, new)
+        await until(lambda: keys(reading.latest) == new, 60)
+        await until(lambda: reading.topic.problem is None and reading.topic.lag == 0)
+        assert len(reading.restarts) == 1
 
 
-class Consumer:
-    """The broker's last answer as aiokafka notes it: its time, and its last stable offset."""
-
-    def __init__(self):
-        self.stamp = None
-        self.stable = 9
-
-    def last_poll_timestamp(self, _):
-        return self.stamp
-
-    def last_stable_offset(self, _):
-        return self.stable
-
-
-def test_two_empty_answers_at_one_position_are_the_end():
-    """The end is reached if the broker knows of it and twice answers that nothing follows."""
-    consumer = Consumer()
-    answers = _Answers(consumer, None)
-    for stamp, position, empty, is_end in [
-        (None, 5, True, False),  # no answer yet
-        (1, 5, True, False),  # the first empty answer: data may still be in the buffer
-        (1, 5, True, False),  # no further answer
-        (2, 5, True, True),
-        (3, 7, False, False),
-        (4, 7, True, False),
-        (5, 8, True, False),  # a marker was skipped
-        (6, 8, True, False),
-        (7, 8, True, True),
-    ]:
-        consumer.stamp = stamp
-        answers.note(position, empty=empty)
-        assert answers.nothing_follows(9) is is_end, stamp
-    consumer.stable = 8
-    assert not answers.nothing_follows(9)
+async def test_a_topic_made_again_while_out_of_contact_is_read_whole(broker, topic_names, monkeypatch):
+    """What a refilled topic holds replaces what it held before, although it has more records."""
+    monkeypatch.setattr(compacted_topic, "SILENCE_SECONDS", 1)
+    topic = topic_names.control
+    create_topics(broker.bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+    write(broker, topic, *((f"k{number}".encode(), b"1") for number in range(5)))
+    new = [f"n{number}".encode() for number in range(8)]
+    async with running(Reading(broker, topic)) as reading:
+        await until(lambda: reading.topic.lag == 0)
+        reading.is_cut_off = True
+        await asyncio.to_thread(broker.stop)
+        await until(lambda: reading.topic.problem, 60)
+        await asyncio.to_thread(broker.start)
+        await asyncio.to_thread(fill_again, broker, topic, new)
+        reading.is_cut_off = False
+        await until(lambda: keys(reading.latest) == new, 60)
 
 
 def test_large_records_come_one_by_one():

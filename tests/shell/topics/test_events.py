@@ -79,13 +79,14 @@ def _no_pauses(monkeypatch):
 
 
 async def test_events_are_keyed_by_what_they_concern():
-    """An event's key is its bond, else its slot, and its value fits the published schema."""
+    """An event's key is its bond, slot or topic, and its value fits the published schema."""
     topic = Topic()
     async with running(topic) as events:
         events.publish(event(instrument="KR103502GA34"))
         events.publish(event(slot=3, event="session_down", detail={"cause": "reset", "code": None, "message": "국고"}))
+        events.publish(event(slot=None, event="topic_restarted", detail={"topic": "control", "reason": "gone"}))
         assert await events.wait_until_written(5)
-    assert [key for key, _ in topic.log] == [b"KR103502GA34", b"slot/3"]
+    assert [key for key, _ in topic.log] == [b"KR103502GA34", b"slot/3", b"control"]
     for _, value in topic.log:
         jsonschema.validate(value, SCHEMA)
 

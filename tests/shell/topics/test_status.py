@@ -213,6 +213,19 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
     assert topic.log == [("slot/0", b'{"x":1}')] * 2
 
 
+async def test_a_topic_made_again_gets_every_record_again():
+    """What a repeated reading lacks is written again, and removed if it is not wished by then."""
+    topic = Topic()
+    async with running(topic) as status:
+        restore(status, [])
+        status.publish({"slot/0": {"x": 1}, "list/a": {}, "list/b": {}})
+        assert await status.wait_until_written(5)
+        status.publish({"slot/0": {"x": 1}, "list/a": {}})
+        restore(status, [Outgoing(b"slot/0", b'{"x":1}')])
+        assert await status.wait_until_written(5)
+    assert topic.log[3:] == [("list/a", b"{}"), ("list/b", None)]
+
+
 async def test_one_turn_of_the_loop_compares_a_bounded_part():
     """Of many changed records only a part is encoded before others get a turn of the loop."""
     status = StatusTopic(Topic())
