@@ -32,16 +32,14 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.kis.reply import REGISTER, RELEASE
-from connector.core.kis.reply_codes import SUCCESS, Reaction
+from connector.core.kis.reply_codes import ENDS_SESSION, SUCCESS, Reaction
 
 if TYPE_CHECKING:
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
 
-# If KIS drops the socket because of a refusal with rt_cd 9, it does so within this time.
-DROP_AFTER_REFUSAL_SECONDS: Final = 5.0
-HELD_BACK_SECONDS: Final = 60.0
-HELD_BACK_MAX_SECONDS: Final = 3600.0
+# KIS may have refused a bond that it knows an hour later, such as one that is listed today.
+REFUSED_SECONDS: Final = 1800.0
 
 RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
@@ -77,32 +75,6 @@ class Request:
     held_before: Held
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """KIS refused the bond.
-
-    If refusals of this bond ended several sessions, we do not ask before `held_back_until`.
-    """
-
-    rt_cd: str
-    at: float
-    held_back_until: float | None = None
-
-    def explains_drop(self, now: float) -> bool:
-        """Whether this refusal is probably why KIS drops the socket now."""
-        return self.rt_cd == "9" and 0 <= now - self.at <= DROP_AFTER_REFUSAL_SECONDS
-
-    def held_back(self, cost: int, now: float) -> Refusal:
-        """Return this refusal. If `cost` is above 1, set the time before which we do not ask.
-
-        `cost` is the number of sessions that ended because KIS refused the bond.
-        """
-        if cost == 1:
-            return self
-        seconds = min(HELD_BACK_MAX_SECONDS, HELD_BACK_SECONDS * 2.0 ** min(cost - 2, 16))
-        return replace(self, held_back_until=now + seconds)
-
-
 @dataclass(slots=True)
 class BondRegistration:
     """The actual state of one bond.
@@ -110,8 +82,9 @@ class BondRegistration:
     `awaited` is the request whose reply we wait for. `unanswered` holds the unanswered requests of
     the latest kind. `superseded` holds the earlier unanswered requests, which may be of either
     kind. Each request in these two lists may still get a reply. Both lists are in the order of
-    sending. `latest_error` is the latest error about the bond. `wait_goes_on` is true if KIS ended
-    the session because of that error. `found_full` is true if KIS had no room for the bond.
+    sending. `refused_until` is when we ask again for a bond that KIS refused. `failed_at` is when
+    KIS last answered with an error whose wait goes on in later sessions. `is_proved` is true if
+    KIS's last answer was not an error. `found_full` is true if KIS had no room for the bond.
     `release_sent_at` is when we sent the latest release that KIS confirmed.
     """
 
@@ -120,9 +93,9 @@ class BondRegistration:
     latest: TrType | None = None
     unanswered: list[Request] = field(default_factory=list)
     superseded: list[Request] = field(default_factory=list)
-    refusal: Refusal | None = None
-    latest_error: Refusal | None = None
-    wait_goes_on: bool = False
+    refused_until: float | None = None
+    failed_at: float | None = None
+    is_proved: bool = False
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
@@ -133,28 +106,37 @@ class BondRegistration:
 
     # The session's life.
 
-    def start_session(self, now: float) -> None:
-        """Forget that KIS had no room, and forget a refusal that does not hold the bond back."""
-        self.found_full = False
-        if not (self.refusal and self.refusal.held_back_until and self.refusal.held_back_until > now):
-            self.forget_refusal()
-
-    def end_session(self) -> None:
+    def end_session(self, now: float, pace: Pace) -> None:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
-        A refusal, a lack of room, and KIS's code and message are not forgotten. Neither is the wait
-        after an error that ended the session: asking at once would end the next one, too.
+        What KIS answered is not forgotten, and neither is the wait after an error: asking at once
+        could end the next session, too. If the session ended before KIS answered our next attempt,
+        the attempt counts as failed.
         """
+        if self.failed_at is None:
+            self.failures, self.not_before = 0, float("-inf")
+        elif self.awaited is not None:
+            self._note_error(now, pace)
         self.held, self.awaited, self.latest = Held.NO, None, None
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
-        if not self.wait_goes_on:
-            self.failures, self.not_before = 0, float("-inf")
 
-    def forget_refusal(self) -> None:
-        """Forget the refusal, so that we may ask for the bond again."""
-        self.refusal = self.latest_error = self.code = self.message = None
+    def try_again(self) -> None:
+        """Ask again for a bond that KIS refused, as soon as the wait after its last error is over.
+
+        That wait doubles, so that a list that is edited again and again makes no loop.
+        """
+        if self.refused_until is not None:
+            self.refused_until = self.code = self.message = None
+
+    def is_refused(self, now: float) -> bool:
+        """Whether KIS refused the bond, and it is not time to ask again."""
+        return self.refused_until is not None and now < self.refused_until
+
+    def is_past(self, now: float) -> bool:
+        """Whether KIS's last error says nothing any more about a bond that nobody wants."""
+        return self.failed_at is None or now >= self.failed_at + REFUSED_SECONDS
 
     # Requests.
 
@@ -165,7 +147,6 @@ class BondRegistration:
             self.unanswered = []
         self.latest, self.awaited, self.held = request.tr_type, request, Held.MAYBE
         self.unanswered.append(request)
-        self.wait_goes_on = False
         if request.tr_type == REGISTER:
             self.found_full = False
 
@@ -174,13 +155,19 @@ class BondRegistration:
         self.unanswered = [request for request in self.unanswered if now < request.sent_at + pace.lost_after]
         self.superseded = [request for request in self.superseded if now < request.sent_at + pace.lost_after]
 
-    def stop_awaiting(self, now: float, pace: Pace) -> None:
-        """Stop waiting for an overdue reply, so that we may ask about the bond again."""
-        if self.awaited and now >= self.awaited.sent_at + pace.reply_timeout:
-            self.awaited = None
-            # The first time, we ask again at once. Before each later repetition we wait longer.
-            self.not_before = now + (pace.backoff(self.failures - 1) if self.failures else 0.0)
-            self.failures += 1
+    def stop_awaiting(self, now: float, pace: Pace) -> bool:
+        """Stop waiting for an overdue reply; return whether it was overdue.
+
+        We may then ask about the bond again.
+        """
+        if not self.awaited or now < self.awaited.sent_at + pace.reply_timeout:
+            return False
+        self.awaited = None
+        # The first time, we ask again at once. Before each later repetition we wait longer.
+        backoff = pace.backoff if self.failed_at is None else pace.backoff_of_error
+        self.not_before = now + (backoff(self.failures - 1) if self.failures else 0.0)
+        self.failures += 1
+        return True
 
     @property
     def may_get_reply(self) -> bool:
@@ -207,8 +194,8 @@ class BondRegistration:
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)
-        self.forget_refusal()
-        self.found_full = False
+        self.refused_until = self.failed_at = self.code = self.message = None
+        self.is_proved, self.found_full = True, False
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:
@@ -226,8 +213,8 @@ class BondRegistration:
             return False
         failures, not_before = self.failures, self.not_before
         self._resolve(Held.NO)
-        if self.refusal or self.found_full:
-            # Keep the wait after a refusal or a lack of room. Without the wait, we would register
+        if self.failed_at is not None or self.found_full:
+            # Keep the wait after an error or a lack of room. Without the wait, we would register
             # and release the bond in a fast loop.
             self.failures, self.not_before = failures, not_before
         else:
@@ -253,23 +240,39 @@ class BondRegistration:
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
             return None
         self.awaited = None
-        may_last = what is Reaction.RETRY and self.latest == REGISTER
-        self.not_before = now + (pace.backoff_of_error if may_last else pace.backoff)(self.failures)
-        self.failures += 1
         if self.latest == RELEASE:
+            self.not_before = now + pace.backoff(self.failures)
+            self.failures += 1
             return Reaction.RETRY
         self.held = Held.MAYBE if reply.rt_cd == SUCCESS else known
         self.code, self.message = reply.msg_cd, reply.msg1
-        self.latest_error = Refusal(reply.rt_cd, now)
-        if what is Reaction.REFUSE:
-            self.refusal = self.latest_error
-        elif what is Reaction.FULL:
+        self.refused_until = now if what is Reaction.REFUSE else None
+        # A lack of room says nothing about the next session, unless it ends this one.
+        if what is Reaction.FULL and reply.rt_cd != ENDS_SESSION:
+            self.not_before = now + pace.backoff(self.failures)
+            self.failures += 1
+        else:
+            self._note_error(now, pace)
+        if what is Reaction.FULL:
             # If this error answers a superseded request, KIS may have got room after that request.
             # (A refusal is valid whichever request it answers.)
             if was_superseded:
                 return Reaction.RETRY
             self.found_full = True
         return what
+
+    def _note_error(self, now: float, pace: Pace) -> None:
+        """Set the wait after an error: longer each time, and half an hour if KIS refused the bond.
+
+        If a list names the refused bond anew, only the first of these two waits applies.
+        """
+        if self.refused_until is not None:
+            if self.is_past(now):
+                self.failures = 0  # an attempt in half an hour is no loop
+            self.refused_until = now + REFUSED_SECONDS
+        self.failed_at, self.is_proved = now, False
+        self.not_before = now + pace.backoff_of_error(self.failures)
+        self.failures += 1
 
     def _remove_superseded(self, tr_type: TrType) -> bool:
         """Remove the oldest superseded request of this kind; return whether there was one."""
@@ -302,7 +305,7 @@ class BondRegistration:
         """
         if self.held is Held.YES:
             return RegistrationView("ACTIVE", None, None)
-        if self.refusal:
+        if self.refused_until is not None:
             return RegistrationView("REJECTED", self.code, self.message)
         if self.found_full and not self.awaited:
             return RegistrationView("WAITING_CAPACITY", self.code, self.message)

@@ -1,8 +1,8 @@
 """What each KIS code asks us to do: the one table of OPSP codes.
 
 Sources: KIS portal FAQ and koreainvestment/kis-ai-extensions:shared/commands/kis-help.md. Where
-both are silent, we do what public clients do. After an error with an unlisted code we do not ask
-for the bond before the next session, because KIS blocks clients that register again and again.
+both are silent, we do what public clients do. An error with an unlisted code refuses the bond,
+because KIS blocks clients that register again and again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Reaction(Enum):
     RELEASED = "not held by KIS"
     RETRY = "ask again, after longer and longer waits"
     FULL = "the session is full: the bond waits"
-    REFUSE = "do not ask for this bond before the next session or a new control record"
+    REFUSE = "ask again in half an hour, or once a list names the bond anew"
     REISSUE = "get a new approval key, then ask again"
     IN_USE = "another session uses the app key: close and wait long"
 
@@ -59,6 +59,8 @@ REACTIONS: Final[dict[str, Reaction]] = {
 }
 
 SUCCESS: Final = "0"
+# After an error with this rt_cd, KIS usually drops the socket.
+ENDS_SESSION: Final = "9"
 _DONE: Final = (Reaction.REGISTERED, Reaction.RELEASED)
 _DONE_ALREADY: Final = ("OPSP0002", "OPSP0003")
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from connector.core.kis.bond_registration import DROP_AFTER_REFUSAL_SECONDS
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
 from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
 from connector.core.kis.reply_codes import Reaction
@@ -30,6 +29,8 @@ SHORTEST_SESSION_SECONDS: Final = 1.0
 # If a list is emptied and filled again within this time, the connection stays open.
 LINGER_SECONDS: Final = 2.0
 MOST_CIPHER_KEYS: Final = 1000
+# If KIS drops the socket because of an error, it does so within this time.
+DROP_AFTER_ERROR_SECONDS: Final = 5.0
 
 SlotState = Literal["CONNECTED", "CONNECTING", "BLOCKED", "IDLE"]
 
@@ -156,7 +157,7 @@ class Session:
         if self._opened_at is not None:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
-        self._registrations.end(now, dropped=cause in ("closed", "reset"))
+        self._registrations.end(now)
         self._opened_at = None
         self._approval_key = None
         self._is_barred = self._is_barred or cause == "refused"
@@ -237,7 +238,7 @@ class Session:
 
     def last_words(self, now: float) -> Close | None:
         """Return the error that probably explains a connection that ends without a close frame."""
-        if self._latest_error is None or now - self._latest_error[0] > DROP_AFTER_REFUSAL_SECONDS:
+        if self._latest_error is None or now - self._latest_error[0] > DROP_AFTER_ERROR_SECONDS:
             return None
         return self._latest_error[1]
 

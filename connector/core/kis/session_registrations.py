@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from connector.core.bonds.isin import has_shape
 from connector.core.kis.bond_registration import BondRegistration, Held, RegistrationView, Request
 from connector.core.kis.damping import Damping
+from connector.core.kis.failure_limit import FailureLimit
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
 from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
 from connector.core.kis.session_limit import SessionLimit
@@ -36,9 +37,8 @@ class SessionRegistrations:
         self._pace = pace
         self._bonds: dict[str, BondRegistration] = {}
         self._wanted: dict[str, None] = {}
-        # For each refused bond, how many sessions ended because KIS refused it.
-        self._sessions_cost: dict[str, int] = {}
         self._damping = Damping()
+        self._failure_limit = FailureLimit()
         # An error that named no bond may be about any of these. While there are suspects, we ask
         # about one bond at a time.
         self._suspects: set[str] = set()
@@ -66,9 +66,8 @@ class SessionRegistrations:
     def retry_rejected(self, isins: Iterable[str]) -> None:
         """Try these bonds again if KIS refused them: a new control record names them."""
         for isin in isins:
-            self._sessions_cost.pop(isin, None)
-            if (bond := self._bonds.get(isin)) and bond.refusal:
-                bond.forget_refusal()
+            if isin in self._bonds:
+                self._bonds[isin].try_again()
 
     @property
     def wanted(self) -> Sequence[str]:
@@ -81,26 +80,19 @@ class SessionRegistrations:
         """Start a session that holds nothing and may hold one bond more than the learned limit."""
         self.end(now)
         for bond in self._bonds.values():
-            bond.start_session(now)
-        self._bonds = {isin: bond for isin, bond in self._bonds.items() if isin in self._wanted or bond.refusal}
+            bond.found_full = False
+        self._bonds = {
+            isin: bond for isin, bond in self._bonds.items() if isin in self._wanted or not bond.is_past(now)
+        }
         self._suspects &= self._wanted.keys()
         self._next_request_at = now
         self._key_number = 0
         self._limit.begin(now)
 
-    def end(self, now: float, *, dropped: bool = False) -> None:
-        """End the session, but keep the suspects for the next session.
-
-        `dropped` is true if KIS ended the session.
-        """
-        for isin, bond in self._bonds.items():
-            if dropped and bond.latest_error and bond.latest_error.explains_drop(now):
-                cost = self._sessions_cost[isin] = self._sessions_cost.get(isin, 0) + 1
-                if bond.refusal:
-                    bond.refusal = bond.refusal.held_back(cost, now)
-                else:
-                    bond.wait_goes_on = True
-            bond.end_session()
+    def end(self, now: float) -> None:
+        """End the session, but keep the suspects for the next session."""
+        for bond in self._bonds.values():
+            bond.end_session(now, self._pace)
 
     def change_key(self) -> None:
         """Record that the approval key changed, so that a refusal of an older key is recognized."""
@@ -113,7 +105,8 @@ class SessionRegistrations:
         self._limit.advance(self._confirmed_count(), now)
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
-            bond.stop_awaiting(now, self._pace)
+            if bond.stop_awaiting(now, self._pace):
+                self._failure_limit.count(now)
             if bond.held and isin not in self._wanted:
                 bond.unwanted_since = now if bond.unwanted_since is None else bond.unwanted_since
                 self._damping.note_unwanted(isin, now)
@@ -147,6 +140,9 @@ class SessionRegistrations:
                 self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._is_resting(isin, now)
             ]
             times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
+            wanted = (bond for isin in self._wanted if (bond := self._bonds.get(isin)))
+            times += [until for bond in wanted if (until := bond.refused_until) is not None and until > now]
+            times += [limit] if (limit := self._failure_limit.passed_at) > now else []
             if self._suspects:
                 times += [
                     request.sent_at + self._pace.lost_after
@@ -161,7 +157,7 @@ class SessionRegistrations:
         if len(outstanding) > 1:
             return None
         for isin, bond in self._bonds.items():
-            may_release = bond.held and not self._should_hold(isin, bond)
+            may_release = bond.held and not self._should_hold(isin, bond, now)
             if may_release and self._may_ask(isin, outstanding, now) and not self._is_resting(isin, now):
                 return RELEASE, isin
         return self._choose_wanted(outstanding, now)
@@ -169,31 +165,36 @@ class SessionRegistrations:
     def _choose_wanted(self, outstanding: list[str], now: float) -> tuple[TrType, str] | None:
         room = self.limit - self.held_count
         releasing = sum(bond.awaited is not None and bond.awaited.tr_type == RELEASE for bond in self._bonds.values())
-        # A bond whose refusal ended a session comes last, so that the others are registered first.
-        by_cost = sorted(self._wanted, key=self._sessions_cost.__contains__) if self._sessions_cost else self._wanted
-        for isin in by_cost:
+        for isin in sorted(self._wanted, key=self._has_failed):
             if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
                 continue
-            if self._may_register(isin, room):
+            if self._may_register(isin, room, now):
                 return REGISTER, isin
-            if self._may_register(isin, 1):
+            if self._may_register(isin, 1, now):
                 releasing -= 1
                 if releasing < 0 and (leaving := self._longest_resting(outstanding, now)) is not None:
                     return RELEASE, leaving
         return None
 
+    def _has_failed(self, isin: str) -> bool:
+        """Whether KIS's last answer was an error, which may end the session the next time, too."""
+        return isin in self._bonds and self._bonds[isin].failed_at is not None
+
     def _may_ask(self, isin: str, outstanding: list[str], now: float) -> bool:
         bond = self._bonds.get(isin)
-        return outstanding in ([], [isin]) and (bond is None or (not bond.awaited and bond.not_before <= now))
+        if outstanding not in ([], [isin]) or (bond and (bond.awaited or bond.not_before > now)):
+            return False
+        return now >= self._failure_limit.passed_at or (bond is not None and bond.is_proved and not bond.failures)
 
-    def _may_register(self, isin: str, room: int) -> bool:
+    def _may_register(self, isin: str, room: int, now: float) -> bool:
         bond = self._bonds.get(isin)
         if bond is None or bond.held is Held.NO:
-            return room > 0 and not (bond and bond.refusal)
-        return bond.held is Held.MAYBE and self._should_hold(isin, bond)
+            return room > 0 and not (bond and bond.is_refused(now))
+        return bond.held is Held.MAYBE and self._should_hold(isin, bond, now)
 
-    def _should_hold(self, isin: str, bond: BondRegistration) -> bool:
-        return isin in self._wanted and not bond.refusal and not (bond.found_full and bond.held is Held.MAYBE)
+    def _should_hold(self, isin: str, bond: BondRegistration, now: float) -> bool:
+        is_full = bond.found_full and bond.held is Held.MAYBE
+        return isin in self._wanted and not bond.is_refused(now) and not is_full
 
     def _outstanding(self) -> list[str]:
         return [isin for isin, bond in self._bonds.items() if bond.may_get_reply]
@@ -274,7 +275,6 @@ class SessionRegistrations:
     def _receive_registered(self, isin: str, bond: BondRegistration) -> None:
         if bond.confirm_held():
             self._suspects.discard(isin)
-            self._sessions_cost.pop(isin, None)
             self._limit.confirm(self._confirmed_count())
 
     def _receive_error(self, isin: str, bond: BondRegistration, reply: Reply, what: Reaction, now: float) -> None:
@@ -284,6 +284,7 @@ class SessionRegistrations:
         proved = bond.fail(reply, what, now, self._pace)
         if proved is None:
             return
+        self._failure_limit.count(now)
         self._suspects.discard(isin)
         if proved is Reaction.FULL:
             self._learn_limit(isin, sent_at, now)
@@ -313,7 +314,7 @@ class SessionRegistrations:
         try every ISIN of a long list of wrong ones.
         """
         wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
-        refused = sum(bond.refusal is not None and bond.held is Held.NO for bond in wanted)
+        refused = sum(bond.refused_until is not None and bond.held is Held.NO for bond in wanted)
         return self.limit + min(refused, self.limit)
 
     def may_get_reply(self, isin: str) -> bool:
@@ -341,7 +342,7 @@ class SessionRegistrations:
         places = self.limit - sum(bond.held > Held.NO for bond in wanted.values())
         for isin, bond in wanted.items():
             seen[isin] = bond.view(is_beyond_room=places <= 0)
-            places -= bond.held is Held.NO and bond.refusal is None
+            places -= bond.held is Held.NO and bond.refused_until is None
         for isin, bond in self._bonds.items():
             if isin not in seen and (bond.found_full or bond.held):
                 seen[isin] = bond.view(is_beyond_room=True)

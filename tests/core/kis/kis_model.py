@@ -34,7 +34,8 @@ class World:
     """One session against the tiny KIS.
 
     `fates` says what happens to each reply: "now", "lost", or seconds of delay. With "trouble", KIS
-    does not carry out the request and answers with an error.
+    does not carry out the request and answers with an error. With "drop", the connection ends just
+    after the reply, and with "unread" before the reply.
     """
 
     def __init__(self, fates=(), limit=LIMIT, *, anonymous=False):
@@ -43,11 +44,14 @@ class World:
         self.anonymous = anonymous
         self.fates = list(fates)
         self.held: set[str] = set()
-        self.mail: list[tuple[float, int, int, str]] = []
+        self.mail: list[tuple[float, int, int, str | None]] = []
         self.requests: list[tuple[float, str, str]] = []
-        self.connection = 0
+        self.connection = self.letters = 0
         self.session = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.5), clean=unchanged)
         self.errors: dict[str, str] = {}
+        # After an error about one of these bonds, KIS ends the connection at once.
+        self.dropping: set[str] = set()
+        self.failed: list[float] = []
 
     def connect(self):
         self.connection += 1
@@ -78,11 +82,25 @@ class World:
             code, fate = "OPSP0007", "now"
         else:
             code = self.release(isin) if tr_type == "2" else self.register(isin)
+        if code not in ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003"):
+            self.failed.append(self.now)
         if fate == "lost":
             return
+        if fate == "unread":
+            self.post(None, 0.01)
+            return
         nobody = self.anonymous and code not in ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003")
-        text = reply(code, "" if nobody else isin, tr_id="(null)" if nobody else "H0BJCNT0")
-        heappush(self.mail, (self.now + (0.01 if fate == "now" else fate), len(self.requests), self.connection, text))
+        drops = isin in self.dropping and code in self.errors.values()
+        text = reply(code, "" if nobody else isin, "9" if drops else None, tr_id="(null)" if nobody else "H0BJCNT0")
+        delay = 0.01 if fate in ("now", "drop") else fate
+        self.post(text, delay)
+        if drops or fate == "drop":
+            self.post(None, delay)
+
+    def post(self, text, delay):
+        """Send a reply, or end the connection if it is None."""
+        self.letters += 1
+        heappush(self.mail, (self.now + delay, self.letters, self.connection, text))
 
     def release(self, isin):
         if isin not in self.held:
@@ -121,7 +139,10 @@ class World:
             while self.mail and self.mail[0][0] <= self.now:
                 _, _, connection, text = heappop(self.mail)
                 if connection == self.connection and self.session.is_open:
-                    self.obey(self.session.receive_control(text, self.now))
+                    if text is None:
+                        self.drop()
+                    else:
+                        self.obey(self.session.receive_control(text, self.now))
                     check(self)
 
     def converge(self):

@@ -72,17 +72,69 @@ def test_an_error_that_lasts_all_day_is_asked_about_seldom():
 
 
 @pytest.mark.parametrize("code", ["OPSP8991", "OPSP8992", "OPSP8993", "OPSP0017", "OPSP9999", "OPSP4242"])
-def test_refused_bond_stays_refused_until_the_next_session(code):
-    """A refused bond is REJECTED with KIS's code until the next session tries it again."""
+def test_a_refused_bond_is_tried_again_after_half_an_hour(code):
+    """A refused bond is REJECTED with KIS's code; half an hour later it is asked for once more."""
+    talk = Talk(A)
+    for _ in range(3):
+        assert talk.ask() == [("1", A)]
+        assert talk.answer(code, A) == (Reaction.REFUSE, A)
+        assert talk.ask(1799) == []
+        seen = talk.subject.view()[A]
+        assert (seen.state, seen.code, seen.message) == ("REJECTED", code, "text")
+        assert talk.subject.next_deadline(talk.now) == pytest.approx(talk.now + 1, abs=0.5)
+        talk.now += 1
+    assert talk.ask() == [("1", A)]
+    assert talk.states() == {A: "REJECTED"}
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "ACTIVE"}
+
+
+def test_new_sessions_alone_try_no_refused_bond():
+    """However often the session is new, a refused bond waits for half an hour."""
     talk = Talk(A)
     talk.ask()
-    assert talk.answer(code, A) == (Reaction.REFUSE, A)
-    assert talk.ask(3600) == []
-    seen = talk.subject.view()[A]
-    assert (seen.state, seen.code, seen.message) == ("REJECTED", code, "text")
+    talk.answer("OPSP8992", A)
+    for _ in range(170):
+        talk.subject.end(talk.now)
+        assert talk.states() == {A: "REJECTED"}
+        talk.subject.begin(talk.now)
+        assert talk.ask(10) == []
+
+
+def test_a_session_that_ends_before_the_answer_counts_as_refusal():
+    """If KIS ends the session before it answers the next attempt, the bond waits again."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP8992", A)
+    talk.now += 1800
+    assert talk.ask() == [("1", A)]
     talk.subject.end(talk.now)
-    assert talk.states() == {A: "REJECTED"}
     talk.subject.begin(talk.now)
+    assert talk.ask(1790) == []
+    assert talk.ask(10.1) == [("1", A)]
+
+
+def test_a_refused_bond_that_lists_name_again_and_again_waits_longer():
+    """The first attempts that lists ask for are made at once; then their wait doubles."""
+    talk = Talk(A)
+    asked = []
+    while talk.now < 3700:
+        talk.subject.retry_rejected([A])
+        for _ in talk.ask(1.0):
+            asked.append(talk.now)
+            talk.answer("OPSP8992", A)
+    assert asked[3] < 110
+    assert len(asked) <= 13
+
+
+def test_a_list_is_obeyed_at_once_after_a_day_of_refusals():
+    """Attempts half an hour apart are no loop, so a list that names the bond need not wait."""
+    talk = Talk(A)
+    while talk.now < 24 * 3600:
+        for _ in talk.ask(4):
+            talk.answer("OPSP8992", A)
+    talk.now += 10
+    talk.subject.retry_rejected([A])
     assert talk.ask() == [("1", A)]
 
 

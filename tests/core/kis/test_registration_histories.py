@@ -8,7 +8,7 @@ from connector.core.kis.session_limit import TRY_MORE_SECONDS
 from tests.core.kis.kis_model import REFUSED, A, B, C, World
 from tests.histories import count, histories
 
-FATES = st.lists(st.sampled_from(["now", "lost", "trouble", 0.3, 3.0, 7.0, 12.0]), max_size=12)
+FATES = st.lists(st.sampled_from(["now", "lost", "trouble", "drop", "unread", 0.3, 3.0, 7.0, 12.0]), max_size=12)
 WISHES = st.sampled_from([[], [A], [A], [B], [A, B], [B, A], [REFUSED, A], [A, REFUSED, B]])
 STEPS = st.lists(
     st.one_of(

@@ -133,7 +133,7 @@ def test_suspects_are_remembered_over_the_drop():
     talk = Talk(A, B)
     talk.ask(0.35)
     talk.answer_unnamed("OPSP8993")
-    talk.subject.end(talk.now, dropped=True)
+    talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert talk.ask(3) == [("1", A)]
 
@@ -163,24 +163,37 @@ def test_reply_of_another_tr_is_not_ours():
     assert talk.states() == {A: "PENDING"}
 
 
-def test_bond_whose_refusal_drops_the_socket_is_held_back():
-    """A bond comes last if its refusal cost a session, and is held back if it cost two."""
+def test_a_bond_whose_refusal_drops_the_socket_comes_last():
+    """A bond whose refusal ended a session waits, and then the others are registered first."""
     talk = Talk(A, B)
     talk.ask()
     talk.answer("OPSP8993", A, rt_cd="9")
-    talk.subject.end(talk.now, dropped=True)
-    talk.subject.begin(talk.now)
-    assert talk.ask(0.35) == [("1", B), ("1", A)]
-    talk.answer("OPSP0000", B)
-    talk.answer("OPSP8993", A, rt_cd="9")
-    talk.subject.end(talk.now, dropped=True)
+    talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert talk.ask(3) == [("1", B)]
     assert talk.states()[A] == "REJECTED"
-    talk.now += 60
+    talk.now += 1800
     talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert talk.ask(0.35) == [("1", B), ("1", A)]
+
+
+def test_a_slot_that_fails_all_the_time_asks_only_for_proved_bonds():
+    """Once too much failed within an hour, only bonds that KIS confirmed before are asked for."""
+    talk = Talk().active(A)
+    wrong = [f"KR{number:09}0" for number in range(400)]
+    for isin in wrong:
+        talk.subject.want([A, isin])
+        for _ in talk.ask():
+            talk.answer("OPSP8992", isin)
+    talk.subject.want([B, A])
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    assert talk.ask(3) == [("1", A)]
+    talk.answer("OPSP0000", A)
+    talk.now = talk.subject.next_deadline(talk.now)
+    assert talk.now == pytest.approx(3700, abs=1)
+    assert talk.ask() == [("1", B)]
 
 
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])
@@ -194,7 +207,7 @@ def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code)
             talk.answer("OPSP0000", B)
         asked_at.append(talk.now)
         talk.answer(code, A, rt_cd="9")
-        talk.subject.end(talk.now, dropped=True)
+        talk.subject.end(talk.now)
     assert len(asked_at) < 14
     assert asked_at[-1] - asked_at[-2] > 200
 
