@@ -1,0 +1,28 @@
+"""The hours of the Korea Exchange's bond market. They are advisory: KIS may trade at other times.
+
+The general bond market is open from 09:00 to 15:30 in Seoul on the exchange's trading days. The
+library knows the closed days, also those that depend on the moon or that the government adds.
+Source of the hours: docs/kis-protocol.md, limits and sessions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta, timezone
+from typing import Final
+
+from holidays import financial_holidays
+
+SEOUL: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
+OPENS_AT: Final = time(9)
+CLOSES_AT: Final = time(15, 30)
+SATURDAY: Final = 5
+
+_closed_days: Final = financial_holidays("XKRX")
+
+
+def is_open(at: datetime) -> bool:
+    """Return whether the market trades at this time, which names its zone."""
+    here = at.astimezone(SEOUL)
+    if here.weekday() >= SATURDAY or not OPENS_AT <= here.time() < CLOSES_AT:
+        return False
+    return here.date() not in _closed_days
