@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from connector.app.clock import now
 from connector.app.connector import Connector
 from connector.app.event_log import EventLog
@@ -25,7 +27,7 @@ from connector.shell import registry
 from connector.shell.delivery import Delivery, Kafka
 from connector.shell.descriptors import raise_limit
 from connector.shell.http import HttpServer
-from connector.shell.journal import Journal
+from connector.shell.journal import Journal, Unopened
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.record_writer import RecordWriter
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from connector.core.slots.lease import Permission
     from connector.settings import Settings
+
+log = structlog.get_logger("connector.app")
 
 UNDELIVERED: Final = 6  # the exit code of a stop that left frames in the journal
 # A thread waits at most about this long for its turn: a longer wait would delay journal commits.
@@ -72,9 +76,13 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
     raise_limit()
     stop = Stop()
     with stop.on_signals():
-        async with opened(settings, stop) as connector:
-            on_ready(connector.port)
-            await connector.run()
+        try:
+            async with opened(settings, stop) as connector:
+                on_ready(connector.port)
+                await connector.run()
+        except Unopened:  # nothing was received
+            log.info("stopped", pending=0)
+            return 0
         if connector.refusal:
             raise connector.refusal
         return UNDELIVERED if connector.journal.pending or not connector.journal.is_saved else 0
@@ -84,7 +92,7 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
 async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[Connector]:
     """Yield a connector that does not run yet; its HTTP port is bound and its journal is open.
 
-    Raises ConfigurationError and JournalUnusable.
+    Raises ConfigurationError and JournalUnusable, and Unopened if a stop comes before that.
     """
     require_credentials(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -93,10 +101,11 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
     observed = Starting()
     http = HttpServer(settings.http, observed)
     await http.start()
+    stop = stop or Stop()
     try:
-        journal = await Journal.open(settings.journal, events.record_loss)
+        journal = await Journal.open(settings.journal, events.record_loss, stop.is_asked)
         try:
-            parts = _make_parts(settings, stop or Stop(), kafka, events, journal)
+            parts = _make_parts(settings, stop, kafka, events, journal)
             observed.report = report = Report(parts)
             yield Connector(parts, report, http.port)
         finally:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
+import structlog
 
 from connector.app import build, opened
 from connector.core.event import Event
@@ -43,6 +44,21 @@ async def test_a_run_ends_with_zero_and_gives_the_signals_back(tmp_path):
     code = await build.run(settings_of_one(tmp_path), lambda _: signal.raise_signal(signal.SIGTERM))
     assert code == 0
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_a_stop_while_another_process_holds_the_journal_is_obeyed_at_once(tmp_path):
+    """SIGTERM ends a start that waits for the lock with 0, because nothing was received."""
+    held = Folder(tmp_path / "journal")
+    assert held.lock() is None
+    with structlog.testing.capture_logs() as logs:
+        starting = asyncio.create_task(build.run(settings_of_one(tmp_path), lambda _: None))
+        async with asyncio.timeout(10):
+            while not any(entry["event"] == "journal_held" for entry in logs):
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):
+            signal.raise_signal(signal.SIGTERM)
+            assert await starting == 0
+    held.close()
 
 
 async def test_it_is_alive_while_another_process_holds_the_journal(tmp_path):

@@ -62,9 +62,14 @@ class Journal:
         ]
 
     @classmethod
-    async def open(cls, settings: JournalSettings, on_loss: Callable[[Loss], None]) -> Self:
-        """Open the journal; wait a while if another process holds it. Raises JournalUnusable."""
-        place, folder, found = await open_folder(settings.path)
+    async def open(
+        cls, settings: JournalSettings, on_loss: Callable[[Loss], None], stop: asyncio.Event | None = None
+    ) -> Self:
+        """Open the journal; wait a while if another process holds it.
+
+        Raises JournalUnusable, and Unopened if `stop` is set during that wait.
+        """
+        place, folder, found = await open_folder(settings.path, stop or asyncio.Event())
         journal = cls(folder, found, settings, on_loss)
         try:
             if place.earlier:

@@ -1,6 +1,7 @@
 """Opens the folder of a journal, as soon as no other process holds it."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -18,16 +19,21 @@ LOCK_SECONDS = 30.0  # a pod killed by force may still hold the lock
 LOCK_POLL_SECONDS: Final = 0.2
 
 
-async def open_folder(path: Path) -> tuple[Place, Folder, Recovered]:
+class Unopened(Exception):
+    """A stop was asked for while another process held the journal."""
+
+
+async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, Recovered]:
     """Return where the journal is, its locked folder, and what it holds.
 
-    Waits up to LOCK_SECONDS while another process holds the folder. Raises JournalUnusable.
+    Waits up to LOCK_SECONDS while another process holds the folder. Raises JournalUnusable, and
+    Unopened if `stop` is set meanwhile.
     """
     folder: Folder | None = None
     try:
         found = await asyncio.to_thread(place, path)
         folder = await asyncio.to_thread(Folder, found.folder)
-        await _lock(folder)
+        await _lock(folder, stop)
         if folder.mode & 0o077:
             log.warning("journal_folder_open", path=str(folder.path), mode=f"{folder.mode:o}", fix="chmod 700")
         return found, folder, await asyncio.to_thread(recover, folder)
@@ -41,7 +47,7 @@ async def open_folder(path: Path) -> tuple[Place, Folder, Recovered]:
         raise
 
 
-async def _lock(folder: Folder) -> None:
+async def _lock(folder: Folder, stop: asyncio.Event) -> None:
     until, is_told = time.monotonic() + LOCK_SECONDS, False
     while (holder := await asyncio.to_thread(folder.lock)) is not None:
         process = f"pid {holder}" if holder else "an unknown process"
@@ -53,4 +59,6 @@ async def _lock(folder: Folder) -> None:
         if not is_told:
             log.warning("journal_held", path=str(folder.path), by=process, waiting_seconds=LOCK_SECONDS)
             is_told = True
-        await asyncio.sleep(LOCK_POLL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOCK_POLL_SECONDS)
+            raise Unopened

@@ -1,5 +1,6 @@
 """A journal of the earlier kind is taken over once, with all that was pending."""
 
+import asyncio
 import contextlib
 import fcntl
 import sqlite3
@@ -79,13 +80,23 @@ async def test_a_damaged_row_is_a_counted_loss(tmp_path):
 
 
 async def test_a_file_that_cannot_be_read_for_the_moment_is_kept(tmp_path):
-    """A file that another program has locked is refused and stays, for the next start."""
+    """A file that another program has locked is refused and stays; the loop goes on meanwhile."""
     earlier(tmp_path / "journal.db")
+    turns = []
+
+    async def turn():
+        while True:
+            await asyncio.sleep(0.01)
+            turns.append(1)
+
+    turning = asyncio.create_task(turn())
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(JournalUnusable, match=r"journal\.db could not be read: database is locked"):
             await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    turning.cancel()
+    assert len(turns) > 20
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
     await source.close()
