@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, takewhile
 from typing import Final
 
 from connector.core.journal.record import RECORD_BYTES, Block, Item, Key, LossReason, Mark
@@ -14,8 +15,8 @@ BLOCK_FRAMES: Final = 1024  # waiting frames are in few blocks, but a read that 
 class Memory:
     """Every frame above `floor` that is not lost is here.
 
-    `unwritten` is what the log does not have yet, in order. `bytes` and `unwritten_bytes` estimate
-    the memory in use.
+    `unwritten` is what the log does not have yet, in order, after what is being written. `bytes`
+    and `unwritten_bytes` estimate the memory in use.
     """
 
     def __init__(self, floor: int) -> None:
@@ -23,9 +24,9 @@ class Memory:
         self.unwritten: list[Item] = []
         self.unwritten_bytes = 0
         self.bytes = 0
+        self._writing: list[Item] = []
         self._written: list[Block] = []
         self._growing: list[Received] | None = None  # the frames of the last unwritten block, if more may follow
-        self._taken = 0
 
     def add_frame(self, seq: int, frame: Received) -> None:
         """Add the next frame."""
@@ -40,17 +41,7 @@ class Memory:
     def add(self, item: Key | Mark) -> None:
         """Add what comes next."""
         self._growing = None
-        latest = self.unwritten[-1] if len(self.unwritten) > self._taken else None
-        match latest, item:
-            case (Mark(start, last, lost), Mark(first, _, again)) if (last + 1, lost) == (first, again):
-                self.unwritten[-1] = Mark(start, item.last, lost)
-            case _:
-                self.unwritten.append(item)
-
-    def _count(self, item: Item, sign: int) -> None:
-        size = sign * memory_bytes(item)
-        self.bytes += size
-        self.unwritten_bytes += size
+        _append(self.unwritten, item)
 
     # -- to the log --------------------------------------------------------------------------------
 
@@ -60,76 +51,60 @@ class Memory:
         for item in self.unwritten:
             size = log_bytes(item)
             if size > most_bytes and isinstance(item, Block):
-                part = _beginning(item, most_bytes, at_least=0 if items else 1)
+                part, rest = _split(item, max(_fitting(item.frames, most_bytes), 0 if items else 1))
+                self.unwritten[len(items) : len(items) + 1] = [each for each in (part, rest) if each.frames]
                 items += [part] if part.frames else []
                 break
             if size > most_bytes and items:
                 break
             items.append(item)
             most_bytes -= size
-        self._taken = len(items)
+        del self.unwritten[: len(items)]
+        self._writing = items
         return items
 
-    def wrote(self, items: Sequence[Item]) -> None:
+    def wrote(self) -> None:
         """Note that the log has what `take` returned last."""
-        self._taken = 0
-        for place, item in enumerate(items):
-            if not isinstance(item, Block):
-                continue
-            self.unwritten_bytes -= memory_bytes(item)
-            self._written.append(item)
-            whole = self.unwritten[place]
-            if isinstance(whole, Block) and whole.last_seq > item.last_seq:  # only its beginning was taken
-                self.unwritten[place] = Block(item.last_seq + 1, whole.frames[len(item.frames) :])
-                del self.unwritten[:place]
-                return
-        del self.unwritten[: len(items)]
+        for item in self._writing:
+            if isinstance(item, Block):
+                self.unwritten_bytes -= memory_bytes(item)
+                self._written.append(item)
+        self._writing = []
 
     def failed(self) -> None:
         """Note that the log did not get what `take` returned last."""
-        self._taken = 0
+        self.unwritten, self._writing, self._growing = self._writing + self.unwritten, [], None
 
-    def drop_finished(self, watermark: int) -> None:
-        """Replace finished frames that the log does not have by a mark."""
-        kept, self._growing = list[Item](), None
+    def drop(self, through: int, lost: LossReason | None) -> list[Block]:
+        """Replace waiting frames up to a number by marks: finished, or lost. Return the frames."""
+        dropped, kept, self._growing = list[Block](), list[Item](), None
         for item in self.unwritten:
-            if not isinstance(item, Block) or item.first_seq > watermark:
+            if not isinstance(item, Block) or item.first_seq > through:
                 kept.append(item)
                 continue
-            through = min(item.last_seq, watermark)
-            rest = Block(through + 1, item.frames[through + 1 - item.first_seq :])
-            self._count(item, -1)
-            self.floor = max(self.floor, through)
-            kept.append(Mark(item.first_seq, through, None))
-            if rest.frames:
-                self._count(rest, 1)
-                kept.append(rest)
-        self.unwritten = _joined(kept)
+            gone, rest = _split(item, through + 1 - item.first_seq)
+            dropped.append(gone)
+            _append(kept, Mark(gone.first_seq, gone.last_seq, lost))
+            kept += [rest] if rest.frames else []
+        self.unwritten = kept
+        size = sum(map(memory_bytes, dropped))
+        self.bytes -= size
+        self.unwritten_bytes -= size
+        if dropped and not lost:
+            self.floor = max(self.floor, dropped[-1].last_seq)
+        return dropped
 
     def finished_after(self, written: int) -> int:
         """Return the last number up to which the log has everything, or the frames are finished.
 
         The log has the numbers up to `written`.
         """
-        for item in self.unwritten:
+        for item in chain(self._writing, self.unwritten):
             if isinstance(item, Mark) and item.lost is None and item.first <= written + 1:
                 written = max(written, item.last)
             elif not isinstance(item, Key):
                 break
         return written
-
-    def drop_unwritten(self, reason: LossReason) -> list[Block]:
-        """Give up every frame that the log does not have: a mark takes its place. Return those."""
-        dropped, self._growing = [item for item in self.unwritten if isinstance(item, Block)], None
-        self.unwritten = _joined(
-            [
-                Mark(item.first_seq, item.last_seq, reason) if isinstance(item, Block) else item
-                for item in self.unwritten
-            ]
-        )
-        for item in dropped:
-            self._count(item, -1)
-        return dropped
 
     def written(self, after: int, through: int) -> list[Item]:
         """Return the written frames in memory with `after` < number <= `through`."""
@@ -172,14 +147,14 @@ class Memory:
             place += 1
         for at in range(place, len(self._written)):
             yield self._written[at]
-        for item in self.unwritten:
+        for item in chain(self._writing, self.unwritten):
             if isinstance(item, Block) and item.last_seq > after:
                 yield item
 
 
-def memory_bytes(item: Item) -> int:
-    """Return about how much memory an item needs; keys and marks are few."""
-    return sum(len(frame.raw) + FRAME_BYTES for frame in item.frames) if isinstance(item, Block) else 0
+def memory_bytes(block: Block) -> int:
+    """Return about how much memory a block needs."""
+    return sum(len(frame.raw) + FRAME_BYTES for frame in block.frames)
 
 
 def log_bytes(item: Item) -> int:
@@ -189,14 +164,15 @@ def log_bytes(item: Item) -> int:
     return RECORD_BYTES + 128 + (len(item.key.key) + len(item.key.iv) if isinstance(item, Key) else 0)
 
 
-def _beginning(block: Block, most_bytes: int, at_least: int) -> Block:
-    count = 0
-    for frame in block.frames:
-        most_bytes -= len(frame.raw) + RECORD_BYTES
-        if most_bytes < 0:
-            break
-        count += 1
-    return Block(block.first_seq, block.frames[: max(count, at_least)])
+def _fitting(frames: Sequence[Received], most_bytes: int) -> int:
+    """Return how many of the frames take at most so many bytes in the log."""
+    sizes = accumulate(len(frame.raw) + RECORD_BYTES for frame in frames)
+    return sum(1 for _ in takewhile(most_bytes.__ge__, sizes))
+
+
+def _split(block: Block, count: int) -> tuple[Block, Block]:
+    first, frames = block
+    return Block(first, frames[:count]), Block(first + count, frames[count:])
 
 
 def _between(block: Block, after: int, through: int) -> Block:
@@ -206,12 +182,10 @@ def _between(block: Block, after: int, through: int) -> Block:
     return Block(first, block.frames[first - block.first_seq : max(0, through + 1 - block.first_seq)])
 
 
-def _joined(items: list[Item]) -> list[Item]:
-    found = list[Item]()
-    for item in items:
-        match found, item:
-            case [*_, Mark(first, last, lost)], Mark(start, end, again) if (last + 1, lost) == (start, again):
-                found[-1] = Mark(first, end, lost)
-            case _:
-                found.append(item)
-    return found
+def _append(items: list[Item], item: Item) -> None:
+    """Append an item; a mark extends the last one if it continues it."""
+    match items[-1:], item:
+        case [Mark(first, last, lost)], Mark(start, end, again) if (last + 1, lost) == (start, again):
+            items[-1] = Mark(first, end, lost)
+        case _:
+            items.append(item)

@@ -55,7 +55,6 @@ class Journal:
         )
         self.is_saved = True  # false after a close that could not save everything
         self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
-        self.was_alive_at = found.progress.alive_at if found.progress else None  # the last process, in ns
         steps = (self._writing.write_all, self._syncing.sync_in_time, self._losses.report_in_time)
         self._tasks = [
             self._loop.create_task(self._trouble.for_ever(step), name=f"journal-{step.__name__}") for step in steps

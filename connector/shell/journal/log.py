@@ -7,14 +7,7 @@ from bisect import insort
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from connector.core.journal.record import (
-    Block,
-    Item,
-    Key,
-    Mark,
-    encode,
-    header,
-)
+from connector.core.journal.record import Block, Item, Key, Mark, encode, header
 from connector.shell.journal.folder import Folder, write_all
 from connector.shell.journal.reading import Segment
 

@@ -1,29 +1,24 @@
 """Brings the log to the disk, and then saves how far everything has come."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import structlog
 
+from connector.core.journal.memory import Memory
 from connector.core.journal.record import FORMAT
 from connector.core.journal.state import MOST_BYTES, MOST_MARKS, Progress, sealed
+from connector.core.journal.tally import Tally
 from connector.shell.journal import trouble
 from connector.shell.journal.log import Full, SyncFailed
+from connector.shell.journal.reading import Segment
 from connector.shell.journal.recovery import PROGRESS, SAVED
+from connector.shell.journal.trouble import Trouble
 from connector.shell.journal.worker import Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from connector.core.journal.memory import Memory
-    from connector.core.journal.tally import Tally
-    from connector.shell.journal.reading import Segment
-    from connector.shell.journal.trouble import Trouble
-    from connector.shell.journal.writing import Writing
+from connector.shell.journal.writing import Writing
 
 log = structlog.get_logger("connector.journal")
 
@@ -31,6 +26,8 @@ WINDOW_BYTES: Final = 16 * 2**20  # frames that are on the disk and wait in memo
 MEMORY_BYTES = 64 * 2**20  # all frames in memory
 PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 ALIVE_SECONDS = 5.0
+
+Lanes = Callable[[], Mapping[str, int]]
 
 
 class Syncing:
@@ -47,7 +44,7 @@ class Syncing:
         self.texts: dict[str, str] = {}
         self.read_through = tally.watermark
         self.retired = 0
-        self.lanes: Callable[[], Mapping[str, int]] = dict
+        self.lanes: Lanes = dict
         self._writing = writing
         self._log = writing.log
         self._memory = memory
@@ -57,20 +54,17 @@ class Syncing:
         self._unsaved_texts = self._lacks_room = False
         self._saved_at = -ALIVE_SECONDS
         self._soon = asyncio.Event()
-        self._round_done = asyncio.Event()
-        self._rounds = 0
-        self._is_syncing = False
+        self._waiting: list[asyncio.Future[None]] = []  # for a round that has not begun
         writing.finished = tally.settled
         writing.new_progress = self.next_round
         writing.trim = self.trim
 
     async def next_round(self) -> None:
         """Sync at once, and wait until it is done; a round under way began too early to count."""
-        until = self._rounds + (2 if self._is_syncing else 1)
-        while self._rounds < until:
-            self._round_done.clear()
-            self._soon.set()
-            await self._round_done.wait()
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._soon.set()
+        await done
 
     async def sync_in_time(self) -> None:
         """Wait until a sync is due, and do what can be done."""
@@ -78,14 +72,14 @@ class Syncing:
             async with asyncio.timeout(min(self._sync_seconds, PROGRESS_SECONDS)):
                 await self._soon.wait()
         self._soon.clear()
-        self._is_syncing = True
+        waiting, self._waiting = self._waiting, []
         try:
             if not self._trouble.is_hanging:
                 await self._sync()
         finally:
-            self._is_syncing = False
-            self._rounds += 1
-            self._round_done.set()
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
 
     async def _sync(self) -> None:
         through = self._settled_through

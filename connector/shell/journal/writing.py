@@ -81,7 +81,7 @@ class Writing:
                 is_fresh, most = False, WRITE_BYTES
             except Full as full:
                 self._trouble.end("write")
-                self._memory.drop_finished(self._tally.watermark)
+                self._memory.drop(self._tally.watermark, None)
                 if not is_fresh:  # a newer progress may free segments
                     await self.new_progress()
                     is_fresh = True
@@ -92,7 +92,7 @@ class Writing:
                     return
             except OSError as error:
                 self._trouble.note("write", str(error))
-                self._memory.drop_finished(self._tally.watermark)
+                self._memory.drop(self._tally.watermark, None)
                 await asyncio.sleep(trouble.RETRY_SECONDS)
 
     async def _write(self, most: int) -> None:
@@ -108,7 +108,7 @@ class Writing:
             raise
 
     def _wrote(self, items: Sequence[Item]) -> None:
-        self._memory.wrote(items)
+        self._memory.wrote()
         self.written = max(self.written, *(item.last_seq if isinstance(item, Block) else item.seq for item in items))
         self.trim()
         self._trouble.end("write")
@@ -116,7 +116,7 @@ class Writing:
 
     def _lose_unwritten(self) -> bool:
         """Give up the newest frames, for which there is no room; return whether there were any."""
-        dropped = self._memory.drop_unwritten("journal_full")
+        dropped = self._memory.drop(self._tally.last, "journal_full")
         for block in dropped:
             self._on_full(block)
         self._trouble.changed.set()
