@@ -39,9 +39,15 @@ class Book:
         if known is None or _is_not_older(day, known):
             self.days[day.isin, day.trade_date] = day
 
-    def is_forgotten(self, key: bytes, now_ms: int) -> bool:
-        """Return whether a record's date has left memory, so that a start skips the record."""
-        return now_ms >= dates.forgotten_ms(split_key(key.decode(errors="replace"))[1], self._is_trading_day)
+    def resume(self, key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int) -> None:
+        """Take in a record at the start. Raises NotACoverageRecord.
+
+        A day whose time is over is not kept, unless it has something left to announce.
+        """
+        isin, trade_date = split_key(key.decode(errors="replace"))
+        self.restore(key, value, headers, now_ms)
+        if self._is_finished(self.days[isin, trade_date], now_ms):
+            del self.days[isin, trade_date]
 
     def was_forgotten(self, isin: str, trade_date: date, now_ms: int) -> bool:
         """Return whether the day is not in memory because its time is over."""
@@ -87,20 +93,23 @@ class Book:
                     yield day, each
 
     def forget(self, now_ms: int) -> None:
-        """Drop days whose time is over, whose record is up to date, and that got no tick meanwhile.
+        """Drop days that are finished, whose record is up to date, and that got no tick meanwhile.
 
         "Meanwhile" is since the last call, so that a replay of an old date need not be read back
         again and again.
         """
-        over = {
-            key: day
-            for key, day in self.days.items()
-            if not day.is_changed and now_ms >= dates.forgotten_ms(day.trade_date, self._is_trading_day)
-        }
+        over = {key: day for key, day in self.days.items() if not day.is_changed and self._is_finished(day, now_ms)}
         for key, day in over.items():
             if self._ticks_before.get(key) == day.ticks:
                 del self.days[key]
         self._ticks_before = {key: day.ticks for key, day in over.items() if key in self.days}
+
+    def _is_finished(self, day: Day, now_ms: int) -> bool:
+        """Return whether a day's time is over and all its holes are announced."""
+        if now_ms < dates.forgotten_ms(day.trade_date, self._is_trading_day) or day.is_waiting:
+            return False
+        is_told = next(day.unannounced(), None) is None
+        return is_told or not dates.has_events(day.trade_date, now_ms, self._is_trading_day)
 
 
 def _is_not_older(day: Day, known: Day) -> bool:

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Final
 
 KST: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
+OPENS: Final = time(9, 0, tzinfo=KST)
 OVER: Final = time(15, 35, tzinfo=KST)  # trading ends at 15:30; the rest is for the last ticks
-FORGOTTEN: Final = time(9, 0, tzinfo=KST)
 
 # Whether the Korea Exchange is open on a date.
 IsTradingDay = Callable[[date], bool]
@@ -25,6 +25,11 @@ def start_ms(trade_date: date) -> int:
     return _ms(trade_date, time(0, 0, tzinfo=KST))
 
 
+def opens_ms(trade_date: date) -> int:
+    """Return from when on anything can be traded on the date."""
+    return _ms(trade_date, OPENS)
+
+
 def over_ms(trade_date: date) -> int:
     """Return from when on nothing more is traded on the date."""
     return _ms(trade_date, OVER)
@@ -32,7 +37,7 @@ def over_ms(trade_date: date) -> int:
 
 def forgotten_ms(trade_date: date, is_trading_day: IsTradingDay) -> int:
     """Return when the date leaves memory: the next trading day at 09:00."""
-    return _ms(_nearest(trade_date, 1, is_trading_day), FORGOTTEN)
+    return _ms(_nearest(trade_date, 1, is_trading_day), OPENS)
 
 
 def has_events(trade_date: date, now_ms: int, is_trading_day: IsTradingDay) -> bool:

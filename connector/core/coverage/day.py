@@ -174,6 +174,11 @@ class Day:
     def _window(self, hole: Hole) -> Window:
         return Window.of(self.isin, self.trade_date, hole)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a stretch has not stood long enough to be a hole."""
+        return any(each.hole is None for each in self.stretches.missing)
+
     def unannounced(self) -> Iterator[Hole]:
         """Yield the holes whose present state Kafka has no event of."""
         return (hole for hole in self.holes if not hole.is_announced)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from connector.core.coverage.dates import start_ms
+from connector.core.coverage.dates import opens_ms, start_ms
 
 if TYPE_CHECKING:
     from datetime import date
@@ -22,8 +22,10 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, isin: str, trade_date: date, hole: Hole) -> Window:
-        """Return the window of a hole. Without a trade before it, it begins with the date."""
+        """Return the window of a hole. One at the start of the day begins when trading begins."""
         slots = frozenset(trade.slot for trade in (hole.after, hole.before) if trade and trade.slot is not None)
-        one = hole.after.seen_ms if hole.after else start_ms(trade_date)
         other = hole.before.seen_ms if hole.before else hole.until_ms
+        opens = opens_ms(trade_date)
+        # Only test markets trade earlier.
+        one = hole.after.seen_ms if hole.after else opens if other >= opens else start_ms(trade_date)
         return cls(isin, slots, min(one, other), max(one, other))

@@ -27,6 +27,12 @@ def write_all(book):
     return [encode(day) for day in list(book.changed())]
 
 
+def tell(book):
+    """Announce all holes."""
+    for day, each in list(book.announcements(NOW)):
+        each.acknowledge(day)
+
+
 def restored(*records):
     """Return a book that has read these records."""
     made = Book(is_weekday)
@@ -89,6 +95,7 @@ def test_holes_of_older_dates_are_not_announced(book):
 def test_a_day_leaves_memory_on_the_next_trading_day(book):
     """It stays until its record is written and no tick of it came meanwhile."""
     nine = at("09:00", MONDAY)
+    tell(book)
     book.forget(nine)
     write_all(book)
     book.forget(nine - 1)
@@ -104,6 +111,7 @@ def test_a_day_leaves_memory_on_the_next_trading_day(book):
 def test_a_replayed_day_stays_while_its_ticks_come(book):
     """A day that was read back is not dropped and read back for each tick."""
     nine = at("09:00", MONDAY)
+    tell(book)
     for high in range(50, 80, 10):
         write_all(book)
         book.forget(nine)
@@ -111,12 +119,39 @@ def test_a_replayed_day_stays_while_its_ticks_come(book):
         book.add(tick(high - 10, high), nine)
 
 
-def test_a_start_skips_records_of_dates_that_left_memory():
-    """They are read back if a tick of them comes."""
-    book = Book(is_weekday)
-    key = b"KR103502GA34/2026-09-11"
-    assert not book.is_forgotten(key, NOW)
-    assert book.is_forgotten(key, at("09:00", MONDAY))
+def test_a_start_keeps_no_day_that_is_finished(book):
+    """It is read back if a tick of it comes."""
+    tell(book)
+    ((key, value, headers),) = write_all(book)
+    for now, kept in ((at("09:00", MONDAY) - 1, 1), (at("09:00", MONDAY), 0)):
+        again = Book(is_weekday)
+        again.resume(key, value, dict(headers), now)
+        assert len(again.days) == kept
+
+
+def test_a_day_stays_until_its_holes_are_announced(book):
+    """A late tick can fill a hole of a day whose time is over, shortly before a restart."""
+    tell(book)
+    book.add(tick(10, 30), at("10:00", MONDAY))
+    ((key, value, headers),) = write_all(book)
+    again = Book(is_weekday)
+    for _ in range(2):
+        again.resume(key, value, dict(headers), at("10:00", MONDAY))
+        again.forget(at("10:00", MONDAY))
+    assert [each.events[-1].event for _, each in again.announcements(at("10:00", MONDAY))] == ["backfill"]
+    again.forget(at("10:00", date(2026, 9, 15)))
+    again.forget(at("10:00", date(2026, 9, 15)))
+    assert again.days == {}, "nobody hears of an older date"
+
+
+def test_a_day_stays_until_its_holes_have_their_ids(book):
+    """A replay of an old date that left a hole waits for it, too."""
+    tell(book)
+    book.add(tick(50, 60), at("10:00", MONDAY))
+    ((key, value, headers),) = write_all(book)
+    again = Book(is_weekday)
+    again.resume(key, value, dict(headers), at("10:00", date(2026, 9, 15)))
+    assert [day.is_waiting for day in again.days.values()] == [True]
 
 
 def test_a_doubt_about_a_date_is_one_about_all_its_bonds(book):

@@ -11,6 +11,7 @@ from tests.core.coverage.trades import FRIDAY, MONDAY, at, is_weekday
 def test_a_date_begins_and_ends_in_seoul():
     """Midnight and 15:35 are Seoul's."""
     assert dates.start_ms(FRIDAY) == at("00:00")
+    assert dates.opens_ms(FRIDAY) == at("09:00")
     assert dates.over_ms(FRIDAY) == at("15:35")
     assert dates.seoul_date(at("00:00")) == FRIDAY
     assert dates.seoul_date(at("00:00") - 1) == date(2026, 9, 10)

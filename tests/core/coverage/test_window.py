@@ -16,8 +16,13 @@ def test_a_window_lies_between_the_neighbours():
 
 
 def test_a_window_without_neighbours_is_the_day_until_the_hole_was_found():
-    """A hole from the start of the day begins at midnight, and one at the end ends when found."""
-    assert window(None, None) == (ISIN, frozenset(), at("00:00"), at("12:00"))
+    """A hole from the start of the day begins at 09:00, and one at the end ends when found."""
+    assert window(None, None) == (ISIN, frozenset(), at("09:00"), at("12:00"))
+
+
+def test_a_market_that_trades_at_night_begins_at_midnight():
+    """A test market has trades before the exchange opens."""
+    assert window(None, trade("03:00"))[2:] == (at("00:00"), at("03:00"))
 
 
 def test_neighbours_received_in_the_other_order_make_the_same_window():
