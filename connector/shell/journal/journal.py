@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Self
 
 import structlog
@@ -15,6 +16,7 @@ from connector.core.journal.state import sealed
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
 from connector.shell.journal import importer, syncing, trouble
+from connector.shell.journal.figures import Figures
 from connector.shell.journal.folder import Folder
 from connector.shell.journal.frame_source import FrameSource
 from connector.shell.journal.log import Log
@@ -31,7 +33,7 @@ FRAMES_A_TURN: Final = 256  # after so many, the reader of the feed gives the lo
 CLOSE_SECONDS = 5.0  # how long a stop waits for a slow disk
 
 
-class Journal:
+class Journal(Figures):
     """Frames in receive order, numbered from 1. Every frame up to `watermark` is finished."""
 
     def __init__(
@@ -45,7 +47,8 @@ class Journal:
         for key in found.keys:
             self._keys.add(key)
         self._trouble = Trouble()
-        self._writing = Writing(self._log, self._memory, self._tally, self._trouble, self._keys.needed, self._note_full)
+        on_full = partial(self._count_lost, "journal_full")
+        self._writing = Writing(self._log, self._memory, self._tally, self._trouble, self._keys.needed, on_full)
         self._syncing = Syncing(self._writing, self._memory, self._tally, self._trouble, settings.sync_seconds)
         self._syncing.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self._log.state_bytes = state_bytes(len(sealed(found.saved)))
@@ -130,7 +133,7 @@ class Journal:
 
     def lose(self, seq: int, frame: Received) -> None:
         """Count a frame as lost, just before `advance` passes it: Kafka refused its dead letter."""
-        self._count_lost(Block(seq, [frame]), "dead_letter_refused")
+        self._count_lost("dead_letter_refused", Block(seq, [frame]))
 
     def watch_lanes(self, lanes: Callable[[], Mapping[str, int]]) -> None:
         """Save with each progress the watermarks that this returns, by lane."""
@@ -152,84 +155,18 @@ class Journal:
     def give_up(self, frame: Received, reason: LossReason) -> None:
         """Give a received frame its number, and count it as lost."""
         self._tally.last += 1
-        self._count_lost(Block(self._tally.last, [frame]), reason)
+        self._count_lost(reason, Block(self._tally.last, [frame]))
         self._memory.add(Mark(self._tally.last, self._tally.last, reason))
         self._writing.wake()
 
-    def _count_lost(self, block: Block, reason: LossReason) -> None:
+    def _count_lost(self, reason: LossReason, block: Block) -> None:
         self._tally.lose(block.first_seq, block.last_seq, reason)
         for frame in block.frames:
             self._losses.note(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
 
-    def _note_full(self, block: Block) -> None:
-        self._count_lost(block, "journal_full")
-
     def report_losses(self) -> None:
         """Report the losses not yet reported, as before a stop."""
         self._losses.report()
-
-    # -- figures -----------------------------------------------------------------------------------
-
-    @property
-    def watermark(self) -> int:
-        """Every frame up to this number is finished or lost."""
-        return self._tally.watermark
-
-    @property
-    def last_seq(self) -> int:
-        """The last number given."""
-        return self._tally.last
-
-    @property
-    def committed_seq(self) -> int:
-        """Frames up to this number are in the log."""
-        return self._writing.written
-
-    @property
-    def synced_seq(self) -> int:
-        """Frames up to this number are on the disk."""
-        return self._syncing.synced
-
-    @property
-    def received(self) -> int:
-        """Frames received over the life of the journal, including lost ones."""
-        return self._tally.last
-
-    @property
-    def finished(self) -> int:
-        """Frames acknowledged or dead-lettered over the life of the journal."""
-        return self._tally.finished
-
-    @property
-    def pending(self) -> int:
-        """Frames received that are neither finished nor lost."""
-        return self._tally.pending
-
-    @property
-    def lost(self) -> dict[str, int]:
-        """Frames lost over the life of the journal, by reason."""
-        return self._tally.lost
-
-    @property
-    def kept(self) -> int:
-        """Frames in the log, including delivered ones."""
-        segments = self._log.segments
-        return max(0, self.committed_seq - segments[0].first + 1) if segments else 0
-
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of all the journal's files."""
-        return self._log.used_bytes
-
-    @property
-    def write_error(self) -> str | None:
-        """What the disk does not do at present, or None."""
-        return next(iter(self._trouble.problems.values()), None)
-
-    @property
-    def segments_retired(self) -> int:
-        """Segments that were given up in this run because they could not be synced."""
-        return self._syncing.retired
 
     @property
     def is_alive(self) -> bool:

@@ -26,7 +26,6 @@ WINDOW_BYTES: Final = 16 * 2**20  # frames that are on the disk and wait in memo
 MEMORY_BYTES = 64 * 2**20  # all frames in memory
 PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 ALIVE_SECONDS = 5.0
-
 Lanes = Callable[[], Mapping[str, int]]
 
 
