@@ -21,6 +21,14 @@ def bond_tick() -> str:
     return schema_text("bond_tick.avsc")
 
 
+def released_schemas() -> dict[str, str]:
+    """Return the schema of ticks of each released version, oldest first."""
+    in_wheel = _PACKAGE / "schemas" / "released"
+    folder = in_wheel if in_wheel.exists() else _PACKAGE.parent / "schemas" / "released"
+    found = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.avsc")}
+    return dict(sorted(found.items(), key=lambda each: [int(part) for part in each[0].split(".")]))
+
+
 def page_file(name: str) -> str:
     """Return the text of one file of the page. Raises FileNotFoundError if it was not installed."""
     return (_PACKAGE / "page" / name).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.packaged_files import CONTENT_TYPES, INDEX, bond_tick, page_file, schema_text
+from connector.packaged_files import CONTENT_TYPES, INDEX, bond_tick, page_file, released_schemas, schema_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,3 +47,14 @@ def test_a_wheel_holds_the_page(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         assert {f"connector/page/{name}" for name in CONTENT_TYPES} <= set(content.namelist())
+
+
+def test_released_schemas_are_in_the_order_of_their_versions(tmp_path, monkeypatch):
+    """1.10.0 comes after 1.9.0, and the first release is kept."""
+    assert next(iter(released_schemas())) == "1.0.0"
+    folder = tmp_path / "schemas" / "released"
+    folder.mkdir(parents=True)
+    for version in ("1.10.0", "1.9.0"):
+        (folder / f"{version}.avsc").write_text(version)
+    monkeypatch.setattr("connector.packaged_files._PACKAGE", tmp_path)
+    assert released_schemas() == {"1.9.0": "1.9.0", "1.10.0": "1.10.0"}

@@ -14,7 +14,7 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from connector.cli import bonds, check, demo, dlq, journal, record, replay, run, simulate, subs, tail, topics
+from connector.cli import bonds, check, demo, dlq, journal, record, replay, run, schema, simulate, subs, tail, topics
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
 from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
 from connector.errors import ConnectorError
@@ -102,6 +102,7 @@ app.add_typer(subs.app, name="subs")
 app.add_typer(bonds.app, name="bonds")
 app.add_typer(journal.app, name="journal")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(schema.app, name="schema")
 
 
 def _forget_odd_sizes() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from connector.cli import topics
+from connector.cli import subject, topics
 from connector.cli.check_result import CheckResult
 from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.errors import ConfigurationError, CredentialsRefused, JournalUnusable, NotInTime
@@ -78,13 +78,19 @@ async def _kafka(settings: Settings) -> list[CheckResult]:
 async def _registry(settings: Settings) -> list[CheckResult]:
     if settings.registry.url is None:
         return []
-    subject = f"{settings.topics.ticks}-value"
+    name = f"{settings.topics.ticks}-value"
     looking_only = settings.registry.model_copy(update={"auto_register": False})
     try:
-        schema_id = await registry.schema_id(looking_only, subject, bond_tick(), _nothing_saved, _save_nothing)
+        schema_id = await registry.schema_id(looking_only, name, bond_tick(), _nothing_saved, _save_nothing)
     except NotInTime as error:
         return [CheckResult("registry", str(error), NotInTime)]
-    return [CheckResult("registry", f"{subject} holds this schema under id {schema_id}")]
+    results = [CheckResult("registry", f"{name} holds this schema under id {schema_id}")]
+    try:
+        found = await subject.look(settings)
+    except NotInTime as error:
+        return [*results, CheckResult("registry", str(error), NotInTime)]
+    results += [CheckResult("registry", f"{name} {problem}", NotInTime) for problem in found.incompatible]
+    return results + [CheckResult("registry", f"{name}: {warning}") for warning in found.warnings]
 
 
 async def _nothing_saved(_: str) -> None:

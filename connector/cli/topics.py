@@ -21,7 +21,6 @@ from connector.core.topic_plan import (
     plan,
 )
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
-from connector.packaged_files import bond_tick
 from connector.shell.kis.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -80,10 +79,8 @@ def init(
         raise ConfigurationError(["registry.url: is needed with --register-schema: set it"])
     options = _SizeOptions(partitions, replication_factor, min_insync_replicas, slots)
     report = asyncio.run(_compare(settings, options, create=True))
-    if register_schema:
-        report["subject"] = f"{settings.topics.ticks}-value"
-        report["schema_id"] = asyncio.run(_register(settings, report["subject"]))
-    _finish(report, as_json=as_json)
+    problem = _register(settings, report) if register_schema else None
+    _finish(report, problem, as_json=as_json)
 
 
 @app.command(epilog="Example: kis-bond topics verify --json")
@@ -97,9 +94,17 @@ def verify(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Compare the topics with the needed ones. Drift ends with 5; the rest are warnings."""
-    options = _SizeOptions(partitions, replication_factor, min_insync_replicas, slots)
-    _finish(asyncio.run(_compare(load_settings(context, config), options, create=False)), as_json=as_json)
+    """Compare the topics with the needed ones. Drift ends with 5; the rest are warnings.
+
+    With registry.url, the registry's subject of ticks is compared too.
+    """
+    options, settings = (
+        _SizeOptions(partitions, replication_factor, min_insync_replicas, slots),
+        load_settings(context, config),
+    )
+    report = asyncio.run(_compare(settings, options, create=False))
+    problem = None if settings.registry.url is None else _look_at_subject(settings, report)
+    _finish(report, problem, as_json=as_json)
 
 
 class _SizeOptions:
@@ -191,14 +196,18 @@ def _report(
     }
 
 
-def _finish(report: dict[str, Any], *, as_json: bool) -> None:
+def _finish(report: dict[str, Any], problem: str | None, *, as_json: bool) -> None:
+    """Print the report. Raises NotInTime if there is drift, or a problem with the registry."""
     drifted = [topic["topic"] for topic in report["topics"] if topic["drift"]]
     if as_json:
         print_json(report)
     else:
         _print(report)
-    if drifted:
-        raise NotInTime(f"Drift was found in {', '.join(drifted)}.")
+    problems = [f"Drift was found in {', '.join(drifted)}."] if drifted else []
+    if problem is not None:
+        problems.append(problem)
+    if problems:
+        raise NotInTime("\n".join(problems))
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -210,11 +219,35 @@ def _print(report: dict[str, Any]) -> None:
         rows.append((topic["topic"], topic["state"], *counts, first))
         rows += [("", "", "", "", other) for other in others]
     print_table(("topic", "state", "partitions", "replicas", "findings"), rows)
-    if "schema_id" in report:
+    if report.get("schema_id") is not None:
         say(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")
+    if report.get("level") is not None:
+        say(f"The compatibility level of {report['subject']} is {report['level']}.")
+    for warning in report.get("schema_warnings", []):
+        say(f"Warning: {warning}.")
 
 
-async def _register(settings: Settings, subject: str) -> int:
-    from connector.shell import registry
+def _register(settings: Settings, report: dict[str, Any]) -> str | None:
+    """Register the schema, and add what the registry holds to the report; return what failed."""
+    from connector.cli import subject
 
-    return await registry.register(settings.registry, subject, bond_tick())
+    report |= {"subject": f"{settings.topics.ticks}-value", "schema_id": None}
+    try:
+        found = asyncio.run(subject.register(settings, None))
+    except NotInTime as error:
+        return f"The topics are there, but the schema of ticks is not registered: {error}"
+    report |= {"schema_id": found.schema_id, "level": found.level, "schema_warnings": found.warnings}
+    return None
+
+
+def _look_at_subject(settings: Settings, report: dict[str, Any]) -> str | None:
+    """Add what the registry holds to the report; return what is wrong with it."""
+    from connector.cli import subject
+
+    try:
+        found = asyncio.run(subject.look(settings))
+    except NotInTime as error:
+        return f"The registry could not be compared: {error}"
+    report |= {"subject": found.name, "schema_id": found.schema_id, "level": found.level}
+    report["schema_warnings"] = found.warnings
+    return "\n".join(f"{found.name} {problem}." for problem in found.drift) or None

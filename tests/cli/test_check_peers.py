@@ -7,12 +7,15 @@ from connector.cli.check_result import CheckResult
 from connector.core.journal import record
 from connector.core.kis.approval import Granted
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
+from connector.packaged_files import bond_tick
 from connector.settings import load
+from connector.shell import registry
 from connector.shell.journal.folder import Folder
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from simulator import Simulator
 from tests import two_addresses
+from tests.core.ticks.test_compatibility import INCOMPATIBLE, edited
 from tests.kafka.process import free_ports
 
 
@@ -165,3 +168,18 @@ async def test_a_websocket_port_that_swallows_connections(monkeypatch):
         result = await check_peers._websocket_port(f"ws://{two_addresses.SWALLOWS}:{port}")
     at = f"{two_addresses.SWALLOWS}:{port}"
     assert (result.message, result.failure) == (f"{at}: there was no answer within 0.2 s", NotInTime)
+
+
+async def test_a_registry_that_breaks_readers_is_reported(tmp_path, registry_url, topic_names):
+    """A version that does not fit fails the check; a weak level is told."""
+    settings = settings_for(tmp_path, REGISTRY__URL=registry_url, TOPICS__TICKS=topic_names.ticks)
+    await registry.register(settings.registry, f"{topic_names.ticks}-value", bond_tick())
+    good = await check_peers._registry(settings)
+    assert [each.failure for each in good] == [None, None]
+    assert "compatibility level NONE accepts schemas that break readers" in good[1].message
+    changed = edited(INCOMPATIBLE["long to string"][0])
+    await registry.register(settings.registry, f"{topic_names.ticks}-value", changed)
+    bad = await check_peers._registry(settings)
+    assert [each.message for each in bad if each.failure] == [
+        f"{topic_names.ticks}-value version 2 does not fit: CNTG_VOL changes its type from string to long"
+    ]

@@ -1,11 +1,15 @@
 """Tests of `kis-bond topics` with a real Kafka."""
 
+import asyncio
 import json
 import time
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
+from connector.settings import load
+from connector.shell import registry
+from tests.core.ticks.test_compatibility import INCOMPATIBLE, edited
 from tests.kafka.reader import QUIET, create_topics
 
 
@@ -161,3 +165,32 @@ def test_a_size_that_kafka_cannot_make_is_refused(cli, command, option, most):
     assert "Usage" in result.stderr
     allowed = cli("topics", command, option, str(most), HTTP__PORT="x")
     assert "http.port" in allowed.stderr  # the settings are read only if the options are allowed
+
+
+def test_with_the_registry_away_init_says_what_it_did_and_what_not(cli, variables, kafka, topic_names):
+    """The topics are created and shown, and the schema is named as not registered, with 5."""
+    result = cli("topics", "init", "--register-schema", "--json", REGISTRY__URL="http://127.0.0.1:1", **variables)
+    assert result.exit_code == 5
+    report = json.loads(result.stdout)
+    assert {topic["state"] for topic in report["topics"]} == {"created"}
+    assert (report["subject"], report["schema_id"]) == (f"{topic_names.ticks}-value", None)
+    assert result.stderr.startswith("The topics are there, but the schema of ticks is not registered: REG_UNREACHABLE")
+
+
+def test_verify_looks_at_the_registrys_content_and_level(cli, variables, registry_url, topic_names):
+    """A schema that is missing or does not fit is drift, and a weak level a warning."""
+    given = variables | {"REGISTRY__URL": registry_url}
+    assert cli("topics", "init", "--partitions", "6", **variables).exit_code == 0
+    absent = cli("topics", "verify", **given)
+    assert absent.exit_code == 5
+    assert "does not hold this schema" in absent.stderr
+    registered = cli("topics", "init", "--register-schema", **given)
+    assert registered.exit_code == 0, registered.stderr
+    assert "Warning: compatibility level NONE" in registered.stdout
+    assert cli("topics", "verify", **given).exit_code == 0
+    settings = load(None, {"KIS_BOND_REGISTRY__URL": registry_url}).registry
+    changed = edited(INCOMPATIBLE["long to string"][0])
+    asyncio.run(registry.register(settings, f"{topic_names.ticks}-value", changed))
+    drifted = cli("topics", "verify", **given)
+    assert drifted.exit_code == 5
+    assert "version 2 does not fit: CNTG_VOL changes its type from string to long." in drifted.stderr
