@@ -21,6 +21,8 @@ from connector.app.secrets import Secrets
 from connector.app.slots import Slots
 from connector.app.stop import Stop
 from connector.app.topic_check import TopicCheck
+from connector.app.undelivered import Undelivered
+from connector.app.wanted_events import WantedEvents
 from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.packaged_files import bond_tick
 from connector.shell import registry
@@ -62,6 +64,8 @@ class Parts:
     delivery: Delivery
     slots: Slots
     plan: Plan
+    wanted_events: WantedEvents
+    undelivered: Undelivered
     secret_watch: SecretWatch
     loop_lag: LoopLag
     topic_check: TopicCheck
@@ -121,6 +125,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
     journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()
+    wanted_events, undelivered = WantedEvents(events.topic), Undelivered(journal, delivery.drained, changed)
 
     def new_feed(slot: int, permission: Permission, learned_limit: int | None) -> KisFeed:
         return KisFeed(
@@ -147,6 +152,8 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         on_round=partial(_stop_if_refused, settings, stop, events, slots),
         before_use=KilledSessions(settings.replicas.name, now(), events.record).look,
         on_restart=events.record_restart,
+        wanted_events=wanted_events,
+        undelivered=undelivered,
     )
     return Parts(
         settings=settings,
@@ -157,6 +164,8 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         delivery=delivery,
         slots=slots,
         plan=plan,
+        wanted_events=wanted_events,
+        undelivered=undelivered,
         secret_watch=SecretWatch(secrets.find_problems),
         loop_lag=LoopLag(),
         topic_check=TopicCheck(topics.model_dump(), kafka.arguments),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("connector.app")
 
+DRAIN_FIRST_SECONDS: Final = 0.3  # how long a stop delivers frames before it hands over its slots
 ACKNOWLEDGE_SECONDS: Final = 2.0  # how long a stop waits for the last status records and events
 
 
@@ -61,6 +62,8 @@ class Connector:
             "lists": plan.read(),
             "plan": plan.run(),
             "saved-lists": plan.save_lists(),
+            "wanted-events": parts.wanted_events.run(),
+            "undelivered": parts.undelivered.run(),
             "status": plan.status_topic.run(),
             "events": parts.event_topic.run(),
             "saved-events": parts.event_topic.save_waiting(self.journal),
@@ -96,6 +99,10 @@ class Connector:
         parts = self._parts
         await parts.slots.stop()
         self.journal.report_losses()
+        # So that the slots' last records can say that nothing is undelivered.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_FIRST_SECONDS):
+                await self.delivery.drained(self.journal.last_seq)
         # The next owner's records must come after ours, so we first wait until Kafka has ours.
         await parts.plan.say_goodbye(ACKNOWLEDGE_SECONDS)
         await parts.slots.hand_over()

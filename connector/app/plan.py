@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from connector.app.slots import Slots
+    from connector.app.undelivered import Undelivered
+    from connector.app.wanted_events import WantedEvents
     from connector.core.status import Record
     from connector.settings import Settings
     from connector.shell.journal import Journal
@@ -64,15 +66,18 @@ class Plan:
         on_round: Callable[[], None],
         before_use: Callable[[Iterable[int], Mapping[str, Record]], None],
         on_restart: Callable[[str, str], None],
+        wanted_events: WantedEvents,
+        undelivered: Undelivered,
     ) -> None:
         topics = settings.topics
-        self._owner = settings.replicas.name
-        self._session_capacity = settings.kis.session_capacity
+        self._settings = settings
         self._journal = journal
         self._slots = slots
         self._on_desired = on_desired
         self._on_round = on_round
         self._before_use = before_use
+        self._wanted_events = wanted_events
+        self._undelivered = undelivered
         self._saved: subscription.Lists | None = None
         self._lists = subscription.Lists()  # the lists that were placed last
         self._places: dict[int, int] = {}
@@ -135,6 +140,7 @@ class Plan:
     def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
         known = yield from self.status_topic.restore(records)
         self._note_use(known)
+        self._wanted_events.restore(known, self._is_ours)
         ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
         self.records = status.unconfirmed(known, self._slots.held, now()) | ours
         self.are_limits_known.set()
@@ -151,6 +157,7 @@ class Plan:
             if self._may_write(key):
                 continue
             self._changed.set()
+            self._wanted_events.assume({key: record})
             if record is None:
                 self.records.pop(key, None)
             else:
@@ -222,7 +229,7 @@ class Plan:
         """Return how many bonds fit on each slot, according to the status records and our feeds."""
         feeds = self._slots.feeds
         own = {slot: feed.capacity for slot, feed in feeds.items()}
-        reported = status.places(self.records, range(self._slots.count), self._session_capacity, own)
+        reported = status.places(self.records, range(self._slots.count), self._settings.kis.session_capacity, own)
         return reported | {slot: max(feed.places, reported.get(slot, 0)) for slot, feed in feeds.items()}
 
     def _note_use(self, records: Mapping[str, Record]) -> None:
@@ -292,9 +299,13 @@ class Plan:
 
     def _publish(self, lists: subscription.Lists) -> None:
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
-        self._situation = ReplicaView(self._placement, slots, lists, self._owner, self._slots.others)
-        self.records = self._recorder.records(self._situation, self.records, now())
+        self._situation = ReplicaView(
+            self._placement, slots, lists, self._settings.replicas.name, self._slots.others, self._undelivered.count()
+        )
+        self.records = self._recorder.records(self._situation, self.records, at := now())
         self.status_topic.publish(self.records, self._may_write)
+        self._wanted_events.note(self.records, self._recorder.changed, self._may_write, at)
+        self._undelivered.note_written(self.records, slots)
 
     def pause(self) -> None:
         """Publish no more rounds of status records, because the connector is leaving."""
@@ -303,5 +314,8 @@ class Plan:
     async def say_goodbye(self, seconds: float) -> None:
         """Publish the last records of a clean stop, and wait at most `seconds` for their ack."""
         if self.records:
-            self.status_topic.publish(status.stopped(self.records, now()), self._may_write)
+            last = status.stopped(self.records, at := now(), self._undelivered.count())
+            self.status_topic.publish(last, self._may_write)
+            self._wanted_events.note(last, last, self._may_write, at)
+            self._wanted_events.publish_some()
             await self.status_topic.wait_until_written(seconds)

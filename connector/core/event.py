@@ -1,4 +1,4 @@
-"""One event of the feed-events topic: what happened to sessions, frames, topics or coverage."""
+"""One event of the feed-events topic: something that happened to a session, bond or topic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from typing import Any, Final, Literal
 
 from connector.core.record_keys import SLOT
 
-Kind = Literal["session_up", "session_down", "loss", "topic_restarted", "gap", "backfill"]
+Kind = Literal["session_up", "session_down", "loss", "topic_restarted", "wanted", "unwanted", "gap", "backfill"]
 LOSS: Final = "loss"
 TOPIC_RESTARTED: Final = "topic_restarted"
+WANTED: Final = "wanted"
+UNWANTED: Final = "unwanted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From the lists to KIS and back to the status topic."""
 
 import asyncio
+import json
 import signal
 import time
 from collections import defaultdict
@@ -10,6 +11,8 @@ import pytest
 
 from connector.app.plan import Plan
 from connector.app.slots import Slots
+from connector.app.undelivered import Undelivered
+from connector.app.wanted_events import WantedEvents
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.session import SlotView
@@ -245,6 +248,36 @@ async def test_the_status_is_put_right_after_a_second_connector_wrote_it(deploy)
         assert await own.end() == 0
 
 
+async def _told(own, isin):
+    """Return what the events say of a bond, in their order: each kind, and whether it waits."""
+    events = [json.loads(record.value) for record in await own.records(own.names.events) if record.key == isin.encode()]
+    return [(event["event"], event["detail"]["state"] == "WAITING_CAPACITY") for event in events]
+
+
+async def test_events_say_when_a_bond_is_wanted_and_may_be_registered(deploy):
+    """A bond is told as wanted, as waiting and as unwanted, and a restart repeats nothing."""
+    async with deploy(capacity=1, app_keys=1) as own:
+        own.environment["KIS_BOND_KIS__SESSION_CAPACITY"] = "1"
+        own.write(A, {"priority": 9})
+        own.write(B, {"requested_at": "2026-01-02T09:00:00.5+09:00"})
+        await own.start()
+        await own.until_state("ACTIVE", [A])
+        await own.until_state("WAITING_CAPACITY", [B])
+        assert await own.end() == 0
+        assert await _told(own, A) == [("wanted", False)]
+        assert await _told(own, B) == [("wanted", True)]
+        status = await own.latest(own.names.status)
+        assert status[f"instrument/{B}"]["wanted_since"] == "2026-01-02T00:00:00.500Z"
+        assert status["slot/0"]["pending"] == 0
+        await own.start()
+        await own.until_state("ACTIVE", [A])
+        own.write(A, None)
+        await own.until_state("ACTIVE", [B])
+        assert await own.end() == 0
+        assert await _told(own, A) == [("wanted", False), ("unwanted", False)]
+        assert await _told(own, B) == [("wanted", True), ("wanted", False)]
+
+
 def plan_of_one(slots):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
     ignored = {
@@ -252,6 +285,8 @@ def plan_of_one(slots):
         "on_round": lambda: None,
         "before_use": lambda *_: None,
         "on_restart": lambda *_: None,
+        "wanted_events": WantedEvents(None),
+        "undelivered": Undelivered(SimpleNamespace(pending=0), None, asyncio.Event()),
     }
     plan = Plan(SHARED, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     finished(plan._on_known_status([slot_0("two", 7)]))
@@ -360,6 +395,8 @@ def standalone():
         "on_round": lambda: None,
         "before_use": lambda *_: None,
         "on_restart": lambda *_: None,
+        "wanted_events": WantedEvents(None),
+        "undelivered": Undelivered(SimpleNamespace(pending=0), None, asyncio.Event()),
     }
     settings = load(None, {})
     slots = Slots(settings, 1, lambda *_: feed, dict)

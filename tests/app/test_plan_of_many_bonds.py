@@ -5,11 +5,14 @@ import contextlib
 import gc
 import json
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 from connector.app.plan import Plan
+from connector.app.undelivered import Undelivered
+from connector.app.wanted_events import WantedEvents
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.session import SlotView
@@ -17,6 +20,7 @@ from connector.core.lists import saved_lists
 from connector.settings import load
 from connector.shell.kafka.compacted_topic import TopicRecord
 from connector.shell.kafka.waiting import in_turns
+from connector.shell.topics.events import EventTopic
 
 ISINS = [with_check_digit(f"KR{number:09}") for number in range(20_000)]
 SETTINGS = load(None, {"KIS_BOND_KIS__APPKEY": "key", "KIS_BOND_KIS__APPSECRET": "secret"})
@@ -56,9 +60,29 @@ class Topic:
 
 
 class Journal:
-    """A journal that saves nothing."""
+    """A journal that saves nothing, and has delivered everything."""
 
-    async def remember(self, name, text):
+    pending = last_seq = 0
+
+    async def save(self, name, value):
+        pass
+
+    async def saved(self, name):
+        return None
+
+
+class Events:
+    """An event topic that acknowledges everything, and the numbers of events by kind."""
+
+    def __init__(self):
+        self.count = Counter()
+
+    async def write(self, records):
+        await asyncio.sleep(0)
+        self.count.update(json.loads(record.value)["event"] for record in records)
+        return [None] * len(records)
+
+    async def close(self):
         pass
 
 
@@ -66,7 +90,10 @@ class Run:
     """A plan with one slot, and the longest turn of the loop in seconds of CPU time."""
 
     def __init__(self):
-        self.topic, self.feed = Topic(), Feed()
+        self.topic, self.feed, self.told = Topic(), Feed(), Events()
+        self.events = EventTopic(self.told)
+        self.wanted_events = WantedEvents(self.events)
+        changed = asyncio.Event()
         slots = SimpleNamespace(
             feeds={0: self.feed},
             count=1,
@@ -79,13 +106,15 @@ class Run:
             SETTINGS,
             Journal(),
             slots,
-            asyncio.Event(),
+            changed,
             client_arguments=dict,
             new_writer=lambda *_: self.topic,
             on_desired=lambda _: None,
             on_round=lambda: None,
             before_use=lambda *_: None,
             on_restart=lambda *_: None,
+            wanted_events=self.wanted_events,
+            undelivered=Undelivered(Journal(), None, changed),
         )
         self.longest = 0.0
 
@@ -99,6 +128,12 @@ class Run:
             while self.plan._recorder.has_more:
                 await asyncio.sleep(0.01)
         assert await self.plan.status_topic.wait_until_written(30)
+
+    async def until_told(self, count):
+        """Wait until the event topic has so many events that a bond is wanted, and all others."""
+        async with asyncio.timeout(30):
+            while self.told.count["wanted"] < count or self.wanted_events._standings.changed or self.events.waiting:
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -124,7 +159,9 @@ async def running():
     """Run a plan for as long as the block lasts."""
     run = Run()
     asyncio.get_running_loop().set_debug(False)
-    tasks = [asyncio.create_task(part.run()) for part in (run.plan, run.plan.status_topic)]
+    parts = (run.plan, run.plan.status_topic, run.wanted_events, run.events)
+    tasks = [asyncio.create_task(part.run()) for part in parts]
+    tasks.append(asyncio.create_task(run.events.save_waiting(Journal())))
     yield run
     for task in tasks:
         task.cancel()
@@ -141,10 +178,12 @@ async def test_no_turn_of_the_loop_is_long(timed):
     lists = [(ISINS[place * 1000 :] + ISINS[: place * 1000])[:10_000] for place in range(20)]
     records = [record(place, f"list{place}", {"instruments": isins}) for place, isins in enumerate(lists)]
     async with running() as run:
-        await in_turns(run.plan.status_topic.restore([]))
+        await in_turns(run.plan._on_known_status([]))
         await in_turns(run.plan.control.snapshot(records))
         await run.until_reported("list19", 19)
         assert len(run.topic.content) == 20_021
+        await run.until_told(20_000)
+        assert (run.told.count, run.events.dropped) == ({"wanted": 20_000}, 0)
         await in_turns(run.plan.control.follow([record(100, "list3", {"instruments": lists[3][1:], "priority": 9})]))
         await run.until_reported("list3", 100)
         assert json.loads(run.topic.content["list/list3"])["instruments"] == 9_999
@@ -158,6 +197,8 @@ async def test_no_turn_of_the_loop_is_long(timed):
         await in_turns(run.plan.control.snapshot([*records, record(101, "list3", {"instruments": lists[3]})]))
         await run.until_reported("list3", 101)
         assert len(run.plan.control.lists.desired) == 20_000
+        await run.until_told(82)
+        assert run.told.count == {"wanted": 82}  # 41 bonds lose their places to 41 others
     assert max(timed) < LONGEST_TURN_SECONDS
 
 

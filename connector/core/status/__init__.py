@@ -13,11 +13,13 @@ from connector.core.status.records import (
     stopped,
     unconfirmed,
 )
+from connector.core.status.standing import Standings
 
 __all__ = [
     "Record",
     "Recorder",
     "ReplicaView",
+    "Standings",
     "capacity",
     "decode",
     "encode",

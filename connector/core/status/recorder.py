@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from connector.core.status.records import InstrumentRecord, ListRecord, PositionFields, Record, SlotRecord
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
     """What one replica knows: its status records are made from this.
@@ -27,6 +31,7 @@ class ReplicaView:
     `owner` is the name of the replica, and `slots` are the slots that it owns. `placement` gives
     the slot of each ISIN. `others` are the slots of other replicas, which write the records of
     these slots and their bonds. The owner of slot 0 writes the records that belong to no slot.
+    `pending` counts the frames of this replica that are undelivered.
     """
 
     placement: Mapping[str, int]
@@ -34,6 +39,7 @@ class ReplicaView:
     lists: Lists
     owner: str
     others: frozenset[int] = frozenset()
+    pending: int = 0
 
 
 def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
@@ -62,6 +68,7 @@ class Recorder:
 
     One round makes at most `at_once` records, because a round blocks the event loop. `has_more` is
     true if records are left for the next round. Until they are made, the older records stay.
+    `changed` has the keys of our records that the last round changed.
     """
 
     def __init__(self, at_once: int = 1000) -> None:
@@ -69,6 +76,7 @@ class Recorder:
         self._replica: ReplicaView | None = None
         self._made: dict[str, Record] = {}
         self._unmade: dict[str, None] = {}
+        self.changed: list[str] = []
 
     @property
     def has_more(self) -> bool:
@@ -80,9 +88,11 @@ class Recorder:
 
         Records that other replicas write are repeated as they are in `previous`. A record that did
         not change is the same object as in `previous`. `since` stays while state, slot, code and
-        owner stay. `alive_at` becomes `now` after 30 s, or if the slot's record changes otherwise.
+        owner stay. `alive_at` and `pending` are renewed after 30 s, if the slot's record changes
+        otherwise, or if nothing is pending any more.
         """
         made = dict(previous)
+        self.changed = []
         self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
         for key in list(islice(self._unmade, self._at_once)):
             del self._unmade[key]
@@ -90,10 +100,12 @@ class Recorder:
             if not is_ours(replica, key, before):
                 continue
             record = _record(replica, key, before, now)
-            if record is None:
-                made.pop(key, None)
-            elif record != before:
+            if record is None and key in made:
+                del made[key]
+                self.changed.append(key)
+            elif record is not None and record != before:
                 made[key] = record
+                self.changed.append(key)
         self._replica, self._made = replica, made
         return dict(made)
 
@@ -144,7 +156,7 @@ def _record(replica: ReplicaView, key: str, before: Record, now: str) -> Record 
         entry = replica.lists.entries.get(key.removeprefix(LIST))
         return None if entry is None else _list(entry)
     view = next((view for slot, view in replica.slots.items() if key == f"{SLOT}{slot}"), None)
-    return None if view is None else _slot(view, replica.owner, before, now)
+    return None if view is None else _slot(view, replica, before, now)
 
 
 def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -> InstrumentRecord:
@@ -163,6 +175,7 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
         "code": code,
         "message": message,
         "control": _fields(bond.control),
+        "wanted_since": _time(bond.requested_at),
     }
 
 
@@ -202,8 +215,8 @@ def _unwanted(replica: ReplicaView, isin: str, before: Record, now: str) -> Reco
         registration = view.registrations.get(isin)
         if before and registration is not None and _is_held(registration):
             state, code, message = _of_registration(view, registration)
-            record = {**before, "state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
-            return dated(record, before, now)
+            found = {"state": state, "lists": [], "slot": view.slot, "code": code, "message": message}
+            return dated({**before, **found, "wanted_since": None}, before, now)
     return None
 
 
@@ -220,21 +233,32 @@ def _list(entry: Entry) -> ListRecord:
     }
 
 
-def _slot(view: SlotView, owner: str, before: Record, now: str) -> SlotRecord:
-    alive_at = before.get("alive_at")
+def _slot(view: SlotView, replica: ReplicaView, before: Record, now: str) -> SlotRecord:
     record: SlotRecord = {
         "state": view.state,
-        "owner": owner,
+        "owner": replica.owner,
         "capacity": view.capacity,
         "registered": view.registered,
-        "since": since(before, now, (view.state, None, view.code, owner)),
+        "since": since(before, now, (view.state, None, view.code, replica.owner)),
         "alive_at": now,
         "code": view.code,
         "message": view.message,
+        "pending": replica.pending,
     }
-    if not is_due(alive_at, now) and before == {**record, "alive_at": alive_at}:
-        record["alive_at"] = str(alive_at)
+    renewed = {"alive_at": before.get("alive_at"), "pending": before.get("pending")}
+    is_drained = replica.pending == 0 != renewed["pending"]
+    if not is_due(renewed["alive_at"], now) and not is_drained and before == {**record, **renewed}:
+        return {**record, **renewed}  # type: ignore[typeddict-item]  # equal to `before`
     return record
+
+
+def _time(microseconds: int) -> str | None:
+    """Return a time since 1970 as RFC 3339, or None for a time that is lost or no date."""
+    try:
+        at = _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if microseconds else None
 
 
 def _fields(position: Position) -> PositionFields:

@@ -36,7 +36,10 @@ class PositionFields(TypedDict):
 
 
 class InstrumentRecord(TypedDict):
-    """The record of `instrument/<ISIN>`; `code` and `message` are KIS's own."""
+    """The record of `instrument/<ISIN>`; `code` and `message` are KIS's own.
+
+    `wanted_since` is the earliest request of the lists that want the bond, or None if it is lost.
+    """
 
     state: str
     lists: list[str]
@@ -45,6 +48,7 @@ class InstrumentRecord(TypedDict):
     code: str | None
     message: str | None
     control: PositionFields
+    wanted_since: str | None
 
 
 class InForceFields(TypedDict):
@@ -65,7 +69,10 @@ class ListRecord(TypedDict):
 
 
 class SlotRecord(TypedDict):
-    """The record of `slot/<k>`; `owner` is the `replicas.name` of the slot's replica."""
+    """The record of `slot/<k>`; `owner` is the `replicas.name` of the slot's replica.
+
+    `pending` counts the undelivered frames of the owner, from all its slots.
+    """
 
     state: str
     owner: str | None
@@ -75,6 +82,7 @@ class SlotRecord(TypedDict):
     alive_at: str
     code: str | None
     message: str | None
+    pending: int
 
 
 def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
@@ -115,17 +123,17 @@ def _is_on(record: Record, slots: Container[int]) -> bool:
     return type(slot) is int and slot in slots
 
 
-def stopped(previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+def stopped(previous: Mapping[str, Record], now: str, pending: int = 0) -> dict[str, Record]:
     """Return the last records of a clean stop.
 
     Each slot is IDLE and has no owner. Each bond on a slot is DISCONNECTED. All other records are
-    unchanged.
+    unchanged. `pending` frames are undelivered.
     """
     last: dict[str, Record] = {}
     for key, record in previous.items():
         if key.startswith(SLOT):
             idle = {"state": "IDLE", "owner": None, "registered": 0, "alive_at": now, "code": None, "message": None}
-            last[key] = dated({**record, **idle}, record, now)
+            last[key] = dated({**record, **idle, "pending": pending}, record, now)
         elif key.startswith(INSTRUMENT) and record.get("slot") is not None:
             last[key] = dated({**record, "state": "DISCONNECTED", "code": None, "message": None}, record, now)
         else:

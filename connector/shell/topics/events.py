@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
+ROOM_BELOW: Final = 200  # so many waiting events leave room for others, and keep the writer busy
 SAVED: Final = "events"  # the name under which the journal saves the waiting events
 
 log = structlog.get_logger("connector.event_topic")
@@ -69,7 +70,9 @@ class EventTopic:
         self._is_restored = asyncio.Event()
         self._is_written = asyncio.Event()
         self._is_hurried = asyncio.Event()
+        self._has_room = asyncio.Event()
         self._is_written.set()
+        self._has_room.set()
         self.dropped = 0
         self.problem: str | None = None
         self.missing: str | None = None
@@ -92,6 +95,17 @@ class EventTopic:
         self._is_written.clear()
         self._changed.set()
         self._arrived.set()
+        self._note_room()
+
+    def _note_room(self) -> None:
+        if len(self._waiting) < ROOM_BELOW:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+    async def room(self) -> None:
+        """Wait until few events wait. For events of which many come at once."""
+        await self._has_room.wait()
 
     async def save_waiting(self, memory: Memory) -> None:
         """Queue the last process's saved events, then save the waiting events at each change."""
@@ -138,6 +152,7 @@ class EventTopic:
             if self._waiting and self._waiting[0] is record:  # if not, it was given up meanwhile
                 self._waiting.popleft()
                 self._changed.set()
+        self._note_room()
         return next((outcome for outcome in outcomes if outcome is not None), None)
 
     def _note_failure(self, failure: Exception) -> None:

@@ -42,7 +42,7 @@ def slot(state="CONNECTED", registrations=None, code=None, message=None):
 def replica(bonds=(A,), placement=None, slots=None, raw=None):
     """Return the view of a replica with one list, desk, at offset 7."""
     lists = apply_all(
-        Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 0)]
+        Lists(), [ControlRecord(b"desk", raw or json.dumps({"instruments": list(bonds)}).encode(), Position(0, 7), 1)]
     )
     return status.ReplicaView(
         {A: 0} if placement is None else placement, {0: slot()} if slots is None else slots, lists, "me"
@@ -66,6 +66,7 @@ def test_an_instrument_record_says_everything():
         "code": "OPSP0000",
         "message": "SUBSCRIBE SUCCESS",
         "control": {"partition": 0, "offset": 7},
+        "wanted_since": "1970-01-01T00:00:00.001Z",
     }
 
 
@@ -91,6 +92,34 @@ def test_the_first_state_that_applies_counts(placement, view, state, where, code
     """States apply in the contract's order: no room, refused, no session, confirmed, pending."""
     record = only(status.records(replica(placement=placement, slots={0: view}), {}, T0), f"instrument/{A}")
     assert (record["state"], record["slot"], record["code"]) == (state, where, code)
+
+
+@pytest.mark.parametrize(
+    ("times", "since"),
+    [
+        (["2026-01-02T09:00:00+09:00", "2026-01-01T23:00:00Z"], "2026-01-01T23:00:00.000Z"),
+        (["1970-01-01T00:00:00Z", "2026-01-01T23:00:00Z"], None),  # 0 stands for a time that is lost
+        (["9999-12-31T23:59:59-01:00"], None),
+    ],
+)
+def test_a_bond_is_wanted_since_the_earliest_request(times, since):
+    """`wanted_since` is the earliest request of the lists that want the bond, or null if lost."""
+    values = [json.dumps({"instruments": [A], "requested_at": at}).encode() for at in times]
+    written = [ControlRecord(b"%d" % place, value, Position(0, place), 5) for place, value in enumerate(values)]
+    view = status.ReplicaView({A: 0}, {0: slot()}, apply_all(Lists(), written), "me")
+    assert only(status.records(view, {}, T0), f"instrument/{A}")["wanted_since"] == since
+
+
+def test_pending_is_renewed_with_the_record_and_when_it_becomes_0():
+    """A slot's record says how many frames are undelivered every 30 s, and at once that none is."""
+    before = status.records(replace(replica(), pending=5), {}, T0)
+    assert only(before, "slot/0")["pending"] == 5
+    for at, pending, expected in [(T1, 7, (5, T0)), (T1, 0, (0, T1)), (T2, 7, (7, T2))]:
+        record = only(status.records(replace(replica(), pending=pending), before, at), "slot/0")
+        assert (record["pending"], record["alive_at"]) == expected
+    drained = status.records(replace(replica(), pending=0), {}, T0)
+    assert status.records(replace(replica(), pending=7), drained, T1)["slot/0"] is drained["slot/0"]
+    assert status.stopped(before, T1, 3)["slot/0"]["pending"] == 3
 
 
 def test_kis_said_there_was_no_room_stays_said():
@@ -120,6 +149,7 @@ def test_a_bond_nobody_wants_stays_until_it_was_released():
     leaving = status.records(replica(bonds=(), slots=held), before, T1)
     record = only(leaving, f"instrument/{A}")
     assert (record["state"], record["lists"], record["control"]) == ("ACTIVE", [], {"partition": 0, "offset": 7})
+    assert record["wanted_since"] is None
     assert f"instrument/{A}" not in status.records(replica(bonds=()), leaving, T2)
 
 
@@ -174,6 +204,7 @@ def test_a_slot_record_moves_its_heartbeat_every_thirty_seconds():
         "alive_at": T0,
         "code": None,
         "message": None,
+        "pending": 0,
     }
     assert status.records(replica(), before, T1) == before
     assert status.records(replica(), before, T2)["slot/0"] == before["slot/0"] | {"alive_at": T2}
@@ -343,6 +374,7 @@ def every_record():
         made = status.records(replica(placement=placement, slots={0: view}), {}, T0)
         yield from made.items()
         yield from status.stopped(made, T1).items()
+        yield from status.records(replica(bonds=(), slots={0: view}), made, T1).items()
     yield from status.records(replica(raw=b"bad"), {}, T0).items()
     lists = apply_all(replica().lists, [ControlRecord(b"desk", b"bad", Position(0, 8), 0)])
     yield from status.records(status.ReplicaView({A: 0}, {0: slot(code="C", message="m")}, lists, "me"), {}, T0).items()
