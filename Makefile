@@ -30,7 +30,7 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
+.PHONY: audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -85,6 +85,10 @@ lint: .venv/dev.stamp  ## formatting, lint, types, import contracts
 faults: .venv/dev.stamp  ## the fault matrix on three real brokers, with short faults (ARGS="A2 A3" for some rows)
 	@$(PREPARE)
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+audit-kill-full: .venv/dev.stamp  ## the auditor killed 50 times at random, ten minutes (KILLS=500 for more)
+	@$(PREPARE)
+	@KIS_BOND_AUDITOR_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -q -s tests/app/audit/test_kills.py $(ARGS)
 
 journal-kill-full: .venv/dev.stamp  ## the journal killed 1,000 times inside its steps, ten minutes
 	@$(BIN)/python -m tests.faults --full C3

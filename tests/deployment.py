@@ -64,6 +64,7 @@ class Deployment:
         """Create all topics as `topics init` does, without its segment settings."""
         names = self.names
         create_topics(self.bootstrap_servers, {names.ticks: 6, names.dead_letters: 1, names.events: 6})
+        create_topics(self.bootstrap_servers, {names.coverage: 6}, **{"cleanup.policy": "compact,delete"})
         create_topics(self.bootstrap_servers, {names.control: 1, names.status: 1}, **{"cleanup.policy": "compact"})
 
     async def start(self, *wrapper: str, stdout: int | None = None) -> None:

@@ -14,7 +14,22 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from connector.cli import bonds, check, demo, dlq, journal, record, replay, run, schema, simulate, subs, tail, topics
+from connector.cli import (
+    audit,
+    bonds,
+    check,
+    demo,
+    dlq,
+    journal,
+    record,
+    replay,
+    run,
+    schema,
+    simulate,
+    subs,
+    tail,
+    topics,
+)
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
 from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
 from connector.errors import ConnectorError
@@ -91,6 +106,7 @@ def kis_bond(
 
 
 app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("check", epilog=check.EXAMPLES)(check.check)

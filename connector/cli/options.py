@@ -49,6 +49,14 @@ def load_settings_of_connector(context: typer.Context, config: str | None) -> co
     )
 
 
+def load_settings_of_auditor(context: typer.Context, config: str | None) -> configuration.Settings:
+    """Return the settings as `load_settings` does, if the files of Kafka can be used."""
+    # Imported only here, so that `--help` need not load what reads certificates.
+    from connector.shell.kafka.credential_files import file_problems
+
+    return configuration.load(_path(context, config), None, lambda settings: file_problems(settings.kafka))
+
+
 def _path(context: typer.Context, config: str | None) -> Path | None:
     given = context.find_root().params.get("config") if config is None else config
     if given is None:

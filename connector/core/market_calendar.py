@@ -7,7 +7,7 @@ Source of the hours: docs/kis-protocol.md, limits and sessions.
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Final
 
 from holidays import financial_holidays
@@ -23,6 +23,9 @@ _closed_days: Final = financial_holidays("XKRX")
 def is_open(at: datetime) -> bool:
     """Return whether the market trades at this time, which names its zone."""
     here = at.astimezone(SEOUL)
-    if here.weekday() >= SATURDAY or not OPENS_AT <= here.time() < CLOSES_AT:
-        return False
-    return here.date() not in _closed_days
+    return OPENS_AT <= here.time() < CLOSES_AT and is_trading_day(here.date())
+
+
+def is_trading_day(day: date) -> bool:
+    """Return whether the exchange is open on the date."""
+    return day.weekday() < SATURDAY and day not in _closed_days

@@ -111,6 +111,18 @@ async def register(settings: RegistrySettings, subject: str, schema: str) -> int
     return await _register(settings, subject, schema) if found is None else found
 
 
+async def schema_text(settings: RegistrySettings, held_id: int) -> str | None:
+    """Return the schema that the registry holds under an id, or None if it holds none.
+
+    Raises `RegistryFailed`. The caller may try again at any time.
+    """
+    answer = await _ask(settings, "GET", f"/schemas/ids/{held_id}")
+    if answer.is_not_there:
+        return None
+    text = _content(answer, f"id {held_id}").get("schema")
+    return text if isinstance(text, str) else None
+
+
 async def _register(settings: RegistrySettings, subject: str, schema: str) -> int:
     answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
     return _id_in(_content(answer, subject))

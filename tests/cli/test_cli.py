@@ -11,7 +11,7 @@ import typer
 from connector.cli import app, main
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 
-COMMANDS = ["bonds", "check", "journal", "run", "simulate", "subs", "tail", "topics"]
+COMMANDS = ["audit", "bonds", "check", "journal", "run", "simulate", "subs", "tail", "topics"]
 
 
 def test_help_lists_the_commands(cli):

@@ -1,8 +1,8 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
-from connector.core.market_calendar import SEOUL, is_open
+from connector.core.market_calendar import SEOUL, is_open, is_trading_day
 
 
 def seoul(text):
@@ -53,3 +53,9 @@ def test_the_time_may_be_of_any_zone(at, expected):
 def test_a_year_far_away_does_no_harm(year):
     """A wrong clock makes no error."""
     assert is_open(datetime(year, 3, 3, 1, tzinfo=UTC)) in (True, False)
+
+
+def test_a_trading_day_is_a_weekday_that_is_no_holiday():
+    """A Monday is one, a Sunday and a holiday of the exchange are none."""
+    days = [date(2026, 11, 30), date(2026, 11, 29), date(2026, 2, 17)]
+    assert [is_trading_day(day) for day in days] == [True, False, False]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
@@ -13,11 +13,11 @@ from connector.app.metrics.process import PROCESS
 from connector.app.metrics.sessions import SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
-    from connector.app.build import Parts
+    from connector.app.metrics.definition import Definition
 
 CATALOGUE: Final = {
     "Frames and ticks": TICKS,
@@ -30,10 +30,11 @@ CATALOGUE: Final = {
 
 
 class Metrics(Collector):
-    """The metrics `kis_bond_*` of one connector."""
+    """The metrics `kis_bond_*` of one process, as its catalogue defines them."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Any, catalogue: Mapping[str, Sequence[Definition]] = CATALOGUE) -> None:
         self._parts = parts
+        self._catalogue = catalogue
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for of_process in (ProcessCollector, PlatformCollector, GCCollector):
@@ -45,7 +46,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric with its present values."""
-        for definitions in CATALOGUE.values():
+        for definitions in self._catalogue.values():
             for definition in definitions:
                 if (family := definition.family(self._parts)) is not None:
                     yield family

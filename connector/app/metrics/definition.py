@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from connector.app.build import Parts
-
 Values = float | Latencies | Mapping[Any, float] | None
 
 
@@ -33,11 +31,11 @@ class Definition:
     kind: Literal["counter", "gauge", "histogram"]
     name: str
     text: str
-    read: Callable[[Parts], Values]
+    read: Callable[[Any], Values]
     labels: tuple[str, ...] = ()
     known: Sequence[str] = ()
 
-    def family(self, parts: Parts) -> Metric | None:
+    def family(self, parts: Any) -> Metric | None:
         """Return the metric with its present values."""
         found = self.read(parts)
         match found:

@@ -8,6 +8,7 @@ own stop() can hang, or leave a sender that sends later (#1018, #1101).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence  # noqa: TC003 - the tuple's fields are read at run time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
@@ -18,7 +19,7 @@ from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.metadata import fetch_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from aiokafka import AIOKafkaProducer
 
@@ -26,10 +27,17 @@ ACKNOWLEDGE_SECONDS: Final = 15
 
 
 class Outgoing(NamedTuple):
-    """One record to write; a tombstone has the `value` None."""
+    """One record to write; a tombstone has the `value` None.
+
+    Without `partition` the key decides. `headers` come after the writer's own. Without
+    `timestamp_ms` the record gets the present time.
+    """
 
     key: bytes
     value: bytes | None
+    partition: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_ms: int | None = None
 
 
 class RecordWriter:
@@ -91,10 +99,15 @@ class RecordWriter:
         try:
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
                 for place, record in enumerate(records):
-                    number = partition(record.key, self._partitions)
+                    number = partition(record.key, self._partitions) if record.partition is None else record.partition
                     try:
                         future = await self._producer.send(
-                            self._topic, key=record.key, value=record.value, partition=number, headers=self._headers
+                            self._topic,
+                            key=record.key,
+                            value=record.value,
+                            partition=number,
+                            headers=[*self._headers, *record.headers],
+                            timestamp_ms=record.timestamp_ms,
                         )
                     except KafkaError as error:
                         outcomes[place] = error

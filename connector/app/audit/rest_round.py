@@ -1,0 +1,167 @@
+"""Asks KIS's REST calls what ticks cannot tell: the end of a hole or a day, and lost trades.
+
+All that is concluded is decided in `core/coverage`; this asks, in turn, and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import structlog
+
+from connector.app.audit.auditor import now_ms
+from connector.core.coverage.asking import Asking
+from connector.core.coverage.dates import over_ms, seoul_date
+from connector.core.coverage.readings import RestTrade, Total
+from connector.core.kis.quotations import Failed
+from connector.core.ticks.partition import partition
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from connector.app.audit.auditor import Auditor
+    from connector.core.coverage.day import Day
+    from connector.core.kis.quotations import ReportedTrade
+
+PAUSE_SECONDS: Final = 1.0
+# A backfilled tick comes back through the topic within seconds.
+FIRST_RETRY_MS, LAST_RETRY_MS = 5_000, 300_000
+
+log = structlog.get_logger("connector.audit_rest")
+
+
+class Rest(Protocol):
+    """KIS's REST calls; implemented in shell/kis_rest."""
+
+    async def volume(self, isin: str) -> int | Failed:
+        """Return the bond's volume of the day so far."""
+
+    async def trades(self, isin: str) -> list[ReportedTrade] | Failed:
+        """Return the bond's latest trades."""
+
+
+class _Retry(NamedTuple):
+    at_ms: int
+    wait_ms: int
+
+
+class RestRound:
+    """Goes round the bonds of this member. `rest` is None if there are no app keys for REST.
+
+    `backfill` publishes trades of a bond, and returns whether Kafka acknowledged them; it is None
+    if nothing is to be backfilled. `count` returns the number of partitions of the tick topic.
+    """
+
+    def __init__(
+        self,
+        auditor: Auditor,
+        count: Callable[[], int],
+        rest: Rest | None,
+        backfill: Callable[[str, Sequence[ReportedTrade]], Awaitable[bool]] | None,
+    ) -> None:
+        self._auditor = auditor
+        self._count = count
+        self._rest = rest
+        self._backfill = backfill
+        self._asking = Asking()
+        self._retries: dict[str, _Retry] = {}
+        self._unreached: set[str] = set()
+        self.backfilled = 0
+        auditor.on_session_up = self._on_session_up
+
+    async def run(self) -> None:
+        """Go round until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if not self._auditor.knows_facts():
+                continue
+            if self._rest is None:
+                self._end_days()
+            else:
+                await self._ask(self._rest)
+
+    def _on_session_up(self, slot: int) -> None:
+        for isin, carried_by in self._auditor.wishes.slot_of.items():
+            if carried_by == slot:
+                self._asking.interrupted(isin, now_ms())
+
+    def _own_days(self) -> Iterator[Day]:
+        """Yield today's day of each bond of this member, if the exchange is open today."""
+        now = now_ms()
+        today = seoul_date(now)
+        if not self._auditor.is_trading_day(today):
+            return
+        count = self._count()
+        for isin in sorted(self._auditor.wishes.slot_of) if count else ():
+            audited = self._auditor.partitions.get(partition(isin.encode(), count))
+            if audited is not None and ((isin, today) in audited.book.days or now >= over_ms(today)):
+                yield audited.book.day(isin, today)
+
+    def _is_settled(self, day: Day) -> bool:
+        """Whether every tick that the connector received has been read."""
+        audited = self._auditor.partitions.get(partition(day.isin.encode(), self._count()))
+        return audited is not None and audited.lag == 0 and self._auditor.wishes.pending(day.isin) == 0
+
+    def _end_days(self) -> None:
+        """End today's days without REST, once nothing more can come."""
+        now = now_ms()
+        for day in self._own_days():
+            if now >= over_ms(day.trade_date) and self._is_settled(day):
+                day.check_by_ticks(now)
+
+    async def _ask(self, rest: Rest) -> None:
+        days, now = {day.isin: day for day in self._own_days()}, now_ms()
+        self._asking.keep(days)
+        for day in days.values():
+            is_over = now >= over_ms(day.trade_date)
+            if not (is_over and day.checked is not None and day.checked.by == "rest" and day.state == "COMPLETE"):
+                last_ms = day.stretches.last.seen_ms if day.stretches.last is not None else 0
+                self._asking.look_at(day.isin, now, last_ms, is_over=is_over)
+        for isin in sorted(self._unreached & days.keys()):
+            self._reach(days[isin])
+        for day in days.values():
+            await self._repair(rest, day)
+        while (due := self._asking.next(now_ms())) is not None and due in days:
+            await self._read_volume(rest, days[due])
+
+    async def _read_volume(self, rest: Rest, day: Day) -> None:
+        answer = await rest.volume(day.isin)
+        self._asking.answered(day.isin, now_ms(), is_failed=isinstance(answer, Failed))
+        if isinstance(answer, Failed):
+            log.info("volume_not_read", isin=day.isin, code=answer.code, reason=answer.message)
+            return
+        day.read_total(Total(now_ms(), answer), over_ms(day.trade_date))
+        self._unreached.add(day.isin)
+
+    def _reach(self, day: Day) -> None:
+        """Make a hole at the end, once the ticks of the earlier reading must have come."""
+        if day.totals.reached(now_ms()) is not None and self._is_settled(day):
+            day.reach_total(now_ms())
+            self._unreached.discard(day.isin)
+
+    async def _repair(self, rest: Rest, day: Day) -> None:
+        """Look for the trades of the day's open holes, and backfill those that KIS lists."""
+        now = now_ms()
+        if not any(hole.state == "OPEN" for hole in day.holes):
+            self._retries.pop(day.isin, None)
+            return
+        retry = self._retries.get(day.isin, _Retry(0, FIRST_RETRY_MS))
+        if now < retry.at_ms or not self._is_settled(day):
+            return
+        reported = await rest.trades(day.isin)
+        self._retries[day.isin] = _Retry(now_ms() + retry.wait_ms, min(2 * retry.wait_ms, LAST_RETRY_MS))
+        if isinstance(reported, Failed):
+            log.info("trades_not_read", isin=day.isin, code=reported.code, reason=reported.message)
+            return
+        if not self._is_settled(day):
+            return
+        by_trade = {_rest_trade(each): each for each in reported}
+        fitting = [by_trade[each] for each in day.read_trades(list(by_trade))]
+        if fitting and self._backfill is not None and await self._backfill(day.isin, fitting):
+            self.backfilled += len(fitting)
+            log.info("backfilled", isin=day.isin, trades=len(fitting))
+
+
+def _rest_trade(trade: ReportedTrade) -> RestTrade:
+    return RestTrade(trade.hour, trade.price, trade.volume, trade.accumulated_volume)

@@ -1,0 +1,167 @@
+"""What the auditor writes, and in which order."""
+
+import json
+
+from connector.core.ticks.avro import registry_prefix
+from tests.app.audit.fakes import ISIN, SCHEMA, World
+
+
+async def test_record_event_record():
+    """A hole's record comes first, then its event, and then the record that says so."""
+    world = World()
+    raws = world.trades(10)
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(raws[:4] + raws[6:]))
+    assert await world.auditor.flush() == {0: 8}
+    kinds = [b"gap" if b'"event":"gap"' in each.value else b"record" for each in world.log]
+    assert kinds == [b"record", b"gap", b"record"]
+    first, _, last = (json.loads(each.value) for each in world.log)
+    assert [record["holes"][0]["announced"] for record in (first, last)] == [False, True]
+    low, high = (int(raw.split("^")[16]) for raw in (raws[3], raws[5]))
+    assert world.gaps()[0]["detail"]["id"] == f"{ISIN}/{last['trade_date']}/{low}-{high}"
+    assert await world.auditor.flush() == {0: 8}
+    assert len(world.log) == 3
+
+
+async def test_nothing_is_committed_before_it_is_written():
+    """While Kafka does not acknowledge the records, no offset may be committed."""
+    world = World()
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(world.trades(3)))
+    world.coverage.failures = 1
+    assert await world.auditor.flush() == {}
+    assert await world.auditor.flush() == {0: 3}
+    assert world.latest()["ticks"] == 3
+
+
+async def test_an_event_that_was_not_acknowledged_is_repeated_with_its_id():
+    """After a kill between record and event, the next auditor writes the event with the same id."""
+    world = World()
+    raws = world.trades(5)
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records([*raws[:2], *raws[3:]]))
+    world.events.failures = 1
+    await world.auditor.flush()
+    assert world.gaps() == []
+    world.store()
+    await world.auditor.begin(0, 0, 0)
+    await world.auditor.flush()
+    assert [event["detail"]["id"] for event in world.gaps()] == [world.latest()["holes"][0]["id"]]
+    assert world.latest()["holes"][0]["announced"]
+
+
+async def test_a_restart_counts_nothing_twice():
+    """Ticks after the committed offset that a record holds already are skipped."""
+    world = World()
+    records = world.records(world.trades(6))
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, records)
+    await world.auditor.flush()
+    before = world.latest()
+    world.store()
+    await world.auditor.begin(0, 2, 0)
+    await world.auditor.take(0, records[2:])
+    await world.auditor.flush()
+    assert world.latest() == before
+    assert before["ticks"] == 6
+
+
+async def test_causes_wait_for_their_topics():
+    """Until the topics of causes are read, no hole gets an id; ticks count all the same."""
+    world = World()
+    raws, known = world.trades(5), [False]
+    world.auditor.knows_facts = lambda: known[0]
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records([*raws[:2], *raws[3:]]))
+    assert await world.auditor.flush() == {0: 4}
+    assert world.latest()["holes"][0]["id"] is None
+    known[0] = True
+    world.event("session_up")
+    await world.auditor.flush()
+    assert world.latest()["holes"][0]["cause"] == "not_running"
+
+
+async def test_deleted_ticks_prove_nothing():
+    """If the topic begins after what was read, today and the first date after it are unproven."""
+    world = World()
+    await world.auditor.begin(0, 5, 9)
+    world.offset = 9
+    await world.auditor.take(0, world.records(world.trades(3)))
+    await world.auditor.flush()
+    assert (world.latest()["state"], world.latest()["reason"]) == ("UNPROVEN", "deleted")
+
+
+async def test_a_jump_of_offsets_means_deleted_ticks():
+    """Ticks that were deleted while the auditor lagged are noticed by their offsets."""
+    world = World()
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(world.trades(2)))
+    world.offset += 7
+    await world.auditor.take(0, world.records(world.trades(2)))
+    await world.auditor.flush()
+    assert world.latest()["reason"] == "deleted"
+
+
+async def test_an_old_date_is_read_back():
+    """A tick of a date that left memory goes on from that date's record, without an event."""
+    world = World()
+    raws = world.trades(6, back_days=10)
+    world.auditor._tidied_ms = 1 << 62
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(raws[:3], back_days=10))
+    await world.auditor.flush()
+    world.store()
+    await world.auditor.begin(0, 3, 0)
+    assert world.auditor.partitions[0].book.days == {}
+    await world.auditor.take(0, world.records(raws[4:], back_days=10))
+    await world.auditor.flush()
+    record = world.latest(back_days=10)
+    assert (record["ticks"], len(record["holes"]), world.gaps()) == (5, 1, [])
+
+
+async def test_what_cannot_be_read_is_counted():
+    """A value that is no tick is counted, and the audit goes on after it."""
+    world = World()
+    raws = world.trades(2)
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(raws[:1], value=b"no tick") + world.records(raws))
+    await world.auditor.flush()
+    assert (world.auditor.ticks, world.auditor.unreadable, world.latest()["ticks"]) == (3, 1, 2)
+
+
+async def test_an_unknown_schema_is_asked_for(monkeypatch):
+    """A tick of an unknown id waits for the registry, which is asked once for each id."""
+    monkeypatch.setattr("connector.app.audit.auditor.pauses", lambda: iter([0.01] * 9))
+    world = World(asks_registry=True)
+    world.schemas[7] = [OSError("away"), SCHEMA.text]
+    records = world.records(world.trades(2))
+    for record in records:
+        record.value = registry_prefix(7) + record.value[10:]
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, records)
+    await world.auditor.flush()
+    assert (world.asked, world.latest()["ticks"], world.auditor.problem) == ([7, 7], 2, None)
+
+
+async def test_foreign_records_of_the_other_topics_are_ignored():
+    """Values that are no JSON objects change nothing."""
+    world = World()
+    for raw in (b"", b"[1]", b"\xff", b"[" * 100_000):
+        world.auditor.take_event(type("R", (), {"value": raw, "key": b"k", "timestamp": 0}))
+        world.auditor.take_status(type("R", (), {"value": raw, "key": b"slot/0"}))
+    assert world.auditor.facts.version == 0
+    assert world.auditor.wishes.slots == {}
+
+
+async def test_dead_letters_are_a_cause():
+    """A dead letter of the bond in a hole's time is the hole's cause."""
+    world = World()
+    raws = world.trades(5)
+    records = world.records([*raws[:2], *raws[3:]])
+    world.auditor.take_letter(
+        type("R", (), {"key": ISIN.encode(), "headers": [("received-ns", str(records[1].timestamp * 10**6).encode())]})
+    )
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, records)
+    await world.auditor.flush()
+    assert world.latest()["holes"][0]["cause"] == "dead_letter"

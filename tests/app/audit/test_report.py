@@ -1,0 +1,78 @@
+"""What a running auditor shows of itself."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+from connector.app.audit.metrics import AUDIT_CATALOGUE
+from connector.app.audit.report import AuditParts, AuditReport, lag, lag_seconds
+from connector.app.audit.rest_round import RestRound
+from connector.app.metrics import Metrics
+from connector.app.stop import Stop
+from connector.settings import load
+from tests.app.audit.fakes import ISIN, World
+
+
+def parts_of(world, rest=None):
+    """Return the parts of an auditor whose Kafka side is the world's."""
+    group = SimpleNamespace(partitions={0}, problem=None)
+    facts = SimpleNamespace(problem=None)
+    rounds = RestRound(world.auditor, lambda: 1, rest, None)
+    return AuditParts(load(None, {}), Stop(), world.auditor, group, facts, rest, rounds)
+
+
+async def test_status_has_today_and_its_sums():
+    """The status has each bond's record of today, and their sums."""
+    world = World()
+    raws = world.trades(10)
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records([*raws[:3], *raws[4:]]))
+    await world.auditor.flush()
+    status = AuditReport(parts_of(world), None).status()
+    assert json.loads(json.dumps(status)) == status
+    day = status["coverage"]["days"][ISIN]
+    assert day == world.latest()
+    assert status["coverage"]["missing_volume"] == day["missing_volume"] > 0
+    assert status["coverage"]["states"] == {"HOLES": 1}
+    assert status["coverage"]["open_holes"] == {"unknown": 1}
+    assert [event["event"] for event in status["events"]] == ["gap"]
+
+
+def test_readiness_names_what_is_wrong():
+    """Each part's problem is a reason; without app keys for REST the audit is degraded only."""
+    parts = parts_of(World())
+    report = AuditReport(parts, None)
+    assert report.readiness() == (
+        [],
+        ["KIS is not asked: without audit.credentials_dir the audit rests on ticks alone"],
+    )
+    parts.group.problem, parts.facts.problem = "no topic", "no events"
+    parts.stop.ask("SIGTERM")
+    assert report.readiness()[0] == ["stopping: SIGTERM", "no topic", "no events"]
+    asked = parts_of(World(), SimpleNamespace(problem="REST_TIMEOUT: KIS did not answer", calls={}))
+    assert AuditReport(asked, None).readiness() == ([], ["REST_TIMEOUT: KIS did not answer"])
+    assert report.is_alive()
+
+
+async def test_lag_counts_what_is_not_audited():
+    """The lag is in records, and in the age of the latest audited one."""
+    world = World()
+    parts = parts_of(world)
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(world.trades(3)))
+    world.auditor.note_ends({0: 3})
+    assert (lag(parts), lag_seconds(parts)) == (0, 0.0)
+    world.auditor.note_ends({0: 5})
+    world.auditor.partitions[0].latest_ms -= 90_000
+    assert lag(parts) == 2
+    assert 89 < lag_seconds(parts) < 100
+
+
+async def test_every_metric_is_shown():
+    """Each metric of the auditor's catalogue has a value from the start."""
+    parts = parts_of(World(), SimpleNamespace(problem=None, calls={"ok": 2}))
+    text = await asyncio.to_thread(Metrics(parts, AUDIT_CATALOGUE).text)
+    for definition in AUDIT_CATALOGUE["Auditor"]:
+        assert f"\n{definition.name}" in text.decode()
+    assert 'kis_bond_coverage_open_holes{cause="unknown"} 0.0' in text.decode()
+    assert 'kis_bond_audit_rest_calls_total{outcome="ok"} 2.0' in text.decode()
