@@ -145,9 +145,10 @@ class Exchange:
         """Do what the time calls for on every session.
 
         End a session that is too old, or that left a PINGPONG unanswered for too long. Send a
-        PINGPONG on the other sessions where one is due.
+        PINGPONG on the other sessions where one is due. Forget registrations if a fault says so.
         """
         now = time.monotonic()
+        self._forget(now)
         for session, connection in list(self.by_number.values()):
             if session.unanswered_seconds(now) >= self._settings.pingpong_timeout_seconds:
                 connection.cut()
@@ -160,6 +161,13 @@ class Exchange:
                 if connection.send(raw):
                     session.note_traffic(now)
                     session.note_pingpong(raw, now)
+
+    def _forget(self, now: float) -> None:
+        age = self._faults.seconds("forget")
+        if age is not None:
+            for session in self.sessions:
+                session.forget(age, now)
+            self._index()
 
     @property
     def reason(self) -> str:

@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "handshake": Kind("503", STATUS, "=STATUS refuses the WebSocket handshake"),
     "no-pingpong": Kind("", "", "sends no PINGPONG"),
     "keep-after-error": Kind("", "", "keeps the socket after an answer with rt_cd 9"),
+    "forget": Kind("60", SECONDS, "=SECONDS forgets each registration at that age and goes on with PINGPONG"),
     "duplicate": Kind("10", NUMBER, "=N sends every Nth frame twice"),
     "reorder": Kind("10", NUMBER, "=N sends every Nth frame after its successor"),
     "missing": Kind("10", NUMBER, "=N leaves out every Nth tick"),

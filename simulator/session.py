@@ -1,5 +1,6 @@
 """One client's session as KIS keeps it: its app key, its registrations, its PINGPONGs."""
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
@@ -38,6 +39,7 @@ class Session:
     connected: bool = True
     registered: dict[tuple[str, str], Keys] = field(default_factory=dict, repr=False)
     """The keys of each registration, by `tr_id` and `tr_key`."""
+    registered_since: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
     pongs: list[Pong] = field(default_factory=list)
     pingpongs_sent: int = 0
     registered_at: deque[float] = field(default_factory=deque)
@@ -65,7 +67,13 @@ class Session:
         """Register and return new keys, because every success has keys of its own."""
         keys = Keys("".join(self._random.choices(LETTERS, k=32)), "".join(self._random.choices(HEX, k=16)))
         self.registered[tr_id, tr_key] = keys
+        self.registered_since[tr_id, tr_key] = time.monotonic()
         return keys
+
+    def forget(self, age: float, now: float) -> None:
+        """Forget the registrations of at least this age."""
+        for each in [each for each in self.registered if now - self.registered_since[each] >= age]:
+            del self.registered[each]
 
     def note_registration(self, now: float) -> int:
         """Note a request to register, and return how many came within the last second."""

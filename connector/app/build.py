@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from connector.app.clock import now
+from connector.app.clock import market_is_open, now
 from connector.app.connector import Connector
 from connector.app.event_log import EventLog
 from connector.app.killed_sessions import KilledSessions
@@ -138,6 +138,8 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             request_approval_key=secrets.request_approval_key,
             permission=permission,
             learned_limit=learned_limit,
+            last_tick_ns=delivery.last_tick_ns,
+            is_market_open=market_is_open,
         )
 
     slots = Slots(settings, secrets.count_app_keys(), new_feed, kafka.arguments)

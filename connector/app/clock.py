@@ -1,13 +1,20 @@
-"""Times as records and pages show them: RFC 3339 in UTC."""
+"""The present: as records and pages show it, RFC 3339 in UTC, and whether the market is open."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from connector.core.market_calendar import is_open
+
 
 def now() -> str:
     """Return the present time."""
     return _text(datetime.now(UTC))
+
+
+def market_is_open() -> bool:
+    """Return whether the bond market is open at present, according to its calendar."""
+    return is_open(datetime.now(UTC))
 
 
 def rfc3339(ns: int) -> str:

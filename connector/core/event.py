@@ -6,7 +6,17 @@ from typing import Any, Final, Literal
 
 from connector.core.record_keys import SLOT
 
-Kind = Literal["session_up", "session_down", "loss", "topic_restarted", "wanted", "unwanted", "gap", "backfill"]
+Kind = Literal[
+    "session_up",
+    "session_down",
+    "registration_lost",
+    "loss",
+    "topic_restarted",
+    "wanted",
+    "unwanted",
+    "gap",
+    "backfill",
+]
 LOSS: Final = "loss"
 TOPIC_RESTARTED: Final = "topic_restarted"
 WANTED: Final = "wanted"

@@ -93,6 +93,8 @@ class KisSettings(_Section):
     in_use_wait_max_seconds: Seconds = 600
     # KIS issues an approval key for 24 hours.
     approval_reuse_hours: Annotated[float, Field(ge=0.0001, le=24)] = 12
+    # 0: never.
+    probe_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300
     allow_cleartext: bool = False
 
 

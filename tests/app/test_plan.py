@@ -15,7 +15,7 @@ from connector.app.undelivered import Undelivered
 from connector.app.wanted_events import WantedEvents
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
-from connector.core.kis.session import SlotView
+from connector.core.kis.slot_view import SlotView
 from connector.core.lists.subscription import Lists
 from connector.core.steps import finished
 from connector.settings import load

@@ -15,7 +15,7 @@ from connector.app.undelivered import Undelivered
 from connector.app.wanted_events import WantedEvents
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
-from connector.core.kis.session import SlotView
+from connector.core.kis.slot_view import SlotView
 from connector.core.lists import saved_lists
 from connector.settings import load
 from connector.shell.kafka.compacted_topic import TopicRecord

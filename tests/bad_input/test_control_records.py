@@ -8,7 +8,7 @@ import pytest
 
 from connector.core import status
 from connector.core.bonds import isin
-from connector.core.kis.session import SlotView
+from connector.core.kis.slot_view import SlotView
 from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import placement

@@ -25,6 +25,7 @@ DEFAULTS = {
     "kis.register_interval_seconds": 0.2,
     "kis.reply_timeout_seconds": 5,
     "kis.silence_timeout_seconds": 45,
+    "kis.probe_seconds": 300,
     "kis.reconnect_min_seconds": 1,
     "kis.reconnect_max_seconds": 60,
     "kis.in_use_wait_seconds": 30,

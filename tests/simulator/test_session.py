@@ -36,3 +36,13 @@ def test_each_registration_has_its_own_keys():
     assert first.key.isalpha()
     assert first.key.islower()
     assert set(first.iv) <= set("0123456789abcdef")
+
+
+def test_old_registrations_are_forgotten():
+    """Registrations of the given age are forgotten; younger ones stay."""
+    session = Session(0, 0.0, 10, 7)
+    session.register(TR_ID, "A")
+    session.register(TR_ID, "B")
+    session.registered_since[TR_ID, "A"] -= 5
+    session.forget(5.0, session.registered_since[TR_ID, "B"])
+    assert session.tr_keys == ("B",)

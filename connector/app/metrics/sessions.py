@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from connector.app.metrics.definition import Definition
 from connector.core.kis.backoff import Cause
 from connector.core.kis.bond_registration import RegistrationState
-from connector.core.kis.session import SlotState
+from connector.core.kis.slot_view import SlotState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -141,11 +141,16 @@ class BondRegistration:
     # Requests.
 
     def send(self, request: Request) -> None:
-        """Record that we sent this request."""
+        """Record that we sent this request.
+
+        A probe registers a bond that KIS holds for all we know, so the bond still counts as held.
+        """
         if self.latest != request.tr_type:
             self.superseded += self.unanswered
             self.unanswered = []
-        self.latest, self.awaited, self.held = request.tr_type, request, Held.MAYBE
+        is_probe = request.tr_type == REGISTER and self.held is Held.YES
+        self.latest, self.awaited = request.tr_type, request
+        self.held = Held.YES if is_probe else Held.MAYBE
         self.unanswered.append(request)
         if request.tr_type == REGISTER:
             self.found_full = False
@@ -162,12 +167,31 @@ class BondRegistration:
         """
         if not self.awaited or now < self.awaited.sent_at + pace.reply_timeout:
             return False
-        self.awaited = None
+        was_probe, self.awaited = self._is_probed, None
+        if was_probe:
+            return False  # it is not repeated: KIS blocks clients that register again and again
         # The first time, we ask again at once. Before each later repetition we wait longer.
         backoff = pace.backoff if self.failed_at is None else pace.backoff_of_error
         self.not_before = now + (backoff(self.failures - 1) if self.failures else 0.0)
         self.failures += 1
         return True
+
+    def lost_at(self, pace: Pace) -> list[float]:
+        """Return when the missing replies count as lost."""
+        return [request.sent_at + pace.lost_after for request in self.superseded + self.unanswered]
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether an error that names no bond may be about this one; a held bond stays innocent."""
+        return self.awaited is not None and self.held is not Held.YES
+
+    @property
+    def _is_probed(self) -> bool:
+        return self.held is Held.YES and self.awaited is not None and self.awaited.tr_type == REGISTER
+
+    def waits(self, now: float) -> list[float]:
+        """Return when the waits end that keep us from asking for the bond."""
+        return [at for at in (self.not_before, self.refused_until) if at is not None and at > now]
 
     @property
     def may_get_reply(self) -> bool:
@@ -233,6 +257,11 @@ class BondRegistration:
 
     def fail(self, reply: Reply, what: Reaction, now: float, pace: Pace) -> Reaction | None:
         """Handle an error; return what to do, or None if the error says nothing about the bond."""
+        if self._is_probed:
+            # An error says nothing about a bond that KIS holds, and asking again would be a loop.
+            del self.unanswered[:1]
+            self.awaited = None
+            return None
         was_unanswered, was_superseded = self.may_get_reply, bool(self.superseded)
         known = self._remove_failed()
         # The error may answer an earlier request. Then it says nothing about the bond's new state.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from connector.core.kis.probe import Lost
+
 if TYPE_CHECKING:
     from connector.core.kis.backoff import Cause
 
@@ -55,4 +57,4 @@ class Strange:
     why: str
 
 
-Effect = Send | Echo | Close | ReissueKey | Refused | Strange
+Effect = Send | Echo | Close | ReissueKey | Refused | Strange | Lost

@@ -7,22 +7,24 @@ wanted. Times are monotonic seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
-from connector.core.kis.reply import Ping, Reply, Unreadable, parse, request
+from connector.core.kis.probe import Probe
+from connector.core.kis.reply import REGISTER, Ping, Reply, Unreadable, parse, request
 from connector.core.kis.reply_codes import Reaction
 from connector.core.kis.session_registrations import SessionRegistrations
+from connector.core.kis.slot_view import SlotView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from connector.core.cipher_key import CipherKey
     from connector.core.kis.backoff import Backoff, Cause
-    from connector.core.kis.bond_registration import RegistrationView
     from connector.core.kis.pace import Pace
+    from connector.core.kis.reply import TrType
+    from connector.core.kis.slot_view import SlotState
 
 # KIS's usage rules: at least one second between connect and close.
 SHORTEST_SESSION_SECONDS: Final = 1.0
@@ -31,21 +33,6 @@ LINGER_SECONDS: Final = 2.0
 MOST_CIPHER_KEYS: Final = 1000
 # If KIS drops the socket because of an error, it does so within this time.
 DROP_AFTER_ERROR_SECONDS: Final = 5.0
-
-SlotState = Literal["CONNECTED", "CONNECTING", "BLOCKED", "IDLE"]
-
-
-@dataclass(frozen=True, slots=True)
-class SlotView:
-    """One slot as the status topic and the pages show it."""
-
-    slot: int
-    state: SlotState
-    capacity: int
-    registered: int
-    code: str | None
-    message: str | None
-    registrations: Mapping[str, RegistrationView]
 
 
 class Session:
@@ -63,12 +50,14 @@ class Session:
         *,
         clean: Callable[[Reply], Reply],
         learned_limit: int | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.slot = slot
         self._customer_type = customer_type
         self._backoff = backoff
         self._clean = clean
         self._registrations = SessionRegistrations(pace, learned_limit)
+        self._probe = probe or Probe()
         self._approval_key: str | None = None
         self._opened_at: float | None = None
         self._heard_at = 0.0
@@ -151,6 +140,7 @@ class Session:
         self._code = self._message = None
         self.cipher_keys.clear()
         self._registrations.begin(now)
+        self._probe.begin(now)
 
     def closed(self, cause: Cause, code: str | None, message: str | None, now: float) -> None:
         """Record that the connection ended or could not be opened, and set `may_connect_at`."""
@@ -158,6 +148,7 @@ class Session:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
         self._registrations.end(now)
+        self._probe.end(cause, now)
         self._opened_at = None
         self._approval_key = None
         self._is_barred = self._is_barred or cause == "refused"
@@ -213,6 +204,10 @@ class Session:
         if received and received[0] not in (Reaction.REGISTERED, Reaction.RELEASED):
             self._latest_error = now, Close("reset", reply.msg_cd, reply.msg1)
         match received:
+            case (what, str(isin)) if loss := self._probe.judge(isin, what, reply.msg_cd, now):
+                if loss.why == "probe":
+                    self._probe.doubt(self._registrations.doubt_others(isin))
+                return [loss]
             case (Reaction.IN_USE, _):
                 return self._close("in_use", reply.msg_cd, reply.msg1)
             case (Reaction.REISSUE, _):
@@ -258,13 +253,26 @@ class Session:
         if self._approval_key is None:
             return []
         self._registrations.advance(now)
-        if now >= self._key_expires_at and self._leaving is None and self._registrations.is_due(now):
+        is_due = self._registrations.is_due(now) or now >= self._probe_at
+        if now >= self._key_expires_at and self._leaving is None and is_due:
             self._approval_key = None
             return [ReissueKey(0.0)]
-        if (due := self._registrations.send_next(now)) is None:
+        if (due := self._registrations.send_next(now) or self._send_probe(now)) is None:
             return []
         tr_type, isin = due
+        self._probe.note_request(isin, now)
         return [Send(request(self._approval_key, self._customer_type, tr_type, isin))]
+
+    @property
+    def _probe_at(self) -> float:
+        """When we may ask for a bond that KIS should hold; infinity if we may not."""
+        return float("inf") if self._leaving else max(self._probe.next_at, self._registrations.next_request_at)
+
+    def _send_probe(self, now: float) -> tuple[TrType, str] | None:
+        if now < self._probe_at or (isin := self._probe.choose(self._registrations.probeable(), now)) is None:
+            return None
+        self._registrations.send_probe(isin, now)
+        return REGISTER, isin
 
     def next_deadline(self, now: float) -> float | None:
         """Return when to call `converge` again if nothing arrives before that time.
@@ -275,7 +283,7 @@ class Session:
             return None
         times = [self._heard_at + self._backoff.silence_timeout, self._closing_at()]
         if self._approval_key is not None:
-            times.append(self._registrations.next_deadline(now))
+            times += [self._registrations.next_deadline(now), self._probe_at]
         return min(time for time in times if time is not None)
 
     def _closing_at(self) -> float | None:

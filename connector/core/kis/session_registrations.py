@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from connector.core.bonds.isin import has_shape
-from connector.core.kis.bond_registration import BondRegistration, Held, RegistrationView, Request
+from connector.core.kis.bond_registration import BondRegistration, Held, Request
 from connector.core.kis.damping import Damping
 from connector.core.kis.failure_limit import FailureLimit
+from connector.core.kis.registration_views import registration_views
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
 from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
 from connector.core.kis.session_limit import SessionLimit
@@ -19,6 +20,7 @@ from connector.core.kis.session_limit import SessionLimit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from connector.core.kis.bond_registration import RegistrationView
     from connector.core.kis.pace import Pace
     from connector.core.kis.reply import Reply, TrType
 
@@ -39,11 +41,10 @@ class SessionRegistrations:
         self._wanted: dict[str, None] = {}
         self._damping = Damping()
         self._failure_limit = FailureLimit()
-        # An error that named no bond may be about any of these. While there are suspects, we ask
-        # about one bond at a time.
+        # An error that named no bond may be about any of these, so we ask about one at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
-        self._next_request_at = float("-inf")
+        self.next_request_at = float("-inf")
         self._limit = SessionLimit(pace.session_capacity, learned_limit)
         self._key_number = 0
         self.unsolicited = 0
@@ -85,7 +86,7 @@ class SessionRegistrations:
             isin: bond for isin, bond in self._bonds.items() if isin in self._wanted or not bond.is_past(now)
         }
         self._suspects &= self._wanted.keys()
-        self._next_request_at = now
+        self.next_request_at = now
         self._key_number = 0
         self._limit.begin(now)
 
@@ -113,19 +114,36 @@ class SessionRegistrations:
 
     def is_due(self, now: float) -> bool:
         """Whether `send_next` would return a request."""
-        return now >= self._next_request_at and self._choose(now) is not None
+        return now >= self.next_request_at and self._choose(now) is not None
 
     def send_next(self, now: float) -> tuple[TrType, str] | None:
         """Return the request that is due and record it as sent, or return None if none is due."""
-        if now < self._next_request_at or (chosen := self._choose(now)) is None:
+        if now < self.next_request_at or (chosen := self._choose(now)) is None:
             return None
         tr_type, isin = chosen
         bond = self._bonds.setdefault(isin, BondRegistration())
         if tr_type == RELEASE and bond.latest != RELEASE and isin not in self._wanted:
             self._damping.count_release(isin, now, self._rested_at(isin, bond, now))
         bond.send(Request(tr_type, now, self._key_number, bond.held))
-        self._next_request_at = now + self._pace.register_interval
+        self.next_request_at = now + self._pace.register_interval
         return chosen
+
+    def probeable(self) -> list[str]:
+        """Return the wanted bonds that KIS holds for all we know, if no reply about them is due."""
+        bonds = [(isin, self._bonds[isin]) for isin in self._wanted if isin in self._bonds]
+        return [isin for isin, bond in bonds if bond.held is Held.YES and not bond.may_get_reply]
+
+    def send_probe(self, isin: str, now: float) -> None:
+        """Record that we ask for a bond that KIS holds for all we know."""
+        self._bonds[isin].send(Request(REGISTER, now, self._key_number, Held.YES))
+        self.next_request_at = now + self._pace.register_interval
+
+    def doubt_others(self, isin: str) -> list[str]:
+        """Doubt that KIS holds any bond except this one; return the bonds to ask for."""
+        held = [other for other in self.probeable() if other != isin]
+        for other in held:
+            self._bonds[other].held = Held.MAYBE
+        return held
 
     def next_deadline(self, now: float) -> float | None:
         """Return when a request may become due, or None if it takes a reply or a new wish first."""
@@ -133,22 +151,16 @@ class SessionRegistrations:
         times = [] if try_more_at is None else [try_more_at]
         times += [bond.awaited.sent_at + self._pace.reply_timeout for bond in self._bonds.values() if bond.awaited]
         if self._choose(now) is not None:
-            times.append(self._next_request_at)
+            times.append(self.next_request_at)
         else:
-            times += [bond.not_before for bond in self._bonds.values() if not bond.awaited and bond.not_before > now]
+            times += [at for bond in self._bonds.values() if not bond.awaited for at in bond.waits(now)]
             times += [
                 self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._is_resting(isin, now)
             ]
             times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
-            wanted = (bond for isin in self._wanted if (bond := self._bonds.get(isin)))
-            times += [until for bond in wanted if (until := bond.refused_until) is not None and until > now]
             times += [limit] if (limit := self._failure_limit.passed_at) > now else []
             if self._suspects:
-                times += [
-                    request.sent_at + self._pace.lost_after
-                    for bond in self._bonds.values()
-                    for request in bond.superseded + bond.unanswered
-                ]
+                times += [at for bond in self._bonds.values() for at in bond.lost_at(self._pace)]
         return min(times, default=None)
 
     def _choose(self, now: float) -> tuple[TrType, str] | None:
@@ -264,7 +276,7 @@ class SessionRegistrations:
             return None
         if len(outstanding) == 1:
             return outstanding[0]
-        self._suspects.update(isin for isin in outstanding if self._bonds[isin].awaited)
+        self._suspects.update(isin for isin in outstanding if self._bonds[isin].is_suspicious)
         return None
 
     def _refuses_this_key(self, reply: Reply, what: Reaction) -> bool:
@@ -336,14 +348,4 @@ class SessionRegistrations:
 
     def view(self) -> Mapping[str, RegistrationView]:
         """Return each bond that is wanted, still held, or waiting because the session was full."""
-        seen: dict[str, RegistrationView] = {}
-        wanted = {isin: self._bonds.get(isin) or BondRegistration() for isin in self._wanted}
-        # An unwanted bond takes no place here: if KIS still holds it, we are about to release it.
-        places = self.limit - sum(bond.held > Held.NO for bond in wanted.values())
-        for isin, bond in wanted.items():
-            seen[isin] = bond.view(is_beyond_room=places <= 0)
-            places -= bond.held is Held.NO and bond.refused_until is None
-        for isin, bond in self._bonds.items():
-            if isin not in seen and (bond.found_full or bond.held):
-                seen[isin] = bond.view(is_beyond_room=True)
-        return seen
+        return registration_views(self._wanted, self._bonds, self.limit)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from connector.core.kis.session import SlotView
+    from connector.core.kis.slot_view import SlotView
 
 
 def carried(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connector.core.kis.bond_registration import RegistrationView
-    from connector.core.kis.session import SlotView
+    from connector.core.kis.slot_view import SlotView
     from connector.core.lists.desired import Desired
     from connector.core.lists.subscription import Entry, Lists, Position
     from connector.core.status.records import InstrumentRecord, ListRecord, PositionFields, Record, SlotRecord

@@ -392,6 +392,10 @@ class Delivery:
         self._waiting_for = reason
         self.missing_topic = str(error) if isinstance(error, TopicMissing) else None
 
+    def last_tick_ns(self, isin: str) -> int | None:
+        """Return the receive time (ns) of a bond's latest tick, or None."""
+        return self._latest[isin][0] if isin in self._latest else None
+
     def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
         """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
         if isin not in self._latest:

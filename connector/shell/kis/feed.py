@@ -6,7 +6,8 @@ import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from time import monotonic
+from functools import partial
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
@@ -17,6 +18,7 @@ from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.core.kis.backoff import Backoff, Waits
 from connector.core.kis.effect import Close
 from connector.core.kis.pace import Pace
+from connector.core.kis.probe import Probe
 from connector.core.kis.session import Session
 from connector.core.slots.lease import unshared
 from connector.shell.kis.key_supply import KeySupply
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from connector.core.event import Kind
     from connector.core.kis.approval import Answer, AppKey
     from connector.core.kis.backoff import Cause
-    from connector.core.kis.session import SlotView
+    from connector.core.kis.probe import Lost
+    from connector.core.kis.slot_view import SlotView
     from connector.core.slots.lease import Permission
     from connector.errors import CredentialsRefused
     from connector.settings import KisSettings
@@ -48,7 +51,8 @@ class KisFeed:
 
     The feed calls `on_change` when `view` may have changed. It calls `on_event` with each event for
     the feed-events topic. It asks `permission` before each connection. `learned_limit` is the limit
-    of registrations that an earlier owner of the slot learned, if any.
+    of registrations that an earlier owner of the slot learned, if any. `last_tick_ns` returns when
+    a bond's latest tick was received (ns since 1970), if any was.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each argument is a neighbour from another package of shell
@@ -63,6 +67,8 @@ class KisFeed:
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
         permission: Permission | None = None,
         learned_limit: int | None = None,
+        last_tick_ns: Callable[[str], int | None] = lambda _: None,
+        is_market_open: Callable[[], bool] = lambda: False,
     ) -> None:
         self.slot = slot
         self._kis = kis
@@ -71,13 +77,22 @@ class KisFeed:
         self._on_event = on_event
         self._permission = permission or unshared([slot])
         backoff = Backoff(_waits(kis), random.random)
+        self._probe = Probe(kis.probe_seconds, is_market_open, partial(_last_tick_at, last_tick_ns))
+        self._is_probe_end_logged = False
         self._session = Session(
-            slot, kis.customer_type, _pace(kis), backoff, clean=without_secrets, learned_limit=learned_limit
+            slot,
+            kis.customer_type,
+            _pace(kis),
+            backoff,
+            clean=without_secrets,
+            learned_limit=learned_limit,
+            probe=self._probe,
         )
         self._key_supply = KeySupply(self._session, kis, read_credentials, request_approval_key)
         self._live: LiveSession | None = None
         self._last_end: tuple[Cause, str | None] | None = None
         self._frames_before = 0
+        self._received_before_ns: int | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._finished: asyncio.Event | None = None
@@ -125,6 +140,13 @@ class KisFeed:
     def frames_received(self) -> int:
         """How many frames the journal was given."""
         return self._frames_before + (self._live.frames if self._live else 0)
+
+    @property
+    def last_tick_seconds(self) -> float | None:
+        """When the slot's latest data frame was received, in seconds since 1970, if any was."""
+        live_ns = self._live.last_received_ns if self._live else None
+        received_ns = live_ns or self._received_before_ns
+        return None if received_ns is None else received_ns / 1e9
 
     @property
     def unreadable(self) -> int:
@@ -237,7 +259,9 @@ class KisFeed:
     async def _live_on(self, socket: KisSocket, approval_key: str) -> None:
         opened_at = monotonic()
         self._session.opened(approval_key, opened_at, self._key_supply.keys.expires_at)
-        self._live = live = LiveSession(self._session, socket, self._journal, self._on_change, self._key_supply.renew)
+        self._live = live = LiveSession(
+            self._session, socket, self._journal, self._session_changed, self._key_supply.renew, self._lost
+        )
         end = Close("stop", None, "The feed was cancelled")
         self._tell("session_up", {})
         log.info("session_opened", slot=self.slot)
@@ -247,6 +271,7 @@ class KisFeed:
         finally:
             self._live = None
             self._frames_before += live.frames
+            self._received_before_ns = live.last_received_ns or self._received_before_ns
             if end.cause == "approval":
                 self._key_supply.keys.discard()
             self._down(end, monotonic() - opened_at)
@@ -269,11 +294,23 @@ class KisFeed:
         write = log.info if end.cause in ("stop", "lease") else log.warning
         wait = round(self._session.may_connect_at - now, 3)
         write("session_closed", slot=self.slot, cause=end.cause, code=end.code, message=end.message, wait_seconds=wait)
+        self._session_changed()
+
+    def _session_changed(self) -> None:
+        if self._probe.stopped and not self._is_probe_end_logged:
+            self._is_probe_end_logged = True
+            log.warning("probing_stopped", slot=self.slot, why=self._probe.stopped, until="a restart")
         self._on_change()
 
-    def _tell(self, event: Kind, detail: dict[str, Any]) -> None:
+    def _lost(self, lost: Lost) -> None:
+        """Report that KIS had forgotten a registration."""
+        silent_seconds = round(lost.silent_seconds, 3)
+        log.warning("registration_lost", slot=self.slot, instrument=lost.isin, silent_seconds=silent_seconds)
+        self._tell("registration_lost", {"silent_seconds": silent_seconds}, lost.isin)
+
+    def _tell(self, event: Kind, detail: dict[str, Any], isin: str | None = None) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._on_event(Event(event, at, self.slot, None, detail))
+        self._on_event(Event(event, at, self.slot, isin, detail))
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return the result of `work`, or None as soon as the feed has to stop."""
@@ -285,6 +322,12 @@ class KisFeed:
             stop.cancel()
             await asyncio.wait({task, stop})
         return None if task.cancelled() else task.result()
+
+
+def _last_tick_at(last_tick_ns: Callable[[str], int | None], isin: str) -> float | None:
+    """Return the monotonic time at which a bond's latest tick was received."""
+    received_ns = last_tick_ns(isin)
+    return None if received_ns is None else monotonic() - (time_ns() - received_ns) / 1e9
 
 
 def _pace(kis: KisSettings) -> Pace:

@@ -12,6 +12,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
+from connector.core.kis.probe import Lost
 from connector.core.kis.reply import Reply, is_control
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, Received
 from connector.logs import hide_issued, peer_text
@@ -52,19 +53,21 @@ class FrameJournal(Protocol):
 class LiveSession:
     """Runs one session until its connection has ended and every received frame is journalled."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the session, its two ends, and whom it reports to
         self,
         session: Session,
         socket: KisSocket,
         journal: FrameJournal,
         on_change: Callable[[], None],
         renew_key: Callable[[float], Awaitable[Close | None]],
+        on_lost: Callable[[Lost], None],
     ) -> None:
         self._session = session
         self._socket = socket
         self._journal = journal
         self._on_change = on_change
         self._renew_key = renew_key
+        self._on_lost = on_lost
         self._number = time_ns()
         self._heard_at = monotonic()
         self._orders: deque[Effect] = deque()
@@ -73,6 +76,7 @@ class LiveSession:
         self._renewals: asyncio.Queue[float] = asyncio.Queue()
         self.wake = asyncio.Event()
         self.frames = 0
+        self.last_received_ns: int | None = None
 
     async def run(self) -> Close:
         """Return why the connection ended."""
@@ -111,8 +115,9 @@ class LiveSession:
                     if self._saved_keys is None and raw.startswith(ENCRYPTED_PREFIX):
                         self._saved_keys = set()
                         self._save_keys()
-                append(Received(time_ns(), slot, session, is_binary, raw))
+                append(frame := Received(time_ns(), slot, session, is_binary, raw))
                 self.frames += 1
+                self.last_received_ns = frame.received_ns
                 if not proved:
                     proved = True
                     self._session.data_received(now)
@@ -140,6 +145,8 @@ class LiveSession:
                 log.warning(
                     "registration_refused", slot=self._session.slot, instrument=isin, code=code, message=message
                 )
+            case Lost():
+                self._on_lost(effect)
             case Strange(why):
                 log.warning("reply_unreadable", slot=self._session.slot, why=why)
             case _:

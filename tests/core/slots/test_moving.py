@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.kis.bond_registration import RegistrationView
-from connector.core.kis.session import SlotView
+from connector.core.kis.slot_view import SlotView
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import placement
 

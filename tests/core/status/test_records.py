@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connector.core import status
 from connector.core.bonds import isin
 from connector.core.kis.bond_registration import RegistrationView
-from connector.core.kis.session import SlotView
+from connector.core.kis.slot_view import SlotView
 from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]

@@ -42,10 +42,13 @@ class ListJournal:
 class Bench:
     """One feed against a simulator, or against any WebSocket URL."""
 
+    is_market_open = True
+
     def __init__(self, kis=None, *, url=None, approve=None, credentials=None, **settings):
         self.journal = ListJournal()
         self.events = []
         self.changes = 0
+        self.ticked_ns = {}
         fast = {
             "register_interval_seconds": 0.01,
             "reconnect_min_seconds": 0.05,
@@ -66,6 +69,8 @@ class Bench:
             lambda event: self.events.append(event.to_json()),
             request_approval_key=approve
             or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
+            last_tick_ns=self.ticked_ns.get,
+            is_market_open=lambda: self.is_market_open,
         )
 
     def _changed(self):
