@@ -18,6 +18,7 @@ from connector.cli import (
     audit,
     bonds,
     check,
+    coverage,
     demo,
     dlq,
     journal,
@@ -111,6 +112,7 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
+app.command("coverage", epilog=coverage.EXAMPLES)(coverage.coverage)
 app.command("record", epilog=record.EXAMPLES)(record.record)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 app.add_typer(topics.app, name="topics")
