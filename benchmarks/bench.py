@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES, SOAK, Case
 from benchmarks.figures import Figures, median_ratio, medians
 from benchmarks.pipeline import Run
 from benchmarks.report import lines
@@ -31,6 +31,7 @@ EXAMPLES = """Examples:
   make bench ARGS="--only single --pairs 1 --ticks 50000"
   make bench ARGS="--only drain --ticks 1800000"   ten minutes at 3,000/s
   make bench ARGS="--bonds 1000 --prices 30000"
+  make bench ARGS="--soak 10000000"                memory over a long run
   make bench ARGS=--json > figures.json
 """
 
@@ -77,8 +78,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--bonds", type=int, default=41, help="bonds, where a case does not say (default 41)")
     parser.add_argument("--prices", type=int, default=15_000, help="distinct prices of the day (default 15,000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same day (default 1)")
+    parser.add_argument("--soak", type=int, metavar="N", help="see only that memory stays flat over N ticks, once")
     parser.add_argument("--json", action="store_true", help="print the figures of every run as JSON")
     chosen = parser.parse_args()
+    if chosen.soak is not None:
+        chosen.ticks, chosen.pairs = chosen.soak, 1
     for name in ("ticks", "pairs", "bonds", "prices"):
         if getattr(chosen, name) < 1:
             parser.error(f"--{name} must be at least 1")
@@ -91,7 +95,7 @@ def main() -> None:
     first, *_, last = sorted(os.sched_getaffinity(0)) * 2  # the same core twice, if there is but one
     os.sched_setaffinity(0, {last})
     run = Run(ticks=chosen.ticks, bonds=chosen.bonds, prices=chosen.prices, core=first, seed=chosen.seed)
-    cases = [CASES[name] for name in chosen.only or CASES]
+    cases = [CASES[name] for name in chosen.only or CASES] if chosen.soak is None else [SOAK]
     progress = Console(stderr=True)
     kafka = find_kafka()
     try:

@@ -61,3 +61,4 @@ CASES = {
         Case("drain", "1 tick a frame, all journalled before Kafka comes back", (Entry("connector"),), outage=True),
     )
 }
+SOAK = Case("soak", "1 tick a frame, memory over a long run", (Entry("connector"),))

@@ -1,8 +1,8 @@
 """A KIS stand-in that sends a prepared day to a pipeline, at full speed or at a rate.
 
 It prints two lines: its two URLs as JSON, and `prepared` once every bond is registered and all
-frames are made. Sending begins when its input says so; each session gets the ticks of its own
-bonds.
+frames are made. Of a very long day, only the first part is made before. Sending begins when its
+input says so; each session gets the ticks of its own bonds.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.day import Tick, frames, isins, ticks
 from benchmarks.pipeline import Run, arguments
 
+MOST_PREPARED, PART_TICKS = 2_000_000, 200_000  # a longer day does not fit into memory; its parts do
 CHUNK_BYTES = 256 * 1024
 RATE_STEP_SECONDS = 0.001
 PING_SECONDS = 10  # as KIS does on an idle line
@@ -106,6 +108,13 @@ async def send_paced(transport: asyncio.WriteTransport, sent: list[bytes], frame
         await asyncio.sleep(RATE_STEP_SECONDS)
 
 
+def parts(day: Iterable[Tick], count: int) -> Iterator[list[Tick]]:
+    """Yield the ticks of a day that has so many, all at once or in parts."""
+    rest, size = iter(day), count if count <= MOST_PREPARED else PART_TICKS
+    while part := list(islice(rest, size)):
+        yield part
+
+
 async def approve(_: web.Request) -> web.Response:
     """Give anybody an approval key."""
     return web.json_response({"approval_key": "11111111-2222-4333-8444-555555555555"})
@@ -113,7 +122,8 @@ async def approve(_: web.Request) -> web.Response:
 
 async def main(run: Run) -> None:
     """Listen, send when told to, and stay until killed."""
-    day = list(ticks(run.ticks, run.bonds, run.prices, run.seed))
+    day = parts(ticks(run.ticks, run.bonds, run.prices, run.seed), run.ticks)
+    part = next(day)
     feed = Feed(isins(run.bonds))
     application = web.Application()
     application.router.add_post("/oauth2/Approval", approve)
@@ -128,18 +138,21 @@ async def main(run: Run) -> None:
         print(json.dumps(addresses), flush=True)
         pinging = asyncio.create_task(feed.ping())
         await feed.registered.wait()
-        prepared = feed.by_session(day, run.per_frame)
+        prepared = feed.by_session(part, run.per_frame)
         print("prepared", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         pinging.cancel()
-        await asyncio.gather(
-            *(
-                send_paced(socket.transport, sent, run.ticks_per_second / run.ticks * len(sent))
-                if run.ticks_per_second
-                else send_at_once(socket.transport, sent)
-                for socket, sent in prepared.items()
+        while part:
+            await asyncio.gather(
+                *(
+                    send_paced(socket.transport, sent, run.ticks_per_second / len(part) * len(sent))
+                    if run.ticks_per_second
+                    else send_at_once(socket.transport, sent)
+                    for socket, sent in prepared.items()
+                )
             )
-        )
+            part = next(day, [])
+            prepared = feed.by_session(part, run.per_frame)
         await asyncio.Event().wait()
 
 

@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import percentile
@@ -72,6 +73,7 @@ class Meter:
         self._latencies = array("L")
         self._acknowledged = 0
         self._began = self._ended = _Reading(0, 0.0, 0.0)
+        self._mb_of_first_tenth = 0.0
 
     async def wait_for_start(self) -> None:
         """Say that every bond is registered, and wait until the benchmark starts the feed."""
@@ -100,12 +102,17 @@ class Meter:
         self._acknowledged = after = before + ticks
         if before < self._run.cold_ticks <= after:
             self._began = _read(after)
+        if before < self._run.ticks // 10 <= after:
+            self._mb_of_first_tenth = _resident_mb()
         if before < self._run.ticks <= after:
             self._ended = _read(after)
             self.done.set()
 
     def figures(self) -> dict[str, float | None]:
-        """Return ticks/s, CPU per tick (µs), latency percentiles (ms) and peak memory (MB)."""
+        """Return ticks/s, CPU per tick (µs), latency percentiles (ms) and memory (MB).
+
+        Memory is the peak, and what is resident after a tenth of the ticks and at present.
+        """
         ticks = self._ended.ticks - self._began.ticks
         latencies = sorted(self._latencies[self._run.cold_ticks :])
         return {
@@ -114,6 +121,8 @@ class Meter:
             "p50_ms": percentile(latencies, 50) / 1000 if latencies else None,
             "p99_ms": percentile(latencies, 99) / 1000 if latencies else None,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "early_mb": self._mb_of_first_tenth,
+            "late_mb": _resident_mb(),
         }
 
 
@@ -122,6 +131,11 @@ class _Reading:
     ticks: int
     seconds: float
     cpu_seconds: float
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def _read(ticks: int) -> _Reading:

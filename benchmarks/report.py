@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.cases import SOAK
+
 COLUMNS = (  # heading, width, and how a figure is shown
     ("ticks/s", 10, "{:,.0f}"),
     ("ratio", 9, "{:.2f} x"),
@@ -26,8 +28,15 @@ def lines(results: list[dict[str, Any]]) -> Iterator[str]:
         yield result["title"]
         for entry in result["entries"]:
             yield f"  {entry['label']:<{LABEL_WIDTH - 2}}{_cells(entry)}".rstrip()
+        if result["name"] == SOAK.name:
+            yield from map(_memory, result["entries"])
     yield ""
     yield from LEGEND.splitlines()
+
+
+def _memory(entry: dict[str, Any]) -> str:
+    early, late = entry["medians"]["early_mb"], entry["medians"]["late_mb"]
+    return f"  RSS {early:,.0f} MB after a tenth of the ticks, {late:,.0f} MB at the end: {late / early:.2f} x"
 
 
 def _cells(entry: dict[str, Any]) -> str:

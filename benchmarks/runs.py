@@ -21,7 +21,8 @@ from tests.kafka.launcher import KafkaCluster
 from tests.kafka.reader import create_topics
 
 ROOT = Path(__file__).parents[1]
-RUN_SECONDS = 900  # a pipeline that takes longer has lost ticks
+RUN_SECONDS = 900  # a pipeline that takes longer has lost ticks; a second more for each SLOWEST ticks
+SLOWEST = 5_000
 SETTLE_SECONDS = 1.0  # between the last registration and the first tick
 
 
@@ -44,7 +45,7 @@ class Child:
             if line.startswith(beginning):
                 return line
         self._errors.seek(0)
-        raise SystemExit(f"{self._module} ended early, or ran for {RUN_SECONDS} s:\n{self._errors.read()[-3000:]}")
+        raise SystemExit(f"{self._module} ended early, or ran for over {RUN_SECONDS} s:\n{self._errors.read()[-3000:]}")
 
     def kill(self) -> None:
         """End it."""
@@ -62,7 +63,7 @@ def started(module: str, run: Run) -> Iterator[Child]:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
         ) as process,
     ):
-        watchdog = threading.Timer(RUN_SECONDS, process.kill)
+        watchdog = threading.Timer(RUN_SECONDS + run.ticks // SLOWEST, process.kill)
         watchdog.start()
         child = Child(module, process, errors)
         try:

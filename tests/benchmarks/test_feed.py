@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from benchmarks.day import frames, isins, ticks
-from benchmarks.feed import Feed, send_at_once, send_paced, websocket_frame
+from benchmarks.feed import Feed, parts, send_at_once, send_paced, websocket_frame
 
 BONDS, TICKS = 6, 300
 
@@ -57,6 +57,14 @@ async def test_paced_frames_come_when_due():
             await asyncio.wait_for(client.recv(), 10)
             assert loop.time() - started > number / 50 - 0.002
         await sending
+
+
+def test_a_long_day_is_made_in_parts(monkeypatch):
+    """A day that does not fit into memory is sent part by part, and any other at once."""
+    monkeypatch.setattr("benchmarks.feed.MOST_PREPARED", 10)
+    monkeypatch.setattr("benchmarks.feed.PART_TICKS", 4)
+    assert list(parts(range(10), 10)) == [list(range(10))]
+    assert list(parts(range(11), 11)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
 async def test_echoed_ping_is_no_registration():

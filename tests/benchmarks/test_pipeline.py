@@ -47,3 +47,15 @@ def test_speed_counts_from_the_first_warm_tick():
     for _ in range(90):
         meter.acknowledge_one(time.time_ns())
     assert 0 < meter.figures()["ticks_per_second"] <= 90 / 0.05
+
+
+def test_memory_is_read_early_and_late():
+    """What is resident after a tenth of the ticks is compared with what is resident at the end."""
+    meter = Meter(run())
+    meter.acknowledge([0] * 10, 0)
+    kept = bytes(range(256)) * 2**17  # 32 MB
+    meter.acknowledge([0] * 90, 0)
+    figures = meter.figures()
+    assert 25 < figures["late_mb"] - figures["early_mb"] < 45
+    assert figures["peak_mb"] >= figures["late_mb"] - 1
+    del kept

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, SOAK
 from benchmarks.report import lines
 from benchmarks.runs import ROOT
 
@@ -16,6 +16,8 @@ def entry(label, **ratios):
         "p50_ms": 12_345.6,
         "p99_ms": 12_345.6,
         "peak_mb": 1_234,
+        "early_mb": 100.4,
+        "late_mb": 103.0,
     }
     return {"label": label, "medians": medians, **ratios}
 
@@ -23,8 +25,12 @@ def entry(label, **ratios):
 def test_table_fits_80_columns():
     """No line is wider than 80 columns, and no two figures touch."""
     results = [
-        {"title": case.title, "entries": [entry(each.label, ratio=123.45, cpu_ratio=123.45) for each in case.entries]}
-        for case in CASES.values()
+        {
+            "name": case.name,
+            "title": case.title,
+            "entries": [entry(each.label, ratio=123.45, cpu_ratio=123.45) for each in case.entries],
+        }
+        for case in [*CASES.values(), SOAK]
     ]
     shown = list(lines(results))
     assert max(map(len, shown)) <= 80
@@ -36,8 +42,18 @@ def test_absent_figures_are_blank():
     """What a case does not measure is left blank."""
     of_one = entry("connector")
     of_one["medians"] |= {"p50_ms": None, "p99_ms": None}
-    (line,) = [each for each in lines([{"title": "drain", "entries": [of_one]}]) if "connector" in each]
+    (line,) = [
+        each for each in lines([{"name": "drain", "title": "drain", "entries": [of_one]}]) if "connector" in each
+    ]
     assert line.split() == ["connector", "9,999,999", "1,234.5", "1,234"]
+
+
+def test_soak_shows_how_memory_grew():
+    """A long run shows what was resident early and late, and the ratio."""
+    (line,) = [
+        each for each in lines([{"name": "soak", "title": "", "entries": [entry("connector")]}]) if "RSS " in each
+    ]
+    assert line.split(", ") == ["  RSS 100 MB after a tenth of the ticks", "103 MB at the end: 1.03 x"]
 
 
 def test_help_names_every_case():
