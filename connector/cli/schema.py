@@ -16,6 +16,7 @@ from connector.packaged_files import bond_tick, released_schemas, schema_text
 
 if TYPE_CHECKING:
     from connector.cli.subject import Subject
+    from connector.core.ticks.avro import TickSchema
     from connector.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The schemas of the topics' records.")
@@ -123,6 +124,44 @@ def register(
         return
     say(f"The schema of {found.name} is registered under id {found.schema_id}.")
     _say_level(found)
+
+
+@app.command(epilog="Example: kis-bond schema ddl --for flink > bond_ticks.sql")
+def ddl(
+    context: typer.Context,
+    *,
+    engine: Annotated[str, typer.Option("--for", metavar="flink|spark|clickhouse|duckdb", show_default=False)],
+    config: Config = None,
+) -> None:
+    """Print the table of ticks for a query engine, and a view of it with English names.
+
+    Topic, brokers and registry are those of the settings.
+    """
+    # Imported only here, so that `--help` need not load what encodes ticks.
+    from connector.core.ticks.avro import TickSchema
+    from connector.core.ticks.table_definition import ENGINES, Reach, table_definition
+
+    if engine not in ENGINES:
+        raise RequestMalformed(f"--for {short(engine, 40)!a} is none of {', '.join(ENGINES)}.")
+    settings, schema = load_settings(context, config), TickSchema(bond_tick())
+    # Of the engines, only Spark does not ask the registry itself.
+    prefix = _prefix(settings, schema) if engine == "spark" else b""
+    reach = Reach(settings.topics.ticks, settings.kafka.bootstrap_servers, settings.registry.url, prefix)
+    text = table_definition(engine, schema, reach)
+    for line in text.rstrip("\n").split("\n"):
+        say(line)
+
+
+def _prefix(settings: Settings, schema: TickSchema) -> bytes:
+    """Return the bytes before each datum. Raises NotInTime."""
+    from connector.core.ticks.avro import registry_prefix
+
+    if settings.registry.url is None:
+        return schema.single_object_prefix
+    found = _look(settings)
+    if found.schema_id is None:
+        raise NotInTime(f"{found.name} {found.drift[0]}.")
+    return registry_prefix(found.schema_id)
 
 
 def _read(file: Path) -> str:

@@ -95,3 +95,29 @@ def test_a_registry_that_is_away_ends_with_5(cli):
     result = cli("schema", "check", REGISTRY__URL="http://127.0.0.1:1")
     assert result.exit_code == 5
     assert "REG_UNREACHABLE" in result.stderr
+
+
+@pytest.mark.parametrize("engine", ["flink", "spark", "clickhouse", "duckdb"])
+def test_ddl_prints_a_table_and_a_view(cli, engine):
+    """The topic and the brokers are those of the settings."""
+    result = cli("schema", "ddl", "--for", engine, TOPICS__TICKS="my.ticks", KAFKA__BOOTSTRAP_SERVERS="b:1")
+    assert result.exit_code == 0, result.stderr
+    assert "bond_trades AS\nSELECT" in result.stdout
+    assert engine == "duckdb" or ("'my.ticks'" in result.stdout and "'b:1'" in result.stdout)
+
+
+def test_ddl_for_spark_has_the_schemas_id(cli, registry_url, topic_names):
+    """The id is asked from the registry; a schema that is not there ends with 5."""
+    given = {"REGISTRY__URL": registry_url, "TOPICS__TICKS": topic_names.ticks}
+    missing = cli("schema", "ddl", "--for", "spark", **given)
+    assert missing.exit_code == 5
+    assert "does not hold this schema: run kis-bond schema register." in missing.stderr
+    found = json.loads(cli("schema", "register", "--json", **given).stdout)["schema_id"]
+    assert f"= X'00{found:08X}'" in cli("schema", "ddl", "--for", "spark", **given).stdout
+
+
+def test_ddl_for_an_unknown_engine_ends_with_2(cli):
+    """The sentence names the engines."""
+    result = cli("schema", "ddl", "--for", "oracle")
+    assert result.exit_code == 2
+    assert "'oracle' is none of flink, spark, clickhouse, duckdb." in result.stderr
