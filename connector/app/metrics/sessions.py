@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, get_args
 
+from connector.app.clock import market_is_open
 from connector.app.metrics.definition import Definition
 from connector.core.kis.backoff import Cause
 from connector.core.kis.bond_registration import RegistrationState
@@ -88,6 +89,19 @@ SESSIONS: Final = (
         _by_slot_and(_REGISTRATION_STATES, _registrations),
         ("slot", "state"),
         _REGISTRATION_STATES,
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_last_tick_timestamp_seconds",
+        "When the slot's latest data frame was received in this run, in seconds since 1970; 0 before the first",
+        _by_slot(lambda feed: feed.last_tick_seconds or 0.0),
+        ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_market_open",
+        "1 while the bond market trades, by the Korea Exchange's calendar: 09:00 to 15:30 in Seoul on its trading days",
+        lambda _: float(market_is_open()),
     ),
     Definition(
         "counter",

@@ -45,6 +45,7 @@ def _feed():
         capacity=41,
         connects=Counter(start=1, reset=2),
         connect_wait_seconds=0.0,
+        last_tick_seconds=None,
         connect_failures=2,
         approval_key_age_seconds=7.5,
         unreadable=5,

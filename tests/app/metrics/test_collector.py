@@ -41,6 +41,8 @@ CONTRACT = {
     "kis_bond_slot_capacity": ("slot",),
     "kis_bond_registrations": ("slot", "state"),
     "kis_bond_connect_wait_seconds": ("slot",),
+    "kis_bond_last_tick_timestamp_seconds": ("slot",),
+    "kis_bond_market_open": (),
     "kis_bond_connect_failures": ("slot",),
     "kis_bond_approval_key_age_seconds": ("slot",),
     "kis_bond_control_lists": ("state",),

@@ -26,3 +26,8 @@ def test_a_standby_shows_what_it_has():
     value = samples(slots=SimpleNamespace(feeds={}, app_keys=3))
     assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [0, 0, 0]
     assert not [name for name, labels in value if name == "kis_bond_session_up"]
+
+
+def test_a_slot_without_a_tick_has_a_time_long_ago():
+    """Before the first tick the time is 0, so that an alert on silence can begin at the start."""
+    assert samples()["kis_bond_last_tick_timestamp_seconds", (("slot", "0"),)] == 0
