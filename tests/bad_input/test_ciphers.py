@@ -50,7 +50,7 @@ def test_a_key_of_the_wrong_size_opens_nothing(key, iv):
 )
 async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeypatch):
     """A frame waits a bounded time for its key, then is a dead letter; later frames go on."""
-    monkeypatch.setattr("connector.shell.delivery.delivery.KEY_WAIT_SECONDS", 0.5 if comes == "never" else 30)
+    monkeypatch.setattr("connector.shell.delivery.reading.KEY_WAIT_SECONDS", 0.5 if comes == "never" else 30)
     brokers, journal = Brokers(), MemoryJournal()
     if comes == "at once":
         journal.cipher_keys[0, 7] = KEYS

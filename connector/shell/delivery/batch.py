@@ -112,3 +112,14 @@ def _read(builder: Any) -> Any:
     batches = MemoryRecords(bytes(builder._build()))  # noqa: SLF001 - no public way; the version is pinned
     batches.has_next()
     return batches.next_batch()
+
+
+def append_up_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
+    """Return the builder's `append` with a lower limit, which the first record may exceed."""
+
+    def append(**record: Any) -> Any:
+        if builder.record_count() and builder.size() + len(record["value"]) > most_bytes:
+            return None
+        return builder.append(**record)
+
+    return append

@@ -1,12 +1,12 @@
 """Gives delivery frames that come from elsewhere than a journal."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from connector.core.cipher_key import CipherKey
+from connector.core.journal.record import Block
 from connector.core.ticks.frame import Received
-from connector.shell.delivery.source import Turn
 
 MOST_BYTES: Final = 16 * 2**20  # of frames that Kafka has not acknowledged
 
@@ -22,6 +22,7 @@ class FrameStream:
         self.watermark = 0
         self.last_seq = 0
         self.lost = 0
+        self.lanes_at_start: Mapping[str, int] = {}
         self._kept: list[Received] = []  # the frames after the watermark
         self._bytes = 0
         self._has_room = asyncio.Event()
@@ -36,21 +37,21 @@ class FrameStream:
         self._count(sum(len(frame.raw) for frame in frames))
         self._arrived.set()
 
-    async def read(self, after: int, limit: int) -> Turn:
+    async def read(self, after: int, limit: int) -> Block:
         """Wait for frames after number `after`, and return the next ones."""
         while self.last_seq <= after:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._turn(after, after + limit)
+        return self._block(after, after + limit)
 
-    async def read_again(self, after: int, through: int, limit: int) -> Turn:
+    async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return frames with `after` < number <= `through`."""
-        return self._turn(after, min(through, after + limit))
+        return self._block(after, min(through, after + limit))
 
-    def _turn(self, after: int, through: int) -> Turn:
+    def _block(self, after: int, through: int) -> Block:
         after = max(after, self.watermark)
         frames = self._kept[after - self.watermark : max(0, through - self.watermark)]
-        return Turn(after + 1, after + len(frames), frames)
+        return Block(after + 1, frames)
 
     def keys(self, slot: int, session: int) -> Sequence[CipherKey]:  # noqa: ARG002 - a journal's has them
         """Return no key."""

@@ -1,7 +1,6 @@
 """Writes the records of one partition in order, with one batch in flight."""
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,11 +10,12 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from connector.shell.delivery.batch import Batch, Record
+from connector.shell.delivery.batch import Batch, Record, append_up_to
 from connector.shell.delivery.letters import Letters
 from connector.shell.delivery.refusals import REFUSALS, is_certain
 from connector.shell.delivery.resending import Resending
 from connector.shell.kafka.diagnosis import describe
+from connector.shell.kafka.waiting import within
 
 log = structlog.get_logger("connector.delivery")
 
@@ -27,9 +27,10 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 class Lane:
     """Records of one partition, in journal order.
 
-    `acknowledged` is the position up to which nothing is left to send in this order. A lane
-    outlives its producers. It falls behind if it loses its producer, or if it is full and sends
-    nothing. Its records from `behind_from` on are then read from the journal again.
+    `acknowledged` is the position up to which nothing is left to send in this order; up to
+    `delivered`, an earlier process has sent everything. A lane outlives its producers. It falls
+    behind if a record comes while it has no producer, or if it is full and sends nothing. Its
+    records from `behind_from` on are then read from the journal again.
 
     If Kafka refuses records, they leave this order, and the others go on. `bury(lane, records,
     refused_as)` makes dead letters of refused ticks. A lane of dead letters has `letters` instead,
@@ -40,18 +41,18 @@ class Lane:
         self,
         topic: str,
         partition: int,
+        delivered: int = 0,
         bury: Callable[["Lane", Sequence[Record], str], Awaitable[None]] | None = None,
         letters: Letters | None = None,
     ) -> None:
         self.topic = topic
         self.partition = partition
-        self.acknowledged = 0
+        self.delivered = self.acknowledged = delivered
         self.acknowledged_records = 0
         self.behind_from: int | None = None
         self.letters = letters
         self.is_open = False
-        self.is_assigned = False
-        self.leader: str | None = None
+        self.leader: str | None = None  # None while no producer is assigned
         self.waiting_for: str | None = None
         self.failures = 0
         self.is_suspect = False  # if true, its next producer serves no other lane
@@ -60,16 +61,34 @@ class Lane:
         self._resending = Resending()
         # The records that left the order, by position; true if nothing more is to be done for one.
         self._apart: dict[int, bool] = {}
-        self._appended = 0
+        self._appended = delivered
         self._create: Callable[[], Any] = _no_producer
         self._open: Batch | None = None
         self._sealed: deque[Batch] = deque()
         self._in_flight: Batch | None = None
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
+        self._room.set()
         self._is_leaving = False
 
     # -- the producer -----------------------------------------------------------------
+
+    def assign(self, leader: str) -> None:
+        """Record that a producer for the partition's leader, `host:port`, is being made."""
+        self.leader = leader
+
+    def unassign(self) -> None:
+        """Record that the lane needs a new producer."""
+        self.leader = None
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether the lane has a producer, or one is being made."""
+        return self.leader is not None
+
+    def wait_for(self, reason: str) -> None:
+        """Record what keeps the lane from having or using a producer."""
+        self.waiting_for = reason
 
     def open(self, producer: AIOKafkaProducer) -> None:
         """Accept records, and build batches with this producer."""
@@ -125,8 +144,14 @@ class Lane:
         value: bytes,
         headers: Sequence[tuple[str, bytes]],
     ) -> Batch | None:
-        """Add a record to a batch and return the batch, or None if the record was added before."""
+        """Add a record to a batch and return the batch, or None if it does not need the record now.
+
+        Without a producer the lane falls behind.
+        """
         if position <= self._appended or (self._apart and position in self._apart):
+            return None
+        if not self.is_open:
+            self.fall_behind(position)
             return None
         batch = self._open
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
@@ -142,6 +167,15 @@ class Lane:
         if self.behind_from is None:
             self.behind_from = position
 
+    def catch_up(self, until: int | None) -> None:
+        """Record that the lane has all records before this position, or all that were read."""
+        self.behind_from = None if until is None else max(self.behind_from or 0, until)
+
+    @property
+    def can_catch_up(self) -> bool:
+        """Whether the lane is behind, and can take records."""
+        return self.behind_from is not None and self.is_open and not self.is_full
+
     @property
     def is_full(self) -> bool:
         """Whether the number of waiting sealed batches has reached SEALED_BATCHES."""
@@ -149,12 +183,7 @@ class Lane:
 
     async def room(self, seconds: float) -> bool:
         """Wait up to `seconds` until the lane is not full; return whether it has room."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.is_full:
-                    self._room.clear()
-                    await self._room.wait()
-        return not self.is_full
+        return await within(self._room, seconds)
 
     def first_unacknowledged(self) -> int | None:
         """Return the position of the oldest record for which something is left to do, or None."""
@@ -287,16 +316,18 @@ class Lane:
     def _next_in_line(self) -> Batch | None:
         if self._resending:
             return self._resending.next_batch(self._create, self.topic, self.partition)
-        if self._sealed:
+        if not self._sealed:
+            part_filled, self._open = self._open, None
+            return part_filled
+        batch = self._sealed.popleft()
+        if not self.is_full:
             self._room.set()
-            return self._sealed.popleft()
-        batch, self._open = self._open, None
         return batch
 
     def _next_batch(self, first: int) -> Batch:
         self._seal()
         builder, most_bytes = self._create(), self._resending.most_bytes
-        append = builder.append if most_bytes is None else _append_to(builder, most_bytes)
+        append = builder.append if most_bytes is None else append_up_to(builder, most_bytes)
         self._open = Batch(self.topic, self.partition, builder, append, first)
         self._filled.set()
         return self._open
@@ -305,17 +336,8 @@ class Lane:
         if self._open is not None:
             self._sealed.append(self._open)
             self._open = None
-
-
-def _append_to(builder: Any, most_bytes: int) -> Callable[..., Any]:
-    """Return the builder's `append` with a lower limit, which the first record may exceed."""
-
-    def append(**record: Any) -> Any:
-        if builder.record_count() and builder.size() + len(record["value"]) > most_bytes:
-            return None
-        return builder.append(**record)
-
-    return append
+            if self.is_full:
+                self._room.clear()
 
 
 def _no_producer() -> Any:

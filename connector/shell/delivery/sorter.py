@@ -11,6 +11,7 @@ from connector.core.bonds.isin import has_shape
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick, Source, Tick, TickEncoder, Ticks, TickSchema
+from connector.core.ticks.columns import repaired
 from connector.core.ticks.dead_letter import DeadLetter, Headers
 from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, WireRecord, split
 from connector.core.ticks.partition import partition
@@ -28,32 +29,58 @@ RUN_BYTES = 1024  # of frames like the first one: a run of some six records cost
 class Sorter:
     """Puts the records of frames into lanes; a lane ignores a record it already has.
 
-    `ticks` and `dead_letters` hold the lanes of the two topics, by partition. `keys(slot, session)`
-    returns a session's cipher keys. Without lanes of dead letters, dead letters are only counted.
+    `keys(slot, session)` returns a session's cipher keys. Before it places anything, the sorter is
+    told the framing and the lanes.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each neighbour
+    def __init__(
         self,
         schema: TickSchema,
-        prefix: bytes,
-        ticks: Sequence[Lane],
-        dead_letters: Sequence[Lane],
         keys: Callable[[int, int], Sequence[CipherKey]],
         counts: Counts,
         tick_source: Source = "ws",
     ) -> None:
         self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
-        # Receive time (ns) and bytes of each bond's latest good tick.
-        self.latest: dict[str, tuple[int, bytes]] = {}
+        self._schema = schema
         self._width = schema.width
-        self._encoder = TickEncoder(schema, prefix, tick_source)
+        self._tick_source: Source = tick_source
+        self._encoder = TickEncoder(schema, schema.single_object_prefix, tick_source)
         self._schema_header = ("schema", schema.fingerprint.hex().encode())
-        self._ticks = ticks
-        self._dead_letters = dead_letters
+        self._ticks: Sequence[Lane] = ()
+        self._dead_letters: Sequence[Lane] = ()
+        self._delivered = 0  # records after this position no earlier process has delivered
         self._keys = keys
         self._counts = counts
         self._routes: dict[str, tuple[bytes, Lane]] = {}
+        # Receive time (ns) and bytes of each bond's latest good tick.
+        self._latest: dict[str, tuple[int, bytes]] = {}
+
+    def frame_with(self, prefix: bytes) -> None:
+        """Set the bytes that come before each datum."""
+        self._encoder = TickEncoder(self._schema, prefix, self._tick_source)
+
+    def route_to(self, ticks: Sequence[Lane], dead_letters: Sequence[Lane]) -> None:
+        """Set the lanes of the two topics, by partition.
+
+        Without lanes of dead letters, dead letters are only counted.
+        """
+        self._ticks, self._dead_letters, self._routes = ticks, dead_letters, {}
+        self._delivered = max(lane.delivered for lane in ticks)
+
+    def last_tick_ns(self, isin: str) -> int | None:
+        """Return the receive time (ns) of a bond's latest tick, or None."""
+        return self._latest[isin][0] if isin in self._latest else None
+
+    def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
+        """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
+        if isin not in self._latest:
+            return None
+        received_ns, raw = self._latest[isin]
+        names = [column["name"] for column in self._schema.columns]
+        return received_ns, dict(
+            zip(names, map(repaired, raw.decode("utf-8", "surrogateescape").split("^")), strict=False)
+        )
 
     def lacks_key(self, frame: Received) -> bool:
         """Whether the frame is encrypted and its session has no key yet."""
@@ -99,6 +126,11 @@ class Sorter:
                 lane.append(at, ns, timestamp_ms, key, value, its_headers)
         if is_first_time:
             self._count_run(last_seq, run, ticks, received_ns, received_ms)
+            if positions[0] <= self._delivered:
+                delivered = sum(
+                    at <= self._route(isin)[1].delivered for isin, at in zip(ticks.isins, positions, strict=True)
+                )
+                self._counts.decoded -= delivered
         return True
 
     def _count_run(
@@ -109,7 +141,7 @@ class Sorter:
         counts.decoded += len(isins)
         if self.requested is not None:
             counts.unrequested += len(isins) - sum(map(self.requested.__contains__, isins))
-        self.latest.update(zip(isins, zip(received_ns, run.raws, strict=True), strict=True))
+        self._latest.update(zip(isins, zip(received_ns, run.raws, strict=True), strict=True))
         ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, ticks.timestamps_ms, strict=True)])
         for seconds, count in ages.items():
             counts.event_ages[seconds] += count
@@ -155,9 +187,9 @@ class Sorter:
     ) -> None:
         received_ns = frame.received_ns
         headers = self._headers(frame)
-        routes, requested, latest = self._routes, self.requested, self.latest
+        routes, requested, latest = self._routes, self.requested, self._latest
         at = position(seq, 0)
-        unrequested = 0
+        unrequested = delivered = 0
         is_first_time, received_ms, ages = seq > self.counted_through, received_ns // 1_000_000, self._counts.event_ages
         for record, tick in zip(records, ticks, strict=True):
             if isinstance(tick, BadTick):
@@ -167,6 +199,7 @@ class Sorter:
                 key, lane = routes.get(isin) or self._route(isin)
                 if lane.behind_from is None if serving is None else lane in serving:
                     lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                delivered += at <= lane.delivered
                 if requested is not None and isin not in requested:
                     unrequested += 1
                 if is_first_time:  # a frame that is read again may be older than the latest tick
@@ -174,7 +207,7 @@ class Sorter:
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if is_first_time:
-            self._counts.decoded += len(records)
+            self._counts.decoded += len(records) - delivered
             self._counts.unrequested += unrequested
             self._note_oddities(frame.slot, records)
 

@@ -1,9 +1,10 @@
 """The part of the journal that delivery uses, and its frames, a bounded number at a time."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from connector.core.cipher_key import CipherKey
+from connector.core.journal.record import Block
 from connector.core.ticks.frame import Received
 
 BYTES_A_TURN = 64 * 1024  # bounds a turn whose frames hold many ticks; their columns fit a core's cache
@@ -17,14 +18,19 @@ class FrameSource(Protocol):
         """Every frame up to this number is finished."""
         ...
 
-    async def read(self, after: int, limit: int) -> "FrameBlock":
+    @property
+    def lanes_at_start(self) -> Mapping[str, int]:
+        """The lanes' watermarks that the process before this one saved, if above the watermark."""
+        ...
+
+    async def read(self, after: int, limit: int) -> Block:
         """Wait for frames after number `after`, and return the next ones.
 
         An empty block means that no frame after `after` and up to its `last_seq` can be read.
         """
         ...
 
-    async def read_again(self, after: int, through: int, limit: int) -> "FrameBlock":
+    async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return frames with `after` < number <= `through`, or an empty block as `read` does."""
         ...
 
@@ -41,39 +47,12 @@ class FrameSource(Protocol):
         ...
 
 
-class FrameBlock(Protocol):
-    """Consecutive frames."""
-
-    @property
-    def first_seq(self) -> int:
-        """The first frame's number."""
-        ...
-
-    @property
-    def last_seq(self) -> int:
-        """The last frame's number."""
-        ...
-
-    @property
-    def frames(self) -> Sequence[Received]:
-        """The frames."""
-        ...
-
-
-class Turn(NamedTuple):
-    """Consecutive frames, decoded in one turn of the loop, with their first and last number."""
-
-    first_seq: int
-    last_seq: int
-    frames: Sequence[Received]
-
-
-def turns(block: FrameBlock) -> Iterator[Turn]:
+def turns(block: Block) -> Iterator[Block]:
     """Cut a block into turns of up to `BYTES_A_TURN` bytes; an empty block is one empty turn."""
-    frames, first, size = block.frames, 0, 0
+    first, frames, size, begin = block.first_seq, block.frames, 0, 0
     for place, frame in enumerate(frames):
         size += len(frame.raw)
-        if size > BYTES_A_TURN and place > first:
-            yield Turn(block.first_seq + first, block.first_seq + place - 1, frames[first:place])
-            first, size = place, len(frame.raw)
-    yield Turn(block.first_seq + first, block.last_seq, frames[first:] if first else frames)
+        if size > BYTES_A_TURN and place > begin:
+            yield Block(first + begin, frames[begin:place])
+            begin, size = place, len(frame.raw)
+    yield Block(first + begin, frames[begin:] if begin else frames)

@@ -139,7 +139,7 @@ class Syncing:
         tally = self._tally
         watermark = min(tally.watermark, tally.after_lost(self.synced + 1) - 1)
         tally.settle(watermark)
-        lanes = {lane: seq for lane, seq in self.lanes().items() if seq > watermark}
+        lanes = {lane: min(seq, self.synced) for lane, seq in self.lanes().items() if min(seq, self.synced) > watermark}
         lost, marks = dict(tally.settled_losses), tally.marks[-MOST_MARKS:]
         return Progress(watermark, self.synced, lost, marks, lanes, self.saved.alive_at)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from connector.settings import JournalSettings
-from connector.shell.delivery import Delivery, delivery, lane
+from connector.shell.delivery import Delivery, assignment, lane, reading
 from connector.shell.journal import Journal
 from tests.kafka.reader import create_topics
 from tests.shell.delivery.fake_kafka import Brokers
@@ -15,13 +15,21 @@ from tests.shell.delivery.work import SCHEMA, plain
 
 
 @pytest.fixture
+def impatient(monkeypatch):
+    """Give up a batch soon: for tests in which brokers do not answer, and in no others.
+
+    On a busy machine a sound broker may seem not to answer either.
+    """
+    monkeypatch.setattr(lane, "ACK_SECONDS", 1.5)
+
+
+@pytest.fixture
 async def work(monkeypatch):
     """Return brokers, a journal and a running delivery, with short pauses."""
-    monkeypatch.setattr(delivery, "LEADER_SECONDS", 0.05)
-    monkeypatch.setattr(delivery, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and a turn acknowledges nothing
-    monkeypatch.setattr(delivery, "FRAMES_AGAIN", 32)
-    monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(lane, "ACK_SECONDS", 0.4)
+    monkeypatch.setattr(assignment, "LEADER_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "FRAMES_A_TURN", 16)  # asyncio's debug mode is slow, and a turn acknowledges nothing
+    monkeypatch.setattr(reading, "FRAMES_AGAIN", 32)
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(lane, "RETRY_SECONDS", (0.02,))
     brokers, journal = Brokers(), MemoryJournal()
     running = Delivery(journal, SCHEMA, brokers.kafka(), plain)

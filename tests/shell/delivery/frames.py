@@ -3,9 +3,9 @@
 import asyncio
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 from connector.core.bonds.isin import with_check_digit
+from connector.core.journal.record import Block
 from connector.core.ticks.frame import Received
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
@@ -34,6 +34,7 @@ class MemoryJournal:
         self.watermark = 0
         self.cipher_keys = {}
         self.lost = []
+        self.lanes_at_start = {}
         self._arrival = asyncio.Event()
 
     def append(self, *frames):
@@ -55,7 +56,7 @@ class MemoryJournal:
 
     def _block(self, after, through):
         frames = self.frames[after:through]
-        return SimpleNamespace(first_seq=after + 1, last_seq=after + len(frames), frames=frames)
+        return Block(after + 1, frames)
 
     def keys(self, slot, session):
         """Return a session's keys."""

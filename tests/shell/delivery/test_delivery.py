@@ -78,9 +78,9 @@ async def test_a_producer_that_ends_is_replaced_and_nothing_is_missing(start):
     """A new producer starts at the first unacknowledged record; copies have equal identities."""
     rig = await start()
     producers = []
-    make = rig.delivery._kafka.make_producer
-    rig.delivery._kafka = dataclasses.replace(
-        rig.delivery._kafka, make_producer=lambda broker: producers.append(make(broker)) or producers[-1]
+    make = rig.delivery._assignment._kafka.make_producer
+    rig.delivery._assignment._kafka = dataclasses.replace(
+        rig.delivery._assignment._kafka, make_producer=lambda broker: producers.append(make(broker)) or producers[-1]
     )
     await rig.deliver(frame(record(accumulated=0)))
     for _ in range(3):

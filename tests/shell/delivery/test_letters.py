@@ -101,6 +101,7 @@ async def test_a_letter_refused_for_a_while_arrives_whole(work, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", ["missing", "leaderless", "forbidden"])
+@pytest.mark.usefixtures("impatient")
 async def test_a_dead_letter_topic_out_of_reach_makes_only_letters_wait(work, trouble):
     """Letters of bad and of refused ticks wait; other ticks go on, and nothing is lost."""
     brokers, journal, running = work

@@ -39,7 +39,8 @@ def make_sorter():
     """Return a sorter with four tick lanes and one lane of dead letters."""
     counts, keys = Counts(), {}
     ticks, letters = [Sink(TICKS, number) for number in range(4)], [Sink(DEAD_LETTERS, 0)]
-    one = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, letters, lambda *session: keys.get(session, ()), counts)
+    one = Sorter(SCHEMA, lambda *session: keys.get(session, ()), counts)
+    one.route_to(ticks, letters)
     one.ticks, one.letters, one.cipher_keys, one.counts = ticks, letters, keys, counts
     return one
 
@@ -132,7 +133,7 @@ def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
     sorter.place(2, [second])
     sorter.place(3, [frame(record(ISINS[0], price="1e9"))])
     sorter.place(1, [first], [lane_of(sorter, ISINS[0])])
-    assert {isin: (received_ns, kept) for isin, (received_ns, kept) in sorter.latest.items()} == {
+    assert {isin: (received_ns, kept) for isin, (received_ns, kept) in sorter._latest.items()} == {
         ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2).encode()),
         ISINS[1]: (first.received_ns, record(ISINS[1]).encode()),
     }
@@ -176,7 +177,7 @@ def test_a_run_places_what_its_frames_place_one_by_one(frames, again):
         assert batches[0] == batches[1]
     one.counts.latencies, one.counts.decode_bugs = other.counts.latencies, other.counts.decode_bugs  # of no concern
     assert one.counts == other.counts
-    assert (one.latest, one.counted_through) == (other.latest, other.counted_through)
+    assert (one._latest, one.counted_through) == (other._latest, other.counted_through)
 
 
 def test_one_bad_frame_among_many_does_not_slow_the_others(sorter, monkeypatch):
@@ -257,7 +258,8 @@ def raise_memory_error(*_):
 
 def test_without_lanes_of_dead_letters_they_are_counted_once(sorter):
     """Without lanes of dead letters, each of them is counted, and once if it is read again."""
-    alone = Sorter(SCHEMA, SCHEMA.single_object_prefix, sorter.ticks, [], lambda *_: (), sorter.counts)
+    alone = Sorter(SCHEMA, lambda *_: (), sorter.counts)
+    alone.route_to(sorter.ticks, [])
     frames = [frame(record(), record(price="x")), frame(raw=b"0|H0BJCNT0|001|short")]
     alone.place(1, frames)
     alone.place(1, frames, sorter.ticks)
@@ -269,7 +271,8 @@ def test_without_lanes_of_dead_letters_they_are_counted_once(sorter):
 def test_every_tick_has_the_sorters_source():
     """Ticks read one by one and ticks of a run have the source that the sorter was given."""
     ticks = [Sink(TICKS, 0)]
-    replaying = Sorter(SCHEMA, SCHEMA.single_object_prefix, ticks, [], lambda *_: (), Counts(), "replay")
+    replaying = Sorter(SCHEMA, lambda *_: (), Counts(), "replay")
+    replaying.route_to(ticks, [])
     replaying.place(1, [frame(record())])
     replaying.place(2, [frame(record()) for _ in range(20)])
     assert [decode(one.value, SCHEMA)["source"] for _, one in ticks[0].records()] == ["replay"] * 21

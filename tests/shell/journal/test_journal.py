@@ -80,13 +80,15 @@ async def test_progress_is_saved_without_new_frames(opened, tmp_path):
     source.append(frame(1))
     source.append(frame(2))
     await collect(source.read, 0, 2)
-    source.watch_lanes(lambda: {"bond.ticks/0": 1, "bond.ticks/1": 2})
+    source.watch_lanes(lambda: {"bond.ticks/0": 1, "bond.ticks/1": 2, "bond.ticks/2": 9})
     source.advance(1)
     progress = tmp_path / "journal" / "progress"
     await until(lambda: progress.exists() and unsealed(progress.read_bytes())["watermark"] == 1)
-    assert unsealed(progress.read_bytes())["lanes"] == {"bond.ticks/1": 2}
+    assert unsealed(progress.read_bytes())["lanes"] == {"bond.ticks/1": 2, "bond.ticks/2": 2}, (
+        "none above the last synced"
+    )
     source = await opened()
-    assert source.lanes_at_start == {"bond.ticks/1": 2}
+    assert source.lanes_at_start == {"bond.ticks/1": 2, "bond.ticks/2": 2}
 
 
 async def test_keys_are_there_before_the_frame_that_needs_them(opened):

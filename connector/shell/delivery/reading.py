@@ -1,0 +1,117 @@
+"""Reads the journal into the lanes, and again for lanes that lag."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from connector.core.ticks.frame import ENCRYPTED_PREFIX
+from connector.shell.delivery.position import frame_of, position
+from connector.shell.delivery.source import turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from connector.core.journal.record import Block
+    from connector.core.ticks.frame import Received
+    from connector.shell.delivery.lane import Lane
+    from connector.shell.delivery.sorter import Sorter
+    from connector.shell.delivery.source import FrameSource
+
+FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
+FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
+PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
+KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
+KEY_POLL_SECONDS = 0.02
+CATCH_UP_POLL_SECONDS = 0.02
+
+
+class Reading:
+    """One reader reads the journal once for all lanes that keep up; `read_through` is how far.
+
+    A second reader reads the journal again for lagging lanes, so that no partition holds up
+    another. `on_progress` is called after each turn.
+    """
+
+    def __init__(self, source: FrameSource, sorter: Sorter, on_progress: Callable[[], None]) -> None:
+        self.read_through = source.watermark
+        self._source = source
+        self._sorter = sorter
+        self._on_progress = on_progress
+        self._served_at: dict[Lane, float] = {}
+        self._key_missed_at: dict[tuple[int, int], float] = {}
+        self._placing = asyncio.Lock()
+
+    async def read_on(self, lanes: Sequence[Lane], opened: asyncio.Event) -> None:
+        """Read the journal for all lanes that keep up, while any lane is open."""
+        while True:
+            while not any(lane.is_open for lane in lanes):
+                opened.clear()
+                await opened.wait()
+            for turn in turns(await self._source.read(self.read_through, FRAMES_A_TURN)):
+                async with self._placing:
+                    await self._keys_for(turn.frames)
+                    self._sorter.place(turn.first_seq, turn.frames)
+                    self.read_through = turn.last_seq
+                self._on_progress()
+                await self._leave_stuck_behind(lanes)
+                await asyncio.sleep(0)
+
+    async def _leave_stuck_behind(self, lanes: Sequence[Lane]) -> None:
+        """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        for lane in lanes:
+            if lane.is_full and lane.behind_from is None and not await lane.room(until - time.monotonic()):
+                lane.fall_behind(position(self.read_through + 1, 0))
+
+    async def _keys_for(self, frames: Sequence[Received]) -> None:
+        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt.
+
+        If the clock was set back meanwhile, a frame's age is not known. All such frames of a
+        session together wait as long as one.
+        """
+        for frame in [frame for frame in frames if frame.raw[:2] == ENCRYPTED_PREFIX]:
+            if self._sorter.lacks_key(frame):
+                now, age = time.monotonic(), (time.time_ns() - frame.received_ns) / 1e9
+                missed_at = self._key_missed_at.setdefault((frame.slot, frame.session), now)
+                until = (missed_at if age < 0 else now - age) + KEY_WAIT_SECONDS
+                while self._sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
+                    await asyncio.sleep(KEY_POLL_SECONDS)
+
+    async def read_again(self, lanes: Sequence[Lane]) -> None:
+        """Read the journal again for lagging lanes, first for the lane that has waited longest."""
+        while True:
+            waiting = [lane for lane in lanes if lane.can_catch_up]
+            if not waiting:
+                await asyncio.sleep(CATCH_UP_POLL_SECONDS)
+                continue
+            lane = min(waiting, key=lambda each: self._served_at.get(each, 0.0))
+            self._served_at[lane] = time.monotonic()
+            after = frame_of(lane.behind_from or 0) - 1
+            if self.read_through - after > FRAMES_AGAIN:
+                block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
+                await self._catch_up(lanes, after, block, is_last=False)
+            else:  # nearly there: the lock stops the other reader, which would otherwise stay ahead
+                async with self._placing:
+                    block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
+                    await self._catch_up(lanes, after, block, is_last=block.last_seq >= self.read_through)
+            self._on_progress()
+            await asyncio.sleep(0)
+
+    async def _catch_up(self, lanes: Sequence[Lane], after: int, block: Block, *, is_last: bool) -> None:
+        """Place the block's frames into each lagging lane that has all records up to `after`.
+
+        `is_last` is true if these lanes keep up again after the block.
+        """
+        for turn in turns(block):
+            if turn.first_seq > block.first_seq:
+                after = turn.first_seq - 1
+                await asyncio.sleep(0)
+            serving = [lane for lane in lanes if lane.can_catch_up and frame_of(lane.behind_from or 0) > after]
+            if not serving:
+                return
+            self._sorter.place(turn.first_seq, turn.frames, serving)
+            is_end = is_last and turn.last_seq == block.last_seq
+            for lane in serving:
+                lane.catch_up(None if is_end else position(turn.last_seq + 1, 0))

@@ -1,0 +1,127 @@
+"""The journal is read once for lanes that keep up, and again for those that lag."""
+
+import asyncio
+import time
+
+import pytest
+
+from connector.core.ticks.partition import partition
+from connector.settings import JournalSettings
+from connector.shell.delivery import Delivery, lane, reading, source
+from connector.shell.delivery.position import position
+from connector.shell.journal import Journal
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, Brokers
+from tests.shell.delivery.frames import ISINS, frame, record
+from tests.shell.delivery.work import SCHEMA, assert_complete, has, plain, trade, until, volumes
+
+
+async def test_a_full_lane_is_left_behind_and_catches_up_while_ticks_go_on(work, monkeypatch):
+    """A stuck lane holds few batches; later it reads the rest itself while new ticks arrive."""
+    monkeypatch.setattr(lane, "ACK_SECONDS", 30)
+    brokers, journal, running = work
+    brokers.hanging.add("broker-1")
+    trade(journal, 0, 600)
+    flowing = [isin for isin in ISINS if partition(isin.encode(), 4) % 2 == 0]
+    await until(lambda: all(has(brokers, isin) == 600 for isin in flowing), 60)
+    stuck = [each for each in running.lanes if each.leader == "broker-1" or each.behind_from is not None]
+    assert stuck
+    assert all(len(each._sealed) < 600 for each in stuck)
+    brokers.hanging.clear()
+    for number in range(600, 700):
+        trade(journal, number, number + 1)
+        await asyncio.sleep(0.001)
+    await until(lambda: journal.watermark == 700, 60)
+    assert_complete(brokers, 700)
+    assert not any(each.behind_from for each in running.lanes)
+
+
+async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
+    """A new encrypted frame waits a bounded time for its key, and is then a dead letter."""
+    monkeypatch.setattr(reading, "KEY_WAIT_SECONDS", 0.3)
+    brokers, journal, _ = work
+    journal.append(frame(raw=b"1|H0BJCNT0|001|abc"))
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 2)
+    (letter,) = brokers.logs[DEAD_LETTERS, 0]
+    assert letter.headers["reason"] == b"DECRYPT_NO_KEY"
+    assert_complete(brokers, 1)
+
+
+async def test_a_clock_set_back_holds_up_encrypted_frames_once(work, monkeypatch):
+    """All frames of a session that seem to come from the future wait for its key as long as one."""
+    monkeypatch.setattr(reading, "KEY_WAIT_SECONDS", 0.3)
+    brokers, journal, _ = work
+    ahead = frame(raw=b"1|H0BJCNT0|001|abc")
+    journal.append(*[ahead._replace(received_ns=ahead.received_ns + 3600 * 10**9)] * 100)
+    trade(journal, 0, 1)
+    started = time.monotonic()
+    await until(lambda: journal.watermark == 101)
+    assert 0.3 <= time.monotonic() - started < 5
+    assert_complete(brokers, 1)
+    assert len(brokers.logs[DEAD_LETTERS, 0]) == 100
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
+    """Both readers decode large frames a few at a time, so that other tasks get a turn."""
+    brokers, journal, running = work
+    monkeypatch.setattr(reading, "FRAMES_A_TURN", 256)
+    monkeypatch.setattr(reading, "FRAMES_AGAIN", 1024)
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    many = [
+        frame(*[record(ISINS[0], accumulated=number * 50 + place) for place in range(1, 51)]) for number in range(80)
+    ]
+    monkeypatch.setattr(source, "BYTES_A_TURN", 3 * len(many[0].raw) + 500)
+    most, at_once = 0, 0
+    place = running._sorter.place
+
+    def counted(first_seq, frames, serving=None):
+        nonlocal most, at_once
+        at_once += len(frames)
+        most = max(most, at_once)
+        place(first_seq, frames, serving)
+
+    async def others():
+        nonlocal at_once
+        while True:
+            at_once = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(running._sorter, "place", counted)
+    if is_behind:
+        running._reading.read_through += len(many)
+        for each in running.lanes:
+            each.fall_behind(position(2, 0))
+    others_turn = asyncio.create_task(others())
+    journal.append(*many)
+    await until(lambda: has(brokers, ISINS[0]) == 1 + 80 * 50, 30)
+    others_turn.cancel()
+    assert most == 3
+    assert volumes(brokers)[ISINS[0]] == list(range(80 * 50 + 1))
+
+
+async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
+    """Damaged last frames are a counted loss, and everything is then finished."""
+    settings = JournalSettings(path=tmp_path / "data" / "journal")
+    journal = await Journal.open(settings, print)
+    for number in range(5):
+        journal.append(frame(record(accumulated=number)))
+    await journal.close()
+    (segment,) = settings.path.glob("*.log")
+    content = bytearray(segment.read_bytes())
+    for seq in (4, 5):
+        content[content.rindex(b"0|H0BJCNT0", 0, None if seq == 5 else content.rindex(b"0|H0BJCNT0"))] ^= 1
+    segment.write_bytes(content)
+    brokers, journal = Brokers(), await Journal.open(settings, print)
+    running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
+    task = asyncio.create_task(running.run())
+    try:
+        async with asyncio.timeout(5):
+            await running.drained(5)
+        assert volumes(brokers)[ISINS[0]] == [0, 1, 2]
+        assert (journal.finished, journal.pending, journal.lost) == (3, 0, {"corrupt": 2})
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await journal.close()
