@@ -14,7 +14,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from tests.faults import rows_disk, rows_feed, rows_journal, rows_kafka, rows_process  # noqa: F401 - they register their rows
+from tests.faults import (  # noqa: F401 - they register their rows
+    rows_disk,
+    rows_feed,
+    rows_journal,
+    rows_kafka,
+    rows_lists,
+    rows_process,
+)
 from tests.faults.cluster import ProxiedKafka, RigTrouble
 from tests.faults.rig import Rig
 from tests.faults.row import ROWS, Check, Row, shown

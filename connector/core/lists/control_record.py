@@ -49,6 +49,11 @@ class Wish:
     confirm_removal: bool
     value: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def asks_for(self) -> tuple[frozenset[str], int, bool]:
+        """What is asked for, without remarks: the bonds, their priority, and whether to pause."""
+        return frozenset(self.instruments), self.priority, self.paused
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

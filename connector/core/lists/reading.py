@@ -82,11 +82,11 @@ def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlReco
 
 
 def with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:
-    """Return the content with its record's timestamp, if the value names no time.
+    """Return the content with its record's timestamp, if its time is lost and its value names none.
 
     Without the record in the topic, the content stays as it is.
     """
-    if content.wish.requested_at is None:
+    if content.wish.requested_at is None and not content.requested_at:
         for record in history:
             if record.position == content.control:
                 return replace(content, requested_at=record.timestamp_ms * 1000)

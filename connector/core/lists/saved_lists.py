@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.core import record_keys
@@ -14,6 +15,8 @@ from connector.core.steps import STEP_BONDS, finished, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_text(lists: Lists) -> str:
@@ -50,10 +53,12 @@ def from_text_in_steps(text: str | None) -> Generator[None, None, Lists | None]:
 
 
 def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
-    """Return the lists in force from their status records, or the saved lists. Never raises.
+    """Return the lists in force from their status records, or else the saved lists. Never raises.
 
-    The saved lists are returned if no status record describes a list. Otherwise they only supply
-    the request time of each list whose value names none, because status records lack that time.
+    A saved list is used if its status record is missing, although a bond's record names the list.
+    All saved lists are used if no list has a status record. A list's status record lacks the time
+    of a request that the value does not name. It comes from the records of the list's bonds, or
+    else from the saved list.
     """
     return finished(from_status_in_steps(records, saved))
 
@@ -63,10 +68,51 @@ def from_status_in_steps(records: Mapping[str, Any], saved: Lists | None) -> Gen
     prefix = record_keys.LIST
     lists = {key.removeprefix(prefix): record for key, record in records.items() if key.startswith(prefix)}
     entries = yield from _entries(lists)
-    if saved is None:
-        return (yield from subscription.from_entries_in_steps(entries))
-    entries = {name: _with_saved_time(entry, saved.entries.get(name)) for name, entry in entries.items()}
-    return (yield from subscription.from_entries_in_steps(entries)) if entries else saved
+    if saved is not None and not entries:
+        return saved
+    named, since = yield from _of_bonds(records, entries)
+    kept = {} if saved is None else saved.entries
+    entries = {name: _with_time(entry, since.get(name), kept.get(name)) for name, entry in entries.items()}
+    missing = {name: kept[name] for name in kept if name in named and name not in entries}
+    return (yield from subscription.from_entries_in_steps(entries | missing))
+
+
+def _of_bonds(
+    records: Mapping[str, Any], entries: Mapping[str, Entry]
+) -> Generator[None, None, tuple[set[str], dict[str, int]]]:
+    """Return the lists that bonds' records name, and since when lists have asked for their bonds.
+
+    A bond is wanted since the earliest request of its lists. So the latest such time among a
+    list's bonds is the list's own, or else an earlier one that ranks its bonds the same.
+    """
+    named: set[str] = set()
+    since: dict[str, int] = {}
+    for count, (key, record) in enumerate(records.items()):
+        if count % STEP_BONDS == STEP_BONDS - 1:
+            yield
+        match record:
+            case {"lists": [*names], "control": {"partition": int(partition), "offset": int(offset)}} if key.startswith(
+                record_keys.INSTRUMENT
+            ):
+                at = _microseconds(record.get("wanted_since"))
+                for name in filter(_is_text, names):
+                    named.add(name)
+                    content = entries[name].in_force if name in entries else None
+                    if at is not None and content is not None and content.control <= (partition, offset):
+                        since[name] = max(since.get(name, at), at)
+    return named, since
+
+
+def _is_text(name: object) -> bool:
+    return isinstance(name, str)
+
+
+def _microseconds(text: object) -> int | None:
+    """Return an RFC 3339 time in microseconds since 1970, or None for anything else."""
+    try:
+        return (datetime.fromisoformat(str(text)) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, TypeError):
+        return None
 
 
 def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, Entry]]:
@@ -127,10 +173,10 @@ def _in_force(name: str, record: object) -> InForce | None:
     return InForce(wish, at if type(at) is int else 0, Position(partition, offset))
 
 
-def _with_saved_time(entry: Entry, saved: Entry | None) -> Entry:
+def _with_time(entry: Entry, since: int | None, saved: Entry | None) -> Entry:
     content = entry.in_force
-    if content is None or content.wish.requested_at is not None or saved is None or saved.in_force is None:
+    if content is None or content.wish.requested_at is not None:
         return entry
-    if saved.in_force.control != content.control:
-        return entry
-    return replace(entry, in_force=replace(content, requested_at=saved.in_force.requested_at))
+    if since is None and saved is not None and saved.in_force is not None:
+        since = saved.in_force.requested_at if saved.in_force.control == content.control else None
+    return entry if since is None else replace(entry, in_force=replace(content, requested_at=since))

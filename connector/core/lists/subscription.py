@@ -63,8 +63,9 @@ class ControlRecord(NamedTuple):
 class InForce:
     """The content of a list, from its last accepted record.
 
-    `requested_at` is the time that the value names, or the record's timestamp if the value names
-    none. The time is in microseconds since 1970 UTC, and 0 if it is lost.
+    `requested_at` is the time that the value names. If the value names none, it is the timestamp of
+    the first record in a row that asked for the same. The time is in microseconds since 1970 UTC,
+    and 0 if it is lost.
     """
 
     wish: Wish
@@ -170,6 +171,8 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     one. So it hardly matters how far the topic was compacted.
     A list of `previous` that is absent from the topic is removed, unless its removal was held back
     before. The removal guard judges all these removals together.
+    Where only the latest of several records that ask for the same is judged, its timestamp is the
+    time of the request.
     """
     return finished(restore_in_steps(previous, records))
 
@@ -204,6 +207,18 @@ def restore_in_steps(
 def desired(lists: Lists) -> list[Desired]:
     """Return the desired bonds in the order of their ranking."""
     return [lists.desired[isin] for isin in lists.ranking]
+
+
+def _requested_at(before: InForce | None, wish: Wish, timestamp_ms: int) -> int:
+    """Return since when a list asks for what it asks for, in microseconds since 1970 UTC.
+
+    To write the same again must not cost a list its place among others of the same priority.
+    """
+    if wish.requested_at is not None:
+        return wish.requested_at
+    if before is not None and before.wish.requested_at is None and before.wish.asks_for == wish.asks_for:
+        return before.requested_at
+    return timestamp_ms * 1000
 
 
 def _bonds(entry: Entry) -> tuple[str, ...]:
@@ -254,7 +269,7 @@ class _Draft:
             case Refusal():
                 return Entry(in_force, record.position, wish.reason)
             case Wish():
-                at = record.timestamp_ms * 1000 if wish.requested_at is None else wish.requested_at
+                at = _requested_at(in_force, wish, record.timestamp_ms)
                 refusal = self._too_many(in_force, wish)
                 if refusal is None and not wish.confirm_removal:
                     refusal = self._held_back(in_force, wish, VALUE, TO_RELEASE)

@@ -33,13 +33,66 @@ def test_saved_lists_come_back_as_they_were():
     assert saved_lists.from_text(saved_lists.to_text(LISTS)) == LISTS
 
 
+LIST_RECORDS = {key: record for key, record in STATUS.items() if key.startswith("list/")}
+
+
 def test_the_status_topic_says_what_was_in_force():
-    """Lists are read from status records; times that these lack come from the saved lists."""
-    assert saved_lists.from_status(STATUS, LISTS) == LISTS
-    without = saved_lists.from_status(STATUS, None)
+    """Lists are read from status records; times that these lack come from the bonds' records."""
+    assert saved_lists.from_status(STATUS, None) == LISTS
+    assert saved_lists.from_status(LIST_RECORDS, LISTS) == LISTS
+    without = saved_lists.from_status(LIST_RECORDS, None)
     assert without.entries["b"] == LISTS.entries["b"]
     assert without.entries["a"].in_force.requested_at == 0
     assert without.entries["a"].in_force.wish == LISTS.entries["a"].in_force.wish
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("wanted_since", None),
+        ("wanted_since", 5),
+        ("wanted_since", "2026-01-02T00:00:00"),
+        ("lists", [5, None]),
+        ("lists", "a"),
+        ("control", {"partition": 0, "offset": 2}),  # before the list's content was written
+        ("control", None),
+    ],
+)
+def test_a_bonds_record_that_says_no_time_leaves_the_time_open(field, value):
+    """Only a bond that reflects the list's content tells since when the list asks for it."""
+    records = {
+        key: record | {field: value} if key.startswith("instrument/") else record for key, record in STATUS.items()
+    }
+    assert saved_lists.from_status(records, None).entries["a"].in_force.requested_at == 0
+    assert saved_lists.from_status(records, LISTS) == LISTS
+
+
+def test_a_list_whose_bonds_are_all_wanted_since_earlier_ranks_them_the_same():
+    """Where every bond was asked for earlier by another list, the exact time does not matter."""
+    written = [(b"a", [A, B], 1_000), (b"b", [B], 500), (b"c", [A, B], 9_000)]
+    lists = apply_all(
+        Lists(),
+        [
+            ControlRecord(name, json.dumps({"instruments": isins}).encode(), Position(0, place), at)
+            for place, (name, isins, at) in enumerate(written)
+        ],
+    )
+    records = status.records(status.ReplicaView({}, {}, lists, "me"), {}, "2026-01-02T00:00:00Z")
+    restored = saved_lists.from_status(records, None)
+    assert restored.entries["a"] == lists.entries["a"]
+    assert restored.entries["c"].in_force.requested_at == 1_000_000
+    assert restored.desired == lists.desired
+
+
+def test_a_saved_list_counts_if_its_status_record_is_missing_but_a_bond_names_it():
+    """One missing record must not drop a list's bonds; a list that no bond names was removed."""
+    records = {key: record for key, record in STATUS.items() if key != "list/a"}
+    assert saved_lists.from_status(records, LISTS).entries["a"] == LISTS.entries["a"]
+    assert "a" not in saved_lists.from_status(records, None).entries
+    removed = {
+        key: record | {"lists": ["b"]} if key.startswith("instrument/") else record for key, record in records.items()
+    }
+    assert "a" not in saved_lists.from_status(removed, LISTS).entries
 
 
 def test_an_empty_status_topic_leaves_the_saved_lists():

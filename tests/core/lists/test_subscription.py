@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.bonds import isin
-from connector.core.lists import saved_lists, subscription
+from connector.core.lists import control_record, saved_lists, subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(200)]
@@ -299,7 +299,17 @@ def compacted(log, keep_tombstones):
     return [each for each in log if latest[each.key] is each and (keep_tombstones or each.value is not None)]
 
 
-@given(LOGS, st.booleans(), st.data())
+def without_repeats(log):
+    """Drop records that ask again for what an earlier one of their list asked for."""
+    seen = {}
+    for each in log:
+        wish = control_record.parse(each.key.decode(), each.value or b"")
+        asked = each.position if isinstance(wish, control_record.Refusal) else wish.asks_for
+        seen.setdefault((each.key, asked), each)
+    return list(seen.values())
+
+
+@given(LOGS.map(without_repeats), st.booleans(), st.data())
 def test_compaction_changes_nothing(log, keep_tombstones, data):
     """A log, its compacted form, and any split by a restart give the same lists."""
     whole = apply_all(Lists(), log)
@@ -310,6 +320,26 @@ def test_compaction_changes_nothing(log, keep_tombstones, data):
     assert restore(before, log) == whole
     assert restore(before, compacted(log, keep_tombstones)) == whole
     assert desired(whole) == desired(subscription.from_entries(whole.entries))
+
+
+def test_writing_a_list_again_keeps_its_place():
+    """A list that asks for the same again keeps the time of its first record, whatever its note."""
+    lists = lists_of(record(0, "a", {"instruments": [A, B]}), record(1, "b", [C]))
+    for offset, value in enumerate(({"instruments": [A, B]}, {"instruments": [B, A, A], "note": "again"}), start=2):
+        again = apply(lists, record(offset, "a", value))
+        assert again.ranking == lists.ranking
+        assert again.entries["a"].in_force.requested_at == lists.entries["a"].in_force.requested_at
+        assert again.entries["a"].in_force.control == Position(0, offset)
+        lists = apply(again, record(offset + 10, "a", b"bad"))
+    for value in (
+        {"instruments": [A]},
+        {"instruments": [A, B], "paused": True},
+        {"instruments": [A, B], "priority": 6},
+    ):
+        assert apply(lists, record(30, "a", value)).entries["a"].in_force.requested_at == 30_000
+    timed = apply(lists, record(30, "a", {"instruments": [A, B], "requested_at": "1970-01-01T00:00:09Z"}))
+    assert timed.entries["a"].in_force.requested_at == 9_000_000
+    assert apply(timed, record(31, "a", [A, B])).entries["a"].in_force.requested_at == 31_000
 
 
 MOST = 20_000
