@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from connector.core.bonds.isin import with_check_digit
 from simulator import Simulator
 from tests.deployment import Deployment
+from tests.published import CONTROL, STATUS
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
-STATUS, CONTROL = (json.loads((SCHEMAS / f"{name}_record.schema.json").read_text()) for name in ("status", "control"))
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(20)]
 A, B, C, D = ISINS[:4]
 

@@ -24,9 +24,11 @@ app = typer.Typer(no_args_is_help=True, help="The schemas of the topics' records
 MOST_BYTES: Final = 2**20
 SCHEMAS: Final = {
     "tick": "bond_tick.avsc",
-    "control": "control_record.schema.json",
-    "status": "status_record.schema.json",
-    "event": "event_record.schema.json",
+    "control": "control.schema.json",
+    "status_instrument": "status_instrument.schema.json",
+    "status_list": "status_list.schema.json",
+    "status_slot": "status_slot.schema.json",
+    "event": "event.schema.json",
     "coverage": "coverage.schema.json",
 }
 

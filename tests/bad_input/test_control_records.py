@@ -1,7 +1,6 @@
 """Bad-input matrix, control records: a bad one is refused whole, an odd one is accepted."""
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -13,8 +12,8 @@ from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
+from tests.published import STATUS as SCHEMA
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/status_record.schema.json").read_text())
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(60)]
 GOOD = {"instruments": BONDS[:20], "note": "국고"}
 NOW = "2026-11-20T00:00:00.000Z"

@@ -1,12 +1,11 @@
 """Coverage records, written by hand and checked against the published schema."""
 
-import json
 from datetime import date
-from pathlib import Path
 
 import jsonschema
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "coverage.schema.json").read_text())
+from tests.published import COVERAGE as SCHEMA
+
 A, B, C = "KR103502GA34", "KR103502GD31", "KR6095572D81"
 DAY = date(2026, 9, 11)
 

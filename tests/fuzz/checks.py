@@ -205,7 +205,7 @@ def control_value(raw):
     match judged:
         case Wish():
             document = json.loads(value)
-            assert not [error.message for error in _schema("control_record.schema.json").iter_errors(document)]
+            assert not [error.message for error in _schema("control.schema.json").iter_errors(document)]
             assert control_record.from_json(list_name, document) == judged
         case Refusal(reason):
             assert 0 < len(reason) < LONGEST_REASON

@@ -1,6 +1,6 @@
 """The status records: their formats, and what a reader learns from them.
 
-The formats are a contract: schemas/status_record.schema.json. Times are RFC 3339 in UTC and come
+The formats are a contract: schemas/status_*.schema.json. Times are RFC 3339 in UTC and come
 from the caller.
 """
 

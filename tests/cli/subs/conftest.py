@@ -5,8 +5,8 @@ import json
 import jsonschema
 import pytest
 
-from tests.cli.subs.status_records import SCHEMAS
 from tests.kafka.reader import create_topics, read_all
+from tests.published import CONTROL
 
 
 @pytest.fixture
@@ -22,14 +22,13 @@ def written(kafka, topics):
 
     It checks each value against the published schema.
     """
-    schema = json.loads((SCHEMAS / "control_record.schema.json").read_text())
 
     def read():
         records = read_all(kafka.bootstrap_servers, topics.control)
         read = [(record.key.decode(), None if record.value is None else json.loads(record.value)) for record in records]
         for _, value in read:
             if value is not None:
-                jsonschema.validate(value, schema)
+                jsonschema.validate(value, CONTROL)
         return read
 
     return read

@@ -1,8 +1,5 @@
 """What is said about a hole, and that it is said at least once."""
 
-import json
-from pathlib import Path
-
 import jsonschema
 
 from connector.core.coverage.announcement import announcements
@@ -10,8 +7,8 @@ from connector.core.coverage.day import Day
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import decode, encode
 from tests.core.coverage.trades import FRIDAY, ISIN, at, is_weekday, tick
+from tests.published import EVENT as SCHEMA
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "event_record.schema.json").read_text())
 NOW = at("12:00")
 AT = "2026-09-11T03:00:00.000Z"
 

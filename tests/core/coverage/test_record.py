@@ -1,7 +1,6 @@
 """The coverage record, out and in."""
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,8 +9,8 @@ from connector.core.coverage.day import Day
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, decode, encode, resume_of, split_key, value_of
 from tests.core.coverage.trades import FRIDAY, ISIN, at, is_weekday, tick
+from tests.published import COVERAGE as SCHEMA
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "coverage.schema.json").read_text())
 NOW = at("12:00")
 
 

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,10 +9,10 @@ from connector.core import status
 from connector.core.bonds import isin
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
+from tests.published import CONTROL as SCHEMA
 
 BOND = "KR103502GA34"
 OTHER = "KR103502GD31"
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "control_record.schema.json").read_text())
 
 
 def test_a_full_record_is_read():

@@ -1,12 +1,10 @@
 """Sessions that killed connectors left open."""
 
-import json
-from pathlib import Path
-
 import jsonschema
 import pytest
 
 from connector.core.status import killed_session, stopped
+from tests.published import EVENT as SCHEMA
 
 STARTED = "2026-01-02T00:10:00.000Z"
 RECORD = {
@@ -19,7 +17,6 @@ RECORD = {
     "code": None,
     "message": None,
 }
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "event_record.schema.json").read_text())
 
 
 def test_an_earlier_run_was_killed():

@@ -1,7 +1,6 @@
 import json
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -13,11 +12,11 @@ from connector.core.bonds import isin
 from connector.core.kis.bond_registration import RegistrationView
 from connector.core.kis.slot_view import SlotView
 from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
+from tests.published import STATUS, strict
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]
 A, B, C = BONDS
 T0, T1, T2 = "2026-01-02T00:00:00Z", "2026-01-02T00:00:29Z", "2026-01-02T00:00:30Z"
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "status_record.schema.json").read_text())
 ACTIVE = RegistrationView("ACTIVE", "OPSP0000", "SUBSCRIBE SUCCESS")
 PENDING = RegistrationView("PENDING", None, None)
 REJECTED = RegistrationView("REJECTED", "OPSP8992", "invalid tr_key")
@@ -26,11 +25,8 @@ WAITING = RegistrationView("WAITING_CAPACITY", "OPSP0008", "MAX SUBSCRIBE OVER")
 
 def validate(records):
     """Check each record against its kind in the published schema."""
-    kinds = {"instrument": "instrument", "list": "list", "slot": "slot"}
     for key, record in records.items():
-        kind = kinds[key.partition("/")[0]]
-        jsonschema.validate(record, SCHEMA)
-        jsonschema.validate(record, {**SCHEMA, "anyOf": [{"$ref": f"#/$defs/{kind}"}]})
+        jsonschema.validate(record, strict(f"status_{key.partition('/')[0]}"))
 
 
 def slot(state="CONNECTED", registrations=None, code=None, message=None):
@@ -388,7 +384,7 @@ def test_every_state_and_every_null_of_the_schema_occurs():
         for field, content in record.items():
             seen[key.partition("/")[0]][field].add(content if field == "state" else content is None)
     for kind, fields in seen.items():
-        published = SCHEMA["$defs"][kind]["properties"]
+        published = strict(f"status_{kind}")["properties"]
         assert fields["state"] == set(published["state"]["enum"])
         nullable = {
             name
@@ -408,7 +404,7 @@ def test_the_schema_refuses_what_the_contract_does(key):
     wrong = [{name: content for name, content in record.items() if name != left_out} for left_out in record]
     for each in [*wrong, record | {"more": 1}, record | {"state": "active"}]:
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(each, SCHEMA)
+            jsonschema.validate(each, STATUS)
 
 
 def test_places_count_what_kis_refused():

@@ -1,16 +1,13 @@
 """Registrations that the simulated KIS forgets, found by probes over a real socket."""
 
-import json
 import time
-from pathlib import Path
 
 import jsonschema
 import structlog
 
 from simulator import Simulator
+from tests.published import EVENT as SCHEMA
 from tests.shell.kis.bench import A, B, Bench, until
-
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "event_record.schema.json").read_text())
 
 
 def registers(kis, code):

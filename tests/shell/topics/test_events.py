@@ -1,7 +1,6 @@
 import asyncio
 import contextlib
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from connector.core.event import Event
 from connector.shell.kafka import waiting
 from connector.shell.topics.events import WAITING_AT_MOST, EventTopic
+from tests.published import EVENT as SCHEMA
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "event_record.schema.json").read_text())
 AT = "2026-01-02T00:00:00Z"
 
 
