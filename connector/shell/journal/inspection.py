@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from connector.core.journal.record import FORMAT, HEADER_BYTES, Frame, Mark, format_of
+from connector.core.journal.record import HEADER_BYTES, Frame, Mark, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.reading import records
-from connector.shell.journal.recovery import PROGRESS, SEGMENT
+from connector.shell.journal.recovery import PROGRESS, SEGMENT, refuse_newer
 
 
 class Segment(NamedTuple):
@@ -101,7 +101,7 @@ def segment(path: Path) -> Iterator[int]:
     """Give the descriptor of a segment. Raises FileNotFoundError if it was deleted meanwhile."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        refuse_newer(path, format_of(os.pread(fd, HEADER_BYTES, 0)) or 0)
+        refuse_newer(path.parent, format_of(os.pread(fd, HEADER_BYTES, 0)))
         yield fd
     finally:
         os.close(fd)
@@ -118,7 +118,7 @@ def _progress(path: Path) -> Progress:
     """Return the saved progress, or that of a new journal if there is none that can be read."""
     with contextlib.suppress(FileNotFoundError, KeyError, TypeError):
         if (content := unsealed((path / PROGRESS).read_bytes())) is not None:
-            refuse_newer(path / PROGRESS, content["format"])
+            refuse_newer(path, content["format"])
             return Progress.from_content(content)
     path.stat()  # raises FileNotFoundError if there is no folder either
     return Progress(0, 0, {}, [], {}, 0)
@@ -159,14 +159,6 @@ def _read(path: Path, fd: int) -> _Scan:
                 frames.append(range(record.seq, record.seq + 1))
     size = os.fstat(fd).st_size
     return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
-
-
-def refuse_newer(path: Path, version: int) -> None:
-    """Raise JournalUnusable for a file of a newer version."""
-    if version > FORMAT:
-        raise JournalUnusable(
-            f"{path} was written by a newer version (format {version}, this one knows {FORMAT}). Run that version."
-        )
 
 
 def _without(numbers: Iterable[range], others: Iterable[range]) -> Iterator[range]:

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -65,17 +66,17 @@ def look(folder: Folder) -> Recovered:
     """
     segments = [_segment(folder, name) for name in folder.names() if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
-    if content and content["format"] > FORMAT:
-        raise newer(folder, content["format"])
+    refuse_newer(folder.path, content["format"] if content else None)
     return Recovered(segments, Progress.from_content(content) if content else None, saved or {})
 
 
-def newer(folder: Folder, version: int) -> JournalUnusable:
-    """Return the error for a folder that a newer version wrote."""
-    return JournalUnusable(
-        f"The journal {folder.path} was written by a newer version (format {version}, this one knows {FORMAT}). "
-        "Run that version, or set journal.path to a new folder."
-    )
+def refuse_newer(path: Path, version: int | None) -> None:
+    """Raise JournalUnusable for what a newer version wrote."""
+    if version is not None and version > FORMAT:
+        raise JournalUnusable(
+            f"The journal {path} was written by a newer version (format {version}, this one knows {FORMAT}). "
+            "Run that version, or set journal.path to a new folder."
+        )
 
 
 def _state(folder: Folder, name: str) -> dict[str, Any] | None:
@@ -92,8 +93,7 @@ def _segment(folder: Folder, name: str) -> Segment:
         found, version = os.fstat(fd), format_of(os.pread(fd, HEADER_BYTES, 0))
     finally:
         os.close(fd)
-    if version is not None and version > FORMAT:
-        raise newer(folder, version)
+    refuse_newer(folder.path, version)
     if version is None and found.st_size >= HEADER_BYTES:  # a shorter one was torn, and is cut
         log.error("journal_header_damaged", file=name)
     age = max(0.0, time.time() - found.st_mtime)

@@ -66,7 +66,7 @@ def test_a_folder_without_a_journal_is_named(tmp_path):
 def test_a_newer_journal_is_not_read(tmp_path, monkeypatch):
     """Segments of a later format end the reading."""
     segment(tmp_path, 1, frames(1, 2))
-    monkeypatch.setattr("connector.shell.journal.inspection.FORMAT", 0)
+    monkeypatch.setattr("connector.shell.journal.recovery.FORMAT", 0)
     with pytest.raises(JournalUnusable, match="newer version"):
         numbers(Copying(tmp_path))
 
