@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +15,9 @@ import structlog
 from connector.app.clock import now
 from connector.core import status
 from connector.core.lists import saved_lists, subscription
+from connector.core.record_keys import SLOT
 from connector.core.slots.moving import carried
-from connector.core.slots.placement import placement
+from connector.core.slots.placement import Places, place
 from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
 from connector.shell.kafka.waiting import in_turns, within
@@ -40,6 +42,7 @@ SAVED: Final = "lists"
 STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
+CLOCK_TOLERANCE_SECONDS: Final = 30.0
 READ_SECONDS: Final = 2.0  # how long to wait for a topic before the saved lists are used
 
 
@@ -71,6 +74,7 @@ class Plan:
     ) -> None:
         topics = settings.topics
         self._settings = settings
+        self._lost_after = timedelta(seconds=settings.kis.slot_lost_seconds)
         self._journal = journal
         self._slots = slots
         self._on_desired = on_desired
@@ -80,11 +84,12 @@ class Plan:
         self._undelivered = undelivered
         self._saved: subscription.Lists | None = None
         self._lists = subscription.Lists()  # the lists that were placed last
-        self._places: dict[int, int] = {}
+        self._places = Places({}, {}, {})
         self._placement: dict[str, int] = {}
         self._situation: ReplicaView | None = None
         self._recorder = status.Recorder()
         self._is_paused = False
+        self.clock_ahead_seconds = 0.0  # how far the clock of the replica last heard is ahead of ours
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
@@ -141,8 +146,9 @@ class Plan:
         known = yield from self.status_topic.restore(records)
         self._note_use(known)
         self._wanted_events.restore(known, self._is_ours)
-        ours = {key: record for key, record in self.records.items() if self._is_ours(key)}
-        self.records = status.unconfirmed(known, self._slots.held, now()) | ours
+        # If the topic was made anew, other replicas have yet to write their records again.
+        kept = {key: record for key, record in self.records.items() if key not in known or self._is_ours(key)}
+        self.records = status.unconfirmed(known, self._slots.held, now()) | status.wanted(kept, self._lists.desired)
         self.are_limits_known.set()
         self._changed.set()
 
@@ -152,22 +158,32 @@ class Plan:
         What others wrote about ours is corrected in the next round. It does not start a round, so
         that two connectors which both take a record for theirs do not write in turns without end.
         """
-        theirs = self.status_topic.follow(records)
-        for key, record in theirs.items():
-            if self._may_write(key):
-                continue
+        at = now()
+        theirs, accepted = self.status_topic.follow(records)
+        for key, record in accepted.items():
             self._changed.set()
             self._wanted_events.assume({key: record})
             if record is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = record
+                self.records[key] = self._heard(record, at) if key.startswith(SLOT) else record
         # The owner may have our name: somebody may have started the same connector twice.
         if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
             self._slots.note_contest()
 
+    def _heard(self, record: Record, at: str) -> Record:
+        """Return a slot record of another replica by our clock; warn if its clock is ahead."""
+        ahead = status.clock_ahead(record, at)
+        if max(ahead, self.clock_ahead_seconds) > CLOCK_TOLERANCE_SECONDS >= min(ahead, self.clock_ahead_seconds):
+            log.warning("clocks_differ", owner=record.get("owner"), seconds_ahead=round(ahead))
+        self.clock_ahead_seconds = ahead
+        return status.heard(record, at)
+
     def _is_ours(self, key: str) -> bool:
-        return self._situation is not None and status.is_ours(self._situation, key, self.records.get(key, {}))
+        """Return whether we write this record; a moving bond's depends on what the topic holds."""
+        return self._situation is not None and status.is_ours(
+            self._situation, key, self.status_topic.content.get(key, {})
+        )
 
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.
@@ -212,6 +228,7 @@ class Plan:
         self._on_desired(frozenset(lists.desired))
         named, self._named = self._named, frozenset()
         if named:
+            self.records = status.asked_anew(self.records, named)
             for feed in self._slots.feeds.values():
                 feed.retry_rejected(named)
         self._place()
@@ -222,15 +239,11 @@ class Plan:
         We also place bonds on the slots of other replicas, so that all replicas agree.
         """
         self._places = self._present_places()
-        self._placement = placement(self._lists.ranking, self._places)
+        self._placement = place(self._lists.ranking, self._places)
         self._carry()
 
-    def _present_places(self) -> dict[int, int]:
-        """Return how many bonds fit on each slot, according to the status records and our feeds."""
-        feeds = self._slots.feeds
-        own = {slot: feed.capacity for slot, feed in feeds.items()}
-        reported = status.places(self.records, range(self._slots.count), self._settings.kis.session_capacity, own)
-        return reported | {slot: max(feed.places, reported.get(slot, 0)) for slot, feed in feeds.items()}
+    def _present_places(self) -> Places:
+        return status.places(self.records, self._slots.limits, now(), self._lost_after)
 
     def _note_use(self, records: Mapping[str, Record]) -> None:
         # Out of contact, another replica may own a slot of ours and have its session open.
@@ -249,7 +262,9 @@ class Plan:
             registration = views[slot].registrations.get(isin)
             return registration is not None and registration.state == "ACTIVE"
 
-        wishes = carried(self._placement, views, is_active)
+        wishes = carried(
+            self._placement, views, is_active, refused=self._places.refused, lost=self._slots.lost & views.keys()
+        )
         for slot, wish in wishes.items():
             if wish != list(self._slots.feeds[slot].wanted):
                 self._slots.feeds[slot].want(wish)
@@ -280,11 +295,12 @@ class Plan:
                     due_at = round_at if self._recorder.has_more else due_at
 
     def _publish_round(self, lists: subscription.Lists) -> None:
+        self._slots.note_outages()
+        self._carry()
+        self._publish(lists)
         if self._places != self._present_places():  # a session may have learned its limit
             self._place()
-        else:
-            self._carry()
-        self._publish(lists)
+            self._changed.set()
         self._unsaved.set()
 
     async def save_lists(self) -> None:
@@ -298,11 +314,14 @@ class Plan:
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:
+        at, others = now(), self._slots.others
         slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
+        slots |= {slot: replace(slots[slot], capacity=0) for slot in self._slots.lost & slots.keys()}
+        alive = frozenset(slot for slot in others if status.is_alive(self.records, slot, at))
         self._situation = ReplicaView(
-            self._placement, slots, lists, self._settings.replicas.name, self._slots.others, self._undelivered.count()
+            self._placement, slots, lists, self._settings.replicas.name, others, alive, self._undelivered.count()
         )
-        self.records = self._recorder.records(self._situation, self.records, at := now())
+        self.records = self._recorder.records(self._situation, self.records, at, self.status_topic.content)
         self.status_topic.publish(self.records, self._may_write)
         self._wanted_events.note(self.records, self._recorder.changed, self._may_write, at)
         self._undelivered.note_written(self.records, slots)

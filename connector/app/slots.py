@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from connector.core.slots.lease import FOREVER, Lease
+from connector.core.slots.outage import Outages
 from connector.errors import CredentialsRefused
 from connector.shell.kafka.waiting import within
 from connector.shell.slot_group import GroupOfOne, SlotGroup
@@ -31,7 +32,8 @@ RELEASE_SECONDS: Final = 3.0
 class Slots:
     """The slots of this replica.
 
-    `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. The group assigns
+    `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. The slots `lost` have
+    had no session for so long that other slots carry their bonds. The group assigns
     slots to each replica. A standalone connector is a group of one, so it runs every slot.
     """
 
@@ -43,6 +45,9 @@ class Slots:
         client_arguments: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.app_keys = app_keys
+        self._session_capacity = settings.kis.session_capacity
+        self._outages = Outages(settings.kis.slot_lost_seconds)
+        self.lost: frozenset[int] = frozenset()
         self._new_feed = new_feed
         self.feeds: dict[int, KisFeed] = {}
         self._ending: dict[int, asyncio.Task[None]] = {}
@@ -88,9 +93,23 @@ class Slots:
     # Figures.
 
     @property
-    def count(self) -> int:
-        """The number of slots: one per app key, but no more than the slot topic has partitions."""
-        return min(self._group.slots or self.app_keys, self.app_keys)
+    def limits(self) -> dict[int, int]:
+        """The slots of all replicas, each with the most bonds that the settings allow on it."""
+        return dict.fromkeys(range(min(self._group.slots or self.app_keys, self.app_keys)), self._session_capacity)
+
+    def note_outages(self) -> None:
+        """Find out which of our slots are lost.
+
+        Out of contact, another replica may have a session on a slot of ours that we cannot open.
+        """
+        if not self.in_contact:
+            return
+        views = {slot: feed.view for slot, feed in self.feeds.items()}
+        before, self.lost = self.lost, self._outages.lost(views, monotonic())
+        for slot in self.lost - before:
+            log.warning("slot_set_aside", slot=slot, code=views[slot].code, message=views[slot].message)
+        for slot in before - self.lost:
+            log.info("slot_used_again", slot=slot)
 
     @property
     def others(self) -> frozenset[int]:

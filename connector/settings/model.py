@@ -91,6 +91,7 @@ class KisSettings(_Section):
     reconnect_max_seconds: Seconds = 60
     in_use_wait_seconds: Seconds = 30
     in_use_wait_max_seconds: Seconds = 600
+    slot_lost_seconds: Seconds = 120
     # KIS issues an approval key for 24 hours.
     approval_reuse_hours: Annotated[float, Field(ge=0.0001, le=24)] = 12
     # 0: never.

@@ -96,7 +96,9 @@ class Run:
         changed = asyncio.Event()
         slots = SimpleNamespace(
             feeds={0: self.feed},
-            count=1,
+            limits={0: 41},
+            lost=frozenset(),
+            note_outages=lambda: None,
             others=frozenset(),
             held={0},
             are_undisputed=True,

@@ -26,6 +26,7 @@ DEFAULTS = {
     "kis.reply_timeout_seconds": 5,
     "kis.silence_timeout_seconds": 45,
     "kis.probe_seconds": 300,
+    "kis.slot_lost_seconds": 120,
     "kis.reconnect_min_seconds": 1,
     "kis.reconnect_max_seconds": 60,
     "kis.in_use_wait_seconds": 30,

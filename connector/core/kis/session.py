@@ -312,11 +312,6 @@ class Session:
         return 0 if self._is_barred else self._registrations.limit
 
     @property
-    def places(self) -> int:
-        """How many bonds this slot can be given: its capacity plus bonds that KIS refused."""
-        return 0 if self._is_barred else self._registrations.places
-
-    @property
     def failures(self) -> int:
         """How many attempts and sessions failed since a session last proved alive."""
         return self._backoff.failures

@@ -318,17 +318,6 @@ class SessionRegistrations:
         """How many bonds the session may hold."""
         return self._limit.value
 
-    @property
-    def places(self) -> int:
-        """How many bonds the session can be given: its limit plus the refused bonds.
-
-        Refused bonds take no room at KIS. No more of them count than the limit, so that we do not
-        try every ISIN of a long list of wrong ones.
-        """
-        wanted = [bond for isin in self._wanted if (bond := self._bonds.get(isin))]
-        refused = sum(bond.refused_until is not None and bond.held is Held.NO for bond in wanted)
-        return self.limit + min(refused, self.limit)
-
     def may_get_reply(self, isin: str) -> bool:
         """Whether KIS may still reply to a request about this bond."""
         return isin in self._bonds and self._bonds[isin].may_get_reply

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from connector.core.kis.slot_view import SlotView
 
@@ -14,6 +15,9 @@ def carried(
     placement: Mapping[str, int],
     slots: Mapping[int, SlotView],
     is_active: Callable[[str, int], bool],
+    *,
+    refused: Container[str] = frozenset(),
+    lost: Iterable[int] = (),
 ) -> dict[int, list[str]]:
     """Return the ISINs that each of our slots carries.
 
@@ -21,6 +25,8 @@ def carried(
     come first. After them come moving bonds, as far as the slot has room. A moving bond is active
     on this slot, but is placed on another slot, where `is_active(isin, slot)` is not yet true. If
     this slot has no room for a moving bond, it releases the bond before the other slot has it.
+    A bond that KIS `refused` takes no room. A `lost` slot on which no bond is placed tries to get a
+    session with one bond of another slot.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
     for isin, slot in placement.items():
@@ -35,6 +41,10 @@ def carried(
             and not is_active(isin, placement[isin])
         }
         if leaving:
-            room = max(0, view.capacity - len(wishes[slot]))
+            room = max(0, view.capacity - sum(isin not in refused for isin in wishes[slot]))
             wishes[slot] += [isin for isin in placement if isin in leaving][:room]
+    for slot in lost:
+        candidates = (*slots[slot].registrations, *islice(placement, 1))
+        if not wishes[slot]:
+            wishes[slot] = [isin for isin in candidates if isin in placement and isin not in refused][:1]
     return wishes

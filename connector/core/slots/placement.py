@@ -1,4 +1,4 @@
-"""Which slot carries which bond: one pure function, so that all replicas get the same answer."""
+"""Which slot carries which bond: pure functions, so that all replicas get the same answer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,28 @@ class _Pair(NamedTuple):
     weight: bytes
     isin: str
     slot: int
+
+
+class Places(NamedTuple):
+    """What the status records say about the room for bonds.
+
+    `counted` has the number of bonds for each slot. A `spare` slot has no session, so it only gets
+    bonds for which the others have no room. A bond that KIS `refused` takes no place. It stays on
+    its slot, which may ask KIS again while it has room.
+    """
+
+    counted: Mapping[int, int]
+    spare: Mapping[int, int]
+    refused: Mapping[str, int]
+
+
+def place(ranking: Sequence[str], places: Places) -> dict[str, int]:
+    """Return ISIN → slot: the bonds that fit, by rank, and then the refused ones."""
+    good = [isin for isin in ranking if isin not in places.refused]
+    placed = placement(good, places.counted)
+    if places.spare and len(placed) < len(good):
+        placed |= placement([isin for isin in good if isin not in placed], places.spare)
+    return placed | {isin: places.refused[isin] for isin in ranking if isin in places.refused}
 
 
 def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str, int]:

@@ -4,14 +4,19 @@ from connector.core.status.killed import killed_session
 from connector.core.status.recorder import Recorder, ReplicaView, is_ours, records
 from connector.core.status.records import (
     Record,
+    asked_anew,
     capacity,
+    clock_ahead,
     decode,
     encode,
+    heard,
     is_active,
+    is_alive,
     owner,
     places,
     stopped,
     unconfirmed,
+    wanted,
 )
 from connector.core.status.standing import Standings
 
@@ -20,10 +25,14 @@ __all__ = [
     "Recorder",
     "ReplicaView",
     "Standings",
+    "asked_anew",
     "capacity",
+    "clock_ahead",
     "decode",
     "encode",
+    "heard",
     "is_active",
+    "is_alive",
     "is_ours",
     "killed_session",
     "owner",
@@ -31,4 +40,5 @@ __all__ = [
     "records",
     "stopped",
     "unconfirmed",
+    "wanted",
 ]

@@ -30,8 +30,10 @@ class ReplicaView:
 
     `owner` is the name of the replica, and `slots` are the slots that it owns. `placement` gives
     the slot of each ISIN. `others` are the slots of other replicas, which write the records of
-    these slots and their bonds. The owner of slot 0 writes the records that belong to no slot.
-    `pending` counts the frames of this replica that are undelivered.
+    these slots and their bonds. The owners of the slots `alive` are not silent. The owner of slot 0
+    writes the records that belong to no slot. The owner of a slot that a bond is leaving writes the
+    bond's record until KIS has confirmed the bond on its new slot. `pending` counts the frames of
+    this replica that are undelivered.
     """
 
     placement: Mapping[str, int]
@@ -39,6 +41,7 @@ class ReplicaView:
     lists: Lists
     owner: str
     others: frozenset[int] = frozenset()
+    alive: frozenset[int] = frozenset()
     pending: int = 0
 
 
@@ -46,11 +49,12 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
     """Return whether this replica writes the record of `key`; `before` is the present record."""
     if not replica.others:
         return True
+    slot: object
     if key.startswith(SLOT):
         number = key.removeprefix(SLOT)
         slot = int(number) if number.isdecimal() else None
     elif key.startswith(INSTRUMENT):
-        slot = replica.placement.get(key.removeprefix(INSTRUMENT), before.get("slot"))
+        slot = _writer(replica, key.removeprefix(INSTRUMENT), before)
     else:
         slot = None
     if type(slot) is not int:
@@ -58,9 +62,28 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
     return slot in replica.slots or (slot not in replica.others and 0 not in replica.others)
 
 
-def records(replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+def _writer(replica: ReplicaView, isin: str, before: Record) -> object:
+    """Return the slot whose owner writes a bond's record."""
+    reported = before.get("slot")
+    slot = replica.placement.get(isin, reported)
+    if slot == reported or before.get("state") != "ACTIVE" or type(reported) is not int:
+        return slot
+    is_leaving = reported in replica.slots or reported in replica.alive
+    return reported if is_leaving and not _is_active(replica, isin, slot) else slot
+
+
+def _is_active(replica: ReplicaView, isin: str, slot: int | None) -> bool:
+    """Return whether KIS has confirmed the bond on a slot of ours."""
+    view = None if slot is None else replica.slots.get(slot)
+    registration = None if view is None or view.state != "CONNECTED" else view.registrations.get(isin)
+    return registration is not None and registration.state == "ACTIVE"
+
+
+def records(
+    replica: ReplicaView, previous: Mapping[str, Record], now: str, written: Mapping[str, Record] | None = None
+) -> dict[str, Record]:
     """Return all records by key; a key that is only in `previous` becomes a tombstone."""
-    return Recorder(at_once=sys.maxsize).records(replica, previous, now)
+    return Recorder(at_once=sys.maxsize).records(replica, previous, now, written)
 
 
 class Recorder:
@@ -83,28 +106,40 @@ class Recorder:
         """Whether records remain that the next round will make."""
         return bool(self._unmade)
 
-    def records(self, replica: ReplicaView, previous: Mapping[str, Record], now: str) -> dict[str, Record]:
+    def records(
+        self,
+        replica: ReplicaView,
+        previous: Mapping[str, Record],
+        now: str,
+        written: Mapping[str, Record] | None = None,
+    ) -> dict[str, Record]:
         """Return all records by key; a key that is only in `previous` becomes a tombstone.
 
-        Records that other replicas write are repeated as they are in `previous`. A record that did
-        not change is the same object as in `previous`. `since` stays while state, slot, code and
-        owner stay. `alive_at` and `pending` are renewed after 30 s, if the slot's record changes
-        otherwise, or if nothing is pending any more.
+        `written` has what the status topic holds, if that is not `previous`. It decides who writes
+        the record of a moving bond. Records that other replicas write are repeated. A record that
+        did not change is the same object as in `previous`. `since` stays while state, slot, code
+        and owner stay. `alive_at` and `pending` are renewed after 30 s, if the slot's record
+        changes otherwise, or if nothing is pending any more.
         """
+        written = previous if written is None else written
         made = dict(previous)
         self.changed = []
         self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
         for key in list(islice(self._unmade, self._at_once)):
             del self._unmade[key]
             before = previous.get(key, {})
-            if not is_ours(replica, key, before):
+            mine = is_ours(replica, key, written.get(key, {}))
+            if mine:
+                record = _record(replica, key, before, now)
+            else:
+                record = (written if key.startswith(INSTRUMENT) else previous).get(key)
+            if record == made.get(key):
                 continue
-            record = _record(replica, key, before, now)
-            if record is None and key in made:
+            if record is None:
                 del made[key]
-                self.changed.append(key)
-            elif record is not None and record != before:
+            else:
                 made[key] = record
+            if mine:
                 self.changed.append(key)
         self._replica, self._made = replica, made
         return dict(made)
@@ -118,7 +153,7 @@ class Recorder:
     def _maybe_changed(self, replica: ReplicaView, previous: Mapping[str, Record]) -> set[str]:
         last = self._replica
         slots = {f"{SLOT}{slot}" for slot in replica.slots}
-        if last is None or (last.slots.keys(), last.others) != (replica.slots.keys(), replica.others):
+        if last is None or _who_writes(last) != _who_writes(replica):
             held = (isin for view in replica.slots.values() for isin in view.registrations)
             bonds = {INSTRUMENT + isin for isin in (*replica.lists.desired, *held)}
             return {*previous, *slots, *bonds, *(LIST + name for name in replica.lists.entries)}
@@ -128,6 +163,10 @@ class Recorder:
         names = _changed(last.lists.entries, replica.lists.entries)
         written = set() if previous == self._made else _changed(self._made, previous)
         return slots | written | {INSTRUMENT + isin for isin in bonds} | {LIST + name for name in names}
+
+
+def _who_writes(replica: ReplicaView) -> tuple[frozenset[int], ...]:
+    return frozenset(replica.slots), replica.others, replica.alive
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
@@ -163,8 +202,19 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
     slot = replica.placement.get(bond.isin)
     view = None if slot is None else replica.slots.get(slot)
     registration = None if view is None else view.registrations.get(bond.isin)
-    if slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
+    state: str
+    if slot is not None and (carrier := _carrier(replica, bond.isin, slot)) is not None:
+        active = replica.slots[carrier].registrations[bond.isin]
+        state, slot, code, message = "ACTIVE", carrier, active.code, active.message
+    elif slot is not None and (before.get("state"), before.get("slot")) == ("REJECTED", slot):
+        # Until KIS answers otherwise, a refusal stands, even if an earlier owner got it.
+        state, code, message = "REJECTED", before.get("code"), before.get("message")
+        if registration is not None and registration.state == "REJECTED":
+            code, message = registration.code, registration.message
+    elif slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
         state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(replica, bond.isin, before)
+    elif slot in replica.others:
+        state, code, message = "PENDING", None, None  # it left our slot, and has yet to arrive
     else:
         state, code, message = _of_registration(view, registration)
     return {
@@ -177,6 +227,11 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
         "control": _fields(bond.control),
         "wanted_since": _time(bond.requested_at),
     }
+
+
+def _carrier(replica: ReplicaView, isin: str, placed: int) -> int | None:
+    """Return the slot of ours that brings a placed bond's ticks, or None if none does."""
+    return next((slot for slot in (placed, *replica.slots) if _is_active(replica, isin, slot)), None)
 
 
 def _no_room(replica: ReplicaView, isin: str, before: Record) -> tuple[str | None, str | None]:

@@ -7,12 +7,13 @@ from the caller.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from connector.core.kis.approval import REFUSED_FOR_GOOD
 from connector.core.record_keys import INSTRUMENT, SLOT
+from connector.core.slots.placement import Places
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -87,16 +88,40 @@ class SlotRecord(TypedDict):
 
 def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
     """Return whether the records say that the bond is active on the slot and its owner is alive."""
-    bond, owner = records.get(INSTRUMENT + isin, {}), records.get(f"{SLOT}{slot}", {})
-    if bond.get("state") != "ACTIVE" or bond.get("slot") != slot:
-        return False
-    return not is_due(owner.get("alive_at"), now, SILENT_AFTER)
+    bond = records.get(INSTRUMENT + isin, {})
+    return bond.get("state") == "ACTIVE" and bond.get("slot") == slot and is_alive(records, slot, now)
+
+
+def is_alive(records: Mapping[str, Record], slot: int, now: str) -> bool:
+    """Return whether the writer of the slot's record is not silent."""
+    return not is_due(records.get(f"{SLOT}{slot}", {}).get("alive_at"), now, SILENT_AFTER)
 
 
 def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
     """Return the owner that the slot's record names, or None if the record names nobody."""
     found = (records.get(f"{SLOT}{slot}") or {}).get("owner")
     return found if isinstance(found, str) else None
+
+
+def heard(record: Record, now: str) -> dict[str, Any]:
+    """Return another replica's slot record, as if its clock were ours.
+
+    The record was just written, so its owner is alive at `now`.
+    """
+    return {**record, "alive_at": now}
+
+
+def clock_ahead(record: Record, now: str) -> float:
+    """Return how many seconds the clock of a slot record's writer is ahead of ours, or 0.
+
+    A clock that is behind cannot be told from a record that was read late. But the clocks of two
+    replicas differ for both, so the replica whose clock is behind finds out.
+    """
+    try:
+        ahead = datetime.fromisoformat(str(record.get("alive_at"))) - datetime.fromisoformat(now)
+        return max(0.0, ahead.total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def capacity(records: Mapping[str, Record], slot: int) -> int | None:
@@ -123,6 +148,15 @@ def _is_on(record: Record, slots: Container[int]) -> bool:
     return type(slot) is int and slot in slots
 
 
+def wanted(records: Mapping[str, Record], desired: Container[str]) -> dict[str, Record]:
+    """Return the records without those of bonds that are not desired."""
+    return {
+        key: record
+        for key, record in records.items()
+        if not key.startswith(INSTRUMENT) or key.removeprefix(INSTRUMENT) in desired
+    }
+
+
 def stopped(previous: Mapping[str, Record], now: str, pending: int = 0) -> dict[str, Record]:
     """Return the last records of a clean stop.
 
@@ -141,25 +175,35 @@ def stopped(previous: Mapping[str, Record], now: str, pending: int = 0) -> dict[
     return last
 
 
-def places(records: Mapping[str, Record], slots: Iterable[int], most: int, own: Mapping[int, int]) -> dict[int, int]:
-    """Return how many bonds can be placed on each slot: its capacity plus the bonds refused there.
+def places(records: Mapping[str, Record], limits: Mapping[int, int], now: str, lost_after: timedelta) -> Places:
+    """Return where bonds can be placed, as every replica reads it in the records.
 
-    A refused bond needs no room on the session, so another bond can be placed beside it.
-    `SessionRegistrations.places` counts in the same way. `own` has the capacities of our own slots,
-    which are newer than those in the records. A slot without a capacity in its record counts
-    `most`. A bond that was refused to an earlier owner counts until KIS answers the present owner.
-    So all replicas count the same.
+    `limits` has the slots, each with the most bonds that the settings allow. A slot without a
+    record counts its limit. A slot whose owner reports no room, or has been silent for
+    `lost_after`, is spare. But a slot whose app key KIS refused for good gets no bonds.
     """
-    rejected = (
-        record for key, record in records.items() if record.get("state") == "REJECTED" and key.startswith(INSTRUMENT)
-    )
-    refused = Counter(slot for record in rejected if type(slot := record.get("slot")) is int)
-    found: dict[int, int] = {}
-    for slot in slots:
-        reported = own.get(slot, capacity(records, slot))
-        limit = most if reported is None else min(most, reported)
-        found[slot] = limit + min(refused[slot], limit)
-    return found
+    counted: dict[int, int] = {}
+    spare: dict[int, int] = {}
+    for slot, most in limits.items():
+        record, reported = records.get(f"{SLOT}{slot}"), capacity(records, slot)
+        room = most if reported is None else min(most, reported)
+        if room and not (record and is_due(record.get("alive_at"), now, lost_after)):
+            counted[slot] = room
+        elif not (record and record.get("state") == "BLOCKED" and record.get("code") in REFUSED_FOR_GOOD):
+            spare[slot] = room or most
+    refused = {
+        key.removeprefix(INSTRUMENT): record["slot"]
+        for key, record in records.items()
+        if record.get("state") == "REJECTED" and key.startswith(INSTRUMENT) and _is_on(record, limits)
+    }
+    return Places(counted, spare, refused)
+
+
+def asked_anew(records: Mapping[str, Record], isins: Iterable[str]) -> dict[str, Record]:
+    """Return the records with PENDING for those of these bonds that KIS refused."""
+    refused = {key for isin in isins if records.get(key := INSTRUMENT + isin, {}).get("state") == "REJECTED"}
+    pending = {"state": "PENDING", "code": None, "message": None}
+    return {key: {**record, **pending} if key in refused else record for key, record in records.items()}
 
 
 def encode(record: Record) -> bytes:

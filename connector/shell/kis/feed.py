@@ -127,11 +127,6 @@ class KisFeed:
         return self._session.capacity
 
     @property
-    def places(self) -> int:
-        """How many bonds the slot can be given: its capacity plus bonds that KIS refused."""
-        return self._session.places
-
-    @property
     def session_up(self) -> bool:
         """Whether a connection is open."""
         return self._session.is_open

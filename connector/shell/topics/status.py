@@ -44,7 +44,7 @@ class StatusTopic:
     def __init__(self, writer: RecordWriter, name: bytes = b"") -> None:
         self._writer = writer
         self._name = name
-        self._is_ours: Callable[[str], bool] = _every
+        self._is_ours: Callable[[str], bool] = _none
         self._wish: dict[str, status.Record] | None = None
         # The keys whose wish or content changed, in order.
         self._changed_keys: dict[str, None] = {}
@@ -82,23 +82,33 @@ class StatusTopic:
         return self.readable()
 
     def readable(self) -> dict[str, status.Record]:
-        """Return, by key, the topic's records that can be decoded."""
+        """Return a copy of `content`."""
         return dict(self._decoded)
 
-    def follow(self, records: Sequence[Any]) -> dict[str, status.Record | None]:
+    @property
+    def content(self) -> Mapping[str, status.Record]:
+        """The topic's records that can be decoded, by key, as far as we know them."""
+        return self._decoded
+
+    def follow(self, records: Sequence[Any]) -> tuple[dict[str, status.Record | None], dict[str, status.Record | None]]:
         """Note the records of other replicas, and return them by key; None is a tombstone.
 
-        A record of ours that another replica overwrote is written again after the next `publish`.
+        The second result leaves out the records that were ours to write. They are written again
+        after the next `publish`.
         """
         theirs: dict[str, status.Record | None] = {}
+        accepted: dict[str, status.Record | None] = {}
         for record in records:
             key = _key(record)
             if not key.startswith(KINDS) or (WRITER, self._name) in map(tuple, record.headers):
                 continue
-            theirs[key] = None if record.value is None else status.decode(record.value)
+            was_ours = self._is_ours(key)
+            theirs[key] = accepted[key] = None if record.value is None else status.decode(record.value)
             self._set(key, record.value, theirs[key])
+            if was_ours and self._is_ours(key):
+                del accepted[key]
             self._changed_keys[key] = None
-        return theirs
+        return theirs, accepted
 
     def _set(self, key: str, value: bytes | None, record: status.Record | None) -> None:
         """Note what the topic holds under a key, and move the key to the end, as in the topic."""
@@ -211,7 +221,6 @@ class StatusTopic:
             return None
         if outcome is not None:
             self._content[key] = None
-            self._decoded.pop(key, None)
             return outcome
         self._refused.pop(key, None)
         # Keep the written record: when a slot is lost, we then need not decode thousands of them.
@@ -234,3 +243,7 @@ def _bonds(record: Any) -> int:
 
 def _every(_: str) -> bool:
     return True
+
+
+def _none(_: str) -> bool:
+    return False

@@ -154,7 +154,7 @@ def test_full_with_nothing_confirmed_teaches_nothing():
     talk = Talk(A)
     talk.ask()
     talk.answer("OPSP0008", A)
-    assert (talk.subject.places, talk.states()) == (41, {A: "WAITING_CAPACITY"})
+    assert (talk.subject.limit, talk.states()) == (41, {A: "WAITING_CAPACITY"})
     assert talk.ask(2) == [("1", A)]
 
 

@@ -48,6 +48,21 @@ def test_without_room_a_bond_is_released_first():
     assert carried({"A": 1, "B": 1, "C": 0, "D": 1}, {0: full}, nowhere) == {0: ["C", "A"]}
 
 
+def test_a_refused_bond_takes_no_room_from_one_that_moves():
+    """Beside a refused bond, a full slot still has room for a bond that moves away."""
+    slots = {0: slot(0, active=["A"], capacity=1)}
+    assert carried({"A": 1, "B": 0}, slots, nowhere, refused={"B"}) == {0: ["B", "A"]}
+
+
+def test_a_lost_slot_tries_with_one_bond():
+    """Without a bond of its own, a lost slot keeps asking for one, and for the same one."""
+    lost = slot(0, pending=["C"])
+    assert carried({"A": 1, "C": 1}, {0: lost}, nowhere, lost=[0]) == {0: ["C"]}
+    assert carried({"A": 1, "C": 1}, {0: slot(0)}, nowhere, lost=[0]) == {0: ["A"]}
+    assert carried({"A": 1, "C": 0}, {0: lost}, nowhere, lost=[0]) == {0: ["C"]}
+    assert carried({"A": 1}, {0: slot(0)}, nowhere, lost=[0], refused={"A"}) == {0: []}
+
+
 def test_only_an_active_bond_stays_while_it_moves():
     """A leaving bond that KIS has not confirmed on the old slot is carried only by the new slot."""
     assert carried({"A": 1}, {0: slot(0, pending=["A"])}, nowhere) == {0: []}

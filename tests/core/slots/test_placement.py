@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.core.bonds.isin import with_check_digit
 from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, desired, from_entries
-from connector.core.slots.placement import _weight, placement
+from connector.core.slots.placement import Places, _weight, place, placement
 
 ISINS = [f"KR{number:09d}0" for number in range(400)]
 worlds = st.tuples(
@@ -204,3 +204,16 @@ def test_a_thousand_bonds_over_many_slots_are_placed_at_once():
     for edit in range(10):
         placement(wanted[edit:], capacities)
     assert (time.process_time() - started) / 10 < 0.02
+
+
+def test_refused_bonds_come_last_and_take_no_place():
+    """Refused bonds stay on their slot, and good bonds get the places."""
+    places = Places({0: 2}, {}, {"A": 0, "B": 0})
+    assert list(place("ABCD", places).items()) == [("C", 0), ("D", 0), ("A", 0), ("B", 0)]
+
+
+def test_a_slot_without_a_session_gets_only_what_fits_nowhere_else():
+    """The most important bonds go to slots with a session, the next to the others."""
+    assert place("ABCD", Places({0: 2}, {1: 1}, {})) == {"A": 0, "B": 0, "C": 1}
+    assert place("AB", Places({0: 2}, {1: 1}, {})) == {"A": 0, "B": 0}
+    assert place("AB", Places({}, {1: 1}, {})) == {"A": 1}

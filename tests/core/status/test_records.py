@@ -1,6 +1,7 @@
 import json
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 
 import jsonschema
 import pytest
@@ -407,16 +408,77 @@ def test_the_schema_refuses_what_the_contract_does(key):
             jsonschema.validate(each, STATUS)
 
 
-def test_places_count_what_kis_refused():
-    """A refused bond takes no room, and a slot without a capacity counts the most there can be."""
+LIMITS, LOST_AFTER = dict.fromkeys(range(6), 41), timedelta(seconds=120)
+
+
+def test_places_are_read_in_the_records():
+    """A slot counts its capacity, without a record its limit, and nothing without a session."""
+    late = "2026-01-02T00:02:00Z"
     records = {
-        "slot/0": {"capacity": 3},
-        "slot/1": {"capacity": 0},
-        "slot/3": {"capacity": 99},
-        **{f"instrument/{number}": {"state": "REJECTED", "slot": 0} for number in range(2)},
+        "slot/0": {"capacity": 3, "alive_at": late},
+        "slot/1": {"capacity": 0, "alive_at": late, "state": "BLOCKED", "code": "OPSP8996"},
+        "slot/2": {"capacity": 0, "alive_at": late, "state": "BLOCKED", "code": "EGW00103"},
+        "slot/3": {"capacity": 99, "alive_at": late},
+        "slot/4": {"capacity": 7, "alive_at": T0},
         "instrument/x": {"state": "REJECTED", "slot": 1},
         "instrument/y": {"state": "REJECTED", "slot": [0]},
         "instrument/z": {"state": "ACTIVE", "slot": 0},
+        "instrument/gone": {"state": "REJECTED", "slot": 6},
     }
-    assert status.places(records, range(4), 41, {}) == {0: 5, 1: 0, 2: 41, 3: 41}
-    assert status.places(records, range(4), 41, {0: 1, 2: 7}) == {0: 2, 1: 0, 2: 7, 3: 41}
+    places = status.places(records, LIMITS, late, LOST_AFTER)
+    assert places == ({0: 3, 3: 41, 5: 41}, {1: 41, 4: 7}, {"x": 1})
+
+
+def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
+    """A new session that has not asked yet changes nothing; a confirmed bond does."""
+    refused = status.records(replica(slots={0: slot(registrations={A: REJECTED})}), {}, T0)
+    assert refused[f"instrument/{A}"]["state"] == "REJECTED"
+    again = status.records(replica(slots={0: slot(registrations={A: PENDING})}), refused, T1)
+    assert again == refused
+    waits = status.records(replica(slots={0: slot(registrations={A: WAITING})}), refused, T1)
+    assert waits == refused
+    active = status.records(replica(slots={0: slot(registrations={A: ACTIVE})}), refused, T1)
+    assert active[f"instrument/{A}"]["state"] == "ACTIVE"
+    anew = status.asked_anew(refused, [A, B])
+    asked = status.records(replica(slots={0: slot(registrations={A: PENDING})}), anew, T1)
+    assert (asked[f"instrument/{A}"]["state"], asked[f"instrument/{A}"]["code"]) == ("PENDING", None)
+
+
+def moving(active=(), at=None, others=(1,), alive=(1,)):
+    """Return the view of the owner of slot 0, from which A moves to slot 1."""
+    held = dict.fromkeys(active, ACTIVE)
+    seen = replica(placement={A: 1}, slots={0: slot(registrations=held)} if at is None else at)
+    return replace(seen, others=frozenset(others), alive=frozenset(alive))
+
+
+@pytest.mark.parametrize(
+    ("state", "registrations"), [("CONNECTING", {}), ("CONNECTED", {A: REJECTED}), ("BLOCKED", {A: PENDING})]
+)
+def test_a_bond_on_its_way_is_active_while_its_old_session_brings_ticks(state, registrations):
+    """Whatever the new slot says, the record names the slot that the ticks come from."""
+    slots = {0: slot(registrations={A: ACTIVE}), 1: replace(slot(state, registrations), slot=1)}
+    record = status.records(moving(at=slots, others=()), {}, T0)[f"instrument/{A}"]
+    assert (record["state"], record["slot"]) == ("ACTIVE", 0)
+    slots[1] = replace(slot(registrations={A: ACTIVE}), slot=1)
+    record = status.records(moving(at=slots, others=()), {}, T0)[f"instrument/{A}"]
+    assert (record["state"], record["slot"]) == ("ACTIVE", 1)
+
+
+def test_the_record_of_a_bond_on_its_way_passes_from_owner_to_owner():
+    """The old slot's owner writes it until the bond is active on the new slot or left the old."""
+    key, on_0 = f"instrument/{A}", {"state": "ACTIVE", "slot": 0}
+    old, new = moving([A]), moving(at={1: replace(slot("CONNECTING"), slot=1)}, others=[0], alive=[0])
+    arrived = moving(at={1: replace(slot(registrations={A: ACTIVE}), slot=1)}, others=[0], alive=[0])
+    assert [status.is_ours(each, key, on_0) for each in (old, new, arrived)] == [True, False, True]
+    assert status.is_ours(replace(new, alive=frozenset()), key, on_0), "the old owner is gone"
+    assert [status.is_ours(each, key, {"state": "ACTIVE", "slot": 1}) for each in (old, new)] == [False, True]
+    left = status.records(moving(), {key: on_0}, T0)[key]
+    assert (left["state"], left["slot"]) == ("PENDING", 1)
+
+
+def test_another_replicas_clock_is_not_ours():
+    """A record that was just heard is as old as our clock says; only a clock ahead can be told."""
+    assert status.heard({"alive_at": "2026-01-02T01:00:00Z", "owner": "two"}, T0) == {"alive_at": T0, "owner": "two"}
+    assert status.clock_ahead({"alive_at": T2}, T0) == 30.0
+    assert status.clock_ahead({"alive_at": T0}, T2) == 0.0
+    assert status.clock_ahead({"alive_at": 7}, T0) == 0.0

@@ -200,17 +200,28 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
         status.publish({"slot/0": {"x": 1}})
         assert await status.wait_until_written(5)
         ours = TopicRecord(b"slot/0", b'{"x":0}', 0, 0, 0, (("writer", b"me"),))
-        assert status.follow([ours]) == {}
+        assert status.follow([ours]) == ({}, {})
         assert status.differing() == []
         theirs = [
             TopicRecord(b"slot/0", b'{"x":9}', 0, 1, 0),
             TopicRecord(b"list/a", None, 0, 2, 0),
             TopicRecord(b"x", b"{}", 0, 3, 0),
         ]
-        assert status.follow(theirs) == {"slot/0": {"x": 9}, "list/a": None}
+        assert status.follow(theirs) == ({"slot/0": {"x": 9}, "list/a": None}, {})
         status.publish({"slot/0": {"x": 1}})
         assert await status.wait_until_written(5)
     assert topic.log == [("slot/0", b'{"x":1}')] * 2
+
+
+def test_a_record_that_passes_to_another_replica_is_theirs():
+    """What was not ours before or is not ours after a record of others is accepted from them."""
+    status = StatusTopic(Topic())
+    restore(status, [Outgoing(b"instrument/a", b'{"slot":0}'), Outgoing(b"instrument/b", b'{"slot":0}')])
+    status.publish({}, lambda key: status.content.get(key, {}).get("slot") == 0)
+    taken = TopicRecord(b"instrument/a", b'{"slot":1}', 0, 2, 0)
+    disputed = TopicRecord(b"instrument/b", b'{"slot":0,"x":1}', 0, 3, 0)
+    theirs, accepted = status.follow([taken, disputed])
+    assert (set(theirs), accepted) == ({"instrument/a", "instrument/b"}, {"instrument/a": {"slot": 1}})
 
 
 async def test_a_topic_made_again_gets_every_record_again():
