@@ -30,7 +30,7 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
-.PHONY: audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page image-test fuzz bench bench-guard lock clean
+.PHONY: audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page asyncapi image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -106,6 +106,9 @@ capacity-test: .venv/dev.stamp  ## 1,000 bonds over 25 app keys, and bursts of e
 operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook, pages of metrics and logs, with a real Prometheus
 	@$(PROMETHEUS)
 	@$(BIN)/python -m pytest tests/operations $(ARGS)
+
+asyncapi: .venv/dev.stamp  ## renew schemas/asyncapi.yaml from the schemas and the topic plan
+	@$(BIN)/python -m tests.asyncapi
 
 metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' definitions
 	@$(BIN)/python -m tests.operations.metrics_page

@@ -30,6 +30,7 @@ SCHEMAS: Final = {
     "status_slot": "status_slot.schema.json",
     "event": "event.schema.json",
     "coverage": "coverage.schema.json",
+    "asyncapi": "asyncapi.yaml",
 }
 
 
@@ -41,7 +42,7 @@ def show(
         str | None, typer.Option("--released", metavar="VERSION", help="The tick schema of this released version.")
     ] = None,
 ) -> None:
-    """Print a schema: Avro for ticks, JSON Schema for other records."""
+    """Print a schema: Avro for ticks, JSON Schema for other records, AsyncAPI for all."""
     if name not in SCHEMAS:
         raise RequestMalformed(f"There is no schema {short(name, 40)!a}. There are {', '.join(SCHEMAS)}.")
     if released is None:
