@@ -15,6 +15,7 @@ from websockets.uri import parse_uri
 from yarl import URL
 
 from connector.logs import clean
+from connector.shell.kis.gather import gather_of
 from connector.shell.tcp import open_tcp
 from connector.shell.unreachable import explain_unreachable
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from websockets.typing import BytesLike
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
-# Frames that arrive within this time after others are read together: one read, one write to the
-# journal, one decoding. A frame after a pause is read at once. Longer would save little CPU, and
-# half of it is added to the latency of every tick.
-GATHER_SECONDS: Final = 0.002
 # Above either, nothing more is read from the peer until the messages are taken.
 QUEUED_BYTES: Final = 1024 * 1024
 QUEUED_MESSAGES: Final = 4096
@@ -53,6 +50,7 @@ class KisSocket(ClientConnection):
         self._partial = bytearray()  # the fragments of a message so far; `max_size` bounds them
         self._partial_is_binary = False
         self._changed = asyncio.Event()
+        self._gather = gather_of(asyncio.get_running_loop())
 
     async def receive(self) -> list[tuple[bool, bytes]]:
         """Wait for messages, and return all that have arrived, oldest first.
@@ -67,18 +65,21 @@ class KisSocket(ClientConnection):
             await self._changed.wait()
         messages, self._messages, self._queued_bytes = self._messages, [], 0
         if self._is_held:
-            self._read_on()
+            self.read_on()
         return messages
 
     def data_received(self, data: bytes) -> None:
         """Queue what has arrived, and let what arrives next gather in the kernel's buffer."""
         super().data_received(data)
         if self._messages:
-            self._changed.set()
             self.transport.pause_reading()
-            self.loop.call_later(GATHER_SECONDS, self._read_on)
+            self._gather.arrived(self)
 
-    def _read_on(self) -> None:
+    def hand_over(self) -> None:
+        """Let `receive` return what has arrived."""
+        self._changed.set()
+
+    def read_on(self) -> None:
         """Read again, unless too much waits to be taken; `receive` then calls this again."""
         self._is_held = self._queued_bytes > QUEUED_BYTES or len(self._messages) > QUEUED_MESSAGES
         if not self._is_held:

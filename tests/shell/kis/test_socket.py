@@ -103,7 +103,7 @@ async def test_messages_that_came_together_are_received_together():
 
 async def test_messages_that_follow_closely_are_gathered(monkeypatch):
     """A message after a pause comes at once; those that follow it closely come together."""
-    monkeypatch.setattr("connector.shell.kis.socket.GATHER_SECONDS", 1.0)
+    monkeypatch.setattr("connector.shell.kis.gather.GATHER_SECONDS", 1.0)
     first_is_here = asyncio.Event()
 
     async def talk(connection):
@@ -144,7 +144,7 @@ async def test_messages_that_are_not_taken_stop_the_peer(size, count):
 @pytest.mark.parametrize("end", ["close", "abort"])
 async def test_sends_to_a_peer_that_has_gone_lose_nothing_it_sent_before(end, monkeypatch):
     """Messages that wait in the kernel are received, although answers cannot reach the peer."""
-    monkeypatch.setattr("connector.shell.kis.socket.GATHER_SECONDS", 0.2)
+    monkeypatch.setattr("connector.shell.kis.gather.GATHER_SECONDS", 0.2)
     first_is_here, has_ended = asyncio.Event(), asyncio.Event()
 
     async def talk(connection):
