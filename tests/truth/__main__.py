@@ -18,7 +18,6 @@ from tests.truth.judge import differences
 
 console = Console(highlight=False, soft_wrap=True)
 EACH = 50  # days in one piece of work
-MOST_SHOWN = 10
 
 
 def piece(seeds):
@@ -44,11 +43,11 @@ def main():
         for here, (found, differing) in zip(pieces, pool.map(piece, pieces), strict=True):
             holes, done = holes + found, done + len(here)
             wrong += differing
+            for seed, each in differing:
+                console.print(f"seed {seed}: {each}")
             progress = f"{done:,} of {len(seeds):,} days, {holes:,} holes, {len(wrong)} wrong"
             console.print(progress, end="\r" if console.is_terminal and done < len(seeds) else "\n")
     console.print(f"{monotonic() - began:.0f} s")
-    for seed, each in wrong[:MOST_SHOWN]:
-        console.print(f"seed {seed}: {each}")
     sys.exit(1 if wrong else 0)
 
 

@@ -46,7 +46,9 @@ class Happening:
     to_ms: int
 
     def hits(self, isin, slot, at_ms):
-        """Return whether it kept a trade of the bond from us."""
+        """Return whether it kept a trade of the bond from us. A dead letter is one trade's own."""
+        if self.cause == "dead_letter":
+            return False
         return self.from_ms <= at_ms < self.to_ms and (self.isin == isin if self.isin else self.slot == slot)
 
 
@@ -229,7 +231,9 @@ def _why_lost(world, random, deal, drops):
         if each.hits(deal.isin, deal.slot, deal.seen_ms):
             return each.cause
     if random.random() < 0.01:
-        world.log.append(Happening("dead_letter", None, deal.isin, deal.seen_ms, deal.seen_ms))
+        # Trades of one second are received in any order.
+        around = (deal.seen_ms - SECOND, deal.seen_ms + SECOND)
+        world.log.append(Happening("dead_letter", None, deal.isin, *around))
         _tell(world, deal.seen_ms + 100, "dead_letter", isin=deal.isin, received_ms=deal.seen_ms)
         return "dead_letter"
     return "unknown" if random.random() < drops else None

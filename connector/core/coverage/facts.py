@@ -106,8 +106,12 @@ class Facts:
             self.version += 1
 
     def dead_letter(self, isin: str, received_ms: int) -> None:
-        """Record that the dead-letter topic holds the bond, received at that time."""
-        _append(self._bonds[isin], Fact(DEAD_LETTER, received_ms, received_ms))
+        """Record that the dead-letter topic holds the bond, received at that time.
+
+        Trades of one second may be received in any order, so the neighbours of the one that became
+        a dead letter may both be received on the same side of it.
+        """
+        _append(self._bonds[isin], Fact(DEAD_LETTER, received_ms - SAME_MS, received_ms + SAME_MS))
         self.version += 1
 
     def cause(self, window: Window) -> str:

@@ -102,7 +102,8 @@ def test_a_dead_letter_of_the_bond_is_a_cause():
     made.dead_letter(ISIN, at("10:05"))
     made.dead_letter("KR6095572D81", at("10:01"))
     assert made.cause(window()) == "dead_letter"
-    assert made.cause(window("10:05:01")) == "unknown"
+    assert made.cause(window("10:05:01")) == "dead_letter"
+    assert made.cause(window("10:05:02")) == "unknown"
 
 
 def test_a_lost_registration_began_with_the_bonds_silence():
