@@ -7,7 +7,7 @@ from connector.core.ticks.avro import TickEncoder, TickSchema
 from connector.core.ticks.frame import Received
 from connector.core.ticks.run import split_run
 from connector.packaged_files import bond_tick
-from connector.shell.delivery.delivery import FRAMES_A_TURN
+from connector.shell.delivery.reading import FRAMES_A_TURN
 
 Encoder = Callable[[Sequence[Received]], list[bytes]]  # the Avro values of the ticks of good frames
 

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import instructions, work
 from benchmarks.encoders import ENCODERS, Encoder
 from connector.core.ticks.frame import Received
-from connector.shell.delivery.delivery import FRAMES_A_TURN
+from connector.shell.delivery.reading import FRAMES_A_TURN
 
 RECORDED = Path(__file__).with_name("recorded.json")
 RECORDING = "make bench-guard ARGS=--record"
