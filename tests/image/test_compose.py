@@ -21,7 +21,7 @@ from tests.kafka.reader import read_all
 from tests.kafka.registry import Registry
 
 FILE = ROOT / "compose.yaml"
-LOCAL = ("simulator", "topics", "subscriptions", "connector")
+LOCAL = ("simulator", "topics", "subscriptions", "connector", "auditor")
 PROJECT = "kis-bond-connector-test"
 
 
@@ -42,21 +42,21 @@ def test_compose_refuses_what_it_does_not_know(compose, tmp_path):
 
 
 def test_all_that_was_promised_is_there(services):
-    """One `docker compose up` starts Kafka, registry, simulator, connector and monitoring."""
+    """One `docker compose up` starts Kafka, registry, simulator, connector, auditor, monitoring."""
     assert set(services) == {"kafka", "registry", *LOCAL, "prometheus", "grafana"}
 
 
 def test_what_is_mounted_exists(services):
     """Each mounted file and folder is in the repository."""
     mounted = re.findall(r"^\s+- \./([^:\s]+):", FILE.read_text(), re.MULTILINE)
-    assert len(mounted) == 5
+    assert len(mounted) == 6
     assert [path for path in mounted if not (ROOT / path).exists()] == []
 
 
 def test_ports_are_open_to_this_machine_only(services):
     """No service asks for a password, so each port is bound to the loopback."""
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 5
+    assert len(ports) == 6
     assert [
         port for port in ports if (port["host_ip"] if isinstance(port, dict) else port.split(":")[0]) != "127.0.0.1"
     ] == []
@@ -76,18 +76,19 @@ def test_ours_are_hardened(services):
 
 
 def test_addresses_name_services(services):
-    """Prometheus, Grafana and the connector point at services and ports of the file."""
-    [scraped] = yaml.safe_load((ROOT / "compose/prometheus.yaml").read_text())["scrape_configs"]
+    """Prometheus, Grafana, connector and auditor point at services and ports of the file."""
+    scraped = yaml.safe_load((ROOT / "compose/prometheus.yaml").read_text())["scrape_configs"]
     [source] = yaml.safe_load((ROOT / "compose/grafana-datasource.yaml").read_text())["datasources"]
-    settings = services["connector"]["environment"]
+    settings = services["connector"]["environment"] | services["auditor"]["environment"]
     addresses = [
-        *scraped["static_configs"][0]["targets"],
+        *(target for job in scraped for target in job["static_configs"][0]["targets"]),
         urllib.parse.urlsplit(source["url"]).netloc,
         settings["KIS_BOND_KAFKA__BOOTSTRAP_SERVERS"],
         *(urllib.parse.urlsplit(value).netloc for value in settings.values() if "://" in str(value)),
     ]
     listening = {
         "connector:8080",
+        "auditor:8081",
         "prometheus:9090",
         "kafka:9092",
         "registry:8080",
@@ -138,7 +139,7 @@ def test_our_services_start_as_composed(
     *, docker, image, compose, services, kafka, registry_url, topic_names, tmp_path
 ):
     """Compose starts our services in order, ticks arrive, commands work, the stop is clean."""
-    port, rest, feed = free_ports(3)
+    port, audit, rest, feed = free_ports(4)
     moved = {
         "kafka:9092": kafka.bootstrap_servers,
         "http://registry:8080/apis/ccompat/v7": registry_url,
@@ -150,7 +151,9 @@ def test_our_services_start_as_composed(
     }
     names = {f"KIS_BOND_TOPICS__{part.upper()}": getattr(topic_names, part) for part in topic_names.__slots__}
     file = tmp_path / "compose.yaml"
-    file.write_text(_local(services, moved, names | {"KIS_BOND_HTTP__PORT": str(port)}))
+    file.write_text(
+        _local(services, moved, names | {"KIS_BOND_HTTP__PORT": str(port), "KIS_BOND_AUDIT__HTTP_PORT": str(audit)})
+    )
     composed = [*compose, "--file", str(file), "--project-name", PROJECT]
     try:
         run([*composed, "up", "--detach"], env=docker.environment)
@@ -158,6 +161,7 @@ def test_our_services_start_as_composed(
         assert {record.value[0] for record in records} == {0}
         assert decode(records[0].value, TickSchema(bond_tick()))["STND_ISCD"] in {"KR103502GD31", "KR103502GA34"}
         wait_for("readiness", lambda: answer(port, "/readyz") == 200)
+        wait_for("the auditor's readiness", lambda: answer(audit, "/readyz") == 200)
         inside = [*composed, "exec", "-T", "connector", "kis-bond"]
         assert "is ACTIVE" in run([*inside, "subs", "add", "KR103501GD32", "--wait", "30"], env=docker.environment)
         assert len(run([*inside, "tail", "-n", "3", "--json"], env=docker.environment).splitlines()) == 3

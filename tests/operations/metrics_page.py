@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from connector.app.audit.metrics import AUDIT_CATALOGUE
 from connector.app.metrics import CATALOGUE, Definition
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
@@ -14,6 +15,8 @@ Made from the code by `make metrics-page`; a test fails where the two differ.
 (`process_…`, `python_…`). Units are seconds and bytes. Labels are bounded: `slot` by the app keys,
 `file` by the files that the settings name, all others by the values given here, which are 0 from the
 start.
+
+The metrics of the last table are those of `kis-bond audit`, on its own port.
 
 Two sums hold, over the life of the journal and over one run:
 
@@ -32,7 +35,14 @@ Alerts on them: [runbook.md](runbook.md). A Grafana dashboard:
 def page() -> str:
     """Return the text of docs/metrics.md."""
     return "\n".join(
-        [HEAD, *(line for title, definitions in CATALOGUE.items() for line in _section(title, definitions))]
+        [
+            HEAD,
+            *(
+                line
+                for title, definitions in (CATALOGUE | AUDIT_CATALOGUE).items()
+                for line in _section(title, definitions)
+            ),
+        ]
     )
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.operations.server import ROOT, RULES
 
-UNIT_TESTS = Path(__file__).with_name("alerts.yaml")
+UNIT_TESTS = [Path(__file__).with_name(name) for name in ("alerts.yaml", "alerts_over_a_day.yaml")]
 RUNBOOK = ROOT / "docs/runbook.md"
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 METRICS = set(re.findall(r"kis_bond_\w+", (ROOT / "docs/metrics.md").read_text()))
@@ -28,28 +28,29 @@ def test_the_rules_are_valid(promtool):
 
 def test_the_alerts_fire_when_they_should_and_not_else(promtool):
     """Each alert is played on series made for it, and on similar ones that must not fire."""
-    run(promtool, "test", "rules", UNIT_TESTS)
+    run(promtool, "test", "rules", *UNIT_TESTS)
 
 
 def test_a_rule_that_is_wrong_would_be_seen(promtool, tmp_path):
     """If no rule ever holds, the unit tests miss every alert."""
     rules = yaml.safe_load(RULES.read_text())
-    tests = yaml.safe_load(UNIT_TESTS.read_text()) | {"rule_files": ["rules.yaml"]}
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule["expr"] = f"({rule['expr']}) and on() (vector(1) == 0)"
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
-    done = subprocess.run(
-        [promtool, "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True, check=False
-    )
+    files = []
+    for file in UNIT_TESTS:
+        files.append(tmp_path / file.name)
+        files[-1].write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"rule_files": ["rules.yaml"]}))
+    done = subprocess.run([promtool, "test", "rules", *files], capture_output=True, text=True, check=False)
     failed = set(re.findall(r"alertname: (\w+)", done.stdout + done.stderr))
     assert failed == {rule["alert"] for rule in ALERTS}
 
 
 def test_each_alert_is_played_both_ways():
     """Each alert has a moment at which it fires and one at which it does not."""
-    played = [each for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for each in test["alert_rule_test"]]
+    tests = [test for file in UNIT_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
+    played = [each for test in tests for each in test["alert_rule_test"]]
     for fires in (True, False):
         assert {each["alertname"] for each in played if bool(each.get("exp_alerts")) is fires} == {
             rule["alert"] for rule in ALERTS

@@ -12,7 +12,8 @@ class Ledger:
     `sent` is the simulator's own count: it puts one tick into each frame. `received` is the
     journal's count, `delivered` what Kafka acknowledged to the connector. A reader built on another
     client counts `read_back` (distinct tick_ids), `duplicates` and `unreadable`. `pending` is still
-    in the journal.
+    in the journal. An auditor found that the ticks cover `covered_volume` of the day's
+    `accumulated_volume`, `backfilled` ticks from KIS's list among them.
     """
 
     sent: int
@@ -23,6 +24,9 @@ class Ledger:
     read_back: int
     duplicates: int
     unreadable: int
+    backfilled: int = 0
+    covered_volume: int = 0
+    accumulated_volume: int = 0
 
     @property
     def lost(self) -> int:

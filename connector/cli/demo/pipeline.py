@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from connector import app
+from connector.app import audit
+from connector.app.audit.report import Sums, days, lag, sums
 from connector.cli.demo.ledger import Ledger
+from connector.core.coverage.dates import seoul_date
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,17 +24,19 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 # The simulator may still send one burst after its rate became 0: it sends at least every 0.25 s.
 QUIET_SECONDS = 0.6
+REPAIR_SECONDS = 30.0  # for the auditor to fill holes from KIS's list at the end
 
 
 class Pipeline:
-    """Simulator, running connector and independent reader.
+    """Simulator, running connector, auditor and independent reader.
 
     `port` is the port of the HTTP endpoints; `trouble` says why the pipeline did not drain in time.
     """
 
-    def __init__(self, kis: Simulator, connector: app.Connector, reader: Reader) -> None:
-        self._kis, self._connector, self._reader = kis, connector, reader
+    def __init__(self, kis: Simulator, connector: app.Connector, auditor: audit.RunningAuditor, reader: Reader) -> None:
+        self._kis, self._connector, self._auditor, self._reader = kis, connector, auditor, reader
         self._traded: set[str] = set()
+        self._audited: Sums | None = None
         self.port = connector.port
         self.trouble = ""
         self.task: asyncio.Task[None] | None = None
@@ -43,6 +49,9 @@ class Pipeline:
     def ledger(self) -> Ledger:
         """Return the figures as they stand."""
         counts = self._connector.delivery.counts
+        found = sums(self._auditor.parts.auditor, seoul_date(time.time_ns() // 1_000_000))
+        # In the moments of a rebalance the auditor holds no partition, and knows of no volume.
+        self._audited = found if found.accumulated else self._audited
         return Ledger(
             sent=self._kis.stats.frames,
             received=self._connector.journal.received,
@@ -52,6 +61,9 @@ class Pipeline:
             read_back=self._reader.distinct,
             duplicates=self._reader.duplicates,
             unreadable=self._reader.unreadable,
+            backfilled=self._reader.backfilled,
+            covered_volume=self._audited.covered if self._audited else 0,
+            accumulated_volume=self._audited.accumulated if self._audited else 0,
         )
 
     def instruments(self) -> dict[str, Record]:
@@ -92,6 +104,7 @@ class Pipeline:
         """
         self._kis.rate = 0
         await self._drain(drain_seconds)
+        await self._audit_all()
         if self.task is None:
             return
         if not self.task.done():
@@ -113,6 +126,23 @@ class Pipeline:
             await asyncio.sleep(POLL_SECONDS)
         self.trouble = "; ".join(self.problems())
 
+    async def _audit_all(self) -> None:
+        """Wait until the auditor has read all ticks, and has tried to fill each hole it found."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (REPAIR_SECONDS if self._kis.stats.frames else 0)
+        while loop.time() < deadline and not self.has_ended:
+            if self._is_audited():
+                self.ledger()
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _is_audited(self) -> bool:
+        parts = self._auditor.parts
+        if parts.auditor.ticks == 0 or lag(parts):
+            return False
+        incomplete = [day for day in days(parts.auditor) if day.missing_volume]
+        return all(day.holes and all(hole.state != "OPEN" for hole in day.holes) for day in incomplete)
+
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, kis: Simulator, reader: Reader) -> AsyncIterator[Pipeline]:
@@ -120,12 +150,15 @@ async def running(settings: Settings, kis: Simulator, reader: Reader) -> AsyncIt
 
     Its signal handlers are set on entry, so that the caller can replace them.
     """
-    async with app.opened(settings) as connector:
-        pipeline = Pipeline(kis, connector, reader)
+    # The simulated exchange is open every day.
+    async with app.opened(settings) as connector, audit.opened(settings, None, lambda _: True) as auditor:
+        pipeline = Pipeline(kis, connector, auditor, reader)
         pipeline.task = asyncio.create_task(connector.run(), name="connector")
+        auditing = asyncio.create_task(auditor.run(), name="auditor")
         try:
             await asyncio.sleep(0)
             yield pipeline
         finally:
-            pipeline.task.cancel()
-            await asyncio.wait({pipeline.task})
+            for task in (pipeline.task, auditing):
+                task.cancel()
+            await asyncio.wait({pipeline.task, auditing})

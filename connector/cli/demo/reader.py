@@ -38,7 +38,7 @@ class Reader:
         self._order: deque[str] = deque()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-reader", daemon=True)
-        self.distinct = self.duplicates = self.unreadable = 0
+        self.distinct = self.duplicates = self.unreadable = self.backfilled = 0
         self.problem: str | None = None
         self.latest: dict[str, dict[str, Any]] = {}
         self.ticks: Counter[str] = Counter()
@@ -67,8 +67,11 @@ class Reader:
         self._order.append(tick_id)
         if len(self._order) > MAX_TICK_IDS:
             self._ids.discard(self._order.popleft())
-        self.distinct += 1
         self.problem = None
+        if tick["source"] == "rest":
+            self.backfilled += 1
+            return
+        self.distinct += 1
         self.ticks[isin] += 1
         self.latest[isin] = tick
 

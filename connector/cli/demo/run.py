@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0  # for the first tick to arrive
 DRAIN_SECONDS = 20.0
 REFRESH_SECONDS = 0.2
+LISTED_TRADES = 1_000  # of each bond in the list from which holes are filled; of KIS no number is known
 ENDING = (
     "Ending: ticks under way are read back, then the bonds are released. Ctrl-C again ends at once, without a summary.",
 )
@@ -72,7 +73,9 @@ async def run(options: RunOptions, folder: Path, console: Console) -> Outcome:
     _end_on_signals(end)
     with contextlib.ExitStack() as stack:
         address = options.bootstrap_servers or stack.enter_context(kafka.embedded())
-        async with Simulator(rate=options.rate, seed=options.seed, faults=options.faults, keep_sent=False) as kis:
+        async with Simulator(
+            rate=options.rate, seed=options.seed, faults=options.faults, keep_sent=False, ccnl_depth=LISTED_TRADES
+        ) as kis:
             settings = configuration.load(None, _environment(options, address, folder, kis))
             stack.enter_context(_logging(settings.log, folder))
             if options.bootstrap_servers:
@@ -151,6 +154,10 @@ def _environment(options: RunOptions, address: str, folder: Path, kis: Simulator
         else {}
     )
     topics = kafka.own_topics(datetime.now(UTC)) if options.bootstrap_servers else {}
+    rest_keys = folder / "rest-keys"
+    rest_keys.mkdir()
+    for part in ("appkey", "appsecret"):
+        (rest_keys / f"{part}-0").write_text(f"demonstration-{part}", encoding="utf-8")
     given: dict[str, Any] = {
         "KIS__APPROVAL_URL": kis.approval_url,
         "KIS__WEBSOCKET_URL": kis.websocket_url,
@@ -159,6 +166,13 @@ def _environment(options: RunOptions, address: str, folder: Path, kis: Simulator
         "KAFKA__BOOTSTRAP_SERVERS": address,
         "JOURNAL__PATH": folder / "journal",
         "HTTP__PORT": 0,
+        "AUDIT__CREDENTIALS_DIR": rest_keys,
+        "AUDIT__REST_URL": kis.rest_url,
+        "AUDIT__TOKEN_PATH": folder / "token.json",
+        "AUDIT__HTTP_PORT": 0,
+        "AUDIT__GAP_WAIT_SECONDS": 1,
+        "AUDIT__REST_PER_SECOND": 15,
+        "AUDIT__BACKFILL": "true",
         **{f"TOPICS__{part.upper()}": name for part, name in topics.items()},
     }
     return own | {f"KIS_BOND_{name}": str(value) for name, value in given.items()}

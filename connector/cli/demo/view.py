@@ -125,9 +125,20 @@ def summary(ledger: Ledger) -> Table:
         ("read back", ledger.read_back, "by an independent consumer, each tick_id once"),
         ("duplicates", ledger.duplicates, "copies of a tick_id already read"),
         ("lost", ledger.lost, "sent, but found nowhere"),
+        ("backfilled", ledger.backfilled, "fetched from KIS's list of trades by the auditor"),
     ):
         shown.add_row(name, f"{value:,}", source)
+    shown.add_row("covered", _share(ledger), f"of the {ledger.accumulated_volume:,} that KIS counted, by the auditor")
     return shown
+
+
+def _share(ledger: Ledger) -> str:
+    """Return which part of the volume is covered; 100 % only if nothing is missing."""
+    if not ledger.accumulated_volume:
+        return "-"
+    if ledger.covered_volume == ledger.accumulated_volume:
+        return "100 %"
+    return f"{min(99.99, 100 * ledger.covered_volume / ledger.accumulated_volume):.2f} %"
 
 
 def _number(value: Decimal | None, digits: int) -> str:

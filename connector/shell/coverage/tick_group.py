@@ -112,6 +112,8 @@ class TickGroup(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Pause the new partitions until they are begun."""
+        if self._consumer is None:  # an assignment that comes while we leave
+            return
         self._consumer.pause(*assigned)
         self._assigned = {each.partition for each in assigned}
         self._generation += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.app.audit.world import ISINS, auditing, coverage_of, events_of, settings_of, union, withheld
+from tests.app.audit.world import ISINS, auditing, coverage_of, events_of, settings_of, union, with_rest, withheld
 
 SECONDS = 30
 
@@ -56,3 +56,56 @@ async def test_what_never_reached_the_socket_is_a_hole_with_bounds(deploy):
         assert sorted(ids) == sorted(hole["id"] for isin in ISINS for hole in records[isin]["holes"])
         assert status["coverage"]["missing_volume"] == sum(records[isin]["missing_volume"] for isin in ISINS)
         assert status["degraded"] == ["KIS is not asked: without audit.credentials_dir the audit rests on ticks alone"]
+
+
+async def cut_while_trading(deployment, auditor, trades):
+    """Cut the session, trade while it is away, and trade on once it is back."""
+    for isin in ISINS:
+        await deployment.kis.emit_ticks(isin, 20)
+    await deployment.until_delivered()
+    await deployment.kis.refuse()
+    await deployment.kis.drop(how="abrupt")
+    for _ in range(trades):
+        deployment.kis._feed.trade(ISINS)
+    await deployment.kis.listen()
+    await deployment.until_state("ACTIVE", ISINS)
+    for isin in ISINS:
+        await deployment.kis.emit_ticks(isin, 1)
+    await until(lambda: all((day := day_of(auditor, isin)) and day.holes for isin in ISINS))
+
+
+async def test_a_cut_of_the_session_is_backfilled(deploy):
+    """What traded while the session was cut comes from KIS's list, as ticks with source rest."""
+    async with deploy(bonds=ISINS, ccnl_depth=500) as deployment:
+        await trading(deployment)
+        async with auditing(settings_of(deployment, **with_rest(deployment))) as auditor:
+            await cut_while_trading(deployment, auditor, 30)
+            await until(lambda: all(day_of(auditor, isin).missing_volume == 0 for isin in ISINS), 60)
+            await until(lambda: all(not day_of(auditor, isin).is_changed for isin in ISINS))
+            assert auditor.parts.round.backfilled == 60
+        for isin, record in coverage_of(deployment).items():
+            assert record["covered_volume"] == record["accumulated_volume"] == deployment.kis.accumulated(isin)
+            (hole,) = record["holes"]
+            assert (hole["state"], hole["cause"], hole["remaining"]) == ("FILLED", "reset", [])
+        events = events_of(deployment, "backfill")
+        assert [event["detail"]["by"] for event in events] == ["rest", "rest"]
+        rest = [tick for tick in await deployment.ticks() if tick["source"] == "rest"]
+        assert len({tick["tick_id"] for tick in rest}) == len(rest) == 60
+        assert {tick["BOND_ISNM"] for tick in rest} == {None}
+        assert deployment.kis.tokens_issued == 1
+
+
+async def test_what_kis_no_longer_lists_is_confirmed_missing(deploy):
+    """With a list of five trades, the rest of the hole is confirmed, with its exact volume."""
+    async with deploy(bonds=ISINS, ccnl_depth=5) as deployment:
+        await trading(deployment)
+        async with auditing(settings_of(deployment, **with_rest(deployment))) as auditor:
+            await cut_while_trading(deployment, auditor, 30)
+            await until(lambda: all(day_of(auditor, isin).holes[0].state == "CONFIRMED" for isin in ISINS), 60)
+            await until(lambda: all(not day_of(auditor, isin).is_changed for isin in ISINS))
+        gone = {isin: union(intervals[:-4]) for isin, intervals in withheld(deployment.kis).items()}
+        for isin, record in coverage_of(deployment).items():
+            (hole,) = record["holes"]
+            assert [tuple(each) for each in hole["remaining"]] == gone[isin]
+            assert record["missing_volume"] == sum(high - low for low, high in gone[isin])
+            assert (record["state"], hole["cause"]) == ("HOLES", "reset")

@@ -26,6 +26,7 @@ async def pipeline(tmp_path):
                 "KAFKA__BOOTSTRAP_SERVERS": address,
                 "JOURNAL__PATH": tmp_path / "journal",
                 "HTTP__PORT": 0,
+                "AUDIT__HTTP_PORT": 0,
             }
             settings = configuration.load(None, {f"KIS_BOND_{name}": str(value) for name, value in variables.items()})
             await demo_kafka.write_first_list(settings, demo_kafka.first_bonds(1))
@@ -58,6 +59,7 @@ async def test_it_ends_in_order(pipeline):
     assert pipeline.has_ended
     assert pipeline.ledger().differences() == []
     assert pipeline.trouble == ""
+    assert pipeline.ledger().covered_volume == pipeline.ledger().accumulated_volume
 
 
 async def test_a_pipeline_that_does_not_drain(pipeline):

@@ -35,6 +35,16 @@ def test_counts_each_tick_once():
     assert {isin: found["CNTG_VOL"] for isin, found in reader.latest.items()} == {A: 2, B: 3}
 
 
+def test_backfilled_ticks_are_counted_apart():
+    """A tick with source rest was not sent by the feed, so that it is counted apart."""
+    reader = reader_of("127.0.0.1:1")
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, SCHEMA.parsed, tick(A, 1) | {"tick_id": "f" * 32, "source": "rest"})
+    for value in (framed(A, 1), SCHEMA.single_object_prefix + buffer.getvalue()):
+        reader.count(value)
+    assert (reader.distinct, reader.backfilled, reader.duplicates) == (1, 1, 0)
+
+
 def test_the_tick_ids_are_bounded(monkeypatch):
     """The oldest tick_ids above the bound are dropped, so that memory stays bounded."""
     monkeypatch.setattr("connector.cli.demo.reader.MAX_TICK_IDS", 2)

@@ -33,6 +33,14 @@ async def test_every_sent_tick_is_read_back(play, tmp_path):
     assert "session_opened" in (tmp_path / "connector.log").read_text()
 
 
+async def test_what_kis_left_out_is_fetched_from_its_list(play):
+    """Ticks that never reached the socket are found by the auditor and backfilled, to 100 %."""
+    outcome = await play(replace(SHORT, seconds=3, faults=("missing=10",)))
+    assert outcome.differences == []
+    assert outcome.ledger.backfilled > 3
+    assert outcome.ledger.covered_volume == outcome.ledger.accumulated_volume > 0
+
+
 async def test_ticks_sent_twice_are_a_difference(play, monkeypatch):
     """If KIS sends a tick twice, the counts differ, and the difference is reported."""
     monkeypatch.setattr(demo_run, "DRAIN_SECONDS", 2)

@@ -1,6 +1,7 @@
 """Tests of what a demo shows."""
 
 import io
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -121,7 +122,17 @@ def test_line_and_summary():
     )
     rows = [line.split()[:2] for line in printed(view.summary(EVEN)).splitlines()]
     assert rows[0] == ["sent", "9"]
-    assert rows[-1] == ["lost", "0"]
+    assert rows[-3:] == [["lost", "0"], ["backfilled", "0"], ["covered", "-"]]
+
+
+def test_the_covered_share_is_100_only_if_nothing_is_missing():
+    """However little is missing, the summary does not say 100 %."""
+    shares = [(7, 7), (999_999, 1_000_000), (1, 3), (0, 5)]
+    shown = [
+        printed(view.summary(replace(EVEN, covered_volume=covered, accumulated_volume=accumulated)))
+        for covered, accumulated in shares
+    ]
+    assert [text.splitlines()[-1].split()[1] for text in shown] == ["100", "99.99", "33.33", "0.00"]
 
 
 def test_foreign_text_is_shown_as_text():

@@ -117,3 +117,12 @@ async def test_the_status_topic_is_put_right_over_a_restart(own_kafka, topic_nam
     latest = {record.key.decode(): record.value for record in found}
     assert latest == {"list/가": status.encode({"x": 2}), "slot/0": None}
     assert json.loads(found[0].value) == {"x": 1}
+
+
+async def test_a_record_may_name_its_partition_headers_and_time(own_kafka, topic_names, writer_of):
+    """What a record names itself is used; its headers come after the writer's own."""
+    create_topics(own_kafka.bootstrap_servers, {topic_names.events: 6})
+    record = Outgoing(b"k", b"v", 5, [("resume", b"x")], 1_700_000_000_000)
+    assert await writer_of(topic_names.events).write([record]) == [None]
+    (found,) = await asyncio.to_thread(read_all, own_kafka.bootstrap_servers, topic_names.events)
+    assert (found.partition, found.headers, found.timestamp_ms) == (5, (("resume", b"x"),), 1_700_000_000_000)
