@@ -119,7 +119,7 @@ image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engi
 
 # Each model is named here once. HISTORIES is for each of them.
 HISTORIES ?= 20000
-MODELS := tests/core/kis/test_registration_histories.py tests/core/slots/test_fleet.py
+MODELS := tests/core/kis/test_registration_histories.py tests/core/kis/test_refusal_histories.py tests/core/kis/test_forgotten_histories.py tests/core/slots/test_fleet.py
 models-full: .venv/dev.stamp  ## the models' random histories, 20,000 for each model, with progress (HISTORIES=1000 for fewer)
 	@KIS_BOND_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -q -x -s $(MODELS) $(ARGS)
 

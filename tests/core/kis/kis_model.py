@@ -7,12 +7,14 @@ from heapq import heappop, heappush
 from connector.core.kis.backoff import Backoff, Waits
 from connector.core.kis.effect import Close, ReissueKey, Send
 from connector.core.kis.pace import Pace
+from connector.core.kis.probe import Lost, Probe
 from connector.core.kis.reply import parse
 from connector.core.kis.session import Session
 from connector.core.kis.session_registrations import SessionRegistrations
 
 A, B, C, D, REFUSED = "KR103502GA34", "KR103502GD31", "KR6000000001", "KR6000000002", "KR9999999999"
 LIMIT = 1
+PERIOD = 300.0  # seconds between two probes
 PACE = Pace(register_interval=0.2, reply_timeout=5.0, session_capacity=41, retry_min=1.0, retry_max=60.0)
 WAITS = Waits(reconnect_min=1.0, reconnect_max=60.0, in_use_wait=30.0, in_use_wait_max=600.0, silence_timeout=45.0)
 
@@ -57,6 +59,10 @@ class World:
         self.connection += 1
         self.held.clear()
         self.session.opened("the-key", self.now)
+
+    def forget(self, *isins):
+        """Let KIS forget these registrations; nothing tells us."""
+        self.held -= set(isins)
 
     def drop(self):
         self.session.closed("reset", None, None, self.now)
@@ -154,6 +160,41 @@ class World:
 
     def states(self):
         return {isin: seen.state for isin, seen in self.session.view.registrations.items()}
+
+
+class Probed(World):
+    """A session with probes, at an open market where some bonds tick."""
+
+    step = 1.0
+
+    def __init__(self, *isins, period=PERIOD, **options):
+        super().__init__(limit=10, **options)
+        self.market_is_open = True
+        self.ticked: dict[str, float] = {}
+        self.losses: list[Lost] = []
+        self.probe = Probe(period, lambda: self.market_is_open, self.ticked.get)
+        self.session._probe = self.probe
+        self.session.want(isins, self.now)
+        self.live(5.0)
+        self.before = len(self.requests)
+
+    def obey(self, effects):
+        super().obey([effect for effect in effects if not isinstance(effect, Lost)])
+        self.losses += [effect for effect in effects if isinstance(effect, Lost)]
+
+    def live(self, seconds, *ticking):
+        """Let time pass, in steps in which these bonds tick once."""
+        end = self.now + seconds
+        while self.now < end:
+            self.session.data_received(self.now)
+            self.ticked |= dict.fromkeys(ticking, self.now)
+            self.advance(min(self.step, end - self.now))
+
+    def asked(self):
+        """Return the bonds asked for since the last call."""
+        found = [isin for _, tr_type, isin in self.requests[self.before :] if tr_type == "1"]
+        self.before = len(self.requests)
+        return found
 
 
 class Talk:

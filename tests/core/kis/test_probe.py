@@ -4,44 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from connector.core.kis.probe import Lost, Probe
+from connector.core.kis.probe import Probe
 from connector.core.kis.reply_codes import Reaction
-from tests.core.kis.kis_model import A, B, C, World
-
-PERIOD = 300.0
-
-
-class Probed(World):
-    """A session with probes, at an open market where some bonds tick."""
-
-    def __init__(self, *isins, period=PERIOD, **options):
-        super().__init__(limit=10, **options)
-        self.market_is_open = True
-        self.ticked: dict[str, float] = {}
-        self.losses: list[Lost] = []
-        self.probe = Probe(period, lambda: self.market_is_open, self.ticked.get)
-        self.session._probe = self.probe
-        self.session.want(isins, self.now)
-        self.live(5.0)
-        self.before = len(self.requests)
-
-    def obey(self, effects):
-        super().obey([effect for effect in effects if not isinstance(effect, Lost)])
-        self.losses += [effect for effect in effects if isinstance(effect, Lost)]
-
-    def live(self, seconds, *ticking):
-        """Let time pass second by second, in which these bonds tick."""
-        end = self.now + seconds
-        while self.now < end:
-            self.session.data_received(self.now)
-            self.ticked |= dict.fromkeys(ticking, self.now)
-            self.advance(min(1.0, end - self.now))
-
-    def asked(self):
-        """Return the bonds asked for since the last call."""
-        found = [isin for _, tr_type, isin in self.requests[self.before :] if tr_type == "1"]
-        self.before = len(self.requests)
-        return found
+from tests.core.kis.kis_model import PERIOD, A, B, C, Probed
 
 
 def test_the_bond_that_was_silent_longest_is_asked_for():
