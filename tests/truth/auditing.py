@@ -84,7 +84,7 @@ class Auditing:
             self._restart()
             kill = False
         act()
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.1:
             self._write()
         if kill:
             self._restart()
@@ -195,7 +195,7 @@ class Auditing:
 
 
 def _event(at_ms, kind, fields):
-    detail = {name: fields[name] for name in ("cause", "reason", "state", "seconds") if name in fields}
+    detail = {name: fields[name] for name in ("cause", "reason", "state", "silent_seconds") if name in fields}
     if kind == "killed":
         at_ms, kind, detail = fields["alive_ms"], "session_down", {"cause": "killed"}
     if kind == "loss":

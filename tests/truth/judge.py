@@ -99,7 +99,12 @@ def _against_log(world, expected, value):
             merged.append((low, high))
     yield from _compare("missing by the log", merged, runs)
     for hole in expected.holes:
-        inside = [each for each in world.deals_of(expected.isin, expected.day) if hole.low <= each.low < hole.high]
+        # A slot that carried the bond only within the hole is in none of its neighbours.
+        inside = [
+            each
+            for each in world.deals_of(expected.isin, expected.day)
+            if hole.low <= each.low < hole.high and each.slot in hole.slots
+        ]
         reasons = {each.lost for each in inside if each.lost is not None}
         if len(reasons) == 1 and "unknown" not in reasons and not reasons <= hole.candidates:
             yield f"{hole}: lost by {reasons}, which the log does not show there"

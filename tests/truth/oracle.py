@@ -24,6 +24,7 @@ class Announced:
     before: str | None
     cause: str
     candidates: frozenset
+    slots: frozenset
     state: str = "OPEN"
     by: str | None = None
 
@@ -129,7 +130,8 @@ class Oracle:
             and each.from_ms <= times[1]
         ]
         names = (after and after.deal.tick_id, before and before.deal.tick_id)
-        return Announced(*bounds, *names, _nearest(candidates, times[0]), frozenset(each.cause for each in candidates))
+        causes = frozenset(each.cause for each in candidates)
+        return Announced(*bounds, *names, _nearest(candidates, times[0]), causes, frozenset(slots))
 
     def restarted(self, now, held):
         """Forget what no record held when the auditor was killed; new bounds stand from now on."""

@@ -193,7 +193,7 @@ def _interrupt_bond(world, random, start, isin):
         _tell(world, until, "wanted", isin=isin, state="ACTIVE")
         world.log.append(Happening("not_registered", None, isin, at, until))
     elif kind == "registration":
-        _tell(world, until, "registration_lost", isin=isin, seconds=(until - at) / 1000)
+        _tell(world, until, "registration_lost", isin=isin, silent_seconds=(until - at) / 1000)
         world.log.append(Happening("registration_lost", None, isin, at, until))
 
 

@@ -70,7 +70,7 @@ class Facts:
                 since = at_ms if first is None else first
                 _append(self._slots[slot], Fact(_cause(detail.get("reason")), since, at_ms if last is None else last))
             case "registration_lost" if isinstance(isin, str):
-                silent = detail.get("seconds")
+                silent = detail.get("silent_seconds")
                 since = at_ms - int(silent * 1000) if isinstance(silent, int | float) else at_ms
                 _append(self._bonds[isin], Fact(REGISTRATION_LOST, since, at_ms))
             case "wanted" | "unwanted" as kind if isinstance(isin, str):

@@ -108,7 +108,7 @@ def test_a_dead_letter_of_the_bond_is_a_cause():
 
 def test_a_lost_registration_began_with_the_bonds_silence():
     """The event tells how long the bond had been silent."""
-    made = facts(event("registration_lost", "10:20:00", instrument=ISIN, seconds=660.0))
+    made = facts(event("registration_lost", "10:20:00", instrument=ISIN, silent_seconds=660.0))
     assert made.cause(window()) == "registration_lost"
     assert made.cause(window("10:00:00", "10:08:59")) == "unknown"
 
