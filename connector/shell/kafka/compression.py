@@ -5,6 +5,7 @@ Importing the module changes aiokafka, of which the pinned version is meant.
 
 import functools
 from collections.abc import Callable
+from contextvars import ContextVar
 from struct import Struct
 from typing import Any, Final
 
@@ -24,15 +25,17 @@ _ATTRIBUTES_AT: Final = 21
 _CODEC_BITS: Final = 0b111
 _CRC: Final = Struct(">I")
 
+# Whether a small batch is being built, so that its codec leaves the records as they are.
+_is_small: Final = ContextVar("is_small", default=False)
 _build: Final[Any] = BatchBuilder._build  # noqa: SLF001 - no public way
 
 
 def _unless_small(compress: Callable[..., bytes]) -> Callable[..., bytes]:
-    """Return a codec's function that returns the records of a small batch as they are."""
+    """Return a codec function that leaves the records as they are while a small batch is built."""
 
     @functools.wraps(compress)
     def compressed(records: Any, *level: Any) -> bytes:
-        return bytes(records) if len(records) < COMPRESSED_FROM_BYTES else compress(records, *level)
+        return bytes(records) if _is_small.get() else compress(records, *level)
 
     return compressed
 
@@ -44,7 +47,11 @@ def _build_unless_small(builder: Any) -> Any:
     """
     if builder._buffer is not None or builder.size() >= COMPRESSED_FROM_BYTES + _HEADER_BYTES:  # noqa: SLF001 - no public way
         return _build(builder)
-    buffer = builder._buffer = bytearray(_build(builder))  # noqa: SLF001 - as above
+    token = _is_small.set(True)
+    try:
+        buffer = builder._buffer = bytearray(_build(builder))  # noqa: SLF001 - as above
+    finally:
+        _is_small.reset(token)
     buffer[_ATTRIBUTES_AT + 1] &= ~_CODEC_BITS
     _CRC.pack_into(buffer, _CRC_AT, calc_crc32c(buffer[_ATTRIBUTES_AT:]))
     return buffer

@@ -3,6 +3,7 @@
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record import MemoryRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from connector.shell.kafka.compression import COMPRESSED_FROM_BYTES
 
@@ -28,3 +29,13 @@ def test_only_a_large_batch_is_compressed(codec):
     assert sum(map(len, few)) < COMPRESSED_FROM_BYTES < sum(map(len, many))
     assert sent(codec, few) == (0, few)
     assert sent(codec, many) == (CODECS[codec], many)
+
+
+@pytest.mark.parametrize("codec", CODECS.values())
+def test_other_builders_of_batches_compress_what_their_header_names(codec):
+    """A batch that is built without the producer's builder is readable, however small it is."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 2**20)
+    builder.append(0, timestamp=1, key=b"k", value=b"small", headers=[])
+    records = MemoryRecords(bytes(builder.build()))
+    assert records.has_next()
+    assert [record.value for record in records.next_batch()] == [b"small"]
