@@ -142,7 +142,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             is_market_open=market_is_open,
         )
 
-    slots = Slots(settings, secrets.count_app_keys(), new_feed, kafka.arguments)
+    slots = Slots(settings, secrets.count_app_keys(), new_feed, kafka.arguments, secrets.hash_app_keys)
     plan = Plan(
         settings,
         journal,

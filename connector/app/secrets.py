@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from typing import TYPE_CHECKING
 
+from connector.errors import ConfigurationError
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
 from connector.shell.secret_watch import look_at
@@ -24,6 +27,7 @@ class Secrets:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._credentials = Credentials(settings.kis)
+        self._hashes: dict[int, str] = {}
         self._approval = ApprovalService(settings.kis.approval_url)
 
     def count_app_keys(self) -> int:
@@ -33,6 +37,18 @@ class Secrets:
     def read_app_key(self, slot: int) -> AppKey:
         """Return the slot's app key as its files hold it now. Raises ConfigurationError."""
         return self._credentials.read(slot)
+
+    def hash_app_keys(self) -> tuple[str, ...]:
+        """Return a hash of each slot's app key, by which replicas of one group compare them.
+
+        The name of the group is its salt. An unreadable file leaves the last hash.
+        """
+        salt = hashlib.blake2b(self._settings.replicas.group_id.encode(), digest_size=16).digest()
+        for slot in range(self._credentials.count()):
+            with contextlib.suppress(ConfigurationError):
+                text = self._credentials.read(slot).appkey.encode()
+                self._hashes[slot] = hashlib.blake2b(text, key=salt, digest_size=8).hexdigest()
+        return tuple(self._hashes.get(slot, "") for slot in range(self._credentials.count()))
 
     async def request_approval_key(self, app_key: AppKey) -> Answer:
         """Ask KIS for an approval key."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from connector.core.slots.assignment import Claim
 from connector.core.slots.lease import FOREVER, Lease
 from connector.core.slots.outage import Outages
 from connector.errors import CredentialsRefused
+from connector.shell.group_of_one import GroupOfOne
 from connector.shell.kafka.waiting import within
-from connector.shell.slot_group import GroupOfOne, SlotGroup
+from connector.shell.slot_group import SlotGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,8 +45,10 @@ class Slots:
         app_keys: int,
         new_feed: Callable[[int, Permission, int | None], KisFeed],
         client_arguments: Callable[[], Mapping[str, Any]],
+        hash_keys: Callable[[], tuple[str, ...]],
     ) -> None:
         self.app_keys = app_keys
+        self._hash_keys = hash_keys
         self._session_capacity = settings.kis.session_capacity
         self._outages = Outages(settings.kis.slot_lost_seconds)
         self.lost: frozenset[int] = frozenset()
@@ -61,7 +65,7 @@ class Slots:
         """Return the lease, and the group whose assignments and answers extend the lease."""
         replicas = settings.replicas
         if replicas.coordination == "standalone":
-            alone = GroupOfOne(self.app_keys, on_assigned=self._on_assigned, on_heard=self._on_heard)
+            alone = GroupOfOne(self._own_limits, on_assigned=self._on_assigned, on_heard=self._on_heard)
             return Lease(FOREVER, None, monotonic()), alone
         group = SlotGroup(
             settings.topics.slots,
@@ -74,11 +78,12 @@ class Slots:
         )
         return Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic()), group
 
-    def _claim(self) -> tuple[frozenset[int], frozenset[int]]:
+    def _claim(self) -> Claim:
         # A session counts as open once a bond is registered: before that, KIS may still refuse the
         # session as "in use".
         is_open = frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
-        return self._lease.held(monotonic()), is_open
+        held = self.held & frozenset(range(self.app_keys))
+        return Claim(held=held, open=is_open, capacity=self._session_capacity, keys=self._hash_keys())
 
     def _on_assigned(self, slots: frozenset[int]) -> None:
         self._lease.assign(slots, monotonic())
@@ -93,9 +98,13 @@ class Slots:
     # Figures.
 
     @property
-    def limits(self) -> dict[int, int]:
+    def _own_limits(self) -> dict[int, int]:
+        return dict.fromkeys(range(self.app_keys), self._session_capacity)
+
+    @property
+    def limits(self) -> Mapping[int, int]:
         """The slots of all replicas, each with the most bonds that the settings allow on it."""
-        return dict.fromkeys(range(min(self._group.slots or self.app_keys, self.app_keys)), self._session_capacity)
+        return self._group.limits or self._own_limits
 
     def note_outages(self) -> None:
         """Find out which of our slots are lost.
@@ -114,7 +123,7 @@ class Slots:
     @property
     def others(self) -> frozenset[int]:
         """The slots that this replica does not run, including slots that no replica runs."""
-        return frozenset(range(self.app_keys)) - self.feeds.keys()
+        return frozenset(self.limits) - self.feeds.keys()
 
     @property
     def held(self) -> frozenset[int]:
@@ -141,13 +150,20 @@ class Slots:
         return self._group.problem
 
     @property
+    def difference(self) -> str | None:
+        """How the app keys or the capacity of another replica differ from ours, or None."""
+        return self._group.difference
+
+    @property
     def unready(self) -> str | None:
         """Why this replica could not take over a slot, or None if it could.
 
         A member that has lost contact with the group counts as able to take over a slot.
         """
-        if self._group.unusable or self._lease.is_member or self.feeds:
-            return self._group.unusable
+        if problem := self._group.unusable or self._group.clash:
+            return problem
+        if self._lease.is_member or self.feeds:
+            return None
         return self._group.problem or "not a member of the group that shares the app keys yet"
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -17,7 +18,17 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import InvalidSessionTimeoutError
 
-from connector.core.slots.assignment import Claim, assign, decode, encode
+from connector.core.slots.assignment import (
+    LATEST,
+    Fleet,
+    assign,
+    decode,
+    decode_fleet,
+    difference,
+    earlier_stranger,
+    encode,
+    encode_fleet,
+)
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
 from connector.shell.kafka.clients import has_topic
@@ -27,6 +38,8 @@ from connector.shell.kafka.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from connector.core.slots.assignment import Claim
 
 POLL_MS: Final = 500
 # A member learns of a rebalance from its next heartbeat, so frequent ones make hand-overs quick.
@@ -38,9 +51,9 @@ JOIN_MARGIN_SECONDS: Final = 5.0
 # goes back to the bootstrap servers.
 STUCK_TIMEOUTS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
-# If another connector writes the status records of a standalone one, they overwrite each other's
-# records at most this often.
-ALONE_HEARTBEAT_SECONDS: Final = 10.0
+# App keys that are being replaced differ for a while, until every replica has the new files.
+CLAIM_CHECK_SECONDS: Final = 30.0
+STRANGER_SECONDS: Final = 300.0
 
 log = structlog.get_logger("connector.slot_group")
 
@@ -52,9 +65,10 @@ class _NotReadyError(Exception):
 class SlotGroup:
     """One member of the group; `problem` says why it is not in the group at present.
 
-    `unusable` is set while the slot topic or a setting is the problem. `slots` is how many slots
-    the topic has, or None until that is known. `claim` returns two sets: the slots we hold, and the
-    slots on which we have a bond registered at KIS. `on_assigned` gets each new assignment.
+    `unusable` is set while the slot topic or a setting is the problem. `limits` has the slots that
+    some member can open, each with the most bonds it may carry. It is empty until the group told
+    us. `difference` says how another member's app keys or capacity differ from ours. `claim`
+    returns what we claim; the group adds the generations. `on_assigned` gets each new assignment.
     `on_heard` gets the time (monotonic seconds) of each contact with the coordinator. None of these
     three functions may raise or wait.
     """
@@ -66,7 +80,7 @@ class SlotGroup:
         session_timeout: float,
         client_arguments: Callable[[], Mapping[str, Any]],
         *,
-        claim: Callable[[], tuple[frozenset[int], frozenset[int]]],
+        claim: Callable[[], Claim],
         on_assigned: Callable[[frozenset[int]], None],
         on_heard: Callable[[float], None],
     ) -> None:
@@ -78,13 +92,33 @@ class SlotGroup:
         self._on_assigned = on_assigned
         self._on_heard = on_heard
         self._generation = -1
+        self._since = LATEST
+        self._claimed: Claim | None = None
+        self._fleet = Fleet()
+        self._stranger: str | None = None
+        self._stranger_since = 0.0
         self._silent_seconds = 0.0
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._left.set()
         self.problem: str | None = None
         self.unusable: str | None = None
-        self.slots: int | None = None
+        self.difference: str | None = None
+
+    @property
+    def limits(self) -> Mapping[int, int]:
+        """The slots that some member can open, each with the most bonds it may carry."""
+        return self._fleet.limits
+
+    @property
+    def clash(self) -> str | None:
+        """Why we should not be in this group, or None: an earlier member has other app keys."""
+        if self._stranger is None or time.monotonic() < self._stranger_since + STRANGER_SECONDS:
+            return None
+        return (
+            f"the group {self._group_id} also has {self._stranger}, which shares none of our app keys: connectors "
+            "with other app keys need another replicas.group_id and another topics.slots"
+        )
 
     async def run(self) -> None:
         """Stay a member until `leave` or cancellation; join again after any failure."""
@@ -125,7 +159,7 @@ class SlotGroup:
             heartbeat_interval_ms=max(1, timeout_ms // HEARTBEATS_PER_TIMEOUT),
             enable_auto_commit=False,
             auto_offset_reset="latest",
-            partition_assignment_strategy=(_Assignor(self._topic, self._own_claim),),
+            partition_assignment_strategy=(_Assignor(self._topic, self),),
         )
         self._silent_seconds = 0.0
         try:
@@ -158,7 +192,7 @@ class SlotGroup:
         return f"{setting}, but Kafka allows {shortest:g} to {longest:g} ({', '.join(SESSION_BOUNDS)})"
 
     async def _stay(self, consumer: AIOKafkaConsumer) -> None:
-        looked_at = time.monotonic()
+        looked_at = checked_at = time.monotonic()
         while not self._leaving.is_set():
             polled = asyncio.ensure_future(consumer.getmany(timeout_ms=POLL_MS))
             leaving = asyncio.ensure_future(self._leaving.wait())
@@ -173,6 +207,9 @@ class SlotGroup:
             # A frozen process adds at most a second, because aiokafka then joins again by itself.
             self._silent_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
             looked_at = time.monotonic()
+            if looked_at > checked_at + CLAIM_CHECK_SECONDS:
+                checked_at = looked_at
+                self._claim_again(consumer)
             if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
                 raise TimeoutError(f"no contact with the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
 
@@ -202,45 +239,44 @@ class SlotGroup:
         self.problem = self.unusable = None
         self._on_heard(at)
 
-    def _own_claim(self) -> Claim:
-        held, is_open = self._claim()
-        return Claim(self._generation, held, is_open)
+    def own_claim(self) -> Claim:
+        """Return what we claim when we join."""
+        self._claimed = self._claim()
+        return replace(self._claimed, generation=self._generation, since=self._since)
+
+    def _claim_again(self, consumer: AIOKafkaConsumer) -> None:
+        """Join again if our app keys are not those that the other members were told of."""
+        if self._claimed is not None and self._claim().keys != self._claimed.keys:
+            coordinator: Any = consumer._coordinator  # noqa: SLF001 - no public way; the version is pinned
+            coordinator.request_rejoin()
+
+    def assign(self, slots: Iterable[int], claims: Mapping[str, Claim]) -> tuple[dict[str, list[int]], Fleet]:
+        """Return all members' slots and what they are told, because we lead the group."""
+        return assign(slots, claims, self._fleet.owners)
+
+    def hear(self, fleet: Fleet) -> None:
+        """Note what the leader tells all members."""
+        self._fleet = fleet
+
+    def _compare(self, member: str) -> None:
+        """Find out whether the other members have our app keys and capacity."""
+        found = difference(member, self._fleet.claims) if member in self._fleet.claims else None
+        if found != self.difference and found:
+            log.warning("replicas_differ", group=self._group_id, how=found)
+        self.difference = found
+        before, self._stranger = self._stranger, earlier_stranger(member, self._fleet.claims)
+        if before is None:
+            self._stranger_since = time.monotonic()
 
     def accept(self, slots: frozenset[int], consumer: AIOKafkaConsumer) -> None:
         """Note an assignment, and pass it to `on_assigned`."""
         coordinator: Any = consumer._coordinator  # noqa: SLF001 - no public way; the version is pinned
         self._generation = coordinator.generation
-        self.slots = len(consumer.partitions_for_topic(self._topic) or ()) or self.slots
+        self._since = min(self._since, self._generation)
+        self._compare(coordinator.member_id)
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
         self._note_contact(time.monotonic())
         self._on_assigned(slots)
-
-
-class GroupOfOne:
-    """The group of a connector that shares its `slots` app keys with nobody.
-
-    It has the methods and figures of `SlotGroup`, and confirms its member by its own clock.
-    """
-
-    problem = unusable = None
-
-    def __init__(
-        self, slots: int, *, on_assigned: Callable[[frozenset[int]], None], on_heard: Callable[[float], None]
-    ) -> None:
-        self.slots = slots
-        self._on_assigned = on_assigned
-        self._on_heard = on_heard
-        self._leaving = asyncio.Event()
-
-    async def run(self) -> None:
-        """Assign every slot to the member, and confirm it until `leave` or cancellation."""
-        self._on_assigned(frozenset(range(self.slots)))
-        while not await within(self._leaving, ALONE_HEARTBEAT_SECONDS):
-            self._on_heard(time.monotonic())
-
-    async def leave(self) -> None:
-        """Leave at once."""
-        self._leaving.set()
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -267,13 +303,13 @@ class _Assignor:
     name = "kis-bond-slots"
     version = 0
 
-    def __init__(self, topic: str, claim: Callable[[], Claim]) -> None:
+    def __init__(self, topic: str, group: SlotGroup) -> None:
         self._topic = topic
-        self._claim = claim
+        self._group = group
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """Return what this member sends when it joins: its claim, as user data."""
-        return ConsumerProtocolMemberMetadata(self.version, list(topics), encode(self._claim()))
+        return ConsumerProtocolMemberMetadata(self.version, list(topics), encode(self._group.own_claim()))
 
     def assign(
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
@@ -281,13 +317,16 @@ class _Assignor:
         """Return every member's assignment; aiokafka asks only the leader of the group for it."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
         slots = cluster.partitions_for_topic(self._topic) or ()
+        assigned, fleet = self._group.assign(slots, claims)
+        told = encode_fleet(fleet)
         return {
-            member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], b"")
-            for member, own in assign(slots, claims).items()
+            member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], told)
+            for member, own in assigned.items()
         }
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Do nothing: the listener gets the assignment as well."""
+        """Note what the leader tells; the listener gets the slots."""
+        self._group.hear(decode_fleet(assignment.user_data))
 
 
 def _send_no_leave_group(consumer: AIOKafkaConsumer) -> None:

@@ -307,7 +307,7 @@ def feed_of(slot, registered=0):
 
 def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     """When a slot is no longer ours, the record that its owner wrote before counts."""
-    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
     slots.feeds[0] = feed_of(0)
     plan._publish(Lists())
@@ -321,7 +321,7 @@ def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
 @pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", True), (None, False)])
 def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     """If another replica claims a slot, we write its record only after the group confirms us."""
-    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
     slots.feeds[0] = feed_of(0)
     slots._group._on_assigned(frozenset({0}))
@@ -353,7 +353,7 @@ def test_a_status_topic_made_anew_gets_every_record_back(standalone):
 
 def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
     """From the assignment on, only records of the slots still ours are written."""
-    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
     slots.feeds = {0: feed_of(0), 1: feed_of(1)}
     slots._group._on_assigned(frozenset({0, 1}))
@@ -368,10 +368,11 @@ def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
 
 def test_a_session_claims_its_slot_once_kis_confirmed_a_bond_on_it():
     """Until KIS confirms a bond, the session may be refused as in use and claims no slot."""
-    slots = Slots(SHARED, 2, lambda *_: None, dict)
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     slots.feeds = {0: feed_of(0, registered=3), 1: feed_of(1)}
     slots._group._on_assigned(frozenset({0, 1}))
-    assert slots._group._claim() == ({0, 1}, {0})
+    claim = slots._group._claim()
+    assert (claim.held, claim.open, claim.capacity) == ({0, 1}, {0}, 41)
 
 
 class Feed(SimpleNamespace):
@@ -399,7 +400,7 @@ def standalone():
         "undelivered": Undelivered(SimpleNamespace(pending=0), None, asyncio.Event()),
     }
     settings = load(None, {})
-    slots = Slots(settings, 1, lambda *_: feed, dict)
+    slots = Slots(settings, 1, lambda *_: feed, dict, tuple)
     slots.feeds[0] = feed
     slots._group._on_assigned(frozenset({0}))
     plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)

@@ -80,7 +80,7 @@ async def test_a_standby_takes_over_from_an_owner_that_leaves(pair):
 async def test_a_replica_that_leaves_takes_no_further_slot():
     """A slot that the group assigns to a leaving replica waits for the next owner."""
     settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
-    slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict)
+    slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict, tuple)
     await slots.stop()
     slots._lease.assign([0, 1], monotonic())
     async with asyncio.TaskGroup() as group:

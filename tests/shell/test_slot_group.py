@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from connector.core.slots.assignment import Claim
 from connector.shell import slot_group
-from connector.shell.slot_group import GroupOfOne, SlotGroup
+from connector.shell.slot_group import SlotGroup
 from tests.kafka.reader import create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
@@ -19,7 +20,8 @@ SESSION_TIMEOUT = 6.0
 class Member:
     """One member and its assignments; it claims what it holds, with open sessions if `is_open`."""
 
-    def __init__(self, kafka, topic, *, is_open=False, session_timeout=SESSION_TIMEOUT):
+    def __init__(self, kafka, topic, *, is_open=False, session_timeout=SESSION_TIMEOUT, keys=("a", "b", "c")):
+        self.keys = keys
         self.held, self.assignments, self.contacts = frozenset(), [], 0
         self.is_open = is_open
         self.group = SlotGroup(
@@ -27,10 +29,13 @@ class Member:
             f"{topic}-group",
             session_timeout,
             lambda: {"bootstrap_servers": kafka.bootstrap_servers},
-            claim=lambda: (self.held, self.held if self.is_open else frozenset()),
+            claim=self.claim,
             on_assigned=self.hold,
             on_heard=self.note_contact,
         )
+
+    def claim(self):
+        return Claim(held=self.held, open=self.held if self.is_open else frozenset(), capacity=41, keys=self.keys)
 
     def hold(self, slots):
         self.held = slots
@@ -66,7 +71,8 @@ async def test_a_member_gets_all_slots_and_hears_of_the_group(kafka, topic_names
     async with running(Member(kafka, topic_names.slots)) as one:
         await until(lambda: one.assignments)
         assert one.assignments == [{0, 1, 2}]
-        assert one.group.slots == 3
+        assert one.group.limits == {0: 41, 1: 41, 2: 41}
+        assert one.group.difference is None
         contacts = one.contacts
         await until(lambda: one.contacts > contacts + 1)
         assert one.group.problem is None
@@ -98,6 +104,38 @@ async def test_a_member_that_vanishes_is_replaced_after_the_session_timeout(kafk
         since = time.monotonic()
         await until(lambda: two.held == {0, 1})
         assert SESSION_TIMEOUT - 1 < time.monotonic() - since < SESSION_TIMEOUT + 5
+
+
+async def test_unlike_members_place_alike_and_are_told(kafka, topic_names, monkeypatch):
+    """Two and three app keys: both know three slots, the third goes to the one that can open it."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 3})
+    async with running(Member(kafka, topic_names.slots, keys=("a", "b"))) as one:
+        await until(lambda: one.held == {0, 1})
+        async with running(Member(kafka, topic_names.slots)) as two:
+            await until(lambda: two.held == {2} and len(one.group.limits) == 3)
+            assert one.held == {0, 1}
+            assert one.group.limits == two.group.limits == {0: 41, 1: 41, 2: 41}
+            assert "has 3 app keys" in one.group.difference
+            assert "has 2 app keys" in two.group.difference
+            monkeypatch.setattr(slot_group, "CLAIM_CHECK_SECONDS", 0.5)
+            one.keys = two.keys  # the files of the third pair arrived
+            await until(lambda: one.group.difference is None and two.group.difference is None)
+            assert (one.held, two.held) == ({0, 1}, {2})
+            await two.group.leave()
+            await until(lambda: one.held == {0, 1, 2})
+
+
+async def test_a_stranger_finds_out_that_it_joined_the_wrong_group(kafka, topic_names, monkeypatch):
+    """Of two members without a common app key, the later one clashes after five minutes."""
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
+    async with running(Member(kafka, topic_names.slots, keys=("a",))) as one:
+        await until(lambda: one.held)
+        async with running(Member(kafka, topic_names.slots, keys=("x",))) as two:
+            await until(lambda: two.group.difference)
+            assert two.group.clash is None
+            monkeypatch.setattr(slot_group, "STRANGER_SECONDS", 0.0)
+            assert "shares none of our app keys" in two.group.clash
+            assert one.group.clash is None
 
 
 async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
@@ -158,16 +196,3 @@ async def test_replacing_a_client_gives_no_slot_away():
     await consumer._coordinator._maybe_leave_group()
     assert left == []
     assert hasattr(GroupCoordinator, "_maybe_leave_group"), "aiokafka leaves the group by another name"
-
-
-async def test_a_group_of_one_assigns_every_slot_and_confirms_its_member(monkeypatch):
-    """A standalone connector gets all slots at once, hears from its group, and leaves at once."""
-    monkeypatch.setattr(slot_group, "ALONE_HEARTBEAT_SECONDS", 0.01)
-    assigned, heard = [], []
-    one = GroupOfOne(2, on_assigned=assigned.append, on_heard=heard.append)
-    running = asyncio.create_task(one.run())
-    await until(lambda: len(heard) > 1)
-    await one.leave()
-    await running
-    assert (assigned, one.slots, one.problem, one.unusable) == ([{0, 1}], 2, None, None)
-    assert heard == sorted(heard)

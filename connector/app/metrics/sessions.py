@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from connector.app.clock import market_is_open
 from connector.app.metrics.definition import Definition
+from connector.app.plan import CLOCK_TOLERANCE_SECONDS
 from connector.core.kis.backoff import Cause
 from connector.core.kis.bond_registration import RegistrationState
 from connector.core.kis.slot_view import SlotState
@@ -39,6 +40,11 @@ def _owned(parts: Parts) -> Values:
     return {slot: float(slot in owned) for slot in sorted(owned | set(range(parts.slots.app_keys)))}
 
 
+def _differ(parts: Parts) -> Values:
+    is_ahead = parts.plan.clock_ahead_seconds > CLOCK_TOLERANCE_SECONDS
+    return {"settings": float(parts.slots.difference is not None), "clock": float(is_ahead)}
+
+
 def _connects(feed: KisFeed) -> Mapping[str, float]:
     return feed.connects
 
@@ -58,6 +64,14 @@ SESSIONS: Final = (
         "1 for each slot that this process runs, 0 for every other slot. Standalone, it runs all of them",
         _owned,
         ("slot",),
+    ),
+    Definition(
+        "gauge",
+        "kis_bond_replicas_differ",
+        "1 if another replica has other app keys or another `kis.session_capacity` (`settings`), "
+        "or a clock more than 30 s ahead of ours (`clock`)",
+        _differ,
+        ("what",),
     ),
     Definition(
         "gauge",

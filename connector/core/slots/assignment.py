@@ -3,64 +3,149 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+LATEST = 1 << 62  # the generation of a member that the group has yet to assign slots to
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a replica says about the slots that it holds.
+    """What a replica says about itself and the slots that it holds.
 
-    `generation` is the generation of the group that last assigned slots to the replica. On each of
-    the slots `open`, a bond is registered.
+    `generation` is the generation of the group that last assigned slots to the replica, and `since`
+    is the first one that did. On each of the slots `open`, a bond is registered. `capacity` is the
+    setting for every session. `keys` has a hash of each app key, salted with the name of the group,
+    so that equal hashes show equal app keys.
     """
 
     generation: int = -1
     held: frozenset[int] = frozenset()
     open: frozenset[int] = frozenset()
+    capacity: int = 0
+    keys: tuple[str, ...] = ()
+    since: int = LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the leader tells each member, beside its slots.
+
+    `limits` has the slots that some member can open, each with the largest capacity of those
+    members. `owners` has the hash of the app key that each slot was last opened with. `claims` has
+    the claims of all members.
+    """
+
+    limits: Mapping[int, int] = field(default_factory=dict)
+    owners: Mapping[int, str] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
 
 
 def encode(claim: Claim) -> bytes:
     """Return the claim as the user data of a member's metadata, which is JSON.
 
-    An example is `{"generation": 3, "held": [0, 2], "open": [0]}`.
+    An example is `{"generation": 3, "held": [0], "open": [0], "capacity": 41, "keys": ["5c", "e1"],
+    "since": 1}`.
     """
-    return json.dumps({"generation": claim.generation, "held": sorted(claim.held), "open": sorted(claim.open)}).encode()
+    return json.dumps(_to_json(claim)).encode()
+
+
+def _to_json(claim: Claim) -> dict[str, Any]:
+    members = {name: getattr(claim, name) for name in Claim.__slots__}
+    return {name: sorted(each) if isinstance(each, frozenset) else each for name, each in members.items()}
 
 
 def decode(user_data: bytes) -> Claim:
     """Return the claim in a member's user data, or an empty one if unreadable. Never raises."""
     try:
-        match json.loads(user_data or b"{}"):
-            case {"generation": int(generation), "held": [*held], "open": [*is_open]}:
-                return Claim(generation, frozenset(map(int, held)), frozenset(map(int, is_open)))
+        return _claim(json.loads(user_data or b"{}"))
     except (ValueError, TypeError, RecursionError):
-        pass
+        return Claim()
+
+
+def _claim(found: object) -> Claim:
+    match found:
+        case {"generation": int(generation), "held": [*held], "open": [*is_open], **rest}:
+            more: dict[str, Any] = {name: rest[name] for name in ("capacity", "since") if type(rest.get(name)) is int}
+            keys = rest.get("keys")
+            texts = tuple(map(str, keys)) if isinstance(keys, list) else ()
+            return Claim(generation, frozenset(map(int, held)), frozenset(map(int, is_open)), keys=texts, **more)
     return Claim()
 
 
-def assign(slots: Iterable[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
-    """Return the slots of each member, sorted.
+def encode_fleet(fleet: Fleet) -> bytes:
+    """Return what the leader tells, as the user data of each assignment, which is JSON."""
+    claims = {member: _to_json(claim) for member, claim in fleet.claims.items()}
+    return json.dumps({"limits": fleet.limits, "owners": fleet.owners, "claims": claims}).encode()
 
-    A slot stays with its holder. A slot without a holder goes to the member with the fewest slots.
-    If several members claim a slot, a member with a bond registered on the slot wins, because
-    closing that member's session would lose ticks. Otherwise the latest generation wins: the other
-    members were out of contact when the group gave the slot away. No slot moves only to balance
-    the load.
+
+def decode_fleet(user_data: bytes) -> Fleet:
+    """Return what the leader told, or an empty fleet if unreadable. Never raises."""
+    try:
+        match json.loads(user_data or b"{}"):
+            case {"limits": dict(limits), "owners": dict(owners), "claims": dict(claims)}:
+                return Fleet(
+                    {int(slot): int(limit) for slot, limit in limits.items()},
+                    {int(slot): str(key) for slot, key in owners.items()},
+                    {member: _claim(claim) for member, claim in claims.items()},
+                )
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return Fleet()
+
+
+def assign(
+    slots: Iterable[int], claims: Mapping[str, Claim], owners: Mapping[int, str]
+) -> tuple[dict[str, list[int]], Fleet]:
+    """Return the slots of each member, sorted, and what all members are told.
+
+    A slot stays with its holder. A slot without a holder goes to a member with the app key that the
+    slot was last opened with (`owners` has their hashes), or else to any member that can open it.
+    Of these, it goes to the one with the fewest slots. A slot that no member can open goes to
+    nobody. If several members claim a slot, a member with a bond registered on the slot wins,
+    because closing that member's session would lose ticks. Otherwise the latest generation wins:
+    the other members were out of contact when the group gave the slot away. No slot moves only to
+    balance the load.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
-    free = []
-    for slot in sorted(set(slots)):
-        holders = [member for member in given if slot in claims[member].held]
-        if holders:
+    able = {slot: [member for member in given if slot < len(claims[member].keys)] for slot in sorted(set(slots))}
+    for slot in able:
+        if holders := [member for member in given if slot in claims[member].held]:
             given[
                 max(holders, key=lambda member: (slot in claims[member].open, claims[member].generation, member))
             ].append(slot)
-        else:
-            free.append(slot)
-    for slot in free if given else ():
-        given[min(given, key=lambda member: (len(given[member]), member))].append(slot)
-    return {member: sorted(own) for member, own in given.items()}
+    for slot in able.keys() - {slot for own in given.values() for slot in own}:
+        agreeing = [member for member in able[slot] if claims[member].keys[slot] == owners.get(slot)]
+        if candidates := agreeing or able[slot]:
+            given[min(candidates, key=lambda member: (len(given[member]), member))].append(slot)
+    opened = {slot: claims[member].keys[slot] for member, own in given.items() for slot in own if member in able[slot]}
+    limits = {slot: max(claims[member].capacity for member in members) for slot, members in able.items() if members}
+    return {member: sorted(own) for member, own in given.items()}, Fleet(limits, {**owners, **opened}, claims)
+
+
+def difference(member: str, claims: Mapping[str, Claim]) -> str | None:
+    """Return how another member's app keys or capacity differ from ours, or None if none do."""
+    mine = claims.get(member, Claim())
+    for other, claim in sorted(claims.items()):
+        if (claim.keys, claim.capacity) != (mine.keys, mine.capacity):
+            differing = sum(one != two for one, two in zip(mine.keys, claim.keys, strict=False))
+            return (
+                f"{other} has {len(claim.keys)} app keys, {differing} of them other ones, and kis.session_capacity "
+                f"{claim.capacity}; this replica has {len(mine.keys)} app keys and {mine.capacity}"
+            )
+    return None
+
+
+def earlier_stranger(member: str, claims: Mapping[str, Claim]) -> str | None:
+    """Return a member that joined before us and has none of our app keys, or None."""
+    mine = claims.get(member, Claim())
+    strangers = [
+        other
+        for other, claim in claims.items()
+        if claim.keys and mine.keys and not set(claim.keys) & set(mine.keys)
+        if (claim.since, other) < (mine.since, member)
+    ]
+    return min(strangers, default=None)

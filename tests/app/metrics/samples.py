@@ -55,6 +55,7 @@ def _feed():
 
 def _plan(control_reader):
     return SimpleNamespace(
+        clock_ahead_seconds=0.0,
         control=SimpleNamespace(ignored=1, is_read=True),
         control_reader=control_reader,
         records={
@@ -80,7 +81,7 @@ def metrics(*, control_reader=READER, **changes):
             counts=_counts(), lanes=[SimpleNamespace(behind_from=at) for at in (None, 7, None)]
         ),
         "event_topic": SimpleNamespace(dropped=8),
-        "slots": SimpleNamespace(feeds={0: _feed()}, app_keys=3),
+        "slots": SimpleNamespace(feeds={0: _feed()}, app_keys=3, difference=None),
         "plan": _plan(control_reader),
         "secret_watch": SimpleNamespace(
             problems={Path("appkey-0"): None, Path("appsecret-0"): "is gone"},

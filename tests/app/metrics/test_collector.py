@@ -37,6 +37,7 @@ CONTRACT = {
     "kis_bond_journal_frames": (),
     "kis_bond_journal_writable": (),
     "kis_bond_slot_owned": ("slot",),
+    "kis_bond_replicas_differ": ("what",),
     "kis_bond_slot_state": ("slot", "state"),
     "kis_bond_slot_capacity": ("slot",),
     "kis_bond_registrations": ("slot", "state"),

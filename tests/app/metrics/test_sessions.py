@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+import pytest
+
+from connector.app.metrics.sessions import _differ
 from tests.app.metrics.samples import samples
 
 
@@ -23,7 +26,7 @@ def test_slots_others_run_are_not_owned():
 
 def test_a_standby_shows_what_it_has():
     """Without any slot there are no session metrics, but all the others."""
-    value = samples(slots=SimpleNamespace(feeds={}, app_keys=3))
+    value = samples(slots=SimpleNamespace(feeds={}, app_keys=3, difference=None))
     assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [0, 0, 0]
     assert not [name for name, labels in value if name == "kis_bond_session_up"]
 
@@ -31,3 +34,13 @@ def test_a_standby_shows_what_it_has():
 def test_a_slot_without_a_tick_has_a_time_long_ago():
     """Before the first tick the time is 0, so that an alert on silence can begin at the start."""
     assert samples()["kis_bond_last_tick_timestamp_seconds", (("slot", "0"),)] == 0
+
+
+@pytest.mark.parametrize(
+    ("difference", "ahead", "expected"), [(None, 30.0, (0, 0)), ("two has 3 app keys", 31.0, (1, 1))]
+)
+def test_replicas_that_differ_are_told(difference, ahead, expected):
+    """Other app keys and a clock that is ahead count apart."""
+    plan = SimpleNamespace(clock_ahead_seconds=ahead)
+    found = _differ(SimpleNamespace(slots=SimpleNamespace(difference=difference), plan=plan))
+    assert (found["settings"], found["clock"]) == expected

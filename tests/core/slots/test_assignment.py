@@ -1,63 +1,132 @@
 """Which replica gets which slot."""
 
 import itertools
+from dataclasses import replace
+from types import MappingProxyType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.slots.assignment import Claim, assign, decode, encode
+from connector.core.slots.assignment import (
+    Claim,
+    Fleet,
+    assign,
+    decode,
+    decode_fleet,
+    difference,
+    earlier_stranger,
+    encode,
+    encode_fleet,
+)
 
+KEYS = tuple("abcdef")
 NOTHING = Claim()
+NEW = Claim(keys=KEYS)
+
+
+def holder(generation, held, is_open=(), keys=KEYS, **more):
+    """Return the claim of a replica that holds slots."""
+    return Claim(generation, frozenset(held), frozenset(is_open), keys=keys, **more)
+
+
+def assigned(slots, claims, owners=MappingProxyType({})):
+    """Return only the slots of each member."""
+    return assign(slots, claims, owners)[0]
 
 
 def test_slots_without_a_holder_go_to_the_member_with_the_fewest():
     """Four free slots are shared evenly between two new members."""
-    assert assign(range(4), {"a": NOTHING, "b": NOTHING}) == {"a": [0, 2], "b": [1, 3]}
+    assert assigned(range(4), {"a": NEW, "b": NEW}) == {"a": [0, 2], "b": [1, 3]}
 
 
 def test_a_member_that_joins_takes_nothing_that_is_held():
     """Slots stay with their holder when a second member joins."""
-    holder = Claim(3, frozenset(range(4)), frozenset(range(4)))
-    assert assign(range(4), {"a": NOTHING, "b": holder}) == {"a": [], "b": [0, 1, 2, 3]}
+    assert assigned(range(4), {"a": NEW, "b": holder(3, range(4), range(4))}) == {"a": [], "b": [0, 1, 2, 3]}
 
 
 def test_slots_of_a_member_that_left_go_to_the_others():
     """A slot that nobody claims is assigned again."""
-    assert assign(range(3), {"a": Claim(2, frozenset({0})), "b": Claim(2, frozenset({1}))}) == {"a": [0, 2], "b": [1]}
+    assert assigned(range(3), {"a": holder(2, [0]), "b": holder(2, [1])}) == {"a": [0, 2], "b": [1]}
 
 
 def test_of_two_holders_the_one_assigned_last_wins():
     """Of two holders, the one with the later generation keeps the slot."""
-    assert assign([0], {"old": Claim(1, frozenset({0})), "new": Claim(2, frozenset({0}))}) == {"old": [], "new": [0]}
+    assert assigned([0], {"old": holder(1, [0]), "new": holder(2, [0])}) == {"old": [], "new": [0]}
 
 
 def test_a_holder_with_an_open_session_wins_over_one_assigned_later():
     """Of two holders, the one with a registered bond keeps the slot."""
-    old = Claim(1, frozenset({0}), frozenset({0}))
-    assert assign([0], {"old": old, "new": Claim(2, frozenset({0}))}) == {"old": [0], "new": []}
+    assert assigned([0], {"old": holder(1, [0], [0]), "new": holder(2, [0])}) == {"old": [0], "new": []}
 
 
 def test_nobody_gets_a_slot_that_is_not_there():
     """A claim to a partition that the topic does not have is ignored."""
-    assert assign([0], {"a": Claim(1, frozenset({0, 7}))}) == {"a": [0]}
-    assert assign([0], {}) == {}
+    assert assigned([0], {"a": holder(1, [0, 7])}) == {"a": [0]}
+    assert assigned([0], {}) == {}
 
 
-def test_foreign_user_data_claims_nothing():
+def test_a_slot_goes_only_to_a_member_that_can_open_it():
+    """With two and three app keys, the third slot goes to the one with three, and both count it."""
+    two, three = Claim(keys=("a", "b"), capacity=41), Claim(keys=("a", "b", "c"), capacity=20)
+    given, fleet = assign(range(4), {"two": two, "three": three}, {})
+    assert given == {"three": [0, 2], "two": [1]}
+    assert fleet.limits == {0: 41, 1: 41, 2: 20}
+
+
+def test_a_free_slot_goes_to_the_app_key_it_had():
+    """A release with other app keys gets a slot only if nobody has the slot's own app key."""
+    ours, other = Claim(keys=("a",)), Claim(keys=("x",))
+    assert assigned([0], {"other": other, "we": ours}, {0: "a"}) == {"other": [], "we": [0]}
+    given, fleet = assign([0], {"other": other}, {0: "a"})
+    assert (given, fleet.owners) == ({"other": [0]}, {0: "x"})
+    assert assign([0], {}, {0: "a"})[1].owners == {0: "a"}
+
+
+def test_unlike_members_are_found_out():
+    """Another number of keys, another key or another capacity is told; equal members are alike."""
+    mine = Claim(keys=("a", "b"), capacity=41)
+    for other in (Claim(keys=("a",), capacity=41), Claim(keys=("a", "x"), capacity=41), replace(mine, capacity=3)):
+        assert "two has" in difference("one", {"one": mine, "two": other})
+    assert difference("one", {"one": mine, "two": replace(mine, held=frozenset({1}))}) is None
+
+
+def test_the_later_of_two_strangers_is_the_one_that_is_wrong_here():
+    """Without a common app key, whoever joined first is right."""
+    claims = {"one": holder(9, [0], keys=("a",), since=3), "two": holder(9, [1], keys=("x", "y"), since=5)}
+    assert earlier_stranger("two", claims) == "one"
+    assert earlier_stranger("one", claims) is None
+    claims["two"] = replace(claims["two"], keys=("x", "a"))
+    assert earlier_stranger("two", claims) is None
+
+
+FOREIGN = (
+    b"",
+    b"\xff",
+    b"[]",
+    b'{"generation": "x"}',
+    b'{"generation": 1, "held": [[]], "open": []}',
+    b'{"limits": {"x": 1}, "owners": {}, "claims": {}}',
+    b"[" * 100_000,
+)
+
+
+@pytest.mark.parametrize("data", FOREIGN)
+def test_foreign_user_data_claims_nothing(data):
     """Any user data is read without an exception."""
-    for data in (
-        b"",
-        b"\xff",
-        b"[]",
-        b'{"generation": "x"}',
-        b'{"generation": 1, "held": [[]], "open": []}',
-        b"[" * 100_000,
-    ):
-        assert decode(data) == NOTHING
+    assert decode(data) == NOTHING
+    assert decode_fleet(data) == Fleet()
+
+
+def test_a_claim_without_keys_is_of_an_older_release():
+    """It keeps what it holds, and can open nothing else."""
+    claim = decode(b'{"generation": 3, "held": [0], "open": []}')
+    assert claim == Claim(3, frozenset({0}))
+    assert assigned(range(2), {"old": claim}) == {"old": [0]}
 
 
 slots = st.frozensets(st.integers(0, 5))
-claims = st.builds(Claim, st.integers(-1, 4), slots, slots)
+claims = st.builds(Claim, st.integers(-1, 4), slots, slots, st.integers(0, 41), st.just(KEYS), st.integers(0, 9))
 
 
 @given(claims)
@@ -67,20 +136,27 @@ def test_a_claim_survives_the_wire(claim):
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), claims, min_size=1))
+def test_what_the_leader_tells_survives_the_wire(members):
+    """Each member decodes what the leader encodes."""
+    fleet = assign(range(5), members, {})[1]
+    assert decode_fleet(encode_fleet(fleet)) == fleet
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), claims, min_size=1))
 def test_every_slot_has_one_owner_and_no_held_slot_goes_to_a_non_holder(members):
     """Each slot gets one owner, a holder if there is one, whatever the order of the members."""
-    given_slots = assign(range(5), members)
+    given_slots = assigned(range(5), members)
     assert sorted(itertools.chain.from_iterable(given_slots.values())) == list(range(5))
     for member, own in given_slots.items():
         for slot in own:
             holders = {name for name, claim in members.items() if slot in claim.held}
             assert not holders or member in holders
-    assert assign(reversed(range(5)), dict(reversed(members.items()))) == given_slots
+    assert assigned(reversed(range(5)), dict(reversed(members.items()))) == given_slots
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), claims, min_size=1))
 def test_an_assignment_that_is_claimed_again_stays(members):
     """A second round without a change moves no slot."""
-    first = assign(range(5), members)
-    again = {member: Claim(9, frozenset(own)) for member, own in first.items()}
-    assert assign(range(5), again) == first
+    first = assigned(range(5), members)
+    again = {member: holder(9, own) for member, own in first.items()}
+    assert assigned(range(5), again) == first
