@@ -116,22 +116,22 @@ async def schema_text(settings: RegistrySettings, held_id: int) -> str | None:
 
     Raises `RegistryFailed`. The caller may try again at any time.
     """
-    answer = await _ask(settings, "GET", f"/schemas/ids/{held_id}")
+    answer = await ask(settings, "GET", f"/schemas/ids/{held_id}")
     if answer.is_not_there:
         return None
-    text = _content(answer, f"id {held_id}").get("schema")
+    text = content_of(answer, f"id {held_id}").get("schema")
     return text if isinstance(text, str) else None
 
 
 async def _register(settings: RegistrySettings, subject: str, schema: str) -> int:
-    answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-    return _id_in(_content(answer, subject))
+    answer = await ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
+    return id_in(content_of(answer, subject))
 
 
 async def _look_up(settings: RegistrySettings, subject: str, schema: str) -> int | None:
-    answer = await _ask(settings, "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
+    answer = await ask(settings, "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
     if not answer.is_not_there:
-        return _id_in(_content(answer, subject))
+        return id_in(content_of(answer, subject))
     if answer.content is None or answer.content.get("error_code") == NO_SUBJECT:
         return None
     return await _look_up_by_meaning(settings, subject, schema)
@@ -144,11 +144,11 @@ async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: 
     """
     version: int | str = "latest"
     for _ in range(MAX_VERSIONS):
-        answer = await _ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
+        answer = await ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
         if not answer.is_not_there:
-            held = _content(answer, subject)
+            held = content_of(answer, subject)
             if same_schema(str(held.get("schema")), schema):
-                return _id_in(held)
+                return id_in(held)
             version = held.get("version", version)
         if not isinstance(version, int) or version <= 1:
             break
@@ -162,8 +162,8 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     Raises `RegistryFailed` if the registry holds no schema or another schema under that id.
     """
     try:
-        answer = await _ask(settings, "GET", f"/schemas/ids/{pinned}")
-        content = {} if answer.is_not_there else _content(answer, f"id {pinned}")
+        answer = await ask(settings, "GET", f"/schemas/ids/{pinned}")
+        content = {} if answer.is_not_there else content_of(answer, f"id {pinned}")
         held, kind = content.get("schema"), content.get("schemaType", AVRO)
         if held is not None and kind == AVRO:
             json.loads(held)
@@ -179,7 +179,8 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     return pinned
 
 
-async def _ask(settings: RegistrySettings, method: str, path: str, body: dict[str, str] | None = None) -> Answer:
+async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str, str] | None = None) -> Answer:
+    """Send one request. Raises RegistryFailed if there is no answer."""
     if settings.url is None:
         raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
     url = URL(settings.url + path, encoded=True)
@@ -247,7 +248,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _content(answer: Answer, subject: str) -> dict[str, Any]:
+def content_of(answer: Answer, subject: str) -> dict[str, Any]:
     """Return the object of a good answer; any other raises what happened and what to do."""
     if answer.status == 200 and answer.content is not None:
         return answer.content
@@ -287,7 +288,8 @@ def _shown(text: str) -> str:
     return printable(clean(text, LONGEST_TEXT))
 
 
-def _id_in(content: dict[str, Any]) -> int:
+def id_in(content: dict[str, Any]) -> int:
+    """Return the schema id in an answer. Raises RegistryFailed."""
     found = content.get("id")
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_ID:
         raise RegistryFailed(

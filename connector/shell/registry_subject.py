@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from connector.settings import RegistrySettings
-from connector.shell.registry import MAX_VERSIONS, Answer, _ask, _content, _id_in
+from connector.shell.registry import MAX_VERSIONS, Answer, ask, content_of, id_in
 
 LEVELS: Final = (
     "NONE",
@@ -36,16 +36,16 @@ async def level(settings: RegistrySettings, subject: str) -> str:
     Raises RegistryFailed.
     """
     path = quote(subject, safe="")
-    answer = await _ask(settings, "GET", f"/config/{path}?defaultToGlobal=true")
+    answer = await ask(settings, "GET", f"/config/{path}?defaultToGlobal=true")
     if answer.status == 404 and answer.content is not None:  # Apicurio knows no default for a new subject
-        answer = await _ask(settings, "GET", "/config")
-    return str(_content(answer, subject).get("compatibilityLevel", "unknown"))
+        answer = await ask(settings, "GET", "/config")
+    return str(content_of(answer, subject).get("compatibilityLevel", "unknown"))
 
 
 async def set_level(settings: RegistrySettings, subject: str, wanted: str) -> None:
     """Set the subject's level. Raises RegistryFailed."""
-    answer = await _ask(settings, "PUT", f"/config/{quote(subject, safe='')}", {"compatibility": wanted})
-    _content(answer, subject)
+    answer = await ask(settings, "PUT", f"/config/{quote(subject, safe='')}", {"compatibility": wanted})
+    content_of(answer, subject)
 
 
 async def versions(settings: RegistrySettings, subject: str) -> list[Version]:
@@ -56,12 +56,12 @@ async def versions(settings: RegistrySettings, subject: str) -> list[Version]:
     found = list[Version]()
     number: int | str = "latest"
     for _ in range(MAX_VERSIONS):
-        answer: Answer = await _ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{number}")
+        answer: Answer = await ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{number}")
         if not answer.is_not_there:
-            held = _content(answer, subject)
+            held = content_of(answer, subject)
             number = held.get("version", number)
             if isinstance(number, int):
-                found.append(Version(number, _id_in(held), str(held.get("schema"))))
+                found.append(Version(number, id_in(held), str(held.get("schema"))))
         if not isinstance(number, int) or number <= 1:
             break
         number -= 1  # the next lower number may be missing, if that version was deleted

@@ -7,7 +7,8 @@ import pytest
 
 from connector.app import replay as replaying
 from connector.app.replay import paced, replay
-from connector.core.ticks.avro import decode
+from connector.core.ticks.avro import TickEncoder, decode
+from connector.core.ticks.frame import split
 from connector.errors import NotInTime
 from connector.settings import load
 from tests.kafka.reader import create_topics, read_all
@@ -83,6 +84,10 @@ async def test_replayed_ticks_are_those_of_the_live_feed_but_for_their_source(ka
     assert {(one.header("received-ns"), one.header("slot")) for one in found} == {(str(yesterday), "2")}
     again = await asyncio.to_thread(read_all, kafka.bootstrap_servers, topic_names.dead_letters)
     assert [one.value for one in again] == [b"9|nonsense"]
+    live = TickEncoder(SCHEMA, SCHEMA.single_object_prefix)
+    origin = live.origin(yesterday // 10**6)
+    expected = [decode(live.encode(split(one, ())[0], origin).value, SCHEMA) for one in sent]
+    assert sorted(tick["tick_id"] for tick in ticks) == sorted(tick["tick_id"] for tick in expected)
     assert len({tick["tick_id"] for tick in ticks}) == 50
     by_bond = {isin: [tick["ACML_VOL"] for tick in ticks if tick["STND_ISCD"] == isin] for isin in ISINS}
     assert all(volumes == sorted(volumes) for volumes in by_bond.values())

@@ -73,6 +73,7 @@ def line_of(**fields):
         ({"slot": -1}, "slot"),
         ({"slot": 65_536}, "slot"),
         ({"slot": "0"}, "slot"),
+        ({"slot": True}, "slot"),
         ({"text": None}, "exactly one"),
         ({"base64": "AA=="}, "exactly one"),
         ({"text": 1}, "exactly one"),
