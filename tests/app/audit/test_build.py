@@ -2,7 +2,17 @@
 
 import asyncio
 
-from tests.app.audit.world import ISINS, auditing, coverage_of, events_of, settings_of, union, with_rest, withheld
+from tests.app.audit.world import (
+    ISINS,
+    auditing,
+    coverage_of,
+    events_of,
+    settings_of,
+    strict_code,
+    union,
+    with_rest,
+    withheld,
+)
 
 SECONDS = 30
 
@@ -83,6 +93,7 @@ async def test_a_cut_of_the_session_is_backfilled(deploy):
             await until(lambda: all(day_of(auditor, isin).missing_volume == 0 for isin in ISINS), 60)
             await until(lambda: all(not day_of(auditor, isin).is_changed for isin in ISINS))
             assert auditor.parts.round.backfilled == 60
+            assert await asyncio.to_thread(strict_code, deployment) == 0
         for isin, record in coverage_of(deployment).items():
             assert record["covered_volume"] == record["accumulated_volume"] == deployment.kis.accumulated(isin)
             (hole,) = record["holes"]
@@ -103,6 +114,7 @@ async def test_what_kis_no_longer_lists_is_confirmed_missing(deploy):
             await cut_while_trading(deployment, auditor, 30)
             await until(lambda: all(day_of(auditor, isin).holes[0].state == "CONFIRMED" for isin in ISINS), 60)
             await until(lambda: all(not day_of(auditor, isin).is_changed for isin in ISINS))
+            assert await asyncio.to_thread(strict_code, deployment) == 5
         gone = {isin: union(intervals[:-4]) for isin, intervals in withheld(deployment.kis).items()}
         for isin, record in coverage_of(deployment).items():
             (hole,) = record["holes"]

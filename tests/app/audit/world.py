@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager, suppress
 
 from connector.app import audit
 from connector.settings import load
+from tests.deployment import ROOT
 from tests.kafka.reader import read_all
 
 ISINS = ["KR103502GA34", "KR103502GD31"]
@@ -19,8 +22,24 @@ def settings_of(deployment, **given):
         for name, value in deployment.environment.items()
         if name.removeprefix("KIS_BOND_").startswith(names)
     }
-    own |= {"KIS_BOND_AUDIT__GAP_WAIT_SECONDS": "0.5", "KIS_BOND_AUDIT__HTTP_PORT": "0"}
+    own |= {
+        "KIS_BOND_AUDIT__GAP_WAIT_SECONDS": "0.5",
+        "KIS_BOND_AUDIT__HTTP_PORT": "0",
+        "KIS_BOND_AUDIT__GROUP_ID": group_of(deployment),
+    }
     return load(None, own | {f"KIS_BOND_{name}": str(value) for name, value in given.items()})
+
+
+def group_of(deployment):
+    """Return the id of the auditors' group, which no other test has."""
+    return f"{deployment.names.ticks}-audit"
+
+
+def strict_code(deployment):
+    """Return the exit code of `kis-bond coverage --strict` for today."""
+    environment = deployment.environment | {"KIS_BOND_AUDIT__GROUP_ID": group_of(deployment)}
+    command = [sys.executable, "-m", "connector", "coverage", "--strict"]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, timeout=60, check=False).returncode
 
 
 def with_rest(deployment):
