@@ -107,7 +107,9 @@ class Plan:
             partial(on_restart, topics.control),
         )
         name = uuid.uuid4().hex.encode()
-        self.status_topic = StatusTopic(new_writer(topics.status, [(WRITER, name)]), name)
+        self.status_topic = StatusTopic(
+            new_writer(topics.status, [(WRITER, name)]), name, self.control.refuse_unreported
+        )
         self.status_reader = CompactedTopic(
             topics.status,
             client_arguments,
@@ -163,6 +165,7 @@ class Plan:
         for key, record in accepted.items():
             self._changed.set()
             self._wanted_events.assume({key: record})
+            self.control.follow_refusal(key, record)
             if record is None:
                 self.records.pop(key, None)
             else:

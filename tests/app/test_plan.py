@@ -5,9 +5,11 @@ import json
 import signal
 import time
 from collections import defaultdict
+from secrets import token_hex
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from connector.app.plan import Plan
 from connector.app.slots import Slots
@@ -276,6 +278,58 @@ async def test_events_say_when_a_bond_is_wanted_and_may_be_registered(deploy):
         assert await own.end() == 0
         assert await _told(own, A) == [("wanted", False), ("unwanted", False)]
         assert await _told(own, B) == [("wanted", True), ("wanted", False)]
+
+
+async def test_a_list_whose_status_record_is_too_large_is_refused(deploy):
+    """The list's last good content stays in force, and other lists are not touched."""
+    async with deploy() as own:
+        change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, own.names.status, incremental_configs=[change])
+        admin = AdminClient({"bootstrap.servers": own.bootstrap_servers, "log_level": 0})
+        for future in admin.incremental_alter_configs([resource]).values():
+            await asyncio.to_thread(future.result, 20)
+        own.write("desk", {"instruments": [A]})
+        own.write(C, {})
+        await own.start()
+        await own.until_state("ACTIVE", [A, C])
+        own.write("desk", {"instruments": [B], "note": token_hex(3000)})  # cannot be compressed
+
+        async def is_refused():
+            latest = await own.latest(own.names.status)
+            return latest.get("list/desk", {}).get("state") == "REFUSED" and f"instrument/{B}" not in latest
+
+        await own.until(is_refused)
+        desk = (await own.latest(own.names.status))["list/desk"]
+        assert "max.message.bytes" in desk["reason"]
+        assert desk["in_force"]["value"] == {"instruments": [A]}
+        await own.until_state("ACTIVE", [A, C])
+        assert await own.end() == 0
+        await own.start()
+        await own.until_state("ACTIVE", [A, C])
+        _, status = await own.ask("/status")
+        assert status["lists"]["desk"] == desk
+        assert await own.end() == 0
+
+
+async def test_a_held_back_removal_is_not_carried_out_by_a_restart(deploy):
+    """Not even if the list's status record is missing: the bonds' records name the list."""
+    async with deploy() as own:
+        own.write("large", {"instruments": ISINS[:30]})
+        own.write("small", {"instruments": ISINS[30:32]})
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:32])
+        own.write("large", None)
+
+        async def is_held_back():
+            return "removal guard" in str((await own.ask("/status"))[1]["lists"]["large"]["reason"])
+
+        await own.until(is_held_back)
+        assert await own.end() == 0
+        own.write("list/large", None, own.names.status)
+        await own.start()
+        await own.until_state("ACTIVE", ISINS[:32])
+        await own.until(is_held_back)
+        assert await own.end() == 0
 
 
 def plan_of_one(slots):

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 TOO_MANY: Final = "the desired bonds would be"  # the refusal of a record that wants too many begins so
 
+# The refusal of a record that cannot be reported.
+TOO_LARGE: Final = (
+    "its status record would be too large for Kafka: shorten the list, or raise max.message.bytes of the status topic"
+)
+
 
 def wish_of(name: str, record: ControlRecord) -> Wish | Refusal | None:
     """Return what a record of a list says; a tombstone says None."""
@@ -56,7 +61,11 @@ def _fits(before: Entry, wish: Wish | Refusal | None) -> bool:
             return before.refusal == wish.reason
         case Wish():
             is_held = is_held_back(before.refusal) and not is_held_back(before.refusal, TOMBSTONE)
-            return (is_held and not wish.confirm_removal) or before.refusal.startswith(TOO_MANY)
+            return (
+                (is_held and not wish.confirm_removal)
+                or before.refusal == TOO_LARGE
+                or before.refusal.startswith(TOO_MANY)
+            )
         case None:
             return is_held_back(before.refusal) and not is_held_back(before.refusal, VALUE)
 

@@ -119,7 +119,7 @@ def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, E
     entries: dict[str, Entry] = {}
     bonds = 0
     for name, record in records.items():
-        if (entry := _entry(name, record)) is None:
+        if (entry := entry_of(name, record)) is None:
             continue
         entries[name] = entry
         bonds += 1 + _bonds(entry)
@@ -148,7 +148,8 @@ def _saved(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry(name: str, record: object) -> Entry | None:
+def entry_of(name: str, record: object) -> Entry | None:
+    """Return a list as its saved text or status record says, or None if that cannot be read."""
     match record:
         case {
             "reason": str() | None as reason,

@@ -38,12 +38,19 @@ class StatusTopic:
     """Writes this replica's part of the status topic.
 
     It writes nothing before `restore` gets the topic's content. `problem` says why nothing is
-    written at present. `name` is the value of the header `writer` in our records.
+    written at present. `name` is the value of the header `writer` in our records. `on_too_large`
+    gets the key of a record that Kafka refuses as too large, the record, and the one in the topic.
     """
 
-    def __init__(self, writer: RecordWriter, name: bytes = b"") -> None:
+    def __init__(
+        self,
+        writer: RecordWriter,
+        name: bytes = b"",
+        on_too_large: Callable[[str, status.Record, status.Record | None], None] = lambda *_: None,
+    ) -> None:
         self._writer = writer
         self._name = name
+        self._on_too_large = on_too_large
         self._is_ours: Callable[[str], bool] = _none
         self._wish: dict[str, status.Record] | None = None
         # The keys whose wish or content changed, in order.
@@ -208,7 +215,11 @@ class StatusTopic:
     async def _write_round(self, batch: Sequence[Outgoing]) -> Exception | None:
         failure: Exception | None = None
         for record, outcome in zip(batch, await self._writer.write(batch), strict=True):
-            failure = self._note(record, outcome) or failure
+            found = outcome
+            if isinstance(found, MessageSizeTooLargeError) and len(batch) > 1:
+                # Kafka refused a batch. Only a record that it refuses alone is too large.
+                (found,) = await self._writer.write([record])
+            failure = self._note(record, found) or failure
         return failure
 
     def _note(self, record: Outgoing, outcome: Exception | None) -> Exception | None:
@@ -218,6 +229,7 @@ class StatusTopic:
             log.error("status_record_too_large", key=key, bytes=len(record.value))
             self._refused[key] = record.value
             self._changed_keys[key] = None
+            self._on_too_large(key, status.decode(record.value) or {}, self._decoded.get(key))
             return None
         if outcome is not None:
             self._content[key] = None

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from connector.core import status
 from connector.core.bonds import isin
 from connector.core.lists import saved_lists
 from connector.core.lists.subscription import Lists, desired
@@ -56,6 +58,73 @@ def test_a_reading_and_what_follows_are_reported():
     control.follow([record(2, b"a", [A])])
     control.follow([record(3, b"b", [C]), record(4, b"a", None)])
     assert control.changes == [([A, B], {A, B}), ([A, B], set()), ([C], {C})]
+
+
+def refused(lists, name, in_force, reason="too large"):
+    """Return the list's entry as refused, with this content in force."""
+    return replace(lists.entries[name], in_force=in_force, refusal=reason)
+
+
+def test_an_accepted_record_that_cannot_be_reported_is_refused_after_all():
+    """The content before it is in force again, and its bonds count for no removal guard."""
+    control = Control()
+    control.read([record(0, b"a", [A])])
+    before = control.topic.lists.entries["a"].in_force
+    control.follow([record(1, b"a", BONDS), record(2, b"b", [C])])
+    control.topic.refuse("a", refused(control.topic.lists, "a", before))
+    assert control.changes[-1][0] == [A, C]
+    assert control.topic.lists.entries["a"].refusal == "too large"
+    control.follow([record(3, b"b", None)])
+    assert control.changes[-1][0] == [A]
+
+
+def test_a_list_that_cannot_be_reported_is_refused_on_each_replica():
+    """The record in the topic says what stays in force, and other replicas follow the refusal."""
+    one, two = Control(), Control()
+    for control in (one, two):
+        control.read([record(0, b"a", [A])])
+    before = reports(one)
+    for control in (one, two):
+        control.follow([record(1, b"a", [B])])
+    one.topic.refuse_unreported("list/a", reports(one)["list/a"], before["list/a"])
+    assert one.changes[-1][0] == [A]
+    assert "max.message.bytes" in one.topic.lists.entries["a"].refusal
+    two.topic.follow_refusal("list/a", reports(two)["list/a"])
+    assert two.changes[-1][0] == [B]
+    two.topic.follow_refusal("list/a", reports(one)["list/a"])
+    assert two.topic.lists == one.topic.lists
+    one.read([record(1, b"a", [B])])
+    assert two.topic.lists.entries == one.topic.lists.entries
+
+
+def reports(control):
+    """Return the status records of the lists."""
+    return status.records(status.ReplicaView({}, {}, control.topic.lists, "me"), {}, "2026-01-02T00:00:00Z")
+
+
+def test_a_late_refusal_of_an_older_record_changes_nothing():
+    """A later record is judged by itself, also one that is being judged at the time."""
+    control = Control()
+    control.read([record(0, b"a", [A])])
+    late = refused(control.topic.lists, "a", None)
+    steps = control.topic.follow([record(1, b"a", [B]), *(record(2, b"%d" % number, BONDS) for number in range(300))])
+    next(steps)
+    control.topic.refuse("a", late)
+    finished(steps)
+    assert control.topic.lists.entries["a"].refusal is None
+    control.topic.refuse("gone", late)
+    assert control.topic.lists.entries["a"].in_force.wish.instruments == (B,)
+
+
+def test_a_refusal_while_records_are_judged_is_not_lost():
+    """What is judged in steps does not overwrite the refusal of another list."""
+    control = Control()
+    control.read([record(0, b"a", [A])])
+    steps = control.topic.follow([record(1 + number, b"%d" % number, BONDS) for number in range(300)])
+    next(steps)
+    control.topic.refuse("a", refused(control.topic.lists, "a", None))
+    finished(steps)
+    assert control.topic.lists.entries["a"].refusal == "too large"
 
 
 def test_saved_lists_are_used_until_the_topic_is_read():

@@ -237,6 +237,26 @@ async def test_a_topic_made_again_gets_every_record_again():
     assert topic.log[3:] == [("list/a", b"{}"), ("list/b", None)]
 
 
+async def test_only_a_record_that_is_refused_alone_is_too_large():
+    """If Kafka refuses a batch, its records are written one by one, and only one is reported."""
+    topic, told = Topic(), []
+    topic.too_large = {"list/b"}
+    write = topic.write
+
+    async def write_as_batch(records):
+        outcomes = await write(records)
+        return [MessageSizeTooLargeError()] * len(records) if any(outcomes) else outcomes
+
+    topic.write = write_as_batch
+    async with running(topic) as status:
+        status._on_too_large = lambda *found: told.append(found)
+        restore(status, [])
+        status.publish({"list/a": {"x": 1}, "list/b": {"x": 2}, "list/c": {"x": 3}})
+        assert await status.wait_until_written(5)
+        assert status.readable() == {"list/a": {"x": 1}, "list/c": {"x": 3}}
+    assert told == [("list/b", {"x": 2}, None)]
+
+
 async def test_one_turn_of_the_loop_compares_a_bounded_part():
     """Of many changed records only a part is encoded before others get a turn of the loop."""
     status = StatusTopic(Topic())
