@@ -64,3 +64,51 @@ def _references(part):
             yield part["$ref"]
         for each in part.values():
             yield from _references(each)
+
+
+def changes(old, new, place=""):
+    """Yield what of a schema is gone or changed; texts for people and new parts do not matter."""
+    match old, new:
+        case dict(), dict():
+            for name, part in old.items():
+                where = f"{place}/{name}"
+                if name in {"description", "examples", "title", "$id"}:
+                    continue
+                if name not in new:
+                    yield f"{where} is gone"
+                elif name in {"enum", "required"}:
+                    yield from (f"{where} lacks {each}" for each in part if each not in new[name])
+                else:
+                    yield from changes(part, new[name], where)
+        case list(), list():
+            if len(new) < len(old):
+                yield f"{place} has fewer parts"
+            for number, (part, other) in enumerate(zip(old, new, strict=False)):
+                yield from changes(part, other, f"{place}/{number}")
+        case _:
+            if old != new:
+                yield f"{place} changes from {old} to {new}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_are_added_and_never_changed(name):
+    """Every field, kind and rule of a released JSON Schema is still there."""
+    found = sorted((SCHEMAS / "released").glob(f"{name}-*.schema.json"))
+    assert found
+    for released in found:
+        assert list(changes(json.loads(released.read_text()), published(name))) == []
+
+
+def test_a_changed_schema_is_noticed():
+    """A type, a field, a kind and a required field that are gone are each named."""
+    old = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": {"enum": [1, 2]}}}
+    assert list(changes(old, old | {"more": 1})) == []
+    wrong = {"type": "object", "required": [], "properties": {"a": {"type": ["string", "null"]}, "b": {"enum": [1]}}}
+    assert list(changes(old, wrong)) == [
+        "/required lacks a",
+        "/properties/a/type changes from string to ['string', 'null']",
+        "/properties/b/enum lacks 2",
+    ]
+    assert list(changes(old, {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}})) == [
+        "/properties/b is gone"
+    ]

@@ -23,6 +23,7 @@ async def test_frames_are_read_in_order_and_again():
     stream.advance(2)
     assert await stream.read_again(2, 5, 100) == (3, FRAMES[2:5])
     assert await stream.read_again(2, 5, 1) == (3, FRAMES[2:3])
+    assert await stream.read_again(0, 5, 4) == (3, FRAMES[2:4]), "what was acknowledged is gone"
     assert (stream.watermark, stream.last_seq) == (2, 6)
 
 
