@@ -152,7 +152,9 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         new_writer=kafka.writer,
         on_desired=delivery.request,
         on_round=partial(_stop_if_refused, settings, stop, events, slots),
-        before_use=KilledSessions(settings.replicas.name, now(), events.record).look,
+        before_use=KilledSessions(
+            settings.replicas.name, now(), events.record, told_ends=lambda: events.topic.told_ends
+        ).look,
         on_restart=events.record_restart,
         wanted_events=wanted_events,
         undelivered=undelivered,

@@ -9,6 +9,7 @@ from connector.core.status import killed_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from connector.core.event import Event
     from connector.core.status import Record
@@ -18,12 +19,21 @@ class KilledSessions:
     """Looks once at the record of each slot that this run holds, before the run overwrites it.
 
     `owner` is the name of this replica. `started_at` is when this run began, in RFC 3339.
+    `told_ends` returns the keys `slot/<k>` of the slots whose session our last run ended in order,
+    although Kafka was away and their last record could not say so.
     """
 
-    def __init__(self, owner: str, started_at: str, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        owner: str,
+        started_at: str,
+        on_event: Callable[[Event], None],
+        told_ends: Callable[[], AbstractSet[str]],
+    ) -> None:
         self._owner = owner
         self._started_at = started_at
         self._on_event = on_event
+        self._told_ends = told_ends
         self._seen: frozenset[int] = frozenset()
 
     def look(self, slots: Iterable[int], records: Mapping[str, Record]) -> None:
@@ -31,6 +41,9 @@ class KilledSessions:
         held = frozenset(slots)
         for slot in sorted(held - self._seen):
             event = killed_session(slot, records.get(f"{SLOT}{slot}", {}), self._owner, self._started_at)
-            if event is not None:
+            if event is not None and not self._is_told(event):
                 self._on_event(event)
         self._seen = held
+
+    def _is_told(self, event: Event) -> bool:
+        return event.detail["owner"] == self._owner and event.key in self._told_ends()

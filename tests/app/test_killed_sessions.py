@@ -12,7 +12,7 @@ LEFT = {"state": "CONNECTED", "owner": "other", "since": "2026-01-02T00:00:00Z",
 def told():
     """Return the looks at slots, and the slots of the events they made."""
     slots = []
-    return KilledSessions("me", STARTED, lambda event: slots.append(event.slot)).look, slots
+    return KilledSessions("me", STARTED, lambda event: slots.append(event.slot), frozenset).look, slots
 
 
 def test_a_slot_is_looked_at_once(told):
@@ -39,3 +39,11 @@ def test_a_slot_that_comes_back_is_looked_at_again(told):
     assert slots == []
     look([0], {"slot/0": LEFT})
     assert slots == [0]
+
+
+def test_a_stop_without_kafka_was_no_kill():
+    """If our last run told the end, and only its status record is old, nobody was killed."""
+    slots = []
+    look = KilledSessions("me", STARTED, lambda event: slots.append(event.slot), lambda: {"slot/0", "slot/1"}).look
+    look([0, 1, 2], {"slot/0": LEFT | {"owner": "me"}, "slot/1": LEFT, "slot/2": LEFT | {"owner": "me"}})
+    assert slots == [1, 2]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WAITING_AT_MOST: Final = 1000
 ROUND: Final = 100
 ROOM_BELOW: Final = 200  # so many waiting events leave room for others, and keep the writer busy
+SESSION_KINDS: Final = ("session_up", "session_down")
 SAVED: Final = "events"  # the name under which the journal saves the waiting events
 
 log = structlog.get_logger("connector.event_topic")
@@ -49,7 +50,12 @@ class EventRecord(NamedTuple):
 
     key: bytes
     value: bytes
-    is_loss: bool
+    kind: str
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the event reports a loss."""
+        return self.kind == LOSS
 
 
 class EventTopic:
@@ -57,9 +63,10 @@ class EventTopic:
 
     `dropped` counts the events that were given up because too many waited. The oldest events are
     given up first, and losses last. `problem` says why nothing is written at present. `missing`
-    says that the topic does not exist. The waiting events are saved, so that a loss is reported
-    even if the process ends before Kafka is back. If the process is killed between an
-    acknowledgement and the next save, the topic holds an event twice.
+    says that the topic does not exist. `told_ends` holds the keys `slot/<k>` of the sessions whose
+    end was among the events that the last process left. The waiting events are saved, so that a
+    loss is reported even if the process ends before Kafka is back. If the process is killed between
+    an acknowledgement and the next save, the topic holds an event twice.
     """
 
     def __init__(self, writer: RecordWriter) -> None:
@@ -76,6 +83,7 @@ class EventTopic:
         self.dropped = 0
         self.problem: str | None = None
         self.missing: str | None = None
+        self.told_ends: frozenset[str] = frozenset()
 
     @property
     def waiting(self) -> int:
@@ -85,7 +93,7 @@ class EventTopic:
     def publish(self, event: Event) -> None:
         """Queue one event without waiting."""
         value = json.dumps(event.to_json(), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        self._waiting.append(EventRecord(event.key.encode(), value, event.event == LOSS))
+        self._waiting.append(EventRecord(event.key.encode(), value, event.event))
         self._note_arrival()
 
     def _note_arrival(self) -> None:
@@ -111,6 +119,8 @@ class EventTopic:
         """Queue the last process's saved events, then save the waiting events at each change."""
         if saved := _decode(await memory.saved(SAVED)):
             self._waiting.extendleft(reversed(saved))
+            last = {record.key.decode(): record.kind for record in saved if record.kind in SESSION_KINDS}
+            self.told_ends = frozenset(key for key, kind in last.items() if kind == "session_down")
             self._note_arrival()
         self._is_restored.set()
         while True:
@@ -177,7 +187,7 @@ def _decode(saved: str | None) -> list[EventRecord]:
     """Return the events that the last process saved, or none if the text cannot be read."""
     try:
         return [
-            EventRecord(key.encode(), value.encode(), json.loads(value)["event"] == LOSS)
+            EventRecord(key.encode(), value.encode(), str(json.loads(value)["event"]))
             for key, value in json.loads(saved or "[]")
         ]
     except (AttributeError, KeyError, TypeError, ValueError):

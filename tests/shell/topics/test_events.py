@@ -195,6 +195,22 @@ async def test_the_next_process_writes_the_events_that_still_wait():
     assert numbers(topic) == [0, 1, 2, 3]
 
 
+async def test_ends_of_sessions_that_the_last_process_left_are_known():
+    """Of each slot, the last event of its sessions counts; losses and other keys do not."""
+    memory, away = Memory(), Topic()
+    away.is_away = True
+    down, loss = {"event": "session_down", "detail": {"cause": "stop"}}, {"event": "loss"}
+    async with running(away, memory) as events:
+        for slot, kinds in enumerate([[down, loss], [down, {}], [{}, down], [loss]]):
+            for kind in kinds:
+                events.publish(event(slot=slot, **kind))
+        assert not await events.wait_until_written(0.05)
+    async with running(Topic(), memory) as events:
+        events.publish(event())
+        assert await events.wait_until_written(5)
+        assert events.told_ends == {"slot/0", "slot/2"}
+
+
 @pytest.mark.parametrize("saved", ["", "no JSON", "[1]", "{}", "[[1, 2]]", "null"])
 async def test_unreadable_saved_events_delay_nothing(saved):
     """Whatever text was saved, the events of this process are written."""
