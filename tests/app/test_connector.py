@@ -165,7 +165,7 @@ async def test_a_stop_with_kafka_away_ends_with_six_and_keeps_the_frames(deploy,
         await own.until_state("ACTIVE", [A])
         assert await own.end() == 0
         assert_all_arrived(own.kis, await own.ticks())
-        # The status record could not say that the session had ended. Nobody was killed all the same.
+        # The status record could not say that the session had ended, but nobody was killed.
         events = [json.loads(record.value) for record in await own.records(own.names.events)]
         assert [event["detail"]["cause"] for event in events if event["event"] == "session_down"] == ["stop", "stop"]
 
