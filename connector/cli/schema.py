@@ -36,7 +36,7 @@ SCHEMAS: Final = {
 
 @app.command(epilog="Examples: kis-bond schema show > bond_tick.avsc | kis-bond schema show --released 1.0.0")
 def show(
-    name: Annotated[str, typer.Argument(metavar=f"[{'|'.join(SCHEMAS)}]", show_default=False)] = "tick",
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(SCHEMAS)}.")] = "tick",
     *,
     released: Annotated[
         str | None, typer.Option("--released", metavar="VERSION", help="The tick schema of this released version.")
@@ -60,7 +60,7 @@ def show(
 def check(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Another schema to check. Default: this version's.")
+        Path | None, typer.Argument(metavar="FILE", help="Another schema to check. Default: this version's.")
     ] = None,
     *,
     as_json: Json = False,
@@ -133,7 +133,9 @@ def register(
 def ddl(
     context: typer.Context,
     *,
-    engine: Annotated[str, typer.Option("--for", metavar="flink|spark|clickhouse|duckdb", show_default=False)],
+    engine: Annotated[
+        str, typer.Option("--for", metavar="ENGINE", help="flink, spark, clickhouse or duckdb.", show_default=False)
+    ],
     config: Config = None,
 ) -> None:
     """Print the table of ticks for a query engine, and a view of it with English names.
