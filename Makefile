@@ -121,7 +121,7 @@ image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engi
 HISTORIES ?= 20000
 MODELS := tests/core/kis/test_registration_histories.py tests/core/kis/test_refusal_histories.py tests/core/kis/test_forgotten_histories.py tests/core/slots/test_fleet.py
 models-full: .venv/dev.stamp  ## the models' random histories, 20,000 for each model, with progress (HISTORIES=1000 for fewer)
-	@KIS_BOND_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -q -x -s $(MODELS) $(ARGS)
+	@KIS_BOND_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -q -x -s --timeout 0 $(MODELS) $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value control_key peer_text journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

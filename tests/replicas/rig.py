@@ -87,6 +87,12 @@ class Replicas:
         await self.until(lambda: self.registered() == set(self.isins), seconds)
         return time.monotonic() - since
 
+    async def until_on(self, key: int, seconds: float) -> float:
+        """Wait until one app key's session holds every bond, and return how long that took."""
+        since = time.monotonic()
+        await self.until(lambda: self.sessions().get(key) == len(self.isins), seconds)
+        return time.monotonic() - since
+
     def registered(self) -> set[str]:
         """Return the bonds that the exchange holds on any session."""
         return {isin for session in self.kis.sessions for isin in session.tr_keys}

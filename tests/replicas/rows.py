@@ -1,11 +1,23 @@
 """What may happen to replicas that share app keys, and what must hold then."""
 
+import asyncio
 import itertools
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from tests.faults.row import Check, at_most, equal, shown, true
-from tests.replicas.rig import IN_USE_WAIT_SECONDS, PACE_SECONDS, SESSION_TIMEOUT_SECONDS, Ledger, Replicas, Rig
+from tests.kafka.reader import make_again
+from tests.replicas.other_program import OtherProgram
+from tests.replicas.rig import (
+    IN_USE_WAIT_SECONDS,
+    PACE_SECONDS,
+    SESSION_TIMEOUT_SECONDS,
+    Ledger,
+    Replicas,
+    Rig,
+    bonds,
+)
 
 RATE = 200
 KEYS, BONDS = 2, 40
@@ -13,6 +25,8 @@ KEYS, BONDS = 2, 40
 REGISTER_SECONDS = PACE_SECONDS * BONDS / KEYS
 # Approval key, connect, the first replies; two processes on two cores.
 CONNECT_SECONDS = 3.0
+LOST_SECONDS = 10.0  # kis.slot_lost_seconds of the row "blocked"
+ROUND_SECONDS = 10.0  # a status round finds a lost slot
 # A rebalance: a heartbeat until it is noticed, and the join.
 REBALANCE_SECONDS = 2.0
 
@@ -341,3 +355,97 @@ async def move(rig: Rig) -> list[Check]:
 async def _write(run: Replicas, wanted: list[str]) -> bool:
     run.by_name["one"].write("desk", {"instruments": wanted})
     return True
+
+
+@row(
+    "blocked",
+    "another program takes the app key of one of the owner's two slots for half a minute",
+    f"the other slot carries all bonds: gap ≤ kis.slot_lost_seconds ({LOST_SECONDS:g} s) + a round + registrations; "
+    "they return without a gap",
+)
+async def blocked(rig: Rig) -> list[Check]:
+    """A slot that KIS keeps blocked gives its bonds to the other slot, until it is free again."""
+    async with rig.run(count=20, exchange={"linger_seconds": 0}) as run:
+        await run.start("one", KIS__SLOT_LOST_SECONDS=f"{LOST_SECONDS:g}", KIS__IN_USE_WAIT_MAX_SECONDS="5")
+        await run.until_active(60)
+        run.market(RATE)
+        await traded(run, 3)
+        before = run.sessions()
+        async with OtherProgram(run.kis) as other:
+            await run.kis.drop(0)
+            await other.take(run.isins[0])
+            moved = await run.until_on(1, LOST_SECONDS + 40)
+            await traded(run, 20)
+        await run.until(lambda: run.sessions() == before, 90)
+        await traded(run, 3)
+        ledger = await run.settle()
+    bound = LOST_SECONDS + ROUND_SECONDS + CONNECT_SECONDS + PACE_SECONDS * 20
+    return [
+        *ledger.checks(owner_changes=0, gap=bound, in_use=30),
+        shown("all bonds on the other slot after, s", round(moved, 2)),
+        shown("bonds by slot before and after", ", ".join(str(before[slot]) for slot in sorted(before))),
+        *figures(ledger),
+    ]
+
+
+@row(
+    "unlike",
+    "three slots; one replica has two of the app keys, the other all three",
+    "both place alike: each of 100 bonds is carried once, and the third slot is run by the second replica",
+)
+async def unlike(rig: Rig) -> list[Check]:
+    """Replicas with unlike settings know the same slots, and are told that they differ."""
+    async with rig.run(keys=3, count=100) as run:
+        run.keys = 2
+        await run.start("one")
+        run.keys = 3
+        await run.start("two")
+        await run.until_active(90)
+        run.market(RATE)
+        await traded(run, 10)
+        carried = Counter(isin for session in run.kis.sessions for isin in session.tr_keys)
+        slots = await run.slots_of("one"), await run.slots_of("two")
+        told = [await run.by_name[name].text("/metrics") for name in ("one", "two")]
+        ledger = await run.settle()
+    differ = 'kis_bond_replicas_differ{what="settings"} 1.0'
+    return [
+        *ledger.checks(owner_changes=0, missed=0),
+        equal("bonds carried by nobody", len(set(run.isins) - carried.keys()), 0),
+        equal("bonds carried twice", sum(count > 1 for count in carried.values()), 0),
+        true("the slots are the owner's 0 and 1, the other's 2", slots == ([0, 1], [2])),
+        equal("replicas that say that they differ", sum(differ in text for text in told), 2),
+        *figures(ledger),
+    ]
+
+
+@row(
+    "restored",
+    "the control topic is deleted, and restored with other lists, while the only replica is cut off",
+    "back in contact, it carries what the restored topic says, and nothing else; what stays wanted misses nothing",
+)
+async def restored(rig: Rig) -> list[Check]:
+    """A topic made anew is read from its beginning, whatever offset the old one had reached."""
+    async with rig.run(count=12) as run:
+        await run.start("one", fenced=True)
+        await run.until_active(60)
+        stay, new = run.isins[:9], bonds(15)[12:]
+        for number in range(20):  # the old topic is longer than the new one
+            run.by_name["one"].write("desk", {"instruments": run.isins, "note": str(number)})
+        run.market(RATE)
+        await traded(run, 3)
+        await rig.cluster.proxies[0].stop()
+        await asyncio.to_thread(make_again, rig.cluster.direct_servers, run.names.control)
+        await run.by_name["one"].until(lambda: _write(run, stay), 20)
+        run.by_name["one"].write("more", {"instruments": new})
+        await traded(run, 5)
+        await rig.cluster.proxies[0].start()
+        await run.until(lambda: run.registered() == {*stay, *new}, 60)
+        await traded(run, 3)
+        foreign = run.registered() - {*stay, *new}
+        run.isins = stay
+        ledger = await run.settle()
+    return [
+        *ledger.checks(owner_changes=0, missed=0),
+        equal("bonds carried that no list names", len(foreign), 0),
+        *figures(ledger),
+    ]

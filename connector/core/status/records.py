@@ -180,14 +180,15 @@ def places(records: Mapping[str, Record], limits: Mapping[int, int], now: str, l
 
     `limits` has the slots, each with the most bonds that the settings allow. A slot without a
     record counts its limit. A slot whose owner reports no room, or has been silent for
-    `lost_after`, is spare. But a slot whose app key KIS refused for good gets no bonds.
+    `lost_after` and for 90 s at least, is spare. But a slot whose app key KIS refused for good gets
+    no bonds.
     """
     counted: dict[int, int] = {}
     spare: dict[int, int] = {}
     for slot, most in limits.items():
         record, reported = records.get(f"{SLOT}{slot}"), capacity(records, slot)
         room = most if reported is None else min(most, reported)
-        if room and not (record and is_due(record.get("alive_at"), now, lost_after)):
+        if room and not (record and is_due(record.get("alive_at"), now, max(lost_after, SILENT_AFTER))):
             counted[slot] = room
         elif not (record and record.get("state") == "BLOCKED" and record.get("code") in REFUSED_FOR_GOOD):
             spare[slot] = room or most

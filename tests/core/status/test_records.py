@@ -427,6 +427,8 @@ def test_places_are_read_in_the_records():
     }
     places = status.places(records, LIMITS, late, LOST_AFTER)
     assert places == ({0: 3, 3: 41, 5: 41}, {1: 41, 4: 7}, {"x": 1})
+    soon = "2026-01-02T00:01:29Z"
+    assert status.places(records, {4: 41}, soon, timedelta(seconds=1)).counted == {4: 7}, "owners write every 30 s"
 
 
 def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
