@@ -254,7 +254,7 @@ function showEvents(status) {
     say(cells[1], words(event.event));
     say(cells[2], event.instrument ?? `slot ${event.slot}`);
     const told = Object.entries(event.detail).filter(([, value]) => value !== null && value !== "");
-    say(cells[3], told.map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(" · "));
+    say(cells[3], told.map(([name, value]) => `${name.replaceAll("_", " ")} ${value instanceof Object ? Object.values(value).join(" ") : value}`).join(" · "));
   }, "Nothing happened yet.");
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from connector import __version__
 from connector.app.clock import now
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from connector.settings import Settings
     from connector.shell.coverage import FactTopics, TickGroup
     from connector.shell.kis_rest import RestClient
+
+
+# What the page shows of a connector, as far as an auditor has none of it.
+NOT_OURS: Final = {
+    "replica": {"coordination": "group", "slots": [], "in_contact": True, "problem": None},
+    "frames": {"received": 0, "finished": 0, "pending": 0, "lost": {}},
+    "ticks": {"decoded": 0, "acknowledged": 0, "in_flight": 0, "unrequested": 0, "dead_letters": {}},
+    "journal": {"bytes": 0, "max_bytes": 0, "error": None, "segments_retired": 0},
+    "delivery": {"waiting_for": None, "lanes": []},
+    "slots": {},
+    "lists": {},
+    "instruments": {},
+    "last_ticks": {},
+}
 
 
 class AuditParts(NamedTuple):
@@ -111,12 +125,12 @@ class AuditReport:
         return reasons, degraded
 
     def status(self) -> dict[str, Any]:
-        """Return the JSON of /status; the page shows the same names for a connector."""
+        """Return the JSON of /status: what the page reads, the audit, and today's coverage."""
         parts, settings = self._parts, self._parts.settings
         reasons, degraded = self.readiness()
         today = seoul_date(time.time_ns() // 1_000_000)
         found = sums(parts.auditor, today)
-        return {
+        return NOT_OURS | {
             "name": settings.replicas.name,
             "version": __version__,
             "started_at": self._started_at,

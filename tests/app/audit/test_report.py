@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
 
 from connector.app.audit.metrics import AUDIT_CATALOGUE
@@ -9,6 +10,7 @@ from connector.app.audit.report import AuditParts, AuditReport, lag, lag_seconds
 from connector.app.audit.rest_round import RestRound
 from connector.app.metrics import Metrics
 from connector.app.stop import Stop
+from connector.packaged_files import page_file
 from connector.settings import load
 from tests.app.audit.fakes import ISIN, World
 
@@ -36,6 +38,17 @@ async def test_status_has_today_and_its_sums():
     assert status["coverage"]["states"] == {"HOLES": 1}
     assert status["coverage"]["open_holes"] == {"unknown": 1}
     assert [event["event"] for event in status["events"]] == ["gap"]
+
+
+def test_the_page_finds_every_name_it_reads():
+    """The page is the connector's, so the auditor's status has each name that it reads."""
+    status = AuditReport(parts_of(World()), None).status()
+    script = page_file("page.js")
+    read = set(re.findall(r"\bstatus\.(\w+)", script))
+    (destructured,) = re.findall(r"const \{ ([\w, ]+) \} = status;", script)
+    read |= set(destructured.split(", "))
+    assert {"frames", "events", "slots"} <= read
+    assert read <= status.keys()
 
 
 def test_readiness_names_what_is_wrong():
