@@ -196,12 +196,18 @@ class Fleet:
     def worlds(self):
         return {slot: world for replica in self.replicas for slot, world in replica.worlds.items()}
 
-    def turns(self, count, check=lambda: None):
+    def turns(self, count):
         for _ in range(count):
             for writer, reader in (self.replicas, reversed(self.replicas)):
                 reader.read(writer.turn(self.wanted))
-                check()
+                self.check_moving(writer.records)
             self.now += TURN_SECONDS
+
+    def check_moving(self, records):
+        """Check that no bond whose ticks arrive is shown as one that brings none."""
+        held = {isin for isins in self.carried().values() for isin in isins}
+        states = {isin: records.get(f"instrument/{isin}", {}).get("state") for isin in held & set(self.wanted)}
+        assert not {"DISCONNECTED", "REJECTED"} & set(states.values()), states
 
     def carried(self):
         """Return the bonds each slot's exchange holds."""
