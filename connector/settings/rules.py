@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # one to correct.
 _Rule = tuple[tuple[str, ...], bool, str]
 
+SELDOM_SECONDS = 60
+
 
 def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
     """Yield the path and problem of each setting that is valid alone but contradicts another.
@@ -136,20 +138,29 @@ def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
             )
 
 
-def unwise(settings: Settings) -> Iterator[str]:
-    """Yield what is allowed but unwise, each as "key: problem: what would be better"."""
-    kis, kafka, registry = settings.kis, settings.kafka, settings.registry
+def _unwise_kis(kis: KisSettings) -> Iterator[str]:
     if _is_cleartext(kis.websocket_url):
         yield (
             "kis.websocket_url: plain ws://, the only form KIS documents, can be read and forged on the way: "
             "use a private network path"
         )
+    if 0 < kis.probe_seconds < SELDOM_SECONDS:
+        yield (
+            f"kis.probe_seconds: {kis.probe_seconds:g} s is often: KIS blocks clients that register again and again: "
+            "use 60 or more, or 0 for never"
+        )
+    if _is_cleartext(kis.approval_url):
+        yield "kis.approval_url: plain http:// shows app key and secret to anyone on the way: use https://"
+
+
+def unwise(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed but unwise, each as "key: problem: what would be better"."""
+    kafka, registry = settings.kafka, settings.registry
+    yield from _unwise_kis(settings.kis)
     if _is_cleartext(settings.audit.rest_url):
         yield "audit.rest_url: plain http:// shows app key, secret and token to anyone on the way: use https://"
     if settings.audit.backfill and settings.audit.credentials_dir is None:
         yield "audit.backfill: has no effect without app keys for REST: set audit.credentials_dir, or remove this"
-    if _is_cleartext(kis.approval_url):
-        yield "kis.approval_url: plain http:// shows app key and secret to anyone on the way: use https://"
     hosts = [broker.rpartition(":")[0].strip("[]") for broker in kafka.bootstrap_servers.split(",")]
     if kafka.security_protocol == "PLAINTEXT" and not all(_is_loopback(host) for host in hosts):
         yield (

@@ -78,6 +78,9 @@ def test_contradictions(secret_file, given, expected):
         ({}, ["kis.websocket_url"]),
         ({"KIS__WEBSOCKET_URL": "wss://h"}, []),
         ({"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__BACKFILL": "true"}, ["audit.backfill"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__PROBE_SECONDS": "59"}, ["kis.probe_seconds"]),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__PROBE_SECONDS": "60"}, []),
+        ({"KIS__WEBSOCKET_URL": "wss://h", "KIS__PROBE_SECONDS": "0"}, []),
         ({"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__BACKFILL": "true", "AUDIT__CREDENTIALS_DIR": "x"}, []),
         (
             {"KIS__WEBSOCKET_URL": "wss://h", "AUDIT__REST_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"},
