@@ -8,7 +8,7 @@ from connector.core.coverage.tick import Tick, Trade
 ISIN = "KR103502GA34"
 FRIDAY = date(2026, 9, 11)
 MONDAY = date(2026, 9, 14)
-_offsets = count()
+_offsets = count(1000)  # above those that tests give
 
 
 def at(text, day=FRIDAY):
