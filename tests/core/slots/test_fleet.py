@@ -153,6 +153,7 @@ class Fleet:
         self.now = 0.0
         self.limits, self.blocked, self.errors = dict(LIMITS), set(), {}
         self.replicas = Replica("one", self, [0, 1], 0.0), Replica("two", self, [2, 3], 200.0)
+        self.ticking = {}  # the slots that held each bond when it was last shown as ACTIVE
         self.want(BONDS, 15)
 
     def want(self, ranked, count):
@@ -204,10 +205,13 @@ class Fleet:
             self.now += TURN_SECONDS
 
     def check_moving(self, records):
-        """Check that no bond whose ticks arrive is shown as one that brings none."""
-        held = {isin for isins in self.carried().values() for isin in isins}
-        states = {isin: records.get(f"instrument/{isin}", {}).get("state") for isin in held & set(self.wanted)}
-        assert not {"DISCONNECTED", "REJECTED"} & set(states.values()), states
+        """Check that no bond is shown without ticks while the session that brought them goes on."""
+        for isin in self.wanted:
+            slots = {slot for slot, held in self.carried().items() if isin in held}
+            state = records.get(f"instrument/{isin}", {}).get("state")
+            went_on = slots & self.ticking.get(isin, set())
+            assert not (went_on and state in {"DISCONNECTED", "REJECTED"}), f"{isin} is {state}"
+            self.ticking[isin] = slots if state == "ACTIVE" else set()
 
     def carried(self):
         """Return the bonds each slot's exchange holds."""
