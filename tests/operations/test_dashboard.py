@@ -99,7 +99,8 @@ def test_every_metric_has_its_place():
         for target in panel["targets"]
         for name in names(target["expr"])
     }
-    assert asked == {name for name in METRICS if not name.endswith("_")}
+    of_the_auditor = {name for name in METRICS if name.startswith(("kis_bond_audit_", "kis_bond_coverage_"))}
+    assert asked == {name for name in METRICS - of_the_auditor if not name.endswith("_")}
 
 
 def names(expression):

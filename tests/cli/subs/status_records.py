@@ -23,7 +23,8 @@ def position(offset):
 
 def active(offset, **fields):
     """Return the status record of an instrument that reflects a control offset."""
-    record = {"state": "ACTIVE", "lists": [], "slot": 0, "since": SINCE, "code": None, "message": None} | fields
+    record = {"state": "ACTIVE", "lists": [], "slot": 0, "since": SINCE, "code": None, "message": None}
+    record |= {"wanted_since": SINCE} | fields
     return checked(record | {"control": position(offset)})
 
 
@@ -35,6 +36,7 @@ def alive(at=None):
         "owner": "test",
         "capacity": 41,
         "registered": 1,
+        "pending": 0,
         "since": SINCE,
         "code": None,
         "message": None,
