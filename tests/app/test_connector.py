@@ -197,6 +197,7 @@ async def test_a_dropped_session_is_told_and_rebuilt(deploy):
         await own.until_state("ACTIVE", [A, B])
         assert await own.end() == 0
         events = [json.loads(record.value) for record in await own.records(own.names.events)]
+        events = [event for event in events if event["event"].startswith("session")]
         found = [(event["event"], event["detail"].get("cause")) for event in events]
         assert found == [
             ("session_up", None),

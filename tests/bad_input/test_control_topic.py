@@ -39,7 +39,7 @@ def remade(own, partitions, policy, **configs):
     ("partitions", "policy", "fix"),
     [
         (2, "compact", "has 2 partitions instead of 1: delete it, run kis-bond topics init and write the lists again"),
-        (1, "delete", "has cleanup.policy=delete: set it to compact, else old records disappear"),
+        (1, "delete", "has cleanup.policy=delete: set it to compact alone, else old records disappear"),
     ],
     ids=["two partitions", "not compacted"],
 )

@@ -128,7 +128,7 @@ class EventTopic:
             self._changed.clear()
             waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
             await memory.save(SAVED, json.dumps(waiting, ensure_ascii=False))
-            if not self._waiting:
+            if not waiting and not self._waiting:  # what was saved may be what has been written since
                 self._is_written.set()
 
     async def run(self) -> None:

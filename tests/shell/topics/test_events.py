@@ -211,6 +211,25 @@ async def test_ends_of_sessions_that_the_last_process_left_are_known():
         assert events.told_ends == {"slot/0", "slot/2"}
 
 
+async def test_a_stop_waits_until_no_written_event_is_saved_as_waiting():
+    """Events that are written while they are saved do not come again from the next process."""
+    save, may_save = Memory.save, asyncio.Event()
+
+    class SlowDisk(Memory):
+        async def save(self, name, value):
+            await may_save.wait()
+            await save(self, name, value)
+
+    topic, memory = Topic(), SlowDisk()
+    async with running(topic, memory) as events:
+        events.publish(event())
+        while not topic.log:
+            await asyncio.sleep(0)
+        may_save.set()
+        assert await events.wait_until_written(1)
+    assert json.loads(memory["events"]) == []
+
+
 @pytest.mark.parametrize("saved", ["", "no JSON", "[1]", "{}", "[[1, 2]]", "null"])
 async def test_unreadable_saved_events_delay_nothing(saved):
     """Whatever text was saved, the events of this process are written."""
