@@ -86,7 +86,8 @@ class Run:
         """Return the number of ticks sent of the bond with the fewest."""
         sent = self.kis.sent
         for frame in itertools.islice(sent, self._counted, None):
-            self._ticks.update(record.tr_key for record in frame.records)
+            if frame.kind not in {"withheld", "unheard"}:
+                self._ticks.update(record.tr_key for record in frame.records)
         self._counted = len(sent)
         return min(self._ticks[isin] for isin in self.isins)
 

@@ -44,6 +44,7 @@ async def journal_damaged(rig: Rig) -> list[Check]:
             await run.passed(2)
             if damage is a_segment_missing:  # the one that is under way holds delivered frames, too
                 await run.until(lambda begun=begun: len(segments(run.connector.journal)) >= begun + 2)
+            await run.until(lambda: segments(run.connector.journal)[-1].stat().st_size in DAMAGED_BYTES)
             run.market(0)
             await run.passed(1)
             await run.connector.end(signal.SIGKILL)
@@ -70,6 +71,9 @@ async def journal_damaged(rig: Rig) -> list[Check]:
 
 
 PENDING = 200  # of the last frames, which are certainly not delivered
+# The size of the last segment when the market closes: it has more than `PENDING` frames, and is not
+# about to be followed by another segment, which begins after 1 MiB.
+DAMAGED_BYTES = range(100_000, 900_000)
 
 
 def segments(journal: Path) -> list[Path]:
