@@ -23,7 +23,7 @@ ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-
   test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
 
 # These tests have targets of their own: they need more than Python, Java and Maven.
-ELSEWHERE := not helm and not prometheus and not browser and not docker
+ELSEWHERE := not helm and not prometheus and not browser and not docker and not examples
 QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
 real-cli := tests/cli tests/security
 real-rest := tests --ignore tests/cli --ignore tests/security
@@ -149,6 +149,12 @@ page-needs: .venv/dev.stamp
 
 page-test: page-needs  ## the page at / in a real Chromium
 	@$(BIN)/python -m pytest tests/page $(ARGS)
+
+# Maven's jars and other packages of the examples are kept in .cache. Without them the tests say what
+# they left out.
+.PHONY: examples-test
+examples-test: .venv/dev.stamp  ## every example of examples/ against a real Kafka and registry (ARGS="-k flink" for some)
+	@$(BIN)/python -m pytest tests/examples $(ARGS)
 
 page-pictures: page-needs  ## renew docs/page-*.png
 	@$(BIN)/python -m tests.page.pictures

@@ -22,6 +22,7 @@ MARKERS = {
     "chromium": "browser",
     "docker": "docker",
     "compose": "docker",
+    "example_feed": "examples",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
 left_out: dict[str, tuple[str, str]] = {}
