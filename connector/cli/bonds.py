@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from connector.cli.options import Json  # noqa: TC001 - typer reads annotations at run time
-from connector.cli.output import print_json, print_table, say
+from connector.cli.output import print_json, say
+from connector.cli.table import Column, print_table
 from connector.core.bonds import codes, master
 from connector.errors import RequestMalformed
 from connector.shell.bonds import cache
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 KIS_URL = "https://new.real.download.dws.co.kr/common/master/bond_code.mst.zip"
 _BAD_ROWS_SHOWN = 20
+COLUMNS = (Column("isin", "whole"), Column("name", "cut"), "type", "class", Column("issued", "whole"), "redeemed")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 app = typer.Typer(
@@ -93,7 +95,7 @@ def search(
         print_json({"bonds": [_as_json(bond, today()) for bond in shown], "found": len(found)})
         return
     if shown:
-        print_table(("isin", "name", "type", "class", "issued", "redeemed"), (_as_row(bond, today()) for bond in shown))
+        print_table(COLUMNS, [_as_row(bond, today()) for bond in shown])
     if not shown:
         say(f"No name or ISIN of a bond contains {text}.", err=True)
     elif len(found) > limit:

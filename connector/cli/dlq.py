@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, print_table, raise_if_reader_gone, say, short, to_json
+from connector.cli.output import print_json, raise_if_reader_gone, say, short, to_json
 from connector.cli.progress import Progress
 from connector.cli.replay import require_tick_topic
+from connector.cli.table import Column, print_table
+from connector.core import seoul_time
 from connector.core.ticks.avro import TickEncoder, TickSchema
 from connector.core.ticks.dead_letter import DeadLetterReason
 from connector.core.ticks.letter_replay import Unusable, attempt, frame_of
@@ -29,6 +32,14 @@ app = typer.Typer(no_args_is_help=True, help="Look at dead letters, and send the
 
 _REASONS = get_args(DeadLetterReason)
 _LONGEST_SHOWN = 60
+COLUMNS = (
+    Column("place", "whole"),
+    Column("received (KST)", "whole"),
+    Column("reason", "whole"),
+    Column("field", "cut"),
+    Column("key", "cut"),
+    "detail",
+)
 _NOT_WHOLE = "NOT_WHOLE"  # a letter that holds only a part, or is none of ours
 
 Reasons = Annotated[
@@ -93,7 +104,7 @@ class _Sent:
 
 async def _letters(settings: Settings, reasons: frozenset[str]) -> AsyncIterator[list[Any]]:
     from connector.cli.kafka_access import client_arguments
-    from connector.shell.kafka.whole_topic import records
+    from connector.shell.kafka.one_topic import records
 
     async for batch in records(settings.topics.dead_letters, client_arguments(settings)):
         yield [one for one in batch if _header(one, "reason") in reasons]
@@ -114,7 +125,7 @@ async def _ls(settings: Settings, reasons: frozenset[str], *, as_json: bool) -> 
             else:
                 rows.append(_row(one))
     if not as_json:
-        print_table(("place", "received (UTC)", "reason", "field", "key", "detail"), rows)
+        print_table(COLUMNS, rows)
         say(f"Dead letters: {len(rows):,}.")
 
 
@@ -134,17 +145,20 @@ def _as_json(one: Any) -> dict[str, Any]:
 
 
 def _row(one: Any) -> tuple[str, ...]:
-    from connector.app.clock import rfc3339
-
     received = _header(one, "received-ns")
     return (
         f"{one.partition}:{one.offset}",
-        rfc3339(int(received)) if received.isdecimal() and len(received) < 20 else received,
+        _clock(received),
         _header(one, "reason"),
         _header(one, "field") or "-",
         "-" if one.key is None else one.key.decode(errors="replace"),
         short(_header(one, "detail"), _LONGEST_SHOWN),
     )
+
+
+def _clock(received_ns: str) -> str:
+    is_time = received_ns.isdecimal() and len(received_ns) < 20
+    return seoul_time.date_and_clock(datetime.fromtimestamp(int(received_ns) // 10**9, UTC)) if is_time else received_ns
 
 
 async def _replay(settings: Settings, reasons: frozenset[str], topic: str) -> _Sent:

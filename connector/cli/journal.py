@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, print_table, say
+from connector.cli.output import print_json, say
+from connector.cli.table import print_table
 from connector.errors import JournalUnusable
 from connector.shell.journal.inspection import inspect as read_journal
 

@@ -1,4 +1,4 @@
-"""What commands print: lines, JSON, and tables."""
+"""What commands print: lines and JSON, on streams that may fail."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ import json
 import os
 import re
 import select
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from connector.core.printable import printable
 from connector.errors import NotInTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 # Wider than any row: without a terminal nobody sees the width, and a wrapped line would break
 # the program that reads it.
 _PIPED_WIDTH = 2000
-# A longer table folds no cells on a terminal, because Rich takes half a millisecond for each row.
-_MOST_FOLDED_ROWS = 1_000
 # Others choose how long their texts are: more than this is not shown in tables and lines.
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 200  # the contract of the control topic allows a list's name no more
@@ -128,6 +125,12 @@ def say(line: str, *, err: bool = False) -> None:
             print(printable(line), file=stream, flush=True)
 
 
+def remark(line: str) -> None:
+    """Tell a person at a terminal what a command is doing; a script's stderr gets nothing."""
+    if is_terminal(sys.stderr):
+        say(line, err=True)
+
+
 def say_lines(text: str, *, err: bool = False) -> None:
     """Print a text of our own making that may have several lines."""
     for line in text.split("\n"):
@@ -152,28 +155,6 @@ def _json_escape(character: re.Match[str]) -> str:
     return character[0] if printable(character[0]) == character[0] else json.dumps(character[0])[1:-1]
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their headings; long texts are cut, and a terminal folds long cells.
-
-    The cells of a table with very many rows are not folded.
-    """
-    lines = [headings, *([cell(text) for text in row] for row in rows)]
-    if not _is_terminal(stream := sys.stdout) or len(lines) > _MOST_FOLDED_ROWS:
-        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-        padded = (
-            "  ".join(text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True))
-            for line in lines
-        )
-        print(*padded, sep="\n", file=stream, flush=True)
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for line in lines[1:]:
-        table.add_row(*line)
-    console().print(table)
-
-
 def cell(text: str) -> str:
     """Return a text as one line that stdout can show, so that the columns of a table line up."""
     encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
@@ -190,19 +171,25 @@ def short_names(names: Iterable[str]) -> str:
     return short(", ".join(short(name, LONGEST_NAME) for name in names))
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal."""
     return stream is not None and stream.isatty()
+
+
+def terminal_width() -> int:
+    """Return the terminal's width in cells; COLUMNS overrides it."""
+    return shutil.get_terminal_size().columns
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that wraps and colours only on a terminal, whatever FORCE_COLOR says."""
     stream = sys.stderr if stderr else sys.stdout
-    is_terminal = _is_terminal(stream)
+    on_terminal = is_terminal(stream)
     # The cells hold text of others: its brackets and colons are not markup or emoji names.
     return Console(
         stderr=stderr,
-        width=None if is_terminal else _PIPED_WIDTH,
-        force_terminal=is_terminal,
+        width=None if on_terminal else _PIPED_WIDTH,
+        force_terminal=on_terminal,
         highlight=False,
         markup=False,
         emoji=False,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, print_table, say
+from connector.cli.output import print_json, say
+from connector.cli.table import Column, print_table
 from connector.core.printable import printable
 from connector.core.topic_plan import (
     DEFAULT_PARTITIONS,
@@ -215,10 +216,8 @@ def _print(report: dict[str, Any]) -> None:
     for topic in report["topics"]:
         findings = [f"drift: {text}" for text in topic["drift"]] + [f"warning: {text}" for text in topic["warnings"]]
         counts = (str(topic[part] or "-") for part in ("partitions", "replication_factor"))
-        first, *others = findings or [""]
-        rows.append((topic["topic"], topic["state"], *counts, first))
-        rows += [("", "", "", "", other) for other in others]
-    print_table(("topic", "state", "partitions", "replicas", "findings"), rows)
+        rows.append((topic["topic"], topic["state"], *counts, "; ".join(findings)))
+    print_table((Column("topic", "whole"), Column("state", "whole"), "partitions", "replicas", "findings"), rows)
     if report.get("schema_id") is not None:
         say(f"The schema of {report['subject']} is registered under id {report['schema_id']}.")
     if report.get("level") is not None:

@@ -52,8 +52,8 @@ def test_letters_are_listed(cli, variables, letters):
     result = cli("dlq", "ls", **variables)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["place", "received", "(UTC)", "reason", "field", "key", "detail"]
-    assert lines[2].split() == ["0:1", "2026-11-20T04:17:43.000Z", "FIELD_NUMBER", "STCK_PRPR", ISINS[1], "x"]
+    assert lines[0].split() == ["place", "received", "(KST)", "reason", "field", "key", "detail"]
+    assert lines[2].split() == ["0:1", "11-20", "13:17:43", "FIELD_NUMBER", "STCK_PRPR", ISINS[1], "x"]
     assert lines[-1] == "Dead letters: 6."
 
 

@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer
 
 from connector.cli import check_peers
-from connector.cli.output import print_json, print_table, say
+from connector.cli.output import print_json, say
 from connector.cli.subs.waiting import WaitResult
+from connector.cli.table import print_table
 from connector.core.printable import printable
 from connector.errors import NotInTime
 from tests.bond_rows import row

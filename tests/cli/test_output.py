@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from connector.cli import output
-from connector.cli.output import hide_url_secrets, print_json, print_table
+from connector.cli.output import hide_url_secrets, print_json, remark
 from tests.bond_rows import sample
+from tests.cli.subs.status_records import alive
 from tests.kafka.reader import create_topics, read_all
 
 KEYS = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
@@ -31,39 +31,6 @@ def shell(line, **environ):
     return subprocess.run(
         ["bash", "-c", line], capture_output=True, check=False, timeout=60, env=os.environ | KEYS | environ
     )
-
-
-def test_piped_rows_stay_whole(capsys):
-    """Without a terminal every row is one line without colours, however long it is."""
-    print_table(("name", "why"), [("a", "x" * 500), ("채권", "b")])
-    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["name  why", f"a     {'x' * 500}", "채권  b"]
-
-
-@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"])
-def test_piped_rows_stay_whole_in_ci(capsys, monkeypatch, name):
-    """A variable that demands colours, as CI systems set it, neither folds nor colours a pipe."""
-    monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("COLUMNS", "40")
-    test_piped_rows_stay_whole(capsys)
-
-
-def test_a_very_long_table_is_quick_on_a_terminal(capsys, monkeypatch):
-    """A terminal gets 20,000 rows in two seconds, a line each; only short tables are folded."""
-    monkeypatch.setattr(output, "_is_terminal", lambda _: True)
-    monkeypatch.setenv("COLUMNS", "80")
-    began = time.process_time()
-    print_table(("bond", "why"), [("KR103502GD31", "x" * 100)] * 20_000)
-    assert time.process_time() - began < 2
-    assert len(capsys.readouterr().out.splitlines()) == 20_001
-    print_table(("bond", "why"), [("KR103502GD31", "x" * 100)])
-    assert len(capsys.readouterr().out.splitlines()) > 2
-
-
-def test_brackets_are_text(capsys):
-    """Square brackets in data are not markup."""
-    print_table(("why",), [("[Error 3] [red]x[/red]",)])
-    assert "[Error 3] [red]x[/red]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -123,6 +90,15 @@ def test_a_closed_stdout():
     assert shell("K check >&-").returncode == 0
 
 
+def test_a_remark_is_for_a_person_at_a_terminal(capsys, monkeypatch):
+    """A remark appears on a terminal's stderr, and a script gets none."""
+    remark("Waiting.")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    remark("Waiting.")
+    assert capsys.readouterr() == ("", "Waiting.\n")
+
+
 def test_url_secrets_are_hidden():
     """User names, passwords and queries of URLs are hidden, and other text stays."""
     shown = hide_url_secrets("a http://h:1/x?token=a,canary,https://u:canary@g/#canary (ws://f/?a=canary) why? a@b")
@@ -143,6 +119,7 @@ def environ(kafka, topic_names, variables, produce):
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
     produce(topic_names.control, "KR103502GA34", "{}")
+    produce(topic_names.status, "slot/0", alive())
     for _ in range(50):
         produce(topic_names.ticks, "KR103502GA34", b"bad")
     return {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}

@@ -2,13 +2,14 @@
 
 import io
 import json
+import threading
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import fastavro
 import pytest
 
-from connector.cli.tail import Line, as_json
 from connector.core.ticks.avro import TickSchema
 from connector.packaged_files import bond_tick
 from tests.kafka.reader import create_topics
@@ -82,7 +83,8 @@ def test_table_of_one_bond(cli, variables, produce, topic):
     assert result.exit_code == 0
     heading, *rows = result.stdout.splitlines()
     assert heading.split()[0] == "traded"
-    assert [row.split()[-3] for row in rows] == ["111", "333"]
+    assert [row.split()[5] for row in rows] == ["111", "333"]
+    assert [row for row in result.stdout.splitlines() if row != row.rstrip()] == []
     assert B not in result.stdout
 
 
@@ -98,8 +100,71 @@ def test_a_bad_record_in_the_table(cli, variables, produce, topic):
 
 
 def test_a_malformed_isin(cli):
-    """A malformed ISIN ends with 2 before Kafka is asked."""
+    """A malformed ISIN or a wrong check digit ends with 2 before Kafka is asked."""
     assert cli("tail", "--isin", "x", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1").exit_code == 2
+    result = cli("tail", "--isin", "KR103502GA35", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert result.exit_code == 2
+    assert result.stderr == ("KR103502GA35 is not an ISIN: its check digit is wrong, KR103502GA34 would be right.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--last", "1", "--from-beginning"], "Give one of --from-beginning, --last and --since."),
+        (["--dead-letters", "--events"], "Give one of --dead-letters and --events."),
+        (["--since", "noon"], "--since: 'noon' is not a time, such as"),
+        (["--columns", "price"], "--columns: there is no column price: choose from STND_ISCD, BOND_ISNM"),
+    ],
+)
+def test_options_that_make_no_sense(cli, options, problem):
+    """Options that contradict each other or name nothing end with 2 before Kafka is asked."""
+    result = cli("tail", *options, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(problem)
+
+
+def test_the_last_ticks_of_a_bond(cli, variables, produce, topic):
+    """--last counts the ticks of the chosen bond, however far back they are."""
+    for isin, volume in ((A, 111), (A, 222), *((B, 9) for _ in range(30)), (A, 333)):
+        produce(topic, isin, framed(isin, volume))
+    result = cli("tail", "--last", "2", "--isin", A, "--count", "2", "--json", **variables)
+    assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [222, 333]
+
+
+def test_what_follows_the_last_ticks_is_shown_once(cli, variables, produce, topic):
+    """After the last ticks, tail goes on with the next, and prints none twice."""
+    for volume in (1, 2):
+        produce(topic, A, framed(A, volume))
+    later = threading.Timer(2, lambda: produce(topic, A, framed(A, 3)))
+    later.start()
+    result = cli("tail", "--last", "1", "--count", "2", "--json", **variables)
+    later.join()
+    assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [2, 3]
+
+
+def test_ticks_since_a_time(cli, variables, produce, topic):
+    """--since begins with the first record that is not older than the time."""
+    produce(topic, A, framed(A, 1))
+    time.sleep(1.1)
+    since = datetime.now(UTC).isoformat(timespec="milliseconds")
+    produce(topic, A, framed(A, 2))
+    result = cli("tail", "--since", since, "--count", "1", "--json", **variables)
+    assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [2]
+
+
+def test_other_topics(kafka, cli, variables, produce, topic_names):
+    """--dead-letters and --events show the records of these topics, and --raw shows any whole."""
+    create_topics(kafka.bootstrap_servers, {topic_names.dead_letters: 1, topic_names.events: 1})
+    produce(topic_names.dead_letters, A, "what^KIS^sent")
+    event = {"event": "session_down", "at": "x", "slot": 0, "instrument": None, "detail": {"cause": "closed"}}
+    produce(topic_names.events, "slot/0", json.dumps(event))
+    letters = cli("tail", "--dead-letters", "--last", "1", "--count", "1", **variables)
+    assert A in letters.stdout.splitlines()[1]
+    events = cli("tail", "--events", "--last", "1", "--count", "1", **variables)
+    assert events.stdout.split()[2:] == ["session_down", "slot/0", "cause", "closed"]
+    assert json.loads(cli("tail", "--events", "--last", "1", "-n", "1", "--json", **variables).stdout) == event
+    raw = json.loads(cli("tail", "--dead-letters", "--raw", "--last", "1", "-n", "1", **variables).stdout)
+    assert (raw["key"], raw["value"], raw["offset"]) == (A, "what^KIS^sent", 0)
 
 
 def test_missing_topic(cli, variables):
@@ -114,8 +179,3 @@ def test_kafka_away(cli):
     result = cli("tail", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (5, "")
     assert "127.0.0.1:1" in result.stderr
-
-
-def test_a_bad_line_names_its_place():
-    """The JSON of a bad record names its place and what is wrong."""
-    assert json.loads(as_json(Line(3, 4, "k", None, "why"))) == {"bad": "why", "key": "k", "partition": 3, "offset": 4}

@@ -12,6 +12,7 @@ from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, WaitResult, pending_row, wait_for
+from connector.core.bonds.isin import MOST_NAMED, named
 from connector.core.lists import edits
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def _add(
         idle = [each for each in isins if each not in edits.after(lists, records).desired]
     offset = await topics.write(settings, records)
     if not as_json:
-        say(f"{', '.join(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
+        say(f"{_subject(isins)} {'was' if len(isins) == 1 else 'were'} asked for{f' in list {name}' if name else ''}.")
     result = None
     if wait is not None and idle:
         why = f"list {name} is paused"
@@ -76,4 +77,8 @@ async def _add(
     if result is not None and wait is not None:
         result.require("ACTIVE", wait)
         if not as_json:
-            say(f"{', '.join(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")
+            say(f"{_subject(isins)} {'is' if len(isins) == 1 else 'are'} ACTIVE.")
+
+
+def _subject(isins: Sequence[str]) -> str:
+    return named(isins) if len(isins) <= MOST_NAMED else f"{len(isins)} bonds ({named(isins)})"

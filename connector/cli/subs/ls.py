@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, print_table, say, short_names
+from connector.cli.output import print_json, say, short_names
 from connector.cli.subs import master, topics
 from connector.cli.subs.waiting import Goal, Wait, refusal, wait_for
+from connector.cli.table import Column, chosen, print_table
+from connector.core import seoul_time
 from connector.core.lists import edits, subscription
 from connector.core.printable import printable
-from connector.core.status.rows import Row, refused_lists, to_rows
+from connector.core.status.rows import Row, is_anyone_there, refused_lists, to_rows
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from connector.settings import Settings
 
+NOBODY = "No connector is running: KIS sends nothing, and changes wait."
+COLUMNS = {
+    "instrument": Column("instrument", "whole"),
+    "name": Column("name", "cut"),
+    "state": Column("state", "whole"),
+    "slot": Column("slot", "whole"),
+    "since": Column("since (KST)", "whole"),
+    "lists": Column("lists"),
+    "why": Column("why"),
+}
 EXAMPLES = "Examples: kis-bond subs ls | kis-bond subs ls --list desk --json | kis-bond subs ls --list desk --wait 30"
 
 
@@ -30,15 +42,22 @@ def ls(
     context: typer.Context,
     *,
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only the bonds of this list.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAME,...", help=f"Show these columns: {', '.join(COLUMNS)}."),
+    ] = None,
     wait: Wait = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Show each wanted bond, its state, and the reason for it."""
-    asyncio.run(_ls(load_settings(context, config), name, wait, as_json=as_json))
+    shown = chosen(columns, list(COLUMNS), ())
+    asyncio.run(_ls(load_settings(context, config), name, wait, shown, as_json=as_json))
 
 
-async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_json: bool) -> None:
+async def _ls(
+    settings: Settings, name: str | None, wait: float | None, columns: Sequence[str], *, as_json: bool
+) -> None:
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
     name = None if name is None else edits.name_to_find(name, lists.entries)
@@ -52,13 +71,21 @@ async def _ls(settings: Settings, name: str | None, wait: float | None, *, as_js
         offsets = {key: entry.control.offset for key, entry in lists.entries.items() if name in {None, key}}
         result = await wait_for(settings, Goal(offsets, active=active), wait)
         snapshot = await topics.read(settings)
-    _print(snapshot, name, as_json=as_json, failures=result.failures if result else ())
+    _print(snapshot, name, columns, as_json=as_json, failures=result.failures if result else ())
     if result is not None and wait is not None:
         result.require("ACTIVE", wait)
 
 
-def _print(snapshot: topics.Snapshot, name: str | None, *, as_json: bool, failures: Collection[str]) -> None:
-    rows = to_rows(snapshot.status, snapshot.values, datetime.now(UTC))
+def _print(
+    snapshot: topics.Snapshot,
+    name: str | None,
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    failures: Collection[str],
+) -> None:
+    now = datetime.now(UTC)
+    rows = to_rows(snapshot.status, snapshot.values, now)
     rows = [row for row in rows if name is None or name in row.lists]
     refused = {key: reason for key, reason in refused_lists(snapshot.status).items() if name in (None, key)}
     if as_json:
@@ -66,7 +93,11 @@ def _print(snapshot: topics.Snapshot, name: str | None, *, as_json: bool, failur
         instruments = [as_object(row) | {"name": names.get(row.instrument)} for row in rows]
         print_json({"instruments": instruments, "refused_lists": refused})
         return
-    show(rows, master.names())
+    show(rows, master.names(), columns)
+    if not rows:
+        say("No bond is wanted yet: add one with kis-bond subs add ISIN.", err=True)
+    if not is_anyone_there(snapshot.status, now):
+        say(NOBODY, err=True)
     for key, reason in refused.items():
         if (line := refusal(key, reason)) not in failures:
             say(line, err=True)
@@ -79,21 +110,23 @@ def as_object(row: Row) -> dict[str, object]:
     return shown
 
 
-def show(rows: Iterable[Row], names: Mapping[str, str]) -> None:
-    """Print rows as a table; `names` are the bonds' names by ISIN, a column if there are any."""
-    headings = ("instrument", *(["name"] if names else []), "state", "slot", "since", "lists", "why")
-    print_table(
-        headings,
-        (
-            (
-                row.instrument,
-                *([names.get(row.instrument, "-")] if names else []),
-                row.state,
-                "-" if row.slot is None else str(row.slot),
-                row.since or "-",
-                short_names(row.lists),
-                row.why,
-            )
-            for row in rows
-        ),
-    )
+def show(rows: Iterable[Row], names: Mapping[str, str], columns: Sequence[str] = ()) -> None:
+    """Print rows as a table.
+
+    `names` are the bonds' names by ISIN. Without `columns`, all are shown: the names if there are
+    any.
+    """
+    shown = columns or [each for each in COLUMNS if names or each != "name"]
+    print_table([COLUMNS[each] for each in shown], ([_cells(row, names)[each] for each in shown] for row in rows))
+
+
+def _cells(row: Row, names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "instrument": row.instrument,
+        "name": names.get(row.instrument, "-"),
+        "state": row.state,
+        "slot": "-" if row.slot is None else str(row.slot),
+        "since": seoul_time.of_rfc3339(row.since),
+        "lists": short_names(row.lists),
+        "why": row.why,
+    }

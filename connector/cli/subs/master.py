@@ -23,6 +23,6 @@ def warn(isins: Iterable[str]) -> dict[str, str]:
     Returns the warnings by ISIN.
     """
     found = master.warnings(known_bonds(), isins, today())
-    for warning in found.values():
+    for warning in master.in_few_lines(found):
         say(f"Warning: {warning}", err=True)
     return found

@@ -12,6 +12,7 @@ from connector.cli.output import print_json, say
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, confirmation, wait_for
 from connector.core import record_keys
+from connector.core.bonds.isin import MOST_NAMED, named
 from connector.core.lists import edits
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
@@ -92,8 +93,16 @@ async def _remove(
 
 def _describe(wanted_by: Mapping[str, Sequence[str]], name: str | None) -> list[str]:
     lines = [] if wanted_by else [f"The removal of list {name} was written."]
+    place = f" from list {name}" if name else ""
+    if len(wanted_by) > MOST_NAMED:
+        held = [each for each, others in wanted_by.items() if others]
+        lines.append(f"{len(wanted_by)} bonds ({named(list(wanted_by))}) were withdrawn{place}.")
+        lines.append(
+            f"{len(held)} of them are still wanted: {named(held)}." if held else "No list wants them any more."
+        )
+        return lines
     for each, others in wanted_by.items():
-        lines.append(f"{each} was withdrawn{f' from list {name}' if name else ''}.")
+        lines.append(f"{each} was withdrawn{place}.")
         lines.append(f"{each} is still wanted by {', '.join(others)}." if others else f"No list wants {each} any more.")
     return lines
 

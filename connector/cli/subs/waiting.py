@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from connector.core.status import Record
     from connector.settings import Settings
 
+MOST_LINES = 10  # of what a wait lacked
+
 Wait = Annotated[
     float | None,
     typer.Option(
@@ -66,7 +68,14 @@ class WaitResult:
         if self.failures:
             raise NotInTime("\n".join(map(printable, self.failures)))
         if self.missing:
-            raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *map(printable, self.missing)]))
+            raise NotInTime("\n".join([f"Not {wanted} within {seconds:g} s:", *_shortened(self.missing)]))
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and one that counts the others."""
+    rest = len(lines) - MOST_LINES
+    shown = list(map(printable, lines[:MOST_LINES]))
+    return [*shown, f"and {rest} more; kis-bond subs ls shows all"] if rest > 0 else shown
 
 
 async def wait_for(settings: Settings, goal: Goal, seconds: float) -> WaitResult:

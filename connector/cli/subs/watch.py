@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import raise_if_reader_gone, say, short, short_names, to_json
+from connector.cli.output import raise_if_reader_gone, remark, say, short, short_names, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
+from connector.core import seoul_time
 from connector.core.lists import edits
 from connector.core.printable import printable
 from connector.core.status.rows import refused_lists, to_rows
@@ -55,6 +56,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         name = None if name is None else edits.name_to_find(name, lists.entries)
         if name is not None and name not in lists.entries:
             raise RequestMalformed(f"There is no list {printable(name)}.")
+        remark(f"Waiting for changes of {'the wanted bonds' if name is None else f'list {name}'}. Ctrl-C ends it.")
         while True:
             control.changed.clear()
             status.changed.clear()
@@ -103,7 +105,7 @@ def changes(
         elif row is None and elsewhere is not None:
             lines.append(f"{_clock(now)}  {short(isin)}  left the list; still wanted by {short_names(elsewhere.lists)}")
         elif row is None:
-            lines.append(f"{_clock(now)}  {short(isin)}  is no longer wanted")
+            lines.append(f"{_clock(now)}  {short(isin)}  was released: no list wants it any more")
         elif was is None or (was.state, was.slot, was.why, was.lists) != (row.state, row.slot, row.why, row.lists):
             state = short(row.state)
             came_from = f"{short(was.state)} -> " if was is not None and was.state != row.state else ""
@@ -114,7 +116,7 @@ def changes(
 
 
 def _clock(now: datetime) -> str:
-    return now.astimezone().strftime("%H:%M:%S")
+    return f"{seoul_time.clock(now)} KST"
 
 
 async def _wait_for_any(*events: asyncio.Event) -> None:

@@ -21,7 +21,7 @@ from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 # Room for some 300,000 lines. Korea has some ten thousand listed bonds.
 MAX_BYTES = 32 << 20
@@ -146,9 +146,26 @@ def warnings(bonds: Mapping[str, Bond], isins: Iterable[str], on: date) -> dict[
     return {each: warning for each, warning in judged.items() if warning is not None}
 
 
+def in_few_lines(found: Mapping[str, str]) -> list[str]:
+    """Return `warnings` as lines: all unknown bonds share one, and so do all matured ones."""
+    unknown = [each for each, warning in found.items() if warning == _unknown([each])]
+    matured = [each for each in found if each not in set(unknown)]
+    few = [found[each] for each in matured]
+    if len(few) > isin.MOST_NAMED:
+        few = [f"{len(few)} bonds have matured: {isin.named(matured)}."]
+    return [*([_unknown(unknown)] if unknown else []), *few]
+
+
+def _unknown(isins: Sequence[str]) -> str:
+    if len(isins) == 1:
+        return f"{isins[0]} is not in the bond master. If it is new, run kis-bond bonds update."
+    names = isin.named(isins)
+    return f"{len(isins)} bonds are not in the bond master: {names}. If they are new, run kis-bond bonds update."
+
+
 def _warning(each: str, bond: Bond | None, on: date) -> str | None:
     if bond is None:
-        return f"{each} is not in the bond master. If it is new, run kis-bond bonds update."
+        return _unknown([each])
     if bond.is_matured(on):
         return f"{each} {printable(bond.name)} matured on {bond.redeemed}."
     return None

@@ -39,19 +39,10 @@ def check(isins: Sequence[str]) -> list[str]:
 
     Raises RequestMalformed, which says what is wrong with each malformed ISIN.
     """
-    wrong = [fault for each in isins if (fault := _fault(each))]
+    wrong = [fault for each in isins if (fault := isin.fault(each))]
     if wrong:
         raise RequestMalformed("\n".join([*wrong, "Nothing was written."]))
     return list(dict.fromkeys(isins))
-
-
-def _fault(text: str) -> str | None:
-    if not isin.has_shape(text):
-        rule = "it takes two capital letters, nine capitals or digits, and a check digit"
-        return f"{printable(text)} is not an ISIN: {rule}."
-    if not isin.is_valid(text):
-        return f"{text} is not an ISIN: its check digit is wrong, {isin.with_check_digit(text[:11])} would be right."
-    return None
 
 
 def name_to_write(given: str) -> str:

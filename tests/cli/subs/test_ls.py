@@ -19,8 +19,8 @@ def test_ls(cli, variables, produce, topics):
     table = cli("subs", "ls", **variables)
     assert table.exit_code == 0
     lines = [line.split() for line in table.stdout.splitlines()]
-    assert lines[0] == ["instrument", "state", "slot", "since", "lists", "why"]
-    assert lines[1][:5] == [A, "ACTIVE", "0", SINCE, "desk"]
+    assert lines[0] == ["instrument", "state", "slot", "since", "(KST)", "lists", "why"]
+    assert lines[1] == [A, "ACTIVE", "0", "01-02", "09:00:00", "desk"]
     assert lines[2][:5] == [B, "PENDING", "-", "-", "desk"]
     assert table.stderr.strip() == "List bad was refused: the value is not JSON"
     report = json.loads(cli("subs", "ls", "--json", **variables).stdout)
@@ -85,3 +85,25 @@ def test_the_name_of_a_list_is_trimmed(cli, variables, produce, topics):
     """A line end that a shell left on the name is no part of it."""
     produce(topics.control, "desk", json.dumps({"instruments": ["KR103502GA34"]}))
     assert cli("subs", "ls", "--list", "desk\r", **variables).exit_code == 0
+
+
+def test_a_connector_that_does_not_run_is_said(cli, variables, produce, topics):
+    """Ls says on stderr when no connector runs, and when no bond is wanted."""
+    nobody, nothing = "No connector is running: KIS sends nothing, and changes wait.", "No bond is wanted yet"
+    first = cli("subs", "ls", **variables)
+    assert (first.exit_code, nobody in first.stderr, nothing in first.stderr) == (0, True, True)
+    produce(topics.control, A, "{}")
+    produce(topics.status, "slot/0", alive("2026-01-02T00:00:00Z"))
+    second = cli("subs", "ls", **variables)
+    assert (nobody in second.stderr, nothing in second.stderr) == (True, False)
+    produce(topics.status, "slot/0", alive())
+    assert cli("subs", "ls", **variables).stderr == ""
+
+
+def test_columns_are_chosen(capsys, cli):
+    """--columns shows these columns in this order, and refuses others before Kafka is asked."""
+    show([Row(A, "ACTIVE", 0, SINCE, ("desk",), "", -1)], {}, ["state", "instrument"])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["state", "instrument"], ["ACTIVE", A]]
+    result = cli("subs", "ls", "--columns", "state,price", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no column price: choose from instrument, name, state" in result.stderr

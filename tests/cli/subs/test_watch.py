@@ -27,17 +27,24 @@ def row(state, slot=0, why=""):
 
 def test_the_line_of_a_change():
     """A line names both states, the slot, the lists and the reason."""
-    assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].split()[1:] == [
+    assert changes({A: row("PENDING")}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].split()[2:] == [
         *(A, "PENDING", "->", "ACTIVE", "slot", "0", "desk"),
     ]
-    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, {}, NOW, as_json=False)[0].split()[1:] == [
+    assert changes({}, {A: row("REJECTED", None, "OPSP8992")}, {}, NOW, as_json=False)[0].split()[2:] == [
         A,
         "REJECTED",
         "desk",
         "OPSP8992",
     ]
-    assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith("is no longer wanted")
+    assert changes({A: row("ACTIVE")}, {}, {}, NOW, as_json=False)[0].endswith(
+        "was released: no list wants it any more"
+    )
     assert changes({A: row("ACTIVE")}, {A: row("ACTIVE")}, {}, NOW, as_json=False) == []
+
+
+def test_times_are_those_of_seoul():
+    """A line begins with the time in Seoul, whatever the machine's zone is."""
+    assert changes({}, {A: row("ACTIVE")}, {}, NOW, as_json=False)[0].startswith("09:00:00 KST  ")
 
 
 def test_long_foreign_text_is_cut():

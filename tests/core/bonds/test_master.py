@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.bonds.master import MAX_BYTES, BadRow, Bond, Listing, Master, read, search, unpack, warnings
+from connector.core.bonds.master import (
+    MAX_BYTES,
+    BadRow,
+    Bond,
+    Listing,
+    Master,
+    in_few_lines,
+    read,
+    search,
+    unpack,
+    warnings,
+)
 from connector.errors import RequestMalformed
 from tests.bond_rows import ISIN, NAME, OTHER, row, sample, zipped
 
@@ -280,3 +291,17 @@ def test_any_zip_is_opened_or_refused(spoilt):
         spoilt = raw[:2] + raw[2 : 2 + place] + foreign + raw[2 + place + len(foreign) :]
     with contextlib.suppress(RequestMalformed):
         unpack(spoilt, "f")
+
+
+def test_warnings_of_many_bonds_take_two_lines():
+    """All unknown bonds share a line, and so do more than three matured ones."""
+    bonds = {each: Bond(each, "x", (), None, None, TODAY) for each in ("M1", "M2", "M3", "M4")}
+    unknown = [f"U{number}" for number in range(41)]
+    assert in_few_lines(warnings(bonds, [*bonds, *unknown], TODAY)) == [
+        "41 bonds are not in the bond master: U0, U1 and 39 more. If they are new, run kis-bond bonds update.",
+        "4 bonds have matured: M1, M2 and 2 more.",
+    ]
+    assert in_few_lines(warnings(bonds, ["M1", "U0"], TODAY)) == [
+        "U0 is not in the bond master. If it is new, run kis-bond bonds update.",
+        f"M1 x matured on {TODAY}.",
+    ]

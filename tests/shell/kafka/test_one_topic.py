@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import Producer
 
 from connector.errors import NotInTime
-from connector.shell.kafka import whole_topic
-from connector.shell.kafka.whole_topic import records
+from connector.shell.kafka import one_topic
+from connector.shell.kafka.one_topic import records
 from tests.kafka.reader import QUIET, create_topics
 
 
@@ -51,6 +51,6 @@ async def test_a_missing_topic_is_named(kafka, topic_names):
 
 async def test_a_kafka_that_is_away_is_named(monkeypatch):
     """The reader gives up within its patience."""
-    monkeypatch.setattr(whole_topic, "PATIENCE_SECONDS", 2)
-    with pytest.raises(NotInTime, match="x could not be read"):
+    monkeypatch.setattr(one_topic, "PATIENCE_SECONDS", 2)
+    with pytest.raises(NotInTime, match=r"x at 127\.0\.0\.1:1 could not be read"):
         [one async for one in records("x", {"bootstrap_servers": "127.0.0.1:1"})]

@@ -1,0 +1,114 @@
+"""Prints tables that fit the terminal, and whole cells where no terminal is."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+from connector.cli.output import cell, is_terminal, terminal_width
+from connector.core.printable import printable
+from connector.errors import RequestMalformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_GAP: Final = "  "
+_LEAST: Final = 10  # cells that any column keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    If the terminal has no room for a whole table, columns that `fold` continue on further lines.
+    Columns that `cut` are shortened after that. `whole` columns stay as they are.
+    """
+
+    heading: str
+    fit: Literal["whole", "cut", "fold"] = "fold"
+    right: bool = False
+
+
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their headings. A text is a column that folds."""
+    shaped = [Column(each) if isinstance(each, str) else each for each in columns]
+    cells = [[cell(text) for text in row] for row in rows]
+    stream = sys.stdout
+    width = terminal_width() if is_terminal(stream) else None
+    print(*lines(shaped, cells, width), sep="\n", file=stream, flush=True)
+
+
+def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Return the lines of a table, without blanks at their ends.
+
+    `width` is the terminal's, in cells, of which a Korean letter takes two. With None each row is
+    one line, and nothing is shortened.
+    """
+    everything = [[column.heading for column in columns], *rows]
+    natural = [max(map(cell_len, texts)) for texts in zip(*everything, strict=True)]
+    widths = natural if width is None else _fitted(columns, natural, width)
+    found = []
+    for row in everything:
+        if any(map(_is_longer, row, widths)):
+            found += _folded(columns, row, widths)
+        else:
+            found.append(line(columns, row, widths))
+    return found
+
+
+def line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> str:
+    """Return one row as a line, each cell padded to its width."""
+    padded = (
+        " " * (width - cell_len(text)) + text if column.right else text + " " * (width - cell_len(text))
+        for column, text, width in zip(columns, row, widths, strict=True)
+    )
+    return _GAP.join(padded).rstrip()
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most `width` cells; what was shortened ends with `…`."""
+    return f"{set_cell_size(text, width - 1).rstrip()}…" if cell_len(text) > width else text
+
+
+def chosen(given: str | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Return the columns that --columns names, in its order. Raises RequestMalformed."""
+    if given is None:
+        return list(default)
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        problem = f"there is no column {printable(', '.join(wrong))}" if wrong else "it names no column"
+        raise RequestMalformed(f"--columns: {problem}: choose from {', '.join(known)}.")
+    return list(dict.fromkeys(names))
+
+
+def _fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """Return the widths of the columns: folding ones give room first, then those that are cut."""
+    widths = list(natural)
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    for fit in ("fold", "cut"):
+        places = [place for place, column in enumerate(columns) if column.fit == fit]
+        # The last column gives first: it holds the longest texts.
+        for place in reversed(places):
+            given = min(max(0, excess), max(0, widths[place] - max(_LEAST, len(columns[place].heading))))
+            widths[place] -= given
+            excess -= given
+    return widths
+
+
+def _folded(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    parts = [
+        chop_cells(text, width) or [""] if column.fit == "fold" else [cut(text, width)]
+        for column, text, width in zip(columns, row, widths, strict=True)
+    ]
+    return [
+        line(columns, [part[number] if number < len(part) else "" for part in parts], widths)
+        for number in range(max(map(len, parts)))
+    ]
+
+
+def _is_longer(text: str, width: int) -> bool:
+    return cell_len(text) > width

@@ -1,0 +1,196 @@
+"""The lines that `kis-bond tail` prints for one record: a tick, a dead letter, an event, or raw."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from connector.cli.output import cell, short, to_json
+from connector.cli.table import Column, cut, line
+from connector.core import seoul_time
+from connector.core.ticks.avro import TickSchema, decode, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST_DETAIL: Final = 200
+_NAME: Final = "BOND_ISNM"  # the one column that gives room on a narrow terminal
+# Heading and width of the columns that have a short name, or more room than their heading.
+_COLUMNS: Final = {
+    "traded_at": ("traded (KST)", 14, False),
+    "received_at": ("received (KST)", 14, False),
+    "STND_ISCD": ("ISIN", 12, False),
+    _NAME: ("name", 32, False),
+    "STCK_PRPR": ("price", 10, True),
+    "CNTG_VOL": ("volume", 7, True),
+    "BOND_CNTG_ERT": ("yield", 6, True),
+    "ACML_VOL": ("day's volume", 12, True),
+    "tick_id": ("tick_id", 32, False),
+}
+_LEAST_NAME: Final = 10
+DEFAULT: Final = ("traded_at", "STND_ISCD", _NAME, "STCK_PRPR", "CNTG_VOL", "BOND_CNTG_ERT")
+WIDE: Final = (*DEFAULT, "ACML_VOL")
+WIDE_FROM: Final = 104  # cells, in which `WIDE` shows names whole
+
+
+class Lines(Protocol):
+    """Makes the lines of one kind of record."""
+
+    heading: str | None
+
+    def text(self, record: Any) -> str:
+        """Return a record as a line for people."""
+        ...
+
+    def json(self, record: Any) -> str:
+        """Return a record as one JSON object."""
+        ...
+
+
+class TickLines:
+    """Ticks in columns; `width` is the terminal's in cells, None elsewhere."""
+
+    def __init__(self, schema: TickSchema, fields: Sequence[str], width: int | None) -> None:
+        self._schema = schema
+        self._fields = list(fields or (DEFAULT if width and width < WIDE_FROM else WIDE))
+        shapes = [_COLUMNS.get(each, (each, max(12, len(each)), False)) for each in self._fields]
+        self._columns = [Column(heading, right=right) for heading, _, right in shapes]
+        self._widths = [each for _, each, _ in shapes]
+        self._is_cut = width is not None
+        if width is not None and _NAME in self._fields:
+            rest = sum(self._widths) - 32 + 2 * (len(self._widths) - 1)
+            self._widths[self._fields.index(_NAME)] = min(32, max(_LEAST_NAME, width - rest))
+        self.heading: str | None = line(self._columns, [column.heading for column in self._columns], self._widths)
+
+    def text(self, record: Any) -> str:
+        """Return the tick's columns, or where the bad record stands and what is wrong with it."""
+        try:
+            tick = decode(record.value or b"", self._schema)
+        except ValueError as error:
+            place = f"{record.partition}:{record.offset}"
+            return f"bad record at {place}, key {cell(_key(record) or '-')}: {cell(str(error))}"
+        texts = [_cell(tick[each]) for each in self._fields]
+        if self._is_cut and _NAME in self._fields:
+            name = self._fields.index(_NAME)
+            texts[name] = cut(texts[name], self._widths[name])
+        return line(self._columns, texts, self._widths)
+
+    def json(self, record: Any) -> str:
+        """Return every field of the tick, or the place of a bad record and what is wrong."""
+        try:
+            tick = decode(record.value or b"", self._schema)
+        except ValueError as error:
+            return to_json(
+                {"bad": str(error), "key": _key(record) or "", "partition": record.partition, "offset": record.offset}
+            )
+        return to_json({name: plain(value) for name, value in tick.items()})
+
+
+class LetterLines:
+    """Dead letters, as `kis-bond dlq ls` shows them."""
+
+    heading: str | None = "published (KST)  place, reason, key, detail"
+
+    def text(self, record: Any) -> str:
+        """Return where a letter stands, its reason, key and detail."""
+        headers = _headers(record)
+        detail = cell(short(headers.get("detail", ""), LONGEST_DETAIL))
+        place = f"{record.partition}:{record.offset}"
+        reason = cell(headers.get("reason", "-"))
+        return f"{_clock(record)}   {place}  {reason}  {cell(_key(record) or '-')}  {detail}".rstrip()
+
+    def json(self, record: Any) -> str:
+        """Return the letter whole."""
+        return raw_json(record)
+
+
+class EventLines:
+    """Feed events."""
+
+    heading: str | None = None
+
+    def text(self, record: Any) -> str:
+        """Return an event's time, name, key and details."""
+        event = _object(record)
+        if event is None:
+            return f"{_clock(record)}  bad record at {record.partition}:{record.offset}"
+        detail = event.get("detail")
+        shown = (
+            "  ".join(f"{name} {_plain(value)}" for name, value in detail.items()) if isinstance(detail, dict) else ""
+        )
+        name = cell(str(event.get("event", "-")))
+        return f"{_clock(record)}  {name}  {cell(_key(record) or '-')}  {cell(short(shown, LONGEST_DETAIL))}".rstrip()
+
+    def json(self, record: Any) -> str:
+        """Return the event as it was written, on one line."""
+        event = _object(record)
+        return raw_json(record) if event is None else to_json(event)
+
+
+class RawLines:
+    """Records as Kafka holds them: place, time, key, headers and value."""
+
+    heading: str | None = None
+
+    def text(self, record: Any) -> str:
+        """Return the record as JSON: there is no shorter form of all of it."""
+        return raw_json(record)
+
+    def json(self, record: Any) -> str:
+        """Return the record as JSON."""
+        return raw_json(record)
+
+
+def raw_json(record: Any) -> str:
+    """Return a record as one JSON object; bytes that are no UTF-8 are in hex, under `…_hex`."""
+    return to_json(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp,
+            **_bytes("key", record.key),
+            "headers": _headers(record),
+            **_bytes("value", record.value),
+        }
+    )
+
+
+def _bytes(name: str, content: bytes | None) -> dict[str, str | None]:
+    if content is None:
+        return {name: None}
+    try:
+        return {name: content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_hex": content.hex()}
+
+
+def _headers(record: Any) -> dict[str, str]:
+    return {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in record.headers}
+
+
+def _object(record: Any) -> dict[str, Any] | None:
+    try:
+        found = json.loads(record.value or b"")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _key(record: Any) -> str | None:
+    return None if record.key is None else record.key.decode(errors="replace")
+
+
+def _clock(record: Any) -> str:
+    return seoul_time.date_and_clock(datetime.fromtimestamp(max(0, record.timestamp) // 1000, UTC))
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return seoul_time.date_and_clock(value)
+    return "-" if value is None else cell(str(plain(value)))

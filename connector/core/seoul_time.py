@@ -1,0 +1,25 @@
+"""Shows times to people: month, day and time of day in Seoul, whatever the machine's zone is."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+_SEOUL: Final = timezone(timedelta(hours=9))  # Asia/Seoul has no daylight saving since 1988-10-09
+
+
+def date_and_clock(at: datetime) -> str:
+    """Return a time such as `11-29 16:08:05`."""
+    return at.astimezone(_SEOUL).strftime("%m-%d %H:%M:%S")
+
+
+def clock(at: datetime) -> str:
+    """Return a time such as `16:08:05`."""
+    return at.astimezone(_SEOUL).strftime("%H:%M:%S")
+
+
+def of_rfc3339(text: str | None) -> str:
+    """Return a record's time as `date_and_clock` does: `-` for None, other text as it stands."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return text or "-"
+    return text if at.tzinfo is None and text else date_and_clock(at)

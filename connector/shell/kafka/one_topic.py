@@ -1,0 +1,125 @@
+"""Reads all partitions of one topic without a consumer group."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from connector.errors import NotInTime
+from connector.shell.kafka.clients import has_topic
+from connector.shell.kafka.closing import stop
+from connector.shell.kafka.diagnosis import describe
+
+POLL_MS = 500
+PATIENCE_SECONDS = 12.0
+WIDER = 8  # times as far back is looked for the last records, if too few were there
+
+
+@asynccontextmanager
+async def opened(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+    """Give a consumer that has every partition of the topic, and the partitions.
+
+    It reads committed records, from the oldest on. `arguments` are those of any aiokafka client.
+    Raises NotInTime if the topic does not exist, or if the block could not read it.
+    """
+    consumer: Any = AIOKafkaConsumer(
+        **arguments, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            partitions = await _all_partitions(consumer, topic)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+        yield consumer, partitions
+    except NotInTime:
+        raise
+    except TimeoutError:
+        raise NotInTime(f"{_place(topic, arguments)}: Kafka sent nothing for {PATIENCE_SECONDS:g} s") from None
+    except (KafkaError, OSError) as error:
+        raise NotInTime(f"{_place(topic, arguments)}: {describe(error)}") from error
+    finally:
+        await stop(consumer)
+
+
+async def records(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[Sequence[Any]]:
+    """Yield the topic's records, several at a time, in the order of each partition, to its end.
+
+    The end is that of the start. Raises NotInTime as `opened` does, and if Kafka sends nothing for
+    12 seconds.
+    """
+    async with opened(topic, arguments) as (consumer, partitions):
+        async for batch in _to_end(consumer, await _within_patience(consumer.end_offsets(partitions))):
+            yield batch
+
+
+async def last(
+    consumer: Any, partitions: Sequence[TopicPartition], count: int, is_wanted: Callable[[Any], bool]
+) -> list[Any]:
+    """Return the last wanted records by their time; the consumer then stands after the topic's end.
+
+    Looks further and further back in each partition until it has enough.
+    """
+    begins = await _within_patience(consumer.beginning_offsets(partitions))
+    ends = await _within_patience(consumer.end_offsets(partitions))
+    found = {place: deque[Any](maxlen=count) for place in partitions}
+    reach, open_places = count, list(partitions)
+    while open_places:
+        consumer.assign(open_places)
+        starts = {place: max(begins[place], ends[place] - reach) for place in open_places}
+        for place, offset in starts.items():
+            found[place].clear()
+            consumer.seek(place, offset)
+        async for batch in _to_end(consumer, {place: ends[place] for place in open_places}):
+            for one in batch:
+                if is_wanted(one):
+                    found[TopicPartition(one.topic, one.partition)].append(one)
+        open_places = [place for place in open_places if len(found[place]) < count and starts[place] > begins[place]]
+        reach *= WIDER
+    consumer.assign(partitions)
+    for place in partitions:
+        consumer.seek(place, ends[place])
+    merged = sorted((one for each in found.values() for one in each), key=lambda one: one.timestamp)
+    return merged[-count:]
+
+
+async def seek_to_time(consumer: Any, partitions: Sequence[TopicPartition], since_ms: int) -> None:
+    """Place the consumer before the first record of each partition that is not older than that."""
+    offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, since_ms)))
+    ends = await _within_patience(consumer.end_offsets(partitions))
+    for place in partitions:
+        found = offsets.get(place)
+        consumer.seek(place, ends[place] if found is None else found.offset)
+
+
+async def _all_partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+    await consumer.start()
+    if not await has_topic(consumer, topic):
+        raise NotInTime(f"Topic {topic} does not exist or may not be read: run kis-bond topics init.")
+    await consumer._client.add_topic(topic)  # noqa: SLF001 - no public way to the client; the version is pinned
+    return [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic) or ()]
+
+
+async def _to_end(consumer: Any, ends: Mapping[TopicPartition, int]) -> AsyncIterator[list[Any]]:
+    places = dict[TopicPartition, int]()
+    # Markers of transactions and deleted records end a topic without a record there.
+    while not places or any(places[place] < end for place, end in ends.items()):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            before = places
+            while places == before:
+                batches = await consumer.getmany(timeout_ms=POLL_MS)
+                places = {place: await consumer.position(place) for place in ends}
+        yield [one for place, batch in batches.items() for one in batch if one.offset < ends[place]]
+
+
+async def _within_patience(answer: Any) -> Any:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await answer
+
+
+def _place(topic: str, arguments: Mapping[str, Any]) -> str:
+    servers = arguments["bootstrap_servers"]
+    return f"{topic} at {servers if isinstance(servers, str) else ','.join(servers)} could not be read"

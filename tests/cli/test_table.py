@@ -1,0 +1,78 @@
+"""Tests of tables on terminals of any width, and in pipes."""
+
+import time
+
+import pytest
+from rich.cells import cell_len
+
+from connector.cli import table
+from connector.cli.table import Column, chosen, lines, print_table
+from connector.errors import RequestMalformed
+
+COLUMNS = (Column("ISIN", "whole"), Column("name", "cut"), Column("n", right=True), Column("why"))
+ISIN, NAME = "KR103502GA34", "국고03250-5303(23-2)"
+
+
+def test_piped_rows_stay_whole(capsys):
+    """Without a terminal every row is one line, without blanks at its end, however long it is."""
+    print_table(("name", "why", "more"), [("a", "x" * 500, ""), ("채권", "b", "c")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"name  why{' ' * 497}  more",
+        f"a     {'x' * 500}",
+        f"채권  b{' ' * 499}  c",
+    ]
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"])
+def test_piped_rows_stay_whole_in_ci(capsys, monkeypatch, name):
+    """A variable that demands colours, as CI systems set it, neither folds nor colours a pipe."""
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    test_piped_rows_stay_whole(capsys)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_table_fits_its_terminal(width):
+    """No line is wider than the terminal, each ISIN is whole, and no text that folds is lost."""
+    found = lines(COLUMNS, [(ISIN, NAME, "7", "w" * 120), (ISIN, NAME, "8", "")], width)
+    assert max(map(cell_len, found)) <= width
+    assert sum(line.startswith(ISIN) for line in found) == 2
+    assert "".join(found).count("w") == 120 + 1  # the heading has one, too
+    assert [line for line in found if line != line.rstrip()] == []
+
+
+def test_names_are_shortened_last():
+    """A long reason folds before a name is cut, and a cut name ends with an ellipsis."""
+    assert NAME in lines(COLUMNS, [(ISIN, NAME, "7", "w" * 120)], 60)[1]
+    assert lines(COLUMNS, [(ISIN, NAME, "7", "")], 36)[1] == f"{ISIN}  국고03250-530…  7"
+
+
+def test_korean_letters_take_two_cells():
+    """Columns after Korean text begin at the same cell."""
+    found = lines([Column("name"), Column("n", right=True)], [("채권", "7"), ("ab", "10")], None)
+    assert found == ["name   n", "채권   7", "ab    10"]
+
+
+def test_a_very_long_table_is_quick_on_a_terminal(capsys, monkeypatch):
+    """A terminal gets 20,000 folded rows in two seconds of computing."""
+    monkeypatch.setattr(table, "is_terminal", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    began = time.process_time()
+    print_table(("bond", "why"), [("KR103502GD31", "x" * 100)] * 20_000)
+    assert time.process_time() - began < 2
+    assert len(capsys.readouterr().out.splitlines()) == 40_001
+
+
+def test_brackets_are_text(capsys):
+    """Square brackets in data are not markup."""
+    print_table(("why",), [("[Error 3] [red]x[/red]",)])
+    assert "[Error 3] [red]x[/red]" in capsys.readouterr().out
+
+
+def test_columns_are_chosen_by_name():
+    """The names are taken in their order, each once; unknown ones are refused with the choice."""
+    assert chosen(None, ["a", "b"], ["b"]) == ["b"]
+    assert chosen("b, a,b", ["a", "b"], []) == ["b", "a"]
+    for given, problem in (("c,a", "there is no column c: choose from a, b"), (",", "it names no column")):
+        with pytest.raises(RequestMalformed, match=problem):
+            chosen(given, ["a", "b"], [])
