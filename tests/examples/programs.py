@@ -1,0 +1,69 @@
+"""Runs examples that need no Java, with packages that pip and Go put into `.cache`."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.kafka.jars import Unavailable
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CACHE = Path(__file__).parents[2] / ".cache" / "examples"
+FETCH_SECONDS = 600
+RUN_SECONDS = 170
+
+
+def lines(command: Sequence[str | Path], cwd: Path, **environment: str) -> list[str]:
+    """Return what a program printed."""
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=RUN_SECONDS, cwd=cwd,
+        env=os.environ | environment,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{command[0]} ended with {result.returncode}:\n{result.stderr[-3000:]}"
+    return result.stdout.splitlines()
+
+
+def go(example: str) -> Path:
+    """Return the program that Go built of an example. Raises `Unavailable`."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        raise Unavailable("no go on the PATH")
+    sources = sorted((EXAMPLES / example).glob("*.go")) + sorted((EXAMPLES / example).glob("go.*"))
+    made = CACHE / f"{example}-{_digest(sources)}" / "program"
+    return _once(made, [compiler, "build", "-mod=readonly", "-o", str(made), "."], EXAMPLES / example)
+
+
+def packages(example: str, *names: str) -> Path:
+    """Return a folder with these packages, of the versions of the example. Raises `Unavailable`."""
+    wanted = EXAMPLES / example / "requirements.txt"
+    versions = [line for line in wanted.read_text().split("\n") if line.split("==")[0] in names]
+    made = CACHE / f"{example}-{_digest([wanted])}" / "packages"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    return _once(made, [*pip, "--no-deps", "--target", str(made), *versions], EXAMPLES / example)
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
+
+
+def _once(made: Path, command: Sequence[str], cwd: Path) -> Path:
+    """Run what makes a file or folder, unless it was made before."""
+    made.parent.mkdir(parents=True, exist_ok=True)
+    done = made.parent / ".complete"
+    with (made.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            try:
+                result = subprocess.run(
+                    command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS, cwd=cwd
+                )
+            except subprocess.TimeoutExpired:
+                raise Unavailable(f"{command[0]} did not make {made.name} in {FETCH_SECONDS} s") from None
+            if result.returncode:
+                raise Unavailable(f"{command[0]} could not make {made.name}: {result.stderr.strip()[-600:]}")
+            done.touch()
+    return made
