@@ -114,6 +114,13 @@ class Report:
                 "in_flight": counts.in_flight,
                 "unrequested": counts.unrequested,
                 "dead_letters": dict(counts.dead_letters),
+                # From a frame's receipt to Kafka's acknowledgement of a tick: how many took at most
+                # so many seconds.
+                "latency": {
+                    "bounds": list(counts.latencies.bounds),
+                    "counts": list(counts.latencies.counts),
+                    "total": counts.latencies.total,
+                },
             },
             "journal": {
                 "bytes": journal.used_bytes,

@@ -1,6 +1,7 @@
 """A page in a real browser, showing a running connector."""
 
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from playwright.async_api import expect
@@ -35,16 +36,22 @@ async def connector(browser, tmp_path):
 
 
 @pytest.fixture
-def opened(browser, connector):
-    """Return what opens the page; at the block's end there must be no complaint."""
+def open_page(browser):
+    """Return what opens the page of a connector or an auditor; it must cause no complaint."""
 
     @asynccontextmanager
-    async def opening(**context):
+    async def opening(of, **context):
         page = await (await browser.new_context(**context)).new_page()
         page.complaints = Complaints(page)
         page.set_default_timeout(PATIENCE_MS)
-        await page.goto(address(connector))
+        await page.goto(address(of))
         yield page
         assert page.complaints == []
 
     return opening
+
+
+@pytest.fixture
+def opened(open_page, connector):
+    """Return what opens the connector's page."""
+    return partial(open_page, connector)

@@ -27,6 +27,6 @@ async def running_connector(folder, *, app_keys=0, environment=None, **exchange)
                 await connector.end()
 
 
-def address(connector):
-    """Return the page's address."""
-    return f"http://127.0.0.1:{connector.port}/"
+def address(of):
+    """Return the address of the page of a connector or an auditor."""
+    return f"http://127.0.0.1:{of.port}/"

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from connector.cli.demo.kafka import first_bonds
+from connector.packaged_files import SCRIPTS
 from tests.page.chromium import violations
 
 BONDS = first_bonds(5)
@@ -46,7 +47,7 @@ async def test_what_status_says_is_shown(connector, opened):
         await expect(row(page, "sessions", "Connected")).to_contain_text("5 of 41")
         bond = row(page, "instruments", SAMPLE)
         await expect(bond).to_contain_text("Active")
-        await expect(bond.locator("td").nth(2)).to_have_text(PRICE)
+        await expect(bond.locator("td").first).to_have_text(PRICE)
         await expect(bond.locator("polyline")).to_have_attribute("points", MOVED)
         await expect(row(page, "lists", "desk")).to_contain_text("Accepted")
         await expect(row(page, "events", "Session up")).to_contain_text("slot 0")
@@ -64,12 +65,12 @@ async def test_a_price_is_shown_as_kis_sent_it(connector, opened):
     columns = record.split("^")
     async with opened() as page:
         cells = row(page, "instruments", SAMPLE).locator("td")
-        await expect(cells.nth(2)).to_have_text(re.compile(r"\d"))
+        await expect(cells.first).to_have_text(re.compile(r"\d"))
         shown = [text.replace(",", "") for text in await cells.all_text_contents()]
-    assert shown[2] == columns[6]
-    assert columns[4].lstrip("-") in shown[3]
-    assert shown[4:7] == [columns[12], columns[7], columns[16]]
-    assert shown[7].replace(":", "") == columns[2]
+    assert shown[0] == columns[6]
+    assert columns[4].lstrip("-") in shown[2]
+    assert shown[3:6] == [columns[12], columns[7], columns[16]]
+    assert shown[6].replace(":", "") == columns[2]
 
 
 async def test_korean_names_are_marked_as_korean(connector, opened):
@@ -193,7 +194,7 @@ async def test_status_is_the_only_source(connector, opened):
     assert set(asked) - {url for url in asked if url.startswith("data:")} == {
         base,
         f"{base}page.css",
-        f"{base}page.js",
+        *(f"{base}{name}" for name in SCRIPTS),
         f"{base}status",
     }
 
@@ -257,7 +258,7 @@ async def test_each_table_says_what_it_holds(connector, opened):
     async with opened() as page:
         await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
         tables = await page.locator("table").all()
-        assert len(tables) == 4
+        assert len(tables) == 5
         for table in tables:
             assert await table.locator("caption").text_content()
             assert await table.locator("thead th[scope=col]").count() == await table.locator("thead th").count() > 0
@@ -289,12 +290,13 @@ async def test_light_and_dark_differ(opened):
 
 
 async def test_the_keyboard_reaches_everything(connector, opened):
-    """Tab reaches the skip link, then every link, table and slot, with a visible focus."""
+    """Tab reaches the skip link, then every link, table, heading and slot, with a visible focus."""
     connector.write("desk", {"instruments": [SAMPLE]})
     async with opened() as page:
         await expect(page.locator("#sessions summary")).to_have_text("1 of 41")
         await expect(row(page, "events", "Session up")).to_have_count(1)
-        wanted = await page.locator("a[href], summary, [tabindex='0']").count()
+        focusable = "a[href], button, input, summary, [tabindex='0']"
+        wanted = await page.locator(focusable).filter(visible=True).count()
         reached = []
         for _ in range(wanted):
             await page.keyboard.press("Tab")
@@ -328,3 +330,105 @@ async def test_a_narrow_window_scrolls_one_way_only(connector, opened):
     async with opened(viewport={"width": 320, "height": 640}) as page:
         await expect(row(page, "instruments", SAMPLE).locator("polyline")).to_have_attribute("points", MOVED)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_name_and_price_are_in_view_on_a_telephone(connector, opened, width):
+    """A narrow window shows name and price of each bond without scrolling sideways."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened(viewport={"width": width, "height": 800}) as page:
+        bond = row(page, "instruments", SAMPLE)
+        await expect(bond.locator("td").first).to_have_text(PRICE)
+        for cell in (bond.locator("th"), bond.locator("td").first):
+            box = await cell.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+
+
+async def test_a_reader_finds_and_sorts_bonds(connector, opened):
+    """Words narrow the rows down; a heading sorts up, sorts down, and gives the order back."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened() as page:
+        bonds = page.locator("#instrument-rows tr")
+        await expect(bonds).to_have_count(len(BONDS))
+        await page.fill("#instruments-find", f"{SAMPLE.lower()} active")
+        await expect(bonds).to_have_count(1)
+        await expect(page.locator("#instruments-summary")).to_contain_text("1 shown")
+        await page.fill("#instruments-find", "none such")
+        await expect(bonds).to_have_text("No bond is like that.")
+        await page.fill("#instruments-find", "")
+        await expect(bonds).to_have_count(len(BONDS))
+        connector.kis.rate = 0
+        await connector.until_delivered()
+        orders = []
+        for order in ("ascending", "descending", None):
+            await page.get_by_role("button", name="Day’s volume").click()
+            assert await page.locator("#instruments th", has_text="Day’s volume").get_attribute("aria-sort") == order
+            cells = await page.locator("#instrument-rows td:nth-of-type(6)").all_text_contents()
+            orders.append([int(text.replace(",", "")) for text in cells])
+        assert orders[0] == sorted(orders[0])
+        assert orders[1] == sorted(orders[1], reverse=True)
+
+
+async def test_three_hundred_bonds_leave_lists_and_events_within_reach(connector, opened):
+    """The instruments scroll in their own table, so that the page stays short."""
+    connector.write("desk", {"instruments": BONDS[:1]})
+    async with opened() as page:
+        await expect(row(page, "instruments", SAMPLE)).to_contain_text("Active")
+        await see(page, multiply)
+        await expect(page.locator("#instrument-rows tr")).to_have_count(300)
+        assert await page.evaluate("document.documentElement.scrollHeight") < 2500
+
+
+def multiply(status):
+    """Make three hundred bonds of the first one."""
+    (record,) = status["instruments"].values()
+    status["instruments"] = {f"KR{number:010}": record for number in range(300)}
+
+
+async def test_speed_and_latency_are_shown(connector, opened):
+    """The page shows ticks a second and the latency that 99 of 100 ticks stayed below."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened() as page:
+        facts = page.locator("#facts")
+        await expect(facts).to_contain_text(re.compile(r"Ticks a second, last minute[1-9]\d*\.\d"))
+        await expect(facts).to_contain_text(re.compile(r"p99 of the last minutebelow [\d.]+ m?s"))
+
+
+async def test_nothing_is_green_while_nothing_answers(connector, opened):
+    """When the connector stops answering, rows lose the colour of what may be untrue by now."""
+    connector.write("desk", {"instruments": [SAMPLE]})
+    async with opened() as page:
+        lamp = row(page, "instruments", SAMPLE).locator(".state")
+        await expect(lamp).to_have_text("Active")
+        colour = "element => getComputedStyle(element).backgroundColor"
+        green = await lamp.evaluate(colour)
+        await connector.end()
+        await expect(page.locator("#silence")).to_be_visible()
+        assert await lamp.evaluate(colour) != green
+        assert await page.locator(".lamp.good").count() == 0
+        page.complaints.expect_silence()
+
+
+async def test_dead_letters_by_reason_add_up(opened):
+    """Reasons of records add up to the dead letters of the sum; those of frames stand apart."""
+    letters = {"FIELD_VALUE": 2, "KAFKA_TOO_LARGE": 3, "FRAME_ARITY": 4}
+    async with opened() as page:
+        await see(page, lambda status: status["ticks"].update(dead_letters=letters))
+        await expect(page.locator("#ticks")).to_contain_text("dead letters5")
+        facts = page.locator("#facts")
+        await expect(facts).to_contain_text("FIELD_VALUE 2 + KAFKA_TOO_LARGE 3 = 5")
+        await expect(facts).to_contain_text("Dead letters of whole framesFRAME_ARITY 4")
+
+
+async def test_a_frozen_kafka_is_a_warning(opened):
+    """If frames wait and none is finished for a while, a warning says so beside "Ready"."""
+    async with opened() as page:
+        await see(page, lambda status: status["frames"].update(received=9, finished=2, pending=7))
+        await expect(page.locator("#troubles")).to_contain_text(
+            re.compile(r"Nothing was acknowledged for \d+ seconds, and 7 frames waited: look at Kafka")
+        )
+        await expect(page.locator("#readiness")).to_have_text("Ready, with a warning")
+        await page.unroute("**/status")
+        await expect(page.locator("#troubles")).to_be_hidden()
+        await expect(page.locator("#readiness")).to_have_text("Ready")

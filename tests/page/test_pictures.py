@@ -8,9 +8,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_both_pictures_are_taken(tmp_path):
-    """A light and a dark picture are written, and they differ."""
-    light, dark = await take(tmp_path, points=2)
-    assert light.read_bytes().startswith(PNG)
-    assert dark.read_bytes().startswith(PNG)
-    assert light.read_bytes() != dark.read_bytes()
+async def test_every_picture_is_taken(tmp_path):
+    """Pictures of the connector's page and of the auditor's are written, and no two are alike."""
+    taken = await take(tmp_path, points=2)
+    assert [path.stem for path in taken] == [
+        "page-light",
+        "page-dark",
+        "page-narrow",
+        "page-coverage-light",
+        "page-coverage-dark",
+    ]
+    contents = [path.read_bytes() for path in taken]
+    assert all(content.startswith(PNG) for content in contents)
+    assert len(set(contents)) == len(contents)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connector import __version__
 from connector.app.clock import now
 from connector.core.coverage.dates import seoul_date
 from connector.core.coverage.record import value_of
+from connector.core.coverage.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from connector.settings import Settings
     from connector.shell.coverage import FactTopics, TickGroup
     from connector.shell.kis_rest import RestClient
-
-
-# What the page shows of a connector, as far as an auditor has none of it.
-NOT_OURS: Final = {
-    "replica": {"coordination": "group", "slots": [], "in_contact": True, "problem": None},
-    "frames": {"received": 0, "finished": 0, "pending": 0, "lost": {}},
-    "ticks": {"decoded": 0, "acknowledged": 0, "in_flight": 0, "unrequested": 0, "dead_letters": {}},
-    "journal": {"bytes": 0, "max_bytes": 0, "error": None, "segments_retired": 0},
-    "delivery": {"waiting_for": None, "lanes": []},
-    "slots": {},
-    "lists": {},
-    "instruments": {},
-    "last_ticks": {},
-}
 
 
 class AuditParts(NamedTuple):
@@ -125,12 +112,12 @@ class AuditReport:
         return reasons, degraded
 
     def status(self) -> dict[str, Any]:
-        """Return the JSON of /status: what the page reads, the audit, and today's coverage."""
+        """Return the JSON of /status: the audit, and today's coverage, in sum and by bond."""
         parts, settings = self._parts, self._parts.settings
         reasons, degraded = self.readiness()
         today = seoul_date(time.time_ns() // 1_000_000)
         found = sums(parts.auditor, today)
-        return NOT_OURS | {
+        return {
             "name": settings.replicas.name,
             "version": __version__,
             "started_at": self._started_at,
@@ -155,11 +142,11 @@ class AuditReport:
                 "missing_volume": found.missing,
                 "unwanted_volume": found.unwanted,
                 "open_holes": dict(found.open_holes),
-                "days": {
-                    day.isin: value_of(day)
-                    for day in sorted(days(parts.auditor), key=lambda each: each.isin)
-                    if day.trade_date == today
-                },
+            },
+            "days": {
+                day.isin: shown(value_of(day))
+                for day in sorted(days(parts.auditor), key=lambda each: each.isin)
+                if day.trade_date == today
             },
             "events": [event.to_json() for event in reversed(parts.auditor.recent)],
         }

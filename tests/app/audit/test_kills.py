@@ -132,7 +132,7 @@ async def test_no_hole_is_lost_and_none_invented(kafka, topic_names, tmp_path):
     expected = {isin: union(topic.left_out[isin]) for isin in ISINS}
 
     def is_announced(status):
-        days = status.get("coverage", {}).get("days", {})
+        days = status.get("days", {})
         return holds_all(status) and all(
             [hole["announced"] for hole in days.get(isin, {"holes": []})["holes"]] == [True] * len(expected[isin])
             for isin in ISINS

@@ -32,23 +32,21 @@ async def test_status_has_today_and_its_sums():
     await world.auditor.flush()
     status = AuditReport(parts_of(world), None).status()
     assert json.loads(json.dumps(status)) == status
-    day = status["coverage"]["days"][ISIN]
-    assert day == world.latest()
+    day = status["days"][ISIN]
+    assert day == {**world.latest(), "holes_left_off": 0}
     assert status["coverage"]["missing_volume"] == day["missing_volume"] > 0
     assert status["coverage"]["states"] == {"HOLES": 1}
     assert status["coverage"]["open_holes"] == {"unknown": 1}
     assert [event["event"] for event in status["events"]] == ["gap"]
 
 
-def test_the_page_finds_every_name_it_reads():
-    """The page is the connector's, so the auditor's status has each name that it reads."""
+def test_the_page_finds_every_name_of_coverage():
+    """The page's section on coverage finds each name that it reads in the auditor's status."""
     status = AuditReport(parts_of(World()), None).status()
-    script = page_file("page.js")
-    read = set(re.findall(r"\bstatus\.(\w+)", script))
+    script = page_file("coverage.js")
     (destructured,) = re.findall(r"const \{ ([\w, ]+) \} = status;", script)
-    read |= set(destructured.split(", "))
-    assert {"frames", "events", "slots"} <= read
-    assert read <= status.keys()
+    assert set(destructured.split(", ")) == {"coverage", "days"} <= status.keys()
+    assert set(re.findall(r"\bcoverage\.(\w+)", script)) - {"js"} <= status["coverage"].keys()
 
 
 def test_readiness_names_what_is_wrong():

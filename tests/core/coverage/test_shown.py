@@ -1,0 +1,32 @@
+"""What `/status` shows of a bond's day."""
+
+from connector.core.coverage.shown import HOLES, PIECES, shown
+
+
+def hole(low, high, remaining=None):
+    """Return a hole as a record has it."""
+    return {"from_volume": low, "to_volume": high, "remaining": [[low, high]] if remaining is None else remaining}
+
+
+def test_a_record_with_few_holes_is_shown_whole():
+    """Nothing is left off a usual day."""
+    value = {"state": "HOLES", "holes": [hole(5, 9), hole(20, 22, [])]}
+    assert shown(value) == {**value, "holes_left_off": 0}
+
+
+def test_the_widest_holes_are_kept_in_order():
+    """Of more holes than are shown, those with most missing are kept in ascending order."""
+    narrow = [hole(100 * place, 100 * place + 1) for place in range(HOLES)]
+    filled, wide = hole(1, 99, []), hole(100 * HOLES, 100 * HOLES + 50)
+    found = shown({"holes": [filled, *narrow, wide]})
+    assert found["holes"][-1] == wide
+    assert filled not in found["holes"]
+    assert found["holes"] == sorted(found["holes"], key=lambda each: each["from_volume"])
+    assert (len(found["holes"]), found["holes_left_off"]) == (HOLES, 2)
+
+
+def test_the_widest_pieces_of_a_hole_are_kept_in_order():
+    """A hole that ticks cut into many pieces is shown with the widest of them."""
+    pieces = [[10 * place, 10 * place + 1 + place] for place in range(PIECES + 3)]
+    (found,) = shown({"holes": [hole(0, 1000, pieces)]})["holes"]
+    assert found["remaining"] == pieces[3:]
