@@ -2,7 +2,7 @@
 
 import typer
 
-from connector.cli.subs import add, apply, ls, rm, watch
+from connector.cli.subs import add, apply, export, lists, ls, pause, rm, watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,4 +12,8 @@ app.command("ls", epilog=ls.EXAMPLES)(ls.ls)
 app.command("add", epilog=add.EXAMPLES)(add.add)
 app.command("rm", epilog=rm.EXAMPLES)(rm.rm)
 app.command("apply", epilog=apply.EXAMPLES)(apply.apply)
+app.command("lists", epilog=lists.EXAMPLES)(lists.lists)
+app.command("export", epilog=export.EXAMPLES)(export.export)
+app.command("pause", epilog=pause.PAUSE_EXAMPLES)(pause.pause)
+app.command("resume", epilog=pause.RESUME_EXAMPLES)(pause.resume)
 app.command("watch", epilog=watch.EXAMPLES)(watch.watch)

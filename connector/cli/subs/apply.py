@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +38,7 @@ The file maps names to lists:
   desk: {instruments: [KR103502GA34, KR103502GD31], priority: 7}
 """
 SHOWN_ISINS = 5
+STANDARD_INPUT = Path("/dev/stdin")
 # All 20,000 bonds that lists may want take half a megabyte.
 MAX_FILE_BYTES = 4 * 2**20
 
@@ -45,7 +46,10 @@ MAX_FILE_BYTES = 4 * 2**20
 def apply(
     context: typer.Context,
     *,
-    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name.")],
+    file: Annotated[
+        Path,
+        typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON file of lists by name; - for standard input."),
+    ],
     name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list of the file.")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove lists of the topic that are not in the file.")] = False,
     confirm: Annotated[
@@ -57,7 +61,8 @@ def apply(
     config: Config = None,
 ) -> None:
     """Show how a file of lists differs from the topic, and write the differences."""
-    document, problems = strict_yaml.read(file, "the file of lists", "correct -f", MAX_FILE_BYTES)
+    path = STANDARD_INPUT if str(file) == "-" else file
+    document, problems = strict_yaml.read(path, "the file of lists", "correct -f", MAX_FILE_BYTES)
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
     wanted = _chosen(apply_file.parse(document), name, prune=prune)

@@ -133,6 +133,20 @@ def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: 
     return [(name, _value(name, fields | ({"confirm_removal": True} if confirm else {}), request))]
 
 
+def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool, confirm: bool) -> Records:
+    """Return the record that pauses or resumes list `name`, or none if it is so already.
+
+    Raises RequestMalformed if there is no such list.
+    """
+    if value is None:
+        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
+    fields = _fields(name, value)
+    if bool(fields.get("paused")) == is_paused:
+        return []
+    confirmed = {"confirm_removal": True} if confirm else {}
+    return [(name, _value(name, fields | {"paused": is_paused} | confirmed, request))]
+
+
 def tombstone(name: str, *, confirm: bool) -> Records:
     """Return the records that remove list `name`.
 

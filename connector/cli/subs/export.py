@@ -1,0 +1,58 @@
+"""`kis-bond subs export`: print all lists as a file that `subs apply` takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from connector.cli.options import Config, Json, load_settings
+from connector.cli.output import print_json, say, say_lines
+from connector.cli.subs import topics
+from connector.cli.subs.waiting import refusal
+from connector.core.lists import edits
+from connector.core.printable import printable
+from connector.errors import RequestMalformed
+
+if TYPE_CHECKING:
+    from connector.core.lists.control_record import Wish
+    from connector.settings import Settings
+
+EXAMPLES = "Examples: kis-bond subs export > lists.yaml | kis-bond subs export --list desk --json"
+
+
+def export(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Print all lists, as they are in force, as a file that `subs apply` takes."""
+    asyncio.run(_export(load_settings(context, config), name, as_json=as_json))
+
+
+async def _export(settings: Settings, name: str | None, *, as_json: bool) -> None:
+    entries = (await topics.read(settings)).lists().entries
+    name = None if name is None else edits.name_to_find(name, entries)
+    if name is not None and name not in entries:
+        raise RequestMalformed(f"There is no list {printable(name)}.")
+    chosen = {key: entry for key, entry in sorted(entries.items()) if name in (None, key)}
+    shown = {key: content(entry.in_force.wish) for key, entry in chosen.items() if entry.in_force}
+    if as_json:
+        print_json(shown)
+    else:
+        say_lines(yaml.safe_dump(shown, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
+    for key, entry in chosen.items():
+        if entry.refusal is not None:
+            say(f"{refusal(key, entry.refusal)} What is in force is exported.", err=True)
+
+
+def content(wish: Wish) -> dict[str, Any]:
+    """Return a list's fields as its record has them; a confirmation was for one removal only."""
+    kept = {field: value for field, value in wish.value.items() if field != "confirm_removal" and value is not None}
+    return {"instruments": list(wish.instruments)} | {
+        field: value for field, value in kept.items() if field != "instruments"
+    }

@@ -1,0 +1,32 @@
+"""Tests of `kis-bond subs export` with a real Kafka."""
+
+import json
+import os
+import subprocess
+import sys
+
+A, B = "KR103502GA34", "KR103502GD31"
+
+
+def test_what_is_exported_applies_without_a_difference(cli, variables, written, produce, topics):
+    """The exported file, read back from standard input, changes nothing; names stay names."""
+    produce(topics.control, "no", json.dumps({"instruments": [B, A], "priority": 7, "note": "국고: ~"}))
+    produce(topics.control, A, "{}")
+    produce(topics.control, "rest", json.dumps({"instruments": [], "paused": True, "confirm_removal": True}))
+    result = cli("subs", "export", **variables)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "confirm_removal" not in result.stdout
+    environ = os.environ | {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}
+    command = [sys.executable, "-m", "connector", "subs", "apply", "-f", "-", "--prune"]
+    applied = subprocess.run(command, input=result.stdout, env=environ, capture_output=True, text=True, check=False)
+    assert (applied.returncode, applied.stdout) == (0, "= 3 unchanged\nNothing differs.\n"), applied.stderr
+    assert len(written()) == 3
+
+
+def test_one_list_as_json(cli, variables, produce, topics):
+    """--list exports one list, --json as JSON; an unknown list ends with 2."""
+    produce(topics.control, "desk", json.dumps({"instruments": [A], "requested_at": "2026-01-02T03:04:05Z"}))
+    produce(topics.control, B, "{}")
+    result = cli("subs", "export", "--list", "desk", "--json", **variables)
+    assert json.loads(result.stdout) == {"desk": {"instruments": [A], "requested_at": "2026-01-02T03:04:05Z"}}
+    assert cli("subs", "export", "--list", "nope", **variables).exit_code == 2
