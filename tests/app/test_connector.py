@@ -11,6 +11,8 @@ import pytest
 
 from connector.app import opened
 from connector.core.bonds.isin import with_check_digit
+from connector.settings import load
+from connector.shell.journal import Journal
 from tests.app.arrival import assert_all_arrived, identities
 from tests.app.settings import settings_of_one
 
@@ -247,3 +249,45 @@ async def test_a_stop_before_the_start_ends_the_run(tmp_path):
         await asyncio.wait_for(connector.run(), 20)
         assert connector.report.readiness()[0][0].startswith("stopping")
         assert connector.refusal is None
+
+
+async def _has_frames(journal, count):
+    return journal.last_seq >= count
+
+
+async def test_nothing_is_written_after_the_journals_close(deploy, tmp_path, monkeypatch):
+    """In five stops under load, nobody uses the journal once its close has begun."""
+    used_late, closed = [], set()
+
+    def watch(name):
+        original = getattr(Journal, name)
+
+        def watched(journal, *args):
+            if journal in closed:
+                used_late.append(name)
+            return original(journal, *args)
+
+        monkeypatch.setattr(Journal, name, watched)
+
+    for name in ("append", "keep_key", "give_up", "read", "read_again", "advance", "lose", "save"):
+        watch(name)
+    close = Journal.close
+
+    async def watched_close(journal):
+        closed.add(journal)
+        await close(journal)
+
+    monkeypatch.setattr(Journal, "close", watched_close)
+    async with deploy(rate=2000) as own:
+        own.write("desk", {"instruments": ISINS[:12]})
+        settings = load(None, own.environment | {"KIS_BOND_JOURNAL__PATH": str(tmp_path / "watched")})
+        for stops in range(5):
+            async with opened(settings) as connector:
+                running = asyncio.create_task(connector.run())
+                before = connector.journal.last_seq
+                await own.until(lambda of=connector.journal, least=before + 300: _has_frames(of, least))
+                connector.stop()
+                await asyncio.wait_for(running, 30)
+            assert (len(closed), used_late) == (stops + 1, [])
+            await asyncio.sleep(0)  # what a task does late, it does in its next turn
+        assert used_late == []
