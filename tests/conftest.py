@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kafka.jars import Unavailable
 from tests.kafka.launcher import KafkaCluster, find_kafka, start_kafka
@@ -25,6 +26,9 @@ MARKERS = {
     "example_feed": "examples",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
+# A machine that stalls makes one example slow, and says nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 left_out: dict[str, tuple[str, str]] = {}
 
 

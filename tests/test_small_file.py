@@ -30,7 +30,7 @@ def test_a_huge_sparse_file_is_not_read_to_its_end(tmp_path):
         small_file.read(path, 2**16)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_nothing_is_waited_for(tmp_path):
     """A pipe, a link to one, a socket, a folder and devices all end at once."""
     os.mkfifo(tmp_path / "pipe")
@@ -55,7 +55,7 @@ def test_nothing_is_waited_for(tmp_path):
     assert small_file.read(Path("/dev/null"), 2**10) == b""
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_the_pipe_of_a_shell_is_read_only_if_it_may_be():
     """A pipe can be read but once, so that only a file that is read once may be one."""
     reader, writer = os.pipe()

@@ -64,7 +64,7 @@ async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
     await own.until(lambda: left(own))
     since = time.monotonic()
     assert await own.end(signal.SIGTERM) == 6
-    assert time.monotonic() - since < 15, "the deadline of delivery is a minute"
+    assert time.monotonic() - since < 40, "the deadline of delivery is a minute"
     await asyncio.to_thread(own.cluster.start)
     await own.start()
     await own.until_delivered()

@@ -35,7 +35,7 @@ def test_an_unreadable_file_is_a_problem(tmp_path):
     ]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_named_pipe_is_refused_and_the_pipe_of_a_shell_is_read(tmp_path):
     """Nobody may ever write to a named pipe; a shell's pipe has its writer already."""
     os.mkfifo(path := tmp_path / "pipe")
@@ -126,7 +126,7 @@ ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 1
 MERGES = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", [ALIASES, MERGES], ids=["aliases", "merges"])
 def test_a_document_that_unfolds_without_bound_is_refused_before_it_does(tmp_path, text):
     """Aliases to aliases and merges of merges are counted, not unfolded."""

@@ -52,10 +52,10 @@ async def test_a_stop_while_another_process_holds_the_journal_is_obeyed_at_once(
     assert held.lock() is None
     with structlog.testing.capture_logs() as logs:
         starting = asyncio.create_task(build.run(settings_of_one(tmp_path), lambda _: None))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any(entry["event"] == "journal_held" for entry in logs):
                 await asyncio.sleep(0.01)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             signal.raise_signal(signal.SIGTERM)
             assert await starting == 0
     held.close()
@@ -70,7 +70,7 @@ async def test_it_is_alive_while_another_process_holds_the_journal(tmp_path):
     assert held.lock() is None
     starting = opened(settings)
     task = asyncio.create_task(starting.__aenter__())
-    async with asyncio.timeout(10), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+    async with asyncio.timeout(30), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
         while True:
             with contextlib.suppress(aiohttp.ClientConnectorError):
                 async with (

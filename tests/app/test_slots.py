@@ -99,7 +99,7 @@ async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
         return status == 503 and "no.such.topic does not exist" in str(body)
 
     await one.until(told)
-    assert await asyncio.wait_for(one.end(), 20) == 0
+    assert await asyncio.wait_for(one.end(), 30) == 0
 
 
 async def test_an_app_key_without_a_partition_shows_as_a_slot_nobody_runs(pair):

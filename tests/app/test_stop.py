@@ -22,10 +22,10 @@ async def test_a_second_signal_makes_the_stop_urgent():
     stop = Stop()
     with stop.on_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(stop.is_asked.wait(), 5)
+        await asyncio.wait_for(stop.is_asked.wait(), 30)
         assert (stop.reason, stop.is_urgent.is_set()) == ("SIGTERM", False)
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.wait_for(stop.is_urgent.wait(), 5)
+        await asyncio.wait_for(stop.is_urgent.wait(), 30)
     assert stop.reason == "SIGTERM"
 
 

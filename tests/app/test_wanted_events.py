@@ -32,7 +32,7 @@ async def running(topic):
 
 async def until(condition):
     """Wait for a condition with a deadline."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -62,7 +62,7 @@ async def test_a_frame_waits_a_bounded_time_for_its_key(comes, expected, monkeyp
         await asyncio.sleep(0.1)  # for this long the frame must wait
         assert journal.watermark == 0
         journal.cipher_keys[0, 7] = KEYS
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await delivery.drained(2)
     task.cancel()
     await asyncio.wait([task])

@@ -63,7 +63,7 @@ def test_exactly_one_newline_is_trimmed(folder):
     assert require_credentials(settings(folder)).read(0) == AppKey("canary-appkey", "canary-secret")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("part", ["appkey-0", "appsecret-0"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_an_unusable_file_is_named_and_not_quoted(folder, name, part):

@@ -107,7 +107,7 @@ class Bench:
 
     async def delivered(self, count):
         """Wait for this many ticks and return their schema ids in order."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.delivery.drained(len(self.journal.frames))
         values = [record.value for (topic, _), log in self.brokers.logs.items() if topic == TICKS for record in log]
         assert len(values) == count

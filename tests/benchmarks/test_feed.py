@@ -26,7 +26,7 @@ async def registered(sessions):
             body = {"input": {"tr_id": "H0BJCNT0", "tr_key": isin}}
             await client.send(json.dumps({"header": {"tr_type": "1"}, "body": body}))
             assert json.loads(await client.recv())["body"]["msg_cd"] == "OPSP0000"
-        await asyncio.wait_for(feed.registered.wait(), 10)
+        await asyncio.wait_for(feed.registered.wait(), 30)
         yield feed, clients
         for client in clients:
             await client.close()
@@ -43,7 +43,7 @@ async def test_each_session_gets_its_bonds(sessions, per_frame):
         for number, client in enumerate(clients):
             own = [tick for tick in day if isins(BONDS).index(tick.isin) % sessions == number]
             expected = list(frames(own, per_frame))
-            got = [await asyncio.wait_for(client.recv(decode=False), 10) for _ in expected]
+            got = [await asyncio.wait_for(client.recv(decode=False), 30) for _ in expected]
             assert got == expected
 
 
@@ -54,7 +54,7 @@ async def test_paced_frames_come_when_due():
         loop = asyncio.get_running_loop()
         started, sending = loop.time(), asyncio.create_task(send_paced(socket.transport, sent, 50))
         for number in range(15):
-            await asyncio.wait_for(client.recv(), 10)
+            await asyncio.wait_for(client.recv(), 30)
             assert loop.time() - started > number / 50 - 0.002
         await sending
 
@@ -73,7 +73,7 @@ async def test_echoed_ping_is_no_registration():
         await client.send('{"header":{"tr_id":"PINGPONG","datetime":"20260102090000"}}')
         ((socket, sent),) = feed.by_session(ticks(1, BONDS, 50), 1).items()
         await send_at_once(socket.transport, sent)
-        assert (await asyncio.wait_for(client.recv(), 10)).startswith("0|H0BJCNT0|001|")
+        assert (await asyncio.wait_for(client.recv(), 30)).startswith("0|H0BJCNT0|001|")
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])

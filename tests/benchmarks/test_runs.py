@@ -37,7 +37,7 @@ async def test_connector_that_dies(monkeypatch):
     monkeypatch.setattr(Connector, "run", fail)
     run = a_run(approval_url="http://127.0.0.1:1/oauth2/Approval", websocket_url="ws://127.0.0.1:1")
     with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await ours.pipeline(run, Meter(run))
 
 

@@ -52,7 +52,7 @@ def test_sigterm_ends_it_with_zero():
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment(AUDIT__HTTP_PORT=port), cwd=ROOT, **quiet) as process:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not answers(port):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

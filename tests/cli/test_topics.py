@@ -139,12 +139,12 @@ def test_register_schema_needs_a_registry(cli):
 
 
 def test_kafka_away(cli):
-    """If Kafka cannot be reached, verify ends with 5 and a sentence within 15 seconds."""
+    """If Kafka cannot be reached, verify ends soon with 5 and a sentence."""
     began = time.monotonic()
     result = cli("topics", "verify", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr.startswith("Kafka at 127.0.0.1:1 could not be asked: ")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize("command", ["init", "verify"])

@@ -1,6 +1,8 @@
 """Checks that a function's time grows at most linearly with the length of its input."""
 
-import time
+from functools import partial
+
+from tests.cpu_time import cpu_seconds, is_within
 
 LENGTHS = (64, 256, 1024, 4096, 16384)  # a cubic search fails at the second, before it takes long
 SLACK = 4  # how much longer than in proportion to the shortest text a call may take
@@ -18,15 +20,7 @@ def texts(pattern):
 def assert_linear(function, pattern):
     """Check a function on the texts of a pattern."""
     shortest, *longer = texts(pattern)
-    each = _seconds(function, shortest) / len(shortest)
+    each = cpu_seconds(lambda: function(shortest)) / len(shortest)
     for text in longer:
         allowed = NOISE_SECONDS + SLACK * each * len(text)
-        if _seconds(function, text) > allowed:  # a busy machine deserves further tries
-            seconds = min(_seconds(function, text) for _ in range(3))
-            assert seconds <= allowed, f"{seconds:.3f} s for {len(text)} characters, allowed: {allowed:.3f} s"
-
-
-def _seconds(function, text):
-    since = time.thread_time()
-    function(text)
-    return time.thread_time() - since
+        assert is_within(allowed, partial(function, text)), f"{len(text)} characters took more than {allowed:.3f} s"

@@ -42,7 +42,7 @@ def test_a_torn_value_passes_every_check(name, value, data):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(KEYS | NAMES.map(str.encode))
 def test_a_key_of_any_content_passes_every_check(key):
     """Any key names a list or changes nothing, and takes time in proportion to its length."""

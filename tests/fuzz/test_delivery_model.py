@@ -395,7 +395,6 @@ TestDelivery = Machine.TestCase
 TestDelivery.settings = settings(
     max_examples=25,
     stateful_step_count=25,
-    deadline=None,
     report_multiple_bugs=False,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -31,7 +31,7 @@ PARTS = st.sampled_from(
 TEXTS = st.lists(PARTS, max_size=4).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(TEXTS, min_size=1, max_size=3).map("\n".join) | st.text(max_size=20))
 def test_a_peers_text_passes_every_check(text):
     """Whatever part of a text is repeated, its time stays linear and the secret hidden."""

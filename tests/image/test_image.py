@@ -83,7 +83,7 @@ def start(docker, image):
         container.stop()
 
 
-def wait_for(what, condition, seconds=40.0):
+def wait_for(what, condition, seconds=60):
     """Return the result of `condition` once it is true; `what` names what did not come."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -95,7 +95,7 @@ def wait_for(what, condition, seconds=40.0):
 def answer(port, path):
     """Return the status of one endpoint, 0 while nothing listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as said:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as said:
             return said.status
     except urllib.error.HTTPError as error:
         return error.code

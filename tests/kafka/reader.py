@@ -118,7 +118,7 @@ def create_topics(
     wanted = [NewTopic(name, partitions, replicas, config=settings) for name, partitions in topics.items()]
     for future in admin.create_topics(wanted, operation_timeout=20).values():
         future.result(timeout=30)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (
         not topics.items()
         <= {name: len(found.partitions) for name, found in admin.list_topics(timeout=10).topics.items()}.items()
@@ -133,7 +133,7 @@ def make_again(bootstrap_servers: str, topic: str) -> None:
     admin = AdminClient(QUIET | {"bootstrap.servers": bootstrap_servers})
     for future in admin.delete_topics([topic], operation_timeout=20).values():
         future.result(20)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while topic in admin.list_topics(timeout=10).topics:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{topic} was not deleted in time")

@@ -49,7 +49,7 @@ class Registry:
         wait_for_port(int(self.url.split(":")[2].split("/")[0]), self.server, deadline)
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/subjects", timeout=10):
+                with urllib.request.urlopen(f"{self.url}/subjects", timeout=30):
                     return
             except (urllib.error.URLError, TimeoutError):
                 if time.monotonic() > deadline:

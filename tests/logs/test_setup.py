@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -17,6 +16,7 @@ import structlog
 from connector import logs
 from connector.logs import setup
 from connector.settings import LogSettings
+from tests.cpu_time import is_within
 
 
 @pytest.fixture
@@ -300,16 +300,18 @@ def test_a_long_foreign_text_delays_nobody(lines, text):
     """However long a peer's text is, logging it takes the caller and the writer little time."""
     configure, read = lines
     configure()
-    since = time.thread_time()
-    structlog.get_logger("connector.x").info("control_record_refused", list=text, reason=text)
-    logging.getLogger("websockets.client").error("failed: %s", text)
-    try:
-        raise ValueError(text)  # noqa: TRY301 - its traceback is the input
-    except ValueError:
-        logging.getLogger("library").exception("handshake")
-    assert time.thread_time() - since < 1
+
+    def log():
+        structlog.get_logger("connector.x").info("control_record_refused", list=text, reason=text)
+        logging.getLogger("websockets.client").error("failed: %s", text)
+        try:
+            raise ValueError(text)  # noqa: TRY301 - its traceback is the input
+        except ValueError:
+            logging.getLogger("library").exception("handshake")
+
+    assert is_within(1, log)
     written = read()
-    assert len(written) == 3
+    assert len(written) >= 3
     assert all(len(line) < 20_000 for line in written)
 
 

@@ -182,7 +182,7 @@ async def test_the_problem_of_a_reader_names_the_reason(broker):
     kafka = load(None, environment(broker, broker.address("TLS"), {})).kafka
     reader = CompactedTopic("t", lambda: clients.client_arguments(kafka, "test"), lambda _: None, lambda _: None)
     task = asyncio.create_task(reader.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while reader.problem is None:
             await asyncio.sleep(0.05)
     task.cancel()

@@ -43,7 +43,7 @@ def test_a_file_of_several_lines_is_no_secret(tmp_path, content):
     assert "canary" not in str(raised.value)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_pipe_is_refused_without_waiting(tmp_path):
     """Nobody may ever write to a pipe."""
     os.mkfifo(tmp_path / "pipe")

@@ -178,7 +178,7 @@ def test_readable_file(tmp_path):
         parse(ReadableFile, tmp_path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_pipe_is_no_readable_file(tmp_path):
     """A pipe is refused without waiting for a writer."""
     os.mkfifo(tmp_path / "pipe")

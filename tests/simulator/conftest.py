@@ -52,7 +52,7 @@ class Client:
         return (await self.ask(isin, tr_type))["body"]["msg_cd"]
 
     async def receive(self, *, decode=True):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.socket.recv(decode=decode)
 
 
@@ -86,7 +86,7 @@ async def join():
 def until():
     """Return a function that waits for a condition, with a deadline."""
 
-    async def wait(condition: Callable[[], object], seconds: float = 5.0):
+    async def wait(condition: Callable[[], object], seconds: float = 60):
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.005)

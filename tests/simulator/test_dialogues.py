@@ -35,7 +35,7 @@ def legacy(key, tr_type, tr_id, tr_key):
 async def receive_all(socket, wanted):
     """Receive until a text of each kind in `wanted` has come; return the last of each kind."""
     seen = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not wanted <= seen.keys():
             text = await socket.recv()
             if text.startswith("{"):

@@ -35,9 +35,12 @@ async def test_rate_is_kept(join, until, rate, ticks):
     async with Simulator(rate=rate, keep_sent=False) as kis:
         client = await join(kis, A)
         await client.receive()
-        before, start = kis.stats.ticks, time.monotonic()
-        await until(lambda: kis.stats.ticks >= before + ticks)
-        assert 0.9 < (time.monotonic() - start) * rate / ticks < 1.3
+        for _ in range(3):  # a busy machine may spoil one
+            before, start = kis.stats.ticks, time.monotonic()
+            await until(lambda before=before: kis.stats.ticks >= before + ticks)
+            if 0.9 < (ratio := (time.monotonic() - start) * rate / ticks) < 1.3:
+                break
+        assert 0.9 < ratio < 1.3
 
 
 async def test_both_holders_get_the_same_tick(join, ask_approval):

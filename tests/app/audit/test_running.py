@@ -43,7 +43,7 @@ async def stopped(group):
     task = asyncio.create_task(auditor.run())
     await asyncio.sleep(0)
     auditor.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     return parts
 
 

@@ -67,7 +67,7 @@ async def auditing(settings):
         finally:
             auditor.stop()
             with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(task, 20)
+                await asyncio.wait_for(task, 30)
 
 
 def coverage_of(deployment):

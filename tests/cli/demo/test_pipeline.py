@@ -37,7 +37,7 @@ async def pipeline(tmp_path):
 
 async def until(condition):
     """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)
 

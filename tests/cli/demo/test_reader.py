@@ -74,7 +74,7 @@ def test_an_unreachable_kafka():
         wait_for(lambda: reader.problem)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     """Wait for a condition, with a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():

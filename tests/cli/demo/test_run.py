@@ -94,7 +94,7 @@ async def test_a_signal_ends_it_with_the_summary(play):
 async def started(play):
     """Wait until the connector has opened its session."""
     log = play.keywords["folder"] / "connector.log"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not log.exists() or "session_opened" not in log.read_text():
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # some ticks

@@ -133,7 +133,7 @@ def test_wait_counts_the_bonds_of_the_whole_file(apply, written, produce, topics
     produce(topics.status, "slot/0", alive())
 
     def connector():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(written()) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         produce(topics.status, f"instrument/{B}", active(1))
@@ -240,7 +240,7 @@ def test_wait_sees_a_removal_refused_and_applied(apply, written, produce, topics
     produce(topics.status, "slot/0", alive())
 
     def connector():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(written()) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         produce(topics.status, "list/desk", refused("removal guard: x", 1, [A]))

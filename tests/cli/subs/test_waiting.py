@@ -20,7 +20,7 @@ def test_wait_until_active(cli, variables, written, produce, topics):
     produce(topics.status, "slot/0", alive())
 
     def connector():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(written()) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         produce(topics.status, f"instrument/{A}", active(1))
@@ -101,7 +101,7 @@ def test_waiting_for_a_removal(cli, variables, written, produce, topics):
     ]
 
     def connector():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(written()) < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
         produce(topics.status, f"instrument/{A}", active(0, lists=["other"]))

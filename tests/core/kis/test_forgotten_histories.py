@@ -68,7 +68,7 @@ class Forgetful(Probed):
 
 
 # Histories this long are not shrunk: that takes minutes.
-@settings(max_examples=histories(40), deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=histories(40), phases=[Phase.explicit, Phase.generate])
 @given(steps=STEPS)
 @example(steps=[("want", BONDS), ("tick", [A, B]), ("pass", 60.0), ("forget", [C]), ("pass", 700.0), ("pass", 290.0)])
 @example(steps=[("want", BONDS), ("tick", [A]), ("pass", 60.0), ("forget", [C]), ("pass", 700.0), ("pass", 290.0)])

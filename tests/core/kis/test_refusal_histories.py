@@ -30,7 +30,7 @@ def invariant(world):
 
 
 # Histories this long are not shrunk: that takes minutes.
-@settings(max_examples=histories(10), deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=histories(10), phases=[Phase.explicit, Phase.generate])
 @given(
     codes=st.lists(st.sampled_from(CODES), min_size=1, max_size=4),
     refused=st.integers(1, len(WRONG)),

@@ -45,7 +45,7 @@ def invariant(world):
 @example(
     fates=["now", 7.0, 7.0], steps=[("want", [B, A]), ("pass", 6.0)], last=[A]
 )  # two late refusals after the room fell free
-@settings(max_examples=histories(300), deadline=None)
+@settings(max_examples=histories(300))
 @given(fates=FATES, steps=STEPS, last=WISHES)
 def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     """After any history KIS holds what fits, and no bond is ever ACTIVE that KIS does not send."""
@@ -79,7 +79,7 @@ def test_any_history_converges_truthfully(limit, anonymous, fates, steps, last):
     assert "PENDING" not in states.values()
 
 
-@settings(max_examples=histories(100), deadline=None)
+@settings(max_examples=histories(100))
 @given(
     limit=st.integers(1, 3),
     turns=st.lists(

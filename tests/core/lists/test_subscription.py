@@ -1,5 +1,4 @@
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from connector.core.bonds import isin
 from connector.core.lists import control_record, saved_lists, subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
+from tests.cpu_time import is_within
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(200)]
 A, B, C = BONDS[:3]
@@ -398,20 +398,24 @@ def test_ten_thousand_records_in_a_burst_are_fast():
     """A burst of 10,000 lists and a list of 10,000 bonds are judged quickly."""
     bonds = [isin.with_check_digit(f"KR{number:09}") for number in range(10_000)]
     burst = [record(place, bond, {}) for place, bond in enumerate(bonds)]
-    started = time.perf_counter()
-    lists = apply_all(Lists(), burst)
-    lists = apply(lists, record(10_000, "all", bonds))
-    assert len(desired(lists)) == 10_000
-    assert len(desired(restore(lists, [*burst, record(10_000, "all", bonds)]))) == 10_000
-    assert time.perf_counter() - started < 5
+
+    def judge():
+        lists = apply_all(Lists(), burst)
+        lists = apply(lists, record(10_000, "all", bonds))
+        assert len(desired(lists)) == 10_000
+        assert len(desired(restore(lists, [*burst, record(10_000, "all", bonds)]))) == 10_000
+
+    assert is_within(5, judge)
 
 
 def test_many_lists_of_one_bond_are_judged_quickly():
     """The cost of a list does not grow with the number of lists that name the same bond."""
     records = [record(place, f"list{place}", [A]) for place in range(10_000)]
-    started = time.perf_counter()
-    assert len(apply_all(Lists(), records).desired[A].lists) == 10_000
-    assert time.perf_counter() - started < 2
+
+    def judge():
+        assert len(apply_all(Lists(), records).desired[A].lists) == 10_000
+
+    assert is_within(2, judge)
 
 
 def steps_of(computation):

@@ -1,12 +1,12 @@
 """How `subs ls` shows the status topic."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connector.core.status import rows
 from connector.core.status.rows import Row
+from tests.cpu_time import is_within
 
 A, B = "KR103502GA34", "KR103502GD31"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -116,9 +116,8 @@ def test_many_waiting_bonds_take_little_time():
     waiting = instrument(state="WAITING_CAPACITY", slot=None)
     status = {f"instrument/KR{number:010}": waiting for number in range(20_000)}
     status["slot/0"] = slot(1) | {"capacity": 41}
-    begun = time.process_time()
+    assert is_within(2, lambda: rows.to_rows(status, {}, NOW))
     found = rows.to_rows(status, {}, NOW)
-    assert time.process_time() - begun < 2
     assert {row.why for row in found} == {"no room: the live slots hold 41 bonds"}
 
 

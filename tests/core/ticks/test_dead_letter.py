@@ -1,7 +1,6 @@
 """Dead letters hold what could not become a tick, and say why in ASCII headers."""
 
 import json
-import time
 
 import pytest
 
@@ -9,6 +8,7 @@ from connector.core.ticks import dead_letter
 from connector.core.ticks.avro import BadTick
 from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
 from connector.logs.redaction import Redactor
+from tests.cpu_time import is_within
 
 FRAME = Received(1_795_148_264_123_456_789, 3, 1, False, "국|x".encode())
 
@@ -144,10 +144,7 @@ def test_a_long_text_is_cut():
 )
 def test_the_search_for_key_material_is_fast(raw):
     """Even a huge frame built to be slow is searched in a moment."""
-    before = time.process_time()
-    published(raw)
-    published(b"0|H0BJCNT0|1|" + raw)
-    assert time.process_time() - before < 1
+    assert is_within(1, lambda: (published(raw), published(b"0|H0BJCNT0|1|" + raw)))
 
 
 def test_a_bad_record_is_published_with_its_key_and_field():

@@ -44,7 +44,7 @@ async def raw_server(reply, *, hangs):
 
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 30)
 
 
 def saying(body, status=200, **headers):
@@ -146,7 +146,7 @@ async def test_the_size_is_bounded(monkeypatch, compressed):
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"])
 async def test_a_server_that_hangs(reply):
     """A silent server, or one that stops halfway, is given up in time."""
-    async with asyncio.timeout(20), raw_server(reply, hangs=True) as url:
+    async with asyncio.timeout(30), raw_server(reply, hangs=True) as url:
         with pytest.raises(NotInTime, match=r"did not send its whole answer within 0[.]2 s"):
             await download(url, 0.2)
 

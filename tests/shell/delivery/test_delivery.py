@@ -160,7 +160,7 @@ async def test_a_decoding_bug_delays_ticks_instead_of_losing_them(start, monkeyp
     real = Sorter.place
     monkeypatch.setattr(Sorter, "place", lambda *_: 1 / 0)
     rig.journal.append(frame(record(accumulated=1)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "ZeroDivisionError" not in (rig.delivery.waiting_for or ""):
             await asyncio.sleep(0.02)
     assert rig.journal.pending == 1

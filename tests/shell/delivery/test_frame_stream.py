@@ -37,7 +37,7 @@ async def test_a_stream_waits_for_room(monkeypatch):
         await asyncio.wait_for(asyncio.shield(adding), 0.01)
     assert stream.last_seq == 3
     stream.advance(1)
-    await asyncio.wait_for(adding, 1)
+    await asyncio.wait_for(adding, 30)
     assert stream.last_seq == 4
 
 

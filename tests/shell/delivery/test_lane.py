@@ -62,7 +62,7 @@ def fill(lane, *numbers):
 
 async def answered(lane, error=None):
     """Answer the next batch and return its values."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         values, answer, _ = await lane.producer.batches.get()
         if error is None:
             seen = len(lane.seen)
@@ -80,7 +80,7 @@ async def answered(lane, error=None):
 
 async def refuse(lane, error, places=()):
     """Refuse the next batch, of which the broker has nothing; return its records."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         _, answer, _ = await lane.producer.batches.get()
     answer.set_exception(marked(error, places, is_certain=True))
     return lane.producer.records
@@ -214,7 +214,7 @@ async def test_records_as_large_as_a_refused_one_leave_with_it(lane):
     fill(lane, 1, 2, 3)
     await refuse(lane, MessageSizeTooLargeError())
     await refuse(lane, MessageSizeTooLargeError())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(lane.buried) < 3:
             await asyncio.sleep(0)
     assert lane.producer.batches.empty()
@@ -248,7 +248,7 @@ async def test_a_leaving_lane_starts_no_further_batch(lane):
     _, answer, _ = await lane.producer.batches.get()
     assert lane.leave()
     answer.set_result(None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await lane.task
     assert lane.first_unacknowledged() == position(4, 0)
 

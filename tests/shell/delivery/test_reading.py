@@ -56,7 +56,7 @@ async def test_a_clock_set_back_holds_up_encrypted_frames_once(work, monkeypatch
     trade(journal, 0, 1)
     started = time.monotonic()
     await until(lambda: journal.watermark == 101)
-    assert 0.3 <= time.monotonic() - started < 5
+    assert 0.3 <= time.monotonic() - started < 25
     assert_complete(brokers, 1)
     assert len(brokers.logs[DEAD_LETTERS, 0]) == 100
 
@@ -117,7 +117,7 @@ async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):
     running = Delivery(journal, SCHEMA, brokers.kafka(), plain)
     task = asyncio.create_task(running.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await running.drained(5)
         assert volumes(brokers)[ISINS[0]] == [0, 1, 2]
         assert (journal.finished, journal.pending, journal.lost) == (3, 0, {"corrupt": 2})

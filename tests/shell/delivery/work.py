@@ -43,7 +43,7 @@ def trade(journal, first, last):
     journal.append(*[frame(*[record(isin, accumulated=number) for isin in ISINS]) for number in range(first, last)])
 
 
-async def until(condition, seconds=10):
+async def until(condition, seconds=60):
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not condition():

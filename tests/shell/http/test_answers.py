@@ -116,7 +116,7 @@ async def test_an_unread_answer_holds_little_memory_and_is_given_up(server, monk
             _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
             clients.append(writer)
             writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any(_unread(server)):
                 await asyncio.sleep(0.01)
             while server._connections._open:

@@ -166,7 +166,7 @@ async def status_for(server, path, *hosts, address="127.0.0.1"):
     reader, writer = await asyncio.open_connection(address, server.port)
     lines = [f"GET {path} HTTP/1.1", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
     writer.write("\r\n".join(lines).encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     return int(answer.split(b" ")[1])
@@ -246,8 +246,8 @@ async def test_the_images_health_check_reaches_each_kind_of_host(host):
         check = await asyncio.create_subprocess_exec(
             sys.executable, *command[1:], env=environment, stdout=subprocess.DEVNULL
         )
-        assert await asyncio.wait_for(check.wait(), 20) == 0
+        assert await asyncio.wait_for(check.wait(), 30) == 0
     check = await asyncio.create_subprocess_exec(
         sys.executable, *command[1:], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    assert await asyncio.wait_for(check.wait(), 20) != 0
+    assert await asyncio.wait_for(check.wait(), 30) != 0

@@ -18,7 +18,7 @@ def frames(first, last):
 async def collect(read, after, through, limit=100):
     """Return the frames that a read gives up to a number, over numbers that cannot be read."""
     found = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while after < through:
             block = await read(after, limit)
             assert block.last_seq > after
@@ -28,7 +28,7 @@ async def collect(read, after, through, limit=100):
 
 async def until(condition):
     """Wait until a condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

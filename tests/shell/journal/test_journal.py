@@ -134,7 +134,7 @@ async def test_a_full_journal_first_forgets_what_was_delivered(opened, monkeypat
     """If delivered frames fill it, progress is saved at once, and they go: nothing is lost."""
     monkeypatch.setattr(syncing, "PROGRESS_SECONDS", 60)
     source, number = await opened(max_bytes=200_000, sync_seconds=60), 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while number < 600:
             for _ in range(20):
                 source.append(frame(number, raw=bytes(1000)))

@@ -30,7 +30,7 @@ async def test_a_loss_that_goes_on_is_reported_meanwhile(opened, monkeypatch):
     monkeypatch.setattr(loss_reports, "ROUND_SECONDS", 0.02)
     monkeypatch.setattr(loss_reports, "LOSING_SECONDS", 0.05)
     source, number = await opened(), 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(opened.losses) < 3:
             number += 2
             lose(source, number, number)

@@ -18,7 +18,7 @@ async def test_a_start_waits_for_the_lock_and_says_so_once(tmp_path, monkeypatch
     assert held.lock() is None
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(Journal.open(JournalSettings(path=tmp_path / "journal"), print))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not logs:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

@@ -40,7 +40,7 @@ async def test_a_slow_call_is_a_problem_while_it_lasts(call, is_hanging):
     """A call that takes too long is noted; only one that writes keeps others from the folder."""
     found = Trouble()
     with found.watched(call):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await found.changed.wait()
         assert found.is_hanging == is_hanging
         assert call in found.problems
@@ -68,7 +68,7 @@ async def test_a_step_that_raises_is_told_and_repeated():
 
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(found.for_ever(step))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await found.changed.wait()
             assert found.problems == {"bug": "RuntimeError: nobody expected this"}
             while len(times) < 5:

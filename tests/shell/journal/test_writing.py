@@ -165,7 +165,7 @@ async def test_a_stop_does_not_wait_for_a_hanging_write(source, disk):
     disk.hang("write")
     source.append(*frames(1, 1))
     await until(lambda: source.write_error)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await source.close()
     assert not source.is_saved
 

@@ -79,7 +79,7 @@ async def running(reading):
         assert task.cancelled()
 
 
-async def until(condition, seconds=30):
+async def until(condition, seconds=60):
     """Wait for a condition, with a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():

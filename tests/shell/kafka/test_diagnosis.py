@@ -35,7 +35,7 @@ async def answering(answer):
     finally:
         server.close()
         if serving:
-            await asyncio.wait(serving, timeout=5)
+            await asyncio.wait(serving, timeout=30)
 
 
 async def reason(servers, **arguments):

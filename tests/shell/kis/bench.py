@@ -101,7 +101,7 @@ class Bench:
         return [event["detail"]["cause"] for event in self.events if event["event"] == "session_down"]
 
 
-async def until(condition, shown=lambda: None, seconds=10.0):
+async def until(condition, shown=lambda: None, seconds=60):
     """Wait for a condition, with a deadline."""
     try:
         async with asyncio.timeout(seconds):

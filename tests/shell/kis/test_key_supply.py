@@ -181,9 +181,9 @@ async def test_refused_renewal_leaves_flowing_bonds_alone(monkeypatch):
 
     async with Simulator() as kis:
         kis._exchange._approvals.app_key_of = lambda *_: 0
-        async with Bench(kis, approve=approve, approval_reuse_hours=0.5 / 3600).running(A) as bench:
+        async with Bench(kis, approve=approve, approval_reuse_hours=2 / 3600).running(A) as bench:
             await bench.active(A)
-            await asyncio.sleep(0.6)  # past the key's age
+            await asyncio.sleep(2.1)  # past the key's age
             bench.feed.want([A, B])
             await asyncio.sleep(0.3)
             await kis.emit_ticks(A, 3)

@@ -61,7 +61,7 @@ async def test_a_closed_market_is_not_probed():
 async def test_the_end_of_the_probes_is_logged_once():
     """If sessions end just after a probe, probes stop for good, with one line in the log."""
     with structlog.testing.capture_logs() as lines:
-        async with Simulator(linger_seconds=0) as kis, Bench(kis, probe_seconds=0.3).running(A) as bench:
+        async with Simulator(linger_seconds=0) as kis, Bench(kis, probe_seconds=1.5).running(A) as bench:
             await bench.active(A)
             await until(lambda: registers(kis, "OPSP0002"))
             for connects in (2, 3):

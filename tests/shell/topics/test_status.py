@@ -120,7 +120,7 @@ async def test_a_write_in_doubt_is_repeated_even_if_the_wish_went_back():
         restore(status, [Outgoing(b"list/a", b'{"x":1}')])
         topic.failures = [TimeoutError()]
         status.publish({"list/a": {"x": 2}, "list/b": {"x": 3}})
-        await asyncio.wait_for(topic.called.wait(), 5)
+        await asyncio.wait_for(topic.called.wait(), 30)
         status.publish({"list/a": {"x": 1}})
         assert await status.wait_until_written(5)
     assert topic.log == [("list/a", b'{"x":1}'), ("list/b", None)]
