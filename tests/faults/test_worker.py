@@ -1,4 +1,4 @@
-"""A row gets a second try if the rig failed, and none if the connector did."""
+"""A row gets up to two more tries if the rig failed, and none if the connector did."""
 
 from types import SimpleNamespace
 
@@ -72,6 +72,18 @@ async def test_a_time_out_of_bounds_is_played_again_and_shown():
     result, tries = await played([*WELL, Check("U, s", "9.97 (at most 7)", met=False)], WELL)
     assert (result["met"], tries) == (True, 2)
     assert result["checks"][-1]["figure"] == "U, s 9.97 (at most 7)"
+
+
+async def test_the_third_try_is_the_last():
+    """If every try misses a time, the row is not met, and each figure is shown."""
+    slow = [[Check("T, s", f"{seconds} (at most 7)", met=False)] for seconds in (9, 8, 10)]
+    result, tries = await played(*slow)
+    assert (result["met"], tries) == (False, 3)
+    assert [(check["name"], check["figure"]) for check in result["checks"]] == [
+        ("T, s", "10 (at most 7)"),
+        ("first try", "T, s 9 (at most 7)"),
+        ("second try", "T, s 8 (at most 7)"),
+    ]
 
 
 async def test_a_loss_beside_a_spoilt_time_stands():

@@ -28,23 +28,26 @@ from tests.faults.row import ROWS, Check, Row, shown
 
 # Checks that a busy machine may spoil: times, and whether the fault took place at all. Any other
 # figure is the verdict.
-TIMES = ("U", "T", "p99", "longest", "ticks later")
-FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts")
+TIMES = ("U", "T", "p99", "longest", "ticks later", "first tick after", "most frames pending")
+FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts", "frames pending")
+TRIES = 3
+EARLIER = ("first try", "second try")
 
 
 async def play(row: Row, rig: Rig) -> dict[str, Any]:
     """Play one row and return its result as JSON holds it.
 
-    A second try follows only if the rig failed, or if only figures that a busy machine spoils are
-    bad; the first try's outcome is then shown. If the connector hangs or breaks the row off, there
-    is no second try.
+    Another try, up to the third, follows only if the rig failed, or if only figures that a busy
+    machine spoils are bad; the earlier tries' outcomes are then shown. If the connector hangs or
+    breaks the row off, there is no other try.
     """
     started_at = time.monotonic()
     checks, failure = await attempt(row, rig)
-    first = again(checks, failure)
-    if first:
+    earlier: list[Check] = []
+    while len(earlier) < TRIES - 1 and (said := again(checks, failure)):
+        earlier.append(shown(EARLIER[len(earlier)], said))
         checks, failure = await attempt(row, rig)
-        checks = [*checks, shown("first try", first)]
+    checks = [*checks, *earlier]
     return {
         "row": row.number,
         "variant": "full" if rig.full else "quick",
@@ -62,7 +65,7 @@ async def play(row: Row, rig: Rig) -> dict[str, Any]:
 
 
 def again(checks: Sequence[Check], failure: Exception | None) -> str | None:
-    """Return a first try's outcome in words if it calls for a second try, else None."""
+    """Return a try's outcome in words if it calls for another try, else None."""
     if failure is not None:
         return f"{type(failure).__name__}: {failure}" if _is_of_the_rig(failure) else None
     spoilt = [check for check in checks if not check.met]

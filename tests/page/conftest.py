@@ -11,7 +11,7 @@ from tests.page.chromium import Complaints, browsing, find_chromium
 from tests.page.scene import address, running_connector
 
 REQUIRED = "KIS_BOND_REQUIRE_BROWSER"
-PATIENCE_MS = 20_000  # for a busy machine; what is there at once is seen at once
+PATIENCE_MS = 60_000  # for a busy machine; what is there at once is seen at once
 expect.set_options(timeout=PATIENCE_MS)
 
 
