@@ -27,6 +27,7 @@ from connector.cli import (
     run,
     schema,
     simulate,
+    status,
     subs,
     tail,
     topics,
@@ -111,6 +112,8 @@ app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
+app.command("top", epilog=status.TOP_EXAMPLES)(status.top)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
 app.command("coverage", epilog=coverage.EXAMPLES)(coverage.coverage)
 app.command("record", epilog=record.EXAMPLES)(record.record)
