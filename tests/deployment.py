@@ -21,7 +21,7 @@ from tests.kafka.reader import Record, create_topics, read_all
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = TickSchema(bond_tick())
-SECONDS = 30
+SECONDS = 60
 
 
 class Deployment:

@@ -61,7 +61,7 @@ async def test_while_kafka_is_away_the_events_wait_where_they_need_no_memory():
         own.note({}, KEYS, lambda _: True, AT)
         topic.is_away = False
         await until(lambda: len(topic.log) == 2 * waiting)
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
         assert own._standings.changed == 0
     assert [value["event"] for _, value in topic.log] == ["wanted"] * waiting + ["unwanted"] * waiting
 
@@ -78,5 +78,5 @@ async def test_nothing_is_told_before_the_status_topic_was_read():
         own.restore(wanted(KEYS[:4], "REJECTED"), ours.__contains__)
         own.note(wanted(KEYS[:4], "REJECTED"), KEYS[:4], lambda _: True, AT)
         await until(lambda: len(topic.log) == 4)
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert [f"instrument/{key.decode()}" for key, _ in topic.log] == [KEYS[2], *ours]

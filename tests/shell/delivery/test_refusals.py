@@ -77,7 +77,7 @@ def limit(rig, topic, name, value):
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
     client = AdminClient(QUIET | {"bootstrap.servers": rig.bootstrap})
     (future,) = client.incremental_alter_configs([resource]).values()
-    future.result(timeout=20)
+    future.result(timeout=60)
 
 
 async def test_ticks_older_than_the_topics_limit_leave_quickly_with_the_present_as_stamp(start):

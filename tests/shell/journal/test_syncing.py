@@ -91,7 +91,7 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
 
     monkeypatch.setattr(os, "fdatasync", hanging)
     source.append(*frames(1, 1))
-    await asyncio.to_thread(waits.wait, 10)
+    await asyncio.to_thread(waits.wait, 60)
     for frame in frames(2, 2000):
         source.append(frame)
         if frame.received_ns % 100 == 0:
@@ -115,7 +115,7 @@ async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
 
     monkeypatch.setattr(source._log, "sync", waiting)
     source.append(*frames(1, 1))
-    await asyncio.to_thread(waits.wait, 10)
+    await asyncio.to_thread(waits.wait, 60)
     source.append(*frames(2, 2))
     await until(lambda: source.committed_seq == 2)
     source.advance(2)

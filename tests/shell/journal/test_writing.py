@@ -144,7 +144,7 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
     await until(lambda: source.synced_seq == 1)
     disk.hang("write")
     source.append(*frames(2, 2))
-    await asyncio.to_thread(disk.hangs.wait, 10)
+    await asyncio.to_thread(disk.hangs.wait, 60)
     await until(lambda: source.write_error)
     assert "has taken over" in source.write_error
     for frame in frames(3, 30):
@@ -174,7 +174,7 @@ async def test_a_slow_sync_stops_no_write(source, disk, monkeypatch):
     """While a sync hangs, frames are written and delivered as before."""
     disk.hang("fdatasync")
     source.append(*frames(1, 1))
-    await asyncio.to_thread(disk.hangs.wait, 10)
+    await asyncio.to_thread(disk.hangs.wait, 60)
     for frame in frames(2, 30):
         source.append(frame)
         await asyncio.sleep(0)

@@ -174,7 +174,7 @@ async def test_transaction_markers_at_the_end_are_skipped(broker, topic_names, e
     write(broker, topic_names.control, (b"a", b"1"))
     write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end=end)
     async with running(Reading(broker, topic_names.control)) as reading:
-        await until(reading.topic.restored.is_set, 10)
+        await until(reading.topic.restored.is_set)
         assert keys(reading.snapshots[0]) == ([b"a", b"t"] if end == "commit" else [b"a"])
 
 
@@ -186,7 +186,7 @@ async def test_an_open_transaction_delays_no_start_and_is_told(broker, topic_nam
     open_one = write(broker, topic_names.control, (b"t", b"2"), transactional_id=topic_names.control, end="open")
     write(broker, topic_names.control, (b"b", b"3"))
     async with running(Reading(broker, topic_names.control)) as reading:
-        await until(reading.topic.restored.is_set, 10)
+        await until(reading.topic.restored.is_set)
         assert keys(reading.snapshots[0]) == [b"a"]
         assert reading.followed == []
         await until(lambda: reading.topic.held_up)
@@ -216,7 +216,7 @@ async def test_a_compacted_topic_without_its_last_key_is_read(broker, topic_name
     while not await asyncio.to_thread(nothing_left_of_k9):
         assert time.monotonic() < deadline
     async with running(Reading(broker, topic)) as reading:
-        await until(reading.topic.restored.is_set, 10)
+        await until(reading.topic.restored.is_set)
         assert {record.key: record.value for record in reading.snapshots[0]} == {
             f"k{number}".encode(): b"new" for number in range(9)
         }
@@ -261,7 +261,7 @@ async def test_a_header_name_that_is_not_utf8_does_not_stop_the_reading(broker, 
     write(broker, topic, (b"b", b"2"))
     with capture_logs() as logs:
         async with running(Reading(broker, topic)) as reading:
-            await until(reading.topic.restored.is_set, 10)
+            await until(reading.topic.restored.is_set)
             assert keys(reading.snapshots[0]) == [b"a", b"b"]
     assert [line["first_offset"] for line in logs if line["event"] == "batch_skipped"] == [1]
 

@@ -84,7 +84,7 @@ async def test_events_are_keyed_by_what_they_concern():
         events.publish(event(instrument="KR103502GA34"))
         events.publish(event(slot=3, event="session_down", detail={"cause": "reset", "code": None, "message": "국고"}))
         events.publish(event(slot=None, event="topic_restarted", detail={"topic": "control", "reason": "gone"}))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert [key for key, _ in topic.log] == [b"KR103502GA34", b"slot/3", b"control"]
     for _, value in topic.log:
         jsonschema.validate(value, SCHEMA)
@@ -112,7 +112,7 @@ async def test_after_a_failure_events_stay_in_order():
     async with running(topic) as events:
         for number in range(5):
             events.publish(event(number))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
         assert (events.problem, events.dropped, events.waiting) == (None, 0, 0)
     assert numbers(topic) == [0, 1, 2, 3, 4]
 
@@ -129,7 +129,7 @@ async def test_a_bounded_number_waits_while_kafka_is_away():
         assert events.problem is not None
         assert (events.dropped, events.waiting) == (200, 1_000)
         topic.is_away = False
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == list(range(200, 1_200))
 
 
@@ -144,7 +144,7 @@ async def test_losses_outlast_other_events():
     async with running(topic, memory) as events:
         for number in range(2, WAITING_AT_MOST + 2):
             events.publish(event(number, event="loss" if number == 3 else "session_down"))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
         assert events.dropped == 2
     assert numbers(topic) == [0, 3, *range(4, WAITING_AT_MOST + 2)]
 
@@ -158,7 +158,7 @@ async def test_among_losses_the_oldest_gives_way():
             events.publish(event(number, event="loss"))
         assert (events.dropped, events.waiting) == (1, WAITING_AT_MOST)
         topic.is_away = False
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == list(range(1, WAITING_AT_MOST + 1))
 
 
@@ -174,7 +174,7 @@ async def test_an_event_given_up_during_a_write_is_not_removed_twice():
         events.publish(event(1_000))
         events.publish(event(1_001))
         assert events.dropped == 2
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == list(range(1_002))
 
 
@@ -188,10 +188,10 @@ async def test_the_next_process_writes_the_events_that_still_wait():
         assert not await events.wait_until_written(0.05)
     async with running(topic, memory) as events:
         events.publish(event(2))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     async with running(topic, memory) as events:
         events.publish(event(3))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == [0, 1, 2, 3]
 
 
@@ -207,7 +207,7 @@ async def test_ends_of_sessions_that_the_last_process_left_are_known():
         assert not await events.wait_until_written(0.05)
     async with running(Topic(), memory) as events:
         events.publish(event())
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
         assert events.told_ends == {"slot/0", "slot/2"}
 
 
@@ -226,7 +226,7 @@ async def test_a_stop_waits_until_no_written_event_is_saved_as_waiting():
         while not topic.log:
             await asyncio.sleep(0)
         may_save.set()
-        assert await events.wait_until_written(1)
+        assert await events.wait_until_written(30)
     assert json.loads(memory["events"]) == []
 
 
@@ -236,7 +236,7 @@ async def test_unreadable_saved_events_delay_nothing(saved):
     topic = Topic()
     async with running(topic, Memory(events=saved)) as events:
         events.publish(event(0))
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == [0]
 
 
@@ -250,5 +250,5 @@ async def test_a_stop_does_not_wait_for_the_pause_after_a_failure(monkeypatch):
         while not events.problem:
             await asyncio.sleep(0)
         topic.is_away = False
-        assert await events.wait_until_written(5)
+        assert await events.wait_until_written(30)
     assert numbers(topic) == [1]

@@ -67,7 +67,7 @@ async def test_nothing_is_written_before_the_topic_was_read():
         assert not await status.wait_until_written(0.05)
         assert topic.log == []
         restore(status, [])
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log == [("list/a", b'{"x":1}')]
 
 
@@ -89,14 +89,14 @@ async def test_only_what_differs_is_written():
         )
         assert readable == {"list/a": {"x": 1}, "list/b": {"x": 2}}
         status.publish({"list/a": {"x": 1}, "slot/0": {"y": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert topic.log == [("slot/0", b'{"y":1}'), ("list/b", None), ("list/d", None)]
         status.publish({"list/a": {"x": 1}, "slot/0": {"y": 2}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert topic.log[3:] == [("slot/0", b'{"y":2}')]
         batches = topic.batches
         status.publish({"list/a": {"x": 1}, "slot/0": {"y": 2}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert topic.batches == batches
 
 
@@ -107,7 +107,7 @@ async def test_a_failed_write_is_done_again():
     async with running(topic) as status:
         restore(status, [])
         status.publish({"list/a": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert status.problem is None
     assert topic.log == [("list/a", b'{"x":1}')]
     assert topic.batches == 3
@@ -122,7 +122,7 @@ async def test_a_write_in_doubt_is_repeated_even_if_the_wish_went_back():
         status.publish({"list/a": {"x": 2}, "list/b": {"x": 3}})
         await asyncio.wait_for(topic.called.wait(), 30)
         status.publish({"list/a": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log == [("list/a", b'{"x":1}'), ("list/b", None)]
 
 
@@ -135,7 +135,7 @@ async def test_the_latest_wish_wins():
         for number in range(100):
             status.publish({"list/a": {"x": number}})
             await asyncio.sleep(0)
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log[-1] == ("list/a", b'{"x":99}')
     assert topic.batches < 100
 
@@ -147,11 +147,11 @@ async def test_a_record_too_large_for_kafka_is_left_out_until_it_changes():
     async with running(topic) as status:
         restore(status, [])
         status.publish({"list/big": {"x": 1}, "list/a": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert topic.log == [("list/a", b'{"x":1}')]
         topic.too_large = set()
         status.publish({"list/big": {"x": 2}, "list/a": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log[1:] == [("list/big", b'{"x":2}')]
 
 
@@ -161,7 +161,7 @@ async def test_many_records_are_written_in_rounds():
     async with running(topic) as status:
         restore(status, [])
         status.publish({f"list/{number}": {} for number in range(10_000)})
-        assert await status.wait_until_written(10)
+        assert await status.wait_until_written(30)
     assert len(topic.log) == 10_000
     assert topic.batches == 20
 
@@ -172,7 +172,7 @@ async def test_only_our_part_is_written_and_tombstoned():
     async with running(topic) as status:
         restore(status, [Outgoing(b"slot/1", b"{}"), Outgoing(b"list/gone", b"{}")])
         status.publish({"slot/0": {"x": 1}, "slot/1": {"x": 2}}, lambda key: key != "slot/1")
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log == [("slot/0", b'{"x":1}'), ("list/gone", None)]
 
 
@@ -182,11 +182,11 @@ async def test_a_right_to_write_that_ended_is_not_used():
     async with running(topic) as own:
         restore(own, [])
         own.publish({"slot/0": {"owner": "one"}, "slot/1": {"owner": "one"}}, rights.__contains__)
-        assert await own.wait_until_written(5)
+        assert await own.wait_until_written(30)
         rights.discard("slot/0")
         own.follow([TopicRecord(b"slot/0", b'{"owner":"two"}', 0, 0, 0)])
         own.publish({"slot/0": {"owner": "one"}, "slot/1": {"owner": "ONE"}}, rights.__contains__)
-        assert await own.wait_until_written(5)
+        assert await own.wait_until_written(30)
         assert own.readable() == {"slot/0": {"owner": "two"}, "slot/1": {"owner": "ONE"}}
     assert [key for key, _ in topic.log].count("slot/0") == 1
 
@@ -198,7 +198,7 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
         status._name = b"me"
         restore(status, [])
         status.publish({"slot/0": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         ours = TopicRecord(b"slot/0", b'{"x":0}', 0, 0, 0, (("writer", b"me"),))
         assert status.follow([ours]) == ({}, {})
         assert status.differing() == []
@@ -209,7 +209,7 @@ async def test_a_record_of_ours_that_another_replica_overwrote_is_written_again(
         ]
         assert status.follow(theirs) == ({"slot/0": {"x": 9}, "list/a": None}, {})
         status.publish({"slot/0": {"x": 1}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log == [("slot/0", b'{"x":1}')] * 2
 
 
@@ -230,10 +230,10 @@ async def test_a_topic_made_again_gets_every_record_again():
     async with running(topic) as status:
         restore(status, [])
         status.publish({"slot/0": {"x": 1}, "list/a": {}, "list/b": {}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         status.publish({"slot/0": {"x": 1}, "list/a": {}})
         restore(status, [Outgoing(b"slot/0", b'{"x":1}')])
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log[3:] == [("list/a", b"{}"), ("list/b", None)]
 
 
@@ -252,7 +252,7 @@ async def test_only_a_record_that_is_refused_alone_is_too_large():
         status._on_too_large = lambda *found: told.append(found)
         restore(status, [])
         status.publish({"list/a": {"x": 1}, "list/b": {"x": 2}, "list/c": {"x": 3}})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         assert status.readable() == {"list/a": {"x": 1}, "list/c": {"x": 3}}
     assert told == [("list/b", {"x": 2}, None)]
 
@@ -275,10 +275,10 @@ async def test_a_record_that_is_the_same_object_is_not_encoded_again(monkeypatch
         restore(status, [])
         records = {f"instrument/{number}": {"x": 1} for number in range(3)}
         status.publish(records)
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
         monkeypatch.setattr("connector.core.status.encode", lambda _: pytest.fail("a record was encoded"))
         status.publish({**records})
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
 
 
 async def test_the_content_is_what_was_written_even_if_the_wish_changed_meanwhile():
@@ -303,5 +303,5 @@ async def test_a_stop_does_not_wait_for_the_pause_after_a_failure(monkeypatch):
         status.publish({"list/a": {"x": 1}})
         while not status.problem:
             await asyncio.sleep(0)
-        assert await status.wait_until_written(5)
+        assert await status.wait_until_written(30)
     assert topic.log == [("list/a", b'{"x":1}')]
