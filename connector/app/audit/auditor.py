@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
-from connector.core.coverage.book import Book
-from connector.core.coverage.dates import seoul_date
+from connector.core.coverage.book import Book, doubt_divided
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, encode, split_key
 from connector.core.coverage.tick_values import UnknownSchema, UnreadableTick
@@ -190,6 +189,7 @@ class Auditor:
         """Write what changed and announce holes; return the offsets that may be committed."""
         offsets = {number: each.next_offset for number, each in self.partitions.items() if each.next_offset is not None}
         now = now_ms()
+        doubt_divided([audited.book for audited in self.partitions.values()])
         if self.knows_facts():
             for audited in self.partitions.values():
                 audited.book.settle(now, self._wait_ms, self.facts)
@@ -271,9 +271,6 @@ class Auditor:
         self.facts.event(value)
         if value.get("event") == "session_up" and type(slot := value.get("slot")) is int:
             self.on_session_up(slot)
-        if value.get("event") == "partitions_changed":
-            for audited in self.partitions.values():
-                audited.book.doubt(seoul_date(record.timestamp), "partitions")
 
     def take_letter(self, record: Any) -> None:
         """Take in a record of the dead-letter topic."""

@@ -10,7 +10,7 @@ from connector.core.coverage.day import Day
 from connector.core.coverage.record import decode, split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
     from connector.core.coverage.dates import IsTradingDay
@@ -71,8 +71,8 @@ class Book:
         """Record that nothing can be proven for the date, for any bond of this partition."""
         self._doubts[trade_date] = reason
         for day in self.days.values():
-            if day.trade_date == trade_date and day.doubt is None:
-                day.doubt, day.is_changed = reason, True
+            if day.trade_date == trade_date:
+                day.cast_doubt(reason)
 
     def settle(self, now_ms: int, wait_ms: int, facts: Facts) -> None:
         """Give new holes that have stood for `wait_ms` their ids, and holes their causes."""
@@ -110,6 +110,21 @@ class Book:
             return False
         is_told = next(day.unannounced(), None) is None
         return is_told or not dates.has_events(day.trade_date, now_ms, self._is_trading_day)
+
+
+def doubt_divided(books: Iterable[Book]) -> None:
+    """Mark the days of which two partitions hold ticks: neither book knows the whole day.
+
+    It happens to a bond whose partition changed on that date, because the tick topic grew. Bonds
+    that kept their partition, and other dates, lose nothing by that.
+    """
+    found: dict[tuple[str, date], Day] = {}
+    for book in books:
+        for key, day in book.days.items():
+            other = found.setdefault(key, day)
+            if other is not day:
+                other.cast_doubt("partitions")
+                day.cast_doubt("partitions")
 
 
 def _is_not_older(day: Day, known: Day) -> bool:

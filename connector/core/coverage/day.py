@@ -97,6 +97,11 @@ class Day:
             self.stretches.add(tick.accumulated, tick.accumulated, tick.trade, now_ms)
         return IRREGULAR
 
+    def cast_doubt(self, reason: Doubt) -> None:
+        """Record why the day cannot be proven. The first reason stays."""
+        if self.doubt is None:
+            self.doubt, self.is_changed = reason, True
+
     def _close_filled(self, source: str) -> None:
         remaining = {id(each.hole) for each in self.stretches.missing if each.hole is not None}
         for hole in self.holes:

@@ -3,6 +3,7 @@
 import json
 
 from connector.core.ticks.avro import registry_prefix
+from connector.core.ticks.partition import partition
 from tests.app.audit.fakes import ISIN, SCHEMA, World
 
 
@@ -165,3 +166,27 @@ async def test_dead_letters_are_a_cause():
     await world.auditor.take(0, records)
     await world.auditor.flush()
     assert world.latest()["holes"][0]["cause"] == "dead_letter"
+
+
+async def test_growth_of_the_tick_topic_leaves_bonds_that_stay_proven():
+    """Of the bonds whose partition changed that day, nothing is proven; of the others, all is."""
+    stays, moves = "KR103502GA34", "KR103502GD31"
+    world = World(count=2)
+    raws = {isin: world.trades(4, isin) for isin in (stays, moves)}
+    for number in (0, 1, 2):
+        await world.auditor.begin(number, None, 0)
+    for isin in (stays, moves):
+        before = world.records(raws[isin][:2])
+        after = world.records(raws[isin][2:])
+        if isin == moves:
+            for record in after:
+                record.partition = 2
+        await world.auditor.take(before[0].partition, before)
+        await world.auditor.take(after[0].partition, after)
+    await world.auditor.flush()
+    assert (world.latest(stays)["reason"], world.latest(stays)["holes"]) == (None, [])
+    written = [json.loads(each.value) for each in world.coverage.written if each.key.startswith(moves.encode())]
+    assert {tuple(each["offsets"]): each["reason"] for each in written} == {
+        (str(partition(moves.encode(), 2)),): "partitions",
+        ("2",): "partitions",
+    }

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from connector.core.coverage.book import Book
+from connector.core.coverage.book import Book, doubt_divided
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, encode
 from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, at, is_weekday, tick
@@ -161,3 +161,16 @@ def test_a_doubt_about_a_date_is_one_about_all_its_bonds(book):
     assert [day.reason for day in book.changed()] == ["deleted"]
     assert book.day("KR6095572D81", FRIDAY).reason == "deleted"
     assert book.day(ISIN, MONDAY).reason is None
+
+
+def test_only_a_day_in_two_partitions_is_in_doubt(book):
+    """A bond whose ticks of a date lie in two partitions is unproven for that date alone."""
+    book.day("KR6095572D81", FRIDAY)
+    grown = Book(is_weekday)
+    grown.add(tick(40, 50), NOW)
+    grown.day(ISIN, MONDAY)
+    for _ in write_all(book) + write_all(grown):
+        doubt_divided([book, grown])
+    reasons = {(day.isin, day.trade_date, day.reason) for each in (book, grown) for day in each.days.values()}
+    assert reasons == {(ISIN, FRIDAY, "partitions"), ("KR6095572D81", FRIDAY, None), (ISIN, MONDAY, None)}
+    assert [day.trade_date for each in (book, grown) for day in each.changed()] == [FRIDAY, FRIDAY]
