@@ -158,7 +158,7 @@ class Auditing:
             case "dead_letter":
                 self.facts.dead_letter(fields["isin"], fields["received_ms"])
             case _:
-                self.facts.event(_event(at_ms, kind, fields))
+                self.facts.event(event_of(at_ms, kind, fields))
 
     def _forget(self, _):
         self._write()
@@ -194,7 +194,8 @@ class Auditing:
         return self.world.volumes.get((isin, TODAY), 0) - taken
 
 
-def _event(at_ms, kind, fields):
+def event_of(at_ms, kind, fields):
+    """Return what the event topic says of something that happened in a world."""
     detail = {name: fields[name] for name in ("cause", "reason", "state", "silent_seconds") if name in fields}
     if kind == "killed":
         at_ms, kind, detail = fields["alive_ms"], "session_down", {"cause": "killed"}

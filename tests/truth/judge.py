@@ -22,15 +22,16 @@ def differences(seed):
             wrong.append(f"{key}: no record")
             continue
         value = value_of(found[key])
-        wrong += [f"{key}: {each}" for each in _of_day(world, expected, value)]
+        wrong += [f"{key}: {each}" for each in of_day(world, expected, value)]
     extra = set(found) - set(oracle.days) - {(worlds.ISINS[0], CLOSED_DAY)}
     wrong += [f"{key}: a record of nothing" for key in extra if value_of(found[key])["ticks"]]
     if (closed := found.get((worlds.ISINS[0], CLOSED_DAY))) is not None:
         wrong += ["a closed day has volume"] * (closed.accumulated_volume != 0 or closed.irregular != closed.ticks)
-    return [*wrong, *_of_events(played, oracle)], sum(len(each.holes) for each in oracle.days.values())
+    return [*wrong, *of_events(played, oracle)], sum(len(each.holes) for each in oracle.days.values())
 
 
-def _of_day(world, expected, value):
+def of_day(world, expected, value):
+    """Yield in words what a record's value says wrongly of a bond's day."""
     yield from _compare("counts", (value["ticks"], value["repeats"], value["irregular"]), _counts(expected))
     reported = {(each["from_volume"], each["to_volume"]): _hole(each) for each in value["holes"]}
     yield from _compare(
@@ -112,8 +113,8 @@ def _against_log(world, expected, value):
             yield f"{hole}: unknown, but lost by {reasons}"
 
 
-def _of_events(played, oracle):
-    """Each announced hole has its events, with its one id, and nothing else has any."""
+def of_events(played, oracle):
+    """Yield what is wrong with the events: each announced hole has its own, under its one id."""
     gaps = Counter(each.detail["id"] for each in played.topics.events if each.event == "gap")
     fills = {each.detail["id"]: each.detail["by"] for each in played.topics.events if each.event == "backfill"}
     due = {

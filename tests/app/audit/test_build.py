@@ -1,6 +1,10 @@
 """The auditor as a whole, on a real Kafka beside a connector and an exchange."""
 
 import asyncio
+import os
+import time
+
+import pytest
 
 from tests.app.audit.world import (
     ISINS,
@@ -15,6 +19,14 @@ from tests.app.audit.world import (
 )
 
 SECONDS = 30
+CUT_SECONDS = float(os.environ.get("KIS_BOND_CUT_SECONDS", "1"))  # 60 with `make audit-cut-full`
+BACK_SECONDS = 60  # from the session's return until nothing is missing
+
+
+@pytest.fixture
+def trading_goes_on(monkeypatch):
+    """Let no day be over: after 15:35 the auditor would ask KIS during the cut already."""
+    monkeypatch.setattr("connector.app.audit.rest_round.over_ms", lambda _: 1 << 62)
 
 
 async def until(condition, seconds=SECONDS):
@@ -69,7 +81,7 @@ async def test_what_never_reached_the_socket_is_a_hole_with_bounds(deploy):
 
 
 async def cut_while_trading(deployment, auditor, trades):
-    """Cut the session, trade while it is away, and trade on once it is back."""
+    """Cut the session, trade while it is away, and trade on once it is back; return when it was."""
     for isin in ISINS:
         await deployment.kis.emit_ticks(isin, 20)
     await deployment.until_delivered()
@@ -77,21 +89,30 @@ async def cut_while_trading(deployment, auditor, trades):
     await deployment.kis.drop(how="abrupt")
     for _ in range(trades):
         deployment.kis._feed.trade(ISINS)
+        await asyncio.sleep(CUT_SECONDS / trades)
     await deployment.kis.listen()
-    await deployment.until_state("ACTIVE", ISINS)
+    await deployment.until_state("ACTIVE", ISINS, CUT_SECONDS + SECONDS)
+    back_at = time.monotonic()
     for isin in ISINS:
         await deployment.kis.emit_ticks(isin, 1)
     await until(lambda: all((day := day_of(auditor, isin)) and day.holes for isin in ISINS))
+    return back_at
 
 
-async def test_a_cut_of_the_session_is_backfilled(deploy):
+@pytest.mark.timeout(360)
+@pytest.mark.usefixtures("trading_goes_on")
+async def test_a_cut_of_the_session_is_backfilled(deploy, record_property):
     """What traded while the session was cut comes from KIS's list, as ticks with source rest."""
     async with deploy(bonds=ISINS, ccnl_depth=500) as deployment:
         await trading(deployment)
         async with auditing(settings_of(deployment, **with_rest(deployment))) as auditor:
-            await cut_while_trading(deployment, auditor, 30)
-            await until(lambda: all(day_of(auditor, isin).missing_volume == 0 for isin in ISINS), 60)
+            back_at = await cut_while_trading(deployment, auditor, 30)
+            volumes = {isin: deployment.kis.accumulated(isin) for isin in ISINS}
+            await until(lambda: {isin: day_of(auditor, isin).covered_volume for isin in ISINS} == volumes, BACK_SECONDS)
             await until(lambda: all(not day_of(auditor, isin).is_changed for isin in ISINS))
+            took = time.monotonic() - back_at
+            record_property("seconds until nothing is missing", took)
+            assert took <= BACK_SECONDS
             assert auditor.parts.round.backfilled == 60
             assert await asyncio.to_thread(strict_code, deployment) == 0
         for isin, record in coverage_of(deployment).items():
@@ -106,6 +127,8 @@ async def test_a_cut_of_the_session_is_backfilled(deploy):
         assert deployment.kis.tokens_issued == 1
 
 
+@pytest.mark.timeout(360)
+@pytest.mark.usefixtures("trading_goes_on")
 async def test_what_kis_no_longer_lists_is_confirmed_missing(deploy):
     """With a list of five trades, the rest of the hole is confirmed, with its exact volume."""
     async with deploy(bonds=ISINS, ccnl_depth=5) as deployment:
