@@ -9,12 +9,16 @@ PACED_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a case. `bonds` None is the number that the command line gives."""
+    """One line of a case. `bonds` None is the number that the command line gives.
+
+    `audited`: whether `kis-bond audit` reads the ticks while they are written.
+    """
 
     label: str
     pipeline: str = "ours"
     bonds: int | None = None
     sessions: int = 1
+    audited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ CASES = {
             "sessions",
             "1 tick a frame, 1,000 bonds on many sessions against one",
             (Entry("25 sessions", bonds=MANY_BONDS, sessions=MANY_SESSIONS), Entry("1 session", bonds=MANY_BONDS)),
+        ),
+        Case(
+            "audited",
+            "1 tick a frame, beside an auditor against without one",
+            (Entry("beside an auditor", audited=True), Entry("connector")),
         ),
         Case("drain", "1 tick a frame, all journalled before Kafka comes back", (Entry("connector"),), outage=True),
     )

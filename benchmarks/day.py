@@ -6,8 +6,10 @@ price wanders over its whole band, its volume accumulates, and its high and low 
 of a bond are equal.
 """
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
@@ -41,7 +43,21 @@ def isins(count: int) -> list[str]:
     return [with_check_digit(f"KR1035{number:05d}") for number in range(count)]
 
 
-def ticks(count: int, bonds: int, prices: int, seed: int = 1) -> Iterator[Tick]:
+class Spread(NamedTuple):
+    """How the ticks lie over the day and over the bonds.
+
+    With an `evenness` above 0 the share of the bond at place n is 1 / (n + evenness), as some bonds
+    trade far more than others. With 0 all bonds have the same share.
+    """
+
+    ticks_a_second: int = TICKS_A_SECOND
+    evenness: int = 0
+
+
+BUSY = Spread()
+
+
+def ticks(count: int, bonds: int, prices: int, seed: int = 1, spread: Spread = BUSY) -> Iterator[Tick]:
     """Yield the day's ticks in order of time; each is of a bond chosen by chance.
 
     Runs of at least twenty ticks for each price show nearly all `prices`.
@@ -51,9 +67,11 @@ def ticks(count: int, bonds: int, prices: int, seed: int = 1) -> Iterator[Tick]:
         _Trading(isin, number, number * prices // bonds, (number + 1) * prices // bonds, chance)
         for number, isin in enumerate(isins(bonds))
     ]
+    shares = list(accumulate(1 / (place + spread.evenness) if spread.evenness else 1 for place in range(bonds)))
     for number in range(count):
-        hour = _hhmmss(OPENS_SECOND + number // TICKS_A_SECOND % TRADING_SECONDS)
-        yield tradings[int(chance.random() * bonds)].tick(hour)
+        hour = _hhmmss(OPENS_SECOND + number // spread.ticks_a_second % TRADING_SECONDS)
+        place = bisect(shares, chance.random() * shares[-1], hi=bonds - 1)
+        yield tradings[place].tick(hour)
 
 
 def frames(day: Iterable[Tick], per_frame: int) -> Iterator[bytes]:

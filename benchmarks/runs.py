@@ -7,18 +7,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
 
+from benchmarks.audit import Topics, auditor, new_topics, until_joined
 from benchmarks.cases import Case, Entry
 from benchmarks.day import isins
 from benchmarks.pipeline import FIGURES, REGISTERED, Run
 from tests.kafka.launcher import KafkaCluster
-from tests.kafka.reader import create_topics
 
 ROOT = Path(__file__).parents[1]
 RUN_SECONDS = 900  # a pipeline that takes longer has lost ticks; a second more for each SLOWEST ticks
@@ -84,10 +84,10 @@ def run_once(kafka: KafkaCluster, case: Case, entry: Entry, run: Run) -> dict[st
         bonds=entry.bonds or run.bonds,
         sessions=entry.sessions,
         bootstrap_servers=kafka.bootstrap_servers,
-        topics=_topics(kafka.bootstrap_servers),
+        topics=new_topics(kafka.bootstrap_servers, "bench"),
     )
     _want_all_bonds(run)
-    with started("feed", run) as feed:
+    with started("feed", run) as feed, audited(run) if entry.audited else nullcontext():
         run = replace(run, **json.loads(feed.expect("{")))
         with started(entry.pipeline, run) as pipeline:
             pipeline.expect(REGISTERED)
@@ -106,14 +106,13 @@ def run_once(kafka: KafkaCluster, case: Case, entry: Entry, run: Run) -> dict[st
             return figures
 
 
-def _topics(bootstrap_servers: str) -> dict[str, str]:
-    names = {
-        name: f"bench-{time.time_ns()}-{name.replace('_', '-')}"
-        for name in ("ticks", "dead_letters", "control", "status", "events")
-    }
-    create_topics(bootstrap_servers, {names["ticks"]: 6, names["dead_letters"]: 1, names["events"]: 1})
-    create_topics(bootstrap_servers, {names["control"]: 1, names["status"]: 1}, cleanup_policy="compact")
-    return names
+@contextmanager
+def audited(run: Run) -> Iterator[None]:
+    """Let an auditor read the run's ticks."""
+    topics = Topics(run.bootstrap_servers, run.topics)
+    with auditor(topics) as process:
+        until_joined(topics, process)
+        yield
 
 
 def _want_all_bonds(run: Run) -> None:
