@@ -22,7 +22,7 @@ KILLED_AT = (
     midnight(TODAY) + 14 * HOUR,
 )
 EVENING = midnight(TODAY) + 22 * HOUR  # after the last of the late ticks
-PATIENCE_SECONDS = 60  # a member that was killed leaves its group after ten seconds
+PATIENCE_SECONDS = 120  # a member that was killed leaves its group after ten seconds
 
 pytestmark = pytest.mark.timeout(600)
 
