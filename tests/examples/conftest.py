@@ -1,5 +1,9 @@
 """What all examples read: topics with the same trading, on a real Kafka and registry."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.conftest import started
@@ -25,3 +29,13 @@ def example_feed():
 def expected_windows(example_feed):
     """Give the windows that every example must compute."""
     return windows_of(example_feed.trades)
+
+
+def printed(feed, *command):
+    """Return what a command of `kis-bond` prints with the settings for a feed's topics."""
+    run = subprocess.run(
+        [sys.executable, "-m", "connector", *command],
+        env=os.environ | feed.environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout
