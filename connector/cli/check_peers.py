@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from connector.app.audit.build import rest_client
 from connector.cli import subject, topics
 from connector.cli.check_result import CheckResult
 from connector.core.kis.approval import Granted, Refused, Unavailable
@@ -40,7 +41,7 @@ async def check_all(settings: Settings, credentials: Credentials) -> list[CheckR
     results = [_journal(settings.journal.path), *await _kafka(settings), *await _registry(settings)]
     service = ApprovalService(settings.kis.approval_url)
     approvals = [await _approval(service, credentials, slot) for slot in range(credentials.count())]
-    return [*results, *approvals, await _websocket_port(settings.kis.websocket_url)]
+    return [*results, *approvals, await _websocket_port(settings.kis.websocket_url), *await _audit(settings)]
 
 
 def _journal(path: Path) -> CheckResult:
@@ -119,6 +120,24 @@ async def _approval(service: ApprovalService, credentials: Credentials, slot: in
                 f"KIS gave no approval key: {unavailable.code or ''} {unavailable.message}".replace("  ", " "),
                 NotInTime,
             )
+
+
+async def _audit(settings: Settings) -> list[CheckResult]:
+    """Get an access token as the auditor does, if it has app keys of its own.
+
+    KIS tells the customer of each new token, so the auditor's token is used while it lasts, and a
+    new one is kept for the auditor.
+    """
+    try:
+        client = rest_client(settings)
+    except ConfigurationError as error:
+        return [CheckResult("auditor", problem, NotInTime) for problem in error.problems]
+    if client is None:
+        return []
+    failed = await client.sign_in()
+    if failed is None:
+        return [CheckResult("auditor", f"KIS's REST service at {settings.audit.rest_url} gave an access token")]
+    return [CheckResult("auditor", f"no access token: {failed.message}", NotInTime)]
 
 
 async def _websocket_port(given: str) -> CheckResult:

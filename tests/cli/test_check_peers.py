@@ -62,6 +62,47 @@ async def test_kis_refuses(tmp_path, fault, failure):
         assert (await failures(settings_for(tmp_path, **urls(kis))))["app key 0"] is failure
 
 
+def auditing(tmp_path, kis):
+    """Return the variables with which an auditor asks the simulator with an app key of its own."""
+    folder = tmp_path / "rest-keys"
+    folder.mkdir()
+    (folder / "appkey-0").write_text("rest-key")
+    (folder / "appsecret-0").write_text("rest-secret")
+    return {
+        "AUDIT__CREDENTIALS_DIR": folder,
+        "AUDIT__REST_URL": kis.rest_url,
+        "AUDIT__TOKEN_PATH": tmp_path / "token.json",
+    }
+
+
+async def test_the_auditors_app_key_gets_one_token(tmp_path):
+    """Two checks issue one token, because KIS tells the customer of each; the auditor finds it."""
+    async with Simulator() as kis:
+        settings = settings_for(tmp_path, **urls(kis), **{n: str(v) for n, v in auditing(tmp_path, kis).items()})
+        for _ in range(2):
+            assert (await failures(settings))["auditor"] is None
+        assert kis.tokens_issued == 1
+        assert (tmp_path / "token.json").exists()
+
+
+async def test_an_auditor_that_gets_no_token(tmp_path):
+    """A REST service that is away is told with its address; a missing secret with its file."""
+    async with Simulator() as kis:
+        given = {name: str(value) for name, value in auditing(tmp_path, kis).items()}
+    (result,) = await check_peers._audit(settings_for(tmp_path, **given))
+    assert (result.part, result.failure) == ("auditor", NotInTime)
+    assert kis.rest_url.removeprefix("http://") in result.message
+    (tmp_path / "rest-keys" / "appsecret-0").unlink()
+    (result,) = await check_peers._audit(settings_for(tmp_path, **given))
+    assert result.failure is NotInTime
+    assert "appsecret-0: CRED_MISSING" in result.message
+
+
+async def test_without_an_auditors_app_key_nothing_is_asked(tmp_path):
+    """An auditor that works by ticks alone has no part in the check."""
+    assert await check_peers._audit(settings_for(tmp_path)) == []
+
+
 async def test_a_connector_that_asked_just_now_is_no_failure(tmp_path):
     """KIS gives one approval key a second; a request that came too early is repeated."""
     async with Simulator() as kis:

@@ -1,4 +1,4 @@
-"""A Prometheus that scrapes one connector every second."""
+"""A Prometheus that scrapes a connector and an auditor every second."""
 
 import json
 import os
@@ -43,12 +43,12 @@ class PrometheusServer:
         ]
         self._server = Server(command, folder / "prometheus.log")
 
-    def start(self, target: str) -> None:
-        """Scrape `target`, a `host:port`, and evaluate the alerts."""
+    def start(self, *targets: str) -> None:
+        """Scrape the targets, each a `host:port`, and evaluate the alerts."""
         configuration = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(RULES)],
-            "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": list(targets)}]}],
         }
         self._configuration.write_text(yaml.safe_dump(configuration))
         self._server.start()

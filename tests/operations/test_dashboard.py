@@ -1,4 +1,4 @@
-"""The Grafana dashboard's queries show a running connector on a real Prometheus."""
+"""The Grafana dashboard's queries show a running connector and auditor on a real Prometheus."""
 
 import itertools
 import json
@@ -10,6 +10,7 @@ import pytest
 from connector.core.bonds.isin import with_check_digit
 from simulator import Simulator
 from simulator.embedded_kafka import EmbeddedKafka
+from tests.app.audit.world import auditing, settings_of
 from tests.deployment import Deployment
 from tests.operations.server import JOB, ROOT, RULES
 
@@ -24,7 +25,10 @@ SCRAPES = 12
 @pytest.fixture
 async def connector(topic_names, tmp_path):
     """Give a connector with two app keys that delivers ticks, its exchange, and its log."""
-    topics = {getattr(topic_names, part): 6 if part in {"ticks", "events"} else 1 for part in topic_names.__slots__}
+    topics = {
+        getattr(topic_names, part): 6 if part in {"ticks", "events", "coverage"} else 1
+        for part in topic_names.__slots__
+    }
     isins = [with_check_digit(f"KR10350{number:04d}") for number in range(50)]
     keys = [(f"test-appkey-{slot}", f"test-appsecret-{slot}") for slot in range(2)]
     async with Simulator(rate=20, app_keys=keys) as kis:
@@ -49,12 +53,23 @@ def query(expression):
     return expression
 
 
-async def test_every_panel_shows_a_running_connector_and_no_alert_fires(connector, prometheus):
+@pytest.fixture
+async def auditor(connector):
+    """Give an auditor beside the connector."""
+    async with auditing(settings_of(connector)) as auditor:
+        yield auditor
+
+
+async def test_every_panel_shows_a_running_connector_and_no_alert_fires(connector, auditor, prometheus):
     """Each query returns numbers, and alerts fire only when a secret's file vanishes."""
-    prometheus.start(f"127.0.0.1:{connector.port}")
+    prometheus.start(f"127.0.0.1:{connector.port}", f"127.0.0.1:{auditor.port}")
 
     async def scraped():
-        return await prometheus.values(f"count_over_time(kis_bond_build_info[1m]) >= {SCRAPES}")
+        counts = [
+            await prometheus.values(f"count_over_time(kis_bond_{kind}_info[1m]) >= {SCRAPES}")
+            for kind in ("build", "audit")
+        ]
+        return all(counts) and auditor.parts.auditor.ticks
 
     await connector.until(scraped)
     silent = []
@@ -92,15 +107,14 @@ async def firing(prometheus):
 
 
 def test_every_metric_has_its_place():
-    """The dashboard shows every metric of the connector, and asks for no other."""
+    """The dashboard shows every metric of connector and auditor, and asks for no other."""
     asked = {
         re.sub("_bucket$", "", name)
         for panel in PANELS
         for target in panel["targets"]
         for name in names(target["expr"])
     }
-    of_the_auditor = {name for name in METRICS if name.startswith(("kis_bond_audit_", "kis_bond_coverage_"))}
-    assert asked == {name for name in METRICS - of_the_auditor if not name.endswith("_")}
+    assert asked == {name for name in METRICS if not name.endswith("_")}
 
 
 def names(expression):

@@ -50,7 +50,7 @@ async def opened(
     settings: Settings, stop: Stop | None = None, is_trading_day: IsTradingDay = market_calendar.is_trading_day
 ) -> AsyncIterator[RunningAuditor]:
     """Yield an auditor that does not run yet; its HTTP port is bound. Raises ConfigurationError."""
-    rest = _rest_client(settings)
+    rest = rest_client(settings)
     parts, writers = _make_parts(settings, stop or Stop(), rest, is_trading_day)
     report = AuditReport(parts, Metrics(parts, AUDIT_CATALOGUE))
     http = HttpServer(settings.http.model_copy(update={"port": settings.audit.http_port}), report)
@@ -63,7 +63,7 @@ async def opened(
         await http.stop()
 
 
-def _rest_client(settings: Settings) -> RestClient | None:
+def rest_client(settings: Settings) -> RestClient | None:
     """Return a client for KIS's REST calls, or None if no app keys are given for them.
 
     Raises ConfigurationError with every mistake of the app keys.

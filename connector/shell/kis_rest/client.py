@@ -72,6 +72,11 @@ class RestClient:
         self.calls: dict[str, int] = {}
         self.problem: str | None = None
 
+    async def sign_in(self) -> Failed | None:
+        """Make sure of an access token. Return why there is none, or None if there is one."""
+        token = await self._usable_token()
+        return token if isinstance(token, Failed) else None
+
     async def volume(self, isin: str) -> int | Failed:
         """Return the bond's volume of the day so far (`inquire-price`)."""
         fields = await self._inquire(PRICE, isin)
