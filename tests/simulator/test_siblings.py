@@ -31,7 +31,7 @@ async def test_sessions_that_registered_the_same_get_the_same(join, ask_approval
 
 async def test_a_silent_simulator_sends_no_order_books(join, until):
     """At rate 0 the simulator sends nothing by itself."""
-    async with Simulator() as kis:
+    async with Simulator(approval_interval_seconds=0) as kis:
         client = await join(kis)
         await register(client, "H0BJASP0", A)
         kis.rate = 1
