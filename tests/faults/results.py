@@ -10,6 +10,8 @@ RESULTS = FOLDER / "results.json"
 PAGE = FOLDER.parents[1] / "docs" / "guarantee.md"
 BEGIN, END = "<!-- table: make faults -->", "<!-- end of table -->"
 
+AUDITED = "M, by the auditor"  # its trades, and the causes of its holes
+
 # Checks of every row; shown only if they fail, because the ledger has their figures.
 COMMON = frozenset(
     {
@@ -17,6 +19,7 @@ COMMON = frozenset(
             "L",
             "R",
             "M",
+            AUDITED,
             "ticks of each bond",
             "unknown ticks",
             "law broken",
@@ -78,7 +81,8 @@ def table(known: dict[str, dict[str, Any]]) -> str:
         "| row | fault | expected | measured beside the ledger | met | date | command |",
         "|---|---|---|---|---|---|---|",
     ]
-    ledgers = [f"| row | {' | '.join(head for head, _, _ in LEDGER)} |", "|---|" + "---:|" * len(LEDGER)]
+    heads = [head for head, _, _ in LEDGER]
+    ledgers = [f"| row | {' | '.join([*heads, AUDITED])} |", "|---|" + "---:|" * len(LEDGER) + "---|"]
     for result in results:
         figures = [
             f"{check['name']} {check['figure']}" + ("" if check["met"] else " **not met**")
@@ -93,8 +97,14 @@ def table(known: dict[str, dict[str, Any]]) -> str:
         )
         for ledger in result.get("ledgers", []):
             name = result["row"] + (" full" if result["variant"] == "full" else "")
-            ledgers.append(_cells(name, *(f"{ledger[figure]:,}" for _, _, figure in LEDGER)))
+            figures = [f"{ledger[figure]:,}" for _, _, figure in LEDGER]
+            ledgers.append(_cells(name, *figures, _audited(result)))
     return "\n".join([*_machines(results), "", *verdicts, "", *ledgers])
+
+
+def _audited(result: dict[str, Any]) -> str:
+    """Return what the auditor misses with its causes, if the row asks the auditor."""
+    return next((check["figure"] for check in result["checks"] if check["name"] == AUDITED), "")
 
 
 def _machines(results: list[dict[str, Any]]) -> list[str]:

@@ -22,8 +22,10 @@ from connector.core.ticks.partition import partition
 from simulator import Simulator
 from tests.conftest import TopicNames
 from tests.deployment import Deployment
+from tests.faults.audited import audited
 from tests.faults.cluster import ProxiedKafka, RigTrouble, rig_part
 from tests.faults.ledger import LEAST_TICKS, SCHEMA, Ledger, balance
+from tests.faults.results import AUDITED
 from tests.faults.row import Check, at_least, at_most, equal
 from tests.faults.watch import Watch
 from tests.kafka.reader import Record, read_all
@@ -58,6 +60,7 @@ class Run:
         self.watch = Watch(connector)
         self.ledger: Ledger
         self.events: list[dict[str, Any]] = []
+        self.ticks: list[Record] = []
         self.earlier: list[Record] = []  # ticks that were read before the row deleted them
         self.dates: Counter[str] = Counter()
         self.late = 0
@@ -145,6 +148,22 @@ class Run:
         if ledger.watched.processes == 1:
             found.append(equal("received, kept and not decoded", ledger.not_decoded, 0))
         return found
+
+    async def audit_checks(self, *causes: str) -> list[Check]:
+        """Return the checks of a row that loses ticks before the journal.
+
+        Of what the exchange had written, the auditor misses what the ledger misses. Its holes have
+        exactly the volume that the exchange's log says was not delivered, and each has one of the
+        causes.
+        """
+        found = await asyncio.to_thread(audited, self.kis.sent, self.ticks, self.events)
+        told = ", ".join(f"{cause} {count}" for cause, count in sorted(found.causes.items()))
+        figure = f"{found.missed:,}" + (f" (holes: {told})" if told else "")
+        is_right = found.missed == self.ledger.missed and found.causes.keys() <= set(causes)
+        return [
+            Check(AUDITED, figure, is_right),
+            equal("missing volume, by the auditor", found.volume, found.volume_kept_back),
+        ]
 
 
 class Rig:
@@ -241,7 +260,7 @@ class Rig:
                 *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in topics), connector.events()
             )
         ticks = run.earlier + ticks
-        run.events = events
+        run.events, run.ticks = events, ticks
         run.dates = Counter(str(decode(record.value or b"", SCHEMA)["trade_date"]) for record in ticks)
         run.ledger = await asyncio.to_thread(
             balance,

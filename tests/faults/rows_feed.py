@@ -40,6 +40,7 @@ async def session_ended(rig: Rig) -> list[Check]:
         equal("session_down", kinds["session_down"], len(ENDS) + 1),
         shown("causes", _causes(run)),
         shown("seconds without a session, all six", round(_seconds_down(run), 1)),
+        *await run.audit_checks("closed", "reset"),
     ]
 
 
@@ -92,6 +93,7 @@ async def no_knocking(rig: Rig) -> list[Check]:
         at_most("attempts while closed at once", attempts["close-at-once"], most),
         at_most("attempts while in use", attempts["reply:*=OPSP8996"], most),
         true("slot BLOCKED while in use", status["slots"]["0"]["state"] == "BLOCKED"),
+        *await run.audit_checks("closed", "in_use"),
     ]
 
 
@@ -114,7 +116,11 @@ async def silent(rig: Rig) -> list[Check]:
         lasted = time.monotonic() - since
         run.kis.faults.clear("silent")
         await run.connector.until_state("ACTIVE", run.isins, 60)
-    return [*run.checks(connects=2), at_most("T, s", round(lasted, 2), timeout + 1)]
+    return [
+        *run.checks(connects=2),
+        at_most("T, s", round(lasted, 2), timeout + 1),
+        *await run.audit_checks("silence"),
+    ]
 
 
 async def _is_down(run: Run) -> bool:
