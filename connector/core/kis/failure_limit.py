@@ -16,10 +16,10 @@ FAILURES_AN_HOUR: Final = 240
 
 
 class FailureLimit:
-    """Counts errors and missing replies; it lives as long as the slot."""
+    """Counts errors and missing replies, `most` of them in an hour; it lives as long as the slot."""
 
-    def __init__(self) -> None:
-        self._failed_at: deque[float] = deque(maxlen=FAILURES_AN_HOUR)
+    def __init__(self, most: int = FAILURES_AN_HOUR) -> None:
+        self._failed_at: deque[float] = deque(maxlen=most)
 
     def count(self, now: float) -> None:
         """Count a request that failed."""
@@ -28,5 +28,5 @@ class FailureLimit:
     @property
     def passed_at(self) -> float:
         """When a request that may fail is permitted again."""
-        is_full = len(self._failed_at) == FAILURES_AN_HOUR
+        is_full = len(self._failed_at) == self._failed_at.maxlen
         return self._failed_at[0] + HOUR_SECONDS if is_full else float("-inf")
