@@ -16,7 +16,7 @@ FAILURES_AN_HOUR: Final = 240
 
 
 class FailureLimit:
-    """Counts errors and missing replies, `most` of them in an hour; it lives as long as the slot."""
+    """Counts errors and missing replies, `most` an hour; it lives as long as the slot."""
 
     def __init__(self, most: int = FAILURES_AN_HOUR) -> None:
         self._failed_at: deque[float] = deque(maxlen=most)
