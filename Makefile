@@ -30,6 +30,10 @@ real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
 quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
 
+# The output of each part is kept, so that a failed run ends with the names of the failed tests.
+kept = > .venv/$@.log 2>&1; code=$$?; cat .venv/$@.log; exit $$code
+failed = (cd .venv && grep -E '^(FAILED|ERROR) ' $(patsubst %,%.log,$(1)) | cut -c1-200; false)
+
 .PHONY: audit-cost audit-cut-full audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page asyncapi image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
@@ -57,16 +61,16 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 
 test: .venv/dev.stamp check  ## everything: check, then the tests that use real parts, and a real Kafka if there is one
 	@echo "Tests on real parts, in two processes: five minutes"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest || $(call failed,real-cli real-rest)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need only Python
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint || $(call failed,quick-parts quick-core)
 
 quick-core quick-parts: .venv/dev.stamp
-	@$(BIN)/python -m pytest -q -m "$(QUICK)" $($@) $(ARGS)
+	@$(BIN)/python -m pytest -q -m "$(QUICK)" $($@) $(ARGS) $(kept)
 
 real-cli real-rest: .venv/dev.stamp
-	@$(BIN)/python -m pytest -q -m "(kafka or registry or slow) and $(ELSEWHERE)" $($@) $(ARGS)
+	@$(BIN)/python -m pytest -q -m "(kafka or registry or slow) and $(ELSEWHERE)" $($@) $(ARGS) $(kept)
 
 coverage-full: .venv/dev.stamp  ## what the auditor reports of 10,000 seeded days is what happened, five minutes (ARGS="--days 500")
 	@$(BIN)/python -m tests.truth $(ARGS)
