@@ -93,7 +93,9 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
     kills, random = (1000 if rig.full else 40), Random(rig.seed)
     starts = missing = broken = foreign = corrupt = written = 0
     with a_folder() as folder:
-        for _ in range(kills + 1):
+        for killed in range(kills + 1):
+            if killed and killed % 50 == 0:
+                sys.stderr.write(f"C3: {killed:,} of {kills:,} kills, {written:,} frames written\n")
             async with child(folder / "journal") as one:
                 starts += 1
                 missing += max(written - one.opened["highest"], 0)

@@ -1,5 +1,8 @@
-"""A row gets up to two more tries if the rig failed, and none if the connector did."""
+"""Rows come on stdin; one gets two more tries if the rig failed, none if the connector did."""
 
+import asyncio
+import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +10,7 @@ from confluent_kafka import KafkaException
 
 from tests.faults.cluster import RigTrouble
 from tests.faults.row import Check, Row
-from tests.faults.worker import play
+from tests.faults.worker import play, rows_on_stdin
 
 WELL = [Check("L", "0", met=True)]
 
@@ -90,3 +93,23 @@ async def test_a_loss_beside_a_spoilt_time_stands():
     """One figure that a busy machine cannot spoil is the verdict."""
     result, tries = await played([Check("L", "1", met=False), Check("U, s", "9.97 (at most 7)", met=False)], WELL)
     assert (result["met"], tries) == (False, 1)
+
+
+async def test_a_row_ends_with_the_parent(monkeypatch):
+    """If stdin closes in the middle of a row, as after a kill of the parent, the row ends."""
+    reading, writing = os.pipe()
+    begun = asyncio.Event()
+
+    async def never_ends():
+        assert await rows_on_stdin().get() == "C3"
+        begun.set()
+        await asyncio.Event().wait()
+
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        playing = asyncio.create_task(never_ends())
+        os.write(writing, b"C3\n")
+        await asyncio.wait_for(begun.wait(), 10)
+        os.close(writing)
+        await asyncio.wait([playing], timeout=10)
+    assert playing.cancelled()

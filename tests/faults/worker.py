@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -100,14 +102,35 @@ def machine() -> str:
     return f"{kind}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
+def rows_on_stdin() -> asyncio.Queue[str]:
+    """Return a queue of the names that come on stdin; the calling task is cancelled when it closes.
+
+    Stdin closes in the middle of a row only if the parent was killed. Nobody would then end the
+    row's own processes.
+    """
+    names: asyncio.Queue[str] = asyncio.Queue()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(names.put_nowait, line.strip())
+        loop.call_soon_threadsafe(task.cancel)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    return names
+
+
 async def serve(seed: int, *, full: bool) -> None:
     """Play the rows named on stdin until it closes."""
+    names = rows_on_stdin()
     cluster = await asyncio.to_thread(ProxiedKafka, seed=seed)
     try:
         await cluster.open()
         rig = Rig(cluster, seed, full=full)
-        while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            print(json.dumps(await play(ROWS[name], rig)), flush=True)  # noqa: T201 - the pipe to the parent
+        while True:
+            result = await play(ROWS[await names.get()], rig)
+            print(json.dumps(result), flush=True)  # noqa: T201 - the pipe to the parent
     finally:
         await cluster.shut()
 
@@ -117,4 +140,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--full", action="store_true")
     given = parser.parse_args()
-    asyncio.run(serve(given.seed, full=given.full))
+    with contextlib.suppress(asyncio.CancelledError):  # stdin was closed
+        asyncio.run(serve(given.seed, full=given.full))
