@@ -13,10 +13,11 @@ from rich.console import Console
 from benchmarks.cases import CASES, SOAK, Case
 from benchmarks.figures import Figures, median_ratio, medians
 from benchmarks.pipeline import Run
-from benchmarks.report import lines
+from benchmarks.report import HEADING, LEGEND, lines, row
 from benchmarks.runs import run_once
 from tests.kafka.launcher import KafkaCluster, find_kafka
 
+MACHINE = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 ABOUT = f"""{__doc__}
 
 The pipeline that runs has the first core to itself; the feed, the broker and
@@ -32,17 +33,22 @@ EXAMPLES = """Examples:
   make bench ARGS="--only drain --ticks 1800000"   ten minutes at 3,000/s
   make bench ARGS="--bonds 1000 --prices 30000"
   make bench ARGS="--soak 10000000"                memory over a long run
-  make bench ARGS=--json > figures.json
+  make bench ARGS=--json > figures.jsonl
 """
 
 
 def compare(kafka: KafkaCluster, case: Case, run: Run, pairs: int, progress: Console) -> dict[str, Any]:
-    """Run the entries of a case in turn; return medians, ratios and the figures of each run."""
+    """Run the entries of a case in turn, and show each run's figures as soon as it has ended.
+
+    Return medians, ratios and the figures of each run.
+    """
     runs: list[list[dict[str, float | None]]] = [[] for _ in case.entries]
     for number in range(pairs):
         for entry, of_entry in zip(case.entries, runs, strict=True):
             with progress.status(f"{case.name}: {entry.label}, run {number + 1} of {pairs}"):
-                of_entry.append(run_once(kafka, case, entry, run))
+                figures = run_once(kafka, case, entry, run)
+            of_entry.append(figures)
+            progress.print(f"{case.name}, run {number + 1} of {pairs}:\n{row(entry.label, {'medians': figures})}")
     first = runs[0]
     return {
         "name": case.name,
@@ -79,7 +85,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--prices", type=int, default=15_000, help="distinct prices of the day (default 15,000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same day (default 1)")
     parser.add_argument("--soak", type=int, metavar="N", help="see only that memory stays flat over N ticks, once")
-    parser.add_argument("--json", action="store_true", help="print the figures of every run as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the figures of every run, a line of JSON for each case"
+    )
     chosen = parser.parse_args()
     if chosen.soak is not None:
         chosen.ticks, chosen.pairs = chosen.soak, 1
@@ -102,18 +110,23 @@ def main() -> None:
         if not kafka.restartable and (left_out := [case for case in cases if case.outage]):
             cases = [case for case in cases if not case.outage]
             progress.print(f"Left out: {left_out[0].name}, because KAFKA_BOOTSTRAP_SERVERS is not ours to stop")
-        results = [compare(kafka, case, run, chosen.pairs, progress) for case in cases]
+        if not chosen.json:
+            print(f"{datetime.now(UTC):%Y-%m-%d}, {MACHINE}")
+            print(
+                f"{chosen.bonds:,} bonds, {chosen.prices:,} prices, {chosen.ticks:,} ticks, medians of {chosen.pairs}"
+            )
+            print(HEADING, flush=True)
+        for case in cases:
+            result = compare(kafka, case, run, chosen.pairs, progress)
+            if chosen.json:
+                at = datetime.now(UTC).isoformat(timespec="seconds")
+                print(json.dumps({"at": at, "machine": MACHINE, "options": vars(chosen), **result}), flush=True)
+            else:
+                print("\n".join(lines(result)), flush=True)
     finally:
         kafka.close()
-    at = datetime.now(UTC)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    if chosen.json:
-        about = {"at": at.isoformat(timespec="seconds"), "machine": machine, "options": vars(chosen)}
-        print(json.dumps(about | {"results": results}))
-    else:
-        print(f"{at:%Y-%m-%d}, {machine}")
-        print(f"{chosen.bonds:,} bonds, {chosen.prices:,} prices, {chosen.ticks:,} ticks, medians of {chosen.pairs}")
-        print("\n".join(lines(results)))
+    if not chosen.json:
+        print(f"\n{LEGEND}")
 
 
 if __name__ == "__main__":

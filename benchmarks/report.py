@@ -1,4 +1,4 @@
-"""Prints results in 80 columns."""
+"""Puts results into the lines of a table, 80 columns wide."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,17 +21,21 @@ ratio: the first line ÷ this one, pair by pair; of CPU, this one ÷ the first.
 Above 1 the first line is better."""
 
 
-def lines(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table with all cases."""
-    yield " " * LABEL_WIDTH + "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
-    for result in results:
-        yield result["title"]
-        for entry in result["entries"]:
-            yield f"  {entry['label']:<{LABEL_WIDTH - 2}}{_cells(entry)}".rstrip()
-        if result["name"] == SOAK.name:
-            yield from map(_memory, result["entries"])
-    yield ""
-    yield from LEGEND.splitlines()
+HEADING = " " * LABEL_WIDTH + "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """Yield the table's lines of one case."""
+    yield result["title"]
+    for entry in result["entries"]:
+        yield row(entry["label"], entry)
+    if result["name"] == SOAK.name:
+        yield from map(_memory, result["entries"])
+
+
+def row(label: str, entry: dict[str, Any]) -> str:
+    """Return the line of one pipeline; what was not measured is left blank."""
+    return f"  {label:<{LABEL_WIDTH - 2}}{_cells(entry)}".rstrip()
 
 
 def _memory(entry: dict[str, Any]) -> str:
