@@ -1,4 +1,4 @@
-"""The example for Python reads both framings and joins the status exactly."""
+"""The example for Python reads both framings, joins the status and fills DuckDB exactly."""
 
 import sys
 import uuid
@@ -9,8 +9,10 @@ from confluent_kafka import Producer
 
 from connector.core.ticks.avro import TickEncoder, TickSchema, registry_prefix
 from connector.packaged_files import bond_tick, released_schemas
+from tests.conftest import started
 from tests.core.ticks.test_compatibility import COMPATIBLE, edited
 from tests.examples import feed, programs
+from tests.examples.conftest import REQUIRED
 from tests.examples.windows import windows_of, wrong
 from tests.kafka.reader import create_topics
 
@@ -39,6 +41,22 @@ def test_every_tick_came_while_its_bond_was_active(run, example_feed):
     """A tick gets the state that its bond had when the tick was received."""
     trades = Counter(trade.isin for trade in example_feed.trades)
     assert run("status.py") == [f"{isin}|ACTIVE|{trades[isin]}" for isin in sorted(trades)]
+
+
+@pytest.fixture(scope="session")
+def duckdb():
+    """Give the folder with DuckDB."""
+    return started("DuckDB", lambda: programs.packages("python", "duckdb"), REQUIRED)
+
+
+def test_duckdb_computes_the_same_in_the_printed_table(duckdb, example_feed, expected_windows, tmp_path):
+    """The table and view that `schema ddl --for duckdb` prints hold every tick as it is."""
+    ddl = programs.lines([sys.executable, "-m", "connector", "schema", "ddl", "--for", "duckdb"], tmp_path)
+    (tmp_path / "bond_ticks.sql").write_text("\n".join(ddl))
+    (tmp_path / "bond_tick.avsc").write_text(bond_tick())
+    topics = ["--ticks", example_feed.framed, "--registry", example_feed.registry_url]
+    command = [sys.executable, FOLDER / "duckdb_windows.py", "--brokers", example_feed.bootstrap_servers, *topics]
+    assert wrong(expected_windows, programs.lines(command, tmp_path, PYTHONPATH=str(duckdb))) == {}
 
 
 @pytest.mark.parametrize("has_registry", [True, False])
