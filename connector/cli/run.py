@@ -8,9 +8,10 @@ import gc
 import structlog
 import typer
 
-from connector import app, logs
+from connector import __version__, app, logs
 from connector.cli.memory_protection import forbid_dumps
 from connector.cli.options import Config, load_settings_of_connector
+from connector.shell.kis.credentials import Credentials
 
 EXAMPLES = """Examples:
 
@@ -34,6 +35,13 @@ def run(context: typer.Context, *, config: Config = None) -> None:
     settings = load_settings_of_connector(context, config)
     handler = logs.configure(settings.log)
     log = structlog.get_logger("connector.run")
+    log.info(
+        "starting",
+        version=__version__,
+        brokers=settings.kafka.bootstrap_servers,
+        app_keys=Credentials(settings.kis).count(),
+        page=f"http://{settings.http.host}:{settings.http.port}/",
+    )
     for warning in settings.warnings():
         log.warning("setting_unwise", warning=warning)
     forbid_dumps()

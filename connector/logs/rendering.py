@@ -49,8 +49,12 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
 
 
 def to_json(event: EventDict, redactor: Redactor) -> str:
-    """Return the event as one line of JSON, with escapes for invisible and control characters."""
-    text = json.dumps(event, ensure_ascii=False, default=lambda value: cut(str(value), LONGEST_TEXT, redactor))
+    """Return the event as one line of JSON, with escapes for invisible and control characters.
+
+    Time, level and event come first, where people look.
+    """
+    ordered = {name: event[name] for name in FIRST if name in event} | event
+    text = json.dumps(ordered, ensure_ascii=False, default=lambda value: cut(str(value), LONGEST_TEXT, redactor))
     return _NOT_ASCII_PRINTABLE.sub(lambda match: _as_json(match[0]), text)
 
 
@@ -69,6 +73,7 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
+FIRST: Final = ("timestamp", "level", "event")
 _ESCAPE: Final = "kis-bond-json-escape"
 codecs.register_error(_ESCAPE, _escaped)
 

@@ -1,5 +1,6 @@
 """Tests that `kis-bond run` ends with the right code and a sentence that says what to do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connector import __version__
 from connector.shell.journal.folder import Folder
 from simulator import Simulator
 from tests.deployment import Deployment
@@ -70,6 +72,16 @@ def test_a_journal_that_cannot_be_written_ends_it_with_four(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 4
     assert "Set journal.path to a folder" in done.stderr
+
+
+def test_the_first_line_says_what_runs(tmp_path):
+    """The first line of the log has the version, the brokers, the app keys and the page."""
+    (tmp_path / "data").write_text("x")
+    first = json.loads(run(tmp_path).stdout.splitlines()[0])
+    assert list(first)[:3] == ["timestamp", "level", "event"]
+    assert (first["event"], first["version"], first["app_keys"]) == ("starting", __version__, 1)
+    assert first["page"].startswith("http://127.0.0.1:")
+    assert first["brokers"]
 
 
 @pytest.fixture

@@ -75,3 +75,10 @@ def test_without_stdout(monkeypatch, form):
     """Lines have no colours if the process was started with stdout closed."""
     monkeypatch.setattr("sys.stdout", None)
     assert "\x1b" not in line(form, event="started")
+
+
+def test_time_level_and_event_come_first():
+    """A line of JSON begins with its time, level and event, and what lacks one has none."""
+    event = {"slot": 0, "event": "e", "level": "info", "timestamp": "t"}
+    assert list(json.loads(to_json(event, Redactor()))) == ["timestamp", "level", "event", "slot"]
+    assert list(json.loads(to_json({"a": 1, "event": "e"}, Redactor()))) == ["event", "a"]

@@ -38,7 +38,12 @@ def require_client() -> None:
         importlib.import_module("confluent_kafka")
     except ImportError as error:
         raise ConfigurationError(
-            [f"kis-bond demo: confluent-kafka could not be loaded ({error}): pip install 'kis-bond-connector[demo]'"]
+            [
+                (
+                    f"kis-bond demo: confluent-kafka could not be loaded ({error}): install the built file "
+                    "with its extra demo, as in uv tool install 'kis_bond_connector-….whl[demo]', or run make demo"
+                )
+            ]
         ) from error
 
 

@@ -124,7 +124,7 @@ def test_missing_client(cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     result = cli("demo")
     assert result.exit_code == 2
-    assert "pip install" in result.stderr
+    assert "install the built file with its extra demo" in result.stderr
 
 
 def test_unreachable_kafka(start, tmp_path):
