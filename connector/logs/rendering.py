@@ -53,7 +53,7 @@ def to_json(event: EventDict, redactor: Redactor) -> str:
 
     Time, level and event come first, where people look.
     """
-    ordered = {name: event[name] for name in FIRST if name in event} | event
+    ordered = {**{name: event[name] for name in FIRST if name in event}, **event}
     text = json.dumps(ordered, ensure_ascii=False, default=lambda value: cut(str(value), LONGEST_TEXT, redactor))
     return _NOT_ASCII_PRINTABLE.sub(lambda match: _as_json(match[0]), text)
 
