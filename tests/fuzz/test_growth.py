@@ -18,7 +18,7 @@ from tests.fuzz import growth
 )
 def test_a_search_that_is_slower_than_linear_is_found(search, repeated):
     """A search that looks at a character again and again fails."""
-    with pytest.raises(AssertionError, match="allowed"):
+    with pytest.raises(AssertionError, match="took more than"):
         growth.assert_linear(re.compile(search).search, repeated)
 
 
