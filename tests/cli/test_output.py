@@ -117,7 +117,6 @@ def environ(kafka, topic_names, variables, produce):
     create_topics(kafka.bootstrap_servers, {topic_names.control: 1, topic_names.status: 1}, cleanup_policy="compact")
     create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
     produce(topic_names.control, "KR103502GA34", "{}")
-    produce(topic_names.status, "slot/0", alive())
     for _ in range(50):
         produce(topic_names.ticks, "KR103502GA34", b"bad")
     return {f"KIS_BOND_{name}": str(value) for name, value in variables.items()}
@@ -126,8 +125,9 @@ def environ(kafka, topic_names, variables, produce):
 @pytest.mark.parametrize(
     "command", ["subs ls", "subs ls --json", "subs watch", "tail --from-beginning", "tail --from-beginning --json"]
 )
-def test_kafka_commands_and_their_readers(environ, command):
+def test_kafka_commands_and_their_readers(environ, topic_names, produce, command):
     """A command on Kafka ends with 0 if its reader stops early, and with 5 on a full disk."""
+    produce(topic_names.status, "slot/0", alive())
     for reader in ("true", "head -n 1"):
         done = shell(f"K {command} | {reader}", **environ)
         assert (done.returncode, done.stderr) == (0, b"")
