@@ -21,7 +21,7 @@ from tests.kafka.process import Server
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "docker"
 SOCKET = "unix:///var/run/docker.sock"
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 30
 CLIENT_WITH_ITS_OWN_BUILDKIT = 22  # later ones build with the buildx plugin
 

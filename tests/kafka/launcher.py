@@ -24,7 +24,7 @@ from tests.kafka.process import Server, free_ports, wait_for_port
 
 IMAGE = "apache/kafka:4.1.0"
 DOCKER_SOCKET = "/var/run/docker.sock"
-START_SECONDS = 60
+START_SECONDS = 180
 HEAP = "-Xmx512m"
 
 

@@ -13,7 +13,7 @@ from typing import Self
 from tests.kafka import jars
 from tests.kafka.process import Server, free_ports, wait_for_port
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @dataclass
