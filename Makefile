@@ -60,7 +60,7 @@ demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (AR
 	@$(BIN)/kis-bond demo $(ARGS)
 
 test: .venv/dev.stamp check  ## everything: check, then the tests that use real parts, and a real Kafka if there is one
-	@echo "Tests on real parts, in two processes: five minutes"
+	@echo "Tests on real parts, in two processes: ten minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest || $(call failed,real-cli real-rest)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need only Python
