@@ -136,7 +136,7 @@ async def _audit(settings: Settings) -> list[CheckResult]:
         return []
     failed = await client.sign_in()
     if failed is None:
-        return [CheckResult("auditor", f"KIS's REST service at {settings.audit.rest_url} gave an access token")]
+        return [CheckResult("auditor", f"there is an access token for KIS's REST service at {settings.audit.rest_url}")]
     return [CheckResult("auditor", f"no access token: {failed.message}", NotInTime)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -158,7 +157,7 @@ def _row(one: Any) -> tuple[str, ...]:
 
 def _clock(received_ns: str) -> str:
     is_time = received_ns.isdecimal() and len(received_ns) < 20
-    return seoul_time.date_and_clock(datetime.fromtimestamp(int(received_ns) // 10**9, UTC)) if is_time else received_ns
+    return seoul_time.of_epoch(int(received_ns) // 10**9) if is_time else received_ns
 
 
 async def _replay(settings: Settings, reasons: frozenset[str], topic: str) -> _Sent:

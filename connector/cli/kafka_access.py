@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import (
     BrokerResponseError,
-    ClusterAuthorizationFailedError,
     KafkaError,
-    TopicAuthorizationFailedError,
     UnknownError,
-    UnknownTopicOrPartitionError,
 )
 
 from connector.core.printable import printable
@@ -20,7 +17,7 @@ from connector.errors import NotInTime
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
-from connector.shell.kafka.diagnosis import describe
+from connector.shell.kafka.diagnosis import with_remedy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -174,13 +171,6 @@ def reason(error: Exception, right: str) -> str:
 
     `right` is the Kafka permission the request needs.
     """
-    match error:
-        case TimeoutError():
-            return f"no answer in {PATIENCE_SECONDS:g} s"
-        case UnknownTopicOrPartitionError():
-            return "the topic does not exist: run kis-bond topics init"
-        # An idempotent producer cannot even start if its user may write to no topic (KIP-679).
-        case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
-            return f"Kafka does not permit it: grant this user {right} on the topic"
-        case _:
-            return printable(describe(error))
+    if isinstance(error, TimeoutError):
+        return f"no answer in {PATIENCE_SECONDS:g} s"
+    return printable(with_remedy(error, right))

@@ -40,7 +40,7 @@ def run(context: typer.Context, *, config: Config = None) -> None:
         version=__version__,
         brokers=settings.kafka.bootstrap_servers,
         app_keys=Credentials(settings.kis).count(),
-        page=f"http://{settings.http.host}:{settings.http.port}/",
+        page=f"{settings.http.url()}/",
     )
     for warning in settings.warnings():
         log.warning("setting_unwise", warning=warning)

@@ -80,7 +80,10 @@ async def _top(settings: Settings, url: str | None, every: float, count: int | N
             )
             if is_terminal(sys.stdout) and not as_json:
                 sys.stdout.write(CLEAR)
-            _show(found, problem or records.problem, as_json=as_json)
+            _show(found, problem, as_json=as_json)
+            for stale in (control.problem, records.problem):
+                if stale is not None:
+                    say(stale, err=True)
             before = sample
             count = None if count is None else count - 1
             raise_if_reader_gone()
@@ -100,8 +103,7 @@ async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Samp
     """Return what /status answers, or why it does not."""
     from connector.shell.bonds.download import download
 
-    host = settings.http.host
-    place = url or f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{settings.http.port}"  # noqa: S104
+    place = url or settings.http.url()
     try:
         answer = json.loads(await download(f"{place.rstrip('/')}/status", ANSWER_SECONDS))
     except NotInTime as error:
@@ -112,4 +114,6 @@ async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Samp
         return None, f"{place} is no address"
     except (ValueError, RecursionError):
         return None, f"{place} answered no JSON: is it a connector?"
-    return (status_view.Sample(time.monotonic(), answer), None) if isinstance(answer, dict) else (None, "no object")
+    if not isinstance(answer, dict):
+        return None, f"{place} answered no JSON object: is it a connector?"
+    return status_view.Sample(time.monotonic(), answer), None

@@ -49,7 +49,7 @@ def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     """
     everything = [[column.heading for column in columns], *rows]
     natural = [max(map(cell_len, texts)) for texts in zip(*everything, strict=True)]
-    widths = natural if width is None else _fitted(columns, natural, width)
+    widths = natural if width is None else fitted(columns, natural, width)
     found = []
     for row in everything:
         if any(map(_is_longer, row, widths)):
@@ -73,10 +73,10 @@ def cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, width - 1).rstrip()}…" if cell_len(text) > width else text
 
 
-def chosen(given: str | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
+def chosen(given: str | None, known: Sequence[str]) -> list[str]:
     """Return the columns that --columns names, in its order. Raises RequestMalformed."""
     if given is None:
-        return list(default)
+        return []
     names = [name.strip() for name in given.split(",") if name.strip()]
     wrong = [name for name in names if name not in known]
     if wrong or not names:
@@ -85,7 +85,7 @@ def chosen(given: str | None, known: Sequence[str], default: Sequence[str]) -> l
     return list(dict.fromkeys(names))
 
 
-def _fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
     """Return the widths of the columns: folding ones give room first, then those that are cut."""
     widths = list(natural)
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width

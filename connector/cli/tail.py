@@ -87,7 +87,7 @@ def tail(
         raise RequestMalformed("Give one of --dead-letters and --events.")
     start = _Start(from_beginning, last, None if since is None else _ms(since))
     schema = TickSchema(bond_tick())
-    fields = chosen(columns, [*(column["name"] for column in schema.columns), *OWN_FIELDS], ())
+    fields = chosen(columns, [*(column["name"] for column in schema.columns), *OWN_FIELDS])
     settings = load_settings(context, config)
     width = terminal_width() if is_terminal(sys.stdout) else None
     lines: tail_lines.Lines

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from connector.cli.output import cell, short, to_json
-from connector.cli.table import Column, cut, line
+from connector.cli.table import Column, cut, fitted, line
 from connector.core import seoul_time
 from connector.core.ticks.avro import TickSchema, decode, plain
 
@@ -28,10 +28,9 @@ _COLUMNS: Final = {
     "ACML_VOL": ("day's volume", 12, True),
     "tick_id": ("tick_id", 32, False),
 }
-_LEAST_NAME: Final = 10
 DEFAULT: Final = ("traded_at", "STND_ISCD", _NAME, "STCK_PRPR", "CNTG_VOL", "BOND_CNTG_ERT")
 WIDE: Final = (*DEFAULT, "ACML_VOL")
-WIDE_FROM: Final = 104  # cells, in which `WIDE` shows names whole
+WIDE_FROM: Final = 105  # cells, in which `WIDE` shows names whole
 
 
 class Lines(Protocol):
@@ -55,12 +54,12 @@ class TickLines:
         self._schema = schema
         self._fields = list(fields or (DEFAULT if width and width < WIDE_FROM else WIDE))
         shapes = [_COLUMNS.get(each, (each, max(12, len(each)), False)) for each in self._fields]
-        self._columns = [Column(heading, right=right) for heading, _, right in shapes]
-        self._widths = [each for _, each, _ in shapes]
-        self._is_cut = width is not None
-        if width is not None and _NAME in self._fields:
-            rest = sum(self._widths) - 32 + 2 * (len(self._widths) - 1)
-            self._widths[self._fields.index(_NAME)] = min(32, max(_LEAST_NAME, width - rest))
+        self._columns = [
+            Column(heading, "cut" if field == _NAME and width else "whole", right)
+            for field, (heading, _, right) in zip(self._fields, shapes, strict=True)
+        ]
+        natural = [each for _, each, _ in shapes]
+        self._widths = natural if width is None else fitted(self._columns, natural, width)
         self.heading: str | None = line(self._columns, [column.heading for column in self._columns], self._widths)
 
     def text(self, record: Any) -> str:
@@ -71,10 +70,11 @@ class TickLines:
             place = f"{record.partition}:{record.offset}"
             return f"bad record at {place}, key {cell(_key(record) or '-')}: {cell(str(error))}"
         texts = [_cell(tick[each]) for each in self._fields]
-        if self._is_cut and _NAME in self._fields:
-            name = self._fields.index(_NAME)
-            texts[name] = cut(texts[name], self._widths[name])
-        return line(self._columns, texts, self._widths)
+        shown = [
+            cut(text, width) if column.fit == "cut" else text
+            for column, text, width in zip(self._columns, texts, self._widths, strict=True)
+        ]
+        return line(self._columns, shown, self._widths)
 
     def json(self, record: Any) -> str:
         """Return every field of the tick, or the place of a bad record and what is wrong."""
@@ -183,7 +183,7 @@ def _key(record: Any) -> str | None:
 
 
 def _clock(record: Any) -> str:
-    return seoul_time.date_and_clock(datetime.fromtimestamp(max(0, record.timestamp) // 1000, UTC))
+    return seoul_time.of_epoch(max(0, record.timestamp) // 1000)
 
 
 def _plain(value: object) -> str:

@@ -1,19 +1,27 @@
 """Shows times to people: month, day and time of day in Seoul, whatever the machine's zone is."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 _SEOUL: Final = timezone(timedelta(hours=9))  # Asia/Seoul has no daylight saving since 1988-10-09
 
 
 def date_and_clock(at: datetime) -> str:
-    """Return a time such as `11-29 16:08:05`."""
-    return at.astimezone(_SEOUL).strftime("%m-%d %H:%M:%S")
+    """Return a time such as `11-29 16:08:05`, or `-` if no calendar reaches it."""
+    return _shown(at, "%m-%d %H:%M:%S")
+
+
+def of_epoch(seconds: float) -> str:
+    """Return seconds since 1970 as `date_and_clock` does."""
+    try:
+        return date_and_clock(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return "-"
 
 
 def clock(at: datetime) -> str:
-    """Return a time such as `16:08:05`."""
-    return at.astimezone(_SEOUL).strftime("%H:%M:%S")
+    """Return a time such as `16:08:05`, or `-` likewise."""
+    return _shown(at, "%H:%M:%S")
 
 
 def of_rfc3339(text: str | None) -> str:
@@ -23,3 +31,10 @@ def of_rfc3339(text: str | None) -> str:
     except ValueError:
         return text or "-"
     return text if at.tzinfo is None and text else date_and_clock(at)
+
+
+def _shown(at: datetime, form: str) -> str:
+    try:
+        return at.astimezone(_SEOUL).strftime(form)
+    except OverflowError:
+        return "-"

@@ -71,15 +71,17 @@ function drawBar(cell, day) {
   }
   const [back, holes] = image.children;
   back.setAttribute("class", whole ? "covered" : "empty");
-  image.setAttribute("aria-label", pieces.length ? `${text}, ${count(pieces.length, "hole")}` : text);
+  image.setAttribute("aria-label", pieces.length ? `${text}, ${count(holeCount(day), "hole")}` : text);
   each(holes, Object.entries(pieces), () => draw("rect", { height: HEIGHT }), (piece, place, attributes) => {
     for (const [name, value] of Object.entries(attributes)) piece.setAttribute(name, value);
   });
 }
 
+const holeCount = (day) => openHoles(day).length + day.holes_left_off;
+
 function listHoles(cell, day) {
   const holes = openHoles(day);
-  const number = holes.length + (day.holes_left_off ?? 0);
+  const number = holeCount(day);
   const details = part(cell, "details", "holes");
   details.hidden = !number;
   say(part(details, "summary", "count"), count(number, "hole"));

@@ -189,6 +189,11 @@ class HttpSettings(_Section):
     max_connections: Annotated[int, Field(ge=1, le=65_536)] = 64  # a quarter of the descriptors at most
     allowed_hosts: Hosts | None = None
 
+    def url(self, port: int | None = None) -> str:
+        """Return the address at which this machine reaches the endpoints, on `port` if given."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port if port is None else port}"
+
 
 class LogSettings(_Section):
     """What is logged, and in which form."""

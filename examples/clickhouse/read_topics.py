@@ -82,9 +82,11 @@ def messages(brokers: str, topic: str) -> Iterator[Message]:
         "enable.auto.commit": False,
         "enable.partition.eof": True,
     })  # fmt: skip
-    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    unread = set(partitions)
+    metadata = consumer.list_topics(topic, timeout=30).topics[topic]
+    if metadata.error:
+        raise ValueError(f"Topic {topic}: {metadata.error.str()}")
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in metadata.partitions])
+    unread = set(metadata.partitions)
     while unread:
         message = consumer.poll(30)
         if message is None:

@@ -17,3 +17,11 @@ def test_a_records_time():
     assert [seoul_time.of_rfc3339(text) for text in (None, "", "soon", "2026-01-02T15:04:05")] == [
         *("-", "-", "soon", "2026-01-02T15:04:05"),
     ]
+
+
+def test_a_time_that_no_calendar_reaches_is_shown():
+    """Others write any time; one beyond the year 9999 breaks no table."""
+    assert seoul_time.of_rfc3339("9999-12-31T23:59:59Z") == "-"
+    assert seoul_time.clock(datetime(9999, 12, 31, 23, tzinfo=UTC)) == "-"
+    assert seoul_time.of_epoch(0) == "01-01 09:00:00"
+    assert [seoul_time.of_epoch(seconds) for seconds in (10**12, 10**16, 10**30)] == ["-"] * 3

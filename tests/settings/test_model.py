@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from connector.errors import ConfigurationError
-from connector.settings import KisSettings, Settings, load
+from connector.settings import HttpSettings, KisSettings, Settings, load
 from connector.settings.mistakes import bounds_of
 from connector.settings.sources import variable_of
 
@@ -463,3 +463,19 @@ def test_settings_do_not_change():
 def test_sections_can_be_built_alone():
     """A part of the program can get a section of its own."""
     assert KisSettings(websocket_url="ws://127.0.0.1:1").session_capacity == 41
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("fd00::1", "http://[fd00::1]:8080"),
+        ("connector.example", "http://connector.example:8080"),
+    ],
+)
+def test_the_address_of_the_endpoints(host, url):
+    """An address that stands for all is shown as this machine's own, and IPv6 has brackets."""
+    assert HttpSettings(host=host).url() == url
+    assert HttpSettings(host=host, port=0).url(8080) == url

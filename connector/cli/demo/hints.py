@@ -29,7 +29,7 @@ def of(settings: Settings, folder: Path, port: int, *, own_topics: bool) -> list
         "Try in a second terminal:",
         f"  export {' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())}",
         *(f"  {_program()} {command}" for command in COMMANDS),
-        f"Ctrl-C ends the demo with a summary. The connector's page: http://{settings.http.host}:{port}/",
+        f"Ctrl-C ends the demo with a summary. The connector's page: {settings.http.url(port)}/",
     ]
 
 

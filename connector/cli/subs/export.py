@@ -13,8 +13,6 @@ from connector.cli.output import print_json, say, say_lines
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import refusal
 from connector.core.lists import edits
-from connector.core.printable import printable
-from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from connector.core.lists.control_record import Wish
@@ -36,15 +34,15 @@ def export(
 
 async def _export(settings: Settings, name: str | None, *, as_json: bool) -> None:
     entries = (await topics.read(settings)).lists().entries
-    name = None if name is None else edits.name_to_find(name, entries)
-    if name is not None and name not in entries:
-        raise RequestMalformed(f"There is no list {printable(name)}.")
+    name = edits.name_to_show(name, entries)
     chosen = {key: entry for key, entry in sorted(entries.items()) if name in (None, key)}
     shown = {key: content(entry.in_force.wish) for key, entry in chosen.items() if entry.in_force}
     if as_json:
         print_json(shown)
     else:
-        say_lines(yaml.safe_dump(shown, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
+        # A file with nothing but `lists` has its lists below that word.
+        document = {"lists": shown} if list(shown) == ["lists"] else shown
+        say_lines(yaml.safe_dump(document, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
     for key, entry in chosen.items():
         if entry.refusal is not None:
             say(f"{refusal(key, entry.refusal)} What is in force is exported.", err=True)

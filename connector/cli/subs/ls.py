@@ -16,9 +16,7 @@ from connector.cli.subs.waiting import Goal, Wait, refusal, wait_for
 from connector.cli.table import Column, chosen, print_table
 from connector.core import seoul_time
 from connector.core.lists import edits, subscription
-from connector.core.printable import printable
 from connector.core.status.rows import Row, is_anyone_there, refused_lists, to_rows
-from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -51,7 +49,7 @@ def ls(
     config: Config = None,
 ) -> None:
     """Show each wanted bond, its state, and the reason for it."""
-    shown = chosen(columns, list(COLUMNS), ())
+    shown = chosen(columns, list(COLUMNS))
     asyncio.run(_ls(load_settings(context, config), name, wait, shown, as_json=as_json))
 
 
@@ -60,9 +58,7 @@ async def _ls(
 ) -> None:
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
-    name = None if name is None else edits.name_to_find(name, lists.entries)
-    if name is not None and name not in lists.entries:
-        raise RequestMalformed(f"There is no list {printable(name)}.")
+    name = edits.name_to_show(name, lists.entries)
     result = None
     if wait is not None:
         active = {

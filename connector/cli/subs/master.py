@@ -22,7 +22,8 @@ def warn(isins: Iterable[str]) -> dict[str, str]:
 
     Returns the warnings by ISIN.
     """
-    found = master.warnings(known_bonds(), isins, today())
-    for warning in master.in_few_lines(found):
+    bonds = known_bonds()
+    found = master.warnings(bonds, isins, today())
+    for warning in master.in_few_lines(bonds, found):
         say(f"Warning: {warning}", err=True)
     return found

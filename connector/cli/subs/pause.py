@@ -44,13 +44,11 @@ async def _write(settings: Settings, name: str, *, is_paused: bool, confirm: boo
     snapshot = await topics.read(settings)
     lists = snapshot.lists()
     name = edits.name_to_find(name, snapshot.values)
-    records = edits.paused(
-        name,
-        snapshot.values.get(name),
-        topics.new_request(lists.entries.get(name)),
-        is_paused=is_paused,
-        confirm=confirm,
-    )
+    entry, value = lists.entries.get(name), snapshot.values.get(name)
+    # What counts is in force: the guard may hold back the latest record.
+    is_so = bool(entry and entry.in_force and not entry.refusal and entry.in_force.wish.paused == is_paused)
+    request = topics.new_request(entry)
+    records = [] if is_so else edits.paused(name, value, request, is_paused=is_paused, confirm=confirm)
     topics.refuse_if_held_back(lists, records)
     offset = await topics.write(settings, records) if records else -1
     state = "paused" if is_paused else "active"

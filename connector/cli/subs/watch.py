@@ -14,9 +14,7 @@ from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
 from connector.core import seoul_time
 from connector.core.lists import edits
-from connector.core.printable import printable
 from connector.core.status.rows import refused_lists, to_rows
-from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,9 +51,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
         kafka_access.following(settings, settings.topics.status) as status,
     ):
         lists = topics.Snapshot(control.records, topics.status_records(status.records)).lists()
-        name = None if name is None else edits.name_to_find(name, lists.entries)
-        if name is not None and name not in lists.entries:
-            raise RequestMalformed(f"There is no list {printable(name)}.")
+        name = edits.name_to_show(name, lists.entries)
         remark(f"Waiting for changes of {'the wanted bonds' if name is None else f'list {name}'}. Ctrl-C ends it.")
         while True:
             control.changed.clear()

@@ -146,10 +146,10 @@ def warnings(bonds: Mapping[str, Bond], isins: Iterable[str], on: date) -> dict[
     return {each: warning for each, warning in judged.items() if warning is not None}
 
 
-def in_few_lines(found: Mapping[str, str]) -> list[str]:
-    """Return `warnings` as lines: all unknown bonds share one, and so do all matured ones."""
-    unknown = [each for each, warning in found.items() if warning == _unknown([each])]
-    matured = [each for each in found if each not in set(unknown)]
+def in_few_lines(bonds: Mapping[str, Bond], found: Mapping[str, str]) -> list[str]:
+    """Return `warnings` as lines: all unknown bonds share one, and so do many matured ones."""
+    unknown = [each for each in found if each not in bonds]
+    matured = [each for each in found if each in bonds]
     few = [found[each] for each in matured]
     if len(few) > isin.MOST_NAMED:
         few = [f"{len(few)} bonds have matured: {isin.named(matured)}."]

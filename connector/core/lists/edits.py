@@ -68,6 +68,17 @@ def name_to_find(given: str, existing: Container[str]) -> str:
     return given if given in existing else trimmed(given)
 
 
+def name_to_show(given: str | None, existing: Container[str]) -> str | None:
+    """Return the name as `name_to_find` does, or None for all lists.
+
+    Raises RequestMalformed if there is no such list.
+    """
+    name = None if given is None else name_to_find(given, existing)
+    if name is not None and name not in existing:
+        raise RequestMalformed(f"There is no list {printable(name)}.")
+    return name
+
+
 def added(isins: Sequence[str], name: str | None, value: bytes | None, request: Request) -> Records:
     """Return the records that add bonds.
 
@@ -134,15 +145,13 @@ def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: 
 
 
 def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool, confirm: bool) -> Records:
-    """Return the record that pauses or resumes list `name`, or none if it is so already.
+    """Return the record that pauses or resumes list `name`.
 
     Raises RequestMalformed if there is no such list.
     """
     if value is None:
         raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     fields = _fields(name, value)
-    if bool(fields.get("paused")) == is_paused:
-        return []
     confirmed = {"confirm_removal": True} if confirm else {}
     return [(name, _value(name, fields | {"paused": is_paused} | confirmed, request))]
 

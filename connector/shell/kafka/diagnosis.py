@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.admin import SaslHandShakeRequest
@@ -56,6 +59,21 @@ def describe(error: BaseException) -> str:
     name, text = type(error).__name__, str(error)
     is_named = isinstance(error, Unreachable) or text.startswith(name)
     return clean(text if is_named else f"{name}: {text}".removesuffix(": "))
+
+
+def with_remedy(error: BaseException, right: str) -> str:
+    """Return an error of a topic in words, with the remedy if it is known.
+
+    `right` is the Kafka permission that the request needs.
+    """
+    match error:
+        case UnknownTopicOrPartitionError():
+            return "the topic does not exist: run kis-bond topics init"
+        # An idempotent producer cannot even start if its user may write to no topic (KIP-679).
+        case ClusterAuthorizationFailedError() | TopicAuthorizationFailedError():
+            return f"Kafka does not permit it: grant this user {right} on the topic"
+        case _:
+            return describe(error)
 
 
 def address(host: str, port: int) -> str:

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from connector.errors import NotInTime
 from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import stop
-from connector.shell.kafka.diagnosis import describe
+from connector.shell.kafka.diagnosis import with_remedy
 
 POLL_MS = 500
 PATIENCE_SECONDS = 12.0
@@ -40,7 +40,7 @@ async def opened(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[tupl
     except TimeoutError:
         raise NotInTime(f"{_place(topic, arguments)}: Kafka sent nothing for {PATIENCE_SECONDS:g} s") from None
     except (KafkaError, OSError) as error:
-        raise NotInTime(f"{_place(topic, arguments)}: {describe(error)}") from error
+        raise NotInTime(f"{_place(topic, arguments)}: {with_remedy(error, 'Read')}") from error
     finally:
         await stop(consumer)
 
@@ -88,7 +88,7 @@ async def last(
 
 async def seek_to_time(consumer: Any, partitions: Sequence[TopicPartition], since_ms: int) -> None:
     """Place the consumer before the first record of each partition that is not older than that."""
-    offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, since_ms)))
+    offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
     ends = await _within_patience(consumer.end_offsets(partitions))
     for place in partitions:
         found = offsets.get(place)

@@ -30,3 +30,10 @@ def test_one_list_as_json(cli, variables, produce, topics):
     result = cli("subs", "export", "--list", "desk", "--json", **variables)
     assert json.loads(result.stdout) == {"desk": {"instruments": [A], "requested_at": "2026-01-02T03:04:05Z"}}
     assert cli("subs", "export", "--list", "nope", **variables).exit_code == 2
+
+
+def test_a_single_list_named_lists_applies(cli, variables, produce, topics, tmp_path):
+    """The file's own word for its lists is a name like any other."""
+    produce(topics.control, "lists", json.dumps({"instruments": [A]}))
+    (path := tmp_path / "lists.yaml").write_text(cli("subs", "export", **variables).stdout)
+    assert cli("subs", "apply", "-f", str(path), "--prune", **variables).stdout == "= 1 unchanged\nNothing differs.\n"

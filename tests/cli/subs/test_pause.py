@@ -3,7 +3,7 @@
 import json
 
 from connector.core.bonds.isin import with_check_digit
-from tests.cli.subs.status_records import accepted
+from tests.cli.subs.status_records import accepted, refused
 
 A = "KR103502GA34"
 
@@ -37,3 +37,14 @@ def test_a_large_pause_needs_a_confirmation(cli, variables, written, produce, to
     assert "removal guard" in result.stderr
     assert cli("subs", "pause", "desk", "--confirm", **variables).exit_code == 0
     assert [(value.get("paused"), value.get("confirm_removal")) for _, value in written()[1:]] == [(True, True)]
+
+
+def test_a_pause_that_was_held_back_can_be_confirmed(cli, variables, written, produce, topics):
+    """What the guard holds back is not in force, so the list is not paused already."""
+    many = [with_check_digit(f"KR{number:09}") for number in range(12)]
+    produce(topics.control, "desk", json.dumps({"instruments": many}))
+    produce(topics.control, "desk", json.dumps({"instruments": many, "paused": True}))
+    produce(topics.status, "list/desk", refused("held back by the removal guard", 1, many))
+    result = cli("subs", "pause", "desk", "--confirm", **variables)
+    assert (result.exit_code, result.stdout) == (0, "List desk was paused.\n")
+    assert written()[-1][1]["confirm_removal"] is True

@@ -251,3 +251,15 @@ def test_a_name_that_cannot_be_seen_is_refused(given, code):
 def test_an_existing_odd_name_is_found():
     """A list whose name another client wrote with a line end is found by exactly that name."""
     assert edits.name_to_find("desk\r", {"desk", "desk\r"}) == "desk\r"
+
+
+@pytest.mark.parametrize(("given", "name"), [(None, None), ("desk", "desk"), (" desk\r\n", "desk")])
+def test_the_list_to_show_is_found(given, name):
+    """Without a name all lists are shown, and blanks around a name are left out."""
+    assert edits.name_to_show(given, {"desk"}) == name
+
+
+def test_a_list_that_is_not_there_cannot_be_shown():
+    """The sentence names the list, with what cannot be seen made visible."""
+    with pytest.raises(RequestMalformed, match=re.escape("There is no list deU+200Bsk.")):
+        edits.name_to_show("de\u200bsk", {"desk"})

@@ -7,11 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed
+from aiokafka.errors import (
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from connector.logs import hide
 from connector.shell.kafka import aiokafka_fixes, diagnosis
-from connector.shell.kafka.diagnosis import Unreachable, describe
+from connector.shell.kafka.diagnosis import Unreachable, describe, with_remedy
 from simulator.embedded_kafka import EmbeddedKafka
 
 
@@ -193,3 +198,11 @@ async def test_a_look_is_forgotten_once_the_address_was_reached(looks):
         await client.close()
     found = [await diagnosis._explain_break("127.0.0.1", at, ConnectionResetError(), arguments) for at in (port, 1)]
     assert found == ["reason 2", "reason 1"]
+
+
+def test_a_missing_right_comes_with_its_remedy():
+    """What Kafka forbids names the right to grant; other errors are described."""
+    granted = "Kafka does not permit it: grant this user Read on the topic"
+    assert with_remedy(TopicAuthorizationFailedError("bond.ticks"), "Read") == granted
+    assert with_remedy(UnknownTopicOrPartitionError(), "Read").startswith("the topic does not exist")
+    assert with_remedy(OSError("x"), "Read") == describe(OSError("x"))
