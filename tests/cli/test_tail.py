@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,6 +9,7 @@ from decimal import Decimal
 import fastavro
 import pytest
 
+from connector.cli.output import say
 from connector.core.ticks.avro import TickSchema
 from connector.packaged_files import bond_tick
 from tests.kafka.reader import create_topics
@@ -131,14 +131,20 @@ def test_the_last_ticks_of_a_bond(cli, variables, produce, topic):
     assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [222, 333]
 
 
-def test_what_follows_the_last_ticks_is_shown_once(cli, variables, produce, topic):
+def test_what_follows_the_last_ticks_is_shown_once(cli, variables, produce, topic, monkeypatch):
     """After the last ticks, tail goes on with the next, and prints none twice."""
+    said = []
     for volume in (1, 2):
         produce(topic, A, framed(A, volume))
-    later = threading.Timer(2, lambda: produce(topic, A, framed(A, 3)))
-    later.start()
+
+    def say_and_go_on(line):
+        said.append(line)
+        say(line)
+        if len(said) == 1:
+            produce(topic, A, framed(A, 3))
+
+    monkeypatch.setattr("connector.cli.tail.say", say_and_go_on)
     result = cli("tail", "--last", "1", "--count", "2", "--json", **variables)
-    later.join()
     assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [2, 3]
 
 

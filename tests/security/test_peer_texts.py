@@ -125,5 +125,6 @@ async def test_a_long_handshake_header_holds_nothing_up(header):
         started = time.thread_time()
         bench.feed.want([A])
         await until(lambda: "handshake" in bench.downs())
-        assert time.thread_time() - started < 3
+        took = time.thread_time() - started
+        assert took < 1
         assert len(bench.feed.view.message) <= 300

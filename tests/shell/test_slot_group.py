@@ -160,8 +160,9 @@ async def test_a_session_timeout_that_kafka_refuses_is_reported_with_the_bounds(
         )
 
 
-async def test_leaving_is_bounded_while_kafka_is_away(topic_names):
+async def test_leaving_is_bounded_while_kafka_is_away(topic_names, monkeypatch):
     """A member that never joined leaves soon."""
+    monkeypatch.setattr(slot_group, "RETRY_SECONDS", 60)
     nowhere = type("Nowhere", (), {"bootstrap_servers": "127.0.0.1:1"})
     async with running(Member(nowhere, topic_names.slots)) as one:
         await until(lambda: one.group.problem)

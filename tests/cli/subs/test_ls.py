@@ -55,7 +55,7 @@ def test_long_foreign_text_is_cut(capsys):
 def test_many_rows_take_little_time(capsys):
     """A piped table of 20,000 bonds takes a few seconds at most."""
     rows = [Row(A, "ACTIVE", 0, SINCE, ("desk",), "", -1)] * 20_000
-    assert is_within(4, lambda: show(rows, {}))
+    assert is_within(2, lambda: show(rows, {}))
     capsys.readouterr()
     show(rows, {})
     assert len(capsys.readouterr().out.splitlines()) == 20_001

@@ -21,6 +21,7 @@ from connector.shell.delivery.refusals import is_certain as certain
 from tests.kafka.reader import QUIET, create_topics
 from tests.shell.delivery.frames import ISINS, frame, record
 from tests.shell.delivery.work import SCHEMA
+from tests.wall_time import seconds_of
 
 REFUSED_SECONDS = 3
 
@@ -87,9 +88,9 @@ async def test_ticks_older_than_the_topics_limit_leave_quickly_with_the_present_
     create_topics(rig.bootstrap, {rig.names.dead_letters: 1})
     old, fresh = 1500, 20
     frames = [tick(number, 30) for number in range(old)]
-    began, began_ms = time.monotonic(), time.time() * 1000
-    await rig.deliver(*frames)
-    assert old * len(ISINS) / (time.monotonic() - began) >= 300
+    began_ms = time.time() * 1000
+    took = [await seconds_of(rig.deliver(*frames[first : first + 500])) for first in range(0, old, 500)]
+    assert 500 * len(ISINS) / min(took) >= 1000  # noise only adds, so the quickest part counts
     late = [tick(old + number, 0) for number in range(fresh)]
     await rig.deliver(*late)
     records = await assert_all_ticks(rig, old + fresh)

@@ -86,7 +86,7 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
 
     def hanging(fd):
         waits.set()
-        assert gate.wait(20)
+        assert gate.wait(170)
         work(fd)
 
     monkeypatch.setattr(os, "fdatasync", hanging)
@@ -110,7 +110,7 @@ async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
 
     def waiting():
         waits.set()
-        assert gate.wait(20)
+        assert gate.wait(170)
         work()
 
     monkeypatch.setattr(source._log, "sync", waiting)

@@ -51,7 +51,7 @@ class Disk:
         def hanging(*arguments):
             if not self._healed.is_set():
                 self.hangs.set()
-                self._healed.wait(20)
+                self._healed.wait(170)  # longer than any deadline here
             return work(*arguments)
 
         self._monkeypatch.setattr(os, call, hanging)

@@ -1,6 +1,7 @@
 """A topic is read to its end as seen at the start, whatever its last offsets hold."""
 
 import asyncio
+import socket
 
 import pytest
 from confluent_kafka import Producer
@@ -54,3 +55,13 @@ async def test_a_kafka_that_is_away_is_named(monkeypatch):
     monkeypatch.setattr(one_topic, "PATIENCE_SECONDS", 2)
     with pytest.raises(NotInTime, match=r"x at 127\.0\.0\.1:1 could not be read"):
         [one async for one in records("x", {"bootstrap_servers": "127.0.0.1:1"})]
+
+
+async def test_a_kafka_that_says_nothing_is_given_up(monkeypatch):
+    """A broker that accepts a connection and never answers costs no more than the patience."""
+    monkeypatch.setattr(one_topic, "PATIENCE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # nobody accepts
+        servers = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with asyncio.timeout(30):
+            with pytest.raises(NotInTime, match=r"Kafka sent nothing for 0\.5 s"):
+                [one async for one in records("x", {"bootstrap_servers": servers})]

@@ -109,12 +109,13 @@ async def test_a_call_without_an_answer_holds_up_the_next_for_a_second(monkeypat
             return await post(body)
 
         monkeypatch.setattr(service, "_post", noted)
-        calls = [asyncio.create_task(service.request(pair)) for pair in PAIRS[:3]]
+        calls = [asyncio.create_task(service.request(pair)) for pair in PAIRS[:5]]
         async with asyncio.timeout(30):
-            while len(started) < 3:
+            while len(started) < 5:
                 await asyncio.sleep(0.01)
         assert not any(call.done() for call in calls)
-        assert all(later - earlier >= 1 for earlier, later in pairwise(started))
+        pauses = [later - earlier for earlier, later in pairwise(started)]
+        assert 1 <= min(pauses) < 2  # noise only adds, so the least one counts
         for call in calls:
             call.cancel()
         await asyncio.wait(calls)

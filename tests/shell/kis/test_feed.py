@@ -4,6 +4,7 @@ import pytest
 
 from simulator import Simulator
 from tests.shell.kis.bench import A, B, Bench, C, until
+from tests.wall_time import is_within, seconds_of
 
 
 async def test_bonds_become_active_and_ticks_are_journalled():
@@ -176,10 +177,14 @@ async def test_stop_releases_and_closes():
 
 async def test_stop_is_bounded():
     """A stop ends in time although KIS no longer answers."""
-    async with Simulator() as kis, Bench(kis).running(A) as bench:
-        await bench.active(A)
-        kis.faults.set("silent")
-        await asyncio.wait_for(bench.feed.stop(), 30)
+
+    async def stop():
+        async with Simulator() as kis, Bench(kis).running(A) as bench:
+            await bench.active(A)
+            kis.faults.set("silent")
+            return await seconds_of(asyncio.wait_for(bench.feed.stop(), 30))
+
+    assert await is_within(6.5, stop)
 
 
 @pytest.mark.parametrize("fault", ["approval-slow=30", "handshake=503"])
