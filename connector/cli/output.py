@@ -9,7 +9,6 @@ import json
 import os
 import re
 import select
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 # Wider than any row: without a terminal nobody sees the width, and a wrapped line would break
 # the program that reads it.
 _PIPED_WIDTH = 2000
+_USUAL_WIDTH = 80  # of a terminal that does not tell
 # Others choose how long their texts are: more than this is not shown in tables and lines.
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 200  # the contract of the control topic allows a list's name no more
@@ -177,8 +177,13 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def terminal_width() -> int:
-    """Return the terminal's width in cells; COLUMNS overrides it."""
-    return shutil.get_terminal_size().columns
+    """Return the width in cells of the terminal that stdout is; COLUMNS overrides it."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and 0 < int(given[:9]) <= _PIPED_WIDTH:
+        return int(given)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # stdout may be closed, or no file at all
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH
+    return _USUAL_WIDTH
 
 
 def console(*, stderr: bool = False) -> Console:

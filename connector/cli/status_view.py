@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from connector.cli.output import cell
 from connector.cli.table import Column, lines
@@ -29,6 +29,8 @@ COLUMNS: Final = (
     "why",
 )
 LATENCY: Final = 0.99  # the share of ticks that are at most so late
+MOST: Final = 2**63  # no counter of a connector gets there
+MOST_PROBLEMS: Final = 20  # of a kind are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Sample:
         """Return a count of the answer, 0 if it is none."""
         below = self.status.get(section)
         found = below.get(name) if isinstance(below, dict) else None
-        return found if type(found) is int else 0
+        return found if _is_count(found) else 0
 
 
 def as_object(
@@ -139,9 +141,16 @@ def _connector(before: Sample | None, sample: Sample) -> dict[str, Any]:
 
 def _delay(latency: Mapping[str, Any]) -> float | None:
     bounds, counts, total = (latency.get(name) for name in ("bounds", "counts", "total"))
-    if isinstance(bounds, list) and isinstance(counts, list) and isinstance(total, int):
-        return quantile(bounds, counts, total, LATENCY)
-    return None
+    if not (isinstance(bounds, list) and isinstance(counts, list) and _is_count(total)):
+        return None
+    if not all(map(_is_count, counts)) or not all(type(each) in (int, float) and 0 <= each < MOST for each in bounds):
+        return None
+    return quantile(bounds, counts, total, LATENCY)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    """Return whether a value of a foreign answer is a count that a connector can have."""
+    return type(value) is int and 0 <= value < MOST
 
 
 def _slot(number: int, record: Record, now: datetime) -> dict[str, Any]:
@@ -178,12 +187,12 @@ def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _counts(tree: Mapping[str, Any], name: str) -> list[int]:
-    return [count for count in _section(tree, name).values() if type(count) is int]
+    return [count for count in _section(tree, name).values() if _is_count(count)]
 
 
 def _texts(tree: Mapping[str, Any], name: str) -> list[str]:
     found = tree.get(name)
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+    return [text for text in found[:MOST_PROBLEMS] if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def _column(given: Column | str) -> Column:

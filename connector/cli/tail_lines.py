@@ -143,7 +143,11 @@ class RawLines:
 
 
 def raw_json(record: Any) -> str:
-    """Return a record as one JSON object; bytes that are no UTF-8 are in hex, under `…_hex`."""
+    """Return a record as one JSON object.
+
+    Bytes of key and value that are no UTF-8 are in hex, under `…_hex`. Of headers with one name the
+    last is shown; in headers, bytes that are no UTF-8 are escapes.
+    """
     return to_json(
         {
             "topic": record.topic,

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -144,3 +145,16 @@ def test_a_change_is_made_without_a_reader(environ, kafka, topic_names, tmp_path
     for command in ("add KR103502GD31", "rm KR103502GA34", f"apply -f {path}"):
         done = shell(f"K subs {command} --wait 1 | true", **environ)
         assert (done.returncode, b" within 1 s:" in done.stderr) == (5, True)
+
+
+@pytest.mark.parametrize(("environ", "width"), [({}, 137), ({"COLUMNS": "0"}, 137), ({"COLUMNS": "44"}, 44)])
+def test_the_width_is_that_of_the_terminal(environ, width):
+    """Tables fit the terminal that stdout is, also behind the streams that commands print to."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 137))
+    program = "from connector.cli import output\nwith output.guarded_streams(): print(output.terminal_width())"
+    plain = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    subprocess.run([sys.executable, "-c", program], stdout=theirs, env=plain | environ, check=True)
+    assert os.read(ours, 100).decode().strip() == str(width)
+    os.close(ours)
+    os.close(theirs)

@@ -55,7 +55,24 @@ def test_without_a_connector():
 def test_records_and_answers_of_any_shape():
     """Whatever others wrote or answer, there is a report, and no rate without two samples."""
     odd = {"slot/0": {"state": 1, "alive_at": 7, "capacity": "x"}, "slot/x": {}, "slot/٣": {}}
-    for status in ({}, {"ticks": 1, "frames": [], "reasons": "x"}, {"ticks": {"latency": {"bounds": 1, "total": "x"}}}):
+    huge = 10**400
+    latencies = [
+        {"bounds": bounds, "counts": counts, "total": total}
+        for bounds, counts, total in [
+            (1, None, "x"),
+            ([1], ["x"], 1),
+            ([1], [None], 1),
+            ([[1]], [1], 1),
+            ([None], [1], 1),
+            (["a"], [1], 1),
+            ([float("inf")], [1], 1),
+            ([huge], [1], 1),
+            ([1], [1], huge),
+            ([1], [True], 1),
+        ]
+    ]
+    statuses = [{}, {"ticks": 1, "frames": [], "reasons": "x"}, {"ticks": {"acknowledged": huge}}]
+    for status in (*statuses, *({"ticks": {"latency": each}} for each in latencies)):
         found = as_object(odd, {}, None, Sample(1.0, status))
         assert [slot["slot"] for slot in found["slots"]] == [0]
         assert (found["connector"]["ticks_per_second"], found["connector"]["p99_seconds"]) == (None, None)
@@ -72,3 +89,9 @@ def test_the_quantile_of_a_histogram():
     assert quantile([1, 2], [99, 100], 100, 0.99) == 1
     assert quantile([1, 2], [98, 98], 100, 0.99) is None
     assert quantile([1, 2], [0, 0], 0, 0.99) is None
+
+
+def test_only_so_many_problems_are_shown():
+    """A foreign answer fills no terminal."""
+    found = as_object({}, {}, None, Sample(1.0, {"degraded": ["x"] * 5_000}))
+    assert len(found["connector"]["problems"]) == 20

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
@@ -154,7 +155,7 @@ class Auditor:
                 audited.is_truncated = False
                 book.doubt(tick.trade_date, "deleted")
             if book.was_forgotten(tick.isin, tick.trade_date, now) and tick.trade_date not in audited.read_back:
-                await self._recall(audited, tick.trade_date)
+                await self._recall(tick.trade_date)
             book.add(tick, now)
         audited.next_offset = records[-1].offset + 1
         audited.latest_ms = records[-1].timestamp
@@ -172,11 +173,16 @@ class Auditor:
                     self.problem = f"the schema with id {unknown.schema_id} is not known: {error}"
                     await asyncio.sleep(next(pause))
 
-    async def _recall(self, audited: Audited, trade_date: date) -> None:
-        """Read a date that has left memory back from the coverage topic."""
+    async def _recall(self, trade_date: date) -> None:
+        """Read a date that has left memory back from the coverage topic.
+
+        It is read for all our partitions: a bond that moved may have ticks of that date in another.
+        """
         now = now_ms()
-        await self._kafka.read(audited.number, lambda record: _restore(audited, record, trade_date, now))
-        audited.read_back.add(trade_date)
+        for audited in list(self.partitions.values()):
+            if trade_date not in audited.read_back:
+                await self._kafka.read(audited.number, partial(_restore, audited, only=trade_date, now=now))
+                audited.read_back.add(trade_date)
 
     def _note_deleted(self, audited: Audited, first: int) -> None:
         """Record that ticks before `first` were deleted before they were read."""
@@ -281,11 +287,18 @@ class Auditor:
 
 
 def _restore(audited: Audited, record: Any, only: date | None, now: int) -> None:
-    """Take in a coverage record: those of one date, or all that have not left memory."""
-    if record.key is None or record.value is None:
+    """Take in a coverage record: those of one date, or all that have not left memory.
+
+    At the start, a tombstone removes what an earlier record said.
+    """
+    if record.key is None:
         return
-    fields = (record.key, record.value, dict(record.headers), now)
     try:
+        if record.value is None:
+            if only is None:
+                audited.book.days.pop(split_key(record.key.decode(errors="replace")), None)
+            return
+        fields = (record.key, record.value, dict(record.headers), now)
         if only is None:
             audited.book.resume(*fields)
         elif split_key(record.key.decode(errors="replace"))[1] == only:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,9 @@ async def _export(settings: Settings, name: str | None, *, as_json: bool) -> Non
     name = edits.name_to_show(name, entries)
     chosen = {key: entry for key, entry in sorted(entries.items()) if name in (None, key)}
     shown = {key: content(entry.in_force.wish) for key, entry in chosen.items() if entry.in_force}
+    # Another client may write an escape for half a surrogate pair, which no file can hold.
+    broken = [key for key, fields in shown.items() if not _is_text(fields)]
+    shown = {key: fields for key, fields in shown.items() if key not in broken}
     if as_json:
         print_json(shown)
     else:
@@ -45,7 +49,17 @@ async def _export(settings: Settings, name: str | None, *, as_json: bool) -> Non
         say_lines(yaml.safe_dump(document, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
     for key, entry in chosen.items():
         if entry.refusal is not None:
-            say(f"{refusal(key, entry.refusal)} What is in force is exported.", err=True)
+            say(f"{refusal(key, entry.refusal).removesuffix('.')}. What is in force is exported.", err=True)
+    for key in broken:
+        say(f"List {key} holds half a surrogate pair, which no file can hold: it is left out.", err=True)
+
+
+def _is_text(fields: dict[str, Any]) -> bool:
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def content(wish: Wish) -> dict[str, Any]:

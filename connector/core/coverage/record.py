@@ -142,7 +142,7 @@ def decode(key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int, 
         fields, resume = json.loads(value), json.loads(headers.get(RESUME_HEADER, b"{}"))
         day = Day(isin, trade_date, is_trading_day=is_trading_day(trade_date))
         _restore(day, fields, resume, now_ms)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise NotACoverageRecord(f"the record of {isin} on {trade_date} cannot be read: {error!r}") from error
     day.is_changed = False
     return day

@@ -77,6 +77,8 @@ class TickValues:
         seen = fields["received_at"] if source != "rest" else traded
         trade = Trade(traded, fields["tick_id"], seen, slot)
         volume, accumulated = fields["CNTG_VOL"], fields["ACML_VOL"]
+        if accumulated < 0:
+            raise UnreadableTick(f"the day's volume is {accumulated}")
         isin, trade_date = fields["STND_ISCD"], _EPOCH + timedelta(days=day)
         return Tick(isin, trade_date, volume, accumulated, trade, source, partition, offset)
 

@@ -1,6 +1,7 @@
 """What the auditor writes, and in which order."""
 
 import json
+from types import SimpleNamespace
 
 from connector.core.ticks.avro import registry_prefix
 from connector.core.ticks.partition import partition
@@ -190,3 +191,35 @@ async def test_growth_of_the_tick_topic_leaves_bonds_that_stay_proven():
         (str(partition(moves.encode(), 2)),): "partitions",
         ("2",): "partitions",
     }
+
+
+async def test_a_bond_that_moved_on_a_date_that_left_memory_is_unproven():
+    """The half of an old date that lies in another partition is read back, too."""
+    world = World(count=2)
+    raws, own = world.trades(6, back_days=10), partition(ISIN.encode(), 2)
+    for number in (0, 1):
+        await world.auditor.begin(number, None, 0)
+    await world.auditor.take(own, world.records(raws[:3], back_days=10))
+    await world.auditor.flush()
+    world.store()
+    for number in (0, 1):
+        await world.auditor.begin(number, 3, 0)
+    later = world.records(raws[3:], back_days=10)
+    await world.auditor.take(1 - own, later)
+    await world.auditor.flush()
+    assert {each.partition: json.loads(each.value)["reason"] for each in world.coverage.written} == {
+        own: "partitions",
+        1 - own: "partitions",
+    }
+
+
+async def test_a_tombstone_removes_a_record():
+    """A day that somebody removed from the coverage topic begins anew."""
+    world = World()
+    await world.auditor.begin(0, None, 0)
+    await world.auditor.take(0, world.records(world.trades(3)))
+    await world.auditor.flush()
+    world.store()
+    world.stored.append(SimpleNamespace(partition=0, key=world.stored[-1].key, value=None, headers=[], offset=9))
+    await world.auditor.begin(0, 3, 0)
+    assert world.auditor.partitions[0].book.days == {}

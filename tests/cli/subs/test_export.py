@@ -37,3 +37,12 @@ def test_a_single_list_named_lists_applies(cli, variables, produce, topics, tmp_
     produce(topics.control, "lists", json.dumps({"instruments": [A]}))
     (path := tmp_path / "lists.yaml").write_text(cli("subs", "export", **variables).stdout)
     assert cli("subs", "apply", "-f", str(path), "--prune", **variables).stdout == "= 1 unchanged\nNothing differs.\n"
+
+
+def test_a_list_that_no_file_can_hold_is_left_out(cli, variables, produce, topics):
+    """Half a surrogate pair in one list spoils none of the others."""
+    produce(topics.control, "odd", '{"instruments": ["KR103502GA34"], "note": "\\ud800"}')
+    produce(topics.control, "desk", json.dumps({"instruments": [A]}))
+    result = cli("subs", "export", "--json", **variables)
+    assert json.loads(result.stdout) == {"desk": {"instruments": [A]}}
+    assert result.stderr == "List odd holds half a surrogate pair, which no file can hold: it is left out.\n"

@@ -144,6 +144,8 @@ def test_a_record_without_resume_can_be_read(day):
         (b"KR103502GA34/2026-09-11", b"[]"),
         (b"KR103502GA34/2026-09-11", b"\xff"),
         (b"KR103502GA34/2026-09-11", b"null"),
+        (b"KR103502GA34/2026-09-11", b'{"a":' + b"[" * 90_000),
+        (b"KR103502GA34/2026-09-11", b'{"ticks":1e999,"repeats":0,"irregular":0}'),
     ],
 )
 def test_what_is_no_record_is_named(key, value):

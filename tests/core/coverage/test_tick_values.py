@@ -2,7 +2,9 @@
 
 import json
 from datetime import date
+from io import BytesIO
 
+import fastavro
 import pytest
 
 from connector.core.coverage.tick_values import TickValues, UnknownSchema, UnreadableTick
@@ -92,3 +94,12 @@ def test_a_schema_that_is_none(text):
     values.add(7, text)
     with pytest.raises(UnreadableTick):
         read(values, value(bond_tick(), registry_prefix(7)))
+
+
+def test_a_negative_volume_of_a_day_is_unreadable():
+    """A foreign writer's tick could otherwise make the day's sum negative."""
+    raw, schema = value(bond_tick()), fastavro.parse_schema(json.loads(bond_tick()))
+    fields = fastavro.schemaless_reader(BytesIO(raw[10:]), schema, None)
+    fastavro.schemaless_writer(written := BytesIO(), schema, fields | {"ACML_VOL": -(2**63)})
+    with pytest.raises(UnreadableTick, match="the day's volume is -9223372036854775808"):
+        read(TickValues([bond_tick()], asks_registry=False), raw[:10] + written.getvalue())
