@@ -1,33 +1,58 @@
 """One Java server as a child process that does not outlive its parent."""
 
 import contextlib
+import fcntl
+import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_SECONDS = 20
+PORTS_OF_A_BLOCK = 250
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different TCP ports of the loopback that were free a moment ago.
+    """Return TCP ports of the loopback that nobody uses, and that nobody else is given.
 
     They are below the system's range for outgoing connections, which could otherwise occupy the
     port of a server that is away.
     """
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(10_000, 32_000)
+        with _ports_lock:
+            port = next(_ports)
         with contextlib.suppress(OSError), socket.socket() as one:
             one.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
+            found.append(port)
     return found
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports, each once, from blocks that no other test process of this user has."""
+    folder = Path(tempfile.gettempdir()) / f"kis-bond-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    blocks = range(10_000, 32_000, PORTS_OF_A_BLOCK)
+    for first in random.sample(blocks, len(blocks)):
+        lock = os.open(folder / str(first), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+        except OSError:
+            os.close(lock)
+            continue
+        yield from random.sample(range(first, first + PORTS_OF_A_BLOCK), PORTS_OF_A_BLOCK)
+    raise RuntimeError("Every port was given away.")
+
+
+_ports = _own_ports()
+_ports_lock = threading.Lock()
 
 
 def wait_for_port(port: int, server: "Server", deadline: float) -> None:
