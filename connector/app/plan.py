@@ -88,6 +88,7 @@ class Plan:
         self._placement: dict[str, int] = {}
         self._situation: ReplicaView | None = None
         self._recorder = status.Recorder()
+        self._heartbeats = status.Heartbeats()
         self._is_paused = False
         self.clock_ahead_seconds = 0.0  # how far the clock of the replica last heard is ahead of ours
         self.records: dict[str, Record] = {}
@@ -146,11 +147,12 @@ class Plan:
 
     def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
         known = yield from self.status_topic.restore(records)
-        self._note_use(known)
+        self._note_use()
         self._wanted_events.restore(known, self._is_ours)
         # If the topic was made anew, other replicas have yet to write their records again.
         kept = {key: record for key, record in self.records.items() if key not in known or self._is_ours(key)}
-        self.records = status.unconfirmed(known, self._slots.held, now()) | status.wanted(kept, self._lists.desired)
+        known = self._heartbeats.dated(known, at := now())
+        self.records = status.unconfirmed(known, self._slots.held, at) | status.wanted(kept, self._lists.desired)
         self.are_limits_known.set()
         self._changed.set()
 
@@ -160,8 +162,8 @@ class Plan:
         What others wrote about ours is corrected in the next round. It does not start a round, so
         that two connectors which both take a record for theirs do not write in turns without end.
         """
-        at = now()
         theirs, accepted = self.status_topic.follow(records)
+        dated = self._heartbeats.dated({key: each for key, each in theirs.items() if each is not None}, at := now())
         for key, record in accepted.items():
             self._changed.set()
             self._wanted_events.assume({key: record})
@@ -169,18 +171,19 @@ class Plan:
             if record is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = self._heard(record, at) if key.startswith(SLOT) else record
+                self.records[key] = dated[key]
+                if key.startswith(SLOT):
+                    self._compare_clocks(record, at)
         # The owner may have our name: somebody may have started the same connector twice.
         if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
             self._slots.note_contest()
 
-    def _heard(self, record: Record, at: str) -> Record:
-        """Return a slot record of another replica by our clock; warn if its clock is ahead."""
+    def _compare_clocks(self, record: Record, at: str) -> None:
+        """Warn if the clock of the replica that just wrote a slot record is ahead of ours."""
         ahead = status.clock_ahead(record, at)
         if max(ahead, self.clock_ahead_seconds) > CLOCK_TOLERANCE_SECONDS >= min(ahead, self.clock_ahead_seconds):
             log.warning("clocks_differ", owner=record.get("owner"), seconds_ahead=round(ahead))
         self.clock_ahead_seconds = ahead
-        return status.heard(record, at)
 
     def _is_ours(self, key: str) -> bool:
         """Return whether we write this record; a moving bond's depends on what the topic holds."""
@@ -219,7 +222,7 @@ class Plan:
         """
         situation, feeds = self._situation, self._slots.feeds
         if situation is not None and situation.slots.keys() - feeds.keys():
-            self.records = self.status_topic.readable()
+            self.records = self._heartbeats.dated(self.status_topic.readable(), now())
             remaining = {slot: view for slot, view in situation.slots.items() if slot in feeds}
             self._situation = replace(situation, slots=remaining, others=self._slots.others)
         self._request_placement()
@@ -248,15 +251,15 @@ class Plan:
     def _present_places(self) -> Places:
         return status.places(self.records, self._slots.limits, now(), self._lost_after)
 
-    def _note_use(self, records: Mapping[str, Record]) -> None:
+    def _note_use(self) -> None:
         # Out of contact, another replica may own a slot of ours and have its session open.
         if self._slots.in_contact:
-            self._before_use(self._slots.feeds, records)
+            self._before_use(self._slots.feeds, self.status_topic.content)
 
     def _carry(self) -> None:
         """Give each of our slots the bonds placed on it and the bonds still moving away from it."""
         if self.status_reader.restored.is_set():
-            self._note_use(self.records)
+            self._note_use()
         views, at = {slot: feed.view for slot, feed in self._slots.feeds.items()}, now()
 
         def is_active(isin: str, slot: int) -> bool:

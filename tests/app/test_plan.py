@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
+from connector.app.clock import now
 from connector.app.plan import Plan
 from connector.app.slots import Slots
 from connector.app.undelivered import Undelivered
@@ -332,12 +333,12 @@ async def test_a_held_back_removal_is_not_carried_out_by_a_restart(deploy):
         assert await own.end() == 0
 
 
-def plan_of_one(slots):
+def plan_of_one(slots, before_use=lambda *_: None):
     """Return the plan of replica "one", which read that "two" owns slot 0."""
     ignored = {
         "on_desired": lambda _: None,
         "on_round": lambda: None,
-        "before_use": lambda *_: None,
+        "before_use": before_use,
         "on_restart": lambda *_: None,
         "wanted_events": WantedEvents(None),
         "undelivered": Undelivered(SimpleNamespace(pending=0), None, asyncio.Event()),
@@ -347,9 +348,9 @@ def plan_of_one(slots):
     return plan
 
 
-def slot_0(owner, capacity=41):
-    """Return the status record of slot 0 as its owner writes it."""
-    record = {"state": "CONNECTED", "owner": owner, "capacity": capacity}
+def slot_0(owner, capacity=41, alive_at="2026-01-02T00:00:00Z"):
+    """Return the status record of slot 0 as its owner writes it, whose clock may differ."""
+    record = {"state": "CONNECTED", "owner": owner, "capacity": capacity, "alive_at": alive_at}
     return TopicRecord(b"slot/0", status.encode(record), 0, 0, 0)
 
 
@@ -370,6 +371,33 @@ def test_a_slot_that_went_over_is_as_its_owner_wrote_it():
     slots.feeds.clear()
     plan.update_slots()
     assert (plan.records["slot/0"]["owner"], plan.learned_limit(0)) == ("two", 7)
+
+
+def test_an_owner_is_alive_by_our_clock():
+    """An owner with any clock lives at our start, when it writes, and when we lose a slot."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    plan = plan_of_one(slots)
+    assert status.is_alive(plan.records, 0, now())
+    plan._on_others_status([slot_0("two", alive_at="2099-01-02T00:00:00Z")])
+    assert status.is_alive(plan.records, 0, now())
+    assert plan.clock_ahead_seconds > 0
+    slots.feeds[1] = feed_of(1)
+    plan._publish(Lists())
+    slots.feeds.clear()
+    plan.update_slots()
+    assert status.is_alive(plan.records, 0, now())
+
+
+def test_a_killed_owner_was_last_alive_by_its_own_clock():
+    """Who looks for killed sessions reads the records as their owners wrote them."""
+    seen = []
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    slots._group._on_assigned(frozenset({0}))
+    plan = plan_of_one(slots, lambda _, records: seen.append(records["slot/0"]["alive_at"]))
+    plan._on_others_status([slot_0("two", alive_at="2099-01-02T00:00:00Z")])
+    plan.status_reader.restored.set()
+    plan._carry()
+    assert seen == ["2026-01-02T00:00:00Z", "2099-01-02T00:00:00Z"]
 
 
 @pytest.mark.parametrize(("owner", "waits"), [("two", True), ("one", True), (None, False)])

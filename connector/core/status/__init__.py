@@ -1,5 +1,6 @@
 """The status topic's records, and the rows of `kis-bond subs ls` made from them."""
 
+from connector.core.status.heartbeats import Heartbeats
 from connector.core.status.killed import killed_session
 from connector.core.status.recorder import Recorder, ReplicaView, is_ours, records
 from connector.core.status.records import (
@@ -9,7 +10,6 @@ from connector.core.status.records import (
     clock_ahead,
     decode,
     encode,
-    heard,
     is_active,
     is_alive,
     owner,
@@ -21,6 +21,7 @@ from connector.core.status.records import (
 from connector.core.status.standing import Standings
 
 __all__ = [
+    "Heartbeats",
     "Record",
     "Recorder",
     "ReplicaView",
@@ -30,7 +31,6 @@ __all__ = [
     "clock_ahead",
     "decode",
     "encode",
-    "heard",
     "is_active",
     "is_alive",
     "is_ours",

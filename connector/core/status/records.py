@@ -103,14 +103,6 @@ def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def heard(record: Record, now: str) -> dict[str, Any]:
-    """Return another replica's slot record, as if its clock were ours.
-
-    The record was just written, so its owner is alive at `now`.
-    """
-    return {**record, "alive_at": now}
-
-
 def clock_ahead(record: Record, now: str) -> float:
     """Return how many seconds the clock of a slot record's writer is ahead of ours, or 0.
 

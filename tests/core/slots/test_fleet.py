@@ -11,7 +11,6 @@ from connector.core.kis.backoff import Backoff
 from connector.core.kis.session import Session
 from connector.core.lists.desired import Desired
 from connector.core.lists.subscription import Lists, Position
-from connector.core.record_keys import SLOT
 from connector.core.slots.assignment import Claim, assign
 from connector.core.slots.moving import carried
 from connector.core.slots.outage import Outages
@@ -83,10 +82,11 @@ class Replica:
     def __init__(self, name, fleet, app_keys, clock, topic=()):
         self.name, self.fleet, self.app_keys, self.clock = name, fleet, app_keys, clock
         # what we know, and what the status topic holds
-        self.records, self.topic = dict(topic), dict(topic)
+        self.records, self.topic, self.heartbeats = {}, dict(topic), status.Heartbeats()
         self.placement, self.recorder = {}, status.Recorder()
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
         self.worlds, self.limits = {}, {}
+        self.read_topic()
 
     @property
     def claim(self):
@@ -95,6 +95,9 @@ class Replica:
     def follow(self, slots, limits):
         """Run exactly the slots that the group assigned."""
         self.limits = limits
+        if self.seen is not None and self.worlds.keys() - set(slots):
+            self.read_topic()
+            self.seen = replace(self.seen, slots={k: view for k, view in self.seen.slots.items() if k in slots})
         self.worlds = {slot: self.worlds.get(slot) or self.take(slot) for slot in slots}
 
     def take(self, slot):
@@ -157,6 +160,10 @@ class Replica:
     def is_mine(self, key):
         return self.seen is not None and status.is_ours(self.seen, key, self.topic.get(key, {}))
 
+    def read_topic(self):
+        """Know what the status topic says, and when each slot's owner was last heard."""
+        self.records = self.heartbeats.dated(self.topic, self.now)
+
     def note(self, written):
         self.topic = {key: record for key, record in (self.topic | written).items() if record is not None}
 
@@ -164,13 +171,14 @@ class Replica:
         """Apply the records that another replica wrote, except those that are ours."""
         mine = {key for key in records if self.is_mine(key)}
         self.note(records)
+        dated = self.heartbeats.dated({key: each for key, each in records.items() if each is not None}, self.now)
         for key, record in records.items():
             if key in mine and self.is_mine(key):
                 continue
             if record is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = status.heard(record, self.now) if key.startswith(SLOT) else record
+                self.records[key] = dated[key]
 
 
 class Fleet:
@@ -181,7 +189,7 @@ class Fleet:
         self.limits, self.blocked, self.errors = dict.fromkeys(SLOTS, MOST), set(), {}
         self.owners = {}  # the app key that each slot was last opened with
         self.replicas = [Replica(f"replica-{n}", self, own, 200.0 * n) for n, own in enumerate(keys)]
-        self.ticking = {}  # the slots that held each bond when it was last shown as ACTIVE
+        self.ticking = {}  # the slot on which each bond was last shown as ACTIVE
         self.twice_since, self.missing_since = {}, {}
         self.rebalance(self.replicas)
         self.want(BONDS, 8)
@@ -238,8 +246,8 @@ class Fleet:
         """Let a slot go to the other replica if it can open the slot."""
         giver, taker = self.replicas if slot in self.replicas[0].worlds else reversed(self.replicas)
         if slot < len(taker.app_keys):
-            del giver.worlds[slot]
             self.missing_since = {}
+            giver.follow(giver.worlds.keys() - {slot}, giver.limits)
             taker.follow([*taker.worlds, slot], taker.limits)
 
     def worlds(self):
@@ -277,11 +285,10 @@ class Fleet:
     def check_moving(self, records):
         """Check that no bond is shown without ticks while the session that brought them goes on."""
         for isin in self.wanted:
-            slots = {slot for slot, held in self.carried().items() if isin in held}
-            state = records.get(f"instrument/{isin}", {}).get("state")
-            went_on = slots & self.ticking.get(isin, set())
+            record = records.get(f"instrument/{isin}", {})
+            state, went_on = record.get("state"), isin in self.carried().get(self.ticking.get(isin), ())
             assert not (went_on and state in {"DISCONNECTED", "REJECTED"}), f"{isin} is {state}"
-            self.ticking[isin] = slots if state == "ACTIVE" else set()
+            self.ticking[isin] = record["slot"] if state == "ACTIVE" else None
 
     def carried(self):
         """Return the bonds each slot's exchange holds."""
@@ -344,3 +351,8 @@ def test_refused_bonds_of_a_high_priority_hold_no_place():
 def test_a_slot_that_flaps_moves_its_bonds_ever_more_rarely():
     """A slot is lost and found again three times; the others carry its bonds meanwhile."""
     live([(("want", BONDS, 6), 2), *[(("block", 0), TURNS_TO_LOSE), (("unblock", 0), TURNS_TO_LOSE)] * 3])
+
+
+def test_a_replica_that_starts_knows_a_living_owner_whose_clock_is_ahead():
+    """It takes no bond from a slot whose owner it read about in the topic."""
+    live([(("refuse", BONDS[1]), 2), (("kill", 1), 2), (("kill", 1), 2)], KEYS[1])
