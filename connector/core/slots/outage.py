@@ -62,9 +62,14 @@ class Outages:
 
 
 def _is_down(view: SlotView) -> bool:
-    """Return whether KIS confirms none of the bonds; a refusal shows that a session works."""
-    states = {registration.state for registration in view.registrations.values()}
-    return view.registered == 0 and bool(states - {"REJECTED"})
+    """Return whether KIS confirms none of the bonds; a refusal shows that a session works.
+
+    A slot without bonds is down if its last session or attempt failed. So its outage is known
+    before the bonds of another lost slot come to it.
+    """
+    waiting = any(registration.state != "REJECTED" for registration in view.registrations.values())
+    has_failed = view.state == "IDLE" and view.code is not None
+    return view.registered == 0 and (waiting or has_failed)
 
 
 def _probation(losses: int) -> float:

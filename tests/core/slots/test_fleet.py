@@ -356,3 +356,8 @@ def test_a_slot_that_flaps_moves_its_bonds_ever_more_rarely():
 def test_a_replica_that_starts_knows_a_living_owner_whose_clock_is_ahead():
     """It takes no bond from a slot whose owner it read about in the topic."""
     live([(("refuse", BONDS[1]), 2), (("kill", 1), 2), (("kill", 1), 2)], KEYS[1])
+
+
+def test_two_blocked_slots_cost_a_bond_one_outage():
+    """The bond of a lost slot goes to no slot that was blocked when its own bonds left."""
+    live([(("block", 0), 1), (("block", 1), 1), (("want", [BONDS[0]], 1), 8), (("kill", 1), 2)], KEYS[2])

@@ -11,10 +11,10 @@ from connector.core.slots.outage import FIRST_PROBATION_SECONDS, FORGIVEN_AFTER_
 LOST_AFTER = 120.0
 
 
-def slot(registered, *states):
+def slot(registered, *states, state="CONNECTED", code=None):
     """Return the view of slot 0 with bonds in these states."""
-    bonds = {str(number): RegistrationView(state, None, None) for number, state in enumerate(states)}
-    return {0: SlotView(0, "CONNECTED", 41, registered, None, None, MappingProxyType(bonds))}
+    bonds = {str(number): RegistrationView(each, None, None) for number, each in enumerate(states)}
+    return {0: SlotView(0, state, 41, registered, code, None, MappingProxyType(bonds))}
 
 
 UP, DOWN = slot(1, "ACTIVE", "PENDING"), slot(0, "PENDING")
@@ -50,11 +50,17 @@ def test_a_short_outage_is_none(outages):
     lose(outages, 110.0)
 
 
-@pytest.mark.parametrize("view", [slot(0), slot(0, "REJECTED")])
+@pytest.mark.parametrize("view", [slot(0), slot(0, state="IDLE"), slot(0, "REJECTED")])
 def test_a_slot_with_nothing_to_register_is_not_lost(outages, view):
     """A slot without bonds needs no session, and a refusal of a bond shows a session."""
     outages.lost(view, 10.0)
     assert outages.lost(view, 1e6) == frozenset()
+
+
+def test_a_slot_without_bonds_is_lost_if_its_last_attempt_failed(outages):
+    """So it is known to be lost before the bonds of another lost slot come to it."""
+    outages.lost(DOWN, 10.0)
+    assert outages.lost(slot(0, state="IDLE", code="OPSP8996"), 10.0 + LOST_AFTER) == {0}
 
 
 def test_a_flapping_slot_must_keep_its_session_for_longer_each_time(outages):
