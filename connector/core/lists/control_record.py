@@ -129,19 +129,16 @@ def from_json(name: str, document: object) -> Wish | Refusal:
     if mistakes:
         more = unnamed + len(mistakes) - _NAMED_MISTAKES
         return Refusal("; ".join(mistakes[:_NAMED_MISTAKES]) + (f"; and {more} more mistakes" if more > 0 else ""))
+    if "instruments" in given:  # interned, so that all lists share one string for each ISIN
+        document = document | {"instruments": list(map(intern, given["instruments"]))}
     return Wish(
         instruments=read["instruments"],
         priority=read.get("priority", DEFAULT_PRIORITY),
         paused=read.get("paused", False),
         requested_at=read.get("requested_at"),
         confirm_removal=read.get("confirm_removal", False),
-        value=document if "instruments" not in given else document | {"instruments": _interned(given["instruments"])},
+        value=document,
     )
-
-
-def _interned(isins: list[str]) -> list[str]:
-    """Return the ISINs as interned strings, so that all lists share one string for each ISIN."""
-    return list(map(intern, isins))
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,19 +181,10 @@ def _read_priority(content: object) -> int:
     return content
 
 
-def _reader_of_flag(name: str) -> Callable[[object], bool]:
-    def read(content: object) -> bool:
-        if not isinstance(content, bool):
-            raise ValueError(f"{name} is {_kind(content)}: write true or false")
-        return content
-
-    return read
-
-
-def _reader_of_text(name: str) -> Callable[[object], str]:
-    def read(content: object) -> str:
-        if not isinstance(content, str):
-            raise ValueError(f"{name} is {_kind(content)}: write a string")
+def _reader(name: str, kind: type, expected: str) -> Callable[[object], object]:
+    def read(content: object) -> object:
+        if not isinstance(content, kind):
+            raise ValueError(f"{name} is {_kind(content)}: write {expected}")
         return content
 
     return read
@@ -222,11 +210,11 @@ def _read_requested_at(content: object) -> int:
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "instruments": _read_instruments,
     "priority": _read_priority,
-    "paused": _reader_of_flag("paused"),
-    "requested_by": _reader_of_text("requested_by"),
+    "paused": _reader("paused", bool, "true or false"),
+    "requested_by": _reader("requested_by", str, "a string"),
     "requested_at": _read_requested_at,
-    "note": _reader_of_text("note"),
-    "confirm_removal": _reader_of_flag("confirm_removal"),
+    "note": _reader("note", str, "a string"),
+    "confirm_removal": _reader("confirm_removal", bool, "true or false"),
 }
 
 

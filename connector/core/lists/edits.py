@@ -134,8 +134,6 @@ def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: 
 
     Raises RequestMalformed if there is no such list, or if the list lacks one of the bonds.
     """
-    if value is None:
-        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     fields = _fields(name, value)
     absent = [each for each in isins if each not in fields["instruments"]]
     if absent:
@@ -149,8 +147,6 @@ def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool,
 
     Raises RequestMalformed if there is no such list.
     """
-    if value is None:
-        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     fields = _fields(name, value)
     confirmed = {"confirm_removal": True} if confirm else {}
     return [(name, _value(name, fields | {"paused": is_paused} | confirmed, request))]
@@ -228,7 +224,9 @@ def naming(each: str, records: Mapping[str, bytes]) -> list[str]:
     return sorted(name for name, wish in wishes.items() if isinstance(wish, Wish) and each in wish.instruments)
 
 
-def _fields(name: str, value: bytes) -> dict[str, Any]:
+def _fields(name: str, value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        raise RequestMalformed(f"There is no list {printable(name)}. Nothing was written.")
     wish = control_record.parse(name, value)
     if isinstance(wish, Refusal):
         raise RequestMalformed(

@@ -28,7 +28,7 @@ def to_text_in_steps(lists: Lists) -> Generator[None, None, str]:
     """Do what `to_text` does, in steps."""
     entries = sorted(lists.entries.items())
     members = []
-    for (name, entry), ends in zip(entries, step_ends(_bonds(entry) for _, entry in entries), strict=True):
+    for (name, entry), ends in zip(entries, step_ends(entry.bonds for _, entry in entries), strict=True):
         members.append(f"{json.dumps(name)}: {json.dumps(_saved(entry))}")
         if ends:
             yield
@@ -95,16 +95,12 @@ def _of_bonds(
                 record_keys.INSTRUMENT
             ):
                 at = _microseconds(record.get("wanted_since"))
-                for name in filter(_is_text, names):
+                for name in (each for each in names if isinstance(each, str)):
                     named.add(name)
                     content = entries[name].in_force if name in entries else None
                     if at is not None and content is not None and content.control <= (partition, offset):
                         since[name] = max(since.get(name, at), at)
     return named, since
-
-
-def _is_text(name: object) -> bool:
-    return isinstance(name, str)
 
 
 def _microseconds(text: object) -> int | None:
@@ -122,15 +118,11 @@ def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, E
         if (entry := entry_of(name, record)) is None:
             continue
         entries[name] = entry
-        bonds += 1 + _bonds(entry)
+        bonds += 1 + entry.bonds
         if bonds >= STEP_BONDS:
             bonds = 0
             yield
     return entries
-
-
-def _bonds(entry: Entry) -> int:
-    return 0 if entry.in_force is None else len(entry.in_force.wish.instruments)
 
 
 def _saved(entry: Entry) -> dict[str, Any]:

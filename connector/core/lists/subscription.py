@@ -85,6 +85,11 @@ class Entry:
     control: Position
     refusal: str | None = None
 
+    @property
+    def bonds(self) -> int:
+        """How many bonds the content in force names."""
+        return 0 if self.in_force is None else len(self.in_force.wish.instruments)
+
 
 @dataclass(frozen=True, slots=True)
 class Lists:
@@ -124,8 +129,7 @@ def from_entries(entries: Mapping[str, Entry]) -> Lists:
 def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
     """Do what `from_entries` does, in steps."""
     draft = _Draft(Lists(), None, 0.0)
-    bonds = (len(_bonds(entry)) for entry in entries.values())
-    for (name, entry), ends in zip(entries.items(), step_ends(bonds), strict=True):
+    for (name, entry), ends in zip(entries.items(), step_ends(entry.bonds for entry in entries.values()), strict=True):
         draft.put(name, entry)
         if ends:
             yield
@@ -226,10 +230,6 @@ def _requested_at(before: InForce | None, wish: Wish, timestamp_ms: int) -> int:
     if before is not None and before.wish.requested_at is None and before.wish.asks_for == wish.asks_for:
         return before.requested_at
     return timestamp_ms * 1000
-
-
-def _bonds(entry: Entry) -> tuple[str, ...]:
-    return () if entry.in_force is None else entry.in_force.wish.instruments
 
 
 def _most_bonds(record: ControlRecord) -> int:
