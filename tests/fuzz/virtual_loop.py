@@ -41,7 +41,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def workers_at_once():
     """Have the journal's workers make their calls at once, in the loop's thread."""
 
-    def run(_, call, *args, then=None):
+    def run(_, call, *args, then=None, patience=0):
         done = asyncio.get_running_loop().create_future()
         try:
             done.set_result(call(*args))

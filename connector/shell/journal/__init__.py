@@ -36,7 +36,8 @@ Rules that keep every frame:
 * Before each write, finished segments go until all files fit in `max_bytes`. If they do not, the
   new frames are lost as `journal_full`.
 * While a write fails or takes over a second, delivery reads from memory, which is bounded. Then
-  what is unfinished is written. Nobody waits for the disk but the two threads.
+  what is unfinished is written. Nobody waits for the disk but the two threads, except that the
+  event loop gives a small write a fifth of a millisecond while the disk works.
 * A segment that could not be synced is given up. What it may have lost is written to a new one.
 
 The pure parts are in `core/journal`: the bytes, the counts, the memory.

@@ -14,6 +14,11 @@ from connector.shell.journal.trouble import Trouble
 from connector.shell.journal.worker import Worker
 
 WRITE_BYTES: Final = 2**20  # at most so much in one write
+# A write to the system's memory takes some 10 us. To wake the loop afterwards costs more than that,
+# so the loop waits this long for a small write. A slow disk makes it wait in vain once a write,
+# until the write counts as trouble.
+PATIENCE_SECONDS: Final = 0.0002
+PATIENCE_BYTES: Final = 16 * 2**10  # during a larger write the loop does something else
 
 
 class Writing:
@@ -96,12 +101,22 @@ class Writing:
                 await asyncio.sleep(trouble.RETRY_SECONDS)
 
     async def _write(self, most: int) -> None:
+        is_quick = self._memory.unwritten_bytes < PATIENCE_BYTES and not self._trouble.problems
         items = self._memory.take(most)
         try:
+            written = self.worker.run(
+                self.log.write,
+                items,
+                self.keys(),
+                self.finished,
+                then=partial(self._wrote, items),
+                patience=PATIENCE_SECONDS if is_quick else 0,
+            )
+            if written.done():
+                written.result()
+                return
             with self._trouble.watched("write"):
-                await self.worker.run(
-                    self.log.write, items, self.keys(), self.finished, then=partial(self._wrote, items)
-                )
+                await written
         except BaseException:
             self._memory.failed()
             self._wake.set()  # whatever happened, it is tried again

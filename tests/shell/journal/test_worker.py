@@ -66,6 +66,31 @@ async def test_what_follows_a_call_comes_before_its_result(worker):
     assert order == [threading.main_thread(), 3]
 
 
+async def test_the_loop_is_not_woken_for_a_call_that_ends_within_the_patience(worker, monkeypatch):
+    """After a quick call the future is done at once, and `then` was called once."""
+    woken, order = [], []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_soon_threadsafe", lambda *call: woken.append(call))
+    done = worker.run(len, "abc", then=lambda: order.append("then"), patience=60)
+    assert (done.done(), done.result(), order) == (True, 3, ["then"])
+    failed = worker.run(lambda: 1 // 0, then=lambda: order.append("then"), patience=60)
+    assert isinstance(failed.exception(), ZeroDivisionError)
+    assert (order, woken) == (["then"], [])
+
+
+async def test_a_call_that_takes_longer_than_the_patience_comes_later(worker):
+    """The loop goes on without it, and gets its result once, however close it ended."""
+    gate, order = threading.Event(), []
+    late = worker.run(gate.wait, 60, then=lambda: order.append("then"), patience=0.001)
+    assert not late.done()
+    gate.set()
+    assert await late
+    assert order == ["then"]
+    for _ in range(200):  # some end just when the patience does
+        await worker.run(order.append, "call", then=lambda: order.append("then"), patience=1e-6)
+    await asyncio.sleep(0)
+    assert order == ["then", *["call", "then"] * 200]
+
+
 async def test_a_call_that_outlives_its_loop_ends_the_thread_quietly(worker):
     """A call may hang for longer than the loop lives."""
     gate = threading.Event()

@@ -8,7 +8,7 @@ import pytest
 
 from connector.core.journal.record import Block
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, syncing, trouble
+from connector.shell.journal import Journal, syncing, trouble, writing
 from tests.shell.journal.frames import assert_law, collect, frames, until
 
 
@@ -158,6 +158,32 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
     disk.heal()
     await until(lambda: source.write_error is None and source.synced_seq == 30)
     assert source.lost == {}
+
+
+async def test_a_quick_write_is_done_in_the_turn_that_began_it(source, monkeypatch):
+    """The loop waits a moment for a small write, and needs no turn to hear of it."""
+    monkeypatch.setattr(writing, "PATIENCE_SECONDS", 60)
+    await asyncio.sleep(0)
+    source.append(*frames(1, 1))
+    for _ in range(2):  # the task that waits for frames is woken in the first turn or in the second
+        await asyncio.sleep(0)
+    assert source.committed_seq == 1
+
+
+@pytest.mark.parametrize("reason", ["the disk is in trouble", "the write is large"])
+async def test_the_loop_waits_for_no_write_that_may_be_slow(source, disk, monkeypatch, reason):
+    """While the disk is in trouble, and for large writes, the loop goes on at once."""
+    monkeypatch.setattr(writing, "PATIENCE_SECONDS", 60)
+    if reason == "the write is large":
+        monkeypatch.setattr(writing, "PATIENCE_BYTES", 1)
+    else:
+        source._trouble.note("another call", "Input/output error")
+    disk.hang("write")
+    source.append(*frames(1, 1))
+    await until(disk.hangs.is_set)
+    assert source.committed_seq == 0, "the write hangs, and the loop runs"
+    disk.heal()
+    await until(lambda: source.committed_seq == 1)
 
 
 async def test_a_stop_does_not_wait_for_a_hanging_write(source, disk):
