@@ -24,7 +24,8 @@ FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it i
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
 KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
 KEY_POLL_SECONDS = 0.02
-CATCH_UP_POLL_SECONDS = 0.02
+CATCH_UP_POLL_SECONDS = 0.02  # while a lane that lags is full or has no producer
+LAG_POLL_SECONDS = 0.2  # while no lane lags: not longer than a lane without a producer waits for the next
 
 
 class Reading:
@@ -84,7 +85,8 @@ class Reading:
         while True:
             waiting = [lane for lane in lanes if lane.can_catch_up]
             if not waiting:
-                await asyncio.sleep(CATCH_UP_POLL_SECONDS)
+                lags = any(lane.behind_from is not None for lane in lanes)
+                await asyncio.sleep(CATCH_UP_POLL_SECONDS if lags else LAG_POLL_SECONDS)
                 continue
             lane = min(waiting, key=lambda each: self._served_at.get(each, 0.0))
             self._served_at[lane] = time.monotonic()
