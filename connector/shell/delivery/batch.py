@@ -65,7 +65,8 @@ class Batch:
     `builder` is aiokafka's. `append` adds a record to it, within the lane's limit. `first` and
     `last` are the positions of the first and the last record. `positions` and `received_ns` hold
     each record's position and receive time. `reasons` holds one reason for each dead letter, and is
-    empty for ticks. `letters` are the dead letters of a batch that is out of order.
+    empty for ticks. `letters` are the dead letters of a batch that is out of order. `sent_at` is
+    the monotonic time of its departure, and `error` why Kafka does not have it.
     """
 
     topic: str
@@ -79,6 +80,8 @@ class Batch:
     reasons: list[DeadLetterReason] = field(default_factory=list)
     letters: Sequence[Letter] = ()
     resent: list[Record] = field(default_factory=list)
+    sent_at: float = 0.0
+    error: BaseException | None = None
 
     def add(self, record: Record) -> None:
         """Note a record that was appended to the builder."""

@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from connector.shell.delivery.batch import Batch, Record, append_up_to
 from connector.shell.delivery.letters import Letters
@@ -187,9 +188,11 @@ class Lane:
 
     def first_unacknowledged(self) -> int | None:
         """Return the position of the oldest record for which something is left to do, or None."""
-        apart = [position for position, is_settled in self._apart.items() if not is_settled]
         first = self._first_in_line()
-        return first if not apart else min(apart) if first is None else min(first, *apart)
+        if not self._apart:
+            return first
+        apart = [position for position, is_settled in self._apart.items() if not is_settled]
+        return min(apart if first is None else [first, *apart], default=None)
 
     def _first_in_line(self) -> int | None:
         """Return the position of the oldest record to be acknowledged in order, or None."""
@@ -207,23 +210,40 @@ class Lane:
     async def run(self, producer: AIOKafkaProducer, on_acknowledged: Callable[[Batch], None]) -> None:
         """Send one batch after another until `leave` is called.
 
-        Raises Kafka's error if a batch fails, and TimeoutError if Kafka does not answer in time.
+        Raises Kafka's error if a batch fails. If Kafka does not answer, the lane becomes overdue.
         """
         while not self._is_leaving:
             await self._filled.wait()
-            batch = self._in_flight = self._next_to_send()
-            if batch is None:
-                continue
-            try:
-                async with asyncio.timeout(ACK_SECONDS):
-                    await (await producer.send_batch(batch.builder, batch.topic, partition=batch.partition))
-            except REFUSALS as error:
-                if not is_certain(error):
-                    raise
-                await self._handle_refusal(batch, error)
-            else:
-                self._note_acknowledged(batch)
-                on_acknowledged(batch)
+            self._filled.clear()
+            if self._in_flight is not None:
+                if self._in_flight.error is not None:
+                    await self._handle_failure(self._in_flight, self._in_flight.error)
+            elif not self._is_leaving and (batch := self._next_to_send()) is not None:
+                self._in_flight, batch.sent_at = batch, time.monotonic()
+                answer = await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
+                answer.add_done_callback(partial(self._answered, batch, on_acknowledged))
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether Kafka has not answered a batch within ACK_SECONDS."""
+        batch = self._in_flight
+        return batch is not None and batch.error is None and time.monotonic() - batch.sent_at > ACK_SECONDS
+
+    def _answered(
+        self, batch: Batch, on_acknowledged: Callable[[Batch], None], answer: asyncio.Future[RecordMetadata]
+    ) -> None:
+        """Note Kafka's answer; wake `run` for a failure, or if more is to be sent."""
+        error = answer.exception()
+        if batch is not self._in_flight:  # the lane was closed meanwhile
+            return
+        if error is not None:
+            batch.error = error
+            self._filled.set()
+            return
+        self._note_acknowledged(batch)
+        on_acknowledged(batch)
+        if self._is_leaving or self.letters or self._has_more_in_line():
+            self._filled.set()
 
     def _note_acknowledged(self, batch: Batch) -> None:
         self._in_flight = None
@@ -245,8 +265,13 @@ class Lane:
 
     # -- refusals ----------------------------------------------------------------------------------
 
-    async def _handle_refusal(self, batch: Batch, error: KafkaError) -> None:
-        """Take the refused records out of the order, and send what is left of the batch again."""
+    async def _handle_failure(self, batch: Batch, error: BaseException) -> None:
+        """Take refused records out of the order, and send what is left of the batch again.
+
+        Raises the error if it is no refusal.
+        """
+        if not isinstance(error, REFUSALS) or not is_certain(error):
+            raise error
         self._filled.set()
         now, now_ms = asyncio.get_running_loop().time(), time.time_ns() // 1_000_000
         if batch.letters and self.letters is not None:
@@ -291,7 +316,7 @@ class Lane:
     # -- batches -----------------------------------------------------------------------------------
 
     def _next_to_send(self) -> Batch | None:
-        """Take the batch to send next; wake `run` again when there may be another one."""
+        """Take the batch to send next, if there is one; wake `run` when a letter is due."""
         loop, letters = asyncio.get_running_loop(), self.letters
         batch = None
         if letters and not (letters.had_turn and self._has_more_in_line()):
@@ -300,10 +325,8 @@ class Lane:
             letters.had_turn = batch is not None
         if batch is None and self._has_more_in_line():
             batch = self._next_in_line()
-        if not self._has_more_in_line():
-            self._filled.clear()
-            if letters:
-                loop.call_at(letters.next_due(), self._filled.set)
+        if letters and not self._has_more_in_line():
+            loop.call_at(letters.next_due(), self._filled.set)
         if batch is not None:
             batch.builder.close()
         return batch
@@ -329,7 +352,8 @@ class Lane:
         builder, most_bytes = self._create(), self._resending.most_bytes
         append = builder.append if most_bytes is None else append_up_to(builder, most_bytes)
         self._open = Batch(self.topic, self.partition, builder, append, first)
-        self._filled.set()
+        if self._in_flight is None:
+            self._filled.set()
         return self._open
 
     def _seal(self) -> None:

@@ -58,6 +58,21 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
     return arguments
 
 
+class BatchProducer(AIOKafkaProducer):
+    """aiokafka's producer, which shields no future of a batch: two callbacks less for each."""
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
+        """Return the future of the batch's acknowledgement.
+
+        If the future is cancelled, the producer must be abandoned.
+        """
+        waiting, place = self._message_accumulator, TopicPartition(topic, partition)
+        is_known = self.client.cluster.leader_for_partition(place) is not None
+        if not is_known or waiting._closed or waiting._exception is not None or waiting._batches.get(place):  # noqa: SLF001 - no public way
+            return await super().send_batch(batch, topic, partition=partition)  # type: ignore[no-untyped-call]
+        return waiting._append_batch(batch, place).future  # noqa: SLF001 - as above
+
+
 def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None = None) -> AIOKafkaProducer:
     """Return a producer that is not started; it is idempotent and waits for all in-sync replicas.
 
@@ -67,7 +82,7 @@ def make_producer(kafka: KafkaSettings, client_id: str, first_broker: str | None
     arguments = client_arguments(kafka, client_id)
     if first_broker:
         arguments["bootstrap_servers"] = first_broker
-    return AIOKafkaProducer(
+    return BatchProducer(  # type: ignore[no-untyped-call]
         **arguments,
         acks="all",
         enable_idempotence=True,

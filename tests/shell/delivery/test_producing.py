@@ -4,6 +4,8 @@ import asyncio
 
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from connector.shell.delivery import lane as lane_module
+from connector.shell.delivery import producing
 from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.position import position
 from connector.shell.delivery.producing import produce
@@ -62,3 +64,38 @@ async def test_a_cancelled_run_leaves_no_producer():
     await asyncio.wait([working])
     assert brokers.abandoned == [producer]
     assert not any(lane.is_open for lane in lanes)
+
+
+async def test_a_batch_that_is_not_answered_in_time_ends_the_producer(monkeypatch):
+    """The lane that waits too long fails with a TimeoutError; one that was answered does not."""
+    monkeypatch.setattr(lane_module, "ACK_SECONDS", 0.05)
+    monkeypatch.setattr(producing, "WATCH_SECONDS", 0.01)
+    brokers = Brokers()
+    brokers.hanging.add("broker-1")
+    lanes, producer = await lanes_over(brokers)
+    fill(lanes[0], 1)
+    fill(lanes[1], 2)
+    async with asyncio.timeout(30):
+        failed = await produce(lanes, producer, brokers.abandon, print)
+    assert {lane.partition: type(error) for lane, error in failed.items()} == {1: TimeoutError}
+    assert [record.value for record in brokers.logs[TICKS, 0]] == [b"1"]
+    assert [(lane.is_open, lane.behind_from) for lane in lanes] == [(False, None), (False, position(2, 0))]
+
+
+async def test_an_answered_batch_sets_no_timer(monkeypatch):
+    """One timer a producer watches all batches of all its lanes."""
+    monkeypatch.setattr(producing, "WATCH_SECONDS", 60)
+    brokers, seen = Brokers(), []
+    lanes, producer = await lanes_over(brokers)
+    working = asyncio.create_task(produce(lanes, producer, brokers.abandon, seen.append))
+    await asyncio.sleep(0)
+    loop, timers = asyncio.get_running_loop(), []
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda *call, **context: timers.append(call) or call_at(*call, **context))
+    for number in range(1, 101):
+        fill(lanes[number % 2], number)
+        while len(seen) < number:
+            await asyncio.sleep(0)
+    assert timers == []
+    working.cancel()
+    await asyncio.wait([working])

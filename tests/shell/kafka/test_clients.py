@@ -14,6 +14,7 @@ from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.metadata import fetch_metadata
+from simulator.embedded_kafka import EmbeddedKafka
 from tests.conftest import started
 from tests.kafka.launcher import start_kafka
 from tests.security.certificates import Authority
@@ -124,3 +125,28 @@ async def test_naming_a_topic_does_not_create_it(topic_names):
         assert topic_names.ticks not in topics
     finally:
         await asyncio.to_thread(willing.close)
+
+
+async def test_batches_of_one_partition_are_acknowledged_in_order():
+    """Batches leave one after another, whether the partition's leader is known yet or not."""
+    with EmbeddedKafka({"t": 2}) as kafka:
+        producer = clients.make_producer(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), "me")
+        await clients.start(producer)
+        try:
+            offsets = []
+            for round_ in range(3):
+                answers = []
+                for number in (0, 1, 2):
+                    batch = producer.create_batch()
+                    batch.append(timestamp=1, key=b"k", value=b"%d" % number)
+                    batch.close()
+                    answers.append(await producer.send_batch(batch, "t", partition=0))
+                offsets += [(await answer).offset for answer in answers]
+                assert offsets == list(range(3 * (round_ + 1)))
+            producer._message_accumulator._exception = KafkaError("the sender ended")
+            batch = producer.create_batch()
+            batch.append(timestamp=1, key=b"k", value=b"late")
+            with pytest.raises(KafkaError, match="the sender ended"):
+                await producer.send_batch(batch, "t", partition=1)
+        finally:
+            await abandon(producer)
