@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
+    from connector.core.ticks.latest import Order
     from connector.shell.delivery.batch import Batch
     from connector.shell.delivery.counts import Counts
     from connector.shell.delivery.lane import Lane
@@ -30,12 +32,20 @@ UNREACHABLE: Final = (KafkaError, OSError, TimeoutError, ConnectorError)
 
 
 @dataclass(frozen=True, slots=True)
+class LatestTopic:
+    """The topic of latest values; `orders` reads from it the order of each bond's value."""
+
+    name: str
+    orders: Callable[[], Awaitable[Mapping[str, Order]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Kafka:
     """The topics that delivery writes, and the functions through which it uses Kafka.
 
-    `dead_letters` may be None: then they are only counted. `leaders` returns, by topic and
-    partition, the leader's `host:port`, or None if a partition has no leader. A topic that does not
-    exist is left out.
+    `dead_letters` may be None: then they are only counted. So may `latest`: then no latest values
+    are written. `leaders` returns, by topic and partition, the leader's `host:port`, or None if a
+    partition has no leader. A topic that does not exist is left out.
     """
 
     ticks: str
@@ -44,6 +54,12 @@ class Kafka:
     make_producer: Callable[[str], AIOKafkaProducer]
     start: Callable[[AIOKafkaProducer], Awaitable[None]]
     abandon: Callable[[AIOKafkaProducer], Awaitable[None]]
+    latest: LatestTopic | None = None
+
+    def topics(self) -> list[str]:
+        """Return the names of the topics."""
+        latest = None if self.latest is None else self.latest.name
+        return [name for name in (self.ticks, self.dead_letters, latest) if name is not None]
 
 
 class Assignment:
@@ -51,27 +67,42 @@ class Assignment:
 
     So a hanging broker or a failed batch does not affect the lanes of other brokers. If a leader
     moves without a failure, its lanes keep their producer.
+
+    Lanes of latest values have producers of their own. Before they open, `learn_orders` gets the
+    orders that are in their topic.
     """
 
     def __init__(
-        self, kafka: Kafka, waiting: Waiting, counts: Counts, on_acknowledged: Callable[[Batch], None]
+        self,
+        kafka: Kafka,
+        waiting: Waiting,
+        counts: Counts,
+        on_acknowledged: Callable[[Batch], None],
+        learn_orders: Callable[[Mapping[str, Order]], None],
     ) -> None:
         self.opened = asyncio.Event()  # set whenever lanes get a producer
         self._kafka = kafka
         self._waiting = waiting
         self._counts = counts
         self._on_acknowledged = on_acknowledged
+        self._learn_orders = learn_orders
         self._lane_changed = asyncio.Event()
 
-    async def partitions(self) -> tuple[list[int], list[int]]:
-        """Wait until the ticks' topic exists; return its partitions and those of dead letters.
+    async def partitions(self) -> tuple[list[int], list[int], list[int]]:
+        """Wait until the ticks' topic exists; return the partitions of each topic.
 
-        If the dead letters' topic is missing, its first partition is returned.
+        They are those of ticks, of dead letters and of latest values. If the dead letters' topic is
+        missing, its first partition is returned. If the latest values' topic is missing, as many
+        are returned as the ticks have.
         """
-        ticks, dead_letters = self._kafka.ticks, self._kafka.dead_letters
+        ticks, dead_letters, latest = self._kafka.ticks, self._kafka.dead_letters, self._kafka.latest
         while ticks not in (leaders := await self._leaders() or {}):  # noqa: ASYNC110 - Kafka tells nobody of a new topic
             await asyncio.sleep(LEADER_SECONDS)
-        return sorted(leaders[ticks]), [] if dead_letters is None else sorted(leaders.get(dead_letters, {0: None}))
+        return (
+            sorted(leaders[ticks]),
+            [] if dead_letters is None else sorted(leaders.get(dead_letters, {0: None})),
+            [] if latest is None else sorted(leaders.get(latest.name) or leaders[ticks]),
+        )
 
     async def _leaders(self) -> Mapping[str, Mapping[int, str | None]] | None:
         """Return the leaders by topic and partition, or None; note what is wrong."""
@@ -80,8 +111,7 @@ class Assignment:
         except UNREACHABLE as error:
             self._waiting.begin(error)
             return None
-        topics = (self._kafka.ticks, self._kafka.dead_letters)
-        missing = [topic for topic in topics if topic is not None and not leaders.get(topic)]
+        missing = [topic for topic in self._kafka.topics() if not leaders.get(topic)]
         if missing:
             self._waiting.begin(
                 TopicMissing(
@@ -101,7 +131,10 @@ class Assignment:
                 self._lane_changed.clear()
                 due = [lane for lane in lanes if not lane.is_assigned and lane.retry_at <= clock()]
                 if due:
-                    for leader, together in _by_leader(due, await self._leaders()):
+                    leaders = await self._leaders()
+                    of_latest = [lane for lane in due if self._is_of_latest(lane)]
+                    others = [lane for lane in due if lane not in of_latest]
+                    for leader, together in chain(_by_leader(others, leaders), _by_leader(of_latest, leaders)):
                         for lane in together:
                             lane.assign(leader)
                         group.create_task(self._carry(leader, together), name=f"delivery-to-{leader}")
@@ -110,10 +143,15 @@ class Assignment:
                 else:
                     await asyncio.sleep(LEADER_SECONDS / 5 if not due else LEADER_SECONDS)
 
+    def _is_of_latest(self, lane: Lane) -> bool:
+        return self._kafka.latest is not None and lane.topic == self._kafka.latest.name
+
     async def _carry(self, leader: str, lanes: Sequence[Lane]) -> None:
         """Produce for these lanes until something fails, and let `run` assign them again."""
         failed: Mapping[Lane, BaseException]
         try:
+            if self._kafka.latest is not None and self._is_of_latest(lanes[0]):
+                self._learn_orders(await self._kafka.latest.orders())
             producer = self._kafka.make_producer(leader)
             await self._kafka.start(producer)
             for lane in lanes:

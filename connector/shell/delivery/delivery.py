@@ -52,10 +52,13 @@ class Delivery:
         self._framing = framing
         self._ticks: list[Lane] = []
         self._dead_letters: list[Lane] = []
+        self._latest: list[Lane] = []
         self._waiting = Waiting(source)
         self._sorter = Sorter(schema, source.keys, self.counts, tick_source)
         self._sorter.counted_through = source.watermark
-        self._assignment = Assignment(kafka, self._waiting, self.counts, self._acknowledged)
+        self._assignment = Assignment(
+            kafka, self._waiting, self.counts, self._acknowledged, self._sorter.latest_values.raise_marks
+        )
         self._reading = Reading(source, self._sorter, self._move_watermark)
         self._given_up: dict[int, Received] = {}  # frames whose dead letter Kafka refused for good
         self._is_moving = False
@@ -63,8 +66,8 @@ class Delivery:
 
     @property
     def lanes(self) -> list[Lane]:
-        """The lanes of both topics; none until the ticks' topic was found."""
-        return [*self._ticks, *self._dead_letters]
+        """The lanes of all topics; none until the ticks' topic was found."""
+        return [*self._ticks, *self._dead_letters, *self._latest]
 
     @property
     def waiting_for(self) -> str | None:
@@ -120,29 +123,40 @@ class Delivery:
             group.create_task(self._reading.read_on(lanes, self._assignment.opened), name="delivery-read")
             group.create_task(self._reading.read_again(lanes), name="delivery-read-again")
 
-    def _make_lanes(self, ticks: Sequence[int], dead_letters: Sequence[int]) -> None:
+    def _make_lanes(self, ticks: Sequence[int], dead_letters: Sequence[int], latest: Sequence[int]) -> None:
         """Make a lane for each partition; those of ticks begin where the last process ended.
+
+        Those of latest values do the same.
 
         Another decoding may make ticks of what were dead letters, and dead letters of what were
         ticks. So no lane of ticks begins after a dead letter that may be missing in Kafka, and the
         lanes of dead letters begin at the watermark.
         """
-        names = self._names(self._kafka.ticks, ticks), self._names(self._kafka.dead_letters or "", dead_letters)
-        of_ticks, of_letters = ([self._saved(name) for name in each] for each in names)
-        bound = min(of_letters, default=self._source.watermark)
+        of_letters = self._begins(self._kafka.dead_letters or "", dead_letters)
+        bound = min(of_letters.values(), default=self._source.watermark)
         self._ticks += [
             Lane(self._kafka.ticks, number, position(min(saved, bound) + 1, 0) - 1, bury=self._bury)
-            for number, saved in zip(ticks, of_ticks, strict=True)
+            for number, saved in self._begins(self._kafka.ticks, ticks).items()
         ]
         self._dead_letters += [
             Lane(self._kafka.dead_letters or "", number, letters=Letters(self._give_up)) for number in dead_letters
         ]
-        self._sorter.route_to(self._ticks, self._dead_letters)
+        if self._kafka.latest is not None:
+            topic = self._kafka.latest.name
+            self._latest += [
+                Lane(topic, number, position(min(saved, bound) + 1, 0) - 1, bury=self._leave_out)
+                for number, saved in self._begins(topic, latest).items()
+            ]
+        self._sorter.route_to(self._ticks, self._dead_letters, self._latest)
 
     # -- what Kafka has ----------------------------------------------------------------------------
 
     def _acknowledged(self, batch: Batch) -> None:
-        self.counts.count_acknowledged(batch.received_ns, batch.reasons, time.time_ns())
+        if self._kafka.latest is None or batch.topic != self._kafka.latest.name:
+            self.counts.count_acknowledged(batch.received_ns, batch.reasons, time.time_ns())
+        self._move_watermark_soon()
+
+    def _move_watermark_soon(self) -> None:
         if not self._is_moving:  # one answer of a broker acknowledges the batches of several lanes
             self._is_moving = True
             asyncio.get_running_loop().call_soon(self._move_watermark)
@@ -166,7 +180,7 @@ class Delivery:
             return self._source.lanes_at_start
         saved = {}
         bound = min([seq - 1 for seq in self._given_up], default=None)  # not yet counted as lost
-        for lanes in (self._ticks, self._dead_letters):
+        for lanes in (self._ticks, self._dead_letters, self._latest):
             names = self._names(lanes[0].topic, [lane.partition for lane in lanes]) if lanes else []
             for name, lane in zip(names, lanes, strict=True):
                 at = lane.first_unacknowledged()
@@ -177,6 +191,11 @@ class Delivery:
     @staticmethod
     def _names(topic: str, partitions: Sequence[int]) -> list[str]:
         return [f"{topic}/{number} of {len(partitions)}" for number in partitions]
+
+    def _begins(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """Return for each partition the last frame that an earlier process delivered to it."""
+        names = self._names(topic, partitions)
+        return {number: self._saved(name) for number, name in zip(partitions, names, strict=True)}
 
     def _saved(self, name: str) -> int:
         return max(self._source.watermark, self._source.lanes_at_start.get(name, 0))
@@ -199,6 +218,12 @@ class Delivery:
                 await to.letters.room()
             lane.set_apart(letter, to.letters)
             to.wake()
+
+    async def _leave_out(self, lane: Lane, refused: Sequence[Record], _: str) -> None:
+        """Let refused latest values go: the ticks' topic or the dead letters have them."""
+        for record in refused:
+            lane.settle(record.position)
+        self._move_watermark_soon()
 
     async def _give_up(self, letter: Letter) -> None:
         """Count the frame of a dead letter as lost once the watermark passes it."""

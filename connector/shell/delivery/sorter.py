@@ -19,6 +19,7 @@ from connector.core.ticks.run import Run, split_run
 from connector.logs import clean, clean_known
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
+from connector.shell.delivery.latest_values import LatestValues
 from connector.shell.delivery.position import frame_of, position
 
 log = structlog.get_logger("connector.delivery")
@@ -42,6 +43,7 @@ class Sorter:
     ) -> None:
         self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
+        self.latest_values = LatestValues(schema)
         self._schema = schema
         self._width = schema.width
         self._tick_source: Source = tick_source
@@ -60,12 +62,13 @@ class Sorter:
         """Set the bytes that come before each datum."""
         self._encoder = TickEncoder(self._schema, prefix, self._tick_source)
 
-    def route_to(self, ticks: Sequence[Lane], dead_letters: Sequence[Lane]) -> None:
-        """Set the lanes of the two topics, by partition.
+    def route_to(self, ticks: Sequence[Lane], dead_letters: Sequence[Lane], latest_values: Sequence[Lane] = ()) -> None:
+        """Set the lanes of the topics, by partition.
 
         Without lanes of dead letters, dead letters are only counted.
         """
         self._ticks, self._dead_letters, self._routes = ticks, dead_letters, {}
+        self.latest_values.route_to(latest_values)
         self._delivered = max(lane.delivered for lane in ticks)
 
     def last_tick_ns(self, isin: str) -> int | None:
@@ -124,6 +127,8 @@ class Sorter:
             key, lane = routes.get(isin) or self._route(isin)
             if lane in accepting:
                 lane.append(at, ns, timestamp_ms, key, value, its_headers)
+        if self.latest_values.lanes:
+            self.latest_values.place_run(run, ticks, positions, received_ns, headers, serving)
         if is_first_time:
             self._count_run(last_seq, run, ticks, received_ns, received_ms)
             if positions[0] <= self._delivered:
@@ -206,6 +211,8 @@ class Sorter:
                     latest[isin] = received_ns, record.raw
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
+        if self.latest_values.lanes:
+            self.latest_values.place_frame(seq, frame, records, ticks, headers, serving)
         if is_first_time:
             self._counts.decoded += len(records) - delivered
             self._counts.unrequested += unrequested

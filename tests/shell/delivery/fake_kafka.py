@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from connector.shell.delivery import Kafka
+from connector.core.ticks.latest import order_in
+from connector.errors import NotInTime
+from connector.shell.delivery import Kafka, LatestTopic
 from connector.shell.delivery.refusals import REFUSALS, marked
 
-TICKS, DEAD_LETTERS = "ticks", "letters"
+TICKS, DEAD_LETTERS, LATEST = "ticks", "letters", "latest"
 
 
 class Builder:
@@ -52,12 +54,16 @@ class Builder:
 class Brokers:
     """Two brokers that lead alternate partitions, with all records they accepted, in order."""
 
-    def __init__(self, partitions=4):
+    def __init__(self, partitions=4, *, latest=False):
         self.leads = {(TICKS, number): f"broker-{number % 2}" for number in range(partitions)} | {
             (DEAD_LETTERS, 0): "broker-0"
         }
+        if latest:
+            self.leads |= {(LATEST, number): f"broker-{number % 2}" for number in range(partitions)}
+        self.latest = LatestTopic(LATEST, self.orders) if latest else None
+        self.is_readable = True
         self.logs = {place: [] for place in self.leads}
-        self.most_batch_bytes = {TICKS: 10**6, DEAD_LETTERS: 10**6}
+        self.most_batch_bytes = {TICKS: 10**6, DEAD_LETTERS: 10**6, LATEST: 10**6}
         self.hanging = set()
         self.refuses = lambda topic, records: None
         self.judge = lambda topic, record: None  # the error by which one record is refused
@@ -68,7 +74,14 @@ class Brokers:
 
     def kafka(self):
         """Return these brokers as delivery's `Kafka`."""
-        return Kafka(TICKS, DEAD_LETTERS, self.leaders, self.producer, self.start, self.abandon)
+        return Kafka(TICKS, DEAD_LETTERS, self.leaders, self.producer, self.start, self.abandon, self.latest)
+
+    async def orders(self):
+        """Return the order of each bond's latest value."""
+        if not self.is_readable:
+            raise NotInTime("the topic may not be read")
+        held = [one for (topic, _), log in self.logs.items() if topic == LATEST for one in log]
+        return {one.key.decode(): order_in(one.headers.items()) for one in held}
 
     async def leaders(self):
         """Return the leader of each partition."""
