@@ -13,6 +13,7 @@ from tests.published import SCHEMAS
 
 DOCUMENT: Final = SCHEMAS / "asyncapi.yaml"
 BINDING: Final = "0.5.0"
+LATEST: Final = "bond.ticks.latest"  # has no default name, because it is off by default
 # The lines of `topics init` on three brokers and with two app keys.
 SIZES: Final = Sizes(6, 2, 3, 2)
 AVRO: Final = "application/vnd.apache.avro;version=1.12.0"
@@ -37,6 +38,7 @@ TOPICS: Final[dict[str, tuple[str, str, list[str]]]] = {
     "dead_letters": ("send", "What could not become a tick.", ["dead_letter"]),
     "slots": ("receive", "Shares the slots among replicas. Nothing is ever written to it.", []),
     "coverage": ("send", "What of each bond's day volume the ticks account for.", ["coverage"]),
+    "latest": ("send", "The latest tick of each bond; only if `topics.latest` is set.", ["latest_tick"]),
 }
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "tick": ISIN_KEY,
@@ -47,9 +49,12 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
     "event": {"type": "string", "description": "The ISIN, slot/<k>, or the name of a topic."},
     "dead_letter": {"type": ["string", "null"], "description": "The ISIN of a bad record; none for a bad frame."},
     "coverage": {"type": "string", "description": "<ISIN>/<trade date>"},
+    "latest_tick": ISIN_KEY,
 }
+OF_TICK: Final = RECEIVED | {"schema": {"type": "string", "description": "The schema's CRC-64-AVRO fingerprint."}}
 HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "tick": RECEIVED | {"schema": {"type": "string", "description": "The schema's CRC-64-AVRO fingerprint."}},
+    "tick": OF_TICK,
+    "latest_tick": OF_TICK | {"order": {"type": "string", "description": "`trade_date` and `ACML_VOL`, as text."}},
     "dead_letter": RECEIVED
     | {
         "reason": {"type": "string", "description": "Why it could not become a tick."},
@@ -61,7 +66,7 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
 
 def document() -> dict[str, Any]:
     """Return the document."""
-    planned = plan({part: name for part, name in TopicSettings().model_dump().items() if name is not None}, SIZES)
+    planned = plan(TopicSettings(latest=LATEST).names(), SIZES)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -110,7 +115,7 @@ def _message(name: str) -> dict[str, Any]:
     if name in HEADERS:
         message["headers"] = {"type": "object", "properties": HEADERS[name]}
     match name:
-        case "tick":
+        case "tick" | "latest_tick":
             message |= {"contentType": "application/octet-stream", "payload": _payload(AVRO, "bond_tick.avsc")}
         case "dead_letter":
             message |= {"contentType": "application/octet-stream"}

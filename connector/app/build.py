@@ -26,7 +26,8 @@ from connector.app.wanted_events import WantedEvents
 from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.packaged_files import bond_tick
 from connector.shell import registry
-from connector.shell.delivery import Delivery, Kafka
+from connector.shell.delivery import Delivery, Kafka, LatestTopic
+from connector.shell.delivery.latest_topic import orders_in
 from connector.shell.descriptors import raise_limit
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Unopened
@@ -120,8 +121,9 @@ async def opened(settings: Settings, stop: Stop | None = None) -> AsyncIterator[
 
 def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: EventLog, journal: Journal) -> Parts:
     schema, secrets, topics = TickSchema(bond_tick()), Secrets(settings), settings.topics
-    leaders = partial(kafka.leaders, (topics.ticks, topics.dead_letters))
-    reach = Kafka(topics.ticks, topics.dead_letters, leaders, kafka.producer, clients.start, abandon)
+    latest = None if topics.latest is None else kafka.latest(topics.latest)
+    leaders = partial(kafka.leaders, [name for name in (topics.ticks, topics.dead_letters, topics.latest) if name])
+    reach = Kafka(topics.ticks, topics.dead_letters, leaders, kafka.producer, clients.start, abandon, latest)
     delivery = Delivery(journal, schema, reach, partial(_framing, settings, schema, journal))
     journal.watch_lanes(delivery.watermarks)
     changed = asyncio.Event()
@@ -172,7 +174,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         undelivered=undelivered,
         secret_watch=SecretWatch(secrets.find_problems),
         loop_lag=LoopLag(),
-        topic_check=TopicCheck(topics.model_dump(), kafka.arguments),
+        topic_check=TopicCheck(topics.names(), kafka.arguments),
     )
 
 
@@ -188,6 +190,10 @@ class _KafkaClients:
     def writer(self, topic: str, headers: Sequence[tuple[str, bytes]] = ()) -> RecordWriter:
         """Return a writer of this topic."""
         return RecordWriter(topic, self.producer, headers)
+
+    def latest(self, topic: str) -> LatestTopic:
+        """Return the topic of latest values."""
+        return LatestTopic(topic, lambda: orders_in(topic, self.arguments()))
 
 
 async def _framing(settings: Settings, schema: TickSchema, journal: Journal) -> bytes:

@@ -95,7 +95,7 @@ class Report:
             "ready": not reasons,
             "reasons": reasons,
             "degraded": degraded,
-            "topics": settings.topics.model_dump(),
+            "topics": settings.topics.names(),
             "replica": {
                 "coordination": settings.replicas.coordination,
                 "slots": sorted(parts.slots.feeds),

@@ -85,7 +85,7 @@ def replay(
 
 def require_tick_topic(settings: Settings, topic: str, *, is_allowed: bool) -> None:
     """Raise RequestMalformed if ticks must not be sent to this topic."""
-    names = settings.topics.model_dump()
+    names = settings.topics.names()
     if topic == names.pop("ticks"):
         if not is_allowed:
             raise RequestMalformed(

@@ -139,7 +139,7 @@ async def find_differences(settings: Settings) -> list[Difference]:
     Raises NotInTime.
     """
     async with _connected(settings) as admin:
-        planned = plan(settings.topics.model_dump(), _SizeOptions().sizes(settings, await admin.brokers()))
+        planned = plan(settings.topics.names(), _SizeOptions().sizes(settings, await admin.brokers()))
         return compare(planned, await admin.find([topic.name for topic in planned]))
 
 
@@ -153,7 +153,7 @@ def _connected(settings: Settings) -> Any:
 
 async def _compare(settings: Settings, options: _SizeOptions, *, create: bool) -> dict[str, Any]:
     async with _connected(settings) as admin:
-        planned = plan(settings.topics.model_dump(), options.sizes(settings, await admin.brokers()))
+        planned = plan(settings.topics.names(), options.sizes(settings, await admin.brokers()))
         names = [topic.name for topic in planned]
         before = await admin.find(names)
         missing = [topic for topic in as_many_as_ticks(planned, before) if topic.name not in before]

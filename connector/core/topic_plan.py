@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# For the topics of ticks, events and coverage, if the operator gives no number.
+# For the topics of ticks, events, coverage and latest values, if the operator gives no number.
 DEFAULT_PARTITIONS = 6
 
 CLEANUP = "cleanup.policy"
@@ -36,14 +36,16 @@ HOUR_MS = 3_600_000
 COVERAGE_KEPT_MS = 90 * 86_400_000
 BATCH_BYTES = 128 * 1024  # a batch of ticks before compression
 KAFKAS_BYTES = 1_048_588  # Kafka's default; a frame has at most 1 MiB
+_LIMITS_OF_TICKS = {
+    OLDEST: (WEEK_MS, "after a longer outage Kafka refuses the times of ticks, which then get the time of sending"),
+    NEWEST: (HOUR_MS, "Kafka refuses the times of ticks if the clocks differ by more"),
+    LARGEST: (BATCH_BYTES, "Kafka refuses full batches of ticks, so that smaller ones are sent"),
+}
 # By topic and limit: the lowest value with which Kafka refuses nothing in normal use, and what it
 # refuses below that value.
 _LIMITS = {
-    "ticks": {
-        OLDEST: (WEEK_MS, "after a longer outage Kafka refuses the times of ticks, which then get the time of sending"),
-        NEWEST: (HOUR_MS, "Kafka refuses the times of ticks if the clocks differ by more"),
-        LARGEST: (BATCH_BYTES, "Kafka refuses full batches of ticks, so that smaller ones are sent"),
-    },
+    "ticks": _LIMITS_OF_TICKS,
+    "latest": _LIMITS_OF_TICKS,
     "dead_letters": {
         OLDEST: (WEEK_MS, "after a longer outage Kafka refuses the times of dead letters, which then get another"),
         NEWEST: (HOUR_MS, "Kafka refuses the times of dead letters if the clocks differ by more"),
@@ -52,7 +54,7 @@ _LIMITS = {
 }
 
 # Segments are closed after six hours, so that they are compacted soon and a first read stays short.
-_CLEANUP = {"control": "compact", "status": "compact", "coverage": "compact,delete"}
+_CLEANUP = {"control": "compact", "status": "compact", "coverage": "compact,delete", "latest": "compact"}
 _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
@@ -60,8 +62,8 @@ _COMPACTED = {"segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
 class Sizes:
     """What the operator may choose.
 
-    `partitions` is for the topics of ticks, events and coverage, `slots` for the slot topic.
-    `slots` is None if the slot topic is not needed.
+    `partitions` is for the topics of ticks, events, coverage and latest values. `slots` is for the
+    slot topic, and None if it is not needed.
     """
 
     partitions: int
@@ -118,7 +120,7 @@ def default_min_insync(replication: int) -> int:
 
 def plan(names: Mapping[str, str], sizes: Sizes) -> list[PlannedTopic]:
     """Return every topic that is needed. `names` are the settings below `topics.`."""
-    counts: dict[str, int | None] = dict.fromkeys(("ticks", "events", "coverage"), sizes.partitions)
+    counts: dict[str, int | None] = dict.fromkeys(("ticks", "events", "coverage", "latest"), sizes.partitions)
     counts["slots"] = sizes.slots
     return [
         PlannedTopic(
@@ -141,13 +143,14 @@ def _configs(part: str, min_insync_replicas: int) -> dict[str, str]:
 
 
 def as_many_as_ticks(planned: Sequence[PlannedTopic], found: Mapping[str, FoundTopic]) -> list[PlannedTopic]:
-    """Return the plan with as many partitions for coverage as an existing tick topic has.
+    """Return the plan with the partitions of an existing tick topic for coverage and latest values.
 
-    The auditor writes a record into the partition of its ticks.
+    The auditor writes a record into the partition of its ticks, and readers join latest values by
+    key.
     """
     ticks = next((found[topic.name] for topic in planned if topic.part == "ticks" and topic.name in found), None)
     return [
-        replace(topic, partitions=ticks.partitions) if ticks and topic.part == "coverage" else topic
+        replace(topic, partitions=ticks.partitions) if ticks and topic.part in ("coverage", "latest") else topic
         for topic in planned
     ]
 

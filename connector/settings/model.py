@@ -125,6 +125,11 @@ class TopicSettings(_Section):
     dead_letters: TopicName = "bond.ticks.dead-letters"
     slots: TopicName = "bond.slots"
     coverage: TopicName = "bond.coverage"
+    latest: TopicName | None = None
+
+    def names(self) -> dict[str, str]:
+        """Return the topics that are used, by the names of their settings."""
+        return {part: name for part, name in self if name is not None}
 
 
 class RegistrySettings(_Section):

@@ -34,7 +34,7 @@ def _rules(settings: Settings) -> Iterator[_Rule]:
     yield from _sasl_rules(settings.kafka)
     yield from _tls_rules(settings.kafka)
     yield from _registry_rules(settings.registry)
-    yield from _topic_rules(settings.topics.model_dump())
+    yield from _topic_rules(settings.topics.names())
 
 
 def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:

@@ -89,6 +89,12 @@ def test_a_malformed_request_ends_with_2(cli, recording, arguments, says):
     assert says in result.stderr
 
 
+def test_ticks_of_a_recording_do_not_go_to_the_latest_values(cli, recording):
+    """A replay would move that topic back in time."""
+    result = cli("replay", recording, "--to-topic", "latest", TOPICS__LATEST="latest")
+    assert (result.exit_code, "latest is a topic of other records" in result.stderr) == (2, True)
+
+
 def test_a_damaged_recording_sends_nothing(cli, tmp_path, recording):
     """The whole file is checked first, so a cut file ends with 2 even without a Kafka."""
     cut = tmp_path / "cut.jsonl.gz"

@@ -8,7 +8,16 @@ from connector.core import topic_plan
 from connector.core.topic_plan import Difference, FoundTopic, Sizes, compare, not_durable, plan
 from connector.shell.kafka import clients
 
-NAMES = {"ticks": "t", "control": "c", "status": "s", "events": "e", "dead_letters": "d", "slots": "k", "coverage": "g"}
+NAMES = {
+    "ticks": "t",
+    "control": "c",
+    "status": "s",
+    "events": "e",
+    "dead_letters": "d",
+    "slots": "k",
+    "coverage": "g",
+    "latest": "l",
+}
 SIZES = Sizes(partitions=6, slots=2, replication_factor=3, min_insync_replicas=2)
 
 
@@ -39,6 +48,7 @@ def test_plan():
         "dead_letters": 1,
         "slots": 2,
         "coverage": 6,
+        "latest": 6,
     }
     deleted = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "min.insync.replicas": "2"}
     compacted = deleted | {"cleanup.policy": "compact", "segment.ms": "21600000", "min.cleanable.dirty.ratio": "0.1"}
@@ -47,7 +57,7 @@ def test_plan():
         "retention.ms": str(90 * 24 * 3600 * 1000),
     }
     for part, topic in planned.items():
-        assert topic.configs == (compacted if part in {"control", "status"} else deleted)
+        assert topic.configs == (compacted if part in {"control", "status", "latest"} else deleted)
 
 
 def test_slot_topic_only_where_needed():
@@ -80,15 +90,15 @@ def test_missing_coverage_topic_is_a_warning():
 
 
 def test_coverage_has_the_partitions_of_the_existing_ticks():
-    """A tick topic of another size is a warning; coverage of another size than that is drift."""
+    """Coverage of another size than the ticks is drift; latest values of another are a warning."""
     found = as_planned()
     found["t"] = replace(found["t"], partitions=12)
     drift = {each.topic: each.is_drift for each in compare(plan(NAMES, SIZES), found)}
-    assert drift == {"t": False, "g": True}
-    found["g"] = replace(found["g"], partitions=12)
+    assert drift == {"t": False, "g": True, "l": False}
+    found["g"], found["l"] = replace(found["g"], partitions=12), replace(found["l"], partitions=12)
     assert {each.topic: each.is_drift for each in compare(plan(NAMES, SIZES), found)} == {"t": False}
     planned = {topic.part: topic.partitions for topic in topic_plan.as_many_as_ticks(plan(NAMES, SIZES), found)}
-    assert (planned["coverage"], planned["ticks"], planned["events"]) == (12, 6, 6)
+    assert (planned["coverage"], planned["latest"], planned["ticks"], planned["events"]) == (12, 12, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,8 @@ def test_coverage_has_the_partitions_of_the_existing_ticks():
         ("g", {"cleanup.policy": "compact"}, {}, True),
         ("g", {"retention.ms": "604800000"}, {}, False),
         ("d", {}, {"partitions": 2}, False),
+        ("l", {"cleanup.policy": "delete"}, {}, True),
+        ("l", {"max.message.bytes": "1000"}, {}, False),
         ("t", {}, {"replication_factor": 2}, False),
         ("t", {"min.insync.replicas": "1"}, {}, False),
         ("c", {"segment.ms": "1"}, {}, False),

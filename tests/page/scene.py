@@ -12,7 +12,7 @@ from tests.deployment import Deployment
 @asynccontextmanager
 async def running_connector(folder, *, app_keys=0, environment=None, **exchange):
     """Give a ready connector without wanted bonds, and its exchange."""
-    names = TopicNames(**TopicSettings().model_dump())
+    names = TopicNames(**TopicSettings().names())
     with kafka.embedded() as address:
         async with Simulator(**exchange) as kis:
             connector = Deployment(kis, address, names, folder)

@@ -51,6 +51,7 @@ DEFAULTS = {
     "topics.dead_letters": "bond.ticks.dead-letters",
     "topics.slots": "bond.slots",
     "topics.coverage": "bond.coverage",
+    "topics.latest": None,
     "registry.url": None,
     "registry.username": None,
     "registry.password_file": None,
@@ -102,6 +103,18 @@ def problems(environ, config=None):
 def test_defaults():
     """Without file and variables, the settings are exactly these, with these defaults."""
     assert leaves(load(None, {})) == DEFAULTS | {"replicas.name": socket.gethostname()}
+
+
+def test_a_topic_without_a_name_is_not_used():
+    """The names of the topics leave out the topic of latest values until it has a name."""
+    assert "latest" not in load(None, {}).topics.names()
+    assert load(None, {"KIS_BOND_TOPICS__LATEST": ""}).topics.latest is None
+    assert load(None, {"KIS_BOND_TOPICS__LATEST": "x"}).topics.names() == load(None, {}).topics.names() | {
+        "latest": "x"
+    }
+    assert problems({"KIS_BOND_TOPICS__LATEST": "bond.ticks"}) == [
+        "topics.latest (KIS_BOND_TOPICS__LATEST): bond.ticks is also topics.ticks: give each topic its own name"
+    ]
 
 
 def test_client_id_is_the_replicas_name_unless_set():

@@ -124,7 +124,7 @@ class AuditReport:
             "ready": not reasons,
             "reasons": reasons,
             "degraded": degraded,
-            "topics": settings.topics.model_dump(),
+            "topics": settings.topics.names(),
             "audit": {
                 "partitions": sorted(parts.group.partitions),
                 "lag": lag(parts),

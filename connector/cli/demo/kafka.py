@@ -50,7 +50,7 @@ def require_client() -> None:
 @contextlib.contextmanager
 def embedded() -> Iterator[str]:
     """Give the address of a broker inside this process that has all topics by default name."""
-    planned = plan(TopicSettings().model_dump(), Sizes(DEFAULT_PARTITIONS, None, 1, 1))
+    planned = plan(TopicSettings().names(), Sizes(DEFAULT_PARTITIONS, None, 1, 1))
     with EmbeddedKafka({topic.name: topic.partitions for topic in planned}) as kafka:
         yield kafka.bootstrap_servers
 
@@ -58,16 +58,14 @@ def embedded() -> Iterator[str]:
 def own_topics(now: datetime) -> dict[str, str]:
     """Return topic names for one run, so that a demo never touches the topics of others."""
     prefix = f"demo-{now:%Y%m%d-%H%M%S-%f}."
-    return {part: prefix + name for part, name in TopicSettings().model_dump().items()}
+    return {part: prefix + name for part, name in TopicSettings().names().items()}
 
 
 async def create_topics(settings: Settings) -> None:
     """Create the topics as `topics init` does. Raises NotInTime."""
     async with TopicAdmin.connect(kafka_access.client_arguments(settings)) as admin:
         replicas = default_replication(await admin.brokers())
-        planned = plan(
-            settings.topics.model_dump(), Sizes(DEFAULT_PARTITIONS, None, replicas, default_min_insync(replicas))
-        )
+        planned = plan(settings.topics.names(), Sizes(DEFAULT_PARTITIONS, None, replicas, default_min_insync(replicas)))
         await topics.create_topics(admin, planned)
 
 

@@ -91,7 +91,7 @@ async def run(options: RunOptions, folder: Path, console: Console) -> Outcome:
                         await _end(pipeline, reader, screen)
                         ledger, differences = pipeline.ledger(), _differences(pipeline)
     notes = hints.remaining_topics(settings) if options.bootstrap_servers else []
-    return Outcome(ledger, differences, settings.topics.model_dump(), notes)
+    return Outcome(ledger, differences, settings.topics.names(), notes)
 
 
 async def _show(pipeline: Pipeline, reader: Reader, screen: Screen, end: asyncio.Event, seconds: float | None) -> None:

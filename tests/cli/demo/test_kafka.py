@@ -54,7 +54,7 @@ async def test_the_embedded_broker():
         await demo_kafka.write_first_list(settings, [demo_kafka.SAMPLE_ISIN])
         (record,) = (await read(settings, settings.topics.control)).values()
         async with AIOKafkaProducer(bootstrap_servers=address) as producer:
-            for topic in plan(settings.topics.model_dump(), Sizes(DEFAULT_PARTITIONS, None, 1, 1)):
+            for topic in plan(settings.topics.names(), Sizes(DEFAULT_PARTITIONS, None, 1, 1)):
                 assert len(await producer.partitions_for(topic.name)) == topic.partitions
     assert record.key == b"demo"
     assert json.loads(record.value)["instruments"] == [demo_kafka.SAMPLE_ISIN]

@@ -44,13 +44,13 @@ async def start(kafka, topic_names, tmp_path):
     """Return a function that starts a rig on the shared Kafka."""
     rigs = []
 
-    async def started(*, topics=True, framing=SCHEMA.single_object_prefix):
+    async def started(*, topics=True, framing=SCHEMA.single_object_prefix, latest=None):
         for rig in rigs:
             await rig.end()
         if topics and not rigs:
             create_topics(kafka.bootstrap_servers, {topic_names.ticks: 6, topic_names.dead_letters: 1})
         journal = await Journal.open(JournalSettings(path=tmp_path / "data/journal"), print)
-        rigs[:] = [Rig(journal, kafka, topic_names, framing)]
+        rigs[:] = [Rig(journal, kafka, topic_names, framing, latest)]
         return rigs[0]
 
     yield started

@@ -3,7 +3,8 @@
 import asyncio
 
 from connector.settings import load
-from connector.shell.delivery import Delivery, Kafka
+from connector.shell.delivery import Delivery, Kafka, LatestTopic
+from connector.shell.delivery.latest_topic import orders_in
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
 from tests.kafka.reader import read_all
@@ -13,7 +14,7 @@ from tests.shell.delivery.work import SCHEMA
 class Rig:
     """A journal, and a delivery to topics that no other test uses."""
 
-    def __init__(self, journal, kafka, names, framing):
+    def __init__(self, journal, kafka, names, framing, latest=None):
         async def prefix():
             return framing
 
@@ -27,10 +28,13 @@ class Rig:
             Kafka(
                 names.ticks,
                 names.dead_letters,
-                lambda: clients.leaders(settings.kafka, "test", (names.ticks, names.dead_letters)),
+                lambda: clients.leaders(
+                    settings.kafka, "test", [each for each in (names.ticks, names.dead_letters, latest) if each]
+                ),
                 lambda broker: clients.make_producer(settings.kafka, "test", broker),
                 clients.start,
                 abandon,
+                latest and LatestTopic(latest, lambda: orders_in(latest, {"bootstrap_servers": self.bootstrap})),
             ),
             prefix,
         )

@@ -40,6 +40,21 @@ async def test_each_tick_is_one_record_keyed_by_its_isin(start):
     assert (counts.decoded, counts.acknowledged, counts.in_flight, counts.latencies.total) == (400, 400, 0, 400)
 
 
+async def test_the_latest_tick_of_each_bond_survives_compaction_and_restarts(start, kafka, topic_names):
+    """The compacted topic ends with the highest tick of each bond, also after an older one."""
+    latest = f"{topic_names.ticks}.latest"
+    create_topics(kafka.bootstrap_servers, {latest: 6}, **{"cleanup.policy": "compact"})
+    rig = await start(latest=latest)
+    await rig.deliver(*[frame(record(isin, 1, volume)) for volume in (1, 9, 5) for isin in ISINS])
+    rig = await start(latest=latest)
+    await rig.deliver(*[frame(record(isin, 1, 7)) for isin in ISINS[1:]], frame(record(ISINS[0], 1, 10)))
+    found = {one.key.decode(): one for one in await rig.read(latest)}
+    volumes = {isin: decode(one.value, SCHEMA)["ACML_VOL"] for isin, one in found.items()}
+    assert volumes == dict.fromkeys(ISINS, 9) | {ISINS[0]: 10}
+    assert all(one.partition == partition(one.key, 6) for one in found.values())
+    assert found[ISINS[0]].header("order").endswith(" 10")
+
+
 async def test_bad_records_become_dead_letters_and_the_good_ones_of_the_frame_go_out(start):
     """Of a frame of three with a bad second, two ticks and one dead letter arrive."""
     rig = await start()
