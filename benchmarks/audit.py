@@ -94,6 +94,13 @@ def new_topics(bootstrap_servers: str, prefix: str) -> dict[str, str]:
     return names
 
 
+def new_latest_topic(bootstrap_servers: str, ticks: str) -> str:
+    """Make a topic of latest values beside this tick topic; return its name."""
+    name = f"{ticks}-latest"
+    create_topics(bootstrap_servers, {name: PARTITIONS}, cleanup_policy="compact")
+    return name
+
+
 def fill(topics: Topics, count: int, bonds: int, seed: int) -> dict[str, Sent]:
     """Write a day's ticks as the connector writes them; some are left out, some come twice."""
     producer = Producer({"bootstrap.servers": topics.bootstrap_servers, "compression.type": "zstd", "linger.ms": 20})

@@ -11,7 +11,8 @@ PACED_SECONDS = 10
 class Entry:
     """One line of a case. `bonds` None is the number that the command line gives.
 
-    `audited`: whether `kis-bond audit` reads the ticks while they are written.
+    `audited`: whether `kis-bond audit` reads the ticks while they are written. `latest`: whether
+    the connector keeps the topic of latest values.
     """
 
     label: str
@@ -19,6 +20,7 @@ class Entry:
     bonds: int | None = None
     sessions: int = 1
     audited: bool = False
+    latest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ CASES = {
             "audited",
             "1 tick a frame, beside an auditor against without one",
             (Entry("beside an auditor", audited=True), Entry("connector")),
+        ),
+        Case(
+            "latest",
+            "1 tick a frame, with latest values against without",
+            (Entry("latest values", latest=True), Entry("connector")),
         ),
         Case("drain", "1 tick a frame, all journalled before Kafka comes back", (Entry("connector"),), outage=True),
     )

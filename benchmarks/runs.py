@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from benchmarks.audit import Topics, auditor, new_topics, until_joined
+from benchmarks.audit import Topics, auditor, new_latest_topic, new_topics, until_joined
 from benchmarks.cases import Case, Entry
 from benchmarks.day import isins
 from benchmarks.pipeline import FIGURES, REGISTERED, Run
@@ -86,6 +86,8 @@ def run_once(kafka: KafkaCluster, case: Case, entry: Entry, run: Run) -> dict[st
         bootstrap_servers=kafka.bootstrap_servers,
         topics=new_topics(kafka.bootstrap_servers, "bench"),
     )
+    if entry.latest:
+        run = replace(run, topics=run.topics | {"latest": new_latest_topic(run.bootstrap_servers, run.topics["ticks"])})
     _want_all_bonds(run)
     with started("feed", run) as feed, audited(run) if entry.audited else nullcontext():
         run = replace(run, **json.loads(feed.expect("{")))
