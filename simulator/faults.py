@@ -8,6 +8,9 @@ BODIES = ("html", "empty", "error", "huge", "drip", "cut")
 ECHOES = ("reply", "close", "handshake", "approval")
 REPLY_VALUE = re.compile(r"OPSP[0-9]{4}")
 
+# These end sessions, and a frame on its way to the client ends with them.
+CUTS = ("abrupt", "no-close-frame", "close", "close-at-once", "burst")
+
 
 class FaultUnknownError(ValueError):
     """The simulator has no fault with this name or value. The message lists its faults."""
@@ -136,6 +139,11 @@ class Faults:
     def echoes(self, where: str) -> bool:
         """Return whether the fault `echo` quotes secrets in this kind of text."""
         return self._values.get("echo") == where
+
+    @property
+    def cut_sessions(self) -> bool:
+        """Whether a fault in force ends sessions."""
+        return any(name in self._values for name in CUTS)
 
     def strike(self, name: str) -> bool:
         """Count one occasion and return whether the fault applies, which is so at every Nth one."""

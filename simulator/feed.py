@@ -48,7 +48,7 @@ class Feed:
         loop = asyncio.get_running_loop()
         owed, before = 0.0, loop.time()
         while True:
-            rate, batch = self.rate, self._batch
+            rate, batch = self.rate, self.batch
             grid = min(max(batch / rate, GRID_SECONDS), SLOW_GRID_SECONDS) if rate > 0 else SLOW_GRID_SECONDS
             await asyncio.sleep(grid if owed < batch else 0)
             now = loop.time()
@@ -62,7 +62,8 @@ class Feed:
                 owed -= frames * batch
 
     @property
-    def _batch(self) -> int:
+    def batch(self) -> int:
+        """The most ticks of a frame."""
         return min(self._faults.number("batch", 1), MOST_RECORDS)
 
     def _burst(self, frames: int, batch: int) -> None:
@@ -166,7 +167,9 @@ class Feed:
         self._log.add(sent)
         self._stats.frames += 1
         self._stats.bytes_sent += len(raw)
-        self._stats.ticks += sum(record.reason is None for record in sent.records)
+        good = sum(record.reason is None for record in sent.records)
+        self._stats.ticks += good
+        self._stats.repeats += good if copy else 0
         self._stats.malformed += sent.reason is not None or any(record.reason is not None for record in sent.records)
         if connection.waiting_bytes > self._settings.send_buffer_bytes:
             connection.reset()

@@ -114,6 +114,11 @@ class Simulator:
     def rate(self, rate: float) -> None:
         self._feed.rate = rate
 
+    @property
+    def ticks_per_frame(self) -> int:
+        """The most ticks that the feed puts into a frame."""
+        return self._feed.batch
+
     async def __aenter__(self) -> Self:
         self._log.open(self.settings.sent_log)
         try:

@@ -10,6 +10,7 @@ class Stats:
 
     frames: int = 0
     ticks: int = 0
+    repeats: int = 0  # of `ticks`, those sent before
     malformed: int = 0
     bytes_sent: int = 0
     stalls: int = 0

@@ -44,6 +44,15 @@ def test_every_nth():
     assert not faults.strike("duplicate")
 
 
+@pytest.mark.parametrize(("spec", "cuts"), [("abrupt=1", True), ("close", True), ("duplicate", False)])
+def test_faults_that_cut_sessions(spec, cuts):
+    """The faults that end sessions are told from those that change what is sent."""
+    faults = Faults([spec])
+    assert faults.cut_sessions == cuts
+    faults.clear()
+    assert not faults.cut_sessions
+
+
 def test_replies():
     """A code set for one bond wins over that for all."""
     faults = Faults(["reply:*=OPSP0007", "reply:KR103502GA34=OPSP8992"])

@@ -22,6 +22,8 @@ from simulator.faults import FaultUnknownError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from connector.cli.demo.ledger import Ledger
+
 EXAMPLES = """Examples:
 
   kis-bond demo
@@ -68,7 +70,8 @@ def demo(
     """Show the connector at work with a simulated KIS and an embedded broker.
 
     Nothing has to be prepared, and no files remain. It ends with a summary, and with 1 unless an
-    independent consumer read back every tick the simulator sent. --bootstrap-servers names a real
+    independent consumer read back every tick the simulator sent. With --fault, the summary counts
+    what the fault did, and every tick must still be accounted for. --bootstrap-servers names a real
     Kafka, and KIS_BOND_KAFKA__* its other settings; each run creates its own topics there, and
     they stay.
     """
@@ -98,6 +101,12 @@ def demo(
     raise typer.Exit(DIFFERENCE if outcome.differences else 0)
 
 
+def _success(ledger: Ledger) -> str:
+    if ledger.is_cut:
+        return "Every tick was delivered and read back, or fetched from KIS's list of trades."
+    return "Every tick sent was received, delivered and read back."
+
+
 def _report(outcome: Outcome, screen: Console, *, as_json: bool) -> None:
     if as_json:
         figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
@@ -105,7 +114,7 @@ def _report(outcome: Outcome, screen: Console, *, as_json: bool) -> None:
     else:
         screen.print(summary(outcome.ledger))
         if not outcome.differences:
-            screen.print("Every tick sent was received, delivered and read back.", style="green")
+            screen.print(_success(outcome.ledger), style="green")
     for difference in outcome.differences:
         say(difference, err=True)
     for note in outcome.notes:

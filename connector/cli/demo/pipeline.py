@@ -48,12 +48,13 @@ class Pipeline:
 
     def ledger(self) -> Ledger:
         """Return the figures as they stand."""
-        counts = self._connector.delivery.counts
+        counts, stats = self._connector.delivery.counts, self._kis.stats
         found = sums(self._auditor.parts.auditor, seoul_date(time.time_ns() // 1_000_000))
         # In the moments of a rebalance the auditor holds no partition, and knows of no volume.
         self._audited = found if found.accumulated else self._audited
         return Ledger(
-            sent=self._kis.stats.frames,
+            frames=stats.frames,
+            sent=stats.ticks,
             received=self._connector.journal.received,
             delivered=counts.acknowledged,
             dead_lettered=counts.dead_letters.total(),
@@ -61,9 +62,13 @@ class Pipeline:
             read_back=self._reader.distinct,
             duplicates=self._reader.duplicates,
             unreadable=self._reader.unreadable,
+            repeated=stats.repeats,
+            malformed=stats.malformed,
             backfilled=self._reader.backfilled,
             covered_volume=self._audited.covered if self._audited else 0,
             accumulated_volume=self._audited.accumulated if self._audited else 0,
+            ticks_per_frame=self._kis.ticks_per_frame,
+            is_cut=self._kis.faults.cut_sessions,
         )
 
     def instruments(self) -> dict[str, Record]:
@@ -116,11 +121,11 @@ class Pipeline:
     async def _drain(self, seconds: float) -> None:
         """Wait until all sent ticks are read back, at most `seconds`."""
         loop = asyncio.get_running_loop()
-        deadline, sent, since = loop.time() + seconds, -1, loop.time()
+        deadline, moved, since = loop.time() + seconds, (-1, -1), loop.time()
         while loop.time() < deadline and not self.has_ended:
             ledger = self.ledger()
-            if ledger.sent != sent:
-                sent, since = ledger.sent, loop.time()
+            if (ledger.frames, ledger.received) != moved:
+                moved, since = (ledger.frames, ledger.received), loop.time()
             elif ledger.is_drained and loop.time() - since > QUIET_SECONDS:
                 return
             await asyncio.sleep(POLL_SECONDS)

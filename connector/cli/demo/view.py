@@ -117,11 +117,11 @@ def summary(ledger: Ledger) -> Table:
     shown.add_column(justify="right")
     shown.add_column(style="dim")
     for name, value, source in (
-        ("sent", ledger.sent, "by the simulator"),
-        ("received", ledger.received, "in the connector's journal"),
+        ("sent", ledger.sent, _sent_source(ledger)),
+        ("received", ledger.received, "frames, in the connector's journal"),
         ("delivered", ledger.delivered, "acknowledged by Kafka"),
         ("dead-lettered", ledger.dead_lettered, "acknowledged by Kafka"),
-        ("pending", ledger.pending, "left in the journal"),
+        ("pending", ledger.pending, "frames, left in the journal"),
         ("read back", ledger.read_back, "by an independent consumer, each tick_id once"),
         ("duplicates", ledger.duplicates, "copies of a tick_id already read"),
         ("lost", ledger.lost, "sent, but found nowhere"),
@@ -130,6 +130,13 @@ def summary(ledger: Ledger) -> Table:
         shown.add_row(name, f"{value:,}", source)
     shown.add_row("covered", _share(ledger), f"of the {ledger.accumulated_volume:,} that KIS counted, by the auditor")
     return shown
+
+
+def _sent_source(ledger: Ledger) -> str:
+    """Return who counted the ticks sent, and what the simulator's faults made of them."""
+    faults = ((ledger.repeated, "repeats among them"), (ledger.malformed, "spoiled beside them"))
+    found = "".join(f", {count:,} {what}" for count, what in faults if count)
+    return f"ticks in {ledger.frames:,} frames, by the simulator{found}"
 
 
 def _share(ledger: Ledger) -> str:

@@ -90,7 +90,7 @@ def test_the_commands_it_prints_work(start):
 def test_a_difference_ends_with_1(cli, monkeypatch, tmp_path):
     """A difference is printed on stderr and ends with 1, and the files stay and are named."""
     ledger = Ledger(
-        sent=9, received=9, delivered=9, dead_lettered=0, pending=0, read_back=8, duplicates=0, unreadable=0
+        frames=9, sent=9, received=9, delivered=9, dead_lettered=0, pending=0, read_back=8, duplicates=0, unreadable=0
     )
 
     async def run(*_):

@@ -65,7 +65,7 @@ async def test_it_ends_in_order(pipeline):
 async def test_a_pipeline_that_does_not_drain(pipeline):
     """The wait for ticks under way has a deadline, and the reported problem is saved."""
     await until(pipeline.instruments)
-    pipeline._kis.stats.frames += 1
+    pipeline._kis.stats.frames += 1  # a frame that never arrives
     pipeline._reader.problem = "the broker went away"
     await pipeline.end(0.2)
     assert "the broker went away" in pipeline.trouble

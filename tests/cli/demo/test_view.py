@@ -125,6 +125,15 @@ def test_line_and_summary():
     assert rows[-3:] == [["lost", "0"], ["backfilled", "0"], ["covered", "-"]]
 
 
+def test_the_summary_names_what_a_fault_did():
+    """The line of what was sent names frames, repeats and spoiled records."""
+    faulty = replace(EVEN, frames=3, repeated=2, malformed=1)
+    first, *_ = printed(view.summary(faulty)).splitlines()
+    assert "ticks in 3 frames, by the simulator, 2 repeats among them, 1 spoiled beside them" in first
+    first, *_ = printed(view.summary(EVEN)).splitlines()
+    assert first.rstrip().endswith("ticks in 9 frames, by the simulator")
+
+
 def test_the_covered_share_is_100_only_if_nothing_is_missing():
     """However little is missing, the summary does not say 100 %."""
     shares = [(7, 7), (999_999, 1_000_000), (1, 3), (0, 5)]
