@@ -34,7 +34,7 @@ quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests
 kept = > .venv/$@.log 2>&1; code=$$?; cat .venv/$@.log; exit $$code
 failed = (cd .venv && grep -E '^(FAILED|ERROR) ' $(patsubst %,%.log,$(1)) | cut -c1-200; false)
 
-.PHONY: audit-cost audit-cut-full audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page asyncapi image-test fuzz bench bench-guard lock clean
+.PHONY: audit-cost audit-cut-full audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page settings-page asyncapi image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -119,6 +119,9 @@ operations-test: .venv/dev.stamp  ## alerts, dashboard, runbook, pages of metric
 
 asyncapi: .venv/dev.stamp  ## renew schemas/asyncapi.yaml from the schemas and the topic plan
 	@$(BIN)/python -m tests.asyncapi
+
+settings-page: .venv/dev.stamp  ## renew docs/settings.md from the settings' definitions
+	@$(BIN)/python -m tests.settings.settings_page
 
 metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' definitions
 	@$(BIN)/python -m tests.operations.metrics_page

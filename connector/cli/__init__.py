@@ -18,6 +18,7 @@ from connector.cli import (
     audit,
     bonds,
     check,
+    config,
     coverage,
     demo,
     dlq,
@@ -124,6 +125,7 @@ app.add_typer(bonds.app, name="bonds")
 app.add_typer(journal.app, name="journal")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(schema.app, name="schema")
+app.add_typer(config.app, name="config")
 
 
 def _forget_odd_sizes() -> None:

@@ -45,7 +45,7 @@ def explain(
     if kind == "literal_error":
         return f"is not an allowed value: give {error['ctx']['expected']}"
     if kind in _NUMBERS and bounds:
-        least, most = map(_shown, bounds)
+        least, most = map(shown_bound, bounds)
         return f"{_NUMBERS[kind]}: give a number from {least} to {most}, without a unit"
     return _WORDS.get(kind, f"is not valid ({error['msg']}): correct it")
 
@@ -64,7 +64,8 @@ def bounds_of(annotation: object) -> tuple[float, float] | None:
     return (found["ge"], found["le"]) if len(found) == 2 else None
 
 
-def _shown(bound: float) -> str:
+def shown_bound(bound: float) -> str:
+    """Return a number as a settings file may have it: a whole number of MiB with its unit."""
     unit = next((name for name, size in _SIZES.items() if bound and bound % size == 0), "")
     return f"{int(bound) // _SIZES[unit]}{unit}" if unit else f"{bound:.15g}"
 

@@ -1,4 +1,4 @@
-"""Every setting: name, default, unit and bounds. README and Helm chart repeat the same table."""
+"""Every setting: name, default, unit and bounds. The Helm chart repeats them."""
 
 from __future__ import annotations
 

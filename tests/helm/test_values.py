@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import get_args
 
 import jsonschema
 import pytest
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 import connector
 from connector.settings import Settings
 from connector.settings.model import JournalSettings
+from connector.settings.reference import json_schema
 from connector.settings.values import Brokers
 from tests.helm import values_readme
 from tests.helm.chart import CHART, Refused
@@ -188,21 +188,21 @@ def test_config_takes_every_setting():
     assert allowed == known - OURS
 
 
-def test_config_offers_the_choices_of_the_settings():
-    """If a setting is one of several words, the schema lists exactly those."""
-    for section, field in Settings.model_fields.items():
-        for name, setting in field.annotation.model_fields.items():
-            words = [word for word in _words(setting.annotation) if f"{section}.{name}" not in OURS]
-            if words:
-                assert SCHEMA["properties"]["config"]["properties"][section]["properties"][name]["enum"] == words
+def test_config_has_the_choices_and_bounds_of_the_settings():
+    """A setting has the words and the bounds that `kis-bond config schema` gives it."""
+    known = json_schema()["properties"]
+    for section, schema in SCHEMA["properties"]["config"]["properties"].items():
+        for name, offered in schema["properties"].items():
+            expected = _limits(known[section]["properties"][name])
+            if name in {"port", "http_port"}:
+                expected["minimum"] = 1  # a Service cannot find a port that is chosen at the start
+            assert _limits(offered) == expected, f"{section}.{name}"
 
 
-def _words(annotation):
-    """Return the words of a Literal, even of an optional one."""
-    found = get_args(annotation)
-    if found and all(isinstance(word, str) for word in found):
-        return list(found)
-    return [word for each in found for word in _words(each)]
+def _limits(schema):
+    """Return the choices and bounds of a setting, even of an optional one."""
+    alternatives = [schema, *schema.get("anyOf", ())]
+    return {word: each[word] for each in alternatives for word in ("enum", "minimum", "maximum") if word in each}
 
 
 def test_defaults_are_those_of_the_settings():

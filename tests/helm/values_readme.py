@@ -13,7 +13,7 @@ HEAD = """# kis-bond-connector
 
 The Helm chart of the connector. How to install it, step by step:
 [docs/install-kubernetes.md](../../docs/install-kubernetes.md). What the settings under `config`
-mean: [README.md](../../README.md#settings). Values files to start from: [ci/](ci).
+mean: [docs/settings.md](../../docs/settings.md). Values files to start from: [ci/](ci).
 
 `helm template`, `helm install` and `helm upgrade` refuse values that do not exist or contradict
 each other, and say what to do.
