@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from connector.app.clock import now
+from connector.app.status_log import StatusLog
 from connector.core import status
 from connector.core.lists import saved_lists, subscription
 from connector.core.record_keys import SLOT
@@ -89,6 +90,7 @@ class Plan:
         self._situation: ReplicaView | None = None
         self._recorder = status.Recorder()
         self._heartbeats = status.Heartbeats()
+        self._status_log = StatusLog()
         self._is_paused = False
         self.clock_ahead_seconds = 0.0  # how far the clock of the replica last heard is ahead of ours
         self.records: dict[str, Record] = {}
@@ -232,6 +234,7 @@ class Plan:
         self._is_unplaced = False
         self._lists = lists
         self._on_desired(frozenset(lists.desired))
+        self._status_log.note_wanted(lists.desired)
         named, self._named = self._named, frozenset()
         if named:
             self.records = status.asked_anew(self.records, named)
@@ -327,7 +330,9 @@ class Plan:
         self._situation = ReplicaView(
             self._placement, slots, lists, self._settings.replicas.name, others, alive, self._undelivered.count()
         )
-        self.records = self._recorder.records(self._situation, self.records, at, self.status_topic.content)
+        before = self.records
+        self.records = self._recorder.records(self._situation, before, at, self.status_topic.content)
+        self._status_log.note(before, self.records, self._recorder.changed)
         self.status_topic.publish(self.records, self._may_write)
         self._wanted_events.note(self.records, self._recorder.changed, self._may_write, at)
         self._undelivered.note_written(self.records, slots)

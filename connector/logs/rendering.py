@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from connector.logs.redaction import Redactor
 
+KST: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
 _NOT_ASCII_PRINTABLE: Final = re.compile("[^ -~]")
 
 
@@ -35,6 +37,12 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
         # We redact before colours are added, because their codes would hide where a word starts.
         return {name: _shown(name, value, redactor) for name, value in event.items()}
 
+    def in_seoul(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if "timestamp" not in event:
+            return event
+        at = datetime.fromisoformat(event["timestamp"]).astimezone(KST)
+        return {**event, "timestamp": at.isoformat(timespec="milliseconds")}
+
     # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -44,7 +52,7 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         bound_traceback,
-        *([show, plain] if form == "console" else [lambda _logger, _method, event: to_json(event, redactor)]),
+        *([in_seoul, show, plain] if form == "console" else [lambda _logger, _method, event: to_json(event, redactor)]),
     ]
 
 

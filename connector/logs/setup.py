@@ -15,7 +15,7 @@ import queue
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -34,12 +34,11 @@ if TYPE_CHECKING:
 
 _MAX_QUEUED_LINES = 10_000
 _CLOSE_SECONDS = 1.0
-_KST = timezone(timedelta(hours=9))  # Korea has no daylight saving time
 # These values tell whether a line is a repeat. Most numbers are measurements, which differ between
 # repeats, but slot and partition say what a line is about.
 _IDENTIFYING_TYPES = (str, list, BaseException)
 _IDENTIFYING_NUMBERS = ("slot", "partition")
-_OWN_COLUMNS = ("event", "timestamp", "kst")
+_OWN_COLUMNS = ("event", "timestamp")
 # At DEBUG, these libraries print the approval key, the AES key and SASL bytes, so they get INFO.
 _NEVER_DEBUG = ("websockets", "aiokafka", "aiohttp")
 
@@ -92,10 +91,8 @@ def _bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add the time in UTC and in Seoul."""
-    now = datetime.now(UTC)
-    event["timestamp"] = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    event["kst"] = now.astimezone(_KST).isoformat(timespec="milliseconds")
+    """Add the time in UTC."""
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return event
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import io
+import json
 import os
 import signal
 from dataclasses import replace
@@ -30,7 +31,9 @@ async def test_every_sent_tick_is_read_back(play, tmp_path):
     assert outcome.differences == outcome.notes == []
     assert outcome.ledger.sent == outcome.ledger.received == outcome.ledger.delivered == outcome.ledger.read_back > 20
     assert outcome.topics["ticks"] == "bond.ticks"
-    assert "session_opened" in (tmp_path / "connector.log").read_text()
+    events = [json.loads(line)["event"] for line in (tmp_path / "connector.log").read_text().splitlines()]
+    assert "session_opened" in events
+    assert (events.count("list_accepted"), events.count("bond_active")) == (1, 3)
 
 
 async def test_what_kis_left_out_is_fetched_from_its_list(play):
