@@ -15,7 +15,7 @@ from rich.text import Text
 from connector.cli import coverage_topic
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import cell, console, say, to_json
-from connector.core.bonds.isin import has_shape
+from connector.core.bonds import isin as bond_isin
 from connector.core.coverage import dates
 from connector.core.coverage.overview import (
     COUNTS,
@@ -67,9 +67,9 @@ def coverage(
 ) -> None:
     """Show for each bond how much of its day's volume the ticks cover, and what is missing."""
     now = datetime.now(UTC)
-    wrong = [each for each in isin or [] if not has_shape(each)]
+    wrong = [fault for each in isin or [] if (fault := bond_isin.fault(each))]
     if wrong:
-        raise RequestMalformed(f"{printable(', '.join(wrong))} is not an ISIN.")
+        raise RequestMalformed("\n".join(wrong))
     trade_date, today = _date(day, now), now.astimezone(dates.KST).date()
     settings = load_settings(context, config)
     found, reading = asyncio.run(_read(settings, trade_date, frozenset(isin or ()), round(now.timestamp() * 1000)))
@@ -159,8 +159,8 @@ def _hole_line(hole: dict[str, Any]) -> str:
     since, until = (_clock(hole[side]) for side in ("after", "before"))
     lacking, size = missing_of(hole), hole["to_volume"] - hole["from_volume"]
     part = f"{lacking:,}" if lacking == size else f"{lacking:,} of {size:,}"
-    confirmed = ", confirmed by KIS" if hole["state"] == "CONFIRMED" else ""
-    return f"  {since} to {until}  {part} missing: {cell(hole['cause'] or 'just found')}{confirmed}"
+    confirmed = ", KIS confirms" if hole["state"] == "CONFIRMED" else ""
+    return f"  {since} to {until} KST {part} missing: {cell(hole['cause'] or 'just found')}{confirmed}"
 
 
 def _clock(side: Any) -> str:

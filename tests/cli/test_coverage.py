@@ -54,10 +54,10 @@ def test_a_table_of_what_is_covered_and_what_is_missing(cli, variables, write, w
     assert [line.rstrip() for line in result.stdout.splitlines()] == [
         "instrument    state             covered /           total       %  note",
         "KR103502GA34  HOLES                 750 /           1,000   75.00",
-        "  10:02:11 to 10:03:05  250 missing: closed",
+        "  10:02:11 to 10:03:05 KST 250 missing: closed",
         "KR103502GD31  COMPLETE            1,000 /           1,000  100.00  by ticks",
         "KR2033022D33  HOLES                 990 /           1,000   99.00",
-        "  --:--:-- to 10:03:05  10 missing: unknown, confirmed by KIS",
+        "  --:--:-- to 10:03:05 KST 10 missing: unknown, KIS confirms",
         "KR6095572D81  ABSENT                  - /               -       -",
         "4 bonds: 1 COMPLETE, 2 HOLES, 1 ABSENT",
         "covered 2,740 of the 3,000 that were wanted (91.33 %)",
@@ -161,6 +161,13 @@ def test_an_unreadable_record_is_told(cli, variables, write):
 def test_a_malformed_request_ends_with_2(cli, wrong):
     """It is refused before any connection."""
     assert cli("coverage", *wrong, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1").exit_code == 2
+
+
+def test_a_wrong_check_digit_ends_with_2(cli):
+    """A mistyped ISIN would only look like a bond without ticks."""
+    result = cli("coverage", "--isin", "KR103502GA35", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "KR103502GA34 would be right" in result.stderr
 
 
 def test_kafka_away_ends_with_5(cli):
