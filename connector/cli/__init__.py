@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -10,7 +9,6 @@ import traceback
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
 from typer.core import TyperGroup
 
@@ -34,7 +32,15 @@ from connector.cli import (
     topics,
 )
 from connector.cli.options import Config  # noqa: TC001 - typer reads annotations at run time
-from connector.cli.output import OutputFailed, ReaderGone, guarded_streams, hide_url_secrets, say, say_lines
+from connector.cli.output import (
+    OutputFailed,
+    ReaderGone,
+    guarded_streams,
+    hide_url_secrets,
+    say,
+    say_lines,
+    silence_logs,
+)
 from connector.errors import ConnectorError
 from connector.logs import clean
 
@@ -78,7 +84,6 @@ app = typer.Typer(
     name="kis-bond",
     cls=ExitCodeGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -102,10 +107,7 @@ def kis_bond(
     ] = False,
 ) -> None:
     """Korean bond ticks from Korea Investment & Securities, as Avro records in Kafka."""
-    # stdout is for data: until a command configures logs, only what ends it is logged.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    for name in ("aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    silence_logs()
 
 
 app.command("run", epilog=run.EXAMPLES)(run.run)

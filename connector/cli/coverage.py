@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from connector.cli import coverage_topic
+from connector.cli import completion, coverage_topic
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import cell, console, say, to_json
 from connector.core.bonds import isin as bond_isin
@@ -53,7 +53,10 @@ def coverage(
         str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The trade date. Default: today in Seoul.")
     ] = None,
     isin: Annotated[
-        list[str] | None, typer.Option("--isin", metavar="ISIN", help="Only this bond; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--isin", metavar="ISIN", autocompletion=completion.isins, help="Only this bond; may be repeated."
+        ),
     ] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only bonds that are not complete.")] = False,
     to_csv: Annotated[

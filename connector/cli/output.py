@@ -6,12 +6,14 @@ import codecs
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import select
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+import structlog
 from rich.console import Console
 
 from connector.core.printable import printable
@@ -102,6 +104,13 @@ def _discard_unwritable(stream: TextIO | None) -> None:
             io.TextIOWrapper.flush(stream)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def silence_logs() -> None:
+    """Keep stdout for data: until a command configures logs, only what ends it is logged."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def raise_if_reader_gone() -> None:

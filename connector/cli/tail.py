@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.cli import tail_lines
+from connector.cli import completion, tail_lines
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import is_terminal, raise_if_reader_gone, remark, say, terminal_width
 from connector.cli.table import chosen
@@ -62,7 +62,10 @@ def tail(
         typer.Option("--since", metavar="TIME", help="Begin at this time: RFC 3339, or HH:MM of today in Seoul."),
     ] = None,
     isin: Annotated[
-        list[str] | None, typer.Option("--isin", metavar="ISIN", help="Only this bond; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--isin", metavar="ISIN", autocompletion=completion.isins, help="Only this bond; may be repeated."
+        ),
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this many records.")] = None,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show dead letters instead of ticks.")] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
@@ -27,11 +28,19 @@ EXAMPLES = (
 
 def add(
     context: typer.Context,
-    isins: Annotated[list[str], typer.Argument(metavar="ISIN...", help="The bonds, such as KR103502GA34.")],
+    isins: Annotated[
+        list[str],
+        typer.Argument(metavar="ISIN...", autocompletion=completion.isins, help="The bonds, such as KR103502GA34."),
+    ],
     *,
     name: Annotated[
         str | None,
-        typer.Option("--list", metavar="NAME", help="Add to this list. Default: a list of its own for each bond."),
+        typer.Option(
+            "--list",
+            metavar="NAME",
+            autocompletion=completion.lists,
+            help="Add to this list. Default: a list of its own for each bond.",
+        ),
     ] = None,
     wait: Wait = None,
     as_json: Json = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, say, say_lines
 from connector.cli.subs import topics
@@ -25,7 +26,9 @@ EXAMPLES = "Examples: kis-bond subs export > lists.yaml | kis-bond subs export -
 def export(
     context: typer.Context,
     *,
-    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only this list.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--list", metavar="NAME", autocompletion=completion.lists, help="Only this list.")
+    ] = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:

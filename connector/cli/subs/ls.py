@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import print_json, say, short_names
 from connector.cli.subs import master, topics
@@ -39,7 +40,10 @@ EXAMPLES = "Examples: kis-bond subs ls | kis-bond subs ls --list desk --json | k
 def ls(
     context: typer.Context,
     *,
-    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only the bonds of this list.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--list", metavar="NAME", autocompletion=completion.lists, help="Only the bonds of this list."),
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option("--columns", metavar="NAME,...", help=f"Show these columns: {', '.join(COLUMNS)}."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli import completion
 from connector.cli.options import MOST_SECONDS, Config, Json, load_settings
 from connector.cli.output import print_json, say
 from connector.cli.subs import topics
@@ -36,7 +37,10 @@ def rm(
         typer.Argument(metavar="[ISIN...]", help="The bonds. Without any, the whole --list is removed."),
     ] = None,
     *,
-    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="The list to remove them from.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--list", metavar="NAME", autocompletion=completion.lists, help="The list to remove them from."),
+    ] = None,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Let the removal pass the guard against mass removal.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import raise_if_reader_gone, remark, say, short, short_names, to_json
 from connector.cli.subs import topics
@@ -31,7 +32,10 @@ READER_CHECKS = 10  # within these seconds
 def watch(
     context: typer.Context,
     *,
-    name: Annotated[str | None, typer.Option("--list", metavar="NAME", help="Only the bonds of this list.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--list", metavar="NAME", autocompletion=completion.lists, help="Only the bonds of this list."),
+    ] = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
