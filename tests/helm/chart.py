@@ -18,6 +18,7 @@ CI = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 # The oldest version Chart.yaml allows, and the newest one with published schemas.
 KUBERNETES_VERSIONS = ("1.29", "1.37")
 RELEASE, NAMESPACE = "bond", "markets"
+MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 SECONDS = 60
 
 Object = dict[str, Any]

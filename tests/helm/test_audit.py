@@ -56,5 +56,5 @@ def test_its_metrics_are_scraped(chart):
     """Where monitoring is on, the auditor has a PodMonitor of its own, and its port is open."""
     monitors = [each for each in chart.render("observed") if each["kind"] == "PodMonitor"]
     assert [each["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] for each in monitors] == ["auditor"]
-    (rule,) = chart.one("NetworkPolicy", "every-setting")["spec"]["ingress"]
-    assert [each["port"] for each in rule["ports"]] == [8090, 8091]
+    (rule,) = chart.one("NetworkPolicy", "observed", {"config": {"audit": {"http_port": 8091}}})["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [8080, 8091]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helm.chart import Refused
+from tests.helm.chart import MONITORING, Refused
 
 GIB = 2**30
 
@@ -46,11 +46,19 @@ GIB = 2**30
             "config.http.host: probes come from outside the pod and cannot reach localhost",
         ),
         (
-            {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+            {
+                "serviceMonitor": {"enabled": True},
+                "podMonitor": {"enabled": True},
+                "networkPolicy": {"metricsFrom": MONITORING},
+            },
             "serviceMonitor and podMonitor: both are enabled",
         ),
         (
-            {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}},
+            {
+                "serviceMonitor": {"enabled": True},
+                "service": {"enabled": False},
+                "networkPolicy": {"metricsFrom": MONITORING},
+            },
             "serviceMonitor: finds its targets through the Service",
         ),
         ({"subscriptions": {"lists": {"desk": {"priority": 7}}}}, "subscriptions.lists.desk: names no instruments"),
@@ -58,6 +66,21 @@ GIB = 2**30
         (
             {"extraEnv": [{"name": "KIS_BOND_HTTP__PORT", "value": "1"}]},
             "extraEnv: KIS_BOND_HTTP__PORT is a setting of the connector",
+        ),
+        ({"image": {"repository": ""}}, "image.repository: is needed"),
+        ({"fullnameOverride": "kis.bond"}, "the release's objects would be called kis.bond, which Kubernetes refuses"),
+        ({"fullnameOverride": "UPPER_case"}, "would be called UPPER_case"),
+        ({"fullnameOverride": "2024-prod"}, "would be called 2024-prod"),
+        ({"podMonitor": {"enabled": True}}, "networkPolicy.metricsFrom: names nobody"),
+        ({"extraEnv": [{"name": "TZ", "value": "UTC"}] * 2}, "extraEnv: TZ stands twice"),
+        ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes: a volume tmp exists already"),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},
+            "extraVolumeMounts: something is mounted at /tmp/ already",
+        ),
+        (
+            {"extraContainers": [{"name": "connector", "image": "a"}]},
+            "extraContainers: a container connector exists already",
         ),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
@@ -71,12 +94,20 @@ def test_a_contradiction_is_refused_with_a_sentence(chart, values, sentence):
     assert lines[1] == "", "something else is wrong, too"
 
 
+def test_a_release_whose_name_begins_with_a_digit_is_refused(chart):
+    """Kubernetes refuses a Service called 2024-…; the refusal says what to set."""
+    with pytest.raises(Refused, match="fullnameOverride: the release's objects would be called 2024-prod-kis-bond"):
+        chart.render("smallest", release="2024-prod")
+    assert chart.render("smallest", {"fullnameOverride": "bonds"}, release="2024-prod")
+
+
 def test_without_values_it_is_said_what_is_needed(chart):
-    """The chart's own values are refused, naming the two that only the operator knows."""
+    """The chart's own values are refused, naming the three that only the operator knows."""
     with pytest.raises(Refused) as refused:
         chart.render(None)
     lines = str(refused.value).split("These values cannot be used:\n")[1].splitlines()
-    assert [line.split(": ")[:2] for line in lines[:3]] == [
+    assert [line.split(": ")[:2] for line in lines[:4]] == [
+        ["image.repository", "is needed"],
         ["config.kafka.bootstrap_servers", "is needed"],
         ["appKeys", "no app key was given"],
         [""],
@@ -90,6 +121,7 @@ def test_without_values_it_is_said_what_is_needed(chart):
         {"replicas": 0},
         {"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "1127Mi"}}},
         {"journal": {"claim": {"size": "1182M"}}},
+        {"journal": {"claim": {"size": "1.1Gi"}}},
         {"config": {"journal": {"max_bytes": "16MiB"}}},
         {"config": {"journal": {"max_bytes": str(GIB)}}},
         {"config": {"journal": {"max_bytes": "1 TiB"}}, "journal": {"claim": {"size": "2Ti"}}},

@@ -4,6 +4,7 @@ import yaml
 from typer.main import get_command
 
 from connector.cli import app
+from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from tests.helm.chart import settings_of
 
 NAME = "bond-kis-bond-connector"
@@ -55,9 +56,9 @@ def test_the_topics_job_counts_the_app_keys(chart):
 
 
 def test_lists_are_applied_after_the_install(chart):
-    """A hook applies the lists of the values after install and upgrade."""
+    """A hook applies the lists of the values after install, upgrade and rollback."""
     job = chart.one("Job", "simulator", name=f"{NAME}-subscriptions")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     assert container(job)["args"] == ["subs", "apply", "-f", "/etc/kis-bond/subscriptions/lists.yaml"]
     (mount,) = [each for each in container(job)["volumeMounts"] if each["name"] == "subscriptions"]
     assert mount["mountPath"] == "/etc/kis-bond/subscriptions"
@@ -81,6 +82,62 @@ def test_jobs_end(chart):
         assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (3, 300)
         assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
         assert "before-hook-creation" in job["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+
+
+def test_a_job_that_cannot_succeed_is_not_repeated(chart):
+    """A wrong setting or list (exit 2) or a bug (exit 1) fails the job at the first try."""
+    for name in ("topics", "subscriptions"):
+        job = chart.one("Job", "first-try", name=f"{NAME}-{name}")["spec"]
+        (rule,) = job["podFailurePolicy"]["rules"]
+        on = {"containerName": container({"kind": "Job", "spec": job})["name"], "operator": "In", "values": [1, 2]}
+        assert rule == {"action": "FailJob", "onExitCodes": on}
+        assert {ConfigurationError.exit_code, RequestMalformed.exit_code} <= set(on["values"])
+        assert NotInTime.exit_code not in on["values"]
+
+
+def test_argo_cd_runs_the_hooks_too(chart):
+    """Argo CD's own annotations say when it runs the jobs, and that it runs no test."""
+    wanted = {"topics": "PreSync", "subscriptions": "PostSync"}
+    for name, hook in wanted.items():
+        annotations = chart.one("Job", "first-try", name=f"{NAME}-{name}")["metadata"]["annotations"]
+        assert annotations["argocd.argoproj.io/hook"] == hook
+        assert annotations["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation,HookSucceeded"
+    settings = chart.one("ConfigMap", "first-try", name=f"{NAME}-topics")["metadata"]["annotations"]
+    assert (settings["argocd.argoproj.io/hook"], settings["argocd.argoproj.io/sync-wave"]) == ("PreSync", "-1")
+    assert chart.one("Pod", "first-try")["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Skip"
+
+
+def test_jobs_may_have_a_kafka_user_of_their_own(chart):
+    """jobs.kafka and its volumes reach the hook jobs alone, and win over the settings file."""
+    objects = [each for each in chart.render("proxied") if each["kind"] in {"Job", "StatefulSet", "Pod"}]
+    found = {}
+    for each in objects:
+        spec = each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"]
+        own = spec["containers"][0]
+        env = {variable["name"]: variable.get("value") for variable in own["env"]}
+        found[own["name"]] = (
+            env.get("KIS_BOND_KAFKA__SASL_USERNAME"),
+            env.get("KIS_BOND_KAFKA__SASL_PASSWORD_FILE"),
+            "admin" in [volume["name"] for volume in spec["volumes"]],
+            "/etc/kis-bond/admin" in [mount["mountPath"] for mount in own["volumeMounts"]],
+        )
+    admin = ("kis-bond-admin", "/etc/kis-bond/admin/password", True, True)
+    nothing = (None, None, False, False)
+    assert found == {"connector": nothing, "check": nothing, "topics": admin, "subscriptions": admin}
+
+
+def test_jobs_have_resources_and_annotations_of_their_own(chart):
+    """jobs.resources and jobs.annotations apply to the jobs; the connector keeps its own."""
+    for name in ("topics", "subscriptions"):
+        job = chart.one("Job", "proxied", name=f"{NAME}-{name}")
+        assert container(job)["resources"]["limits"] == {"memory": "256Mi"}
+        for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+            assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+        replaced = {"jobs": {"annotations": {"helm.sh/hook": "pre-delete"}}}
+        kept = chart.one("Job", "proxied", replaced, f"{NAME}-{name}")["metadata"]["annotations"]
+        assert kept["helm.sh/hook"] == job["metadata"]["annotations"]["helm.sh/hook"]
+    workload = chart.one("StatefulSet", "proxied")["spec"]["template"]["spec"]["containers"][0]
+    assert workload["resources"]["limits"] == {"memory": "512Mi"}
 
 
 def test_helm_test_checks_every_peer(chart):

@@ -6,7 +6,7 @@ import re
 import jsonschema
 import yaml
 
-from tests.helm.chart import CHART, RELEASE, pods
+from tests.helm.chart import CHART, MONITORING, RELEASE, pods
 from tests.helm.conftest import ALERTS, DASHBOARD
 
 NAME = "bond-kis-bond-connector"
@@ -81,12 +81,10 @@ def test_ports_can_be_given(chart):
 
 
 def test_only_the_endpoints_can_be_reached(chart):
-    """Only the endpoints are open inwards: to the cluster, to a namespace, or to nobody."""
-    (rule,) = policy(chart)["ingress"]
-    assert (ports(rule), rule["from"]) == ([(8080, "TCP")], [{"namespaceSelector": {}}])
+    """Only the endpoints are open inwards, to the peers that the values name, else to nobody."""
     (rule,) = policy(chart, "production")["ingress"]
-    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
-    assert policy(chart, values={"networkPolicy": {"metricsFrom": []}})["ingress"] == []
+    assert (ports(rule), rule["from"]) == ([(8080, "TCP")], MONITORING)
+    assert policy(chart)["ingress"] == []
 
 
 def test_rules_can_be_added(chart):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from functools import cache
 
 import jsonschema
@@ -9,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.helm.chart import CHART, CI, KUBERNETES_VERSIONS, NAMESPACE, RELEASE
+from tests.helm.chart import CHART, CI, KUBERNETES_VERSIONS, MONITORING, NAMESPACE, RELEASE
 
 EVERY_KIND = {
     "ConfigMap",
@@ -22,9 +23,18 @@ EVERY_KIND = {
     "PrometheusRule",
     "Secret",
     "Service",
+    "ServiceAccount",
     "ServiceMonitor",
     "StatefulSet",
 }
+
+
+def validate(each, crds, kubernetes=KUBERNETES_VERSIONS[0]):
+    """Raise unless an object fits its kind's schema."""
+    if each["kind"] in crds:
+        jsonschema.validate(each, crds[each["kind"]])
+    else:
+        _validate(json.dumps(each), kubernetes)
 
 
 @cache
@@ -48,10 +58,7 @@ def test_lint_is_content(chart, file):
 def test_objects_are_valid(chart, crds, file, kubernetes):
     """Each object fits its kind's schema in the oldest and newest Kubernetes version."""
     for each in chart.render(file, kubernetes=kubernetes):
-        if each["kind"] in crds:
-            jsonschema.validate(each, crds[each["kind"]])
-        else:
-            _validate(json.dumps(each), kubernetes)
+        validate(each, crds, kubernetes)
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES_VERSIONS)
@@ -107,16 +114,14 @@ def test_long_names_stay_within_kubernetes_limits(chart):
 @pytest.mark.parametrize("file", ["first-try", "production", "bare"])
 def test_a_name_may_look_like_a_number(chart, crds, file, name):
     """A name that YAML would read as another type stays text everywhere."""
-    overrides = dict.fromkeys(("nameOverride", "fullnameOverride", "serviceAccountName", "priorityClassName"), name)
+    overrides = dict.fromkeys(("nameOverride", "priorityClassName"), name) | {"serviceAccount": {"name": name}}
     secret = {} if file == "first-try" else {"appKeys": {"existingSecret": name}}
-    for values in ({}, overrides | secret | {"dashboard": {"enabled": True}, "prometheusRule": {"enabled": True}}):
+    more = overrides | secret | {"dashboard": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    for values in ({"fullnameOverride": "bonds"}, more | {"fullnameOverride": "true"}):
         for each in chart.render(file, values, release=name):
             assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == name
             assert isinstance(each["metadata"]["name"], str)
-            if each["kind"] in crds:
-                jsonschema.validate(each, crds[each["kind"]])
-            else:
-                _validate(json.dumps(each), KUBERNETES_VERSIONS[0])
+            validate(each, crds)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +139,31 @@ def test_a_name_may_look_like_a_number(chart, crds, file, name):
 def test_each_extra_is_on_or_off_by_value(chart_with_files, section, kind, name):
     """An extra object exists with `enabled: true` and does not with `enabled: false`."""
     for enabled in (True, False):
-        objects = chart_with_files.render("smallest", {section: {"enabled": enabled}})
+        values = {"networkPolicy": {"metricsFrom": MONITORING}}
+        values[section] = values.get(section, {}) | {"enabled": enabled}
+        objects = chart_with_files.render("smallest", values)
         found = {(each["kind"], each["metadata"]["name"]) for each in objects}
         assert ((kind, name) in found) is enabled
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_chart_can_be_a_conditional_dependency(chart, tmp_path, enabled):
+    """A parent chart switches the chart on and off with a condition on one of its values."""
+    shutil.copytree(CHART, tmp_path / "charts" / "kis-bond-connector")
+    dependency = {"name": "kis-bond-connector", "version": "*", "condition": "kis-bond-connector.enabled"}
+    about = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(about))
+    values = yaml.safe_load((CHART / "ci" / "smallest.yaml").read_text()) | {"enabled": enabled}
+    parent = type(chart)(chart.helm, tmp_path)
+    objects = parent.render(None, {"kis-bond-connector": values, "global": {"imageRegistry": "mirror.example.com"}})
+    assert ("StatefulSet" in {each["kind"] for each in objects}) is enabled
+
+
+def test_a_render_is_repeatable(chart):
+    """The same values give the same objects, so that Argo CD sees no difference."""
+    for file in ("production", "proxied"):
+        other = type(chart)(chart.helm)
+        assert other.render(file) == chart.render(file)
 
 
 def test_extra_objects_are_templates(chart):

@@ -15,6 +15,7 @@ from connector.settings.reference import json_schema
 from connector.settings.values import Brokers
 from tests.helm import values_readme
 from tests.helm.chart import CHART, Refused
+from tests.helm.test_objects import validate
 
 # What the chart itself sets, so that no values file can.
 OURS = {
@@ -61,6 +62,21 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ),
         ({"journal": {"volume": "emptydir"}}, "/journal/volume", "'claim', 'emptyDir'"),
         ({"journal": {"claim": {"size": "2GiB"}}}, "/journal/claim/size", "does not match pattern"),
+        ({"journal": {"claim": {"size": "0.0Gi"}}}, "/journal/claim/size", "does not match pattern"),
+        (
+            {"podDisruptionBudget": {"maxUnavailable": "150%"}},
+            "/podDisruptionBudget/maxUnavailable",
+            "does not match pattern",
+        ),
+        ({"appKeys": {"existingSecret": "Keys"}}, "/appKeys/existingSecret", "does not match pattern"),
+        ({"serviceAccount": {"name": "a_b"}}, "/serviceAccount/name", "does not match pattern"),
+        ({"nameOverride": "-bonds"}, "/nameOverride", "does not match pattern"),
+        ({"commonLabels": {"team": "a b"}}, "/commonLabels/team", "does not match pattern"),
+        ({"podAnnotations": {"a b": "c"}}, "", "'a b' does not match pattern"),
+        ({"updateStrategy": {"type": "Recreate"}}, "/updateStrategy/type", "RollingUpdate"),
+        ({"jobs": {"kafka": {"bootstrap_servers": "kafka:9092"}}}, "/jobs/kafka", "bootstrap_servers"),
+        ({"initContainers": [{"name": "proxy"}]}, "/initContainers/0", "image"),
+        ({"probes": {"readiness": {"terminationGracePeriodSeconds": 5}}}, "/probes/readiness", "terminationGrace"),
         ({"appKeys": {"inline": [{"appkey": "PS"}]}}, "/appKeys/inline/0", "appsecret"),
         (
             {"subscriptions": {"lists": {"desk": {"instruments": ["KR1"]}}}},
@@ -147,6 +163,8 @@ def test_the_schema_is_closed():
     """Each mapping lists its keys and refuses others, unless it is Kubernetes' own or free."""
     free = {
         ("global",),
+        ("updateStrategy",),
+        ("dnsConfig",),
         ("podSecurityContext",),
         ("securityContext",),
         ("affinity",),
@@ -162,12 +180,42 @@ def test_the_schema_is_closed():
     check(SCHEMA, ())
 
 
+def keys(values, above=()):
+    """Yield the path of every key of the values, mappings included."""
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from keys(value, (*above, key))
+
+
+@pytest.mark.parametrize("section", VALUES)
+def test_an_empty_value_is_taken_or_refused_by_name(chart, crds, section):
+    """A key with nothing after the colon gives valid objects, or a refusal that names the key."""
+    for path in [path for path in keys(VALUES) if path[0] == section]:
+        values = None
+        for key in reversed(path):
+            values = {key: values}
+        try:
+            objects = chart.render("first-try", values)
+        except Refused as refused:
+            found = str(refused)
+        else:
+            found = None
+            for each in objects:
+                validate(each, crds)
+        if found is not None:
+            assert path[-1] in found, (path, found)
+            assert "at '" in found or "These values cannot be used" in found, (path, found)
+
+
 def test_values_and_schema_name_the_same(chart):
     """Schema and values.yaml have the same values outside `config`."""
 
     def names(values, schema, path=""):
         for key, part in schema.get("properties", {}).items():
-            if key not in {"global", "config"} and not path.startswith((".probes", ".resources")):
+            if (path, key) not in {("", "config"), ("", "enabled")} and not path.startswith(
+                (".probes", ".resources", ".jobs.", ".updateStrategy")
+            ):
                 assert key in values, f"{path}.{key}"
                 if isinstance(values[key], dict):
                     names(values[key], part, f"{path}.{key}")

@@ -77,9 +77,8 @@ def test_the_bond_master_is_kept_on_the_journals_volume(chart):
     (mount,) = [each for each in connector(chart)["volumeMounts"] if each["name"] == "journal"]
     assert {"name": "XDG_CACHE_HOME", "value": f"{mount['mountPath']}/.cache"} in connector(chart)["env"]
     own = {"name": "XDG_CACHE_HOME", "value": "/tmp/cache"}
-    assert [each for each in connector(chart, values={"extraEnv": [own]})["env"] if each["name"] == own["name"]][
-        -1
-    ] == own
+    env = connector(chart, values={"extraEnv": [own]})["env"]
+    assert [each for each in env if each["name"] == own["name"]] == [own]
 
 
 def test_settings_are_mounted_as_a_folder(chart):
@@ -136,14 +135,23 @@ def test_probes_ask_the_right_endpoint(chart, probe, path):
 
 
 def test_probes_are_patient(chart):
-    """A start may take three minutes, a stall one minute; unreadiness shows within 15 s."""
+    """A start may take three minutes; unreadiness shows within 15 s."""
     container = connector(chart)
     patience = {
         name: container[name]["periodSeconds"] * container[name]["failureThreshold"]
-        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+        for name in ("startupProbe", "readinessProbe")
     }
-    assert patience == {"startupProbe": 180, "livenessProbe": 60, "readinessProbe": 15}
+    assert patience == {"startupProbe": 180, "readinessProbe": 15}
     assert all(container[name]["timeoutSeconds"] == 5 for name in patience)
+
+
+def test_a_stopped_process_is_noticed_soon(chart):
+    """A stall shows within 20 s, though it begins just after a probe; the kill follows in 5 s."""
+    probe = connector(chart)["livenessProbe"]
+    assert probe["periodSeconds"] >= probe["timeoutSeconds"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"] <= 20
+    assert probe["terminationGracePeriodSeconds"] == 5
+    assert connector(chart, "placement")["livenessProbe"]["terminationGracePeriodSeconds"] == 10
 
 
 def test_probe_times_are_values(chart):
@@ -246,6 +254,45 @@ def test_placement_follows_the_values(chart):
     assert metadata["labels"].items() >= {"cost-centre": "4711", "team": "markets"}.items()
     assert metadata["annotations"]["example.com/owner"] == "markets"
     assert pod(chart, "production")["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_everything_can_be_added_to_pods(chart):
+    """Host names, DNS, init containers and variables' sources reach all pods, side-cars one."""
+    for name, spec in pods(chart.render("proxied")):
+        assert spec["hostAliases"] == [{"ip": "10.0.0.7", "hostnames": ["kafka-1.example.com"]}], name
+        assert (spec["dnsPolicy"], spec["dnsConfig"]["options"][0]["name"]) == ("ClusterFirst", "ndots"), name
+        assert [each["name"] for each in spec["initContainers"]] == ["proxy"], name
+        assert spec["containers"][0]["envFrom"][0] == {"secretRef": {"name": "proxy"}}, name
+        assert (len(spec["containers"]) == 2) is name.startswith("StatefulSet"), name
+
+
+def test_the_update_follows_the_values(chart):
+    """Update strategy, readiness time and annotations of the StatefulSet come from the values."""
+    spec = workload(chart, "proxied")
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    assert (workload(chart)["updateStrategy"], workload(chart)["minReadySeconds"]) == ({"type": "RollingUpdate"}, 0)
+    assert spec["minReadySeconds"] == 10
+    metadata = chart.one("StatefulSet", "proxied")["metadata"]
+    assert metadata["annotations"] == {"reloader.example.com/auto": "true"}
+    assert len(spec["template"]["metadata"]["annotations"]["checksum/config"]) == 64
+
+
+def test_an_account_can_be_created(chart):
+    """The connector runs under the created account; jobs may run before it exists, and do not."""
+    account = chart.one("ServiceAccount", "proxied")
+    assert account["automountServiceAccountToken"] is False
+    assert account["metadata"]["annotations"] == {"example.com/role": "connector"}
+    used = {name.split("/")[0]: spec.get("serviceAccountName") for name, spec in pods(chart.render("proxied"))}
+    assert used == {"StatefulSet": account["metadata"]["name"], "Job": None, "Pod": None}
+
+
+def test_a_parent_chart_names_the_registry(chart):
+    """As a dependency, the chart takes the registry and its Secrets from `global`."""
+    for name, spec in pods(chart.render("sub-chart")):
+        assert spec["containers"][0]["image"] == "registry.example.com/markets/kis-bond-connector:0.1.0", name
+        assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}], name
+    own = {"image": {"registry": "other.example.com"}}
+    assert connector(chart, "sub-chart", own)["image"].startswith("registry.example.com/markets/")
 
 
 def test_labels_of_the_values_do_not_break_the_selector(chart):

@@ -9,6 +9,15 @@
 {{- $sizeName := $onClaim | ternary "journal.claim.size" "journal.emptyDir.sizeLimit" -}}
 {{- $size := $onClaim | ternary $v.journal.claim.size $v.journal.emptyDir.sizeLimit -}}
 
+{{- $fullname := include "kis-bond.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) -}}
+{{- $wrong = append $wrong (printf "fullnameOverride: the release's objects would be called %s, which Kubernetes refuses: give a name of small letters, digits and hyphens that begins with a letter" $fullname) -}}
+{{- end -}}
+
+{{- if not $v.image.repository -}}
+{{- $wrong = append $wrong "image.repository: is needed: give the repository that you pushed the image to, such as registry.example.com/markets/kis-bond-connector" -}}
+{{- end -}}
+
 {{- if and (gt (int64 $v.replicas) 1) (ne $v.config.replicas.coordination "group") -}}
 {{- $wrong = append $wrong (printf "replicas: %d pods would open the same app keys, and KIS allows one session for each: set config.replicas.coordination to group, or replicas to 1" (int64 $v.replicas)) -}}
 {{- end -}}
@@ -44,6 +53,10 @@
 {{- $wrong = append $wrong "serviceMonitor: finds its targets through the Service, which is off: set service.enabled, or use podMonitor" -}}
 {{- end -}}
 
+{{- if and $v.networkPolicy.enabled (or $v.serviceMonitor.enabled $v.podMonitor.enabled) (not (or $v.networkPolicy.metricsFrom $v.networkPolicy.extraIngress)) -}}
+{{- $wrong = append $wrong "networkPolicy.metricsFrom: names nobody, so Prometheus could not read the metrics: name its namespace, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
+{{- end -}}
+
 {{- range $name, $list := $v.subscriptions.lists -}}
 {{- if not (or (hasKey $list "instruments") (regexMatch "^[A-Z]{2}[A-Z0-9]{9}[0-9]$" $name)) -}}
 {{- $wrong = append $wrong (printf "subscriptions.lists.%s: names no instruments: add them, or call the list by the ISIN of its one bond" $name) -}}
@@ -54,10 +67,37 @@
 {{- $wrong = append $wrong "topics.args: --register-schema needs a registry: set config.registry.url, or take it out" -}}
 {{- end -}}
 
+{{- $names := list -}}
 {{- range $v.extraEnv -}}
+{{- if has .name $names -}}
+{{- $wrong = append $wrong (printf "extraEnv: %s stands twice: keep one of the two" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
 {{- if hasPrefix "KIS_BOND_" .name -}}
 {{- $wrong = append $wrong (printf "extraEnv: %s is a setting of the connector, and the environment would win over config: set it under config" .name) -}}
 {{- end -}}
+{{- end -}}
+
+{{- $volumes := list "config" "tmp" "journal" "app-keys" "token" "subscriptions" -}}
+{{- range concat ($v.extraVolumes | default list) ($v.jobs.extraVolumes | default list) -}}
+{{- if has .name $volumes -}}
+{{- $wrong = append $wrong (printf "extraVolumes: a volume %s exists already: give it another name" .name) -}}
+{{- end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- $places := list "/etc/kis-bond/config" "/etc/kis-bond/app-keys" "/etc/kis-bond/subscriptions" "/var/lib/kis-bond" "/tmp" -}}
+{{- range concat ($v.extraVolumeMounts | default list) ($v.jobs.extraVolumeMounts | default list) -}}
+{{- if has (.mountPath | trimSuffix "/") $places -}}
+{{- $wrong = append $wrong (printf "extraVolumeMounts: something is mounted at %s already: choose another folder" .mountPath) -}}
+{{- end -}}
+{{- $places = append $places (.mountPath | trimSuffix "/") -}}
+{{- end -}}
+{{- $containers := list "connector" "auditor" "topics" "subscriptions" "check" -}}
+{{- range concat ($v.initContainers | default list) ($v.extraContainers | default list) -}}
+{{- if has .name $containers -}}
+{{- $wrong = append $wrong (printf "extraContainers: a container %s exists already: give it another name" .name) -}}
+{{- end -}}
+{{- $containers = append $containers .name -}}
 {{- end -}}
 
 {{- if $wrong -}}

@@ -22,22 +22,33 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
       "app.kubernetes.io/version" $root.Chart.AppVersion
       "app.kubernetes.io/managed-by" $root.Release.Service
       "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
-{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $standard (deepCopy (index . 1)) $root.Values.commonLabels) }}
+{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $standard (deepCopy (index . 1 | default dict)) ($root.Values.commonLabels | default dict)) }}
 {{- end -}}
 
 {{/* Labels of a pod. Takes the root context, the component and more labels. No versions: a new chart alone must roll no pod. */}}
 {{- define "kis-bond.podLabels" -}}
 {{- $root := index . 0 -}}
 {{- $component := dict "app.kubernetes.io/component" (index . 1) -}}
-{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $component (deepCopy (index . 2)) $root.Values.commonLabels) }}
+{{ toYaml (merge (include "kis-bond.selector" $root | fromYaml) $component (deepCopy (index . 2 | default dict)) ($root.Values.commonLabels | default dict)) }}
+{{- end -}}
+
+{{/* Takes a list: the chart's annotations, which win, and those of the values. Each key appears once. */}}
+{{- define "kis-bond.annotations" -}}
+{{ toYaml (merge (index . 0) (deepCopy (index . 1 | default dict))) }}
 {{- end -}}
 
 {{- define "kis-bond.image" -}}
+{{- $registry := .Values.global.imageRegistry | default .Values.image.registry -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{ with $registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
 
 {{- define "kis-bond.appKeysSecret" -}}
 {{ .Values.appKeys.existingSecret | default (printf "%s-app-keys" (include "kis-bond.fullname" .)) }}
+{{- end -}}
+
+{{/* The service account of the connector and the auditor. Empty: the namespace's default. */}}
+{{- define "kis-bond.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "kis-bond.fullname" .) "") -}}
 {{- end -}}

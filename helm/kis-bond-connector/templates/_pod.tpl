@@ -1,18 +1,36 @@
-{{/* What the pods of all components have in common: takes the root context. */}}
+{{/* What the pods of all components have in common. Takes a list: the root context and the service account, or "". */}}
 {{- define "kis-bond.pod" -}}
+{{- $root := index . 0 -}}
+{{- $values := $root.Values -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.serviceAccountName }}
+{{- with index . 1 }}
 serviceAccountName: {{ . | quote }}
 {{- end }}
-{{- with .Values.image.pullSecrets }}
+{{- if or $values.image.pullSecrets $values.global.imagePullSecrets }}
 imagePullSecrets:
+  {{- range $values.global.imagePullSecrets }}
+  - name: {{ kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") . | quote }}
+  {{- end }}
+  {{- with $values.image.pullSecrets }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with .Values.nodeSelector }}
+  {{- toYaml $values.podSecurityContext | nindent 2 }}
+{{- with $values.nodeSelector }}
 nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with $values.dnsConfig }}
+dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 tolerations:
@@ -20,22 +38,39 @@ tolerations:
   - key: node.kubernetes.io/{{ . }}
     operator: Exists
     effect: NoExecute
-    tolerationSeconds: {{ int64 $.Values.unreachableSeconds }}
+    tolerationSeconds: {{ int64 $values.unreachableSeconds }}
   {{- end }}
-  {{- with .Values.tolerations }}
+  {{- with $values.tolerations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with $values.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
-{{/* What all containers have in common: takes the root context. */}}
+{{/* The account of hook jobs: one that the release itself creates does not exist yet. */}}
+{{- define "kis-bond.jobAccount" -}}
+{{- if not .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What all containers have in common. Takes a list: the root context and the resources. */}}
 {{- define "kis-bond.container" -}}
-image: {{ include "kis-bond.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- $root := index . 0 -}}
+{{- $values := $root.Values -}}
+image: {{ include "kis-bond.image" $root | quote }}
+imagePullPolicy: {{ $values.image.pullPolicy }}
 command: [kis-bond]
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- toYaml $values.securityContext | nindent 2 }}
 resources:
-  {{- toYaml .Values.resources | nindent 2 }}
+  {{- toYaml (index . 1) | nindent 2 }}
+{{- with $values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 env:
   - name: KIS_BOND_CONFIG
     value: /etc/kis-bond/config/kis-bond.yaml
@@ -48,16 +83,48 @@ env:
   # The group may enter the volume's root, so the journal lies in a private folder below it. An
   # earlier kind of journal, a file of this name with .db, is imported at the first start.
   - name: KIS_BOND_HTTP__HOST
-    value: {{ .Values.config.http.host | quote }}
+    value: {{ $values.config.http.host | quote }}
   - name: KIS_BOND_JOURNAL__PATH
     value: /var/lib/kis-bond/journal/journal
+  {{- $named := list }}
+  {{- range $values.extraEnv }}
+  {{- $named = append $named .name }}
+  {{- end }}
+  {{- if not (has "XDG_CACHE_HOME" $named) }}
   # The image's own folder for the bond master is not mounted. Only the connector's pods mount this
   # one; the jobs only look for it.
   - name: XDG_CACHE_HOME
     value: /var/lib/kis-bond/.cache
-  {{- with .Values.extraEnv }}
+  {{- end }}
+  {{- with $values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{/* Resources of the jobs' containers. */}}
+{{- define "kis-bond.jobResources" -}}
+{{- toYaml (.Values.jobs.resources | default .Values.resources) -}}
+{{- end -}}
+
+{{/* The jobs' Kafka settings, as variables, which win over the settings file. */}}
+{{- define "kis-bond.jobEnv" -}}
+{{- range $name, $value := .Values.jobs.kafka }}
+- name: KIS_BOND_KAFKA__{{ upper $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* How a job fails: at once if its command can never succeed (exit 1: a bug, 2: a wrong setting or list). */}}
+{{- define "kis-bond.jobEnd" -}}
+backoffLimit: 3
+activeDeadlineSeconds: 300
+podFailurePolicy:
+  rules:
+    - action: FailJob
+      onExitCodes:
+        containerName: {{ . }}
+        operator: In
+        values: [1, 2]
 {{- end -}}
 
 {{/* Mounts and volumes of all containers: settings, a small /tmp, and the extra ones. */}}

@@ -1,11 +1,17 @@
-{{/* Bytes of a size as the settings write it (1GiB, 512 MiB, a number) or as Kubernetes does (2Gi, 500M). */}}
+{{/* Bytes of a size as the settings write it (1GiB, 512 MiB, a number) or as Kubernetes does (2Gi, 2.5Gi, 500M). */}}
 {{- define "kis-bond.bytes" -}}
 {{- $units := dict "" 1 "B" 1
       "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776
       "KiB" 1024 "MiB" 1048576 "GiB" 1073741824 "TiB" 1099511627776
       "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
 {{- if kindIs "string" . -}}
-{{- mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[A-Za-z]+" .) | int64) -}}
+{{- $number := regexFind "[0-9.]+" . -}}
+{{- $unit := get $units (regexFind "[A-Za-z]+" .) | int64 -}}
+{{- if contains "." $number -}}
+{{- mulf $number $unit | ceil | int64 -}}
+{{- else -}}
+{{- mul (int64 $number) $unit -}}
+{{- end -}}
 {{- else -}}
 {{- int64 . -}}
 {{- end -}}
