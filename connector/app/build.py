@@ -140,6 +140,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
             request_approval_key=secrets.request_approval_key,
             permission=permission,
             learned_limit=learned_limit,
+            taken_over=settings.replicas.coordination == "group",
             last_tick_ns=delivery.last_tick_ns,
             is_market_open=market_is_open,
         )

@@ -93,3 +93,13 @@ async def test_it_is_alive_while_another_process_holds_the_journal(tmp_path):
         async with client.get("/status") as status:
             assert "slots" in await status.json()
     await starting.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(("coordination", "is_taken_over"), [("group", True), ("standalone", False)])
+async def test_only_slots_of_a_group_are_taken_over(tmp_path, coordination, is_taken_over):
+    """Only where replicas share app keys may the first refusals be those of an earlier owner."""
+    settings = settings_of_one(tmp_path)
+    replicas = settings.replicas.model_copy(update={"coordination": coordination})
+    async with opened(settings.model_copy(update={"replicas": replicas})) as connector:
+        feed = connector.report._parts.slots._new_feed(0, None, None)
+        assert feed._session._backoff._taken_over is is_taken_over

@@ -17,6 +17,10 @@ Cause = Literal["closed", "reset", "silence", "refused", "in_use", "handshake", 
 
 LONGEST_SILENCE_SECONDS = 900.0
 STEADY_WAITS = 3
+# The group moved a slot to us, and KIS still counts the session of its earlier owner, which may
+# have hung or lost its network. That session ends soon, so the first attempts come sooner.
+TAKEOVER_WAIT_SECONDS = 8.0
+TAKEOVER_TRIES = 7
 # Causes of attempts that never opened a session; they do not reset the count of silent sessions.
 NEVER_OPENED: frozenset[Cause] = frozenset({"handshake", "approval", "refused"})
 
@@ -35,12 +39,16 @@ class Waits:
 class Backoff:
     """Counts failures since a session last proved alive, and sets the waits accordingly.
 
-    `random` returns floats in [0, 1).
+    `random` returns floats in [0, 1). `taken_over` says that another replica had the app key until
+    just before; until the first session proves alive, its first refusals as "in use" are followed
+    by short waits.
     """
 
-    def __init__(self, waits: Waits, random: Callable[[], float]) -> None:
+    def __init__(self, waits: Waits, random: Callable[[], float], *, taken_over: bool = False) -> None:
         self._waits = waits
         self._random = random
+        self._taken_over = taken_over
+        self._takeover_refusals = 0
         self._failures = 0
         self._refusals = 0
         self._silences = 0
@@ -48,13 +56,14 @@ class Backoff:
 
     def proved_alive(self) -> None:
         """Record that data or a PINGPONG was received, so that the shortest waits apply again."""
-        self._failures = self._refusals = self._silences = 0
+        self._failures = self._refusals = self._takeover_refusals = self._silences = 0
+        self._taken_over = False
         self._proved = True
 
     @property
     def failures(self) -> int:
         """How many attempts and sessions failed since a session last proved alive."""
-        return self._failures + self._refusals
+        return self._failures + self._refusals + self._takeover_refusals
 
     @property
     def silence_timeout(self) -> float:
@@ -75,6 +84,9 @@ class Backoff:
         self._proved = False
         if cause == "refused":
             return self._waits.reconnect_max
+        if cause == "in_use" and self._taken_over and self._takeover_refusals < TAKEOVER_TRIES:
+            self._takeover_refusals += 1
+            return min(TAKEOVER_WAIT_SECONDS, self._waits.in_use_wait)
         return self.next_long_wait() if in_use else self._next_reconnect_wait()
 
     def _next_reconnect_wait(self) -> float:

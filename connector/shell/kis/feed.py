@@ -67,6 +67,7 @@ class KisFeed:
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
         permission: Permission | None = None,
         learned_limit: int | None = None,
+        taken_over: bool = False,
         last_tick_ns: Callable[[str], int | None] = lambda _: None,
         is_market_open: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -76,7 +77,7 @@ class KisFeed:
         self._on_change = on_change
         self._on_event = on_event
         self._permission = permission or unshared([slot])
-        backoff = Backoff(_waits(kis), random.random)
+        backoff = Backoff(_waits(kis), random.random, taken_over=taken_over)
         self._probe = Probe(kis.probe_seconds, is_market_open, partial(_last_tick_at, last_tick_ns))
         self._is_probe_end_logged = False
         self._session = Session(

@@ -65,6 +65,30 @@ def test_in_use_waits_three_times_then_doubles():
     assert subject.ended("approval", in_use=True) == 30
 
 
+def test_a_slot_taken_over_is_tried_soon_and_not_for_long():
+    """After a take-over seven waits last 8 s; then the usual waits begin, from the first on."""
+    subject = Backoff(replace(WAITS, in_use_wait=30), lambda: 0.0, taken_over=True)
+    waits = [subject.ended("in_use", in_use=True) for _ in range(11)]
+    assert waits == [8.0] * 7 + [30, 30, 30, 60]
+    assert subject.failures == 11
+
+
+def test_a_take_over_ends_with_the_first_session_that_works():
+    """Once data or a PINGPONG came, a refusal means another session, and the wait is long."""
+    subject = Backoff(replace(WAITS, in_use_wait=30), lambda: 0.0, taken_over=True)
+    assert subject.ended("in_use", in_use=True) == 8.0
+    subject.proved_alive()
+    assert subject.failures == 0
+    assert subject.ended("in_use", in_use=True) == 30
+
+
+def test_a_take_over_shortens_nothing_else():
+    """Refused approval keys wait as long as ever, and a shorter setting is kept."""
+    subject = Backoff(replace(WAITS, in_use_wait=30), lambda: 0.0, taken_over=True)
+    assert subject.ended("approval", in_use=True) == 30
+    assert Backoff(replace(WAITS, in_use_wait=2), lambda: 0.0, taken_over=True).ended("in_use", in_use=True) == 2
+
+
 def test_silence_timeout_doubles_for_each_barren_session_in_a_row():
     """The silence timeout doubles up to 900 s while sessions end by silence without one frame."""
     subject = backoff(silence_timeout=45)
