@@ -172,6 +172,13 @@ examples-test: .venv/dev.stamp  ## every example of examples/ against a real Kaf
 page-pictures: page-needs  ## renew docs/page-*.png
 	@$(BIN)/python -m tests.page.pictures
 
+.PHONY: licences release-check
+licences: .venv/dev.stamp  ## renew docs/licences.md, and refuse a licence that is not allowed
+	@$(BIN)/python -m release.licences
+
+release-check: .venv/dev.stamp  ## wheel, source, chart, bills of materials and checksums in dist/, and what a release must not hold
+	@$(BIN)/python -m release
+
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "build:--group build" "runtime:pyproject.toml" "demo:--extra demo --group build pyproject.toml" \
 	    "dev:--all-extras --group build pyproject.toml"; do \

@@ -1,0 +1,1 @@
+"""What a release is made of, and the checks that it has to pass."""

@@ -1,0 +1,43 @@
+"""Writes software bills of materials in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/)."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from release.licences import spdx
+from release.locked import Package
+
+
+def bill(artifact: Path, version: str, packages: list[Package]) -> dict[str, Any]:
+    """Return the bill of one artifact: what it is, its SHA-256, and the packages it needs."""
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    subject = {
+        "type": "application",
+        "bom-ref": artifact.name,
+        "name": artifact.name,
+        "version": version,
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+    }
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": subject},
+        "components": [_component(package) for package in packages],
+        "dependencies": [{"ref": artifact.name, "dependsOn": [_purl(package) for package in packages]}],
+    }
+
+
+def _component(package: Package) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "bom-ref": _purl(package),
+        "name": package.name,
+        "version": package.version,
+        "purl": _purl(package),
+        "licenses": [{"expression": spdx(package.licence)}],
+    }
+
+
+def _purl(package: Package) -> str:
+    return f"pkg:pypi/{package.name.lower().replace('_', '-')}@{package.version}"

@@ -1,0 +1,87 @@
+"""What a release holds, and what it must not hold."""
+
+import hashlib
+import zipfile
+
+import pytest
+
+from release.__main__ import missing
+from release.licences import PAGE, ROOT, page, refused, spdx
+from release.locked import Package, locked
+from release.sbom import bill
+from release.secret_scan import scan, secrets_in
+
+RUNTIME = locked(ROOT / "requirements" / "runtime.txt")
+
+
+def test_every_licence_is_allowed_and_listed():
+    """Each package of the image has an allowed licence, and docs/licences.md lists it."""
+    assert refused(RUNTIME) == []
+    assert len(RUNTIME) > 20
+    assert PAGE.read_text() == page(RUNTIME), "run `make licences`"
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_allowed"),
+    [
+        ("MIT", True),
+        ("Apache 2.0", True),
+        ("GPL-3.0-only OR MIT", True),
+        ("Apache-2.0 AND BSD-3-Clause", True),
+        ("Apache-2.0 AND GPL-3.0-only", False),
+        ("AGPL-3.0-only", False),
+        ("Proprietary", False),
+        ("", False),
+    ],
+)
+def test_a_licence_is_allowed_by_name(licence, is_allowed):
+    """One allowed choice is enough, all parts of a combination are needed, silence is refused."""
+    assert (refused([Package("a", "1", licence)]) == []) is is_allowed
+
+
+def test_the_tree_has_no_secret():
+    """Nothing outside the tests looks like an app key, a private key or a token."""
+    assert scan(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "appkey: PS" + "k3Jx9Qw7Zp" * 3 + "a1b2",
+        "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8",
+        "AKIA" + "Q3Z7K9X1P5M2W8R4",
+        "https://kafka:" + "tR7xK2mQ9" + "@registry.bank.kr/",
+        "-----BEGIN " + "PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj",
+    ],
+)
+def test_a_secret_is_found(text):
+    """Each kind of secret is found with its line, and not shown."""
+    (found,) = secrets_in(f"first\n{text}\n")
+    assert found.startswith("2: ")
+    assert text[-8:] not in found
+
+
+def test_an_invented_key_is_no_secret():
+    """A key that says it is invented may be shown."""
+    assert secrets_in("PSnotARealAppKey0000000000000000000000") == []
+
+
+def test_a_bill_names_the_artifact_and_what_it_needs(tmp_path):
+    """A bill has the artifact's SHA-256 and each package with its URL and licence."""
+    artifact = tmp_path / "a.whl"
+    artifact.write_bytes(b"wheel")
+    made = bill(artifact, "1.2.3", RUNTIME)
+    assert made["metadata"]["component"]["hashes"][0]["content"] == hashlib.sha256(b"wheel").hexdigest()
+    assert {each["purl"] for each in made["components"]} == set(made["dependencies"][0]["dependsOn"])
+    assert [each["licenses"] for each in made["components"]] == [
+        [{"expression": spdx(package.licence)}] for package in RUNTIME
+    ]
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+
+
+def test_an_incomplete_wheel_is_refused(tmp_path):
+    """A wheel without its schemas or its type marker is named, with what it lacks."""
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as wheel:
+        wheel.writestr("connector/__init__.py", "")
+        wheel.writestr("simulator/__init__.py", "")
+    assert missing(tmp_path / "a.whl") == ["a.whl has no connector/py.typed", "a.whl has no connector/schemas/"]
