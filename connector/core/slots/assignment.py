@@ -104,11 +104,12 @@ def assign(
 
     A slot stays with its holder. A slot without a holder goes to a member with the app key that the
     slot was last opened with (`owners` has their hashes), or else to any member that can open it.
-    Of these, it goes to the one with the fewest slots. A slot that no member can open goes to
-    nobody. If several members claim a slot, a member with a bond registered on the slot wins,
-    because closing that member's session would lose ticks. Otherwise the latest generation wins:
-    the other members were out of contact when the group gave the slot away. No slot moves only to
-    balance the load.
+    Of these, it goes to the one with the fewest slots, and of equals to the one that joined last:
+    in a rolling update that one has been updated already, so the slot need not move again. A slot
+    that no member can open goes to nobody. If several members claim a slot, a member with a bond
+    registered on the slot wins, because closing that member's session would lose ticks. Otherwise
+    the latest generation wins: the other members were out of contact when the group gave the slot
+    away. No slot moves only to balance the load.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
     able = {slot: [member for member in given if slot < len(claims[member].keys)] for slot in sorted(set(slots))}
@@ -120,7 +121,7 @@ def assign(
     for slot in able.keys() - {slot for own in given.values() for slot in own}:
         agreeing = [member for member in able[slot] if claims[member].keys[slot] == owners.get(slot)]
         if candidates := agreeing or able[slot]:
-            given[min(candidates, key=lambda member: (len(given[member]), member))].append(slot)
+            given[min(candidates, key=lambda member: (len(given[member]), -claims[member].since, member))].append(slot)
     opened = {slot: claims[member].keys[slot] for member, own in given.items() for slot in own if member in able[slot]}
     limits = {slot: max(claims[member].capacity for member in members) for slot, members in able.items() if members}
     return {member: sorted(own) for member, own in given.items()}, Fleet(limits, {**owners, **opened}, claims)

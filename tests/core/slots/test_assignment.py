@@ -40,6 +40,28 @@ def test_slots_without_a_holder_go_to_the_member_with_the_fewest():
     assert assigned(range(4), {"a": NEW, "b": NEW}) == {"a": [0, 2], "b": [1, 3]}
 
 
+def test_of_two_standbys_the_one_that_joined_last_is_next():
+    """A slot goes to the standby that joined last; the number of slots still counts first."""
+    early, late = holder(5, [], since=1), holder(5, [], since=4)
+    assert assigned([0], {"a": early, "b": late}) == {"a": [], "b": [0]}
+    assert assigned([0], {"a": late, "b": early}) == {"a": [0], "b": []}
+    assert assigned([0, 1], {"a": early, "b": replace(late, held=frozenset([0]))}) == {"a": [1], "b": [0]}
+
+
+@pytest.mark.parametrize(("owner", "moves"), [("a", 1), ("b", 1), ("c", 2)])
+def test_a_rolling_update_moves_a_slot_to_an_updated_replica(owner, moves):
+    """While c, b and a restart in turn, a slot moves on only if its first owner's turn is first."""
+    claims = {name: holder(1, [0] if name == owner else [], since=1) for name in "abc"}
+    moved = 0
+    for generation, restarted in enumerate("cba", 2):
+        held = 0 in claims.pop(restarted).held
+        moved += held
+        given = assigned([0], claims)
+        claims = {name: replace(claim, held=frozenset(given[name])) for name, claim in claims.items()}
+        claims[restarted] = holder(generation, [], since=generation)
+    assert moved == moves
+
+
 def test_a_member_that_joins_takes_nothing_that_is_held():
     """Slots stay with their holder when a second member joins."""
     assert assigned(range(4), {"a": NEW, "b": holder(3, range(4), range(4))}) == {"a": [], "b": [0, 1, 2, 3]}
