@@ -32,6 +32,7 @@ from connector.shell.descriptors import raise_limit
 from connector.shell.http import HttpServer
 from connector.shell.journal import Journal, Unopened
 from connector.shell.kafka import clients
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.record_writer import RecordWriter
 from connector.shell.kis import KisFeed
@@ -184,7 +185,7 @@ class _KafkaClients:
 
     def __init__(self, settings: Settings) -> None:
         kafka, client_id = settings.kafka, settings.kafka_client_id
-        self.arguments = partial(clients.client_arguments, kafka, client_id)
+        self.arguments = partial(client_arguments, kafka, client_id)
         self.producer = partial(clients.make_producer, kafka, client_id)
         self.leaders = partial(clients.leaders, kafka, client_id)
 

@@ -14,6 +14,7 @@ from connector.shell.delivery import Delivery, Kafka
 from connector.shell.delivery.frame_stream import FrameStream
 from connector.shell.kafka import clients
 from connector.shell.kafka.admin import TopicAdmin
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.closing import abandon
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ async def _until_fed(
 
 
 async def _require_topics(settings: Settings, topics: Sequence[str]) -> None:
-    async with TopicAdmin.connect(clients.client_arguments(settings.kafka, settings.kafka_client_id)) as admin:
+    async with TopicAdmin.connect(client_arguments(settings.kafka, settings.kafka_client_id)) as admin:
         found = await admin.find(topics)
     if missing := [name for name in topics if name not in found]:
         raise NotInTime(

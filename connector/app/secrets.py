@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from connector.errors import ConfigurationError
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
+from connector.shell.registry_login import files_of
 from connector.shell.secret_watch import look_at
 
 if TYPE_CHECKING:
@@ -66,5 +67,8 @@ class Secrets:
             kafka.ssl_certificate_file,
             kafka.ssl_key_file,
             kafka.ssl_key_password_file,
+            kafka.oauth_client_secret_file,
+            kafka.oauth_ca_file,
         )
-        return self._credentials.check_files() | look_at((*of_kafka, registry.password_file, registry.ca_file))
+        of_registry = (*files_of(registry), registry.oauth_client_secret_file, registry.oauth_ca_file)
+        return self._credentials.check_files() | look_at((*of_kafka, *of_registry))

@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from connector.core.printable import printable
 from connector.errors import NotInTime
-from connector.shell.kafka import clients
+from connector.shell.kafka import arguments, clients
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.compacted_topic import CompactedTopic, TopicRecord
 from connector.shell.kafka.diagnosis import with_remedy
@@ -39,7 +39,7 @@ def client_arguments(settings: Settings) -> dict[str, Any]:
 
     Raises ConfigurationError for files that cannot be read.
     """
-    return clients.client_arguments(settings.kafka, settings.kafka_client_id) | {"request_timeout_ms": REQUEST_MS}
+    return arguments.client_arguments(settings.kafka, settings.kafka_client_id) | {"request_timeout_ms": REQUEST_MS}
 
 
 class LatestRecords:

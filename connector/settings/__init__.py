@@ -1,6 +1,7 @@
 """The settings: a YAML file, overridden by the environment. All mistakes are reported at once."""
 
-from connector.settings.model import (
+from connector.settings.model import Settings, load
+from connector.settings.sections import (
     AuditSettings,
     DeliverySettings,
     HttpSettings,
@@ -8,11 +9,10 @@ from connector.settings.model import (
     KafkaSettings,
     KisSettings,
     LogSettings,
+    OauthSettings,
     RegistrySettings,
     ReplicaSettings,
-    Settings,
     TopicSettings,
-    load,
 )
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "KafkaSettings",
     "KisSettings",
     "LogSettings",
+    "OauthSettings",
     "RegistrySettings",
     "ReplicaSettings",
     "Settings",

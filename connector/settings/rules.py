@@ -9,13 +9,24 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connector.settings.model import AuditSettings, KafkaSettings, KisSettings, RegistrySettings, Settings
+    from connector.settings.model import Settings
+    from connector.settings.sections import AuditSettings, KafkaSettings, KisSettings, OauthSettings, RegistrySettings
 
 # The paths concerned, whether the settings break the rule, and the problem. The first path is the
 # one to correct.
 _Rule = tuple[tuple[str, ...], bool, str]
 
 SELDOM_SECONDS = 60
+_PASSWORD = ("sasl_username", "sasl_password_file")
+_CLIENT = ("oauth_token_url", "oauth_client_id", "oauth_client_secret_file")
+_OAUTH = (
+    "oauth_client_id",
+    "oauth_client_secret_file",
+    "oauth_scope",
+    "oauth_audience",
+    "oauth_ca_file",
+    "oauth_extra",
+)
 
 
 def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
@@ -43,6 +54,18 @@ def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
         _is_cleartext(kis.approval_url) and not kis.allow_cleartext,
         "plain http:// would send app key and secret in clear text: use https://, or set kis.allow_cleartext",
     )
+    for name in ("proxy_username", "proxy_password_file"):
+        yield (
+            (f"kis.{name}", "kis.proxy_url"),
+            getattr(kis, name) is not None and kis.proxy_url is None,
+            "has no effect without kis.proxy_url: set kis.proxy_url, or remove this",
+        )
+    for needed, given in (("proxy_username", "proxy_password_file"), ("proxy_password_file", "proxy_username")):
+        yield (
+            (f"kis.{needed}", f"kis.{given}"),
+            getattr(kis, given) is not None and getattr(kis, needed) is None,
+            f"is needed with kis.{given}: set it",
+        )
     for low, high in (
         ("reconnect_min_seconds", "reconnect_max_seconds"),
         ("in_use_wait_seconds", "in_use_wait_max_seconds"),
@@ -69,19 +92,57 @@ def _audit_rules(audit: AuditSettings, settings: Settings) -> Iterator[_Rule]:
 
 
 def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
-    sasl, protocol = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol"
-    for name in ("sasl_mechanism", "sasl_username", "sasl_password_file"):
+    sasl, protocol, mechanism = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol", "sasl_mechanism"
+    needed = _CLIENT if kafka.sasl_mechanism == "OAUTHBEARER" else _PASSWORD
+    for name in (mechanism, *_PASSWORD, *_CLIENT):
         given = getattr(kafka, name) is not None
-        yield (f"kafka.{name}", protocol), sasl and not given, f"is needed with {kafka.security_protocol}: set it"
+        yield (
+            (f"kafka.{name}", protocol),
+            sasl and not given and name in (mechanism, *needed),
+            f"is needed with {kafka.security_protocol}: set it",
+        )
         yield (
             (f"kafka.{name}", protocol),
             given and not sasl,
             f"has no effect with {kafka.security_protocol}: set {protocol} to SASL_SSL",
         )
+        yield (
+            (f"kafka.{name}", protocol, "kafka.sasl_mechanism"),
+            given and sasl and name not in (mechanism, *needed),
+            f"has no effect with kafka.sasl_mechanism {kafka.sasl_mechanism}: remove it, or correct the mechanism",
+        )
     yield (
         (protocol, "kafka.sasl_mechanism"),
         kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "PLAIN",
         "PLAIN would send the password in clear text: use SASL_SSL, or a SCRAM mechanism",
+    )
+    yield (
+        (protocol, "kafka.sasl_mechanism"),
+        kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "OAUTHBEARER",
+        "OAUTHBEARER would send the token in clear text: use SASL_SSL",
+    )
+    if not sasl or kafka.sasl_mechanism == "OAUTHBEARER":
+        yield from _oauth_rules("kafka", kafka)
+
+
+def _oauth_rules(section: str, oauth: OauthSettings) -> Iterator[_Rule]:
+    url = f"{section}.oauth_token_url"
+    for name in _CLIENT[1:]:
+        yield (
+            (f"{section}.{name}", url),
+            oauth.oauth_token_url is not None and getattr(oauth, name) is None,
+            f"is needed with {url}: set it",
+        )
+    for name in _OAUTH:
+        yield (
+            (f"{section}.{name}", url),
+            getattr(oauth, name) is not None and oauth.oauth_token_url is None,
+            f"has no effect without {url}: set {url}, or remove this",
+        )
+    yield (
+        (url,),
+        _is_cleartext(oauth.oauth_token_url or ""),
+        "plain http:// would send the client's secret and the token in clear text: use https://",
     )
 
 
@@ -125,6 +186,26 @@ def _registry_rules(registry: RegistrySettings) -> Iterator[_Rule]:
         registry.username is not None and registry.password_file is None,
         "is needed with registry.username: set it",
     )
+
+    logins = [
+        f"registry.{name}"
+        for name in ("username", "token_file", "oauth_token_url")
+        if getattr(registry, name) is not None
+    ]
+    yield (
+        tuple(logins[1:] or ("registry.username",)),
+        len(logins) > 1,
+        f"is a second login beside {(logins or [''])[0]}: keep one of them",
+    )
+    pair = ("registry.key_file", "registry.certificate_file")
+    for needed, given in (pair, pair[::-1]):
+        yield (
+            (needed, given),
+            getattr(registry, given.partition(".")[2]) is not None
+            and getattr(registry, needed.partition(".")[2]) is None,
+            f"is needed with {given}: set it",
+        )
+    yield from _oauth_rules("registry", registry)
 
 
 def _topic_rules(names: dict[str, str]) -> Iterator[_Rule]:
@@ -175,8 +256,10 @@ def unwise(settings: Settings) -> Iterator[str]:
     if registry.url is None:
         for name in registry.model_fields_set - {"url"}:
             yield f"registry.{name}: has no effect without registry.url: set registry.url, or remove this"
-    if registry.url and registry.username and _is_cleartext(registry.url):
-        yield "registry.url: plain http:// shows the password to anyone on the way: use https://"
+    if (registry.username or registry.token_file or registry.oauth_token_url) and any(
+        _is_cleartext(url) for url in (registry.url or "").split(",")
+    ):
+        yield "registry.url: plain http:// shows the password or token to anyone on the way: use https://"
 
 
 def _is_cleartext(url: str) -> bool:

@@ -26,6 +26,10 @@ _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _ENCLOSED_VARIABLE = re.compile(r"\$[{(]")
 _NOT_IN_A_URL = re.compile(r"[\s\"'`$]")
 _MAX_SIZE_DIGITS = 18
+_PARAMETER = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_MAX_PARAMETERS = 20
+# Parameters of a token request that the connector sets by itself; a secret belongs in a file.
+_OWN_PARAMETERS = {"grant_type", "client_id", "client_secret", "scope", "audience"}
 _MAX_CHARACTERS = 1_000  # Kafka's protocol takes names up to 32,767 bytes
 
 
@@ -49,7 +53,7 @@ def refuse_shape(value: object, kind: object) -> None:
     """Raise ValueError if a value cannot be of this type, whatever it holds."""
     if isinstance(value, bool) and kind is not bool:
         raise ValueError(f"is {str(value).lower()}: put quotes around text, or give a number")
-    if type(value) is dict:
+    if type(value) is dict and kind != Parameters | None:
         raise ValueError("is a section: give a single value")
     if type(value) is list and kind != Hosts | None:
         raise ValueError("is a list: give a single value; several brokers are one text, joined by commas")
@@ -150,6 +154,10 @@ def _url(value: str, *schemes: str) -> str:
     return parts.scheme + value[len(parts.scheme) :]
 
 
+def _plain_http_url(value: str) -> str:
+    return _url(value, "http")
+
+
 def _http_url(value: str) -> str:
     return _url(value, "http", "https")
 
@@ -163,6 +171,25 @@ def _base(value: str) -> str:
     if "?" in value or "#" in value:
         raise ValueError("holds ? or #, and a path is added to this URL: give it without a query or fragment")
     return value.rstrip("/")
+
+
+def _bases(value: str) -> str:
+    return ",".join(_base(_http_url(each.strip())) for each in value.split(","))
+
+
+def _parameters(value: object) -> object:
+    """Return the parameters of a mapping, or of a text such as `a=1,b=2`."""
+    if isinstance(value, str):
+        value = dict(part.partition("=")[::2] for part in value.split(","))
+    if not isinstance(value, dict) or len(value) > _MAX_PARAMETERS:
+        raise ValueError(f"is not a mapping of at most {_MAX_PARAMETERS} names: give names and their values")
+    pairs = {str(name).strip(): plain(str(given)) for name, given in value.items()}
+    for name, given in pairs.items():
+        if not _PARAMETER.fullmatch(name) or len(given) > _MAX_CHARACTERS:
+            raise ValueError("has a name or a value that no parameter has: give names of letters, digits, _, - and .")
+        if name in _OWN_PARAMETERS:
+            raise ValueError(f"names {name}, which has a setting of its own: use that, or leave it out")
+    return pairs
 
 
 def _is_ipv6(host: str) -> bool:
@@ -211,5 +238,8 @@ ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 SecretFile = Annotated[WholePath, AfterValidator(_secret)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
+PlainHttpUrl = Annotated[str, AfterValidator(_plain_http_url), AfterValidator(_base)]
+BaseUrls = Annotated[str, AfterValidator(_bases)]
+Parameters = Annotated[dict[str, str], BeforeValidator(_parameters)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(ge=1)]

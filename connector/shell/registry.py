@@ -6,7 +6,6 @@ Source: Confluent's Schema Registry API: `POST /subjects/(subject)`, `GET` and `
 
 import hashlib
 import json
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -15,13 +14,13 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from connector import small_file
 from connector.core.printable import printable
 from connector.core.ticks.same_schema import same_schema
 from connector.errors import ConfigurationError, NotInTime
-from connector.logs import clean, hide
+from connector.logs import clean
 from connector.settings import RegistrySettings
-from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.shell.oauth import NoAccessToken
+from connector.shell.registry_login import authorization, files_of, refused, tls_of
 from connector.shell.unreachable import explain_unreachable
 
 Saved = Callable[[str], Awaitable[str | None]]
@@ -40,6 +39,9 @@ PATH_FIX = "check registry.url, a path such as /apis/ccompat/v7 may be missing"
 MAX_ID = (1 << 31) - 1  # the wire format has four bytes, which Java reads as signed
 
 log = structlog.get_logger("connector.registry")
+
+# Which URL answered last, by `registry.url`. The whole process shares it.
+_answered: dict[str, str] = {}
 
 
 class RegistryFailed(NotInTime):
@@ -180,23 +182,48 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
 
 
 async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str, str] | None = None) -> Answer:
-    """Send one request. Raises RegistryFailed if there is no answer."""
+    """Send one request to the first registry that answers it. Raises RegistryFailed if none does.
+
+    We begin with the one that answered last. A registry that says it cannot answer, such as with
+    HTTP 503, is passed over too.
+    """
     if settings.url is None:
         raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
-    url = URL(settings.url + path, encoded=True)
+    urls = settings.url.split(",")
+    last = _answered.get(settings.url, urls[0])
+    urls.sort(key=lambda url: url != last)
+    answer: Answer | None = None
+    failures = []
+    for url in urls:
+        try:
+            answer = await _ask_one(settings, url, method, path, body)
+        except RegistryFailed as failure:
+            if not failure.retryable:
+                raise
+            failures.append(failure)
+            continue
+        if answer.status not in RETRYABLE:
+            _answered[settings.url] = url
+            return answer
+    if answer is not None:
+        return answer
+    raise RegistryFailed("; ".join(dict.fromkeys(map(str, failures))), retryable=True) from failures[-1].__cause__
+
+
+async def _ask_one(
+    settings: RegistrySettings, base: str, method: str, path: str, body: dict[str, str] | None
+) -> Answer:
+    url = URL(base + path, encoded=True)
     try:
-        if settings.ca_file:  # OpenSSL would wait for ever for the end of a pipe
-            small_file.read(settings.ca_file, MAX_PEM_BYTES)
-        connector = aiohttp.TCPConnector(
-            ssl=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
-        )
-        headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE} | _authorization(
-            settings
-        )
+        connector = aiohttp.TCPConnector(ssl=tls_of(settings))
+        headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE}
+        headers |= await authorization(settings)
+    except NoAccessToken as failure:
+        raise RegistryFailed(f"REG_TOKEN: no login at the schema registry: {failure}", retryable=True) from None
     except (OSError, ValueError) as error:
         # Perhaps the file is being replaced. The message must not show its content.
         cause = getattr(error, "strerror", None) or type(error).__name__
-        named = " or ".join(str(path) for path in (settings.password_file, settings.ca_file) if path)
+        named = " or ".join(map(str, files_of(settings)))
         raise RegistryFailed(
             f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True
         ) from None
@@ -205,27 +232,20 @@ async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
             session.request(method, url, json=body, headers=headers, allow_redirects=False) as response,
         ):
+            if response.status == 401:
+                refused(settings)
             return Answer(response.status, _object(await _limited(response)))
     except TimeoutError:
         raise RegistryFailed(
-            f"REG_TIMEOUT: the schema registry at {settings.url} did not answer in {TIMEOUT_SECONDS} s", retryable=True
+            f"REG_TIMEOUT: the schema registry at {base} did not answer in {TIMEOUT_SECONDS} s", retryable=True
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         cause = await explain_unreachable(
             error, url, address_setting="registry.url", authority_setting="registry.ca_file"
         )
         raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {settings.url} could not be reached: {cause}", retryable=True
+            f"REG_UNREACHABLE: the schema registry at {base} could not be reached: {cause}", retryable=True
         ) from error
-
-
-def _authorization(settings: RegistrySettings) -> dict[str, str]:
-    if settings.username is None:
-        return {}
-    password = read_secret(settings.password_file) if settings.password_file else ""
-    authorization = aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")
-    hide(password, authorization.removeprefix("Basic "))
-    return {"Authorization": authorization}
 
 
 async def _limited(response: aiohttp.ClientResponse) -> bytes:
@@ -262,7 +282,10 @@ def _refusal(status: int, said: str, subject: str) -> str:
     match status:
         case 401 | 403:
             what = f"REG_REFUSED: the schema registry refused us: {said}"
-            fix = f"check registry.username, registry.password_file and that user's rights on {subject}"
+            fix = (
+                "check registry.username and registry.password_file, or the other login that is set, and its rights"
+                f" on {subject}"
+            )
         case 409:
             what = f"REG_INCOMPATIBLE: the schema registry refused the schema as incompatible with {subject}: {said}"
             fix = "use another topic, or change the subject's compatibility"

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.settings import load
 from connector.shell.kafka import clients
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.closing import abandon
 from connector.shell.slot_group import SlotGroup
 from simulator import Simulator
@@ -129,10 +130,7 @@ async def test_a_certificate_that_is_not_right_is_refused(  # noqa: PLR0917 - fi
 
 async def test_tls_is_1_2_at_least(broker):
     """Older versions are not offered."""
-    assert (
-        clients.client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version
-        >= ssl.TLSVersion.TLSv1_2
-    )
+    assert client_arguments(settings(broker, "TLS"), "test")["ssl_context"].minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 async def test_a_rotated_password_is_used_by_the_next_client(broker, topic_names, tmp_path):
@@ -197,7 +195,7 @@ async def test_without_the_rights_on_the_slots_none_is_got(broker, topic_names, 
         topic_names.slots,
         group_id,
         6.0,
-        lambda: clients.client_arguments(kafka, "test"),
+        lambda: client_arguments(kafka, "test"),
         claim=lambda: (frozenset(), frozenset()),
         on_assigned=assignments.append,
         on_heard=lambda: None,

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.settings import load
 from connector.shell.kafka import clients
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.compacted_topic import CompactedTopic
 from connector.shell.kafka.diagnosis import Unreachable
 from tests.conftest import started
@@ -180,7 +181,7 @@ def test_every_command_names_the_reason(  # noqa: PLR0917 - fixtures and columns
 async def test_the_problem_of_a_reader_names_the_reason(broker):
     """What /readyz shows of the control topic has the sentence."""
     kafka = load(None, environment(broker, broker.address("TLS"), {})).kafka
-    reader = CompactedTopic("t", lambda: clients.client_arguments(kafka, "test"), lambda _: None, lambda _: None)
+    reader = CompactedTopic("t", lambda: client_arguments(kafka, "test"), lambda _: None, lambda _: None)
     task = asyncio.create_task(reader.run())
     async with asyncio.timeout(30):
         while reader.problem is None:

@@ -33,6 +33,9 @@ DEFAULTS = {
     "kis.in_use_wait_max_seconds": 600,
     "kis.approval_reuse_hours": 12,
     "kis.allow_cleartext": False,
+    "kis.proxy_url": None,
+    "kis.proxy_username": None,
+    "kis.proxy_password_file": None,
     "kafka.bootstrap_servers": "localhost:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.sasl_mechanism": None,
@@ -55,9 +58,17 @@ DEFAULTS = {
     "registry.url": None,
     "registry.username": None,
     "registry.password_file": None,
+    "registry.token_file": None,
     "registry.ca_file": None,
+    "registry.certificate_file": None,
+    "registry.key_file": None,
     "registry.schema_id": None,
     "registry.auto_register": False,
+    **{
+        f"{section}.oauth_{name}": None
+        for section in ("kafka", "registry")
+        for name in ("token_url", "client_id", "client_secret_file", "scope", "audience", "ca_file", "extra")
+    },
     "journal.path": Path("kis-bond-data/journal"),
     "journal.max_bytes": 2**30,
     "journal.sync_seconds": 0.2,

@@ -28,6 +28,19 @@ def problems(environ):
     return []
 
 
+OAUTH = {
+    "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA__SASL_MECHANISM": "OAUTHBEARER",
+    "KAFKA__OAUTH_TOKEN_URL": "https://h/token",
+    "KAFKA__OAUTH_CLIENT_ID": "c",
+    "KAFKA__OAUTH_CLIENT_SECRET_FILE": "FILE",
+}
+OF_REGISTRY = {
+    "REGISTRY__URL": "https://a,https://b/path",
+    "REGISTRY__OAUTH_TOKEN_URL": "https://h/token",
+    "REGISTRY__OAUTH_CLIENT_ID": "c",
+    "REGISTRY__OAUTH_CLIENT_SECRET_FILE": "FILE",
+}
 SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
 
 
@@ -52,6 +65,30 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", **SASL}, []),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA__SASL_MECHANISM": "SCRAM-SHA-512", **SASL}, []),
         ({"KAFKA__SASL_USERNAME": "u"}, ["kafka.sasl_username"]),
+        (OAUTH, []),
+        (
+            {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "OAUTHBEARER"},
+            ["kafka.oauth_token_url", "kafka.oauth_client_id", "kafka.oauth_client_secret_file"],
+        ),
+        (OAUTH | {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, ["kafka.security_protocol"]),
+        (OAUTH | {"KAFKA__OAUTH_TOKEN_URL": "http://h/token"}, ["kafka.oauth_token_url"]),
+        (OAUTH | {"KAFKA__OAUTH_TOKEN_URL": "http://localhost/token"}, []),
+        (OAUTH | {"KAFKA__OAUTH_EXTRA": "scope=x"}, ["kafka.oauth_extra"]),
+        (OAUTH | SASL, ["kafka.sasl_username", "kafka.sasl_password_file"]),
+        ({"KAFKA__OAUTH_SCOPE": "s"}, ["kafka.oauth_scope"]),
+        (OF_REGISTRY, []),
+        (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_ID": ""}, ["registry.oauth_client_id"]),
+        (OF_REGISTRY | {"REGISTRY__TOKEN_FILE": "FILE"}, ["registry.oauth_token_url"]),
+        ({"REGISTRY__URL": "https://a", "REGISTRY__CERTIFICATE_FILE": "FILE"}, ["registry.key_file"]),
+        ({"REGISTRY__URL": "https://a", "REGISTRY__KEY_FILE": "FILE"}, ["registry.certificate_file"]),
+        ({"REGISTRY__URL": "https://a,ftp://b"}, ["registry.url"]),
+        (
+            {"KIS__PROXY_USERNAME": "u", "KIS__PROXY_PASSWORD_FILE": "FILE"},
+            ["kis.proxy_username", "kis.proxy_password_file"],
+        ),
+        ({"KIS__PROXY_URL": "http://p:3128", "KIS__PROXY_USERNAME": "u"}, ["kis.proxy_password_file"]),
+        ({"KIS__PROXY_URL": "http://p:3128", "KIS__PROXY_PASSWORD_FILE": "FILE"}, ["kis.proxy_username"]),
+        ({"KIS__PROXY_URL": "https://p:3128"}, ["kis.proxy_url"]),
         ({"KAFKA__SSL_CA_FILE": "FILE"}, ["kafka.ssl_ca_file"]),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CA_FILE": "FILE"}, []),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CERTIFICATE_FILE": "FILE"}, ["kafka.ssl_key_file"]),
@@ -110,6 +147,10 @@ def test_contradictions(secret_file, given, expected):
                 "REGISTRY__USERNAME": "u",
                 "REGISTRY__PASSWORD_FILE": "FILE",
             },
+            ["registry.url"],
+        ),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__URL": "https://a,http://b", "REGISTRY__TOKEN_FILE": "FILE"},
             ["registry.url"],
         ),
         ({"KIS__WEBSOCKET_URL": "wss://h", "REGISTRY__AUTO_REGISTER": "true"}, ["registry.auto_register"]),

@@ -23,6 +23,7 @@ from connector.shell import registry
 from connector.shell.coverage import FactTopics, TickGroup, read_partition
 from connector.shell.http import HttpServer
 from connector.shell.kafka import clients
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.record_writer import RecordWriter
 from connector.shell.kis.credentials import Credentials, app_key_problems
 from connector.shell.kis_rest import RestClient
@@ -81,7 +82,7 @@ def _make_parts(
     settings: Settings, stop: Stop, rest: RestClient | None, is_trading_day: IsTradingDay
 ) -> tuple[AuditParts, list[RecordWriter]]:
     topics, audit, kafka = settings.topics, settings.audit, settings.kafka
-    arguments = partial(clients.client_arguments, kafka, settings.kafka_client_id)
+    arguments = partial(client_arguments, kafka, settings.kafka_client_id)
     producer = partial(clients.make_producer, kafka, settings.kafka_client_id)
     coverage, events, ticks = (RecordWriter(name, producer) for name in (topics.coverage, topics.events, topics.ticks))
     schema = TickSchema(bond_tick())

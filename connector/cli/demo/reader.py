@@ -7,10 +7,10 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
 
 from connector.core.ticks.avro import decode
-from connector.settings.secret_files import read_secret
+from connector.shell.kafka.arguments import librdkafka_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from connector.core.ticks.avro import TickSchema
     from connector.settings import KafkaSettings
@@ -109,21 +109,8 @@ class Reader:
 
 
 def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return our settings under librdkafka's names; settings without a value are left out."""
-    secrets: Mapping[str, Any] = {
-        "sasl.password": kafka.sasl_password_file and read_secret(kafka.sasl_password_file),
-        "ssl.key.password": kafka.ssl_key_password_file and read_secret(kafka.ssl_key_password_file),
-    }
-    files = {
-        "ssl.ca.location": kafka.ssl_ca_file,
-        "ssl.certificate.location": kafka.ssl_certificate_file,
-        "ssl.key.location": kafka.ssl_key_file,
-    }
-    names = {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.sasl_username}
-    given = {name: str(value) for name, value in {**names, **files, **secrets}.items() if value is not None}
-    return {
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "security.protocol": kafka.security_protocol,
+    """Return librdkafka's configuration of a reader by itself."""
+    return librdkafka_arguments(kafka, "kis-bond-demo") | {
         # librdkafka demands a group; partitions are assigned by hand, and nothing is committed.
         "group.id": "kis-bond-demo",
         "enable.auto.commit": False,
@@ -131,5 +118,4 @@ def client_configuration(kafka: KafkaSettings) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "fetch.wait.max.ms": FETCH_WAIT_MS,
         "log_level": 0,
-        **given,
     }

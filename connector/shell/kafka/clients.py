@@ -1,61 +1,23 @@
 """Makes aiokafka clients from our settings."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable
+from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
 import connector.shell.kafka.compression  # noqa: F401 - it changes what producers compress
-from connector.errors import ConfigurationError
 from connector.settings import KafkaSettings
 from connector.shell.kafka.aiokafka_fixes import raise_known_reason
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.closing import abandon, close
-from connector.shell.kafka.credential_files import load_context, read_password
 from connector.shell.kafka.metadata import fetch_metadata
 
 BATCH_BYTES = 128 * 1024
 REQUEST_BYTES = 8 * 2**20  # aiokafka's bound is high, so that the topic's max.message.bytes decides
-REQUEST_TIMEOUT_MS = 5_000  # how long a frozen broker delays a request
 LOOK_UP_TIMEOUT_MS = 2_000  # short, because we ask the brokers one after the other
 START_SECONDS = 20.0
-
-T = TypeVar("T")
-
-log = structlog.get_logger("connector.kafka_client")
-
-# The last good content of each credential file. The whole process shares it. Each new client reads
-# the files again, and no client may fail because a file has become unreadable.
-_last_good: dict[Hashable, Any] = {}
-
-
-def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
-    """Return the arguments of any aiokafka client; read password and certificate files again.
-
-    From then on the logs hide the passwords and passphrases. If a file has become unreadable, its
-    last good content is used and the log says so. If a file could never be read, this raises
-    ConfigurationError, which names the file.
-    """
-    arguments: dict[str, Any] = {
-        "bootstrap_servers": kafka.bootstrap_servers,
-        "client_id": client_id,
-        "security_protocol": kafka.security_protocol,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
-        "retry_backoff_ms": 100,
-        "metadata_max_age_ms": 60_000,
-    }
-    if kafka.security_protocol.endswith("SSL"):
-        files = (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file)
-        arguments["ssl_context"] = _read_or_last_good(("kafka.ssl_*", *files), lambda: load_context(kafka))
-    if kafka.security_protocol.startswith("SASL"):
-        arguments["sasl_mechanism"] = kafka.sasl_mechanism
-        arguments["sasl_plain_username"] = kafka.sasl_username
-        arguments["sasl_plain_password"] = _read_or_last_good(
-            ("kafka.sasl_password_file", kafka.sasl_password_file), lambda: read_password(kafka)
-        )
-    return arguments
 
 
 class BatchProducer(AIOKafkaProducer):
@@ -140,18 +102,3 @@ async def start(producer: AIOKafkaProducer, seconds: float | None = None) -> Non
         if isinstance(error, TimeoutError):
             raise_known_reason(producer.client, error)
         raise
-
-
-def _read_or_last_good(files: Hashable, read: Callable[[], T]) -> T:
-    """Return `read()`, or its last good result if the files can no longer be read.
-
-    Raises ConfigurationError if the files could never be read.
-    """
-    try:
-        _last_good[files] = value = read()
-    except ConfigurationError as error:
-        if files not in _last_good:
-            raise
-        log.warning("credentials_unreadable", problems=error.problems, used="what was read before")
-        return cast("T", _last_good[files])
-    return value

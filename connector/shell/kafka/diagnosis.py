@@ -31,6 +31,7 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 from connector.core.printable import printable
 from connector.logs import clean, peer_text
 from connector.shell.certificate import certificate_of, explain_refusal
+from connector.shell.oauth import NoAccessToken
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -117,7 +118,7 @@ async def _explain(host: str, port: int, error: BaseException, arguments: Mappin
             return await explain_refusal(
                 host, port, error, address_setting="kafka.bootstrap_servers", authority_setting="kafka.ssl_ca_file"
             )
-        case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError():
+        case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError() | NoAccessToken():
             return await _explain_login(host, port, error, arguments)
         case TimeoutError():
             return f"{at} did not answer in {arguments['request_timeout_ms'] / 1000:g} s"
@@ -130,6 +131,11 @@ async def _explain(host: str, port: int, error: BaseException, arguments: Mappin
 async def _explain_login(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     at, mechanism = address(host, port), arguments["sasl_mechanism"]
     match error:
+        case NoAccessToken():
+            return f"no login at {at}: {_show_error(error)}"
+        case SaslAuthenticationFailed() if mechanism == "OAUTHBEARER":
+            remedy = "check kafka.oauth_scope and kafka.oauth_audience, and whom this broker trusts"
+            return f"{at} refused our access token ({mechanism}): {_show_error(error)}: {remedy}"
         case SaslAuthenticationFailed():
             user = arguments["sasl_plain_username"]
             return f"{at} refused the user {user} or its password ({mechanism}): {_show_error(error)}"

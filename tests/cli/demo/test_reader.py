@@ -82,30 +82,6 @@ def wait_for(condition, seconds=60):
         time.sleep(0.02)
 
 
-def test_configuration(tmp_path):
-    """TLS and SASL settings get librdkafka's names, and a password loses its newline."""
-    (tmp_path / "password").write_text("secret\n")
-    (tmp_path / "ca.pem").write_text("")
-    kafka = KafkaSettings(
-        bootstrap_servers="a:1,b:2",
-        security_protocol="SASL_SSL",
-        sasl_mechanism="SCRAM-SHA-512",
-        sasl_username="me",
-        sasl_password_file=tmp_path / "password",
-        ssl_ca_file=tmp_path / "ca.pem",
-    )
-    found = client_configuration(kafka)
-    assert found["bootstrap.servers"] == "a:1,b:2"
-    assert (found["security.protocol"], found["sasl.mechanism"], found["sasl.username"]) == (
-        "SASL_SSL",
-        "SCRAM-SHA-512",
-        "me",
-    )
-    assert found["sasl.password"] == "secret"
-    assert found["ssl.ca.location"] == str(tmp_path / "ca.pem")
-    assert "ssl.key.location" not in found
-
-
 @pytest.mark.parametrize("name", ["sasl.password", "ssl.ca.location", "sasl.username"])
 def test_settings_without_a_value(name):
     """Settings without a value are left to librdkafka."""

@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from connector.settings import KafkaSettings
 from connector.shell.coverage import FactTopics
-from connector.shell.kafka.clients import client_arguments
+from connector.shell.kafka.arguments import client_arguments
 from tests.kafka.reader import create_topics
 
 

@@ -10,6 +10,7 @@ from connector.core.steps import finished
 from connector.core.ticks.partition import partition
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients, record_writer
+from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.compacted_topic import CompactedTopic
 from connector.shell.kafka.record_writer import Outgoing, RecordWriter
 from connector.shell.topics.status import StatusTopic
@@ -102,7 +103,7 @@ async def test_the_status_topic_is_put_right_over_a_restart(own_kafka, topic_nam
         topic = StatusTopic(writer_of(topic_names.status))
         reader = CompactedTopic(
             topic_names.status,
-            lambda: clients.client_arguments(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "test"),
+            lambda: client_arguments(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers), "test"),
             lambda records, topic=topic: restored.append(finished(topic.restore(records))),
             lambda _: None,
         )

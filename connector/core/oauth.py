@@ -1,0 +1,81 @@
+"""Access tokens of an OpenID provider: the request for one, and the answer.
+
+Source: RFC 6749, sections 2.3.1, 4.4, 5.1 and 5.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A new token is asked for after this share of a token's life.
+REFRESH_SHARE: Final = 0.8
+# The life of a token whose answer names none; the RFC leaves it out of the required fields.
+DEFAULT_LIFE_SECONDS: Final = 300
+LONGEST_LIFE_SECONDS: Final = 7 * 86_400
+LONGEST_TEXT: Final = 200  # characters of what the provider says
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """A token; `refresh_at` and `ends` are seconds of the clock that `read_answer` was given."""
+
+    text: str = field(repr=False)
+    refresh_at: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoToken:
+    """Why an answer holds no token. The text is the provider's own, at most 200 characters."""
+
+    said: str
+
+
+def request_form(scope: str | None, audience: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the form of the request; the client's secret is not in it."""
+    given = {"scope": scope, "audience": audience, **(extra or {})}
+    return {"grant_type": "client_credentials"} | {name: value for name, value in given.items() if value is not None}
+
+
+def basic_credentials(client_id: str, secret: str) -> str:
+    """Return what follows `Basic ` in the header: both parts are encoded before they are joined."""
+    return base64.b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
+
+
+def read_answer(status: int, body: bytes, now: float) -> BearerToken | NoToken:
+    """Return the token of an answer. Never raises."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        return NoToken(f"HTTP {status} without a JSON object")
+    if status != 200:
+        said = " ".join(str(answer[name]) for name in ("error", "error_description") if name in answer)
+        return NoToken(f"HTTP {status} {said}".strip()[:LONGEST_TEXT])
+    text, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text) or str(kind).lower() != "bearer":
+        return NoToken("HTTP 200 without a usable bearer token")
+    life = _life(answer.get("expires_in", DEFAULT_LIFE_SECONDS))
+    if life is None:
+        return NoToken("HTTP 200 with a token whose expires_in is no number of seconds up to a week")
+    return BearerToken(text, now + life * REFRESH_SHARE, now + life)
+
+
+def _life(value: Any) -> int | None:
+    """Return the seconds of a token's life. Some providers send them as text."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,7}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LONGEST_LIFE_SECONDS:
+        return None
+    return value

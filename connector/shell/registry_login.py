@@ -1,0 +1,67 @@
+"""Logs in at the schema registry: with a password, a token or a client certificate."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from connector import small_file
+from connector.logs import hide
+from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.shell.oauth import source_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connector.settings import RegistrySettings
+
+
+def files_of(settings: RegistrySettings) -> list[Path]:
+    """Return the files that a request reads."""
+    files = (
+        settings.password_file,
+        settings.token_file,
+        settings.ca_file,
+        settings.certificate_file,
+        settings.key_file,
+    )
+    return [path for path in files if path is not None]
+
+
+def tls_of(settings: RegistrySettings) -> ssl.SSLContext:
+    """Return whom to trust and what to show. Raises OSError and ValueError for unusable files."""
+    for path in (settings.ca_file, settings.certificate_file, settings.key_file):
+        if path:  # OpenSSL would wait for ever for the end of a pipe
+            small_file.read(path, MAX_PEM_BYTES)
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.certificate_file is not None:
+        # Without a password, OpenSSL would ask the terminal for one.
+        context.load_cert_chain(settings.certificate_file, settings.key_file, password=lambda: "")
+    return context
+
+
+async def authorization(settings: RegistrySettings) -> dict[str, str]:
+    """Return the header of the login, none without one; the logs hide it from then on.
+
+    Raises OSError if a file cannot be read, and NoAccessToken.
+    """
+    if settings.oauth_token_url is not None:
+        return {"Authorization": f"Bearer {await source_of(settings, 'registry').token()}"}
+    if settings.token_file is not None:
+        token = read_secret(settings.token_file)
+        hide(token)
+        return {"Authorization": f"Bearer {token}"}
+    if settings.username is None:
+        return {}
+    password = read_secret(settings.password_file) if settings.password_file else ""
+    given = aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")
+    hide(password, given.removeprefix("Basic "))
+    return {"Authorization": given}
+
+
+def refused(settings: RegistrySettings) -> None:
+    """Get a new access token for the next request, because the registry refused this one."""
+    if settings.oauth_token_url is not None:
+        source_of(settings, "registry").forget()
