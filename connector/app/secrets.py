@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from connector.errors import ConfigurationError
 from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import Credentials
+from connector.shell.proxy import Proxy
 from connector.shell.registry_login import files_of
 from connector.shell.secret_watch import look_at
 
@@ -29,7 +30,7 @@ class Secrets:
         self._settings = settings
         self._credentials = Credentials(settings.kis)
         self._hashes: dict[int, str] = {}
-        self._approval = ApprovalService(settings.kis.approval_url)
+        self._approval = ApprovalService(settings.kis.approval_url, proxy=Proxy.of(settings.kis))
 
     def count_app_keys(self) -> int:
         """Return how many app keys there are."""
@@ -71,4 +72,6 @@ class Secrets:
             kafka.oauth_ca_file,
         )
         of_registry = (*files_of(registry), registry.oauth_client_secret_file, registry.oauth_ca_file)
-        return self._credentials.check_files() | look_at((*of_kafka, *of_registry))
+        return self._credentials.check_files() | look_at(
+            (*of_kafka, *of_registry, self._settings.kis.proxy_password_file)
+        )

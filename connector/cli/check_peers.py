@@ -20,6 +20,7 @@ from connector.shell.journal.place import place as find_place
 from connector.shell.journal.recovery import look
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService
+from connector.shell.proxy import Proxy
 from connector.shell.tcp import open_tcp
 from connector.shell.unreachable import explain_unreachable
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from connector.settings import Settings
+    from connector.settings import KisSettings, Settings
     from connector.shell.kis.credentials import Credentials
 
 TCP_SECONDS = 5.0
@@ -39,9 +40,9 @@ async def check_all(settings: Settings, credentials: Credentials) -> list[CheckR
     A KIS session is never opened: it could displace the live one.
     """
     results = [_journal(settings.journal.path), *await _kafka(settings), *await _registry(settings)]
-    service = ApprovalService(settings.kis.approval_url)
+    service = ApprovalService(settings.kis.approval_url, proxy=Proxy.of(settings.kis))
     approvals = [await _approval(service, credentials, slot) for slot in range(credentials.count())]
-    return [*results, *approvals, await _websocket_port(settings.kis.websocket_url), *await _audit(settings)]
+    return [*results, *approvals, await _websocket_port(settings.kis), *await _audit(settings)]
 
 
 def _journal(path: Path) -> CheckResult:
@@ -140,11 +141,11 @@ async def _audit(settings: Settings) -> list[CheckResult]:
     return [CheckResult("auditor", f"no access token: {failed.message}", NotInTime)]
 
 
-async def _websocket_port(given: str) -> CheckResult:
-    url = URL(given)
+async def _websocket_port(kis: KisSettings) -> CheckResult:
+    url, proxy = URL(kis.websocket_url), Proxy.of(kis)
     host, port = str(url.host), url.port or 443
     try:
-        (await _open_in_time(host, port)).close()
+        (await _open_in_time(host, port, proxy)).close()
     except OSError as error:
         cause = await explain_unreachable(
             error,
@@ -156,9 +157,9 @@ async def _websocket_port(given: str) -> CheckResult:
     return CheckResult("WebSocket port", f"{address(host, port)} accepted a TCP connection; no session was opened")
 
 
-async def _open_in_time(host: str, port: int) -> socket.socket:
+async def _open_in_time(host: str, port: int, proxy: Proxy | None) -> socket.socket:
     try:
         async with asyncio.timeout(TCP_SECONDS):
-            return await open_tcp(host, port)
+            return await (proxy.open_tunnel if proxy else open_tcp)(host, port)
     except TimeoutError:
         raise TimeoutError(f"there was no answer within {TCP_SECONDS:g} s") from None

@@ -12,6 +12,7 @@ from yarl import URL
 from connector.core.printable import printable
 from connector.logs import clean
 from connector.shell.certificate import explain_refusal
+from connector.shell.proxy import ProxyFailed, refusal
 
 LONGEST_TEXT: Final = 200
 OTHER_SCHEME: Final = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
@@ -24,6 +25,8 @@ async def explain_unreachable(error: Exception, url: URL, *, address_setting: st
     """
     host, port, other = str(url.host), url.port or 443, OTHER_SCHEME[url.scheme]
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if through := _explain_proxy(error, at):
+        return through
     uses_tls = url.scheme in {"https", "wss"}
     match _bare(error):
         case socket.gaierror() | aiohttp.ClientConnectorDNSError():
@@ -46,6 +49,20 @@ async def explain_unreachable(error: Exception, url: URL, *, address_setting: st
             said = getattr(bare, "strerror", None) or str(bare) or type(bare).__name__
             text = f"{at}: {printable(clean(said, LONGEST_TEXT))}"
     return text
+
+
+def _explain_proxy(error: Exception, at: str) -> str | None:
+    """Return why a proxy made no connection, or None if the error is none of a proxy."""
+    match error:
+        case ProxyFailed():
+            return str(error)
+        case aiohttp.ClientHttpProxyError():
+            return refusal(f"on the way to {at}", error.status)
+        case aiohttp.ClientProxyConnectionError():
+            said = error.strerror or type(error.os_error).__name__
+            return f"the proxy at {error.host}:{error.port} (kis.proxy_url) could not be reached: {said}"
+        case _:
+            return None
 
 
 def _bare(error: BaseException) -> BaseException:

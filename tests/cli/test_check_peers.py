@@ -8,7 +8,7 @@ from connector.core.journal import record
 from connector.core.kis.approval import Granted
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 from connector.packaged_files import bond_tick
-from connector.settings import load
+from connector.settings import KisSettings, load
 from connector.shell import registry
 from connector.shell.journal.folder import Folder
 from connector.shell.kis.approval import ApprovalService
@@ -197,7 +197,7 @@ async def test_the_websocket_port_is_reached_at_the_next_address(tmp_path, monke
 )
 async def test_the_cause_of_an_unreachable_websocket_port(place, cause):
     """A WebSocket port that cannot be reached is reported in the words of the feed itself."""
-    result = await check_peers._websocket_port(f"ws://{place}")
+    result = await check_peers._websocket_port(KisSettings(websocket_url=f"ws://{place}"))
     assert (result.message, result.failure) == (cause, NotInTime)
 
 
@@ -206,7 +206,7 @@ async def test_a_websocket_port_that_swallows_connections(monkeypatch):
     monkeypatch.setattr(check_peers, "TCP_SECONDS", 0.2)
     (port,) = free_ports(1)
     with two_addresses.swallowing(port):
-        result = await check_peers._websocket_port(f"ws://{two_addresses.SWALLOWS}:{port}")
+        result = await check_peers._websocket_port(KisSettings(websocket_url=f"ws://{two_addresses.SWALLOWS}:{port}"))
     at = f"{two_addresses.SWALLOWS}:{port}"
     assert (result.message, result.failure) == (f"{at}: there was no answer within 0.2 s", NotInTime)
 

@@ -27,6 +27,7 @@ from connector.shell.kafka.arguments import client_arguments
 from connector.shell.kafka.record_writer import RecordWriter
 from connector.shell.kis.credentials import Credentials, app_key_problems
 from connector.shell.kis_rest import RestClient
+from connector.shell.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -75,7 +76,7 @@ def rest_client(settings: Settings) -> RestClient | None:
     kis = settings.kis.model_copy(update={"credentials_dir": folder, "appkey": None, "appsecret": None})
     if problems := app_key_problems(settings.model_copy(update={"kis": kis})):
         raise ConfigurationError([each.replace("kis.credentials_dir", "audit.credentials_dir") for each in problems])
-    return RestClient(settings.audit, kis.customer_type, partial(Credentials(kis).read, 0))
+    return RestClient(settings.audit, kis.customer_type, partial(Credentials(kis).read, 0), proxy=Proxy.of(kis))
 
 
 def _make_parts(

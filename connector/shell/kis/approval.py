@@ -17,6 +17,7 @@ from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
     from connector.core.kis.approval import Answer, AppKey
+    from connector.shell.proxy import Proxy
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
@@ -40,8 +41,9 @@ class ApprovalService:
     many calls at once cost one refusal. If KIS counts each app key by itself, no time is lost.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS, proxy: Proxy | None = None) -> None:
         self._url = url
+        self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._flights: dict[str, asyncio.Future[Answer]] = {}
         self._turn = asyncio.Lock()
@@ -103,11 +105,12 @@ class ApprovalService:
         return _without_secrets(read_answer(status, body))
 
     async def _post(self, body: bytes) -> tuple[int, bytes | None]:
-        # A redirect would send the secret to another host. aiohttp uses no proxy by default.
+        # A redirect would send the secret to another host. aiohttp reads no environment.
+        through = self._proxy.aiohttp_arguments() if self._proxy else {}
         headers = {"content-type": "application/json; charset=utf-8"}
         async with (
             aiohttp.ClientSession(timeout=self._timeout) as client,
-            client.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
+            client.post(self._url, data=body, headers=headers, allow_redirects=False, **through) as response,
         ):
             received = bytearray()
             async for chunk in response.content.iter_any():

@@ -24,6 +24,7 @@ from connector.core.slots.lease import unshared
 from connector.shell.kis.key_supply import KeySupply
 from connector.shell.kis.live import LiveSession, rest, without_secrets
 from connector.shell.kis.socket import open_socket, why_not_open
+from connector.shell.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -246,7 +247,7 @@ class KisFeed:
     async def _open(self) -> KisSocket | None:
         self.connects[self._last_end[0] if self._last_end else "start"] += 1
         try:
-            return await open_socket(self._kis.websocket_url)
+            return await open_socket(self._kis.websocket_url, Proxy.of(self._kis))
         except (OSError, WebSocketException) as error:
             code, message = await why_not_open(error, self._kis.websocket_url)
             self._down(Close("handshake", code, message), None)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from websockets.protocol import Event
     from websockets.typing import BytesLike
 
+    from connector.shell.proxy import Proxy
+
 MAX_FRAME_BYTES: Final = 1024 * 1024
 # Above either, nothing more is read from the peer until the messages are taken.
 QUEUED_BYTES: Final = 1024 * 1024
@@ -151,12 +153,15 @@ class _Connect(connect):
         return exc
 
 
-async def open_socket(url: str) -> KisSocket:
-    """Connect. Raises OSError, TimeoutError or a WebSocketException if that fails."""
+async def open_socket(url: str, proxy: Proxy | None = None) -> KisSocket:
+    """Connect, through the proxy if one is given.
+
+    Raises OSError, TimeoutError or a WebSocketException if that fails.
+    """
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
             target = parse_uri(url)
-            connection = await open_tcp(target.host, target.port)
+            connection = await (proxy.open_tunnel if proxy else open_tcp)(target.host, target.port)
             try:
                 return await _open_websocket(url, connection)
             except BaseException:

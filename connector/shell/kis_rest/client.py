@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from connector.core.kis.approval import AppKey
     from connector.core.kis.quotations import Call, ReportedTrade
     from connector.settings import AuditSettings
+    from connector.shell.proxy import Proxy
 
 TIMEOUT_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 512 * 1024
@@ -58,7 +59,9 @@ class RestClient:
         customer_type: str,
         read_app_key: Callable[[], AppKey],
         timeout_seconds: float = TIMEOUT_SECONDS,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self._url = audit.rest_url
         self._interval = 1 / audit.rest_per_second
         self._customer_type = customer_type
@@ -172,10 +175,11 @@ class RestClient:
     async def _exchange(
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None
     ) -> tuple[int, bytes | None]:
-        # A redirect would send the secret to another host. aiohttp uses no proxy by default.
+        # A redirect would send the secret to another host. aiohttp reads no environment.
+        through = self._proxy.aiohttp_arguments() if self._proxy else {}
         async with (
             aiohttp.ClientSession(timeout=self._timeout, headers={"content-type": CONTENT_TYPE}) as client,
-            client.request(method, url, data=body, headers=headers, allow_redirects=False) as response,
+            client.request(method, url, data=body, headers=headers, allow_redirects=False, **through) as response,
         ):
             received = bytearray()
             async for chunk in response.content.iter_any():
