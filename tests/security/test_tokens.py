@@ -1,0 +1,127 @@
+"""A real broker takes the tokens of an OpenID provider, over their ends and its absence."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from connector.settings import KafkaSettings
+from connector.shell.kafka import clients
+from connector.shell.kafka.closing import abandon
+from tests.conftest import started
+from tests.kafka.launcher import Broker, JavaKafka
+from tests.kafka.process import free_ports
+from tests.kafka.provider import AUDIENCE, ISSUER, Provider
+from tests.kafka.reader import create_topics, read_all
+from tests.security.certificates import Authority
+
+pytestmark = pytest.mark.kafka
+
+TOPIC, LIFE_SECONDS = "ticks", 5
+
+
+@dataclass
+class TokenKafka(JavaKafka):
+    """A broker whose listener at `guarded` takes tokens, and ends a connection with its token."""
+
+    certificate: Path = field(kw_only=True)
+    keys_url: str = field(kw_only=True)
+
+    def __post_init__(self):
+        (port,) = free_ports(1)
+        self.guarded = f"127.0.0.1:{port}"
+        self.options = (*self.options, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.keys_url}")
+        super().__post_init__()
+
+    def _of(self, broker: Broker, voters: str):
+        listeners = f"PLAINTEXT://127.0.0.1:{broker.port},TOKEN://{self.guarded}"
+        handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+        here = "listener.name.token"
+        return super()._of(broker, voters) | {
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{broker.controller_port}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TOKEN:SASL_SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.certificate),
+            f"{here}.sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{here}.oauthbearer.sasl.server.callback.handler.class": handler,
+            f"{here}.oauthbearer.connections.max.reauth.ms": str(LIFE_SECONDS * 1000),
+            f"{here}.oauthbearer.sasl.jaas.config": (
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
+            ),
+            "sasl.oauthbearer.jwks.endpoint.url": self.keys_url,
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms": "1000",
+            "sasl.oauthbearer.expected.audience": AUDIENCE,
+            "sasl.oauthbearer.expected.issuer": ISSUER,
+        }
+
+
+@pytest.fixture
+async def provider():
+    """Give a provider that runs."""
+    (port,) = free_ports(1)
+    running = Provider(port, LIFE_SECONDS)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def settings(provider, tmp_path):
+    """Give the settings of a client of a broker that trusts the provider, and the broker."""
+    authority = Authority(tmp_path)
+    certificate = authority.issue("broker")
+
+    def launch():
+        return TokenKafka(certificate=certificate, keys_url=provider.keys_url)
+
+    broker = started("a broker that takes tokens", launch)
+    try:
+        await asyncio.to_thread(broker.start)
+        await asyncio.to_thread(create_topics, broker.bootstrap_servers, {TOPIC: 1})
+        (tmp_path / "secret").write_text("canary-client-secret\n")
+        yield (
+            KafkaSettings(
+                bootstrap_servers=broker.guarded,
+                security_protocol="SASL_SSL",
+                sasl_mechanism="OAUTHBEARER",
+                ssl_ca_file=authority.ca,
+                oauth_token_url=provider.token_url,
+                oauth_client_id="bond",
+                oauth_client_secret_file=tmp_path / "secret",
+            ),
+            broker,
+        )
+    finally:
+        await asyncio.to_thread(broker.close)
+
+
+async def test_nothing_is_lost_over_ends_of_tokens_new_keys_and_an_absent_provider(settings, provider):
+    """One producer goes on over all three, and each record arrives once, in order."""
+    kafka, broker = settings
+    producer = clients.make_producer(kafka, "test")
+    await clients.start(producer)
+    sent = 0
+
+    async def send_until(condition):
+        nonlocal sent
+        async with asyncio.timeout(60):
+            while not condition():
+                await producer.send_and_wait(TOPIC, str(sent).encode(), partition=0)
+                sent += 1
+
+    try:
+        await send_until(lambda: provider.issued >= 3)
+        provider.rotate()
+        issued = provider.issued
+        await send_until(lambda: provider.issued >= issued + 2)
+        await provider.stop()
+        late = asyncio.create_task(producer.send_and_wait(TOPIC, b"late", partition=0))
+        await asyncio.sleep(2 * LIFE_SECONDS)
+        await provider.start()
+        await asyncio.wait_for(late, 60)
+    finally:
+        await abandon(producer)
+    values = [record.value for record in await asyncio.to_thread(read_all, broker.bootstrap_servers, TOPIC)]
+    assert values == [*(str(number).encode() for number in range(sent)), b"late"]
