@@ -56,6 +56,10 @@ async def test_a_stop_releases_every_bond_and_delivers_what_came(own):
 
 async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
     """After one signal it is not ready but answers; a second ends it at once with 6."""
+    await own.end()
+    own.environment["KIS_BOND_DELIVERY__STOP_SILENCE_SECONDS"] = "60"
+    await own.start()
+    await own.until_state("ACTIVE", bonds())
     await asyncio.to_thread(own.cluster.stop)
     await own.kis.emit_ticks(bonds()[0], 50)
     await own.until(lambda: pending(own, 50))
@@ -70,3 +74,25 @@ async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
     await own.until_delivered()
     assert await own.end() == 0
     assert len(await own.ticks()) == 50
+
+
+async def test_a_stop_does_not_wait_for_brokers_that_do_not_answer(own):
+    """If no broker has answered for 5 s, a stop leaves KIS and ends; the next start delivers."""
+    await asyncio.to_thread(own.cluster.stop)
+    await own.kis.emit_ticks(bonds()[0], 50)
+    await own.until(lambda: pending(own, 50))
+    since = time.monotonic()
+    assert await own.end() == 6
+    took = time.monotonic() - since
+    assert took < 40, "the deadline of delivery is a minute"
+    assert [answer.tr_key for answer in own.kis.replies if answer.tr_type == "2"] == bonds()
+    assert own.kis.sessions == []
+    assert "kafka_silent" in own.log.read_text()
+    await asyncio.to_thread(own.cluster.start)
+    await own.start()
+    await own.until_state("ACTIVE", bonds())
+    await own.until_delivered()
+    assert await own.end() == 0
+    assert len(await own.ticks()) == 50
+    ended = [event for event in await own.events() if event["event"] == "session_down"]
+    assert [event["detail"]["cause"] for event in ended] == ["stop", "stop"]

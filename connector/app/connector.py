@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Never
 
 import structlog
 
+from connector.shell.kafka.last_answer import silence
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
@@ -28,6 +30,7 @@ class Connector:
     def __init__(self, parts: Parts, report: Report, port: int) -> None:
         self._parts = parts
         self._stop = parts.stop
+        self._has_left_kis = asyncio.Event()
         self.journal = parts.journal
         self.delivery = parts.delivery
         self.report = report
@@ -52,6 +55,10 @@ class Connector:
                 for name, task in self._tasks().items():
                     group.create_task(task, name=name)
         except* _Stopped:
+            # The disk may hang; what it does not take in time, closing the journal waits for again.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                    await self._parts.event_topic.save(self.journal)
             log.info("stopped", pending=self.journal.pending)
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -74,9 +81,10 @@ class Connector:
         }
 
     async def _stop_when_asked(self) -> Never:
-        """When a stop is asked for, leave in order, or at once if the stop becomes urgent.
+        """When a stop is asked for, leave in order.
 
-        The journal keeps the frames that are not delivered by then.
+        Leave at once if the stop becomes urgent, and without more waiting for Kafka if no broker
+        answers. The journal keeps the frames that are not delivered by then.
         """
         await self._stop.is_asked.wait()
         log.info("stopping", reason=self._stop.reason, pending=self.journal.pending)
@@ -84,6 +92,7 @@ class Connector:
         ending = [
             asyncio.create_task(self._leave(), name="leave"),
             asyncio.create_task(self._stop.is_urgent.wait(), name="at-once"),
+            asyncio.create_task(self._kafka_is_silent(), name="kafka-is-silent"),
         ]
         try:
             done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +108,7 @@ class Connector:
         parts = self._parts
         await parts.slots.stop()
         self.journal.report_losses()
+        self._has_left_kis.set()
         # So that the slots' last records can say that nothing is undelivered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_FIRST_SECONDS):
@@ -110,6 +120,16 @@ class Connector:
             async with asyncio.timeout(parts.settings.delivery.stop_deadline_seconds):
                 await self.delivery.drained(self.journal.last_seq)
         await parts.event_topic.wait_until_written(ACKNOWLEDGE_SECONDS)
+
+    async def _kafka_is_silent(self) -> None:
+        """Return once we have left KIS, and no broker has answered for the time in the settings.
+
+        The next start then connects to KIS the sooner, and delivers what the journal keeps.
+        """
+        await self._has_left_kis.wait()
+        seconds = self._parts.settings.delivery.stop_silence_seconds
+        await silence(seconds)
+        log.warning("kafka_silent", seconds=seconds, pending=self.journal.pending)
 
 
 class _Stopped(Exception):

@@ -100,6 +100,8 @@ MEANINGS = {
     "replicas.blind_limit_seconds": "How long an owner keeps its sessions without contact with Kafka. Not set: until"
     " it stops.",
     "delivery.stop_deadline_seconds": "How long a connector that is stopping still delivers.",
+    "delivery.stop_silence_seconds": "A connector that is stopping ends once no broker has answered for so long. Set it"
+    " to the deadline if the journal is lost with the process.",
     "audit.group_id": "The consumer group whose members share the audit of the tick topic.",
     "audit.gap_wait_seconds": "A hole is announced once its bounds stood for this time.",
     "audit.rest_per_second": "The most REST calls a second of one auditor. KIS counts an app key's calls together.",

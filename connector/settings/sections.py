@@ -173,6 +173,8 @@ class DeliverySettings(_Section):
     """How delivery to Kafka ends at a stop."""
 
     stop_deadline_seconds: Seconds = 20
+    # The longest pause between a healthy broker's answers is half a second: that of an idle fetch.
+    stop_silence_seconds: Seconds = 5
 
 
 class AuditSettings(_Section):

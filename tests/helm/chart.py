@@ -57,6 +57,15 @@ class Chart:
         text = self._remembered(file, json.dumps(values or {}), kubernetes, release)
         return [each for each in yaml.load_all(text, _NoKeyTwice) if each is not None]
 
+    def upgrade(self, file: str, values: Object, kubeconfig: Path) -> list[Object]:
+        """Return the objects for a release in a cluster, where the templates look up what runs."""
+        over = kubeconfig.with_name("values.json")
+        over.write_text(json.dumps(values))
+        files = f"{CHART / 'ci' / f'{file}.yaml'},{over}"
+        command = ["template", RELEASE, str(self._folder), "--namespace", NAMESPACE, "--values", files]
+        text = self._run(*command, "--kube-version", KUBERNETES_VERSIONS[0], "--dry-run=server", kubeconfig=kubeconfig)
+        return [each for each in yaml.load_all(text, _NoKeyTwice) if each is not None]
+
     def one(self, kind: str, file: str, values: Object | None = None, name: str | None = None) -> Object:
         """Return the only object of a kind, or the object of that kind and name."""
         (found,) = [
@@ -92,9 +101,9 @@ class Chart:
                 files,
             )
 
-    def _run(self, *arguments: str) -> str:
-        # Neither a cluster nor anybody's Helm repositories take part.
-        own = {"KUBECONFIG": os.devnull} | {
+    def _run(self, *arguments: str, kubeconfig: Path = Path(os.devnull)) -> str:
+        # Neither a cluster of this machine's nor anybody's Helm repositories take part.
+        own = {"KUBECONFIG": str(kubeconfig)} | {
             f"HELM_{part}_HOME": str(self.helm.parent / "helm-home") for part in ("CACHE", "CONFIG", "DATA")
         }
         result = subprocess.run(

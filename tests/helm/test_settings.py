@@ -19,8 +19,8 @@ MOUNTED = "/etc/kis-bond"
 def check(settings, folder):
     """Run `kis-bond check --json` on a settings file as a pod has it, with made-up secrets."""
     authority = Authority(folder)
-    pems = {"ca": authority.ca, "ssl_ca": authority.ca}
-    pems |= dict.fromkeys(("ssl_certificate", "ssl_key"), authority.issue("client"))
+    pems = dict.fromkeys(("ca", "ssl_ca", "oauth_ca"), authority.ca)
+    pems |= dict.fromkeys(("certificate", "key", "ssl_certificate", "ssl_key"), authority.issue("client"))
     text = settings.replace(MOUNTED, str(folder / "etc"))
     for section in yaml.safe_load(text).values():
         for name, value in section.items():
@@ -82,6 +82,26 @@ def test_every_choice_is_taken(chart, tmp_path):
                     }
                 result = check(yaml.safe_dump(settings), tmp_path)
                 assert result.returncode == 0, (section, name, word, result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({}, None),
+        ({"journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "2Gi"}}}, 20),
+        (
+            {
+                "journal": {"volume": "emptyDir", "emptyDir": {"sizeLimit": "2Gi"}},
+                "config": {"delivery": {"stop_silence_seconds": 3}},
+            },
+            3,
+        ),
+    ],
+)
+def test_a_journal_that_goes_with_the_pod_waits_for_silent_brokers(chart, values, seconds):
+    """With emptyDir a stop waits for silent brokers up to its deadline, unless told otherwise."""
+    delivery = yaml.safe_load(settings_of(chart.render("smallest", values)))["delivery"]
+    assert delivery.get("stop_silence_seconds") == seconds
 
 
 def test_check_would_refuse(chart, tmp_path):

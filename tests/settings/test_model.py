@@ -78,6 +78,7 @@ DEFAULTS = {
     "replicas.session_timeout_seconds": 10,
     "replicas.blind_limit_seconds": None,
     "delivery.stop_deadline_seconds": 20,
+    "delivery.stop_silence_seconds": 5,
     "audit.group_id": "kis-bond-audit",
     "audit.gap_wait_seconds": 5,
     "audit.rest_per_second": 5,

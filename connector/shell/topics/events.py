@@ -126,10 +126,14 @@ class EventTopic:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
-            await memory.save(SAVED, json.dumps(waiting, ensure_ascii=False))
-            if not waiting and not self._waiting:  # what was saved may be what has been written since
+            if not await self.save(memory) and not self._waiting:  # what was saved may have been written since
                 self._is_written.set()
+
+    async def save(self, memory: Memory) -> int:
+        """Save the events that wait at present, and return their number."""
+        waiting = [(record.key.decode(), record.value.decode()) for record in self._waiting]
+        await memory.save(SAVED, json.dumps(waiting, ensure_ascii=False))
+        return len(waiting)
 
     async def run(self) -> None:
         """Wait until `save_waiting` has queued the saved events, then write until cancelled."""

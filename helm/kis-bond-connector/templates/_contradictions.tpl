@@ -22,6 +22,19 @@
 {{- $wrong = append $wrong (printf "replicas: %d pods would open the same app keys, and KIS allows one session for each: set config.replicas.coordination to group, or replicas to 1" (int64 $v.replicas)) -}}
 {{- end -}}
 
+{{- /* What runs is known to `helm upgrade` alone: `helm template` and Argo CD look nothing up. */ -}}
+{{- $running := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname -}}
+{{- $settings := lookup "v1" "ConfigMap" .Release.Namespace $fullname -}}
+{{- if and $running $settings -}}
+{{- $was := dig "replicas" "coordination" "standalone" (dig "data" "kis-bond.yaml" "" $settings | fromYaml) -}}
+{{- $now := $v.config.replicas.coordination -}}
+{{- $pods := max (dig "spec" "replicas" 1 $running | int64) (dig "status" "replicas" 0 $running | int64) (int64 $v.replicas) -}}
+{{- if and (ne $was $now) (gt $pods 1) -}}
+{{- $steps := eq $now "group" | ternary "first set it with replicas 1, then set replicas" "first set replicas 1, and change it once the other pods are gone" -}}
+{{- $wrong = append $wrong (printf "config.replicas.coordination: %s becomes %s with up to %d pods, and two of them would open the same app keys: make two upgrades: %s" $was $now $pods $steps) -}}
+{{- end -}}
+{{- end -}}
+
 {{- if not (dig "kafka" "bootstrap_servers" "" $v.config) -}}
 {{- $wrong = append $wrong "config.kafka.bootstrap_servers: is needed: give host:port, several joined by commas" -}}
 {{- end -}}

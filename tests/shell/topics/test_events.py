@@ -133,6 +133,18 @@ async def test_a_bounded_number_waits_while_kafka_is_away():
     assert numbers(topic) == list(range(200, 1_200))
 
 
+async def test_a_last_save_keeps_what_came_since():
+    """An event that comes just before the end is saved for the next process."""
+    memory, topic = Memory(), Topic()
+    events = EventTopic(topic)
+    events.publish(event(7))
+    assert await events.save(memory) == 1
+    async with running(topic, memory) as later:
+        later.publish(event(8))
+        assert await later.wait_until_written(30)
+    assert numbers(topic) == [7, 8]
+
+
 async def test_losses_outlast_other_events():
     """If too many wait, losses are given up last, those saved by an earlier process included."""
     memory, away, topic = Memory(), Topic(), Topic()
