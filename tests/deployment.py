@@ -32,6 +32,7 @@ class Deployment:
         self.bootstrap_servers = bootstrap_servers
         self.names = names
         self.folder = folder
+        self.program = ROOT  # the folder whose connector runs
         self.log = folder / "connector.log"
         self.journal = folder / "data" / "journal"
         (self.port,) = free_ports(1)
@@ -74,7 +75,7 @@ class Deployment:
                 *wrapper,
                 *(sys.executable, "-m", "connector", "run"),
                 env=self.environment,
-                cwd=ROOT,
+                cwd=self.program,
                 stdout=log if stdout is None else stdout,
                 stderr=log,
             )

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, shown
+from tests.replicas import rows_rollout  # noqa: F401 - its rows register themselves
 from tests.replicas.rig import Rig
 from tests.replicas.rows import ROWS, Play
 

@@ -19,7 +19,7 @@ from connector.core.ticks.avro import TickSchema, decode
 from connector.packaged_files import bond_tick
 from simulator import Simulator
 from tests.conftest import TopicNames
-from tests.deployment import Deployment
+from tests.deployment import ROOT, Deployment
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, at_most, equal
 from tests.kafka.reader import Record, create_topics
@@ -46,8 +46,11 @@ class Replicas:
         self.double: list[str] = []
         self._began_at = 0
 
-    async def start(self, name: str, *, fenced: bool = False, **settings: str) -> Deployment:
-        """Start a replica, with its own journal if it ran before, and wait for its membership."""
+    async def start(self, name: str, *, fenced: bool = False, program: Path = ROOT, **settings: str) -> Deployment:
+        """Start a replica, with its own journal if it ran before, and wait for its membership.
+
+        `program` is the folder whose connector runs.
+        """
         if (replica := self.by_name.get(name)) is None:
             folder = self.folder / name
             folder.mkdir()
@@ -65,6 +68,7 @@ class Replicas:
                 "KIS_BOND_KIS__IN_USE_WAIT_SECONDS": str(IN_USE_WAIT_SECONDS),
                 **{f"KIS_BOND_{key}": value for key, value in settings.items()},
             }
+        replica.program = program
         await replica.start()
         await replica.until(lambda: self._is_member(replica))
         return replica

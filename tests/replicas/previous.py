@@ -1,0 +1,25 @@
+"""The connector of the release before this one, unpacked from the repository's history."""
+
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# No release has been published yet: this is the last state of 0.1.0 before the unreleased changes.
+COMMIT = "e3d11506110c1eebedf657d16aa8f1565148fe94"
+
+
+def unpack(folder: Path) -> Path:
+    """Unpack the release into a folder, and return it. Raises RuntimeError in a shallow clone.
+
+    It runs with the packages of this checkout.
+    """
+    command = ["git", "archive", COMMIT, "connector", "schemas"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"the release before is not in this clone, run git fetch --unshallow: {said}")
+    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
