@@ -3,7 +3,7 @@
 # With a package mirror: --secret id=pip.conf,src=$HOME/.config/pip/pip.conf. The build reads it while
 # it installs packages, and keeps it in no layer.
 # The base needs Python 3.11 or later with venv, and the time zone database. The locked packages need
-# glibc.
+# glibc. Pin it by digest with --build-arg BASE=python:3.11-slim@sha256:….
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build

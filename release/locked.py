@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import quote
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 _NAMED_BY_CLASSIFIER = {
@@ -15,11 +16,20 @@ _NAMED_BY_CLASSIFIER = {
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One locked package; `licence` is an SPDX expression or the package's own words, or ""."""
+    """One package; `licence` is an SPDX expression or the package's own words, or "".
+
+    `kind` is the type of its package URL (https://github.com/package-url/purl-spec).
+    """
 
     name: str
     version: str
     licence: str
+    kind: str = "pypi"
+
+    @property
+    def url(self) -> str:
+        """The package URL."""
+        return f"pkg:{self.kind}/{self.name.lower().replace('_', '-')}@{quote(self.version, safe='.-')}"
 
 
 def locked(path: Path) -> list[Package]:

@@ -9,7 +9,10 @@ from release.locked import Package
 
 
 def bill(artifact: Path, version: str, packages: list[Package]) -> dict[str, Any]:
-    """Return the bill of one artifact: what it is, its SHA-256, and the packages it needs."""
+    """Return the bill of one artifact: what it is, its SHA-256, and the packages it needs.
+
+    A package without a known licence has none in the bill.
+    """
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
     subject = {
         "type": "application",
@@ -24,20 +27,16 @@ def bill(artifact: Path, version: str, packages: list[Package]) -> dict[str, Any
         "version": 1,
         "metadata": {"component": subject},
         "components": [_component(package) for package in packages],
-        "dependencies": [{"ref": artifact.name, "dependsOn": [_purl(package) for package in packages]}],
+        "dependencies": [{"ref": artifact.name, "dependsOn": [package.url for package in packages]}],
     }
 
 
 def _component(package: Package) -> dict[str, Any]:
-    return {
-        "type": "library",
-        "bom-ref": _purl(package),
+    component = {
+        "type": "container" if package.kind == "oci" else "library",
+        "bom-ref": package.url,
         "name": package.name,
         "version": package.version,
-        "purl": _purl(package),
-        "licenses": [{"expression": spdx(package.licence)}],
+        "purl": package.url,
     }
-
-
-def _purl(package: Package) -> str:
-    return f"pkg:pypi/{package.name.lower().replace('_', '-')}@{package.version}"
+    return component | ({"licenses": [{"expression": spdx(package.licence)}]} if package.licence else {})

@@ -1,12 +1,8 @@
 """The engine, the image of this checkout, and the figures that a run prints."""
 
-import configparser
 import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,11 +11,11 @@ import pytest
 
 from tests.conftest import started
 from tests.image import base
-from tests.image.engine import ROOT, Engine, engine
+from tests.image.build import IMAGE, build
+from tests.image.engine import Engine, engine
 from tests.kafka.jars import Unavailable
 
 REQUIRED = "KIS_BOND_REQUIRE_DOCKER"
-IMAGE = "kis-bond-connector"
 REVISION = "0123456789abcdef"
 # A comment in pip's configuration, as a password there would be; no layer may hold it.
 CANARY = "canary-4b1d0c6e"
@@ -34,21 +30,14 @@ def docker() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def image(docker, tmp_path_factory) -> str:
+def image(docker) -> str:
     """Build the image from this checkout and return its name."""
     began = time.monotonic()
     if docker.is_own:
         started("the image's base", lambda: base.make(docker), REQUIRED)
         figures["base ready after"] = f"{time.monotonic() - began:.1f} s"
         began = time.monotonic()
-    configuration = tmp_path_factory.mktemp("pip") / "pip.conf"
-    configuration.write_text(_pip_configuration(docker))
-    proxies = [name for name in os.environ if re.fullmatch("(https?|no)_proxy", name, re.IGNORECASE)]
-    docker.docker(
-        *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", IMAGE),
-        *(each for name in proxies for each in ("--build-arg", name)),
-        *("--build-arg", f"REVISION={REVISION}", str(ROOT)),
-    )
+    build(docker, revision=REVISION, comment=CANARY)
     figures["image built in"] = f"{time.monotonic() - began:.1f} s"
     figures["image"] = f"{_megabytes(docker, IMAGE):.0f} MB"
     if docker.is_own:
@@ -60,22 +49,6 @@ def image(docker, tmp_path_factory) -> str:
 def _megabytes(docker: Engine, name: str) -> float:
     size: int = json.loads(docker.docker("image", "inspect", name))[0]["Size"]
     return size / 1e6
-
-
-def _pip_configuration(docker: Engine) -> str:
-    """Return this machine's own pip configuration, as a file that works inside a build."""
-    said = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    ).stdout
-    parser = configparser.RawConfigParser()
-    parser.add_section("global")
-    for key, value in re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", said, re.MULTILINE):
-        if key in {"index-url", "extra-index-url", "trusted-host", "default-timeout", "proxy"}:
-            parser.set("global", key, value)
-    if docker.is_own:
-        parser.set("global", "cert", str(base.CERTIFICATES))
-    lines = [f"# {CANARY}", "[global]", *(f"{key} = {value}" for key, value in parser.items("global"))]
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """compose.yaml: Compose understands it, its mounts exist, and its local images start."""
 
 import json
+import os
 import re
 import subprocess
 import urllib.parse
@@ -66,6 +67,18 @@ def test_images_are_pinned(services):
     """Each foreign image has a version."""
     others = [service["image"] for name, service in services.items() if name not in LOCAL]
     assert [image for image in others if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_any_image_can_be_pinned_by_digest(compose):
+    """A variable for each foreign image, and one for our base, takes a reference with a digest."""
+    text = FILE.read_text()
+    variables = re.findall(r"\$\{(\w+_IMAGE):-", text)
+    assert len(variables) == 5
+    digest = "example.com/one@sha256:" + "0" * 64
+    read = run([*compose, "--file", str(FILE), "config"], env=os.environ | dict.fromkeys(variables, digest))
+    services = yaml.safe_load(read)["services"]
+    assert {each["image"] for name, each in services.items() if name not in LOCAL} == {digest}
+    assert services["connector"]["build"]["args"] == {"BASE": digest}
 
 
 def test_ours_are_hardened(services):

@@ -6,6 +6,7 @@ import zipfile
 import pytest
 
 from release.__main__ import missing
+from release.advisories import Advisories, affected, read
 from release.licences import PAGE, ROOT, page, refused, spdx
 from release.locked import Package, locked
 from release.sbom import bill
@@ -77,6 +78,34 @@ def test_a_bill_names_the_artifact_and_what_it_needs(tmp_path):
         [{"expression": spdx(package.licence)}] for package in RUNTIME
     ]
     assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+
+
+def test_no_locked_package_has_a_known_advisory():
+    """The versions of the image are those that no advisory of the file names."""
+    assert affected(RUNTIME, read()) == []
+    assert {str(record["package"]).lower() for record in read().records} <= {each.name.lower() for each in RUNTIME}
+
+
+@pytest.mark.parametrize(("version", "is_affected"), [("1.9", False), ("2.0", True), ("2.10", True), ("3.0rc1", True)])
+def test_an_advisory_counts_from_its_first_version_to_its_fix(version, is_affected):
+    """Versions are compared as versions, and the refusal names the advisory and the fix."""
+    spans = [{"introduced": "2.0", "fixed": "3.0"}]
+    known = Advisories(
+        "2026-01-01", [{"id": "GHSA-1", "package": "Some_Thing", "summary": "it breaks", "ranges": spans}]
+    )
+    found = affected([Package("some-thing", version, "MIT")], known)
+    assert found == ([f"some-thing {version} has GHSA-1 (it breaks): take 3.0 or later"] if is_affected else [])
+
+
+def test_a_package_of_the_base_has_its_own_kind_of_url(tmp_path):
+    """Debian's packages and the chart's image are told apart from Python's, without a licence."""
+    artifact = tmp_path / "image.tar"
+    artifact.write_bytes(b"image")
+    made = bill(artifact, "1", [Package("libc6", "2.36-9+deb12u1", "", "deb/debian"), Package("a", "1", "", "oci")])
+    assert [(each["purl"], each["type"], "licenses" in each) for each in made["components"]] == [
+        ("pkg:deb/debian/libc6@2.36-9%2Bdeb12u1", "library", False),
+        ("pkg:oci/a@1", "container", False),
+    ]
 
 
 def test_an_incomplete_wheel_is_refused(tmp_path):
