@@ -9,7 +9,7 @@ from collections import Counter
 from connector.core.ticks.avro import decode, registry_prefix
 from connector.core.ticks.partition import partition
 from connector.shell.delivery.sorter import Sorter
-from connector.shell.kafka import clients
+from connector.shell.kafka import arguments
 from tests.kafka.reader import create_topics
 from tests.shell.delivery.frames import ISINS, frame, record
 from tests.shell.delivery.work import SCHEMA
@@ -135,7 +135,7 @@ async def test_a_record_too_large_for_the_topic_becomes_a_dead_letter(start):
 
 async def test_a_missing_topic_is_named_with_its_cure_and_nothing_is_lost(start, monkeypatch):
     """Delivery names a missing topic and the fix; once it exists, everything arrives."""
-    monkeypatch.setattr(clients, "REQUEST_TIMEOUT_MS", 1000)
+    monkeypatch.setattr(arguments, "REQUEST_TIMEOUT_MS", 1000)
     rig = await start(topics=False)
     rig.journal.append(frame(record(accumulated=5)))
     async with asyncio.timeout(30):
