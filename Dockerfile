@@ -13,12 +13,15 @@ RUN ["python3", "-m", "venv", "/build"]
 RUN ["python3", "-m", "venv", "--without-pip", "/opt/kis-bond"]
 RUN ["install", "--directory", "--mode=0700", "/volume/data"]
 WORKDIR /src
-COPY requirements/ requirements/
+# The packages: runtime, or msk for logins at Amazon MSK: --build-arg PACKAGES=msk
+ARG PACKAGES=runtime
+COPY requirements/build.txt requirements/
+COPY requirements/${PACKAGES}.txt requirements/image.txt
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all:
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     ["/build/bin/pip", "install", "--requirement", "requirements/build.txt"]
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    ["/build/bin/pip", "--python", "/opt/kis-bond/bin/python3", "install", "--requirement", "requirements/runtime.txt"]
+    ["/build/bin/pip", "--python", "/opt/kis-bond/bin/python3", "install", "--requirement", "requirements/image.txt"]
 COPY . .
 ENV PIP_REQUIRE_HASHES=0 PIP_NO_INDEX=1
 RUN ["/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheel", "."]

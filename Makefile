@@ -181,7 +181,7 @@ release-check: .venv/dev.stamp  ## wheel, source, chart, bills of materials and 
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "build:--group build" "runtime:pyproject.toml" "demo:--extra demo --group build pyproject.toml" \
-	    "dev:--all-extras --group build pyproject.toml"; do \
+	    "msk:--extra msk pyproject.toml" "dev:--all-extras --group build pyproject.toml"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    $${set#*:} -o requirements/$${set%%:*}.txt; done
 

@@ -20,7 +20,6 @@ REFRESH_SHARE: Final = 0.8
 # The life of a token whose answer names none; the RFC leaves it out of the required fields.
 DEFAULT_LIFE_SECONDS: Final = 300
 LONGEST_LIFE_SECONDS: Final = 7 * 86_400
-LONGEST_TEXT: Final = 200  # characters of what the provider says
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 
@@ -36,7 +35,7 @@ class BearerToken:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Why an answer holds no token. The text is the provider's own, at most 200 characters."""
+    """Why an answer holds no token. The text is the provider's own, and may quote a secret."""
 
     said: str
 
@@ -61,15 +60,20 @@ def read_answer(status: int, body: bytes, now: float) -> BearerToken | NoToken:
     if not isinstance(answer, dict):
         return NoToken(f"HTTP {status} without a JSON object")
     if status != 200:
-        said = " ".join(str(answer[name]) for name in ("error", "error_description") if name in answer)
-        return NoToken(f"HTTP {status} {said}".strip()[:LONGEST_TEXT])
+        said = [answer.get(name) for name in ("error", "error_description")]
+        return NoToken(" ".join([f"HTTP {status}", *(text for text in said if isinstance(text, str))]))
     text, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text) or str(kind).lower() != "bearer":
         return NoToken("HTTP 200 without a usable bearer token")
     life = _life(answer.get("expires_in", DEFAULT_LIFE_SECONDS))
     if life is None:
         return NoToken("HTTP 200 with a token whose expires_in is no number of seconds up to a week")
-    return BearerToken(text, now + life * REFRESH_SHARE, now + life)
+    return token_of_life(text, life, now)
+
+
+def token_of_life(text: str, seconds: float, now: float) -> BearerToken:
+    """Return a token that lives for so long from `now`."""
+    return BearerToken(text, now + seconds * REFRESH_SHARE, now + seconds)
 
 
 def _life(value: Any) -> int | None:

@@ -39,8 +39,9 @@ _CLOSE_SECONDS = 1.0
 _IDENTIFYING_TYPES = (str, list, BaseException)
 _IDENTIFYING_NUMBERS = ("slot", "partition")
 _OWN_COLUMNS = ("event", "timestamp")
-# At DEBUG, these libraries print the approval key, the AES key and SASL bytes, so they get INFO.
-_NEVER_DEBUG = ("websockets", "aiokafka", "aiohttp")
+# At DEBUG, these libraries print the approval key, the AES key, SASL bytes and AWS' credentials, so
+# they get INFO.
+_NEVER_DEBUG = ("websockets", "aiokafka", "aiohttp", "botocore", "boto3", "urllib3", "aws_msk_iam_sasl_signer")
 
 _redactor = Redactor()
 hide = _redactor.hide

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -93,7 +94,8 @@ def _audit_rules(audit: AuditSettings, settings: Settings) -> Iterator[_Rule]:
 
 def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
     sasl, protocol, mechanism = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol", "sasl_mechanism"
-    needed = _CLIENT if kafka.sasl_mechanism == "OAUTHBEARER" else _PASSWORD
+    is_msk = kafka.oauth_provider == "msk_iam"
+    needed = _needed_for_login(kafka)
     for name in (mechanism, *_PASSWORD, *_CLIENT):
         given = getattr(kafka, name) is not None
         yield (
@@ -109,7 +111,7 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
         yield (
             (f"kafka.{name}", protocol, "kafka.sasl_mechanism"),
             given and sasl and name not in (mechanism, *needed),
-            f"has no effect with kafka.sasl_mechanism {kafka.sasl_mechanism}: remove it, or correct the mechanism",
+            f"has no effect with {_login_name(kafka)}: remove it, or correct the mechanism",
         )
     yield (
         (protocol, "kafka.sasl_mechanism"),
@@ -121,8 +123,29 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
         kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism == "OAUTHBEARER",
         "OAUTHBEARER would send the token in clear text: use SASL_SSL",
     )
+    yield (
+        ("kafka.oauth_provider", protocol, "kafka.sasl_mechanism"),
+        is_msk and kafka.sasl_mechanism != "OAUTHBEARER",
+        "has no effect without kafka.sasl_mechanism OAUTHBEARER: set it, or remove this",
+    )
+    yield (
+        ("kafka.oauth_provider",),
+        is_msk and find_spec("aws_msk_iam_sasl_signer") is None,
+        "msk_iam needs AWS' signer, which is not installed: install kis-bond-connector[msk]",
+    )
     if not sasl or kafka.sasl_mechanism == "OAUTHBEARER":
         yield from _oauth_rules("kafka", kafka)
+
+
+def _needed_for_login(kafka: KafkaSettings) -> tuple[str, ...]:
+    if kafka.sasl_mechanism != "OAUTHBEARER":
+        return _PASSWORD
+    return () if kafka.oauth_provider == "msk_iam" else _CLIENT
+
+
+def _login_name(kafka: KafkaSettings) -> str:
+    is_msk = kafka.sasl_mechanism == "OAUTHBEARER" and kafka.oauth_provider == "msk_iam"
+    return "kafka.oauth_provider msk_iam" if is_msk else f"kafka.sasl_mechanism {kafka.sasl_mechanism}"
 
 
 def _oauth_rules(section: str, oauth: OauthSettings) -> Iterator[_Rule]:

@@ -107,6 +107,8 @@ class KafkaSettings(OauthSettings):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: Text | None = None
     sasl_password_file: SecretFile | None = None
+    # Who gives the tokens of OAUTHBEARER: an OpenID provider, or AWS for Amazon MSK.
+    oauth_provider: Literal["oidc", "msk_iam"] = "oidc"
     ssl_ca_file: ReadableFile | None = None
     ssl_certificate_file: ReadableFile | None = None
     ssl_key_file: ReadableFile | None = None

@@ -19,7 +19,7 @@ from connector.core.ticks.same_schema import same_schema
 from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean
 from connector.settings import RegistrySettings
-from connector.shell.oauth import NoAccessToken
+from connector.shell.access_token import NoAccessToken
 from connector.shell.registry_login import authorization, files_of, refused, tls_of
 from connector.shell.unreachable import explain_unreachable
 

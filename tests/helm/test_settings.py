@@ -69,8 +69,10 @@ def test_every_choice_is_taken(chart, tmp_path):
     for section, schema in SCHEMA.items():
         for name, part in schema["properties"].items():
             for word in part.get("enum", []):
-                file = "with-tokens" if word == "OAUTHBEARER" else "every-setting"
+                file = "with-tokens" if word in {"OAUTHBEARER", "oidc"} else "every-setting"
                 settings = yaml.safe_load(settings_of(chart.render(file)))
+                if word == "msk_iam":
+                    settings["kafka"] = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
                 settings[section][name] = word
                 if word in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT"}:
                     settings["kafka"] = {"security_protocol": word}

@@ -41,6 +41,7 @@ DEFAULTS = {
     "kafka.sasl_mechanism": None,
     "kafka.sasl_username": None,
     "kafka.sasl_password_file": None,
+    "kafka.oauth_provider": "oidc",
     "kafka.ssl_ca_file": None,
     "kafka.ssl_certificate_file": None,
     "kafka.ssl_key_file": None,

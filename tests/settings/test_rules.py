@@ -3,7 +3,7 @@
 import pytest
 
 from connector.errors import ConfigurationError
-from connector.settings import load
+from connector.settings import load, rules
 
 
 @pytest.fixture
@@ -41,6 +41,11 @@ OF_REGISTRY = {
     "REGISTRY__OAUTH_CLIENT_ID": "c",
     "REGISTRY__OAUTH_CLIENT_SECRET_FILE": "FILE",
 }
+OF_MSK = {
+    "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA__SASL_MECHANISM": "OAUTHBEARER",
+    "KAFKA__OAUTH_PROVIDER": "msk_iam",
+}
 SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
 
 
@@ -76,6 +81,14 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
         (OAUTH | {"KAFKA__OAUTH_EXTRA": "scope=x"}, ["kafka.oauth_extra"]),
         (OAUTH | SASL, ["kafka.sasl_username", "kafka.sasl_password_file"]),
         ({"KAFKA__OAUTH_SCOPE": "s"}, ["kafka.oauth_scope"]),
+        (OF_MSK, []),
+        (OF_MSK | {"KAFKA__SASL_MECHANISM": "SCRAM-SHA-512"} | SASL, ["kafka.oauth_provider"]),
+        (OF_MSK | {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, ["kafka.security_protocol"]),
+        (
+            OF_MSK | OAUTH,
+            ["kafka.oauth_token_url", "kafka.oauth_client_id", "kafka.oauth_client_secret_file"],
+        ),
+        ({"KAFKA__OAUTH_PROVIDER": "msk_iam"}, ["kafka.oauth_provider"]),
         (OF_REGISTRY, []),
         (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_ID": ""}, ["registry.oauth_client_id"]),
         (OF_REGISTRY | {"REGISTRY__TOKEN_FILE": "FILE"}, ["registry.oauth_token_url"]),
@@ -159,3 +172,11 @@ def test_contradictions(secret_file, given, expected):
 def test_warnings(secret_file, given, expected):
     """Clear text to another host and settings without effect are warnings."""
     assert [warning.partition(":")[0] for warning in load(None, variables(secret_file, **given)).warnings()] == expected
+
+
+def test_msk_needs_its_extra(monkeypatch):
+    """Without AWS' signer the settings are refused, and the extra is named."""
+    monkeypatch.setattr(rules, "find_spec", lambda _: None)
+    (problem,) = problems(variables("", **OF_MSK))
+    assert problem.startswith("kafka.oauth_provider ")
+    assert "kis-bond-connector[msk]" in problem

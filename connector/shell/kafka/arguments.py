@@ -12,7 +12,7 @@ from connector.errors import ConfigurationError
 from connector.settings.secret_files import read_secret
 from connector.shell.kafka.credential_files import load_context, read_password
 from connector.shell.kafka.token_login import TokenProvider
-from connector.shell.oauth import TokenSource, source_of
+from connector.shell.oauth import new_source, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -84,7 +84,7 @@ def librdkafka_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]
     }
     if kafka.sasl_mechanism == "OAUTHBEARER":
         # librdkafka calls from a thread of its own, so it has a source of its own.
-        source = TokenSource(kafka, "kafka")
+        source = new_source(kafka, "kafka")
         arguments["oauth_cb"] = lambda _: (asyncio.run(source.token()), time.time() + CALLBACK_SECONDS)
     return {name: value for name, value in arguments.items() if value is not None}
 

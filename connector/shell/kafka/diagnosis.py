@@ -30,8 +30,8 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 
 from connector.core.printable import printable
 from connector.logs import clean, peer_text
+from connector.shell.access_token import NoAccessToken
 from connector.shell.certificate import certificate_of, explain_refusal
-from connector.shell.oauth import NoAccessToken
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping

@@ -11,7 +11,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import OAuthAuthenticator
 
 if TYPE_CHECKING:
-    from connector.shell.oauth import TokenSource
+    from connector.shell.access_token import TokenSource
 
 _step: Final[Any] = OAuthAuthenticator.step
 

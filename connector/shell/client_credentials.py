@@ -1,0 +1,101 @@
+"""Gets an access token from an OpenID provider with client credentials."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from connector import small_file
+from connector.core.oauth import BearerToken, basic_credentials, read_answer, request_form
+from connector.core.printable import printable
+from connector.logs import hide, peer_text
+from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.shell.access_token import NoAccessToken
+from connector.shell.unreachable import explain_unreachable
+
+if TYPE_CHECKING:
+    from connector.settings import OauthSettings
+
+TIMEOUT_SECONDS: Final = 5.0
+LONGEST_BODY: Final = 64 * 1024
+
+
+class ClientCredentials:
+    """Asks one provider for tokens of one client. `section` is where its settings are.
+
+    The secret and the authorities are read for each request.
+    """
+
+    def __init__(self, settings: OauthSettings, section: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._settings = settings
+        self._section = section
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    async def ask(self, now: float) -> BearerToken:
+        """Return a new token; its times count from `now`. Raises NoAccessToken."""
+        url, settings, section = URL(str(self._settings.oauth_token_url)), self._settings, self._section
+        shown = url.with_query(None)  # a query may hold a secret
+        try:
+            status, body = await self._post(url)
+        except NoAccessToken:
+            raise
+        except TimeoutError:
+            raise NoAccessToken(
+                f"OAUTH_TIMEOUT: the token endpoint {shown} did not answer in {self._timeout.total:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            cause = await explain_unreachable(
+                error, url, address_setting=f"{section}.oauth_token_url", authority_setting=f"{section}.oauth_ca_file"
+            )
+            raise NoAccessToken(f"OAUTH_UNREACHABLE: no access token from {shown}: {cause}") from None
+        answer = read_answer(status, body, now)
+        if isinstance(answer, BearerToken):
+            return answer
+        raise NoAccessToken(
+            f"OAUTH_REFUSED: the token endpoint {shown} gave no token: {printable(peer_text(answer.said))}: check "
+            f"{section}.oauth_client_id ({settings.oauth_client_id}) and {section}.oauth_client_secret_file"
+        )
+
+    async def _post(self, url: URL) -> tuple[int, bytes]:
+        # A redirect would send the secret to another host. aiohttp uses no proxy by default.
+        headers = {"Authorization": f"Basic {self._credentials()}", "Accept": "application/json"}
+        settings = self._settings
+        form = request_form(settings.oauth_scope, settings.oauth_audience, settings.oauth_extra)
+        async with (
+            aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(ssl=self._trusted())) as client,
+            client.post(url, data=form, headers=headers, allow_redirects=False) as response,
+        ):
+            received = bytearray()
+            async for chunk in response.content.iter_any():
+                received += chunk
+                if len(received) > LONGEST_BODY:
+                    raise NoAccessToken(
+                        f"OAUTH_ANSWER: the token endpoint at {url.host} answered with more than {LONGEST_BODY} bytes"
+                    )
+            return response.status, bytes(received)
+
+    def _credentials(self) -> str:
+        path = self._settings.oauth_client_secret_file
+        try:
+            secret = read_secret(path) if path else ""
+        except OSError as error:
+            raise NoAccessToken(
+                f"OAUTH_FILE: {self._section}.oauth_client_secret_file: {path} could not be read ({error.strerror})"
+            ) from None
+        credentials = basic_credentials(str(self._settings.oauth_client_id), secret)
+        hide(secret, credentials)
+        return credentials
+
+    def _trusted(self) -> ssl.SSLContext:
+        path = self._settings.oauth_ca_file
+        if path is None:
+            return ssl.create_default_context()
+        try:
+            return ssl.create_default_context(cadata=small_file.read(path, MAX_PEM_BYTES).decode())
+        except (OSError, ValueError):
+            raise NoAccessToken(
+                f"OAUTH_FILE: {self._section}.oauth_ca_file: {path} holds no certificate that can be read"
+            ) from None

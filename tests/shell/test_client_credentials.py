@@ -1,0 +1,198 @@
+"""Tokens for client credentials, from a provider on a real socket."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import ssl
+import time
+
+import pytest
+from aiohttp import web
+
+from connector.core.oauth import basic_credentials
+from connector.logs import clean
+from connector.settings import KafkaSettings
+from connector.shell.access_token import NoAccessToken
+from connector.shell.client_credentials import ClientCredentials
+from tests.security.certificates import Authority
+
+SECRET = "canary-secret/+"
+
+
+class Provider:
+    """Answers with a token of 300 s, or with what `answer` holds."""
+
+    def __init__(self, **answer):
+        self.requests = []
+        self.answer = answer
+
+    async def handle(self, request):
+        self.requests.append((dict(request.headers), dict(await request.post())))
+        if self.answer:
+            return web.Response(**self.answer)
+        return web.json_response({"access_token": "canary-token", "token_type": "Bearer", "expires_in": 300})
+
+
+@contextlib.asynccontextmanager
+async def serving(provider, tls=None):
+    """Give the provider's address."""
+    app = web.Application()
+    app.router.add_post("/token", provider.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}/token"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """Give the path of the client's secret."""
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    return path
+
+
+def settings(url, secret, **more):
+    """Return the settings of a client."""
+    return KafkaSettings(oauth_token_url=url, oauth_client_id="bond", oauth_client_secret_file=secret, **more)
+
+
+async def test_a_request_holds_what_is_set(secret):
+    """Scope, audience and extra parameters are in the form; client and secret are in the header."""
+    provider, extra = Provider(), {"resource": "r"}
+    async with serving(provider) as url:
+        given = settings(url, secret, oauth_scope="s", oauth_audience="a", oauth_extra=extra)
+        token = await ClientCredentials(given, "kafka").ask(1000)
+    assert (token.text, token.refresh_at, token.ends) == ("canary-token", 1240, 1300)
+    ((headers, form),) = provider.requests
+    assert form == {"grant_type": "client_credentials", "scope": "s", "audience": "a", "resource": "r"}
+    assert headers["Authorization"].startswith("Basic ")
+    assert "canary" not in clean(f"{SECRET} {headers['Authorization']} {form}")
+
+
+async def refusal(provider, secret):
+    """Return the sentence about the provider's answer."""
+    async with serving(provider) as url:
+        with pytest.raises(NoAccessToken) as refused:
+            await ClientCredentials(settings(f"{url}?key=canary-of-the-query", secret), "kafka").ask(0)
+    assert len(provider.requests) == 1
+    return str(refused.value)
+
+
+async def test_a_refusal_names_the_settings_to_check(secret):
+    """The provider's own words are shown, with the client and where its secret is."""
+    said = await refusal(Provider(status=401, text='{"error": "invalid_client"}'), secret)
+    assert "HTTP 401 invalid_client: check kafka.oauth_client_id (bond) and kafka.oauth_client_secret_file" in said
+    assert said.startswith("OAUTH_REFUSED: the token endpoint http://127.0.0.1:")
+
+
+BASIC = basic_credentials("bond", SECRET)
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        *(f"no {'.' * length} {SECRET}" for length in (0, *range(170, 200))),
+        f"Authorization: Basic {BASIC}",
+        SECRET.upper(),
+        f"the\u0000secret\nis\u202e {SECRET}",
+    ],
+)
+async def test_a_quoted_secret_is_hidden(secret, quoted):
+    """A provider that fails and quotes what it was sent, at any place, shows nothing of it."""
+    answer = json.dumps({"error": "server_error", "error_description": quoted})
+    said = await refusal(Provider(status=500, text=answer), secret)
+    assert "HTTP 500 server_error" in said
+    assert not [part for part in ("canary", "CANARY", BASIC[:12], "\x00", "\n", "\u202e") if part in said]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}}, "HTTP 302 without a JSON object"),
+        ({"status": 307, "headers": {"Location": "/token"}, "text": "{}"}, "HTTP 307"),
+        ({"text": '{"access_token": "canary\\nX-Forged: 1"}'}, "HTTP 200 without a usable bearer token"),
+        ({"text": '{"access_token": "canary-t", "expires_in": -60}'}, "expires_in"),
+        ({"text": '{"access_token": "canary-t", "expires_in": 0}'}, "expires_in"),
+        ({"text": '{"access_token": ["canary-t"]}'}, "HTTP 200 without a usable bearer token"),
+        ({"status": 500, "text": json.dumps({"error": "x" * 60_000})}, "HTTP 500 xxx"),
+        ({"body": b"x" * 70_000}, "OAUTH_ANSWER: the token endpoint"),
+        (
+            {"body": gzip.compress(b" " * 50_000_000), "headers": {"Content-Encoding": "gzip"}},
+            "OAUTH_ANSWER: the token endpoint",
+        ),
+    ],
+)
+async def test_odd_answers(secret, answer, problem):
+    """Each says what came instead of a token, in bounded words; no redirect is followed."""
+    said = await refusal(Provider(**answer), secret)
+    assert problem in said
+    assert "canary" not in said
+    assert len(said) < 500
+
+
+async def test_an_answer_without_a_life(secret):
+    """A token whose answer names no end is used for five minutes."""
+    async with serving(Provider(text='{"access_token": "t"}')) as url:
+        assert (await ClientCredentials(settings(url, secret), "kafka").ask(0)).ends == 300
+
+
+@pytest.mark.parametrize("drip", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+async def test_a_slow_provider(secret, drip):
+    """A provider that says nothing, or a byte now and then, is given up in time."""
+
+    async def answer(_reader, writer):
+        writer.write(drip)
+        with contextlib.suppress(ConnectionError):
+            while drip:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        held.append(writer)
+
+    held = []
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/token"
+    started_at = time.monotonic()
+    with pytest.raises(NoAccessToken, match=r"OAUTH_TIMEOUT: .* did not answer in 0\.2 s"):
+        await ClientCredentials(settings(url, secret), "kafka", timeout_seconds=0.2).ask(0)
+    assert time.monotonic() - started_at < 2
+    server.close()
+    await wait_until(lambda: not drip or held)
+    for writer in held:
+        writer.close()
+
+
+async def wait_until(condition):
+    """Wait until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_providers_certificate_is_checked(tmp_path, secret):
+    """The authority of `oauth_ca_file` is trusted; without it the certificate is refused."""
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(authority.issue("provider"))
+    async with serving(Provider(), tls) as url:
+        assert await ClientCredentials(settings(url, secret, oauth_ca_file=authority.ca), "kafka").ask(0)
+        with pytest.raises(NoAccessToken, match=r"kafka\.oauth_ca_file"):
+            await ClientCredentials(settings(url, secret), "kafka").ask(0)
+
+
+async def test_unreadable_files(tmp_path, secret):
+    """A secret that vanished, and a file without certificates, are named and not shown."""
+    client = settings("https://127.0.0.1:1/token", secret, oauth_ca_file=secret)
+    with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_ca_file: .*secret") as refused:
+        await ClientCredentials(client, "kafka").ask(0)
+    assert SECRET not in str(refused.value)
+    secret.unlink()
+    with pytest.raises(
+        NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_secret_file: .*secret could not be read"
+    ):
+        await ClientCredentials(client, "kafka").ask(0)
