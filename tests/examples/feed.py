@@ -1,4 +1,4 @@
-"""Half an hour of made-up trades that is hard to read: copies, disorder, a new schema halfway."""
+"""Half an hour of made-up trades that is hard to read: copies, disorder, three schemas."""
 
 import json
 import random
@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Producer
 
 from connector.core.ticks.avro import Tick, TickEncoder, TickSchema, registry_prefix
 from connector.core.ticks.frame import WireRecord
-from connector.packaged_files import bond_tick
+from connector.packaged_files import released_schemas
 from tests.core.ticks.test_compatibility import column, edited
 from tests.kafka.reader import create_topics
 
@@ -32,8 +33,14 @@ TRADES = 4_000
 ACTIVE_AFTER = timedelta(milliseconds=300)  # a bond is ACTIVE in the second of its first trade
 PARTITIONS = 6
 
-OLD = TickSchema(bond_tick())
-NEW = TickSchema(edited(lambda _, fields: fields.insert(19, column("NEW"))))
+# The first release, and two later schemas. Each knows one more of the columns that KIS appended.
+SCHEMAS = [
+    TickSchema(released_schemas()["1.0.0"]),
+    TickSchema(edited(lambda _, fields: fields.insert(19, column("NEW")))),
+    TickSchema(edited(lambda _, fields: fields.__setitem__(slice(19, 19), [column("NEW"), column("LATER")]))),
+]
+
+SCHEMA_FILES = ["1.0.0.avsc", "new.avsc", "later.avsc"]
 
 
 class Trade(NamedTuple):
@@ -52,8 +59,8 @@ class Trade(NamedTuple):
 class Feed:
     """Topics with the same ticks, and what they hold.
 
-    `framed` has a registry's framing, `plain` has single-object encoding. Both begin with ticks of
-    the released schema and end with ticks of one that has a column `NEW` after KIS's nineteen.
+    `framed` has a registry's framing, `plain` has single-object encoding. In both, a third of the
+    ticks has each of SCHEMAS, in their order.
     `status` is compacted: each bond is PENDING before its first trade, and ACTIVE from 0.3 s after
     the beginning of that trade's second. `control` is an empty control topic.
     """
@@ -66,7 +73,7 @@ class Feed:
     control: str
     trades: Sequence[Trade]
     records: int
-    schema_ids: tuple[int, int]
+    schema_ids: tuple[int, ...]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,23 +92,23 @@ def write_feed(bootstrap_servers: str, registry_url: str) -> Feed:
     # The trades are old, and a topic's first look at its age would delete them.
     create_topics(bootstrap_servers, {framed: PARTITIONS, plain: PARTITIONS}, retention_ms="-1")
     create_topics(bootstrap_servers, {status: 1, control: 1}, cleanup_policy="compact")
-    ids = tuple(register(registry_url, f"{framed}-value", schema.text) for schema in (OLD, NEW))
+    ids = tuple(register(registry_url, f"{framed}-value", schema.text) for schema in SCHEMAS)
     made = list(trades())
     copies = sent(made)
     # Java's partitioner, as the connector's.
     producer = Producer({"bootstrap.servers": bootstrap_servers, "partitioner": "murmur2", "linger.ms": 50})
     for topic, prefixes in (
         (framed, [registry_prefix(each) for each in ids]),
-        (plain, [schema.single_object_prefix for schema in (OLD, NEW)]),
+        (plain, [schema.single_object_prefix for schema in SCHEMAS]),
     ):
-        encoders = [TickEncoder(schema, prefix) for schema, prefix in zip((OLD, NEW), prefixes, strict=True)]
+        encoders = [TickEncoder(schema, prefix) for schema, prefix in zip(SCHEMAS, prefixes, strict=True)]
         for place, trade in enumerate(copies):
-            is_new = place > len(copies) // 2
-            tick = encoded(encoders[is_new], trade)
+            version = place * len(SCHEMAS) // len(copies)
+            tick = encoded(encoders[version], trade)
             headers = [
                 ("received-ns", str(milliseconds(trade.received) * 1_000_000).encode()),
                 ("slot", b"0"),
-                ("schema", (OLD, NEW)[is_new].fingerprint.hex().encode()),
+                ("schema", SCHEMAS[version].fingerprint.hex().encode()),
             ]
             producer.produce(topic, tick.value, tick.isin, timestamp=tick.timestamp_ms, headers=headers)
             producer.poll(0)
@@ -110,6 +117,12 @@ def write_feed(bootstrap_servers: str, registry_url: str) -> Feed:
     if producer.flush(60):
         raise TimeoutError("Kafka did not take the feed in a minute")
     return Feed(bootstrap_servers, registry_url, framed, plain, status, control, made, len(copies), ids)
+
+
+def write_schemas(folder: Path) -> None:
+    """Write SCHEMAS into SCHEMA_FILES in a folder, as `kis-bond schema show` would."""
+    for name, schema in zip(SCHEMA_FILES, SCHEMAS, strict=True):
+        (folder / name).write_text(schema.text)
 
 
 def trades() -> Iterator[Trade]:
@@ -131,8 +144,8 @@ def trades() -> Iterator[Trade]:
         volume = chance.choice((1, 10, 250, 3_000))
         day_volume[isin] += volume
         columns = wire_columns(isin, second, last[isin], (volume, day_volume[isin]), chance)
-        if place > TRADES // 3:  # KIS adds a column before our schema knows it
-            columns.append(f"new {place}")
+        # KIS appends two columns, each before our schema knows it.
+        columns += [f"{name} {place}" for name, since in (("new", 0.2), ("later", 0.5)) if place > since * TRADES]
         yield Trade(isin, second, received, last[isin], volume, day_volume[isin], "^".join(columns))
 
 

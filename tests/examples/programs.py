@@ -1,4 +1,4 @@
-"""Runs examples that need no Java, with packages that pip and Go put into `.cache`."""
+"""Runs the programs of examples, and puts what pip and Go make for them into `.cache`."""
 
 import fcntl
 import hashlib
@@ -33,25 +33,28 @@ def go(example: str) -> Path:
     if compiler is None:
         raise Unavailable("no go on the PATH")
     sources = sorted((EXAMPLES / example).glob("*.go")) + sorted((EXAMPLES / example).glob("go.*"))
-    made = CACHE / f"{example}-{_digest(sources)}" / "program"
-    return _once(made, [compiler, "build", "-mod=readonly", "-o", str(made), "."], EXAMPLES / example)
+    made = CACHE / f"{example}-{digest(sources)}" / "program"
+    return once(made, [compiler, "build", "-mod=readonly", "-o", str(made), "."], EXAMPLES / example)
 
 
 def packages(example: str, *names: str) -> Path:
     """Return a folder with these packages, of the versions of the example. Raises `Unavailable`."""
     wanted = EXAMPLES / example / "requirements.txt"
     versions = [line for line in wanted.read_text().split("\n") if line.split("==")[0] in names]
-    made = CACHE / f"{example}-{_digest([wanted])}" / "packages"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
-    return _once(made, [*pip, "--no-deps", "--target", str(made), *versions], EXAMPLES / example)
+    made = CACHE / f"{example}-{digest([wanted])}" / "packages"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    # PySpark has no wheel.
+    binary = ["--only-binary", ":all:", "--no-binary", "pyspark"]
+    return once(made, [*pip, *binary, "--target", str(made), *versions], EXAMPLES / example)
 
 
-def _digest(files: Sequence[Path]) -> str:
+def digest(files: Sequence[Path]) -> str:
+    """Return what changes when one of the files does."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
-def _once(made: Path, command: Sequence[str], cwd: Path) -> Path:
-    """Run what makes a file or folder, unless it was made before."""
+def once(made: Path, command: Sequence[str], cwd: Path) -> Path:
+    """Run what makes a file or folder, unless it was made before. Raises `Unavailable`."""
     made.parent.mkdir(parents=True, exist_ok=True)
     done = made.parent / ".complete"
     with (made.parent / "lock").open("w") as lock:
@@ -64,6 +67,7 @@ def _once(made: Path, command: Sequence[str], cwd: Path) -> Path:
             except subprocess.TimeoutExpired:
                 raise Unavailable(f"{command[0]} did not make {made.name} in {FETCH_SECONDS} s") from None
             if result.returncode:
-                raise Unavailable(f"{command[0]} could not make {made.name}: {result.stderr.strip()[-600:]}")
+                said = (result.stdout + result.stderr).strip()
+                raise Unavailable(f"{command[0]} could not make {made.name}: {said[:600]}")
             done.touch()
     return made

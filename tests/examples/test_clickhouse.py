@@ -35,7 +35,7 @@ def run(chdb, example_feed, tmp_path):
 
 
 def test_windows_are_exact(run, expected_windows):
-    """Every window is right in every part, across copies, disorder and the new schema."""
+    """Every window is right in every part, across copies, disorder and three schemas."""
     assert wrong(expected_windows, run("windows.sql")) == {}
 
 

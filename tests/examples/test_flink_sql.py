@@ -59,7 +59,7 @@ def sql(name):
 
 
 def test_windows_are_exact(run_sql, expected_windows):
-    """Every window is right in every part, across copies, disorder and the new schema."""
+    """Every window is right in every part, across copies, disorder and three schemas."""
     assert wrong(expected_windows, run_sql(sql("windows.sql"), "SELECT * FROM windows;\n")) == {}
 
 

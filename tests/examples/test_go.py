@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from connector.packaged_files import bond_tick
 from tests.conftest import started
 from tests.examples import feed, programs
 from tests.examples.conftest import REQUIRED
@@ -20,18 +19,17 @@ def program():
 @pytest.fixture(params=["registry", "no registry"])
 def run(request, program, example_feed, tmp_path):
     """Return what runs a command of the program, with each framing."""
-    (tmp_path / "bond_tick.avsc").write_text(bond_tick())
-    (tmp_path / "later.avsc").write_text(feed.NEW.text)
+    feed.write_schemas(tmp_path)
     topics = {
         "registry": ["-ticks", example_feed.framed, "-registry", example_feed.registry_url],
-        "no registry": ["-ticks", example_feed.plain, "-schema", "bond_tick.avsc,later.avsc"],
+        "no registry": ["-ticks", example_feed.plain, "-schema", ",".join(feed.SCHEMA_FILES)],
     }[request.param]
     places = ["-brokers", example_feed.bootstrap_servers, "-status", example_feed.status, *topics]
     return lambda command: programs.lines([program, command, *places], tmp_path)
 
 
 def test_windows_are_exact(run, expected_windows):
-    """Every window is right in every part, across copies, disorder and the new schema."""
+    """Every window is right in every part, across copies, disorder and three schemas."""
     assert wrong(expected_windows, run("windows")) == {}
 
 
