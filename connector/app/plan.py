@@ -129,7 +129,7 @@ class Plan:
         The status topic says which lists were in force. If a topic cannot be read in time, the
         saved lists are used until it is read.
         """
-        self._saved = await in_turns(saved_lists.from_text_in_steps(await self._journal.saved(SAVED)))
+        self._saved = await in_turns(saved_lists.from_text(await self._journal.saved(SAVED)))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.status_reader.run(), name="status-reader")
             await self._use_saved_unless_read(self.status_reader)
@@ -145,7 +145,7 @@ class Plan:
             self.are_limits_known.set()
 
     def _previous_lists(self) -> Generator[None, None, subscription.Lists]:
-        return saved_lists.from_status_in_steps(self.records, self._saved)
+        return saved_lists.from_status(self.records, self._saved)
 
     def _on_known_status(self, records: Sequence[Any]) -> Generator[None, None, None]:
         known = yield from self.status_topic.restore(records)
@@ -248,7 +248,7 @@ class Plan:
         We also place bonds on the slots of other replicas, so that all replicas agree.
         """
         self._places = self._present_places()
-        self._placement = place(self._lists.ranking, self._places)
+        self._placement = place(self._lists.desired, self._places)
         self._carry()
 
     def _present_places(self) -> Places:
@@ -319,7 +319,7 @@ class Plan:
             await self._unsaved.wait()
             self._unsaved.clear()
             if (lists := self.control.lists) is not None and lists is not saved:
-                await self._journal.save(SAVED, await in_turns(saved_lists.to_text_in_steps(lists)))
+                await self._journal.save(SAVED, await in_turns(saved_lists.to_text(lists)))
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:

@@ -204,12 +204,12 @@ async def start_edit_restart():
         await in_turns(run.plan.control.follow([record(100, "list3", {"instruments": lists[3][1:], "priority": 9})]))
         await run.until_reported("list3", 100)
         assert json.loads(run.topic.content["list/list3"])["instruments"] == 9_999
-        text = saved_lists.to_text(run.plan.control.lists)
+        text = await in_turns(saved_lists.to_text(run.plan.control.lists))
     written = [
         TopicRecord(key.encode(), value, 0, place, 0) for place, (key, value) in enumerate(run.topic.content.items())
     ]
     async with running() as run:
-        run.plan._saved = await in_turns(saved_lists.from_text_in_steps(text))
+        run.plan._saved = await in_turns(saved_lists.from_text(text))
         await in_turns(run.plan._on_known_status(written))
         await in_turns(run.plan.control.snapshot([*records, record(101, "list3", {"instruments": lists[3]})]))
         await run.until_reported("list3", 101)

@@ -8,10 +8,10 @@ import pytest
 from connector.core import status
 from connector.core.bonds import isin
 from connector.core.kis.slot_view import SlotView
-from connector.core.lists import subscription
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import placement
 from connector.core.status import ReplicaView
+from tests.core.lists.at_once import apply, desired
 from tests.published import STATUS as SCHEMA
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(60)]
@@ -29,11 +29,9 @@ def judged(*records):
     history = [(b"desk", value()), *records]
     lists = Lists()
     for place, (key, content) in enumerate(history):
-        lists = subscription.apply(
-            lists, ControlRecord(key, content, Position(0, 6 + place if place else 1), 1000 + place)
-        )
+        lists = apply(lists, ControlRecord(key, content, Position(0, 6 + place if place else 1), 1000 + place))
     slots = {0: SlotView(0, "CONNECTED", 41, 0, None, None, {})}
-    made = status.records(ReplicaView(placement(lists.ranking, {0: 41}), slots, lists, "test"), {}, NOW)
+    made = status.records(ReplicaView(placement(list(lists.desired), {0: 41}), slots, lists, "test"), {}, NOW)
     for record in made.values():
         jsonschema.validate(json.loads(status.encode(record)), SCHEMA)
     return lists, made
@@ -90,7 +88,7 @@ def test_a_bad_record_is_refused_whole(name):
     """A bad record changes no bond; its list's status has the reason and its offset."""
     content, reason = REFUSED[name]
     lists, records = judged((b"desk", content))
-    assert sorted(bond.isin for bond in subscription.desired(lists)) == BONDS[:20]
+    assert sorted(bond.isin for bond in desired(lists)) == BONDS[:20]
     shown = records["list/desk"]
     assert (shown["state"], shown["control"], shown["instruments"]) == ("REFUSED", {"partition": 0, "offset": 7}, 20)
     assert reason in shown["reason"]
@@ -129,7 +127,7 @@ def test_an_odd_record_is_accepted(name):
     """A record that the contract allows is in force as soon as it is read."""
     content, expected = ACCEPTED[name]
     lists, records = judged((b"desk", content))
-    assert sorted(bond.isin for bond in subscription.desired(lists)) == expected
+    assert sorted(bond.isin for bond in desired(lists)) == expected
     shown = records["list/desk"]
     assert (shown["state"], shown["reason"], shown["instruments"]) == ("ACCEPTED", None, len(expected))
     assert shown["in_force"]["control"] == shown["control"] == {"partition": 0, "offset": 7}
@@ -145,7 +143,7 @@ def test_the_later_of_two_records_counts():
     lists, records = judged(
         (b"desk", value(instruments=BONDS[:30])), (b"desk", b"{"), (b"desk", value(instruments=BONDS[5:25]))
     )
-    assert sorted(bond.isin for bond in subscription.desired(lists)) == BONDS[5:25]
+    assert sorted(bond.isin for bond in desired(lists)) == BONDS[5:25]
     assert records["list/desk"]["control"] == {"partition": 0, "offset": 9}
 
 
@@ -160,7 +158,7 @@ def test_one_bond_over_the_limit_waits():
     lists, records = judged(
         (b"more", value(instruments=BONDS[20:41], priority=9)), (BONDS[59].encode(), b'{"priority": 0}')
     )
-    assert len(subscription.desired(lists)) == 42
+    assert len(desired(lists)) == 42
     waiting = [key for key, record in records.items() if record["state"] == "WAITING_CAPACITY"]
     assert waiting == [f"instrument/{BONDS[59]}"]
     assert records[waiting[0]]["slot"] is None

@@ -31,6 +31,7 @@ from connector.core.ticks.frame import BadFrame, Received, WireRecord, split
 from connector.logs.redaction import Redactor
 from connector.packaged_files import bond_tick
 from tests.core.kis.kis_model import PACE, WAITS, unchanged
+from tests.core.lists.at_once import apply, restore
 from tests.fuzz import growth, second_opinion
 
 ROOT = Path(__file__).parents[2]
@@ -192,13 +193,12 @@ def control_value(raw):
     before = _desk()
     list_name = subscription.list_name(name)
     if list_name is None:
-        assert subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2)) == before
+        assert apply(before, ControlRecord(name, value, Position(0, 2), 2)) == before
         return
     judged = control_record.parse(list_name, value)
-    after = subscription.apply(before, ControlRecord(name, value, Position(0, 2), 2))
+    after = apply(before, ControlRecord(name, value, Position(0, 2), 2))
     assert (
-        subscription.restore(before, [ControlRecord(name, value, Position(0, 2), 2)]).entries[list_name]
-        == after.entries[list_name]
+        restore(before, [ControlRecord(name, value, Position(0, 2), 2)]).entries[list_name] == after.entries[list_name]
     )
     entry = after.entries[list_name]
     assert entry.control == Position(0, 2)
@@ -258,14 +258,12 @@ def redactor():
 
 def _desk():
     """Return the lists after one of one bond."""
-    return subscription.apply(
-        Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1)
-    )
+    return apply(Lists(), ControlRecord(b"desk", b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 1), 1))
 
 
 def _applied(lists, key):
     """Return the lists after a good record with this key."""
-    return subscription.apply(lists, ControlRecord(key, b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 2), 2))
+    return apply(lists, ControlRecord(key, b'{"instruments": ["%s"]}' % BOND.encode(), Position(0, 2), 2))
 
 
 def _published_and_logged(lists):

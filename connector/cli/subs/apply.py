@@ -131,7 +131,7 @@ def _goal(
 ) -> Goal:
     active: dict[str, int] = {}
     for name, wish in wanted.items():
-        active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in apply_file.active(wish)}
+        active |= {isin: max(offsets[name], active.get(isin, -1)) for isin in wish.wanted}
     released: dict[str, list[str]] = {}
     for change in changes:
         for isin in change.lost:
@@ -140,7 +140,7 @@ def _goal(
         offsets,
         active,
         released,
-        reported=[name for name, wish in wanted.items() if not apply_file.active(wish)],
+        reported=[name for name, wish in wanted.items() if not wish.wanted],
         removed={change.name: record_keys.LIST + change.name in status for change in changes if change.after is None},
     )
 

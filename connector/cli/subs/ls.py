@@ -16,7 +16,7 @@ from connector.cli.subs import master, topics
 from connector.cli.subs.waiting import Goal, Wait, refusal, wait_for
 from connector.cli.table import Column, chosen, print_table
 from connector.core import seoul_time
-from connector.core.lists import edits, subscription
+from connector.core.lists import edits
 from connector.core.status.rows import Row, is_anyone_there, refused_lists, to_rows
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def _ls(
     result = None
     if wait is not None:
         active = {
-            bond.isin: bond.control.offset for bond in subscription.desired(lists) if name is None or name in bond.lists
+            bond.isin: bond.control.offset for bond in lists.desired.values() if name is None or name in bond.lists
         }
         offsets = {key: entry.control.offset for key, entry in lists.entries.items() if name in {None, key}}
         result = await wait_for(settings, Goal(offsets, active=active), wait)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.lists import control_record
-from connector.core.lists.control_record import MAX_INSTRUMENTS, Refusal, Wish
+from connector.core.lists.control_record import DEFAULT_PRIORITY, MAX_INSTRUMENTS, Refusal, Wish
 from connector.core.lists.edits import encoded, first_requested, tombstone
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from connector.core.lists.subscription import InForce, Lists
 
 _HUGE: Final = 10**40
+_NOTHING: Final = Wish((), DEFAULT_PRIORITY, paused=False, requested_at=None, confirm_removal=False, value={})
 # These fields say how a list came about, not what it wants, so they do not count as a change.
 _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
 
@@ -49,26 +50,30 @@ class Change:
     @property
     def added(self) -> list[str]:
         """The bonds that enter the list."""
-        return sorted(set(_bonds(self.after)) - set(_bonds(self._wish_before)))
+        return sorted(set(self._to.instruments) - set(self._from.instruments))
 
     @property
     def removed(self) -> list[str]:
         """The bonds that leave the list."""
-        return sorted(set(_bonds(self._wish_before)) - set(_bonds(self.after)))
+        return sorted(set(self._from.instruments) - set(self._to.instruments))
 
     @property
     def gained(self) -> list[str]:
-        """The bonds that the list begins to want. A paused list wants none."""
-        return sorted(set(active(self.after)) - set(active(self._wish_before)))
+        """The bonds that the list begins to want."""
+        return sorted(set(self._to.wanted) - set(self._from.wanted))
 
     @property
     def lost(self) -> list[str]:
-        """The bonds that the list ceases to want. A paused list wants none."""
-        return sorted(set(active(self._wish_before)) - set(active(self.after)))
+        """The bonds that the list ceases to want."""
+        return sorted(set(self._from.wanted) - set(self._to.wanted))
 
     @property
-    def _wish_before(self) -> Wish | None:
-        return self.before.wish if self.before else None
+    def _from(self) -> Wish:
+        return self.before.wish if self.before else _NOTHING
+
+    @property
+    def _to(self) -> Wish:
+        return self.after or _NOTHING
 
     @property
     def fields(self) -> dict[str, tuple[Any, Any]]:
@@ -76,21 +81,8 @@ class Change:
         if self.before is None or self.after is None:
             return {}
         before, after = _content(self.before.wish), _content(self.after)
-        names = (
-            name
-            for name in sorted(before.keys() | after.keys())
-            if name != "instruments" and before.get(name) != after.get(name)
-        )
-        return {name: (before.get(name), after.get(name)) for name in names}
-
-
-def active(wish: Wish | None) -> tuple[str, ...]:
-    """Return the bonds that a list wants. A paused list wants none."""
-    return () if wish is None or wish.paused else wish.instruments
-
-
-def _bonds(wish: Wish | None) -> tuple[str, ...]:
-    return () if wish is None else wish.instruments
+        names = sorted((before.keys() | after.keys()) - {"instruments"})
+        return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
 def _content(wish: Wish) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class Wish:
     value: Mapping[str, Any] = field(repr=False)
 
     @property
+    def wanted(self) -> tuple[str, ...]:
+        """The bonds that the list wants. A paused list wants none."""
+        return () if self.paused else self.instruments
+
+    @property
     def asks_for(self) -> tuple[frozenset[str], int, bool]:
         """What is asked for, without remarks: the bonds, their priority, and whether to pause."""
         return frozenset(self.instruments), self.priority, self.paused
@@ -190,8 +195,11 @@ def _reader(name: str, kind: type, expected: str) -> Callable[[object], object]:
     return read
 
 
-def _read_requested_at(content: object) -> int:
-    """Return microseconds since 1970 UTC. A leap second (:60) counts as the second before it."""
+def read_requested_at(content: object) -> int:
+    """Return a time in RFC 3339 as microseconds since 1970 UTC; raises ValueError for others.
+
+    A leap second (:60) counts as the second before it.
+    """
     parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
     if parts is None:
         raise ValueError(
@@ -207,12 +215,21 @@ def _read_requested_at(content: object) -> int:
     return since_epoch // timedelta(microseconds=1) + int((fraction or ".0")[1:7].ljust(6, "0"))
 
 
+def shown_requested_at(microseconds: int) -> str | None:
+    """Return such a time as RFC 3339, or None if it is lost (0) or no date."""
+    try:
+        at = _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:  # another client may write a record with any timestamp
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if microseconds else None
+
+
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "instruments": _read_instruments,
     "priority": _read_priority,
     "paused": _reader("paused", bool, "true or false"),
     "requested_by": _reader("requested_by", str, "a string"),
-    "requested_at": _read_requested_at,
+    "requested_at": read_requested_at,
     "note": _reader("note", str, "a string"),
     "confirm_removal": _reader("confirm_removal", bool, "true or false"),
 }

@@ -39,7 +39,7 @@ def _claim(content: InForce) -> tuple[bool, int, int]:
 # Up to this many bonds are moved to their new places one by one. If more move, all are sorted.
 FEW = 50
 
-Result = tuple[dict[str, Desired], tuple[str, ...], dict[str, tuple[str, ...]]]
+Result = tuple[dict[str, Desired], dict[str, tuple[str, ...]]]
 
 
 class Wanted:
@@ -76,7 +76,7 @@ class Wanted:
             self.count -= self.wanted_by(isin) == 0
 
     def finish(self) -> Generator[None, None, Result]:
-        """Return desired bonds, ranking and `named_by` after all changes, computed in steps."""
+        """Return the ranked desired bonds and `named_by` after all changes, computed in steps."""
         contents = {name: entry.in_force for name, entry in self._entries.items() if entry.in_force is not None}
         changes = [(name, old, contents.get(name)) for name, old in self._before.items()]
         changes = [(name, old, new) for name, old, new in changes if old is not new]
@@ -90,23 +90,23 @@ class Wanted:
                 touched |= _named(old) | _named(new)
         moved = yield from _merge(desired, touched, named_by, contents)
         yield
-        return desired, self._ranked(desired, moved), named_by
+        return self._ranked(desired, moved), named_by
 
-    def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
+    def _ranked(self, desired: Mapping[str, Desired], moved: set[str]) -> dict[str, Desired]:
+        """Return the bonds in their order, of which only the `moved` ones have another place."""
+        before = self._lists.desired
         if len(moved) <= FEW:
-            return self._with_few_moved(desired, moved)
-        ranks = [_rank(desired[isin]) for isin in self._lists.ranking if isin not in moved]
-        # Each part is in order already, so the last `sorted` only merges the two.
-        ranks += sorted(_rank(desired[isin]) for isin in moved if isin in desired)
-        return tuple(isin for _, _, isin in sorted(ranks))
-
-    def _with_few_moved(self, desired: Mapping[str, Desired], moved: set[str]) -> tuple[str, ...]:
-        before, ranking = self._lists.desired, list(self._lists.ranking)
-        for isin in moved & before.keys():
-            del ranking[bisect_left(ranking, _rank(before[isin]), key=lambda isin: _rank(before[isin]))]
-        for isin in moved & desired.keys():
-            insort(ranking, isin, key=lambda isin: _rank(desired[isin]))
-        return tuple(ranking)
+            ranking = list(before)
+            for isin in moved & before.keys():
+                del ranking[bisect_left(ranking, _rank(before[isin]), key=lambda isin: _rank(before[isin]))]
+            for isin in moved & desired.keys():
+                insort(ranking, isin, key=lambda isin: _rank(desired[isin]))
+        else:
+            ranks = [_rank(desired[isin]) for isin in before if isin not in moved]
+            # Each part is in order already, so the last `sorted` only merges the two.
+            ranks += sorted(_rank(desired[isin]) for isin in moved if isin in desired)
+            ranking = [isin for _, _, isin in sorted(ranks)]
+        return {isin: desired[isin] for isin in ranking}
 
 
 def newly_asked(before: Lists, after: Lists) -> frozenset[str]:
@@ -121,16 +121,14 @@ def newly_asked(before: Lists, after: Lists) -> frozenset[str]:
             continue
         wanted_before, wanted = (active(each.in_force if each else None) for each in (old, new))
         found |= wanted - wanted_before
-        for isin in wanted_before | wanted:
-            bonds = before.desired.get(isin), after.desired.get(isin)
-            if bonds[0] and bonds[1] and bonds[0].priority != bonds[1].priority:
-                found.add(isin)
+        both = (wanted_before | wanted) & before.desired.keys() & after.desired.keys()
+        found |= {isin for isin in both if before.desired[isin].priority != after.desired[isin].priority}
     return frozenset(found)
 
 
 def active(content: InForce | None) -> frozenset[str]:
     """Return the bonds that a list wants. A paused list wants none."""
-    return frozenset() if content is None or content.wish.paused else _named(content)
+    return frozenset(() if content is None else content.wish.wanted)
 
 
 def _named(content: InForce | None) -> frozenset[str]:

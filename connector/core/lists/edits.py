@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.core import record_keys
@@ -14,14 +13,13 @@ from connector.core.lists.control_record import Refusal, Wish
 from connector.core.lists.removal_guard import is_held_back
 from connector.core.lists.subscription import ControlRecord, InForce, Lists, Position
 from connector.core.printable import printable, trimmed
+from connector.core.steps import finished
 from connector.errors import RequestMalformed
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
 CONFIRMED_EMPTY = json.dumps({"instruments": [], "confirm_removal": True}).encode()
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Records = list[tuple[str, bytes | None]]
 
@@ -173,13 +171,13 @@ def current_lists(control: Sequence[ControlRecord], status: Mapping[str, Any]) -
         for key, record in status.items()
         if key.removeprefix(record_keys.LIST) in names or is_held_back(record.get("reason"))
     }
-    return subscription.restore(saved_lists.from_status(relevant, None), control)
+    return finished(subscription.restore(finished(saved_lists.from_status(relevant, None)), control))
 
 
 def after(lists: Lists, records: Records) -> Lists:
     """Return the lists after these records are written."""
     coming = [ControlRecord(name.encode(), value, Position(0, place), 0) for place, (name, value) in enumerate(records)]
-    return subscription.apply_all(lists, coming)
+    return finished(subscription.judge(lists, coming))[0]
 
 
 def held_back(lists: Lists, records: Records) -> str | None:
@@ -211,11 +209,7 @@ def first_requested(content: InForce | None) -> str | None:
         return None
     if isinstance(named := content.wish.value.get("requested_at"), str):
         return named
-    try:
-        at = _EPOCH + timedelta(microseconds=content.requested_at)
-    except OverflowError:  # another client may write a record with any timestamp
-        return None
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if content.requested_at else None
+    return control_record.shown_requested_at(content.requested_at)
 
 
 def naming(each: str, records: Mapping[str, bytes]) -> list[str]:

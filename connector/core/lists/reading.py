@@ -28,11 +28,22 @@ def wish_of(name: str, record: ControlRecord) -> Wish | Refusal | None:
 def to_judge(
     name: str, before: Entry | None, history: list[ControlRecord]
 ) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
-    """Return, with their values, a list's new records that no later one superseded.
+    """Return, with their values, a list's new records that no later one superseded, latest first.
 
     `before` is the list before the reading, and `history` has all its records in the topic.
     """
-    return _decisive(name, _unjudged(name, before, history))
+    chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
+    is_readable_chosen = False
+    for record in reversed(_unjudged(name, before, history)):
+        wish = wish_of(name, record)
+        confirms = isinstance(wish, Wish) and wish.confirm_removal
+        is_readable = not isinstance(wish, Refusal)
+        if not chosen or confirms or (is_readable and not is_readable_chosen):
+            chosen.append((record, wish))
+        is_readable_chosen |= is_readable
+        if confirms:
+            break
+    return chosen
 
 
 def _unjudged(name: str, before: Entry | None, history: list[ControlRecord]) -> list[ControlRecord]:
@@ -68,26 +79,6 @@ def _fits(before: Entry, wish: Wish | Refusal | None) -> bool:
             )
         case None:
             return is_held_back(before.refusal) and not is_held_back(before.refusal, VALUE)
-
-
-def _decisive(name: str, history: list[ControlRecord]) -> list[tuple[ControlRecord, Wish | Refusal | None]]:
-    """Return the records that no later record of the list superseded, with their parsed values."""
-    chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
-    readable = False
-    for record in reversed(history):
-        wish = wish_of(name, record)
-        if isinstance(wish, Refusal):
-            if not chosen:
-                chosen.append((record, wish))
-        elif not readable:
-            readable = True
-            chosen.append((record, wish))
-            if wish is not None and wish.confirm_removal:
-                break
-        elif wish is not None and wish.confirm_removal:
-            chosen.append((record, wish))
-            break
-    return chosen
 
 
 def with_record_time(content: InForce, history: list[ControlRecord]) -> InForce:

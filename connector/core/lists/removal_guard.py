@@ -12,13 +12,15 @@ REASON: Final = "removal guard"  # every refusal begins like this; readers of li
 LEAST_DROPPED: Final = 10
 WINDOW_SECONDS: Final = 600.0
 
-# What a refusal may be given to.
+# What the guard may hold back, as the subject of its sentence, and how to confirm it.
 VALUE: Final = "this record"
 TOMBSTONE: Final = "this tombstone"
-
-TO_RELEASE: Final = 'send the same value with "confirm_removal": true'
-TO_REMOVE: Final = 'first write {"instruments": [], "confirm_removal": true}, then the tombstone'
-TO_RESTORE: Final = 'write the list again, or {"instruments": [], "confirm_removal": true} and then a tombstone'
+ABSENCE: Final = "removing this list and every other list that has no control record"
+_REMEDIES: Final = {
+    VALUE: 'send the same value with "confirm_removal": true',
+    TOMBSTONE: 'first write {"instruments": [], "confirm_removal": true}, then the tombstone',
+    ABSENCE: 'write the list again, or {"instruments": [], "confirm_removal": true} and then a tombstone',
+}
 
 
 class RemovalGuard:
@@ -45,15 +47,13 @@ class RemovalGuard:
         """Record a confirmed removal, so that it is not held against others."""
         self._counts = deque([(now, count)])
 
-    def refusal(self, before: int, after: int, now: float, what: str, remedy: str) -> str | None:
-        """Return why a change of the number of desired bonds is held back, or None if it may pass.
-
-        `what` names the record as the subject of a sentence. `remedy` says how to confirm it.
-        """
+    def refusal(self, before: int, after: int, now: float, what: str) -> str | None:
+        """Return why a change of the desired bonds' number is held back, or None if it may pass."""
         highest = self.highest(now)
         if after >= before or highest - after < LEAST_DROPPED or after * 2 >= highest:
             return None
-        return f"{REASON}: {what} would have left {after} of {highest} bonds desired within ten minutes; {remedy}"
+        left = f"{what} would have left {after} of {highest} bonds desired within ten minutes"
+        return f"{REASON}: {left}; {_REMEDIES[what]}"
 
 
 def is_held_back(refusal: object, what: str = "") -> bool:

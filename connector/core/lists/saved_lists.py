@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.core import record_keys
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Wish
 from connector.core.lists.subscription import Entry, InForce, Lists, Position
-from connector.core.steps import STEP_BONDS, finished, step_ends
+from connector.core.steps import STEP_BONDS, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-def to_text(lists: Lists) -> str:
-    """Return `lists` as JSON, to be saved beside the journal."""
-    return finished(to_text_in_steps(lists))
-
-
-def to_text_in_steps(lists: Lists) -> Generator[None, None, str]:
-    """Do what `to_text` does, in steps."""
+def to_text(lists: Lists) -> Generator[None, None, str]:
+    """Return `lists`, in steps, as JSON to be saved beside the journal."""
     entries = sorted(lists.entries.items())
     members = []
     for (name, entry), ends in zip(entries, step_ends(entry.bonds for _, entry in entries), strict=True):
@@ -35,13 +27,8 @@ def to_text_in_steps(lists: Lists) -> Generator[None, None, str]:
     return "{" + ", ".join(members) + "}"
 
 
-def from_text(text: str | None) -> Lists | None:
-    """Return the lists that `to_text` wrote, or None if the text is unreadable. Never raises."""
-    return finished(from_text_in_steps(text))
-
-
-def from_text_in_steps(text: str | None) -> Generator[None, None, Lists | None]:
-    """Do what `from_text` does, in steps."""
+def from_text(text: str | None) -> Generator[None, None, Lists | None]:
+    """Return, in steps, the lists that `to_text` wrote, or None if unreadable. Never raises."""
     try:
         document = json.loads(text or "")
     except (ValueError, RecursionError):
@@ -49,22 +36,17 @@ def from_text_in_steps(text: str | None) -> Generator[None, None, Lists | None]:
     if not isinstance(document, dict):
         return None
     entries = yield from _entries(document)
-    return (yield from subscription.from_entries_in_steps(entries))
+    return (yield from subscription.with_entries(Lists(), entries))
 
 
-def from_status(records: Mapping[str, Any], saved: Lists | None) -> Lists:
-    """Return the lists in force from their status records, or else the saved lists. Never raises.
+def from_status(records: Mapping[str, Any], saved: Lists | None) -> Generator[None, None, Lists]:
+    """Return, in steps, the lists in force as their status records say. Never raises.
 
     A saved list is used if its status record is missing, although a bond's record names the list.
     All saved lists are used if no list has a status record. A list's status record lacks the time
     of a request that the value does not name. It comes from the records of the list's bonds, or
     else from the saved list.
     """
-    return finished(from_status_in_steps(records, saved))
-
-
-def from_status_in_steps(records: Mapping[str, Any], saved: Lists | None) -> Generator[None, None, Lists]:
-    """Do what `from_status` does, in steps."""
     prefix = record_keys.LIST
     lists = {key.removeprefix(prefix): record for key, record in records.items() if key.startswith(prefix)}
     entries = yield from _entries(lists)
@@ -74,7 +56,7 @@ def from_status_in_steps(records: Mapping[str, Any], saved: Lists | None) -> Gen
     kept = {} if saved is None else saved.entries
     entries = {name: _with_time(entry, since.get(name), kept.get(name)) for name, entry in entries.items()}
     missing = {name: kept[name] for name in kept if name in named and name not in entries}
-    return (yield from subscription.from_entries_in_steps(entries | missing))
+    return (yield from subscription.with_entries(Lists(), entries | missing))
 
 
 def _of_bonds(
@@ -94,7 +76,7 @@ def _of_bonds(
             case {"lists": [*names], "control": {"partition": int(partition), "offset": int(offset)}} if key.startswith(
                 record_keys.INSTRUMENT
             ):
-                at = _microseconds(record.get("wanted_since"))
+                at = _time(record.get("wanted_since"))
                 for name in (each for each in names if isinstance(each, str)):
                     named.add(name)
                     content = entries[name].in_force if name in entries else None
@@ -103,11 +85,10 @@ def _of_bonds(
     return named, since
 
 
-def _microseconds(text: object) -> int | None:
-    """Return an RFC 3339 time in microseconds since 1970, or None for anything else."""
+def _time(wanted_since: object) -> int | None:
     try:
-        return (datetime.fromisoformat(str(text)) - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, TypeError):
+        return control_record.read_requested_at(wanted_since)
+    except ValueError:
         return None
 
 
@@ -155,14 +136,13 @@ def entry_of(name: str, record: object) -> Entry | None:
 
 def _in_force(name: str, record: object) -> InForce | None:
     match record:
-        case {"value": value, "control": {"partition": int(partition), "offset": int(offset)}}:
+        case {"value": value, "control": {"partition": int(partition), "offset": int(offset)}, **rest}:
             wish = control_record.from_json(name, value)
         case _:
             return None
     if not isinstance(wish, Wish):
         return None
-    saved_at = record.get("requested_at") if isinstance(record, dict) else None
-    at = wish.requested_at if wish.requested_at is not None else saved_at
+    at = rest.get("requested_at") if wish.requested_at is None else wish.requested_at
     return InForce(wish, at if type(at) is int else 0, Position(partition, offset))
 
 

@@ -17,16 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from connector.core.lists.control_record import MAX_KEY_CHARACTERS, Refusal, Wish
 from connector.core.lists.desired import Desired, Wanted, active
 from connector.core.lists.reading import TOO_MANY, to_judge, wish_of, with_record_time
-from connector.core.lists.removal_guard import (
-    TO_RELEASE,
-    TO_REMOVE,
-    TO_RESTORE,
-    TOMBSTONE,
-    VALUE,
-    RemovalGuard,
-    is_held_back,
-)
-from connector.core.steps import BOND_BYTES, finished, step_ends
+from connector.core.lists.removal_guard import ABSENCE, TOMBSTONE, VALUE, RemovalGuard, is_held_back
+from connector.core.steps import BOND_BYTES, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -95,15 +87,13 @@ class Entry:
 class Lists:
     """All lists by name, and what follows from them.
 
-    `desired` has the desired bonds by ISIN. `ranking` has the ISINs of the desired bonds, by
-    priority (higher first), then by time of the request, then by ISIN. `named_by` has, by ISIN, the
-    sorted names of all lists that name the bond, including paused lists. A desired bond that did
-    not change stays the same object.
+    `desired` has the desired bonds by ISIN, ordered by priority (higher first), then by time of the
+    request, then by ISIN. `named_by` has, by ISIN, the sorted names of all lists that name the
+    bond, including paused lists. A desired bond that did not change stays the same object.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
     desired: Mapping[str, Desired] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    ranking: tuple[str, ...] = field(default=(), repr=False)
     named_by: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
@@ -121,14 +111,9 @@ def list_name(key: bytes | None) -> str | None:
     return name if len(name) <= MAX_KEY_CHARACTERS else None
 
 
-def from_entries(entries: Mapping[str, Entry]) -> Lists:
-    """Return the lists with these entries."""
-    return finished(from_entries_in_steps(entries))
-
-
-def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
-    """Do what `from_entries` does, in steps."""
-    draft = _Draft(Lists(), None, 0.0)
+def with_entries(lists: Lists, entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
+    """Return, in steps, the lists with these entries, which the removal guard does not judge."""
+    draft = _Draft(lists, None, 0.0)
     for (name, entry), ends in zip(entries.items(), step_ends(entry.bonds for entry in entries.values()), strict=True):
         draft.put(name, entry)
         if ends:
@@ -136,20 +121,7 @@ def from_entries_in_steps(entries: Mapping[str, Entry]) -> Generator[None, None,
     return (yield from draft.frozen())
 
 
-def apply(lists: Lists, record: ControlRecord) -> Lists:
-    """Return the lists after one record. Never raises."""
-    return apply_all(lists, (record,))
-
-
-def apply_all(lists: Lists, records: Iterable[ControlRecord]) -> Lists:
-    """Return the lists after `records`. Never raises.
-
-    The records are judged one by one, in the order given. The lists are copied only once.
-    """
-    return finished(judge_in_steps(lists, list(records)))[0]
-
-
-def judge_in_steps(
+def judge(
     lists: Lists, records: Sequence[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
 ) -> Generator[None, None, tuple[Lists, list[tuple[str, Entry]]]]:
     """Return, in steps, the lists after `records`, and the refusals among them. Never raises.
@@ -160,14 +132,16 @@ def judge_in_steps(
     draft = _Draft(lists, guard, now)
     for record, ends in zip(records, step_ends(map(_most_bonds, records)), strict=True):
         if (name := list_name(record.key)) is not None:
-            draft.judge(record, wish_of(name, record))
+            draft.judge(name, record, wish_of(name, record))
         if ends:
             yield
     return (yield from draft.frozen()), draft.refused
 
 
-def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
-    """Return the lists after a complete reading of the control topic. Never raises.
+def restore(
+    previous: Lists, records: Iterable[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
+) -> Generator[None, None, Lists]:
+    """Return, in steps, the lists after a complete reading of the control topic. Never raises.
 
     `previous` has the lists that were in force before the reading. The records that led to
     `previous` are not judged again. Of the newer records of a list, at most three are judged: the
@@ -178,46 +152,27 @@ def restore(previous: Lists, records: Iterable[ControlRecord]) -> Lists:
     Where only the latest of several records that ask for the same is judged, its timestamp is the
     time of the request.
     """
-    return finished(restore_in_steps(previous, records))
-
-
-def restore_in_steps(
-    previous: Lists, records: Iterable[ControlRecord], guard: RemovalGuard | None = None, now: float = 0.0
-) -> Generator[None, None, Lists]:
-    """Do what `restore` does, in steps."""
     by_name: defaultdict[str, list[ControlRecord]] = defaultdict(list)
     for record in records:
         if (name := list_name(record.key)) is not None:
             by_name[name].append(record)
     draft = _Draft(previous, guard, now)
-    new: list[tuple[ControlRecord, Wish | Refusal | None]] = []
+    new: list[tuple[str, ControlRecord, Wish | Refusal | None]] = []
     bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
     for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
             draft.put(name, replace(before, in_force=with_record_time(before.in_force, history)))
-        new += to_judge(name, before, history)
+        new += [(name, record, wish) for record, wish in to_judge(name, before, history)]
         if ends:
             yield
-    new.sort(key=lambda each: each[0].position)
-    for (record, wish), ends in zip(new, step_ends(_most_bonds(record) for record, _ in new), strict=True):
-        draft.judge(record, wish)
+    new.sort(key=lambda each: each[1].position)
+    for (name, record, wish), ends in zip(new, step_ends(_most_bonds(record) for _, record, _ in new), strict=True):
+        draft.judge(name, record, wish)
         if ends:
             yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
     return (yield from draft.frozen())
-
-
-def with_entry(lists: Lists, name: str, entry: Entry) -> Lists:
-    """Return the lists with one list replaced, which the removal guard does not judge."""
-    draft = _Draft(lists, None, 0.0)
-    draft.put(name, entry)
-    return finished(draft.frozen())
-
-
-def desired(lists: Lists) -> list[Desired]:
-    """Return the desired bonds in the order of their ranking."""
-    return [lists.desired[isin] for isin in lists.ranking]
 
 
 def _requested_at(before: InForce | None, wish: Wish, timestamp_ms: int) -> int:
@@ -248,8 +203,8 @@ class _Draft:
 
     def frozen(self) -> Generator[None, None, Lists]:
         """Return the changed lists, computed in steps."""
-        desired, ranking, named_by = yield from self._wanted.finish()
-        return Lists(MappingProxyType(self._entries), MappingProxyType(desired), ranking, MappingProxyType(named_by))
+        desired, named_by = yield from self._wanted.finish()
+        return Lists(MappingProxyType(self._entries), MappingProxyType(desired), MappingProxyType(named_by))
 
     def put(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
@@ -257,10 +212,8 @@ class _Draft:
             self._entries[name] = entry
         self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
 
-    def judge(self, record: ControlRecord, wish: Wish | Refusal | None) -> None:
-        """Judge one record; `wish` is its parsed value, or None for a tombstone."""
-        if (name := list_name(record.key)) is None:
-            return
+    def judge(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> None:
+        """Judge one record of a list; `wish` is its parsed value, or None for a tombstone."""
         before = self._wanted.count
         self.put(name, entry := self._judged(name, record, wish))
         if isinstance(wish, Wish) and wish.confirm_removal and self._wanted.count < before:
@@ -272,22 +225,21 @@ class _Draft:
     def _judged(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> Entry | None:
         before = self._entries.get(name)
         in_force = before.in_force if before else None
-        match wish:
-            case Refusal():
-                return Entry(in_force, record.position, wish.reason)
-            case Wish():
-                at = _requested_at(in_force, wish, record.timestamp_ms)
-                refusal = self._too_many(in_force, wish)
-                if refusal is None and not wish.confirm_removal:
-                    refusal = self._held_back(in_force, wish, VALUE, TO_RELEASE)
-                return (
-                    Entry(in_force, record.position, refusal)
-                    if refusal
-                    else Entry(InForce(wish, at, record.position), record.position)
-                )
-            case None:
-                held = self._held_back(in_force, None, TOMBSTONE, TO_REMOVE)
-                return Entry(in_force, record.position, held) if held else None
+        if refusal := wish.reason if isinstance(wish, Refusal) else self._refusal(in_force, wish):
+            return Entry(in_force, record.position, refusal)
+        if not isinstance(wish, Wish):
+            return None
+        at = _requested_at(in_force, wish, record.timestamp_ms)
+        return Entry(InForce(wish, at, record.position), record.position)
+
+    def _refusal(self, before: InForce | None, after: Wish | None) -> str | None:
+        """Return why a list's content may not become `after`, or None if it may."""
+        total = self._count_after(before, after)
+        if total > max(MAX_DESIRED, self._wanted.count):
+            return f"{TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
+        if after is not None and after.confirm_removal:
+            return None
+        return self._guard.refusal(self._wanted.count, total, self._now, TOMBSTONE if after is None else VALUE)
 
     def remove_absent(self, names: list[str]) -> None:
         """Remove lists that are absent from the topic, unless the guard holds the removal back."""
@@ -297,27 +249,14 @@ class _Draft:
             for isin in active(self._entries[name].in_force):
                 leaving[isin] += 1
         dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
-        what = "removing this list and every other list that has no control record"
-        guarded = self._refusal(self._wanted.count - dropped, what, TO_RESTORE)
+        guarded = self._guard.refusal(self._wanted.count, self._wanted.count - dropped, self._now, ABSENCE)
         for name in absent:
             self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
         self._guard.note(self._wanted.count, self._now)
 
-    def _too_many(self, before: InForce | None, after: Wish) -> str | None:
-        total = self._count_after(before, after)
-        if total <= max(MAX_DESIRED, self._wanted.count):
-            return None
-        return f"{TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
-
-    def _held_back(self, before: InForce | None, after: Wish | None, what: str, remedy: str) -> str | None:
-        return self._refusal(self._count_after(before, after), what, remedy)
-
-    def _refusal(self, count: int, what: str, remedy: str) -> str | None:
-        return self._guard.refusal(self._wanted.count, count, self._now, what, remedy)
-
     def _count_after(self, before: InForce | None, after: Wish | None) -> int:
         """Return how many bonds would be desired if one list changed like this."""
-        old, new = active(before), frozenset(() if after is None or after.paused else after.instruments)
+        old, new = active(before), frozenset(() if after is None else after.wanted)
         dropped = sum(1 for isin in old - new if self._wanted.wanted_by(isin) == 1)
         added = sum(1 for isin in new - old if not self._wanted.wanted_by(isin))
         return self._wanted.count + added - dropped

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class _Pair(NamedTuple):
@@ -33,7 +33,7 @@ class Places(NamedTuple):
     refused: Mapping[str, int]
 
 
-def place(ranking: Sequence[str], places: Places) -> dict[str, int]:
+def place(ranking: Collection[str], places: Places) -> dict[str, int]:
     """Return ISIN → slot: the bonds that fit, by rank, and then the refused ones."""
     good = [isin for isin in ranking if isin not in places.refused]
     placed = placement(good, places.counted)

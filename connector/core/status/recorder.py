@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from connector.core.lists.control_record import shown_requested_at
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 from connector.core.status.records import dated, is_due, since
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from connector.core.lists.desired import Desired
     from connector.core.lists.subscription import Entry, Lists, Position
     from connector.core.status.records import InstrumentRecord, ListRecord, PositionFields, Record, SlotRecord
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +222,7 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
         "code": code,
         "message": message,
         "control": _fields(bond.control),
-        "wanted_since": _time(bond.requested_at),
+        "wanted_since": shown_requested_at(bond.requested_at),
     }
 
 
@@ -279,7 +276,7 @@ def _list(entry: Entry) -> ListRecord:
     content = entry.in_force
     return {
         "state": "ACCEPTED" if entry.refusal is None else "REFUSED",
-        "instruments": 0 if content is None else len(content.wish.instruments),
+        "instruments": entry.bonds,
         "reason": entry.refusal,
         "control": _fields(entry.control),
         "in_force": None
@@ -305,15 +302,6 @@ def _slot(view: SlotView, replica: ReplicaView, before: Record, now: str) -> Slo
     if not is_due(renewed["alive_at"], now) and not is_drained and before == {**record, **renewed}:
         return {**record, **renewed}  # type: ignore[typeddict-item]  # equal to `before`
     return record
-
-
-def _time(microseconds: int) -> str | None:
-    """Return a time since 1970 as RFC 3339, or None for a time that is lost or no date."""
-    try:
-        at = _EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return None
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if microseconds else None
 
 
 def _fields(position: Position) -> PositionFields:

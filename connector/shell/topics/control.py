@@ -13,6 +13,7 @@ from connector.core.lists.reading import TOO_LARGE
 from connector.core.lists.removal_guard import RemovalGuard
 from connector.core.lists.subscription import ControlRecord, Entry, Lists, Position
 from connector.core.record_keys import LIST
+from connector.core.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -55,7 +56,7 @@ class ControlTopic:
         before = self.lists if self.is_read and self.lists is not None else (yield from self._previous())
         now = monotonic()
         self._guard = self._guard or RemovalGuard(len(before.desired), now)
-        after = yield from subscription.restore_in_steps(before, self._read(records), self._guard, now)
+        after = yield from subscription.restore(before, self._read(records), self._guard, now)
         new = [
             (name, entry)
             for name, entry in after.entries.items()
@@ -109,14 +110,14 @@ class ControlTopic:
             name, entry = self._late_refusals.popitem()
             accepted = before.entries.get(name)
             if accepted is not None and accepted.control == entry.control and accepted.refusal is None:
-                after = subscription.with_entry(before, name, entry)
+                after = finished(subscription.with_entries(before, {name: entry}))
                 if self._guard is not None:
                     self._guard.confirm(len(after.desired), monotonic())
                 self._put_in_force(before, after, [(name, entry)])
 
     def _follow(self, records: Sequence[Any]) -> Generator[None, None, None]:
         before = self.lists or Lists()
-        steps = subscription.judge_in_steps(before, self._read(records), self._guard, monotonic())
+        steps = subscription.judge(before, self._read(records), self._guard, monotonic())
         after, refused = yield from steps
         self._put_in_force(before, after, refused)
 

@@ -9,6 +9,7 @@ from connector.core import status
 from connector.core.bonds import isin
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
+from tests.core.lists.at_once import apply
 from tests.published import CONTROL as SCHEMA
 
 BOND = "KR103502GA34"
@@ -221,7 +222,7 @@ def test_the_largest_status_record_fits_into_kafka():
     note = "x" * (control_record.MAX_COMPACT_BYTES - len(b'{"note":""}'))
     value = json.dumps({"note": note}, separators=(",", ":")).encode()
     position = subscription.Position(0, 2**63 - 1)
-    lists = subscription.apply(subscription.Lists(), subscription.ControlRecord(BOND.encode(), value, position, 0))
+    lists = apply(subscription.Lists(), subscription.ControlRecord(BOND.encode(), value, position, 0))
     record = status.records(status.ReplicaView({}, {}, lists, "me"), {}, "2026-01-02T00:00:00Z")[f"list/{BOND}"]
     assert record["state"] == "ACCEPTED"
     assert len(status.encode(record)) < 1024 * 1024 - 200

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.lists import subscription
 from connector.core.lists.desired import Desired, newly_asked
-from connector.core.lists.subscription import Lists, apply, desired
+from connector.core.lists.subscription import Lists
+from tests.core.lists.at_once import apply, desired, from_entries
 from tests.core.lists.test_subscription import BONDS, LOGS, A, B, C, lists_of, record
 
 
@@ -31,7 +31,7 @@ def test_desired_bonds_follow_each_record(log, again):
     for each in [*log, *log[again:]]:
         lists = apply(lists, each)
         assert desired(lists) == naive(lists.entries)
-        assert lists == subscription.from_entries(lists.entries)
+        assert lists == from_entries(lists.entries)
 
 
 def test_a_bond_that_a_record_does_not_touch_is_the_same_object():
@@ -56,7 +56,7 @@ def test_few_and_many_moved_bonds_are_ranked_alike():
     for offset, value in enumerate(edits, 2):
         lists = apply(lists, record(offset, "y", value))
         assert desired(lists) == naive(lists.entries)
-        assert lists == subscription.from_entries(lists.entries)
+        assert lists == from_entries(lists.entries)
 
 
 def test_what_a_record_newly_asks_for():
@@ -70,3 +70,5 @@ def test_what_a_record_newly_asks_for():
     ):
         assert newly_asked(lists, apply(lists, record(2, "x", value))) == expected
     assert newly_asked(lists, apply(lists, record(2, "y", [C]))) == {C}
+    both = apply(lists, record(2, "y", {"instruments": [A], "priority": 9}))
+    assert newly_asked(both, apply(both, record(3, "y", []))) == {A}

@@ -6,7 +6,8 @@ import pytest
 
 from connector.core.bonds import isin
 from connector.core.lists import subscription
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from tests.core.lists.at_once import apply, apply_all, desired, restore
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(20)]
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.lists.removal_guard import WINDOW_SECONDS, RemovalGuard, is_held_back
+from connector.core.lists.removal_guard import VALUE, WINDOW_SECONDS, RemovalGuard, is_held_back
 
 
 def refusal(guard, before, after, now=0.0):
     """Return what the guard says of a change."""
-    return guard.refusal(before, after, now, "this record", "confirm it")
+    return guard.refusal(before, after, now, VALUE)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,8 @@ def test_ten_bonds_that_are_more_than_half(before, after, is_held):
 def test_the_refusal_names_figures_and_remedy():
     """The refusal begins with the guard's name and says how many bonds and what to do."""
     assert refusal(RemovalGuard(12, 0.0), 12, 2) == (
-        "removal guard: this record would have left 2 of 12 bonds desired within ten minutes; confirm it"
+        "removal guard: this record would have left 2 of 12 bonds desired within ten minutes; "
+        'send the same value with "confirm_removal": true'
     )
 
 

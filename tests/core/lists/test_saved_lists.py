@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from connector.core import status
 from connector.core.bonds import isin
-from connector.core.lists import saved_lists
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from tests.core.lists.at_once import apply_all, from_status, from_text, to_text
 
 A, B = (isin.with_check_digit(f"KR{number:09}") for number in range(2))
 LISTS = apply_all(
@@ -30,7 +30,7 @@ STATUS = status.records(REPLICA, {}, "2026-01-02T00:00:00Z")
 
 def test_saved_lists_come_back_as_they_were():
     """Lists written as text and read again are the same, with refusals and positions."""
-    assert saved_lists.from_text(saved_lists.to_text(LISTS)) == LISTS
+    assert from_text(to_text(LISTS)) == LISTS
 
 
 LIST_RECORDS = {key: record for key, record in STATUS.items() if key.startswith("list/")}
@@ -38,9 +38,9 @@ LIST_RECORDS = {key: record for key, record in STATUS.items() if key.startswith(
 
 def test_the_status_topic_says_what_was_in_force():
     """Lists are read from status records; times that these lack come from the bonds' records."""
-    assert saved_lists.from_status(STATUS, None) == LISTS
-    assert saved_lists.from_status(LIST_RECORDS, LISTS) == LISTS
-    without = saved_lists.from_status(LIST_RECORDS, None)
+    assert from_status(STATUS, None) == LISTS
+    assert from_status(LIST_RECORDS, LISTS) == LISTS
+    without = from_status(LIST_RECORDS, None)
     assert without.entries["b"] == LISTS.entries["b"]
     assert without.entries["a"].in_force.requested_at == 0
     assert without.entries["a"].in_force.wish == LISTS.entries["a"].in_force.wish
@@ -63,8 +63,8 @@ def test_a_bonds_record_that_says_no_time_leaves_the_time_open(field, value):
     records = {
         key: record | {field: value} if key.startswith("instrument/") else record for key, record in STATUS.items()
     }
-    assert saved_lists.from_status(records, None).entries["a"].in_force.requested_at == 0
-    assert saved_lists.from_status(records, LISTS) == LISTS
+    assert from_status(records, None).entries["a"].in_force.requested_at == 0
+    assert from_status(records, LISTS) == LISTS
 
 
 def test_a_list_whose_bonds_are_all_wanted_since_earlier_ranks_them_the_same():
@@ -78,7 +78,7 @@ def test_a_list_whose_bonds_are_all_wanted_since_earlier_ranks_them_the_same():
         ],
     )
     records = status.records(status.ReplicaView({}, {}, lists, "me"), {}, "2026-01-02T00:00:00Z")
-    restored = saved_lists.from_status(records, None)
+    restored = from_status(records, None)
     assert restored.entries["a"] == lists.entries["a"]
     assert restored.entries["c"].in_force.requested_at == 1_000_000
     assert restored.desired == lists.desired
@@ -87,29 +87,29 @@ def test_a_list_whose_bonds_are_all_wanted_since_earlier_ranks_them_the_same():
 def test_a_saved_list_counts_if_its_status_record_is_missing_but_a_bond_names_it():
     """One missing record must not drop a list's bonds; a list that no bond names was removed."""
     records = {key: record for key, record in STATUS.items() if key != "list/a"}
-    assert saved_lists.from_status(records, LISTS).entries["a"] == LISTS.entries["a"]
-    assert "a" not in saved_lists.from_status(records, None).entries
+    assert from_status(records, LISTS).entries["a"] == LISTS.entries["a"]
+    assert "a" not in from_status(records, None).entries
     removed = {
         key: record | {"lists": ["b"]} if key.startswith("instrument/") else record for key, record in records.items()
     }
-    assert "a" not in saved_lists.from_status(removed, LISTS).entries
+    assert "a" not in from_status(removed, LISTS).entries
 
 
 def test_an_empty_status_topic_leaves_the_saved_lists():
     """If the status topic describes no list, the saved lists count, else there are no lists."""
-    assert saved_lists.from_status({"slot/0": {}}, LISTS) is LISTS
-    assert saved_lists.from_status({}, None) == Lists()
+    assert from_status({"slot/0": {}}, LISTS) is LISTS
+    assert from_status({}, None) == Lists()
 
 
 def test_the_status_topic_wins_over_saved_lists():
     """If the status topic describes any list, the saved lists add none."""
-    assert set(saved_lists.from_status({"list/b": STATUS["list/b"]}, LISTS).entries) == {"b"}
+    assert set(from_status({"list/b": STATUS["list/b"]}, LISTS).entries) == {"b"}
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "[]", "5", "[" * 100_000])
 def test_unreadable_text_is_no_lists(text):
     """Unreadable text counts as nothing saved."""
-    assert saved_lists.from_text(text) is None
+    assert from_text(text) is None
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_unreadable_text_is_no_lists(text):
 )
 def test_an_unreadable_entry_is_left_out(saved):
     """A foreign entry does not keep the other entries from being read."""
-    good = json.loads(saved_lists.to_text(LISTS))
-    assert saved_lists.from_text(json.dumps(good | {"x": saved})) == LISTS
-    assert "x" not in saved_lists.from_status({**STATUS, "list/x": saved}, None).entries
+    good = json.loads(to_text(LISTS))
+    assert from_text(json.dumps(good | {"x": saved})) == LISTS
+    assert "x" not in from_status({**STATUS, "list/x": saved}, None).entries
 
 
 JSON = st.recursive(
@@ -142,4 +142,4 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["list/a", "list/", "slot/0"]), JSON), st.text(max_size=20))
 def test_reading_never_raises(records, text):
     """Whatever is in the topic or the saved text is read without an exception."""
-    assert isinstance(saved_lists.from_status(records, saved_lists.from_text(text)), Lists)
+    assert isinstance(from_status(records, from_text(text)), Lists)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from connector.core.bonds import isin
 from connector.core.lists import control_record, saved_lists, subscription
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, apply_all, desired, restore
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from tests.core.lists.at_once import apply, apply_all, desired, from_entries, from_status, restore, to_text
 from tests.cpu_time import is_within
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(200)]
@@ -105,7 +106,7 @@ def test_a_key_of_a_thousand_characters_names_a_list(letter):
 def test_a_saved_list_with_a_very_long_name_is_removed():
     """A refused list with a very long name, from an earlier version, goes with the next reading."""
     name = "x" * 1001
-    before = subscription.from_entries({name: subscription.Entry(None, Position(0, 0), "too long")})
+    before = from_entries({name: subscription.Entry(None, Position(0, 0), "too long")})
     assert restore(before, [record(0, name, {})]).entries == {}
 
 
@@ -269,9 +270,9 @@ def test_a_topic_that_was_created_again_is_judged_from_its_beginning():
 def test_the_time_of_a_request_is_taken_from_its_record():
     """A request without a time gets its record's time again if the topic still has the record."""
     before = lists_of(record(0, "a", [A], timestamp_ms=77))
-    forgotten = saved_lists.from_status(
+    forgotten = from_status(
         {
-            "list/a": json.loads(saved_lists.to_text(before))["a"]
+            "list/a": json.loads(to_text(before))["a"]
             | {"in_force": {"value": {"instruments": [A]}, "control": {"partition": 0, "offset": 0}}}
         },
         None,
@@ -319,7 +320,7 @@ def test_compaction_changes_nothing(log, keep_tombstones, data):
     before = apply_all(Lists(), log[:cut])
     assert restore(before, log) == whole
     assert restore(before, compacted(log, keep_tombstones)) == whole
-    assert desired(whole) == desired(subscription.from_entries(whole.entries))
+    assert desired(whole) == desired(from_entries(whole.entries))
 
 
 def test_writing_a_list_again_keeps_its_place():
@@ -327,7 +328,7 @@ def test_writing_a_list_again_keeps_its_place():
     lists = lists_of(record(0, "a", {"instruments": [A, B]}), record(1, "b", [C]))
     for offset, value in enumerate(({"instruments": [A, B]}, {"instruments": [B, A, A], "note": "again"}), start=2):
         again = apply(lists, record(offset, "a", value))
-        assert again.ranking == lists.ranking
+        assert wanted(again) == wanted(lists)
         assert again.entries["a"].in_force.requested_at == lists.entries["a"].in_force.requested_at
         assert again.entries["a"].in_force.control == Position(0, offset)
         lists = apply(again, record(offset + 10, "a", b"bad"))
@@ -375,7 +376,7 @@ def test_a_paused_list_is_not_resumed_above_the_bound():
 def test_lists_above_the_bound_may_shrink():
     """If over 20,000 bonds are in force from before, a record may not add to their number."""
     entries = {**FULL.entries, **lists_of(record(2, "c", ISINS[-10:-1])).entries}
-    lists = subscription.from_entries(entries)
+    lists = from_entries(entries)
     assert len(lists.desired) == MOST + 1
     assert apply(lists, record(3, "c", ISINS[-9:-1])).entries["c"].refusal is None
     assert "would be 20002" in apply(lists, record(3, "d", ISINS[-1:])).entries["d"].refusal
@@ -428,6 +429,6 @@ def test_a_reading_of_large_lists_takes_many_steps():
     values = [json.dumps({"instruments": ISINS[:10_000]}).encode() for _ in range(4)]
     records = [ControlRecord(b"%d" % place, value, Position(0, place), 0) for place, value in enumerate(values)]
     lists = restore(Lists(), records)
-    assert steps_of(subscription.restore_in_steps(Lists(), records)) >= 8
-    assert steps_of(subscription.from_entries_in_steps(lists.entries)) >= 4
-    assert steps_of(saved_lists.from_text_in_steps(saved_lists.to_text(lists))) >= 8
+    assert steps_of(subscription.restore(Lists(), records)) >= 8
+    assert steps_of(subscription.with_entries(Lists(), lists.entries)) >= 4
+    assert steps_of(saved_lists.from_text(to_text(lists))) >= 8

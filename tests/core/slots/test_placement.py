@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.bonds.isin import with_check_digit
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply, desired, from_entries
+from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.placement import Places, _weight, place, placement
+from tests.core.lists.at_once import apply, desired, from_entries
 from tests.cpu_time import is_within
 
 ISINS = [f"KR{number:09d}0" for number in range(400)]

@@ -6,7 +6,8 @@ import pytest
 
 from connector.core import status
 from connector.core.bonds import isin
-from connector.core.lists.subscription import ControlRecord, Position, apply
+from connector.core.lists.subscription import ControlRecord, Position
+from tests.core.lists.at_once import apply
 from tests.core.status.test_records import T0, A, B, replica
 
 

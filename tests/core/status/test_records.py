@@ -12,7 +12,8 @@ from connector.core import status
 from connector.core.bonds import isin
 from connector.core.kis.bond_registration import RegistrationView
 from connector.core.kis.slot_view import SlotView
-from connector.core.lists.subscription import ControlRecord, Lists, Position, apply_all
+from connector.core.lists.subscription import ControlRecord, Lists, Position
+from tests.core.lists.at_once import apply_all
 from tests.published import STATUS, strict
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(3)]

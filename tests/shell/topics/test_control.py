@@ -7,10 +7,11 @@ from structlog.testing import capture_logs
 from connector.core import status
 from connector.core.bonds import isin
 from connector.core.lists import saved_lists
-from connector.core.lists.subscription import Lists, desired
+from connector.core.lists.subscription import Lists
 from connector.core.steps import finished
 from connector.shell.kafka.compacted_topic import TopicRecord
 from connector.shell.topics.control import ControlTopic
+from tests.core.lists.at_once import desired
 
 BONDS = [isin.with_check_digit(f"KR{number:09}") for number in range(30)]
 A, B, C = BONDS[:3]
@@ -28,7 +29,7 @@ class Control:
     def __init__(self, previous=None):
         self.changes = []
         self.topic = ControlTopic(
-            lambda: saved_lists.from_status_in_steps({}, previous),
+            lambda: saved_lists.from_status({}, previous),
             lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named))),
         )
 
