@@ -124,12 +124,16 @@ class Recorder:
         self._unmade = dict.fromkeys(self._changed_keys(replica, previous)) | self._unmade
         for key in list(islice(self._unmade, self._at_once)):
             del self._unmade[key]
-            before = previous.get(key, {})
+            before = previous.get(key)
             mine = is_ours(replica, key, written.get(key, {}))
             if mine:
-                record = _record(replica, key, before, now)
+                record = _record(replica, key, before or {}, now)
+            elif key.startswith(INSTRUMENT):
+                # A topic that was made anew lacks the records that others have yet to write again.
+                is_desired = key.removeprefix(INSTRUMENT) in replica.lists.desired
+                record = written.get(key, before if is_desired else None)
             else:
-                record = (written if key.startswith(INSTRUMENT) else previous).get(key)
+                record = before
             if record == made.get(key):
                 continue
             if record is None:

@@ -1,22 +1,25 @@
 """Replicas that know each other only by their status records agree, and harm no innocent bond."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
 
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.backoff import Backoff
 from connector.core.kis.session import Session
-from connector.core.lists.desired import Desired
-from connector.core.lists.subscription import Lists, Position
+from connector.core.lists.desired import newly_asked
+from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.assignment import Claim, assign
 from connector.core.slots.moving import carried
 from connector.core.slots.outage import Outages
 from connector.core.slots.placement import place
 from connector.core.status import ReplicaView
 from tests.core.kis.kis_model import PACE, WAITS, World, unchanged
+from tests.core.lists.at_once import apply_all
 from tests.histories import seeds
 
 MOST = 3
@@ -86,6 +89,7 @@ class Replica:
         self.placement, self.recorder = {}, status.Recorder()
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
         self.worlds, self.limits = {}, {}
+        self.named = frozenset()  # the bonds that lists ask for anew
         self.read_topic()
 
     @property
@@ -118,11 +122,15 @@ class Replica:
     def views(self):
         return {slot: world.session.view for slot, world in self.worlds.items()}
 
-    def turn(self, wanted):
+    def turn(self, lists):
         """Place, send KIS what is due, and return our records, with None for a record to remove."""
+        self.records = status.asked_anew(self.records, self.named)
+        for world in self.worlds.values():
+            world.session.retry_rejected(self.named)
+        self.named = frozenset()
         views = self.views()
         places = status.places(self.records, self.limits, self.now, timedelta(seconds=LOST_AFTER))
-        self.placement = place(wanted, places)
+        self.placement = place(lists.desired, places)
 
         def is_active(isin, slot):
             if slot not in views:
@@ -130,6 +138,7 @@ class Replica:
             return isin in views[slot].registrations and views[slot].registrations[isin].state == "ACTIVE"
 
         lost = self.outages.lost(views, self.fleet.now)
+        views |= {slot: replace(views[slot], capacity=0) for slot in lost}
         wishes = carried(self.placement, views, is_active, refused=places.refused, lost=lost)
         for slot, wish in wishes.items():
             world = self.worlds[slot]
@@ -140,7 +149,6 @@ class Replica:
         views = self.views()
         self.lost = lost = self.outages.lost(views, self.fleet.now)
         views |= {slot: replace(views[slot], capacity=0) for slot in lost}
-        lists = Lists(desired={isin: Desired(isin, 0, 0, ("desk",), Position(0, 0)) for isin in wanted})
         others = self.limits.keys() - views.keys()
         alive = frozenset(slot for slot in others if status.is_alive(self.records, slot, self.now))
         self.seen = ReplicaView(self.placement, views, lists, self.name, frozenset(others), alive)
@@ -191,8 +199,14 @@ class Fleet:
         self.replicas = [Replica(f"replica-{n}", self, own, 200.0 * n) for n, own in enumerate(keys)]
         self.ticking = {}  # the slot on which each bond was last shown as ACTIVE
         self.twice_since, self.missing_since = {}, {}
+        self.lists, self.values, self.offsets = Lists(), {}, count()
         self.rebalance(self.replicas)
         self.want(BONDS, 8)
+
+    @property
+    def wanted(self):
+        """The desired bonds, the most important first."""
+        return list(self.lists.desired)
 
     def rebalance(self, members):
         """Let the group assign the slots to these members."""
@@ -209,17 +223,28 @@ class Fleet:
         self.replicas[number] = Replica(died.name, self, died.app_keys, died.clock, other.topic)
         self.rebalance(self.replicas)
 
-    def want(self, ranked, count):
-        self.wanted = ranked[:count]
+    def want(self, ranked, most):
+        """Ask for the first bonds; each has a list of its own, whose time is the bond's rank."""
+        for rank, isin in enumerate(ranked):
+            instruments = [isin] if rank < most else []
+            value = {"instruments": instruments, "requested_at": f"2026-01-01T00:00:{rank:02}Z"}
+            self.values[isin] = json.dumps(value | {"confirm_removal": True}).encode()
+        self.rewrite()
 
     def rewrite(self):
-        """Write the same lists again, which asks for nothing new."""
-        self.wanted = list(self.wanted)
+        """Write every list again, which asks for nothing new if the list says the same."""
+        records = [
+            ControlRecord(name.encode(), value, Position(0, next(self.offsets)), 0)
+            for name, value in self.values.items()
+        ]
+        before, self.lists = self.lists, apply_all(self.lists, records)
+        for replica in self.replicas:
+            replica.named |= newly_asked(before, self.lists)
 
     def make_topic_anew(self):
         """Lose the status topic: each replica reads it from the beginning, and writes it again."""
         for replica in self.replicas:
-            replica.topic = {}
+            replica.topic, replica.records = {}, status.wanted(replica.records, self.lists.desired)
 
     def narrow(self, slot, limit):
         """Lower the limit of an app key, from its next session on."""
@@ -256,7 +281,7 @@ class Fleet:
     def turns(self, count):
         for _ in range(count):
             for writer, reader in (self.replicas, reversed(self.replicas)):
-                reader.read(writer.turn(self.wanted))
+                reader.read(writer.turn(self.lists))
                 self.check_moving(writer.records)
             self.now += TURN_SECONDS
             self.check_carrying()

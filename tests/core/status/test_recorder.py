@@ -51,3 +51,14 @@ def test_a_record_of_ours_that_was_changed_by_others_is_made_again(key, written)
     changed = {name: record for name, record in before.items() if name != key}
     changed |= {} if written is None else {key: written}
     assert recorder.records(view, changed, T0) == before
+
+
+def test_what_others_wrote_stays_while_a_topic_made_anew_lacks_it():
+    """A wanted bond of another replica keeps its record; an unwanted one's goes."""
+    view = replace(replica([A], {A: 1}), others=frozenset({1}))
+    theirs = {"state": "REJECTED", "slot": 1}
+    previous = {f"instrument/{A}": theirs, f"instrument/{B}": theirs}
+    made = status.records(view, previous, T0, {})
+    assert made[f"instrument/{A}"] is theirs
+    assert f"instrument/{B}" not in made
+    assert status.records(view, previous, T0, previous)[f"instrument/{B}"] is theirs
