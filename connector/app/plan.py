@@ -16,7 +16,6 @@ from connector.app.clock import now
 from connector.app.status_log import StatusLog
 from connector.core import status
 from connector.core.lists import saved_lists, subscription
-from connector.core.record_keys import SLOT
 from connector.core.slots.moving import carried
 from connector.core.slots.placement import Places, place
 from connector.core.status import ReplicaView
@@ -43,7 +42,6 @@ SAVED: Final = "lists"
 STATUS_PAUSE_SECONDS: Final = 0.05
 # Without a change, the next round follows after this time, so that `alive_at` is renewed in time.
 ALIVE_SECONDS: Final = 10.0
-CLOCK_TOLERANCE_SECONDS: Final = 30.0
 READ_SECONDS: Final = 2.0  # how long to wait for a topic before the saved lists are used
 
 
@@ -92,7 +90,6 @@ class Plan:
         self._heartbeats = status.Heartbeats()
         self._status_log = StatusLog()
         self._is_paused = False
-        self.clock_ahead_seconds = 0.0  # how far the clock of the replica last heard is ahead of ours
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
@@ -165,7 +162,7 @@ class Plan:
         that two connectors which both take a record for theirs do not write in turns without end.
         """
         theirs, accepted = self.status_topic.follow(records)
-        dated = self._heartbeats.dated({key: each for key, each in theirs.items() if each is not None}, at := now())
+        dated = self._heartbeats.dated({key: each for key, each in theirs.items() if each is not None}, now())
         for key, record in accepted.items():
             self._changed.set()
             self._wanted_events.assume({key: record})
@@ -174,18 +171,14 @@ class Plan:
                 self.records.pop(key, None)
             else:
                 self.records[key] = dated[key]
-                if key.startswith(SLOT):
-                    self._compare_clocks(record, at)
         # The owner may have our name: somebody may have started the same connector twice.
         if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
             self._slots.note_contest()
 
-    def _compare_clocks(self, record: Record, at: str) -> None:
-        """Warn if the clock of the replica that just wrote a slot record is ahead of ours."""
-        ahead = status.clock_ahead(record, at)
-        if max(ahead, self.clock_ahead_seconds) > CLOCK_TOLERANCE_SECONDS >= min(ahead, self.clock_ahead_seconds):
-            log.warning("clocks_differ", owner=record.get("owner"), seconds_ahead=round(ahead))
-        self.clock_ahead_seconds = ahead
+    @property
+    def clocks_ahead(self) -> Mapping[str, float]:
+        """The owners whose clocks are ahead of ours, in seconds."""
+        return self._heartbeats.clocks_ahead(now())
 
     def _is_ours(self, key: str) -> bool:
         """Return whether we write this record; a moving bond's depends on what the topic holds."""
@@ -229,8 +222,11 @@ class Plan:
             self._situation = replace(situation, slots=remaining, others=self._slots.others)
         self._request_placement()
 
-    def _place_lists(self, lists: subscription.Lists) -> None:
-        """Give the slots the bonds that the lists want."""
+    def _place(self, lists: subscription.Lists) -> None:
+        """Decide which slot carries which bond, and give our slots their bonds.
+
+        We also place bonds on the slots of other replicas, so that all replicas agree.
+        """
         self._is_unplaced = False
         self._lists = lists
         self._on_desired(frozenset(lists.desired))
@@ -240,15 +236,8 @@ class Plan:
             self.records = status.asked_anew(self.records, named)
             for feed in self._slots.feeds.values():
                 feed.retry_rejected(named)
-        self._place()
-
-    def _place(self) -> None:
-        """Decide which slot carries which bond, and give our slots their bonds.
-
-        We also place bonds on the slots of other replicas, so that all replicas agree.
-        """
         self._places = self._present_places()
-        self._placement = place(self._lists.desired, self._places)
+        self._placement = place(lists.desired, self._places)
         self._carry()
 
     def _present_places(self) -> Places:
@@ -263,7 +252,7 @@ class Plan:
         """Give each of our slots the bonds placed on it and the bonds still moving away from it."""
         if self.status_reader.restored.is_set():
             self._note_use()
-        views, at = {slot: feed.view for slot, feed in self._slots.feeds.items()}, now()
+        views, at = self._slots.views, now()
 
         def is_active(isin: str, slot: int) -> bool:
             if slot not in views:
@@ -295,7 +284,7 @@ class Plan:
                 due_at = min(due_at, round_at + STATUS_PAUSE_SECONDS)
             lists = None if self._is_paused else self.control.lists
             if lists is not None and self._is_unplaced:
-                self._place_lists(lists)
+                self._place(lists)
             if due_at <= monotonic():
                 due_at = (round_at := monotonic()) + ALIVE_SECONDS
                 self._on_round()
@@ -308,8 +297,7 @@ class Plan:
         self._carry()
         self._publish(lists)
         if self._places != self._present_places():  # a session may have learned its limit
-            self._place()
-            self._changed.set()
+            self._request_placement()
         self._unsaved.set()
 
     async def save_lists(self) -> None:
@@ -324,8 +312,7 @@ class Plan:
 
     def _publish(self, lists: subscription.Lists) -> None:
         at, others = now(), self._slots.others
-        slots = {slot: feed.view for slot, feed in self._slots.feeds.items()}
-        slots |= {slot: replace(slots[slot], capacity=0) for slot in self._slots.lost & slots.keys()}
+        slots = self._slots.views
         alive = frozenset(slot for slot in others if status.is_alive(self.records, slot, at))
         self._situation = ReplicaView(
             self._placement, slots, lists, self._settings.replicas.name, others, alive, self._undelivered.count()
@@ -333,6 +320,7 @@ class Plan:
         before = self.records
         self.records = self._recorder.records(self._situation, before, at, self.status_topic.content)
         self._status_log.note(before, self.records, self._recorder.changed)
+        self._status_log.note_clocks(self.clocks_ahead)
         self.status_topic.publish(self.records, self._may_write)
         self._wanted_events.note(self.records, self._recorder.changed, self._may_write, at)
         self._undelivered.note_written(self.records, slots)

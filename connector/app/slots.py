@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from connector.shell.slot_group import SlotGroup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from connector.core.kis.slot_view import SlotView
     from connector.core.slots.lease import Permission
     from connector.settings import Settings
     from connector.shell.journal import Journal
@@ -82,8 +84,7 @@ class Slots:
         # A session counts as open once a bond is registered: before that, KIS may still refuse the
         # session as "in use".
         is_open = frozenset(slot for slot, feed in self.feeds.items() if feed.view.registered)
-        held = self.held & frozenset(range(self.app_keys))
-        return Claim(held=held, open=is_open, capacity=self._session_capacity, keys=self._hash_keys())
+        return Claim(held=self.held, open=is_open, capacity=self._session_capacity, keys=self._hash_keys())
 
     def _on_assigned(self, slots: frozenset[int]) -> None:
         self._lease.assign(slots, monotonic())
@@ -106,6 +107,12 @@ class Slots:
         """The slots of all replicas, each with the most bonds that the settings allow on it."""
         return self._group.limits or self._own_limits
 
+    @property
+    def views(self) -> dict[int, SlotView]:
+        """Our slots as the status topic shows them: a lost one has no room."""
+        views = {slot: feed.view for slot, feed in self.feeds.items()}
+        return views | {slot: replace(views[slot], capacity=0) for slot in self.lost & views.keys()}
+
     def note_outages(self) -> None:
         """Find out which of our slots are lost.
 
@@ -113,7 +120,7 @@ class Slots:
         """
         if not self.in_contact:
             return
-        views = {slot: feed.view for slot, feed in self.feeds.items()}
+        views = self.views
         before, self.lost = self.lost, self._outages.lost(views, monotonic())
         for slot in self.lost - before:
             log.warning("slot_set_aside", slot=slot, code=views[slot].code, message=views[slot].message)
@@ -127,8 +134,8 @@ class Slots:
 
     @property
     def held(self) -> frozenset[int]:
-        """The slots that we hold at this moment; `feeds` follows shortly after."""
-        return self._lease.held(monotonic())
+        """The slots that we hold at this moment and can open; `feeds` follows shortly after."""
+        return frozenset(slot for slot in self._lease.held(monotonic()) if slot < self.app_keys)
 
     @property
     def in_contact(self) -> bool:
@@ -203,7 +210,7 @@ class Slots:
 
     def _follow_lease(self, group: asyncio.TaskGroup, learned_limit: Callable[[int], int | None]) -> None:
         """Start and end feeds, so that each slot we hold has one feed."""
-        held = {slot for slot in self.held if slot < self.app_keys}
+        held = self.held
         for slot in self.feeds.keys() - held:
             self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot)), name=f"end-feed-{slot}")
         # We start no slot that we get while we are stopping: leaving the group passes the slot on.

@@ -1,4 +1,4 @@
-"""Logs which lists were accepted, and which bonds became active."""
+"""Logs what the status records newly say."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ MOST_LINES: Final = 20  # a line takes a quarter of a millisecond
 
 
 class StatusLog:
-    """Tells an operator what became of the lists, one line for each list and each bond."""
+    """Tells an operator what became of the lists, and of clocks that differ."""
 
     def __init__(self) -> None:
         self._is_nothing_wanted = False
+        self._ahead: frozenset[str] = frozenset()
+
+    def note_clocks(self, ahead: Mapping[str, float]) -> None:
+        """Warn of the owners whose clocks are ahead of ours since the last call, in seconds."""
+        for owner in sorted(ahead.keys() - self._ahead):
+            log.warning("clocks_differ", owner=owner, seconds_ahead=round(ahead[owner]))
+        self._ahead = frozenset(ahead)
 
     def note_wanted(self, isins: Collection[str]) -> None:
         """Say once that nothing is wanted, until something was wanted in between."""

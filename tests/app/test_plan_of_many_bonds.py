@@ -96,6 +96,7 @@ class Run:
         changed = asyncio.Event()
         slots = SimpleNamespace(
             feeds={0: self.feed},
+            views={0: self.feed.view},
             limits={0: 41},
             lost=frozenset(),
             note_outages=lambda: None,

@@ -1,4 +1,4 @@
-"""Tests of the log lines about lists and bonds."""
+"""Tests of the log lines about lists, bonds and clocks."""
 
 from structlog.testing import capture_logs
 
@@ -60,3 +60,16 @@ def test_that_nothing_is_wanted_is_said_once():
             own.note_wanted(isins)
     assert [line["event"] for line in lines] == ["nothing_wanted"] * 2
     assert "kis-bond subs add" in lines[0]["message"]
+
+
+def test_a_clock_that_is_ahead_is_said_once():
+    """The owner is named with its seconds, and again only after its clock was right in between."""
+    own = StatusLog()
+    with capture_logs() as lines:
+        for ahead in ({"two": 31.4}, {"two": 31.5, "three": 99.0}, {"three": 99.0}, {"two": 40.0}):
+            own.note_clocks(ahead)
+    assert [(line["event"], line["owner"], line["seconds_ahead"]) for line in lines] == [
+        ("clocks_differ", "two", 31),
+        ("clocks_differ", "three", 99),
+        ("clocks_differ", "two", 40),
+    ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from connector.app.clock import market_is_open
 from connector.app.metrics.definition import Definition
-from connector.app.plan import CLOCK_TOLERANCE_SECONDS
 from connector.core.kis.backoff import Cause
 from connector.core.kis.bond_registration import RegistrationState
 from connector.core.kis.slot_view import SlotState
@@ -41,8 +40,7 @@ def _owned(parts: Parts) -> Values:
 
 
 def _differ(parts: Parts) -> Values:
-    is_ahead = parts.plan.clock_ahead_seconds > CLOCK_TOLERANCE_SECONDS
-    return {"settings": float(parts.slots.difference is not None), "clock": float(is_ahead)}
+    return {"settings": float(parts.slots.difference is not None), "clock": float(bool(parts.plan.clocks_ahead))}
 
 
 def _connects(feed: KisFeed) -> Mapping[str, float]:

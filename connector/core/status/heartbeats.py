@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connector.core.record_keys import SLOT
+from connector.core.status.records import SILENT_AFTER, clock_ahead, is_due
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connector.core.status.records import Record
+
+CLOCK_TOLERANCE_SECONDS: Final = 30.0
+LONGEST_NAME: Final = 200  # characters of an owner; anyone may have written the record
 
 
 class Heartbeats:
@@ -34,3 +38,12 @@ class Heartbeats:
                 self._read[key] = record, at
                 found[key] = {**record, "alive_at": at}
         return found
+
+    def clocks_ahead(self, now: str) -> dict[str, float]:
+        """Return the owners whose clocks are ahead of ours by more than the tolerance, in seconds.
+
+        An owner that is silent is left out: it may be gone.
+        """
+        heard = [(record, at) for record, at in self._read.values() if not is_due(at, now, SILENT_AFTER)]
+        ahead = {str(record.get("owner"))[:LONGEST_NAME]: clock_ahead(record, at) for record, at in heard}
+        return {owner: seconds for owner, seconds in ahead.items() if seconds > CLOCK_TOLERANCE_SECONDS}

@@ -55,7 +55,7 @@ def _feed():
 
 def _plan(control_reader):
     return SimpleNamespace(
-        clock_ahead_seconds=0.0,
+        clocks_ahead={},
         control=SimpleNamespace(ignored=1, is_read=True),
         control_reader=control_reader,
         records={

@@ -37,10 +37,10 @@ def test_a_slot_without_a_tick_has_a_time_long_ago():
 
 
 @pytest.mark.parametrize(
-    ("difference", "ahead", "expected"), [(None, 30.0, (0, 0)), ("two has 3 app keys", 31.0, (1, 1))]
+    ("difference", "ahead", "expected"), [(None, {}, (0, 0)), ("two has 3 app keys", {"two": 31.0}, (1, 1))]
 )
 def test_replicas_that_differ_are_told(difference, ahead, expected):
     """Other app keys and a clock that is ahead count apart."""
-    plan = SimpleNamespace(clock_ahead_seconds=ahead)
+    plan = SimpleNamespace(clocks_ahead=ahead)
     found = _differ(SimpleNamespace(slots=SimpleNamespace(difference=difference), plan=plan))
     assert (found["settings"], found["clock"]) == expected

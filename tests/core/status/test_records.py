@@ -477,10 +477,3 @@ def test_the_record_of_a_bond_on_its_way_passes_from_owner_to_owner():
     assert [status.is_ours(each, key, {"state": "ACTIVE", "slot": 1}) for each in (old, new)] == [False, True]
     left = status.records(moving(), {key: on_0}, T0)[key]
     assert (left["state"], left["slot"]) == ("PENDING", 1)
-
-
-def test_another_replicas_clock_is_not_ours():
-    """Only a clock that is ahead of ours can be told."""
-    assert status.clock_ahead({"alive_at": T2}, T0) == 30.0
-    assert status.clock_ahead({"alive_at": T0}, T2) == 0.0
-    assert status.clock_ahead({"alive_at": 7}, T0) == 0.0
