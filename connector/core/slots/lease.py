@@ -142,10 +142,3 @@ class Lease:
         if connected_seconds is None or connected_seconds >= THROWN_OUT_SECONDS:
             return False
         return now - connected_seconds >= self._confirmed_at + self._session_timeout
-
-
-def unshared(slots: Iterable[int]) -> Lease:
-    """Return the lease of slots that no other replica may own."""
-    lease = Lease(FOREVER, None, 0.0)
-    lease.assign(slots, 0.0)
-    return lease

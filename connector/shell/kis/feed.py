@@ -20,7 +20,6 @@ from connector.core.kis.effect import Close
 from connector.core.kis.pace import Pace
 from connector.core.kis.probe import Probe
 from connector.core.kis.session import Session
-from connector.core.slots.lease import unshared
 from connector.shell.kis.key_supply import KeySupply
 from connector.shell.kis.live import LiveSession, rest, without_secrets
 from connector.shell.kis.socket import open_socket, why_not_open
@@ -66,7 +65,7 @@ class KisFeed:
         on_event: Callable[[Event], None],
         *,
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
-        permission: Permission | None = None,
+        permission: Permission,
         learned_limit: int | None = None,
         taken_over: bool = False,
         last_tick_ns: Callable[[str], int | None] = lambda _: None,
@@ -77,7 +76,7 @@ class KisFeed:
         self._journal = journal
         self._on_change = on_change
         self._on_event = on_event
-        self._permission = permission or unshared([slot])
+        self._permission = permission
         backoff = Backoff(_waits(kis), random.random, taken_over=taken_over)
         self._probe = Probe(kis.probe_seconds, is_market_open, partial(_last_tick_at, last_tick_ns))
         self._is_probe_end_logged = False

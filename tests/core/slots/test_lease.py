@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.core.slots.lease import ALWAYS, Lease, unshared
+from connector.core.slots.lease import ALWAYS, FOREVER, Lease
 
 TIMEOUT = 10.0
 
@@ -112,6 +112,13 @@ def test_an_earlier_run_counts_for_nothing_once_the_group_answered(lease):
     """Saved slots have no effect after an assignment."""
     lease.use_saved([3], 101.0)
     assert lease.held(101.0) == {0, 1}
+
+
+def unshared(slots):
+    """Return the lease of a connector that shares its slots with nobody."""
+    lease = Lease(FOREVER, None, 0.0)
+    lease.assign(slots, 0.0)
+    return lease
 
 
 def test_a_connector_that_shares_nothing_is_always_in_contact():

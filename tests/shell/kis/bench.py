@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from connector.core.kis.approval import Granted
+from connector.core.slots.lease import FOREVER, Lease
 from connector.settings import KisSettings
 from connector.shell.kis import KisFeed
 from connector.shell.kis.approval import ApprovalService
@@ -60,6 +61,8 @@ class Bench:
             "approval_url": kis.approval_url if kis else "http://127.0.0.1:9/",
         }
         self.settings = KisSettings(**(fast | urls | settings))
+        lease = Lease(FOREVER, None, 0.0)
+        lease.assign([0], 0.0)
         self.feed = KisFeed(
             0,
             self.settings,
@@ -69,6 +72,7 @@ class Bench:
             lambda event: self.events.append(event.to_json()),
             request_approval_key=approve
             or (ApprovalService(self.settings.approval_url).request if kis else self._grant),
+            permission=lease,
             last_tick_ns=self.ticked_ns.get,
             is_market_open=lambda: self.is_market_open,
         )
