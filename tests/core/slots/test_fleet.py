@@ -54,6 +54,7 @@ def history(seed):
                 ("hand_over", slot),
                 ("kill", random.randint(0, 1)),
                 ("refuse", isin),
+                ("name", isin),
                 ("rewrite",),
                 ("make_topic_anew",),
             ]
@@ -226,10 +227,18 @@ class Fleet:
     def want(self, ranked, most):
         """Ask for the first bonds; each has a list of its own, whose time is the bond's rank."""
         for rank, isin in enumerate(ranked):
-            instruments = [isin] if rank < most else []
-            value = {"instruments": instruments, "requested_at": f"2026-01-01T00:00:{rank:02}Z"}
-            self.values[isin] = json.dumps(value | {"confirm_removal": True}).encode()
+            self.put(isin, [isin] if rank < most else [], rank)
         self.rewrite()
+
+    def name(self, isin):
+        """Ask for a bond by one list more, which named another bond before."""
+        self.put("one more", [isin], len(BONDS))
+        self.rewrite()
+
+    def put(self, name, instruments, rank):
+        """Change what a list will say when it is written."""
+        value = {"instruments": instruments, "requested_at": f"2026-01-01T00:00:{rank:02}Z"}
+        self.values[name] = json.dumps(value | {"confirm_removal": True}).encode()
 
     def rewrite(self):
         """Write every list again, which asks for nothing new if the list says the same."""
@@ -374,8 +383,19 @@ def test_refused_bonds_of_a_high_priority_hold_no_place():
 
 
 def test_a_slot_that_flaps_moves_its_bonds_ever_more_rarely():
-    """A slot is lost and found again three times; the others carry its bonds meanwhile."""
-    live([(("want", BONDS, 6), 2), *[(("block", 0), TURNS_TO_LOSE), (("unblock", 0), TURNS_TO_LOSE)] * 3])
+    """Each time a slot is lost again, it waits longer for its bonds, which others carry."""
+    fleet, waits = Fleet(), []
+    fleet.want(BONDS, 6)
+    for _ in range(4):
+        fleet.block(0)
+        fleet.turns(TURNS_TO_LOSE + 1)
+        fleet.unblock(0)
+        begun = fleet.now
+        while any(replica.lost for replica in fleet.replicas):
+            fleet.turns(1)
+        waits.append(fleet.now - begun)
+    assert waits[0] < waits[1] < waits[2] < waits[3]
+    settled(fleet)
 
 
 def test_a_replica_that_starts_knows_a_living_owner_whose_clock_is_ahead():
