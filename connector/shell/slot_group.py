@@ -65,12 +65,11 @@ class _NotReadyError(Exception):
 class SlotGroup:
     """One member of the group; `problem` says why it is not in the group at present.
 
-    `unusable` is set while the slot topic or a setting is the problem. `limits` has the slots that
-    some member can open, each with the most bonds it may carry. It is empty until the group told
-    us. `difference` says how another member's app keys or capacity differ from ours. `claim`
-    returns what we claim; the group adds the generations. `on_assigned` gets each new assignment.
-    `on_heard` gets the time (monotonic seconds) of each contact with the coordinator. None of these
-    three functions may raise or wait.
+    `unusable` is set while the slot topic or a setting is the problem. `difference` says how
+    another member's app keys or capacity differ from ours. `claim` returns what we claim; the group
+    adds the generations. `on_assigned` gets each new assignment. `on_heard` gets the time
+    (monotonic seconds) of each contact with the coordinator. None of these three
+    functions may raise or wait.
     """
 
     def __init__(  # noqa: PLR0913 - the group to be a member of, and three neighbours
@@ -107,7 +106,7 @@ class SlotGroup:
 
     @property
     def limits(self) -> Mapping[int, int]:
-        """The slots that some member can open, each with the most bonds it may carry."""
+        """The slots that some member can open, each with its most bonds; empty until told."""
         return self._fleet.limits
 
     @property
@@ -165,11 +164,7 @@ class SlotGroup:
         try:
             async with asyncio.timeout(self._session_timeout + JOIN_MARGIN_SECONDS):
                 await consumer.start()
-                is_there = await has_topic(consumer, self._topic)
-            if not is_there:
-                raise _NotReadyError(
-                    f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N"
-                )
+                self._require_topic(is_there=await has_topic(consumer, self._topic))
             self._note_heartbeats(consumer)
             consumer.subscribe([self._topic], listener=_Listener(self, consumer))
             await self._stay(consumer)
@@ -181,6 +176,12 @@ class SlotGroup:
                 # let this member time out.
                 _send_no_leave_group(consumer)
             await stop(consumer)
+
+    def _require_topic(self, *, is_there: bool) -> None:
+        if not is_there:
+            raise _NotReadyError(
+                f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N"
+            )
 
     async def _explain_session_timeout(self) -> str:
         setting = f"replicas.session_timeout_seconds is {self._session_timeout:g}"
@@ -209,6 +210,7 @@ class SlotGroup:
             looked_at = time.monotonic()
             if looked_at > checked_at + CLAIM_CHECK_SECONDS:
                 checked_at = looked_at
+                self._require_topic(is_there=bool(consumer.partitions_for_topic(self._topic)))
                 self._claim_again(consumer)
             if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
                 raise TimeoutError(f"no contact with the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
@@ -316,8 +318,9 @@ class _Assignor:
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Return every member's assignment; aiokafka asks only the leader of the group for it."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
-        slots = cluster.partitions_for_topic(self._topic) or ()
-        assigned, fleet = self._group.assign(slots, claims)
+        # If the topic was deleted, members keep their slots, because closing sessions loses ticks.
+        held = frozenset().union(*(claim.held for claim in claims.values()))
+        assigned, fleet = self._group.assign(cluster.partitions_for_topic(self._topic) or held, claims)
         told = encode_fleet(fleet)
         return {
             member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], told)

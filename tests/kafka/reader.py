@@ -130,6 +130,12 @@ def create_topics(
 
 def make_again(bootstrap_servers: str, topic: str) -> None:
     """Delete a compacted topic of one partition, and create it again."""
+    delete_topic(bootstrap_servers, topic)
+    create_topics(bootstrap_servers, {topic: 1}, cleanup_policy="compact")
+
+
+def delete_topic(bootstrap_servers: str, topic: str) -> None:
+    """Delete a topic, and wait until it is gone."""
     admin = AdminClient(QUIET | {"bootstrap.servers": bootstrap_servers})
     for future in admin.delete_topics([topic], operation_timeout=20).values():
         future.result(20)
@@ -138,4 +144,3 @@ def make_again(bootstrap_servers: str, topic: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{topic} was not deleted in time")
         time.sleep(0.05)
-    create_topics(bootstrap_servers, {topic: 1}, cleanup_policy="compact")

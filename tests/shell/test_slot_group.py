@@ -11,7 +11,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from connector.core.slots.assignment import Claim
 from connector.shell import slot_group
 from connector.shell.slot_group import SlotGroup
-from tests.kafka.reader import create_topics
+from tests.kafka.reader import create_topics, delete_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(func_only=True)]
 SESSION_TIMEOUT = 6.0
@@ -146,6 +146,20 @@ async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
         create_topics(kafka.bootstrap_servers, {topic_names.slots: 1})
         await until(lambda: one.held == {0})
         assert one.group.unusable is None
+
+
+async def test_a_slot_topic_that_is_deleted_takes_no_slot_away(kafka, topic_names, monkeypatch):
+    """The members keep their slots, say that the topic is missing, and go on once it is back."""
+    monkeypatch.setattr(slot_group, "CLAIM_CHECK_SECONDS", 0.5)
+    create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
+    async with running(Member(kafka, topic_names.slots)) as one:
+        await until(lambda: one.held == {0, 1})
+        await asyncio.to_thread(delete_topic, kafka.bootstrap_servers, topic_names.slots)
+        await until(lambda: one.group.unusable)
+        await asyncio.to_thread(create_topics, kafka.bootstrap_servers, {topic_names.slots: 2})
+        before = len(one.assignments)
+        await until(lambda: len(one.assignments) > before and one.group.unusable is None)
+        assert all(slots == {0, 1} for slots in one.assignments)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 7200.0])
