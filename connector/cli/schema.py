@@ -16,7 +16,7 @@ from connector.packaged_files import bond_tick, released_schemas, schema_text
 
 if TYPE_CHECKING:
     from connector.cli.subject import Subject
-    from connector.core.ticks.avro import TickSchema
+    from connector.core.ticks.table_definition import Writer
     from connector.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The schemas of the topics' records.")
@@ -148,25 +148,32 @@ def ddl(
 
     if engine not in ENGINES:
         raise RequestMalformed(f"--for {short(engine, 40)!a} is none of {', '.join(ENGINES)}.")
-    settings, schema = load_settings(context, config), TickSchema(bond_tick())
+    settings = load_settings(context, config)
     # Of the engines, only Spark does not ask the registry itself.
-    prefix = _prefix(settings, schema) if engine == "spark" else b""
-    reach = Reach(settings.topics.ticks, settings.kafka.bootstrap_servers, settings.registry.url, prefix)
-    text = table_definition(engine, schema, reach)
+    writers = _writers(settings) if engine == "spark" else []
+    reach = Reach(settings.topics.ticks, settings.kafka.bootstrap_servers, settings.registry.url, writers)
+    text = table_definition(engine, TickSchema(bond_tick()), reach)
     for line in text.rstrip("\n").split("\n"):
         say(line)
 
 
-def _prefix(settings: Settings, schema: TickSchema) -> bytes:
-    """Return the bytes before each datum. Raises NotInTime."""
-    from connector.core.ticks.avro import registry_prefix
+def _writers(settings: Settings) -> list[Writer]:
+    """Return the schemas that may have written ticks: those of the registry, and released ones.
 
-    if settings.registry.url is None:
-        return schema.single_object_prefix
-    found = _look(settings)
-    if found.schema_id is None:
-        raise NotInTime(f"{found.name} {found.drift[0]}.")
-    return registry_prefix(found.schema_id)
+    Raises NotInTime if the registry has none, or one whose ticks we cannot read.
+    """
+    from connector.core.ticks.avro import TickSchema, registry_prefix
+    from connector.core.ticks.table_definition import Writer
+
+    in_registry = list[Writer]()
+    if settings.registry.url is not None:
+        found = _look(settings)
+        if found.incompatible or not found.versions:
+            raise NotInTime("\n".join(f"{found.name} {problem}." for problem in found.drift))
+        in_registry = [Writer(registry_prefix(each.schema_id), each.schema) for each in found.versions]
+    # Without a registry, and before one was set, ticks name their schemas by fingerprints.
+    ours = {TickSchema(text).single_object_prefix: text for text in (*released_schemas().values(), bond_tick())}
+    return [*in_registry, *(Writer(prefix, text) for prefix, text in ours.items())]
 
 
 def _read(file: Path) -> str:
@@ -195,7 +202,7 @@ def _as_json(subject: Subject) -> dict[str, Any]:
         "subject": subject.name,
         "schema_id": subject.schema_id,
         "level": subject.level,
-        "versions": list(subject.versions),
+        "versions": [each.number for each in subject.versions],
         "drift": subject.drift,
         "warnings": subject.warnings,
     }

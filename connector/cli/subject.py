@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the registry holds for ticks.
+    """What the registry holds for ticks, the latest version first.
 
     `schema_id` is that of our schema, None if the subject does not hold it. `incompatible` says
     which versions do not fit our schema, and why.
@@ -30,7 +30,7 @@ class Subject:
     name: str
     level: str
     schema_id: int | None
-    versions: Sequence[int]
+    versions: Sequence[Version]
     incompatible: Sequence[str]
 
     @property
@@ -61,7 +61,7 @@ async def look(settings: Settings) -> Subject:
     held = await registry_subject.versions(settings.registry, name)
     ours = next((each.schema_id for each in held if same_schema(each.schema, bond_tick())), None)
     level = await registry_subject.level(settings.registry, name)
-    return Subject(name, level, ours, [each.number for each in held], _incompatible(held))
+    return Subject(name, level, ours, held, _incompatible(held))
 
 
 async def register(settings: Settings, level: str | None) -> Subject:

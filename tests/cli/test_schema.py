@@ -1,10 +1,15 @@
 """Tests of `kis-bond schema`."""
 
+import asyncio
 import json
+import re
 
 import pytest
 
-from connector.packaged_files import bond_tick
+from connector.core.ticks.avro import TickSchema
+from connector.packaged_files import bond_tick, released_schemas
+from connector.settings import RegistrySettings
+from connector.shell import registry
 from tests.core.ticks.test_compatibility import COMPATIBLE, INCOMPATIBLE, edited
 
 
@@ -106,14 +111,31 @@ def test_ddl_prints_a_table_and_a_view(cli, engine):
     assert engine == "duckdb" or ("'my.ticks'" in result.stdout and "'b:1'" in result.stdout)
 
 
-def test_ddl_for_spark_has_the_schemas_id(cli, registry_url, topic_names):
-    """The id is asked from the registry; a schema that is not there ends with 5."""
+def test_ddl_for_spark_has_every_schema_of_the_registry(cli, registry_url, topic_names):
+    """The ids are asked from the registry; a subject without schemas ends with 5."""
     given = {"REGISTRY__URL": registry_url, "TOPICS__TICKS": topic_names.ticks}
     missing = cli("schema", "ddl", "--for", "spark", **given)
     assert missing.exit_code == 5
     assert "does not hold this schema: run kis-bond schema register." in missing.stderr
-    found = json.loads(cli("schema", "register", "--json", **given).stdout)["schema_id"]
-    assert f"= X'00{found:08X}'" in cli("schema", "ddl", "--for", "spark", **given).stdout
+    ids = [
+        asyncio.run(registry.register(RegistrySettings(url=registry_url), f"{topic_names.ticks}-value", text))
+        for text in (bond_tick(), edited(COMPATIBLE["a new column"]))
+    ]
+    prefixes = re.findall(r"WHEN startswith\(value, X'(\w+)'\)", cli("schema", "ddl", "--for", "spark", **given).stdout)
+    single_object = [
+        schema.single_object_prefix.hex().upper() for schema in map(TickSchema, released_schemas().values())
+    ]
+    assert prefixes == [f"00{each:08X}" for each in reversed(ids)] + single_object
+
+
+def test_ddl_for_spark_refuses_a_schema_that_it_cannot_read(cli, registry_url, topic_names):
+    """There is no table if some ticks would be read wrongly; the sentence names the version."""
+    edit = edited(INCOMPATIBLE["long to string"][0])
+    asyncio.run(registry.register(RegistrySettings(url=registry_url), f"{topic_names.ticks}-value", edit))
+    result = cli("schema", "ddl", "--for", "spark", REGISTRY__URL=registry_url, TOPICS__TICKS=topic_names.ticks)
+    assert result.exit_code == 5
+    assert result.stdout == ""
+    assert "version 1 does not fit: CNTG_VOL changes its type" in result.stderr
 
 
 def test_ddl_for_an_unknown_engine_ends_with_2(cli):

@@ -1,7 +1,7 @@
 """Writes the definition of a table of ticks for a query engine, from the Avro schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from connector.core.ticks.avro import TickSchema
@@ -12,6 +12,8 @@ VIEW: Final = "bond_trades"
 LATE_SECONDS: Final = 30  # after an outage, ticks come as late as it was long
 IDLE_SECONDS: Final = 60  # a partition without trades holds up the event time for so long
 UNSET_REGISTRY: Final = "http://localhost:8081/apis/ccompat/v7"
+LONGEST_PREFIX: Final = 10  # of single-object encoding
+UNKNOWN_TO_SPARK: Final = "A tick has a schema that is not in this table: print it again with kis-bond schema ddl"
 
 # A column that is not here keeps KIS's name, in lower case.
 ENGLISH: Final[Mapping[str, str]] = {
@@ -37,17 +39,23 @@ ENGLISH: Final[Mapping[str, str]] = {
 }
 
 
+class Writer(NamedTuple):
+    """A schema that may have written ticks, and the bytes before each datum that it wrote."""
+
+    prefix: bytes
+    schema: str
+
+
 class Reach(NamedTuple):
     """Where the ticks are.
 
-    `prefix` are the bytes before each datum. Without a registry they are those of single-object
-    encoding, which only Spark and a program can skip.
+    `writers` are for Spark, which can read both framings but asks no registry.
     """
 
     topic: str
     bootstrap_servers: str
     registry_url: str | None
-    prefix: bytes
+    writers: Sequence[Writer] = ()
 
 
 class _Column(NamedTuple):
@@ -112,6 +120,12 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _spark_text(value: str) -> str:
+    """Return a literal; Spark takes doubled apostrophes for two texts, one after the other."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 _FLINK: Final = {
     "string": "STRING",
     "decimal": "DECIMAL({precision}, {scale})",
@@ -154,20 +168,27 @@ CREATE VIEW {VIEW} AS
 
 
 def _spark(columns: list[_Column], schema: TickSchema, reach: Reach) -> str:
-    size = len(reach.prefix)
+    ours = _spark_text(_without_docs(schema.text))
+    branches = "\n".join(
+        f"      WHEN startswith(value, X'{writer.prefix.hex().upper()}') THEN from_avro(\n"
+        f"        substring(value, {len(writer.prefix) + 1}),\n"
+        f"        {_spark_text(_without_docs(writer.schema))},\n"
+        f"        map('mode', 'FAILFAST', 'avroSchema', {ours}))"
+        for writer in reach.writers
+    )
     fields = ",\n".join(f"  tick.`{column.name}`" for column in columns)
-    # Spark's string literals would need the apostrophes of docs escaped.
-    literal = _without_docs(schema.text)
     return f"""\
--- For spark-sql with the packages spark-sql-kafka-0-10 and spark-avro. Only ticks of this schema are
--- read: the first {size} bytes name it. When the topic gets a second schema, add a view for it
--- by from_avro(…, its schema, map('avroSchema', this schema)), and UNION ALL both: from_avro with the
--- wrong schema gives nulls. Set spark.sql.session.timeZone to UTC, or read times in your own zone.
+-- For Spark with the packages spark-sql-kafka-0-10 and spark-avro. A tick begins with the name of the
+-- schema that wrote it, and Spark asks no registry: from_avro gives nulls if it is told another schema.
+-- So each schema has its WHEN, which turns its ticks into ours. A tick of a schema that is not here ends
+-- the query: print this again, and start it from its checkpoint.
+-- A tick may come again with the same tick_id. The order of a bond's trades is (trade_date, ACML_VOL).
+-- Times are shown in the zone spark.sql.session.timeZone.
 CREATE OR REPLACE TEMPORARY VIEW {TABLE}_raw
 USING kafka
 OPTIONS (
-  `kafka.bootstrap.servers` {_text(reach.bootstrap_servers)},
-  subscribe {_text(reach.topic)},
+  `kafka.bootstrap.servers` {_spark_text(reach.bootstrap_servers)},
+  subscribe {_spark_text(reach.topic)},
   startingOffsets 'earliest'
 );
 
@@ -175,9 +196,12 @@ CREATE OR REPLACE TEMPORARY VIEW {TABLE} AS
 SELECT
 {fields}
 FROM (
-  SELECT from_avro(substring(value, {size + 1}), '{literal}', map('mode', 'FAILFAST')) AS tick
+  SELECT
+    CASE
+{branches}
+      ELSE raise_error('{UNKNOWN_TO_SPARK}: ' || hex(substring(value, 1, {LONGEST_PREFIX})))
+    END AS tick
   FROM {TABLE}_raw
-  WHERE substring(value, 1, {size}) = X'{reach.prefix.hex().upper()}'
 );
 
 CREATE OR REPLACE TEMPORARY VIEW {VIEW} AS
@@ -187,7 +211,7 @@ CREATE OR REPLACE TEMPORARY VIEW {VIEW} AS
 
 def _without_docs(text: str) -> str:
     schema = json.loads(text, object_hook=lambda part: {name: value for name, value in part.items() if name != "doc"})
-    return json.dumps(schema)
+    return json.dumps(schema, ensure_ascii=False)
 
 
 _CLICKHOUSE: Final = {
@@ -202,6 +226,7 @@ _CLICKHOUSE: Final = {
 
 def _clickhouse(columns: list[_Column], reach: Reach) -> str:
     lines = _types(columns, _CLICKHOUSE, "{}", "Nullable({})")
+    one_registry = (reach.registry_url or UNSET_REGISTRY).partition(",")[0]  # ClickHouse knows no second one
     return f"""\
 {_warning(reach)}-- Copies of a tick have the same tick_id: the table keeps one of them, and FINAL reads one.
 CREATE TABLE {TABLE} (
@@ -218,7 +243,7 @@ SETTINGS
   kafka_topic_list = {_text(reach.topic)},
   kafka_group_name = 'clickhouse-{TABLE}',
   kafka_format = 'AvroConfluent',
-  format_avro_schema_registry_url = {_text(reach.registry_url or UNSET_REGISTRY)};
+  format_avro_schema_registry_url = {_text(one_registry)};
 
 CREATE MATERIALIZED VIEW {TABLE}_reader TO {TABLE} AS
 SELECT * FROM {TABLE}_queue;

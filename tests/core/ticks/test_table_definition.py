@@ -6,12 +6,14 @@ import re
 import pytest
 
 from connector.core.ticks.avro import TickSchema, registry_prefix
-from connector.core.ticks.table_definition import ENGINES, ENGLISH, Reach, table_definition
+from connector.core.ticks.table_definition import ENGINES, ENGLISH, Reach, Writer, table_definition
 from connector.packaged_files import bond_tick
 from tests.core.ticks.test_compatibility import COMPATIBLE, edited
 
 SCHEMA = TickSchema(bond_tick())
-REACH = Reach("it's a topic", "broker:9092", "http://registry:8081", registry_prefix(258))
+LATER = TickSchema(edited(COMPATIBLE["a new column"]))
+WRITERS = [Writer(registry_prefix(258), LATER.text), Writer(SCHEMA.single_object_prefix, SCHEMA.text)]
+REACH = Reach("it's a topic", "broker:9092", "http://registry:8081", WRITERS)
 TYPES = {
     "flink": {
         "STCK_PRPR": "DECIMAL(18, 4) NOT NULL",
@@ -57,18 +59,33 @@ def test_each_field_is_a_column_of_its_type(engine):
     assert {name: found[name] for name in TYPES[engine]} == TYPES[engine]
 
 
-def test_spark_reads_only_ticks_of_our_schema():
-    """The prefix is compared and skipped, and the schema is a literal without apostrophes."""
+def test_spark_reads_each_schema_as_ours():
+    """A tick's first bytes choose the schema that wrote it; ours gives the columns."""
     text = table_definition("spark", SCHEMA, REACH)
-    assert "WHERE substring(value, 1, 5) = X'0000000102'" in text
-    [literal] = re.findall(r"from_avro\(substring\(value, 6\), '([^']*)', map\('mode', 'FAILFAST'\)\)", text)
-    assert TickSchema(literal).fingerprint == SCHEMA.fingerprint
+    branches = re.findall(
+        r"WHEN startswith\(value, X'(\w+)'\) THEN from_avro\(\n"
+        r" +substring\(value, (\d+)\),\n +'(.*)',\n +map\('mode', 'FAILFAST', 'avroSchema', '(.*)'\)\)\n",
+        text,
+    )
+    found = [
+        (bytes.fromhex(prefix), int(start), TickSchema(writer).fingerprint, TickSchema(reader).fingerprint)
+        for prefix, start, writer, reader in branches
+    ]
+    assert found == [
+        (registry_prefix(258), 6, LATER.fingerprint, SCHEMA.fingerprint),
+        (SCHEMA.single_object_prefix, 11, SCHEMA.fingerprint, SCHEMA.fingerprint),
+    ]
+    assert "\n      ELSE raise_error('A tick has a schema that is not in this table" in text
     assert [re.search(r"tick.`(\w+)`", line)[1] for line in text.split("\n") if line.startswith("  tick.")] == [
         field["name"] for field in SCHEMA.parsed["fields"]
     ]
-    single = table_definition("spark", SCHEMA, REACH._replace(registry_url=None, prefix=SCHEMA.single_object_prefix))
-    assert f"= X'{SCHEMA.single_object_prefix.hex().upper()}'" in single
-    assert "from_avro(substring(value, 11), " in single
+
+
+def test_what_sparks_texts_would_take_for_an_escape_is_escaped():
+    """A backslash and an apostrophe of a schema reach from_avro as they are."""
+    odd = edited(lambda schema, fields: fields[1].update(aliases=["it's", 'a"b']))
+    text = table_definition("spark", SCHEMA, REACH._replace(writers=[Writer(b"\0", odd)]))
+    assert r""""aliases": ["it\'s", "a\\"b"]""" in text
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -95,20 +112,28 @@ def test_every_column_of_kis_has_an_english_name_of_its_own():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_new_column_needs_no_change(engine):
     """A column that a later schema adds is in the table, and in the view in lower case."""
-    text = table_definition(engine, TickSchema(edited(COMPATIBLE["a new column"])), REACH)
+    text = table_definition(engine, LATER, REACH)
     assert re.search(r'["`]NEW["`] AS ["`]new["`]', text)
 
 
 def test_where_the_ticks_are_is_quoted():
     """Topic, brokers and registry are those given, as SQL texts; the event time and key are set."""
-    for engine in ("flink", "clickhouse", "spark"):
+    topics = {"flink": "'it''s a topic'", "clickhouse": "'it''s a topic'", "spark": r"'it\'s a topic'"}
+    for engine, topic in topics.items():
         text = table_definition(engine, SCHEMA, REACH)
-        assert "'it''s a topic'" in text
+        assert topic in text
         assert "'broker:9092'" in text
     flink = table_definition("flink", SCHEMA, REACH)
     assert "WATERMARK FOR traded_at AS traded_at - INTERVAL '30' SECOND" in flink
     assert "'key.fields' = 'STND_ISCD'" in flink
     assert "'value.avro-confluent.url' = 'http://registry:8081'" in flink
+
+
+def test_clickhouse_is_given_one_registry():
+    """Of several addresses, ClickHouse gets the first and Flink gets all."""
+    reach = REACH._replace(registry_url="http://one,http://two")
+    assert "format_avro_schema_registry_url = 'http://one';" in table_definition("clickhouse", SCHEMA, reach)
+    assert "'value.avro-confluent.url' = 'http://one,http://two'" in table_definition("flink", SCHEMA, reach)
 
 
 @pytest.mark.parametrize("engine", ["flink", "clickhouse"])
