@@ -27,7 +27,6 @@ from connector.core.slots.assignment import (
     difference,
     earlier_stranger,
     encode,
-    encode_fleet,
 )
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
@@ -321,7 +320,7 @@ class _Assignor:
         # If the topic was deleted, members keep their slots, because closing sessions loses ticks.
         held = frozenset().union(*(claim.held for claim in claims.values()))
         assigned, fleet = self._group.assign(cluster.partitions_for_topic(self._topic) or held, claims)
-        told = encode_fleet(fleet)
+        told = encode(fleet)
         return {
             member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], told)
             for member, own in assigned.items()

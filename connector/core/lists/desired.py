@@ -32,10 +32,6 @@ def _rank(bond: Desired) -> tuple[int, int, str]:
     return -bond.priority, bond.requested_at, bond.isin
 
 
-def _claim(content: InForce) -> tuple[bool, int, int]:
-    return content.wish.paused, content.wish.priority, content.requested_at
-
-
 # Up to this many bonds are moved to their new places one by one. If more move, all are sorted.
 FEW = 50
 
@@ -81,13 +77,9 @@ class Wanted:
         changes = [(name, old, contents.get(name)) for name, old in self._before.items()]
         changes = [(name, old, new) for name, old, new in changes if old is not new]
         named_by = dict(self._lists.named_by)
-        touched = yield from _follow(named_by, changes)
+        yield from _follow(named_by, changes)
+        touched: set[str] = set().union(*(_named(old) | _named(new) for _, old, new in changes))
         desired = dict(self._lists.desired)
-        for _, old, new in changes:
-            if old is not None and new is not None and _claim(old) == _claim(new) and old.control < new.control:
-                _renew(desired, _named(old) & _named(new), new)
-            else:
-                touched |= _named(old) | _named(new)
         moved = yield from _merge(desired, touched, named_by, contents)
         yield
         return self._ranked(desired, moved), named_by
@@ -137,8 +129,8 @@ def _named(content: InForce | None) -> frozenset[str]:
 
 def _follow(
     named_by: dict[str, tuple[str, ...]], changes: Iterable[tuple[str, InForce | None, InForce | None]]
-) -> Generator[None, None, set[str]]:
-    """Update `named_by`. Return the bonds that a changed list began or ceased to name."""
+) -> Generator[None, None, None]:
+    """Update `named_by`."""
     names: dict[str, set[str]] = {}
     for name, old, new in changes:
         for isin in _named(old) ^ _named(new):
@@ -154,14 +146,6 @@ def _follow(
             del named_by[isin]
         if ends:
             yield
-    return set(names)
-
-
-def _renew(desired: dict[str, Desired], isins: Iterable[str], new: InForce) -> None:
-    """Set `control` of these bonds to a list's newer record, which changes nothing else."""
-    for isin in isins:
-        if (bond := desired.get(isin)) is not None and bond.control < new.control:
-            desired[isin] = Desired(isin, bond.priority, bond.requested_at, bond.lists, new.control)
 
 
 def _merge(
@@ -181,11 +165,11 @@ def _merge(
         names = named_by.get(isin, ())
         if names not in merged:
             merged[names] = _merged({name: contents[name] for name in names})
-        claim = merged[names]
-        before, bond = desired.pop(isin, None), None if claim is None else Desired(isin, *claim)
-        if bond is not None:
-            desired[isin] = bond
-        if bond is None or before is None or _rank(bond) != _rank(before):
+        claim, before = merged[names], desired.pop(isin, None)
+        if claim is not None:
+            bond = Desired(isin, *claim)
+            desired[isin] = before if before == bond else bond
+        if claim is None or before is None or _rank(bond) != _rank(before):
             moved.add(isin)
         if ends:
             yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,18 +44,13 @@ class Fleet:
     claims: Mapping[str, Claim] = field(default_factory=dict)
 
 
-def encode(claim: Claim) -> bytes:
-    """Return the claim as the user data of a member's metadata, which is JSON.
+def encode(what: Claim | Fleet) -> bytes:
+    """Return the user data of a member's metadata, or of an assignment, which is JSON.
 
     An example is `{"generation": 3, "held": [0], "open": [0], "capacity": 41, "keys": ["5c", "e1"],
     "since": 1}`.
     """
-    return json.dumps(_to_json(claim)).encode()
-
-
-def _to_json(claim: Claim) -> dict[str, Any]:
-    members = {name: getattr(claim, name) for name in Claim.__slots__}
-    return {name: sorted(each) if isinstance(each, frozenset) else each for name, each in members.items()}
+    return json.dumps(asdict(what), default=sorted).encode()
 
 
 def decode(user_data: bytes) -> Claim:
@@ -74,12 +69,6 @@ def _claim(found: object) -> Claim:
             texts = tuple(map(str, keys)) if isinstance(keys, list) else ()
             return Claim(generation, frozenset(map(int, held)), frozenset(map(int, is_open)), keys=texts, **more)
     return Claim()
-
-
-def encode_fleet(fleet: Fleet) -> bytes:
-    """Return what the leader tells, as the user data of each assignment, which is JSON."""
-    claims = {member: _to_json(claim) for member, claim in fleet.claims.items()}
-    return json.dumps({"limits": fleet.limits, "owners": fleet.owners, "claims": claims}).encode()
 
 
 def decode_fleet(user_data: bytes) -> Fleet:
