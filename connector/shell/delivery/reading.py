@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from connector.core.ticks.frame import ENCRYPTED_PREFIX
 from connector.shell.delivery.position import frame_of, position
 from connector.shell.delivery.source import turns
+from connector.shell.kafka.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ class Reading:
         self._served_at: dict[Lane, float] = {}
         self._key_missed_at: dict[tuple[int, int], float] = {}
         self._placing = asyncio.Lock()
+        self._caught_up = asyncio.Event()  # set after each step of a lane that lags
 
     async def read_on(self, lanes: Sequence[Lane], opened: asyncio.Event) -> None:
         """Read the journal for all lanes that keep up, while any lane is open."""
@@ -50,6 +52,7 @@ class Reading:
             while not any(lane.is_open for lane in lanes):
                 opened.clear()
                 await opened.wait()
+            await self._give_way(lanes)
             for turn in turns(await self._source.read(self.read_through, FRAMES_A_TURN)):
                 async with self._placing:
                     await self._keys_for(turn.frames)
@@ -58,6 +61,17 @@ class Reading:
                 self._on_progress()
                 await self._leave_stuck_behind(lanes)
                 await asyncio.sleep(0)
+
+    async def _give_way(self, lanes: Sequence[Lane]) -> None:
+        """Let lanes that lag catch up first, while they are nearer than the newest frame.
+
+        So what piled up while Kafka was away is decoded once for all lanes, and not by each reader.
+        """
+        while lagging := [frame_of(lane.behind_from or 0) for lane in lanes if lane.can_catch_up]:
+            if self.read_through - min(lagging) >= self._source.last_seq - self.read_through:
+                return
+            self._caught_up.clear()
+            await within(self._caught_up, CATCH_UP_POLL_SECONDS)
 
     async def _leave_stuck_behind(self, lanes: Sequence[Lane]) -> None:
         """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
@@ -117,3 +131,4 @@ class Reading:
             is_end = is_last and turn.last_seq == block.last_seq
             for lane in serving:
                 lane.catch_up(None if is_end else position(turn.last_seq + 1, 0))
+            self._caught_up.set()

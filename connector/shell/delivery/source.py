@@ -19,6 +19,11 @@ class FrameSource(Protocol):
         ...
 
     @property
+    def last_seq(self) -> int:
+        """The number of the newest frame."""
+        ...
+
+    @property
     def lanes_at_start(self) -> Mapping[str, int]:
         """The lanes' watermarks that the process before this one saved, if above the watermark."""
         ...

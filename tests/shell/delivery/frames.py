@@ -37,6 +37,11 @@ class MemoryJournal:
         self.lanes_at_start = {}
         self._arrival = asyncio.Event()
 
+    @property
+    def last_seq(self):
+        """The number of the newest frame."""
+        return len(self.frames)
+
     def append(self, *frames):
         """Add frames."""
         self.frames += frames

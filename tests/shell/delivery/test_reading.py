@@ -10,7 +10,7 @@ from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, lane, reading, source
 from connector.shell.delivery.position import position
 from connector.shell.journal import Journal
-from tests.shell.delivery.fake_kafka import DEAD_LETTERS, Brokers
+from tests.shell.delivery.fake_kafka import DEAD_LETTERS, Brokers, Builder
 from tests.shell.delivery.frames import ISINS, frame, record
 from tests.shell.delivery.work import SCHEMA, assert_complete, has, plain, trade, until, volumes
 
@@ -33,6 +33,32 @@ async def test_a_full_lane_is_left_behind_and_catches_up_while_ticks_go_on(work,
     await until(lambda: journal.watermark == 700, 60)
     assert_complete(brokers, 700)
     assert not any(each.behind_from for each in running.lanes)
+
+
+async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypatch):
+    """Lanes that lag catch up before the first reader goes on, so both do not decode everything."""
+    monkeypatch.setattr(lane, "ACK_SECONDS", 1)
+    monkeypatch.setattr(Builder.__init__, "__defaults__", (16_384,))  # as Kafka's: a turn fills no lane
+    brokers, journal, running = work
+    trade(journal, 0, 1)
+    await until(lambda: journal.watermark == 1)
+    brokers.hanging |= {"broker-0", "broker-1"}
+    trade(journal, 1, 200)
+    await until(lambda: running._reading.read_through == 200)
+    await until(lambda: not any(each.is_open for each in running.lanes))
+    trade(journal, 200, 1000)
+    place, decoded = running._sorter.place, 0
+
+    def counted(first_seq, frames, serving=None):
+        nonlocal decoded
+        decoded += len(frames)
+        place(first_seq, frames, serving)
+
+    monkeypatch.setattr(running._sorter, "place", counted)
+    brokers.hanging.clear()
+    await until(lambda: journal.watermark == 1000)
+    assert_complete(brokers, 1000)
+    assert decoded < 1.2 * 1000
 
 
 async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
