@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from benchmarks.audit import Topics, auditor, new_latest_topic, new_topics, until_joined
+from benchmarks.auditor import Topics, auditor, new_latest_topic, new_topics, until_joined
 from benchmarks.cases import Case, Entry
 from benchmarks.day import isins
 from benchmarks.pipeline import FIGURES, REGISTERED, Run

@@ -148,9 +148,9 @@ def _load(source: str) -> tuple[bytes, Master]:
     if _URL.match(source) is None:
         return _read(cache.read(Path(source)), source)
     # Imported only here, so that `--help` need not load the HTTP client.
-    from connector.shell.bonds import download
+    from connector.shell.download import download, without_secrets
 
-    return _read(asyncio.run(download.download(source)), download.without_secrets(source))
+    return _read(asyncio.run(download(source)), without_secrets(source))
 
 
 def _read(raw: bytes, name: str) -> tuple[bytes, Master]:

@@ -101,7 +101,7 @@ def _show(found: dict[str, object], problem: str | None, *, as_json: bool) -> No
 
 async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Sample | None, str | None]:
     """Return what /status answers, or why it does not."""
-    from connector.shell.bonds.download import download
+    from connector.shell.download import download
 
     place = url or settings.http.url()
     try:

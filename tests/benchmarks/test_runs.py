@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks import audit, ours, runs
+from benchmarks import auditor, ours, runs
 from benchmarks.cases import CASES, Entry
 from benchmarks.pipeline import Meter, Run
 from connector.app import Connector
@@ -23,7 +23,7 @@ class Brokers:
 def test_pipeline_that_dies_at_its_start(monkeypatch):
     """The benchmark names the pipeline and what it said, long before a run may take."""
     monkeypatch.setattr(runs, "RUN_SECONDS", 20)
-    monkeypatch.setattr(audit, "create_topics", lambda *_, **__: None)  # these brokers create what is asked for
+    monkeypatch.setattr(auditor, "create_topics", lambda *_, **__: None)  # these brokers create what is asked for
     with EmbeddedKafka({}) as kafka, pytest.raises(SystemExit, match=r"no_such_pipeline ended.*\n.*No module named"):
         runs.run_once(Brokers(kafka.bootstrap_servers), CASES["single"], Entry("dead", "no_such_pipeline"), a_run())
 

@@ -1,1 +1,1 @@
-"""Fetches the bond master file and keeps a copy."""
+"""Keeps a copy of the bond master."""

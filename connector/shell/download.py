@@ -1,4 +1,4 @@
-"""Downloads a bond master with one GET, within limits of time and size."""
+"""Fetches what a URL answers with one GET, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import ssl
 import aiohttp
 from yarl import URL
 
-from connector.core.bonds.master import MAX_BYTES
 from connector.errors import NotInTime, RequestMalformed
 
 TIMEOUT_SECONDS = 60.0
+MAX_BYTES = 32 << 20
 
 
 async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from connector.errors import NotInTime, RequestMalformed
-from connector.shell.bonds.download import download, without_secrets
+from connector.shell.download import download, without_secrets
 from tests.kafka.process import free_ports
 from tests.security.certificates import Authority
 
@@ -132,7 +132,7 @@ def test_what_messages_show_of_a_url(url, shown):
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_the_size_is_bounded(monkeypatch, compressed):
     """A body larger than the limit is refused, even if compression hides its size."""
-    monkeypatch.setattr("connector.shell.bonds.download.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("connector.shell.download.MAX_BYTES", 1 << 20)
     for size, fits in ((1 << 20, True), ((1 << 20) + 1, False)):
         body = gzip.compress(bytes(size)) if compressed else bytes(size)
         async with serving(saying(body, **({"Content-Encoding": "gzip"} if compressed else {}))) as url:
