@@ -1,8 +1,10 @@
 """One client's TCP connection and the WebSocket frames on it."""
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from typing import Protocol
 
 from websockets.exceptions import InvalidState
@@ -12,6 +14,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 CLOSE_SECONDS = 2.0
+RECEIVE_SECONDS = 1.0
+ACKNOWLEDGE_SECONDS = 0.002  # between two looks
 MESSAGE_BYTES = 1024 * 1024
 NAMES = {Opcode.TEXT: "text", Opcode.BINARY: "binary", Opcode.PING: "ping", Opcode.PONG: "pong"}
 
@@ -54,11 +58,13 @@ class Connection(asyncio.Protocol):
         self._opcode = Opcode.TEXT
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._is_ending = False
 
     @property
     def is_open(self) -> bool:
         """Whether the handshake is done and neither side has started to close."""
-        return self._protocol.state is OPEN and self._transport is not None and not self._transport.is_closing()
+        is_up = self._protocol.state is OPEN and self._transport is not None and not self._transport.is_closing()
+        return is_up and not self._is_ending
 
     @property
     def left_cleanly(self) -> bool:
@@ -103,6 +109,25 @@ class Connection(asyncio.Protocol):
         """End TCP once everything written is sent, without a close frame, as KIS usually does."""
         if self._transport is not None:
             self._transport.close()
+
+    async def received(self) -> None:
+        """Write nothing more, and return once the client's machine has all that was written.
+
+        A reset drops what our own kernel has not sent yet. If the client stops reading, this gives
+        up after a second.
+        """
+        self._is_ending = True
+        deadline = asyncio.get_running_loop().time() + RECEIVE_SECONDS
+        # The kernel tells nobody of an acknowledgement.
+        while self._unacknowledged_bytes() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
+
+    def _unacknowledged_bytes(self) -> int:
+        if self._transport is None or self.lost.is_set():
+            return 0
+        place = self._transport.get_extra_info("socket").fileno()
+        (in_kernel,) = struct.unpack("i", fcntl.ioctl(place, termios.TIOCOUTQ, bytes(4)))
+        return self._transport.get_write_buffer_size() + int(in_kernel)
 
     def reset(self) -> None:
         """End TCP with RST."""

@@ -170,14 +170,16 @@ class Simulator:
     async def drop(self, app_key: int = 0, how: str = "no-close-frame") -> None:
         """End an app key's session, and return once its connection has ended.
 
-        `how` is `no-close-frame`, `abrupt` (RST) or `close=CODE`. Raises LookupError if the app key
-        has no open session, and ValueError for another `how`.
+        `how` is `no-close-frame`, `abrupt` (RST) or `close=CODE`. What was written before reaches
+        the client, also before an RST. Raises LookupError if the app key has no open session, and
+        ValueError for another `how`.
         """
         _, connection = self._exchange.find(app_key)
         match how.partition("="):
             case ("no-close-frame", "", ""):
                 connection.cut()
             case ("abrupt", "", ""):
+                await connection.received()
                 connection.reset()
             case ("close", "=", code) if code.isdecimal():
                 connection.close(int(code), self._exchange.reason)

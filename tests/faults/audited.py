@@ -35,6 +35,7 @@ class Audited:
 def audited(sent: Sequence[Sent], ticks: Iterable[Record], events: Iterable[Mapping[str, Any]]) -> Audited:
     """Return what the auditor says of the ticks and events, beside what the exchange's log says.
 
+    The events are in the order in which they were written: a killed session's end is told late.
     Trades are told apart by bond and accumulated volume, so that a run must not last over midnight.
     """
     book, facts = Book(lambda _: True), Facts()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import signal
 import tempfile
@@ -59,7 +60,8 @@ class Run:
         self.isins = isins
         self.watch = Watch(connector)
         self.ledger: Ledger
-        self.events: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []  # in the order of their times
+        self.told: list[dict[str, Any]] = []  # the same, in the order in which they were written
         self.ticks: list[Record] = []
         self.earlier: list[Record] = []  # ticks that were read before the row deleted them
         self.dates: Counter[str] = Counter()
@@ -156,7 +158,7 @@ class Run:
         exactly the volume that the exchange's log says was not delivered, and each has one of the
         causes.
         """
-        found = await asyncio.to_thread(audited, self.kis.sent, self.ticks, self.events)
+        found = await asyncio.to_thread(audited, self.kis.sent, self.ticks, self.told)
         told = ", ".join(f"{cause} {count}" for cause, count in sorted(found.causes.items()))
         figure = f"{found.missed:,}" + (f" (holes: {told})" if told else "")
         is_right = found.missed == self.ledger.missed and found.causes.keys() <= set(causes)
@@ -257,10 +259,12 @@ class Rig:
         topics = (connector.names.ticks, connector.names.dead_letters)
         with rig_part("the topics could not be read back"):
             ticks, letters, events = await asyncio.gather(
-                *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in topics), connector.events()
+                *(asyncio.to_thread(read_all, servers, topic, seconds=600) for topic in topics),
+                connector.records(connector.names.events),
             )
         ticks = run.earlier + ticks
-        run.events, run.ticks = events, ticks
+        run.told = [json.loads(record.value or b"null") for record in events]
+        run.events, run.ticks = sorted(run.told, key=lambda event: str(event["at"])), ticks
         run.dates = Counter(str(decode(record.value or b"", SCHEMA)["trade_date"]) for record in ticks)
         run.ledger = await asyncio.to_thread(
             balance,

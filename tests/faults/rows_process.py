@@ -69,6 +69,7 @@ async def killed(rig: Rig) -> list[Check]:
         shown("kills", kills),
         shown("M, between the socket and the journal", run.ledger.missed),
         at_most("D for each kill", round(run.ledger.duplicates / kills, 1), run.rate * (PROGRESS_SECONDS + 0.5)),
+        *await run.audit_checks("killed"),
     ]
 
 

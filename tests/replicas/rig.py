@@ -20,6 +20,7 @@ from connector.packaged_files import bond_tick
 from simulator import Simulator
 from tests.conftest import TopicNames
 from tests.deployment import ROOT, Deployment
+from tests.faults.audited import Audited, audited
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, at_most, equal
 from tests.kafka.reader import Record, create_topics
@@ -172,8 +173,12 @@ class Replicas:
             self.kis.connects[connects:],
             self.kis.replies[replies:],
         )  # what the stops brought about is no part of the run
-        records = await next(iter(self.by_name.values())).records(self.names.ticks)
-        return Ledger(self, [decode(record.value or b"", SCHEMA) for record in records], statuses, sent, written)
+        reader = next(iter(self.by_name.values()))
+        records, told = await reader.records(self.names.ticks), await reader.records(self.names.events)
+        events = [json.loads(record.value or b"null") for record in told]
+        of_auditor = await asyncio.to_thread(audited, sent, records, events)
+        ticks = [decode(record.value or b"", SCHEMA) for record in records]
+        return Ledger(self, ticks, statuses, sent, written, of_auditor=of_auditor)
 
 
 class Ledger:
@@ -181,7 +186,7 @@ class Ledger:
 
     missed: trades of wanted bonds that no session heard, or that were sent and never delivered.
     A bond's gap is the time between the trades heard before and after them; the longest counts.
-    `written`: the status topic before the last stops.
+    `written`: the status topic before the last stops. `audited`: what the auditor's core says.
     """
 
     def __init__(
@@ -191,8 +196,11 @@ class Ledger:
         statuses: Mapping[str, Any],
         sent: list[Any],
         written: list[Record],
+        *,
+        of_auditor: Audited,
     ) -> None:
         self.statuses = statuses
+        self.audited = of_auditor
         self.owner_changes = _owner_changes(written)
         delivered = Counter((tick["STND_ISCD"], tick["ACML_VOL"]) for tick in ticks)
         self.traded = self.missed = self.undelivered = 0
@@ -231,6 +239,20 @@ class Ledger:
         if gap is not None:
             found.append(at_most("gap, s", round(self.gap_seconds, 2), gap))
         return found
+
+    def audit_checks(self, *causes: str) -> list[Check]:
+        """Return the checks of a row that loses trades, by what the auditor says.
+
+        It misses the trades that a session was sent and nobody delivered. Its holes have exactly
+        the volume that the exchange's log says is not in the topic, and each has one of the causes.
+        """
+        found = self.audited
+        told = ", ".join(f"{cause} {count}" for cause, count in sorted(found.causes.items()))
+        is_right = found.missed == self.undelivered and found.causes.keys() <= set(causes)
+        return [
+            Check("M, by the auditor", f"{found.missed:,} of {self.undelivered:,} (holes: {told})", is_right),
+            equal("missing volume, by the auditor", found.volume, found.volume_kept_back),
+        ]
 
 
 def _owner_changes(written: list[Record]) -> int:

@@ -135,6 +135,7 @@ async def killed(rig: Rig) -> list[Check]:
     bound = SESSION_TIMEOUT_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
+        *ledger.audit_checks("killed"),
         shown("all active after the kill, s", round(took, 2)),
         *figures(ledger),
     ]

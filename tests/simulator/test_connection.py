@@ -95,6 +95,19 @@ async def test_endings(join):
             await kis.drop(0)
 
 
+async def test_what_was_written_before_a_reset_reaches_the_client(join):
+    """Also a burst that the exchange's kernel has not sent yet when the session is reset."""
+    async with Simulator() as kis:
+        client = await join(kis, "KR103502GD31")
+        for number in range(2_000):
+            kis._feed.emit(b"%d" % number, 0, binary=False)
+        await kis.drop(0, "abrupt")
+        for number in range(2_000):
+            assert await client.receive(decode=False) == b"%d" % number
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
+
+
 async def test_refused_handshake():
     """A handshake can be refused with a status."""
     async with Simulator(faults=["handshake=502"]) as kis:

@@ -57,6 +57,14 @@ class EventRecord(NamedTuple):
         """Whether the event reports a loss."""
         return self.kind == LOSS
 
+    @property
+    def is_end_of_own_session(self) -> bool:
+        """Whether the run that wrote the event told of the end of a session of its own.
+
+        A run tells of a session that an earlier run left open before it opens one itself.
+        """
+        return self.kind == "session_down" and json.loads(self.value).get("detail", {}).get("cause") != "killed"
+
 
 class EventTopic:
     """Writes events to the event topic.
@@ -119,8 +127,8 @@ class EventTopic:
         """Queue the last process's saved events, then save the waiting events at each change."""
         if saved := _decode(await memory.saved(SAVED)):
             self._waiting.extendleft(reversed(saved))
-            last = {record.key.decode(): record.kind for record in saved if record.kind in SESSION_KINDS}
-            self.told_ends = frozenset(key for key, kind in last.items() if kind == "session_down")
+            last = {record.key.decode(): record for record in saved if record.kind in SESSION_KINDS}
+            self.told_ends = frozenset(key for key, record in last.items() if record.is_end_of_own_session)
             self._note_arrival()
         self._is_restored.set()
         while True:

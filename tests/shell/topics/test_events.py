@@ -212,8 +212,9 @@ async def test_ends_of_sessions_that_the_last_process_left_are_known():
     memory, away = Memory(), Topic()
     away.is_away = True
     down, loss = {"event": "session_down", "detail": {"cause": "stop"}}, {"event": "loss"}
+    killed = {"event": "session_down", "detail": {"cause": "killed"}}  # a session of the process before that
     async with running(away, memory) as events:
-        for slot, kinds in enumerate([[down, loss], [down, {}], [{}, down], [loss]]):
+        for slot, kinds in enumerate([[down, loss], [down, {}], [{}, down], [loss], [killed]]):
             for kind in kinds:
                 events.publish(event(slot=slot, **kind))
         assert not await events.wait_until_written(0.05)
