@@ -18,7 +18,6 @@ from connector.cli.output import cell, console, say, to_json
 from connector.core.bonds import isin as bond_isin
 from connector.core.coverage import dates
 from connector.core.coverage.overview import (
-    COUNTS,
     NO_RECORD,
     STATES,
     Row,
@@ -29,6 +28,7 @@ from connector.core.coverage.overview import (
     total,
     wanted,
 )
+from connector.core.coverage.readable import COUNTS
 from connector.core.printable import printable
 from connector.core.status import decode
 from connector.errors import NotInTime, RequestMalformed

@@ -2,7 +2,6 @@
 
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -84,11 +83,3 @@ async def test_a_missing_topic_is_named(settings, kafka):
     """The message says what to do."""
     with pytest.raises(NotInTime, match="does not exist or may not be read: run kis-bond topics init"):
         await coverage_topic.read(settings, DAY, NOW)
-
-
-def test_records_before_the_date_are_not_read():
-    """A record that is none of the date is left out, whatever its value."""
-    values, unreadable = {}, set()
-    other = SimpleNamespace(key=f"{A}/2026-09-10".encode(), value=b"x")
-    coverage_topic._take(other, DAY, values, unreadable)
-    assert (values, unreadable) == ({}, set())

@@ -6,12 +6,14 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from connector.core.coverage.book import Book, doubt_divided
+from connector.core.coverage.dates import seoul_date
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, encode, split_key
 from connector.core.coverage.tick_values import UnknownSchema, UnreadableTick
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 ROUND: Final = 500  # records written at once
 KEPT_MS: Final = 14 * 86_400_000  # facts that ended earlier explain no hole of which there are events
 TIDY_MS: Final = 600_000
+CLOCKS_DIFFER: Final = timedelta(days=1)  # a tick of a later date than this from today is foreign
 LONGEST_VALUE: Final = 2**20  # of a record of the status or event topic
 
 log = structlog.get_logger("connector.auditor")
@@ -115,14 +118,16 @@ class Auditor:
         self.problem: str | None = None
         self.recent: list[Event] = []
 
-    async def begin(self, partition: int, committed: int | None, first: int) -> None:
+    async def begin(self, partition: int, committed: int | None, offsets: range) -> None:
         """Restore a partition from its records. Raises KafkaError, OSError and TimeoutError."""
         audited = Audited(partition, Book(self.is_trading_day))
         now = now_ms()
         await self._kafka.read(partition, lambda record: _restore(audited, record, None, now))
         audited.next_offset = committed
-        if first > (committed or 0):
-            self._note_deleted(audited, first)
+        if max(committed or 0, audited.book.next_offset(partition)) > offsets.stop:
+            self._note_made_anew(audited)
+        elif offsets.start > (committed or 0):
+            self._note_deleted(audited, offsets.start)
         self.partitions[partition] = audited
 
     def end_all(self) -> None:
@@ -139,14 +144,18 @@ class Auditor:
         """Add the ticks of the records to their days."""
         audited, now = self.partitions[partition], now_ms()
         expected = audited.next_offset
-        if expected is not None and records[0].offset > expected + 1:
+        if expected is not None and records[0].offset < expected:
+            self._note_made_anew(audited)
+        elif expected is not None and records[0].offset > expected + 1:
             # Only a marker of a transaction takes an offset, and it takes one.
             self._note_deleted(audited, records[0].offset)
-        book = audited.book
+        book, last_date = audited.book, seoul_date(now) + CLOCKS_DIFFER
         for record in records:
             self.ticks += 1
             try:
                 tick = await self._read(record)
+                if tick.trade_date > last_date:
+                    raise UnreadableTick(f"the trade date {tick.trade_date} is yet to come")  # noqa: TRY301
             except UnreadableTick as error:
                 self.unreadable += 1
                 log.debug("tick_unreadable", partition=partition, offset=record.offset, error=str(error))
@@ -184,9 +193,20 @@ class Auditor:
                 await self._kafka.read(audited.number, partial(_restore, audited, only=trade_date, now=now))
                 audited.read_back.add(trade_date)
 
+    def _note_made_anew(self, audited: Audited) -> None:
+        """Record that the topic was deleted and made again: its offsets began again at 0."""
+        log.warning("tick_topic_made_anew", partition=audited.number, read_to=audited.next_offset)
+        audited.book.forget_offsets(audited.number)
+        audited.next_offset = 0
+        self._doubt_unfinished(audited)
+
     def _note_deleted(self, audited: Audited, first: int) -> None:
         """Record that ticks before `first` were deleted before they were read."""
         log.warning("ticks_deleted_unread", partition=audited.number, first=first, read_to=audited.next_offset)
+        self._doubt_unfinished(audited)
+
+    @staticmethod
+    def _doubt_unfinished(audited: Audited) -> None:
         audited.is_truncated = True
         for trade_date in {day.trade_date for day in audited.book.days.values() if day.state != "COMPLETE"}:
             audited.book.doubt(trade_date, "deleted")
@@ -198,6 +218,8 @@ class Auditor:
         doubt_divided([audited.book for audited in self.partitions.values()])
         if self.knows_facts():
             for audited in self.partitions.values():
+                if self.facts.knows_moves:
+                    audited.book.doubt_moved(self.facts)
                 audited.book.settle(now, self._wait_ms, self.facts)
         if not await self._write_changed():
             return {}
@@ -281,7 +303,7 @@ class Auditor:
     def take_letter(self, record: Any) -> None:
         """Take in a record of the dead-letter topic."""
         isin = (record.key or b"").decode(errors="replace")
-        received = dict(record.headers).get("received-ns", b"")
+        received = dict(record.headers).get("received-ns") or b""
         if isin and received.isdigit() and len(received) < 20:
             self.facts.dead_letter(isin, int(received) // 1_000_000)
 

@@ -13,7 +13,7 @@ import structlog
 from connector.app.audit.auditor import now_ms
 from connector.core.coverage.asking import Asking
 from connector.core.coverage.dates import over_ms, seoul_date
-from connector.core.coverage.readings import RestTrade, Total
+from connector.core.coverage.readings import RestTrade, Total, are_of_today
 from connector.core.kis.quotations import Failed
 from connector.core.ticks.partition import partition
 
@@ -157,6 +157,9 @@ class RestRound:
         if not self._is_settled(day):
             return
         by_trade = {_rest_trade(each): each for each in reported}
+        if not are_of_today(list(by_trade), now_ms()):
+            log.info("trades_not_read", isin=day.isin, code=None, reason="the list is that of an earlier day")
+            return
         fitting = [by_trade[each] for each in day.read_trades(list(by_trade))]
         if fitting and self._backfill is not None and await self._backfill(day.isin, fitting):
             self.backfilled += len(fitting)

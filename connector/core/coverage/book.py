@@ -62,6 +62,15 @@ class Book:
             self.days[isin, trade_date] = found
         return found
 
+    def next_offset(self, partition: int) -> int:
+        """Return the offset after the last tick of a partition in any day, 0 without any."""
+        return 1 + max((day.offsets.get(partition, -1) for day in self.days.values()), default=-1)
+
+    def forget_offsets(self, partition: int) -> None:
+        """Count every tick of the partition from now on, because its offsets began again."""
+        for day in self.days.values():
+            day.offsets.pop(partition, None)
+
     def add(self, tick: Tick, now_ms: int) -> str:
         """Add a tick to its day and return what that changed."""
         day = self.days.get((tick.isin, tick.trade_date))
@@ -73,6 +82,12 @@ class Book:
         for day in self.days.values():
             if day.trade_date == trade_date:
                 day.cast_doubt(reason)
+
+    def doubt_moved(self, facts: Facts) -> None:
+        """Mark the days of which another partition holds ticks, because the connector said so."""
+        for (isin, trade_date), day in self.days.items():
+            if day.doubt is None and facts.has_moved(isin, trade_date):
+                day.cast_doubt("partitions")
 
     def settle(self, now_ms: int, wait_ms: int, facts: Facts) -> None:
         """Give new holes that have stood for `wait_ms` their ids, and holes their causes."""

@@ -10,6 +10,10 @@ KST: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
 OPENS: Final = time(9, 0, tzinfo=KST)
 OVER: Final = time(15, 35, tzinfo=KST)  # trading ends at 15:30; the rest is for the last ticks
 
+# Records and ticks of other dates are foreign. Between these, every time can be shown in any zone.
+FIRST_DATE: Final = date(2000, 1, 1)
+LAST_DATE: Final = date(2199, 12, 31)
+
 # Whether the Korea Exchange is open on a date.
 IsTradingDay = Callable[[date], bool]
 _LONGEST_CLOSURE: Final = 30  # days; a calendar that names no trading day must not hang anybody
@@ -53,14 +57,19 @@ def rfc3339(at_ms: int) -> str:
 
 
 def parsed_ms(text: object) -> int | None:
-    """Return a time in RFC 3339 as milliseconds, None if it is none."""
+    """Return a time in RFC 3339 as milliseconds, None if it is none or in no plausible year."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    if at is None or at.tzinfo is None:
+    if at is None or at.tzinfo is None or not FIRST_DATE <= at.date() <= LAST_DATE:
         return None
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def is_plausible_ms(at_ms: object) -> bool:
+    """Return whether a value from outside is a time between the first and the last date."""
+    return type(at_ms) is int and _FIRST_MS <= at_ms < _END_MS
 
 
 def _nearest(trade_date: date, step: int, is_trading_day: IsTradingDay) -> date:
@@ -73,3 +82,7 @@ def _nearest(trade_date: date, step: int, is_trading_day: IsTradingDay) -> date:
 
 def _ms(day: date, at: time) -> int:
     return int(datetime.combine(day, at).timestamp()) * 1000
+
+
+_FIRST_MS: Final = start_ms(FIRST_DATE)
+_END_MS: Final = start_ms(LAST_DATE)

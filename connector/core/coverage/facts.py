@@ -9,17 +9,20 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from connector.core.coverage.dates import parsed_ms
+from connector.core.coverage.dates import parsed_ms, seoul_date, start_ms
 from connector.core.coverage.hole import NOT_WANTED, UNKNOWN
 from connector.core.coverage.wanting import NOT_REGISTERED, Wanting
 from connector.core.status.records import SILENT_AFTER
+from connector.core.ticks.partition import partition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import date
 
     from connector.core.coverage.window import Window
 
 NOT_RUNNING: Final = "not_running"
+KILLED: Final = "killed"
 REGISTRATION_LOST: Final = "registration_lost"
 DEAD_LETTER: Final = "dead_letter"
 SILENT_MS: Final = SILENT_AFTER // timedelta(milliseconds=1)
@@ -32,6 +35,8 @@ _ORDER: Final = (DEAD_LETTER, REGISTRATION_LOST, NOT_WANTED, NOT_RUNNING, NOT_RE
 # Foreign text becomes a cause only if it has the form of one.
 _LONGEST_CAUSE: Final = 40
 _MOST_FACTS: Final = 2_000  # of one slot or bond; the oldest are dropped first
+_MOST_PARTITIONS: Final = 1_000_000
+_LONGEST_SILENCE: Final = 86_400  # seconds
 
 
 class Fact(NamedTuple):
@@ -52,6 +57,8 @@ class Facts:
         self._wanting: defaultdict[str, Wanting] = defaultdict(Wanting)
         self._alive: dict[int, int] = {}
         self._seen_slots: set[int] = set()
+        self._counts: set[tuple[date, int, int]] = set()  # changes of the tick topic's number of partitions
+        self._up_ms: dict[int, int] = {}  # when the session began that no event has ended yet
 
     def event(self, value: Mapping[str, Any]) -> None:
         """Take in one event of the event topic. One that is not as it should be is ignored."""
@@ -70,14 +77,33 @@ class Facts:
                 since = at_ms if first is None else first
                 _append(self._slots[slot], Fact(_cause(detail.get("reason")), since, at_ms if last is None else last))
             case "registration_lost" if isinstance(isin, str):
-                silent = detail.get("silent_seconds")
-                since = at_ms - int(silent * 1000) if isinstance(silent, int | float) else at_ms
+                since = at_ms - _silent_ms(detail.get("silent_seconds"))
                 _append(self._bonds[isin], Fact(REGISTRATION_LOST, since, at_ms))
             case "wanted" | "unwanted" as kind if isinstance(isin, str):
                 self._wanting[isin].event(kind, at_ms, detail)
+            case "partitions_changed" if detail.get("adopted") is True:
+                self._partitions_changed(seoul_date(at_ms), detail.get("before"), detail.get("after"))
+
+    def _partitions_changed(self, on: date, *counts: object) -> None:
+        before, after = (count if type(count) is int and 0 < count < _MOST_PARTITIONS else 0 for count in counts)
+        if before and after and len(self._counts) < _MOST_FACTS:
+            self._counts.add((on, before, after))
+
+    @property
+    def knows_moves(self) -> bool:
+        """Whether any bond moved to another partition of the tick topic."""
+        return bool(self._counts)
+
+    def has_moved(self, isin: str, trade_date: date) -> bool:
+        """Return whether ticks of the bond of that date lie in two partitions."""
+        key = isin.encode()
+        return any(
+            on == trade_date and partition(key, before) != partition(key, after) for on, before, after in self._counts
+        )
 
     def _session_down(self, slot: int, at_ms: int, detail: Mapping[str, Any]) -> None:
         self._seen_slots.add(slot)
+        self._up_ms.pop(slot, None)
         facts = self._slots[slot]
         # A try that failed while the session was down already says nothing new.
         if not any(each.to_ms == ALWAYS for each in facts):
@@ -88,7 +114,11 @@ class Facts:
         if slot not in self._seen_slots:
             # The first event of a slot: whatever was before, there was no session.
             _append(facts, Fact(NOT_RUNNING, -ALWAYS, at_ms))
+        elif self._up_ms.get(slot, at_ms) < at_ms:
+            # The session before was killed before its status record could say that it was open.
+            _append(facts, Fact(KILLED, self._up_ms[slot], at_ms))
         self._seen_slots.add(slot)
+        self._up_ms[slot] = max(at_ms, self._up_ms.get(slot, at_ms))
         facts[:] = [each._replace(to_ms=at_ms) if each.to_ms == ALWAYS else each for each in facts]
 
     def slot_alive(self, slot: int, alive_ms: int) -> None:
@@ -144,6 +174,7 @@ class Facts:
         for facts in (*self._slots.values(), *self._bonds.values()):
             facts[:] = [each for each in facts if each.to_ms >= before_ms]
         self._bonds = defaultdict(list, {isin: facts for isin, facts in self._bonds.items() if facts})
+        self._counts = {each for each in self._counts if start_ms(each[0]) >= before_ms}
         for wanting in self._wanting.values():
             wanting.forget(before_ms)
 
@@ -151,6 +182,12 @@ class Facts:
 def _append(facts: list[Fact], fact: Fact) -> None:
     facts.append(fact)
     del facts[:-_MOST_FACTS]
+
+
+def _silent_ms(seconds: object) -> int:
+    """Return how long a bond was silent; 0 for what is no number of seconds of one day."""
+    is_number = isinstance(seconds, int | float) and 0 <= seconds <= _LONGEST_SILENCE
+    return int(seconds * 1000) if is_number and isinstance(seconds, int | float) else 0
 
 
 def _rank(cause: str) -> tuple[int, str]:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from connector.core.coverage.dates import parsed_ms, seoul_date
 from connector.core.coverage.hole import NOT_WANTED
+from connector.core.coverage.readable import COUNTS, RECORD_STATES
 from connector.core.record_keys import INSTRUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
-ABSENT: Final = "ABSENT"  # wanted on that day, but without a record
-STATES: Final = ("COMPLETE", "OPEN", "HOLES", "UNPROVEN", ABSENT)
-COUNTS: Final = (
-    "ticks",
-    "repeats",
-    "irregular",
-    "covered_volume",
-    "accumulated_volume",
-    "missing_volume",
-    "unwanted_volume",
-)
-NO_RECORD: Final[Mapping[str, Any]] = {"state": ABSENT, "reason": None, **dict.fromkeys(COUNTS, 0), "holes": []}
+    from connector.core.coverage.readable import Value
 
-# The value of a coverage record, as it was read.
-Value = dict[str, Any]
+ABSENT: Final = "ABSENT"  # wanted on that day, but without a record
+STATES: Final = (*RECORD_STATES, ABSENT)
+NO_RECORD: Final[Mapping[str, Any]] = {"state": ABSENT, "reason": None, **dict.fromkeys(COUNTS, 0), "holes": []}
 
 
 class Row(NamedTuple):
@@ -41,46 +31,6 @@ class Row(NamedTuple):
     def holes(self) -> list[dict[str, Any]]:
         """The holes of which something is missing."""
         return [each for each in self.value["holes"] if each["state"] != "FILLED"]
-
-
-def readable(value: bytes) -> Value | None:
-    """Return a record's value, None if it is not a coverage record. Anyone may have written it."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or found.get("state") not in STATES or not _are_counts(found, COUNTS):
-        return None
-    holes, checked = found.get("holes"), found.get("checked")
-    if not isinstance(holes, list) or not all(map(_is_hole, holes)):
-        return None
-    if not isinstance(found.get("offsets"), dict) or not isinstance(checked, dict | None):
-        return None
-    return found
-
-
-def _are_counts(fields: Mapping[str, Any], names: Iterable[str]) -> bool:
-    return all(type(fields.get(name)) is int and fields[name] >= 0 for name in names)
-
-
-def _is_hole(hole: Any) -> bool:
-    if not isinstance(hole, dict) or not _are_counts(hole, ("from_volume", "to_volume")):
-        return False
-    remaining = hole.get("remaining")
-    if not isinstance(remaining, list) or not all(_is_stretch(each) for each in remaining):
-        return False
-    sides = (hole.get("after"), hole.get("before"))
-    texts = (hole.get("state"), hole.get("cause") or "")
-    return all(side is None or isinstance(side, dict) for side in sides) and all(isinstance(one, str) for one in texts)
-
-
-def _is_stretch(stretch: Any) -> bool:
-    return isinstance(stretch, list) and len(stretch) == 2 and all(type(each) is int for each in stretch)
-
-
-def is_older(value: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Return whether a record holds fewer ticks than another one of its key, and is ignored."""
-    return any(value["offsets"].get(partition, -1) < offset for partition, offset in known["offsets"].items())
 
 
 def wanted(status: Mapping[str, Mapping[str, Any]], trade_date: date) -> set[str]:

@@ -7,13 +7,17 @@ readings are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from connector.core.coverage.dates import KST, seoul_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SETTLED_MS: Final = 30_000  # by then a tick of the first reading has gone through the topic
+CLOCKS_DIFFER_MS: Final = 60_000
 AGREED_MS: Final = 60_000  # two equal readings so far apart after the close are the day's volume
 
 
@@ -60,6 +64,16 @@ class Totals:
             return None
         agree = self.earlier.volume == self.later.volume and self.later.at_ms - self.earlier.at_ms >= AGREED_MS
         return self.later if agree else None
+
+
+def are_of_today(trades: Sequence[RestTrade], now_ms: int) -> bool:
+    """Return whether no trade is later than the present time, as trades of an earlier day may be.
+
+    The list has times without a date. In the morning it may still be that of the day before.
+    """
+    latest = datetime.fromtimestamp((now_ms + CLOCKS_DIFFER_MS) / 1000, KST)
+    is_next_day = latest.date() > seoul_date(now_ms)
+    return is_next_day or all(each.time <= latest.strftime("%H%M%S") for each in trades)
 
 
 def within(trades: Sequence[RestTrade], low: int, high: int) -> list[RestTrade]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from connector.core.coverage.dates import parsed_ms, rfc3339
+from connector.core.bonds.isin import has_shape
+from connector.core.coverage.dates import FIRST_DATE, LAST_DATE, is_plausible_ms, parsed_ms, rfc3339
 from connector.core.coverage.day import Checked, Day
-from connector.core.coverage.hole import FILLED_BY, Hole, hole_id
+from connector.core.coverage.hole import FILLED_BY, By, Hole, hole_id
+from connector.core.coverage.readable import readable
 from connector.core.coverage.stretches import Stretch
 from connector.core.coverage.tick import Trade
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connector.core.coverage.dates import IsTradingDay
+    from connector.core.coverage.readable import Value
 
 RESUME_HEADER: Final = "resume"
 
@@ -36,9 +39,12 @@ def split_key(key: str) -> tuple[str, date]:
     """Return the bond and the date that a key names. Raises NotACoverageRecord."""
     isin, _, day = key.partition("/")
     try:
-        return isin, date.fromisoformat(day)
+        trade_date = date.fromisoformat(day)
     except ValueError:
-        raise NotACoverageRecord("the key is not <ISIN>/<trade date>") from None
+        trade_date = date.min
+    if not has_shape(isin) or not FIRST_DATE <= trade_date <= LAST_DATE:
+        raise NotACoverageRecord("the key is not <ISIN>/<trade date>")
+    return isin, trade_date
 
 
 def value_of(day: Day) -> dict[str, Any]:
@@ -138,58 +144,105 @@ def decode(key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int, 
     are not known, so that causes found later may miss some facts.
     """
     isin, trade_date = split_key(key.decode(errors="replace"))
+    if (fields := readable(value)) is None:
+        raise NotACoverageRecord(f"the value of {isin} on {trade_date} is not a coverage record")
+    day = Day(isin, trade_date, is_trading_day=is_trading_day(trade_date))
     try:
-        fields, resume = json.loads(value), json.loads(headers.get(RESUME_HEADER, b"{}"))
-        day = Day(isin, trade_date, is_trading_day=is_trading_day(trade_date))
-        _restore(day, fields, resume, now_ms)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise NotACoverageRecord(f"the record of {isin} on {trade_date} cannot be read: {error!r}") from error
+        _restore(day, fields, _Resume.of(headers), now_ms)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotACoverageRecord(f"the header {RESUME_HEADER} of {isin} on {trade_date} is not ours") from error
     day.is_changed = False
     return day
 
 
-def _restore(day: Day, fields: dict[str, Any], resume: dict[str, Any], now_ms: int) -> None:
-    day.ticks, day.repeats, day.irregular = (int(fields[name]) for name in ("ticks", "repeats", "irregular"))
-    day.broken, day.unlisted = int(resume.get("broken", 0)), int(resume.get("unlisted", 0))
-    day.offsets = {int(partition): int(offset) for partition, offset in fields["offsets"].items()}
+class _Resume(NamedTuple):
+    """The header `resume`, as `resume_of` made it."""
+
+    last: Trade | None
+    sides: Mapping[str, tuple[int, int | None]]
+    until: Mapping[str, int]
+    filled_by: Mapping[str, By]
+    broken: int
+    unlisted: int
+
+    @classmethod
+    def of(cls, headers: Mapping[str, bytes]) -> Self:
+        """Return what the header says. Raises ValueError, TypeError and AttributeError."""
+        fields = json.loads(headers.get(RESUME_HEADER, b"{}"))
+        last = fields.get("last")
+        return cls(
+            last=None if last is None else _trade(*last),
+            sides={tick_id: (_time(seen), _slot(slot)) for tick_id, (seen, slot) in fields.get("sides", {}).items()},
+            until={name: _time(at_ms) for name, at_ms in fields.get("until", {}).items()},
+            filled_by={name: _by(text) for name, text in fields.get("filled_by", {}).items()},
+            broken=_count(fields.get("broken", 0)),
+            unlisted=_count(fields.get("unlisted", 0)),
+        )
+
+
+def _trade(traded_ms: Any, tick_id: Any, seen_ms: Any, slot: Any) -> Trade:
+    return Trade(_time(traded_ms), str(tick_id), _time(seen_ms), _slot(slot))
+
+
+def _time(at_ms: Any) -> int:
+    if not is_plausible_ms(at_ms):
+        raise ValueError("not a time")
+    return int(at_ms)
+
+
+def _slot(slot: Any) -> int | None:
+    return None if slot is None else _count(slot)
+
+
+def _count(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("not a count")
+    return number
+
+
+def _by(text: Any) -> By:
+    for by in FILLED_BY.values():
+        if by == text:
+            return by
+    raise ValueError("not a source")
+
+
+def _restore(day: Day, fields: Value, resume: _Resume, now_ms: int) -> None:
+    day.ticks, day.repeats, day.irregular = (fields[name] for name in ("ticks", "repeats", "irregular"))
+    day.broken, day.unlisted = resume.broken, resume.unlisted
+    day.offsets = {int(partition): offset for partition, offset in fields["offsets"].items()}
     reason = fields["reason"]
     day.doubt = reason if reason in {"deleted", "partitions"} else None
     day.is_taken_back, day.lacks_ticks = reason == "taken_back", reason == "no_ticks"
     if (checked := fields["checked"]) is not None:
-        day.checked = Checked(parsed_ms(checked["at"]) or 0, int(checked["accumulated_volume"]), checked["by"])
-    day.stretches.top = int(fields["accumulated_volume"])
-    day.stretches.last = Trade(*last) if (last := resume.get("last")) else None
-    sides = resume.get("sides", {})
+        day.checked = Checked(parsed_ms(checked["at"]) or 0, checked["accumulated_volume"], checked["by"])
+    day.stretches.top = fields["accumulated_volume"]
+    day.stretches.last = resume.last
     for each in fields["holes"]:
-        _restore_hole(day, each, (_side(each["after"], sides), _side(each["before"], sides)), resume, now_ms)
-    day.stretches.missing.sort(key=lambda stretch: stretch.low)
+        _restore_hole(day, each, resume, now_ms)
 
 
-def _restore_hole(
-    day: Day, fields: dict[str, Any], sides: tuple[Trade | None, Trade | None], resume: dict[str, Any], now_ms: int
-) -> None:
-    low, high = int(fields["from_volume"]), int(fields["to_volume"])
+def _restore_hole(day: Day, fields: dict[str, Any], resume: _Resume, now_ms: int) -> None:
+    low, high = fields["from_volume"], fields["to_volume"]
+    sides = _side(fields["after"], resume), _side(fields["before"], resume)
     hole = None
     if fields["id"] is not None:
         name = hole_id(day.isin, day.trade_date, low, high)
-        hole = Hole(name, low, high, *sides, resume.get("until", {}).get(name, now_ms), str(fields["cause"]))
-        hole.state, hole.is_announced = fields["state"], bool(fields["announced"])
+        hole = Hole(name, low, high, *sides, resume.until.get(name, now_ms), fields["cause"])
+        hole.state, hole.is_announced = fields["state"], fields["announced"]
         hole.has_gap_event = hole.is_announced
-        hole.filled_by = resume.get("filled_by", {}).get(name, FILLED_BY["ws"])
+        hole.filled_by = resume.filled_by.get(name, FILLED_BY["ws"])
         day.holes.append(hole)
     for piece_low, piece_high in fields["remaining"]:
         after = sides[0] if piece_low == low else None
         before = sides[1] if piece_high == high else None
-        stretch = Stretch(int(piece_low), int(piece_high), after, before, now_ms)
+        stretch = Stretch(piece_low, piece_high, after, before, now_ms)
         stretch.hole = hole
         day.stretches.missing.append(stretch)
 
 
-def _side(fields: dict[str, str] | None, sides: Mapping[str, list[Any]]) -> Trade | None:
+def _side(fields: dict[str, str] | None, resume: _Resume) -> Trade | None:
     if fields is None:
         return None
-    traded_ms = parsed_ms(fields["traded_at"])
-    if traded_ms is None:
-        raise ValueError("traded_at is not a time")
-    seen_ms, slot = sides.get(fields["tick_id"], (traded_ms, None))
-    return Trade(traded_ms, fields["tick_id"], seen_ms, slot)
+    traded_ms = parsed_ms(fields["traded_at"]) or 0
+    return Trade(traded_ms, fields["tick_id"], *resume.sides.get(fields["tick_id"], (traded_ms, None)))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canonical_form
 
+from connector.core.bonds.isin import has_shape
+from connector.core.coverage.dates import FIRST_DATE, LAST_DATE, is_plausible_ms
 from connector.core.coverage.tick import Tick, Trade
 from connector.core.ticks.avro import REGISTRY_MARK, SINGLE_OBJECT_MARK
 
@@ -23,7 +25,7 @@ FIELDS: Final = ("STND_ISCD", "CNTG_VOL", "ACML_VOL", "tick_id", "trade_date", "
 FEED: Final = "ws"  # the source of a tick that came over a session
 
 _EPOCH: Final = date(1970, 1, 1)
-_FIRST_DAY, _LAST_DAY = (date(2000, 1, 1) - _EPOCH).days, (date(2200, 1, 1) - _EPOCH).days
+_FIRST_DAY, _LAST_DAY = (FIRST_DATE - _EPOCH).days, (LAST_DATE - _EPOCH).days
 _MOST_SLOT: Final = 100_000
 
 
@@ -62,7 +64,9 @@ class TickValues:
         except (SchemaParseException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self._by_id[schema_id] = None
 
-    def read(self, value: bytes | None, headers: Iterable[tuple[str, bytes]], partition: int, offset: int) -> Tick:
+    def read(
+        self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]], partition: int, offset: int
+    ) -> Tick:
         """Return the tick of one record. Raises UnreadableTick and UnknownSchema."""
         writer, buffer = self._opened(value or b"")
         try:
@@ -70,17 +74,20 @@ class TickValues:
         except Exception as error:  # noqa: BLE001 - foreign bytes under a foreign schema: fastavro raises anything
             raise UnreadableTick(f"the value does not fit its schema: {type(error).__name__}") from None
         day = fields["trade_date"]
-        if not _FIRST_DAY <= day < _LAST_DAY:
+        if not _FIRST_DAY <= day <= _LAST_DAY:
             raise UnreadableTick(f"the trade date is {day} days after 1970")
-        source, traded = fields["source"], fields["traded_at"]
+        isin, source, traded = fields["STND_ISCD"], fields["source"], fields["traded_at"]
+        if not has_shape(isin):
+            raise UnreadableTick("STND_ISCD does not have the shape of an ISIN")
         slot = _slot(headers) if source != "rest" else None
         seen = fields["received_at"] if source != "rest" else traded
+        if not (is_plausible_ms(traded) and is_plausible_ms(seen)):
+            raise UnreadableTick(f"its times are {traded} and {seen} ms after 1970")
         trade = Trade(traded, fields["tick_id"], seen, slot)
         volume, accumulated = fields["CNTG_VOL"], fields["ACML_VOL"]
         if accumulated < 0:
             raise UnreadableTick(f"the day's volume is {accumulated}")
-        isin, trade_date = fields["STND_ISCD"], _EPOCH + timedelta(days=day)
-        return Tick(isin, trade_date, volume, accumulated, trade, source, partition, offset)
+        return Tick(isin, _EPOCH + timedelta(days=day), volume, accumulated, trade, source, partition, offset)
 
     def _opened(self, value: bytes) -> tuple[Any, BytesIO]:
         """Return the schema with which the value was written, and its datum."""
@@ -101,9 +108,9 @@ class TickValues:
         return writer, BytesIO(value[start:])
 
 
-def _slot(headers: Iterable[tuple[str, bytes]]) -> int | None:
+def _slot(headers: Iterable[tuple[str, bytes | None]]) -> int | None:
     for name, value in headers:
-        if name == "slot" and value.isdigit() and len(value) < 7:
+        if name == "slot" and value is not None and value.isdigit() and len(value) < 7:
             return int(value) if int(value) < _MOST_SLOT else None
     return None
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NOT_REGISTERED: Final = "not_registered"
 _ALWAYS: Final = 1 << 62
-_WITHOUT_REGISTRATION: Final = {"WAITING_CAPACITY", "REJECTED"}
+_WITHOUT_REGISTRATION: Final = ("WAITING_CAPACITY", "REJECTED")
 _MOST_CHANGES: Final = 2_000  # the oldest are dropped first
 
 

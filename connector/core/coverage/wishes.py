@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from connector.core.coverage.dates import parsed_ms
 from connector.core.record_keys import INSTRUMENT, SLOT
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connector.core.coverage.facts import Facts
+
+_MOST_DIGITS: Final = 6  # of a slot's number
 
 
 class SlotState(NamedTuple):
@@ -35,8 +37,8 @@ class Wishes:
         """Take in one status record; a tombstone has the value None. Other records are ignored."""
         if key.startswith(INSTRUMENT):
             self._bond(key.removeprefix(INSTRUMENT), value, facts)
-        elif key.startswith(SLOT) and key.removeprefix(SLOT).isdecimal():
-            self._slot(int(key.removeprefix(SLOT)), value, facts)
+        elif key.startswith(SLOT) and _is_number(number := key.removeprefix(SLOT)):
+            self._slot(int(number), value, facts)
 
     def _bond(self, isin: str, value: Mapping[str, Any] | None, facts: Facts) -> None:
         if value is None:
@@ -60,3 +62,7 @@ class Wishes:
         slot = self.slot_of.get(isin)
         state = None if slot is None else self.slots.get(slot)
         return None if state is None else state.pending
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS

@@ -39,8 +39,8 @@ class Unusable(Exception):
 class Audit(Protocol):
     """What is done with the partitions of this member."""
 
-    async def begin(self, partition: int, committed: int | None, first: int) -> None:
-        """Restore the partition. `first` is the topic's first offset that still exists."""
+    async def begin(self, partition: int, committed: int | None, offsets: range) -> None:
+        """Restore the partition. `offsets` are those that its ticks have at present."""
 
     async def take(self, partition: int, records: Sequence[Any]) -> None:
         """Handle records of the partition, in order."""
@@ -187,9 +187,10 @@ class TickGroup(ConsumerRebalanceListener):
         place, generation = TopicPartition(self._ticks, partition), self._generation
         committed = await self._consumer.committed(place)
         first = (await self._consumer.beginning_offsets([place]))[place]
+        end = (await self._consumer.end_offsets([place]))[place]
         if generation != self._generation:
             return
-        await self._audit.begin(partition, committed, first)
+        await self._audit.begin(partition, committed, range(first, end))
         if generation != self._generation:
             self._audit.end_all()
             return

@@ -20,14 +20,17 @@ WIDER = 8  # times as far back is looked for the last records, if too few were t
 
 
 @asynccontextmanager
-async def opened(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+async def opened(
+    topic: str, arguments: Mapping[str, Any], group_id: str | None = None
+) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
     """Give a consumer that has every partition of the topic, and the partitions.
 
-    It reads committed records, from the oldest on. `arguments` are those of any aiokafka client.
+    It reads committed records, from the oldest on. `arguments` are those of any aiokafka client. A
+    `group_id` is only there to ask for the group's offsets: nobody joins the group.
     Raises NotInTime if the topic does not exist, or if the block could not read it.
     """
     consumer: Any = AIOKafkaConsumer(
-        **arguments, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        **arguments, group_id=group_id, enable_auto_commit=False, isolation_level="read_committed"
     )
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -45,13 +48,17 @@ async def opened(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[tupl
         await stop(consumer)
 
 
-async def records(topic: str, arguments: Mapping[str, Any]) -> AsyncIterator[Sequence[Any]]:
+async def records(
+    topic: str, arguments: Mapping[str, Any], since_ms: int | None = None
+) -> AsyncIterator[Sequence[Any]]:
     """Yield the topic's records, several at a time, in the order of each partition, to its end.
 
-    The end is that of the start. Raises NotInTime as `opened` does, and if Kafka sends nothing for
-    12 seconds.
+    They are those that are not older than `since_ms`, if it is given. The end is that of the start.
+    Raises NotInTime as `opened` does, and if Kafka sends nothing for 12 seconds.
     """
     async with opened(topic, arguments) as (consumer, partitions):
+        if since_ms is not None:
+            await seek_to_time(consumer, partitions, since_ms)
         async for batch in _to_end(consumer, await _within_patience(consumer.end_offsets(partitions))):
             yield batch
 

@@ -3,6 +3,9 @@
 import json
 from types import SimpleNamespace
 
+import pytest
+
+from connector.core.bonds.isin import with_check_digit
 from connector.core.ticks.avro import registry_prefix
 from connector.core.ticks.partition import partition
 from tests.app.audit.fakes import ISIN, SCHEMA, World
@@ -12,7 +15,7 @@ async def test_record_event_record():
     """A hole's record comes first, then its event, and then the record that says so."""
     world = World()
     raws = world.trades(10)
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(raws[:4] + raws[6:]))
     assert await world.auditor.flush() == {0: 8}
     kinds = [b"gap" if b'"event":"gap"' in each.value else b"record" for each in world.log]
@@ -28,7 +31,7 @@ async def test_record_event_record():
 async def test_nothing_is_committed_before_it_is_written():
     """While Kafka does not acknowledge the records, no offset may be committed."""
     world = World()
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(world.trades(3)))
     world.coverage.failures = 1
     assert await world.auditor.flush() == {}
@@ -40,13 +43,13 @@ async def test_an_event_that_was_not_acknowledged_is_repeated_with_its_id():
     """After a kill between record and event, the next auditor writes the event with the same id."""
     world = World()
     raws = world.trades(5)
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records([*raws[:2], *raws[3:]]))
     world.events.failures = 1
     await world.auditor.flush()
     assert world.gaps() == []
     world.store()
-    await world.auditor.begin(0, 0, 0)
+    await world.auditor.begin(0, 0, range(1000))
     await world.auditor.flush()
     assert [event["detail"]["id"] for event in world.gaps()] == [world.latest()["holes"][0]["id"]]
     assert world.latest()["holes"][0]["announced"]
@@ -56,12 +59,12 @@ async def test_a_restart_counts_nothing_twice():
     """Ticks after the committed offset that a record holds already are skipped."""
     world = World()
     records = world.records(world.trades(6))
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, records)
     await world.auditor.flush()
     before = world.latest()
     world.store()
-    await world.auditor.begin(0, 2, 0)
+    await world.auditor.begin(0, 2, range(1000))
     await world.auditor.take(0, records[2:])
     await world.auditor.flush()
     assert world.latest() == before
@@ -73,7 +76,7 @@ async def test_causes_wait_for_their_topics():
     world = World()
     raws, known = world.trades(5), [False]
     world.auditor.knows_facts = lambda: known[0]
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records([*raws[:2], *raws[3:]]))
     assert await world.auditor.flush() == {0: 4}
     assert world.latest()["holes"][0]["id"] is None
@@ -86,7 +89,7 @@ async def test_causes_wait_for_their_topics():
 async def test_deleted_ticks_prove_nothing():
     """If the topic begins after what was read, today and the first date after it are unproven."""
     world = World()
-    await world.auditor.begin(0, 5, 9)
+    await world.auditor.begin(0, 5, range(9, 1000))
     world.offset = 9
     await world.auditor.take(0, world.records(world.trades(3)))
     await world.auditor.flush()
@@ -96,7 +99,7 @@ async def test_deleted_ticks_prove_nothing():
 async def test_a_jump_of_offsets_means_deleted_ticks():
     """Ticks that were deleted while the auditor lagged are noticed by their offsets."""
     world = World()
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(world.trades(2)))
     world.offset += 7
     await world.auditor.take(0, world.records(world.trades(2)))
@@ -109,11 +112,11 @@ async def test_an_old_date_is_read_back():
     world = World()
     raws = world.trades(6, back_days=10)
     world.auditor._tidied_ms = 1 << 62
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(raws[:3], back_days=10))
     await world.auditor.flush()
     world.store()
-    await world.auditor.begin(0, 3, 0)
+    await world.auditor.begin(0, 3, range(1000))
     assert world.auditor.partitions[0].book.days == {}
     await world.auditor.take(0, world.records(raws[4:], back_days=10))
     await world.auditor.flush()
@@ -125,7 +128,7 @@ async def test_what_cannot_be_read_is_counted():
     """A value that is no tick is counted, and the audit goes on after it."""
     world = World()
     raws = world.trades(2)
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(raws[:1], value=b"no tick") + world.records(raws))
     await world.auditor.flush()
     assert (world.auditor.ticks, world.auditor.unreadable, world.latest()["ticks"]) == (3, 1, 2)
@@ -139,7 +142,7 @@ async def test_an_unknown_schema_is_asked_for(monkeypatch):
     records = world.records(world.trades(2))
     for record in records:
         record.value = registry_prefix(7) + record.value[10:]
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, records)
     await world.auditor.flush()
     assert (world.asked, world.latest()["ticks"], world.auditor.problem) == ([7, 7], 2, None)
@@ -151,6 +154,8 @@ async def test_foreign_records_of_the_other_topics_are_ignored():
     for raw in (b"", b"[1]", b"\xff", b"[" * 100_000):
         world.auditor.take_event(type("R", (), {"value": raw, "key": b"k", "timestamp": 0}))
         world.auditor.take_status(type("R", (), {"value": raw, "key": b"slot/0"}))
+        for received in (None, raw):
+            world.auditor.take_letter(type("R", (), {"headers": [("received-ns", received)], "key": b"k"}))
     assert world.auditor.facts.version == 0
     assert world.auditor.wishes.slots == {}
 
@@ -163,7 +168,7 @@ async def test_dead_letters_are_a_cause():
     world.auditor.take_letter(
         type("R", (), {"key": ISIN.encode(), "headers": [("received-ns", str(records[1].timestamp * 10**6).encode())]})
     )
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, records)
     await world.auditor.flush()
     assert world.latest()["holes"][0]["cause"] == "dead_letter"
@@ -175,7 +180,7 @@ async def test_growth_of_the_tick_topic_leaves_bonds_that_stay_proven():
     world = World(count=2)
     raws = {isin: world.trades(4, isin) for isin in (stays, moves)}
     for number in (0, 1, 2):
-        await world.auditor.begin(number, None, 0)
+        await world.auditor.begin(number, None, range(1000))
     for isin in (stays, moves):
         before = world.records(raws[isin][:2])
         after = world.records(raws[isin][2:])
@@ -198,12 +203,12 @@ async def test_a_bond_that_moved_on_a_date_that_left_memory_is_unproven():
     world = World(count=2)
     raws, own = world.trades(6, back_days=10), partition(ISIN.encode(), 2)
     for number in (0, 1):
-        await world.auditor.begin(number, None, 0)
+        await world.auditor.begin(number, None, range(1000))
     await world.auditor.take(own, world.records(raws[:3], back_days=10))
     await world.auditor.flush()
     world.store()
     for number in (0, 1):
-        await world.auditor.begin(number, 3, 0)
+        await world.auditor.begin(number, 3, range(1000))
     later = world.records(raws[3:], back_days=10)
     await world.auditor.take(1 - own, later)
     await world.auditor.flush()
@@ -216,10 +221,97 @@ async def test_a_bond_that_moved_on_a_date_that_left_memory_is_unproven():
 async def test_a_tombstone_removes_a_record():
     """A day that somebody removed from the coverage topic begins anew."""
     world = World()
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(world.trades(3)))
     await world.auditor.flush()
     world.store()
     world.stored.append(SimpleNamespace(partition=0, key=world.stored[-1].key, value=None, headers=[], offset=9))
-    await world.auditor.begin(0, 3, 0)
+    await world.auditor.begin(0, 3, range(1000))
     assert world.auditor.partitions[0].book.days == {}
+
+
+async def test_a_topic_that_is_made_anew_while_it_is_read_proves_nothing_that_day():
+    """Its offsets begin again: the new ticks count, although the record knows higher offsets."""
+    world = World()
+    await world.auditor.begin(0, None, range(1000))
+    await world.auditor.take(0, world.records(world.trades(5)))
+    await world.auditor.flush()
+    world.offset = 0
+    await world.auditor.take(0, world.records(world.trades(2)))
+    assert await world.auditor.flush() == {0: 2}
+    assert (world.latest()["ticks"], world.latest()["reason"]) == (7, "deleted")
+
+
+@pytest.mark.parametrize("committed", [5, None])
+async def test_a_topic_that_was_made_anew_before_the_start_proves_nothing_that_day(committed):
+    """A record or commit beyond the topic's end is of an earlier topic of that name."""
+    world = World()
+    await world.auditor.begin(0, None, range(1000))
+    await world.auditor.take(0, world.records(world.trades(5)))
+    await world.auditor.flush()
+    world.store()
+    await world.auditor.begin(0, committed, range(3))
+    world.offset = 0
+    await world.auditor.take(0, world.records(world.trades(3)))
+    await world.auditor.flush()
+    assert (world.latest()["ticks"], world.latest()["reason"]) == (8, "deleted")
+
+
+async def test_a_new_group_counts_nothing_twice():
+    """Without a commit the topic is read again, and the record's ticks are passed over."""
+    world = World()
+    records = world.records(world.trades(5))
+    await world.auditor.begin(0, None, range(1000))
+    await world.auditor.take(0, records)
+    await world.auditor.flush()
+    world.store()
+    await world.auditor.begin(0, None, range(5))
+    await world.auditor.take(0, records)
+    await world.auditor.flush()
+    assert (world.latest()["ticks"], world.latest()["reason"]) == (5, None)
+
+
+async def test_a_tick_of_a_day_to_come_is_unreadable():
+    """Days to come would stay in memory until they are over."""
+    world = World()
+    await world.auditor.begin(0, None, range(1000))
+    await world.auditor.take(0, world.records(world.trades(1, back_days=-2), back_days=-2))
+    await world.auditor.take(0, world.records(world.trades(1)))
+    assert (world.auditor.unreadable, len(world.auditor.partitions[0].book.days)) == (1, 1)
+
+
+async def test_foreign_coverage_records_stop_nobody():
+    """A record that the auditor did not write is passed over at the start, whatever it holds."""
+    world = World()
+    await world.auditor.begin(0, None, range(1000))
+    await world.auditor.take(0, world.records(world.trades(3)))
+    await world.auditor.flush()
+    world.store()
+    (good,) = world.stored
+    foreign = [
+        {"key": b"KR103502GA34/9999-12-31"},
+        {"key": b"bond/2026-09-11"},
+        {"headers": [("resume", b'{"last":[1,"x",2,[]]}')]},
+        {"value": b"[" * 100_000},
+    ]
+    world.stored += [SimpleNamespace(**{**vars(good), **changed}) for changed in foreign]
+    await world.auditor.begin(0, 3, range(1000))
+    raws = world.trades(3)
+    await world.auditor.take(0, world.records([raws[0], raws[2]]))
+    await world.auditor.flush()
+    assert (world.latest()["ticks"], len(world.latest()["holes"])) == (5, 1)
+
+
+async def test_several_auditors_know_a_bond_that_moved_without_seeing_each_other():
+    """Each has one of the two partitions; the connector's event tells both what happened."""
+    isins = (with_check_digit(f"KR10350{number:04d}") for number in range(99))
+    moves = next(isin for isin in isins if partition(isin.encode(), 2) != partition(isin.encode(), 3))
+    raws = World().trades(6, moves)
+    for count, piece in ((2, raws[:3]), (3, raws[3:])):
+        world = World(count=count)
+        number = partition(moves.encode(), count)
+        await world.auditor.begin(number, None, range(1000))
+        await world.auditor.take(number, world.records(piece))
+        world.event("partitions_changed", slot=None, detail={"before": 2, "after": 3, "adopted": True})
+        await world.auditor.flush()
+        assert (world.latest(moves)["state"], world.latest(moves)["reason"]) == ("UNPROVEN", "partitions")

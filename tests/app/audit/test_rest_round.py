@@ -3,8 +3,10 @@
 import pytest
 
 from connector.app.audit import rest_round
+from connector.app.audit.auditor import now_ms
 from connector.app.audit.rest_round import RestRound
 from connector.core.coverage import readings
+from connector.core.coverage.dates import opens_ms, seoul_date
 from connector.core.kis.quotations import Failed, ReportedTrade
 from tests.app.audit.fakes import ISIN, World
 
@@ -49,7 +51,7 @@ class Round(World):
     async def with_ticks(self, raws):
         """Let the auditor have read these ticks and be settled."""
         if 0 not in self.auditor.partitions:
-            await self.auditor.begin(0, None, 0)
+            await self.auditor.begin(0, None, range(1000))
         await self.auditor.take(0, self.records(raws))
         self.auditor.note_ends({0: self.offset})
         self.slot_is(0)
@@ -96,6 +98,18 @@ async def test_nothing_is_repaired_while_ticks_are_under_way(day, pending, read)
     day.auditor.note_ends({0: day.offset + read})
     await day.go()
     assert (day.rest.asked, day.published) == ([], [])
+
+
+async def test_yesterdays_list_fills_nothing(day, monkeypatch):
+    """In the morning KIS may still list the day before: a trade that is yet to come tells."""
+    raws = day.trades(6)
+    await day.with_ticks([*raws[:2], *raws[4:]])
+    monkeypatch.setattr(rest_round, "now_ms", lambda: opens_ms(seoul_date(now_ms())) + 1_800_000)
+    day.rest.listed = [reported(raw)._replace(hour="153000") for raw in raws]
+    await day.go()
+    await day.auditor.flush()
+    assert (day.published, day.latest()["holes"][0]["state"]) == ([], "OPEN")
+    assert ("trades", ISIN) in day.rest.asked
 
 
 async def test_without_backfill_nothing_is_published(monkeypatch):

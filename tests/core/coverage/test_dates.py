@@ -48,3 +48,15 @@ def test_times_go_out_and_in_as_rfc3339():
     assert dates.parsed_ms("2026-09-11T01:00:01.005Z") == at("10:00:01") + 5
     assert dates.parsed_ms("2026-09-11T10:00:01+09:00") == at("10:00:01")
     assert [dates.parsed_ms(text) for text in ("2026-09-11T10:00:01", "soon", 5, None)] == [None] * 4
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+09:00", "1999-12-31T00:00:00Z"])
+def test_a_time_in_no_plausible_year_is_none(text):
+    """A foreign record's year could not be shown in every zone."""
+    assert dates.parsed_ms(text) is None
+
+
+def test_times_from_outside_lie_between_two_dates():
+    """A number of milliseconds beyond them, or what is no whole number, is no time."""
+    found = [dates.is_plausible_ms(each) for each in (at("10:00"), 0, -1, 2**62, True, 1.7e12, "1", None)]
+    assert found == [True] + [False] * 7

@@ -5,7 +5,8 @@ import pytest
 from connector.core.coverage.dates import rfc3339
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.window import Window
-from tests.core.coverage.trades import ISIN, at
+from connector.core.ticks.partition import partition
+from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, at
 
 
 def event(kind, time, *, slot=0, instrument=None, **detail):
@@ -65,6 +66,37 @@ def test_failed_tries_do_not_hide_why_the_session_ended():
     """The first cause stays until the session is up again."""
     made = facts(DOWN, event("session_down", "10:02:10", cause="refused"), UP)
     assert made.cause(window("10:02:20", "10:10:00")) == "reset"
+
+
+def test_a_session_that_nothing_ended_was_killed():
+    """Of two beginnings in a row, the first was killed before its record could say so."""
+    again = event("session_up", "10:05:00")
+    made = facts(DOWN, UP, again)
+    assert made.cause(window("10:04:00", "10:10:00")) == "killed"
+    assert made.cause(window("10:05:01", "10:10:00")) == "unknown"
+    assert made.cause(window("10:00:00", "10:02:30")) == "reset"
+
+
+def test_events_that_come_twice_kill_no_session():
+    """A killed connector's events may be written again by the next one, also after later ones."""
+    ended = event("session_down", "10:06:00", cause="closed")
+    for told in ([DOWN, UP, UP], [DOWN, UP, ended, event("session_up", "10:07:00"), UP]):
+        assert facts(*told).cause(window("10:03:30", "10:05:00")) == "unknown"
+
+
+@pytest.mark.parametrize("silent", [float("nan"), float("inf"), 1e308, -5, True, "60", None, [60]])
+def test_a_silence_that_is_no_number_of_seconds_counts_as_none(silent):
+    """Anyone may write an event; JSON readers take NaN for a number."""
+    made = facts(event("registration_lost", "10:20:00", instrument=ISIN, silent_seconds=silent))
+    assert made.cause(window("10:00:00", "10:19:58")) == "unknown"
+    assert made.cause(window("10:00:00", "10:21:00")) == "registration_lost"
+
+
+@pytest.mark.parametrize("state", [["REJECTED"], {"a": 1}, 5, None])
+def test_a_strange_state_of_a_wanted_bond_is_none(state):
+    """A list is no state, and stops nobody."""
+    made = facts(event("wanted", "09:00:00", instrument=ISIN, state=state))
+    assert made.cause(window()) == "unknown"
 
 
 def test_before_a_slots_first_session_nothing_was_running():
@@ -199,3 +231,26 @@ def test_facts_that_ended_long_ago_are_forgotten():
     made.forget(at("10:03:30"))
     assert made.cause(window("10:00:00")) == "closed"
     assert made.cause(window("10:00:00", "10:03:59")) == "unknown"
+
+
+def grown(before=6, after=8, *, adopted=True, time="10:00"):
+    """Return the event that ticks are written by another number of partitions."""
+    detail = {"topic": "ticks", "before": before, "after": after, "adopted": adopted}
+    return {"event": "partitions_changed", "at": rfc3339(at(time)), "slot": None, "instrument": None, "detail": detail}
+
+
+def test_a_bond_whose_partition_changed_has_moved_on_that_date():
+    """Bonds that kept their partition, and other dates, have not."""
+    isins = ["KR103502GA34", "KR103502GD31", "KR6095572D81", "KR2033022D33"]
+    made = facts(grown())
+    expected = [partition(isin.encode(), 6) != partition(isin.encode(), 8) for isin in isins]
+    assert [made.has_moved(isin, FRIDAY) for isin in isins] == expected
+    assert {*expected} == {True, False}
+    assert made.knows_moves
+    assert not any(made.has_moved(isin, MONDAY) for isin in isins)
+
+
+@pytest.mark.parametrize("told", [grown(adopted=False), grown(before="6"), grown(after=0), grown(after=2**70)])
+def test_a_number_of_partitions_that_is_not_used_moves_nobody(told):
+    """The connector may keep to the old number until it is started again."""
+    assert not facts(told).knows_moves

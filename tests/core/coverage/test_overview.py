@@ -1,67 +1,14 @@
 """What the records of one date say together."""
 
-import json
 from datetime import date
 
 import pytest
 
 from connector.core.coverage import overview
-from connector.core.coverage.day import Day
-from connector.core.coverage.facts import Facts
-from connector.core.coverage.overview import NO_RECORD, Row, is_lacking, readable, rows, total, wanted
-from connector.core.coverage.record import encode
-from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, at, tick
+from connector.core.coverage.overview import NO_RECORD, Row, is_lacking, rows, total, wanted
+from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, value
 
 OTHER = "KR6095572D81"
-
-
-def value(**changed):
-    """Return the value of a record with a hole, as JSON reads it, with other fields."""
-    day = Day(ISIN, FRIDAY, is_trading_day=True)
-    for each in (tick(0, 10, offset=1), tick(30, 40, offset=2)):
-        day.add(each, at("10:00"))
-    day.settle(at("12:00"), 5000, Facts())
-    return json.loads(encode(day)[1]) | changed
-
-
-def test_a_record_is_read_as_it_was_written():
-    """What the auditor writes is readable."""
-    assert readable(json.dumps(value()).encode()) == value()
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"state": "FINE"},
-        {"state": "ABSENT", "ticks": "2"},
-        {"missing_volume": -1},
-        {"missing_volume": True},
-        {"holes": {}},
-        {"holes": [{}]},
-        {"holes": [{**value()["holes"][0], "remaining": [[1]]}]},
-        {"holes": [{**value()["holes"][0], "after": "10:00"}]},
-        {"holes": [{**value()["holes"][0], "state": 5}]},
-        {"offsets": None},
-        {"checked": "rest"},
-    ],
-)
-def test_what_is_no_record_is_not_read(changed):
-    """Anyone may write to the topic."""
-    assert readable(json.dumps(value(**changed)).encode()) is None
-
-
-@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"null", b"[" * 100_000])
-def test_what_is_no_object_is_not_read(text):
-    """Broken JSON never raises."""
-    assert readable(text) is None
-
-
-def test_the_record_with_fewer_ticks_is_older():
-    """Of two records under one key the one with the lower offset is ignored."""
-    assert overview.is_older({"offsets": {"3": 1}}, {"offsets": {"3": 2}})
-    assert overview.is_older({"offsets": {}}, {"offsets": {"3": 2}})
-    assert not overview.is_older({"offsets": {"3": 2}}, {"offsets": {"3": 2}})
-    assert not overview.is_older({"offsets": {"3": 3, "4": 0}}, {"offsets": {"3": 2}})
 
 
 def test_a_bond_was_wanted_if_it_was_asked_for_by_then():

@@ -1,6 +1,6 @@
 """What may be concluded from REST."""
 
-from connector.core.coverage.readings import RestTrade, Total, Totals, are_neighbours, reaches, within
+from connector.core.coverage.readings import RestTrade, Total, Totals, are_neighbours, are_of_today, reaches, within
 from tests.core.coverage.trades import at
 
 CLOSED = at("15:35")
@@ -60,3 +60,12 @@ def test_a_reading_reaches_what_is_below_its_last_trade():
     assert reaches(TRADES, 35)
     assert not reaches(TRADES, 36)
     assert not reaches([], 0)
+
+
+def test_a_list_with_a_trade_yet_to_come_is_of_an_earlier_day():
+    """Its times have no date; KIS's clock may be a minute ahead of ours."""
+    assert are_of_today(TRADES, at("10:03:00"))
+    assert are_of_today(TRADES, at("10:02:00"))
+    assert not are_of_today(TRADES, at("10:01:59"))
+    assert are_of_today([], at("09:00:00"))
+    assert are_of_today(TRADES, at("23:59:30")), "a minute later is the next day"

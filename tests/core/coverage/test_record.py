@@ -157,3 +157,35 @@ def test_what_is_no_record_is_named(key, value):
 def test_a_key_names_bond_and_date():
     """The key is the ISIN, a slash, and the date."""
     assert split_key("KR103502GA34/2026-09-11") == (ISIN, FRIDAY)
+
+
+@pytest.mark.parametrize("key", ["bond/2026-09-11", "KR103502GA34/9999-12-31", "KR103502GA34/0001-01-01", "/", ""])
+def test_a_key_of_no_bond_or_no_plausible_date_is_refused(key):
+    """Dates are reckoned with, so one at the end of the calendar would stop the auditor."""
+    with pytest.raises(NotACoverageRecord):
+        split_key(key)
+
+
+@pytest.mark.parametrize(
+    "resume",
+    [
+        b"[]",
+        b"{",
+        b'{"last":[1,"x",2,[]]}',
+        b'{"last":[1]}',
+        b'{"last":7}',
+        b'{"sides":{"a":[1e400,0]}}',
+        b'{"sides":{"a":5}}',
+        b'{"sides":[1]}',
+        b'{"until":{"a":"soon"}}',
+        b'{"filled_by":{"a":"me"}}',
+        b'{"broken":-1}',
+        b'{"unlisted":1e400}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_header_that_we_did_not_write_is_refused(day, resume):
+    """What it holds is reckoned with later, where it would stop the auditor."""
+    key, value, _ = encode(day)
+    with pytest.raises(NotACoverageRecord):
+        decode(key, value, {"resume": resume}, NOW, is_weekday)

@@ -32,7 +32,8 @@ def test_strange_values_are_unknown():
     wishes, facts = Wishes(), Facts()
     wishes.record(f"instrument/{ISIN}", {"slot": "1"}, facts)
     wishes.record("slot/1", {"pending": True}, facts)
-    wishes.record("slot/x", {"pending": 1}, facts)
+    for number in ("x", "", "-1", "9" * 5_000):
+        wishes.record(f"slot/{number}", {"pending": 1}, facts)
     wishes.record("list/desk", {"state": "ACCEPTED"}, facts)
     assert wishes.slot_of == {ISIN: None}
     assert wishes.slots == {1: SlotState("None", None)}

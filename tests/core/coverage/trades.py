@@ -1,8 +1,12 @@
 """Ticks of one bond on one date, for the tests of coverage."""
 
+import json
 from datetime import UTC, date, datetime
 from itertools import count
 
+from connector.core.coverage.day import Day
+from connector.core.coverage.facts import Facts
+from connector.core.coverage.record import encode
 from connector.core.coverage.tick import Tick, Trade
 
 ISIN = "KR103502GA34"
@@ -40,3 +44,12 @@ def tick(low, high, seen="10:00", *, source="ws", slot=0, day=FRIDAY, offset=Non
         3,
         next(_offsets) if offset is None else offset,
     )
+
+
+def value(**changed):
+    """Return the value of a record with the hole (10, 30], as JSON reads it, with other fields."""
+    day = Day(ISIN, FRIDAY, is_trading_day=True)
+    for each in (tick(0, 10, offset=1), tick(30, 40, offset=2)):
+        day.add(each, at("10:00"))
+    day.settle(at("12:00"), 5000, Facts())
+    return json.loads(encode(day)[1]) | changed

@@ -1,0 +1,114 @@
+"""Tells coverage records from whatever else somebody may have written to the coverage topic."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.core.coverage.dates import parsed_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RECORD_STATES: Final = ("COMPLETE", "OPEN", "HOLES", "UNPROVEN")
+HOLE_STATES: Final = ("OPEN", "FILLED", "CONFIRMED")
+COUNTS: Final = (
+    "ticks",
+    "repeats",
+    "irregular",
+    "covered_volume",
+    "accumulated_volume",
+    "missing_volume",
+    "unwanted_volume",
+)
+
+# The value of a coverage record, as it was read.
+Value = dict[str, Any]
+
+
+def readable(value: bytes) -> Value | None:
+    """Return a record's value, None if it is not a coverage record. Never raises."""
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and _is_record(found) else None
+
+
+def _is_record(value: Value) -> bool:
+    return (
+        value.get("state") in RECORD_STATES
+        and _is_text(value, "reason")
+        and _are_counts(value, COUNTS)
+        and _are_holes(value.get("holes"), value["accumulated_volume"])
+        and _is_check(value.get("checked"))
+        and _are_offsets(value.get("offsets"))
+    )
+
+
+def _is_text(fields: Mapping[str, Any], name: str) -> bool:
+    """Return whether a field is there and has a text or null."""
+    return name in fields and isinstance(fields[name], str | None)
+
+
+def _are_counts(fields: Mapping[str, Any], names: Iterable[str]) -> bool:
+    return all(type(fields.get(name)) is int and fields[name] >= 0 for name in names)
+
+
+def _are_holes(holes: Any, top: int) -> bool:
+    """Return whether these are holes of (0, `top`], in ascending order and apart."""
+    if not isinstance(holes, list) or not all(isinstance(each, dict) and _is_hole(each) for each in holes):
+        return False
+    bounds = [0, *(bound for each in holes for bound in (each["from_volume"], each["to_volume"])), top]
+    return all(low <= high for low, high in pairwise(bounds))
+
+
+def _is_hole(hole: Mapping[str, Any]) -> bool:
+    return (
+        _are_counts(hole, ("from_volume", "to_volume"))
+        and _are_stretches(hole.get("remaining"), hole["from_volume"], hole["to_volume"])
+        and hole.get("state") in HOLE_STATES
+        and _is_text(hole, "id")
+        and _is_text(hole, "cause")
+        and (hole["id"] is None or hole["cause"] is not None)
+        and isinstance(hole.get("announced"), bool)
+        and all(side in hole and _is_side(hole[side]) for side in ("after", "before"))
+    )
+
+
+def _are_stretches(stretches: Any, low: int, high: int) -> bool:
+    """Return whether these are stretches of (`low`, `high`], in ascending order and apart."""
+    if not isinstance(stretches, list):
+        return False
+    last = low
+    for each in stretches:
+        if not (isinstance(each, list) and len(each) == 2 and all(type(one) is int for one in each)):
+            return False
+        if not last <= each[0] < each[1] <= high:
+            return False
+        last = each[1]
+    return True
+
+
+def _is_side(side: Any) -> bool:
+    return side is None or (
+        isinstance(side, dict) and isinstance(side.get("tick_id"), str) and parsed_ms(side.get("traded_at")) is not None
+    )
+
+
+def _is_check(checked: Any) -> bool:
+    return checked is None or (
+        isinstance(checked, dict)
+        and checked.get("by") in ("rest", "ticks")
+        and parsed_ms(checked.get("at")) is not None
+        and _are_counts(checked, ("accumulated_volume",))
+    )
+
+
+def _are_offsets(offsets: Any) -> bool:
+    return (
+        isinstance(offsets, dict)
+        and all(len(partition) < 10 and partition.isdecimal() for partition in offsets)
+        and _are_counts(offsets, offsets)
+    )

@@ -1,0 +1,63 @@
+"""The latest record of each bond on one date."""
+
+import json
+
+from connector.core.coverage.date_records import DateRecords, is_older
+from tests.core.coverage.trades import FRIDAY, ISIN, value
+
+OTHER = "KR6095572D81"
+KEY = f"{ISIN}/{FRIDAY}".encode()
+
+
+def taken(*records, most_bonds=10):
+    """Return the records of Friday after these keys and values."""
+    found = DateRecords(FRIDAY, most_bonds)
+    for key, each in records:
+        raw = json.dumps(each).encode() if isinstance(each, dict) else each
+        found.take(key, raw)
+    return found
+
+
+def test_the_latest_record_of_each_bond_counts():
+    """One with a lower offset is ignored: a member that had lost the partition wrote it."""
+    first, second, stale = (value(ticks=ticks, offsets={"3": offset}) for ticks, offset in ((1, 5), (2, 9), (3, 7)))
+    found = taken((KEY, first), (KEY, second), (KEY, stale), (f"{OTHER}/{FRIDAY}".encode(), value()))
+    assert {isin: each["ticks"] for isin, each in found.values.items()} == {ISIN: 2, OTHER: 2}
+
+
+def test_other_dates_and_foreign_keys_are_left_out():
+    """What is no record of a bond on that date is not even read."""
+    keys = (None, b"", b"nonsense", f"{ISIN}/2026-09-10".encode(), f"\x1b[31m/{FRIDAY}".encode(), b"\xff" + KEY)
+    found = taken(*((key, b"x") for key in keys))
+    assert (found.values, found.unreadable) == ({}, set())
+
+
+def test_a_bond_whose_latest_record_is_none_is_told():
+    """Its last good record still counts, and the next good one ends it."""
+    found = taken((KEY, value()), (KEY, b"x"))
+    assert (found.values.keys(), found.unreadable) == ({ISIN}, {ISIN})
+    assert found.take(KEY, json.dumps(value(offsets={"3": 9})).encode()) == ISIN
+    assert found.unreadable == set()
+    assert taken((KEY, b" " * (2**21 + 1))).unreadable == {ISIN}
+
+
+def test_tombstones_remove():
+    """A record that somebody removed is gone."""
+    found = taken((KEY, value()), (KEY, b"x"), (KEY, None))
+    assert (found.values, found.unreadable) == ({}, set())
+
+
+def test_the_number_of_bonds_is_bounded():
+    """A flood of foreign records neither fills the memory nor stops those that are known."""
+    found = taken((KEY, value()), (f"{OTHER}/{FRIDAY}".encode(), value()), most_bonds=1)
+    assert found.values.keys() == {ISIN}
+    assert found.take(KEY, json.dumps(value(ticks=7, offsets={"3": 9})).encode()) == ISIN
+    assert found.values[ISIN]["ticks"] == 7
+
+
+def test_the_record_with_fewer_ticks_is_older():
+    """Of two records under one key the one with the lower offset is ignored."""
+    assert is_older({"offsets": {"3": 1}}, {"offsets": {"3": 2}})
+    assert is_older({"offsets": {}}, {"offsets": {"3": 2}})
+    assert not is_older({"offsets": {"3": 2}}, {"offsets": {"3": 2}})
+    assert not is_older({"offsets": {"3": 3, "4": 0}}, {"offsets": {"3": 2}})
