@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 INDEX: Final = "index.html"
-SCRIPTS: Final = ("page.js", "coverage.js", "elements.js", "flow.js", "instruments.js", "values.js")
+SCRIPTS: Final = ("page.js", "coverage.js", "elements.js", "flow.js", "instruments.js", "selection.js", "values.js")
 CONTENT_TYPES: Final = {INDEX: "text/html", "page.css": "text/css"} | dict.fromkeys(SCRIPTS, "text/javascript")
 
 _PACKAGE = Path(__file__).parent

@@ -23,6 +23,7 @@ from connector.app.stop import Stop
 from connector.app.topic_check import TopicCheck
 from connector.app.undelivered import Undelivered
 from connector.app.wanted_events import WantedEvents
+from connector.app.watched_coverage import WatchedCoverage
 from connector.core.ticks.avro import TickSchema, registry_prefix
 from connector.packaged_files import bond_tick
 from connector.shell import registry
@@ -71,6 +72,7 @@ class Parts:
     secret_watch: SecretWatch
     loop_lag: LoopLag
     topic_check: TopicCheck
+    watched_coverage: WatchedCoverage
 
 
 async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
@@ -177,6 +179,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         secret_watch=SecretWatch(secrets.find_problems),
         loop_lag=LoopLag(),
         topic_check=TopicCheck(topics.names(), kafka.arguments),
+        watched_coverage=WatchedCoverage(topics.coverage, kafka.arguments),
     )
 
 

@@ -77,6 +77,7 @@ class Connector:
             "secrets": parts.secret_watch.run(),
             "loop-lag": parts.loop_lag.run(),
             "topics": parts.topic_check.run(),
+            "coverage": parts.watched_coverage.run(),
             "stop": self._stop_when_asked(),
         }
 

@@ -84,7 +84,10 @@ class Report:
         return [problem for problem in found if problem]
 
     def status(self) -> dict[str, Any]:
-        """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, events."""
+        """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, events.
+
+        It has today's coverage, too, once that is read.
+        """
         parts = self._parts
         reasons, degraded = self.readiness()
         counts, journal, settings, records = parts.delivery.counts, parts.journal, parts.settings, parts.plan.records
@@ -134,6 +137,7 @@ class Report:
             "instruments": _by_name(records, INSTRUMENT),
             "last_ticks": self._last_ticks(),
             "events": [event.to_json() for event in reversed(parts.events.recent)],
+            **parts.watched_coverage.look(),
         }
 
     def _last_ticks(self) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 // What the ticks cover of each bond's day: the sum, and a bar for each bond with its holes.
 
-import { byId, draw, each, make, pairs, part, rows, say, Selection, state } from "./elements.js";
+import { byId, draw, each, make, pairs, part, rows, say, state } from "./elements.js";
+import { Selection } from "./selection.js";
 import { count, grouped, kst, percent, words } from "./values.js";
 
 const WIDTH = 1000;
@@ -12,6 +13,7 @@ const CLASSES = ["bond-cell", "number", "bar-cell", "number", "", "holes"];
 let shown = null;
 
 const wanted = (day) => day.accumulated_volume - day.unwanted_volume;
+const covered = (day) => percent(day.covered_volume, wanted(day), day.missing_volume);
 const openHoles = (day) => day.holes.filter((hole) => hole.state !== "FILLED");
 const missingOf = (hole) => hole.remaining.reduce((sum, [low, high]) => sum + high - low, 0);
 const selection = new Selection(
@@ -31,7 +33,7 @@ export function showCoverage(status) {
   say(byId("coverage-date"), `on ${coverage.trade_date}`);
   const causes = Object.entries(coverage.open_holes).map(([cause, number]) => `${words(cause).toLowerCase()} ${grouped(number)}`);
   pairs("coverage-sum", [
-    ["% covered", percent(coverage.covered_volume, wanted(coverage))],
+    ["% covered", covered(coverage)],
     ["covered", grouped(coverage.covered_volume)],
     ["missing", grouped(coverage.missing_volume)],
     ["before anybody asked", grouped(coverage.unwanted_volume)],
@@ -40,14 +42,15 @@ export function showCoverage(status) {
   const entries = Object.entries(days);
   const found = selection.of(entries, ([isin, day]) => [isin, words(day.state), ...openHoles(day).map((hole) => (hole.cause ?? "").replaceAll("_", " "))]);
   say(byId("coverage-summary"), [
-    count(entries.length, "bond"),
+    count(coverage.bonds, "bond"),
     ...Object.entries(coverage.states).map(([name, number]) => `${grouped(number)} ${name === "HOLES" ? "with holes" : words(name).toLowerCase()}`),
     ...(causes.length ? [`holes by cause: ${causes.join(", ")}`] : []),
-    ...(found.length < entries.length ? [`${found.length} shown`] : []),
+    ...(found.length < coverage.bonds ? [`${grouped(found.length)} shown`] : []),
+    ...(coverage.written_at ? [`last audited ${kst(coverage.written_at).slice(11)}`] : []),
   ].join(" · "));
   rows("coverage-rows", CLASSES, found, (cells, isin, day) => {
     say(cells[0], isin);
-    say(cells[1], percent(day.covered_volume, wanted(day)));
+    say(cells[1], covered(day));
     drawBar(cells[2], day);
     say(cells[3], grouped(day.missing_volume), `number ${day.missing_volume ? "lacking" : ""}`);
     state(cells[4], day.state, [day.reason, day.state === "COMPLETE" && day.checked ? `by ${day.checked.by}` : null].filter(Boolean).join(" "));

@@ -1,6 +1,7 @@
 // The wanted bonds, each with its last trade and a line of the prices that this page saw.
 
-import { byId, draw, part, rows, say, Selection, state } from "./elements.js";
+import { byId, draw, part, rows, say, state } from "./elements.js";
+import { Selection } from "./selection.js";
 import { clock, grouped, joined, kst, words } from "./values.js";
 
 const LINE_POINTS = 60;

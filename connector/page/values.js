@@ -26,10 +26,10 @@ export function kst(rfc3339) {
 
 export const clock = (hhmmss) => hhmmss.replace(/^(..)(..)(..)$/, "$1:$2:$3");
 
-// Rounded down, so that only what is whole is 100.00.
-export function percent(part, whole) {
+// Rounded down, so that only what is whole is 100.00: of large numbers, only `missing` tells.
+export function percent(part, whole, missing) {
   if (whole <= 0) return "–";
-  return part >= whole ? "100.00" : Math.min(99.99, Math.floor((part * 10000) / whole) / 100).toFixed(2);
+  return part >= whole && !missing ? "100.00" : Math.min(99.99, Math.floor((part * 10000) / whole) / 100).toFixed(2);
 }
 
 export const count = (number, one) => `${grouped(number)} ${one}${number === 1 ? "" : "s"}`;

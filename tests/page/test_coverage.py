@@ -13,8 +13,8 @@ WHOLE, LACKING = ISINS
 
 
 @pytest.fixture
-async def auditor(browser, tmp_path):
-    """Give an auditor that found one hole: KIS left one trade of LACKING out."""
+async def audited(browser, tmp_path):
+    """Give a connector and its auditor, who found one hole: KIS left one trade of LACKING out."""
     async with running_connector(tmp_path, rate=0, faults=["missing=12"]) as connector:
         connector.write("desk", {"instruments": ISINS})
         await connector.until_state("ACTIVE", ISINS)
@@ -22,7 +22,13 @@ async def auditor(browser, tmp_path):
             await connector.kis.emit_ticks(WHOLE)
             await connector.kis.emit_ticks(LACKING)  # the sixth of these is the twelfth trade
         async with auditing(settings_of(connector)) as auditor:
-            yield auditor
+            yield connector, auditor
+
+
+@pytest.fixture
+def auditor(audited):
+    """Give the auditor alone."""
+    return audited[1]
 
 
 def bond(page, isin):
@@ -90,3 +96,29 @@ async def test_axe_finds_nothing_at_the_auditor(auditor, open_page, scheme):
         await bond(page, LACKING).locator("summary").click()
         assert await violations(page) == {}
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+async def test_the_connectors_own_page_shows_coverage_too(audited, open_page):
+    """The day's sum is on top and the bar has its hole, as the auditor wrote them to its topic."""
+    connector, auditor = audited
+    async with open_page(connector) as page:
+        await expect(page.locator("h1")).to_have_text("KIS bond connector")
+        await expect(bond(page, LACKING).locator("rect.missing")).to_have_count(1)
+        await expect(bond(page, WHOLE)).to_contain_text("100.00")
+        missing = auditor.report.status()["coverage"]["missing_volume"]
+        await expect(page.locator("#coverage-sum")).to_contain_text(f"missing{missing:,}")
+        await expect(page.locator("#coverage-summary")).to_contain_text(re.compile(r"last audited \d\d:\d\d:\d\d"))
+        await expect(page.locator("#main section:visible").first).to_have_attribute("id", "coverage")
+        await expect(page.locator("#sessions")).to_be_visible()
+        # A trade that comes while the page is open is in the bar within seconds.
+        before = await bond(page, WHOLE).locator("svg.bar").get_attribute("aria-label")
+        await connector.kis.emit_ticks(WHOLE)
+        await expect(bond(page, WHOLE).locator("svg.bar")).not_to_have_attribute("aria-label", before)
+        assert await violations(page) == {}
+
+
+async def test_without_an_auditor_the_connectors_page_has_no_coverage(connector, opened):
+    """A section that nobody fills is not shown."""
+    async with opened() as page:
+        await expect(page.locator("#readiness")).to_have_text("Ready")
+        await expect(page.locator("#coverage")).to_be_hidden()

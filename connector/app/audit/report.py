@@ -10,7 +10,7 @@ from connector import __version__
 from connector.app.clock import now
 from connector.core.coverage.dates import seoul_date
 from connector.core.coverage.record import value_of
-from connector.core.coverage.shown import shown
+from connector.core.coverage.shown import shown_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ class AuditReport:
         parts, settings = self._parts, self._parts.settings
         reasons, degraded = self.readiness()
         today = seoul_date(time.time_ns() // 1_000_000)
-        found = sums(parts.auditor, today)
+        values = {day.isin: value_of(day) for day in days(parts.auditor) if day.trade_date == today}
         return {
             "name": settings.replicas.name,
             "version": __version__,
@@ -134,19 +134,6 @@ class AuditReport:
                 "backfilled": parts.round.backfilled,
                 "rest": None if parts.rest is None else dict(parts.rest.calls),
             },
-            "coverage": {
-                "trade_date": today.isoformat(),
-                "states": dict(found.states),
-                "covered_volume": found.covered,
-                "accumulated_volume": found.accumulated,
-                "missing_volume": found.missing,
-                "unwanted_volume": found.unwanted,
-                "open_holes": dict(found.open_holes),
-            },
-            "days": {
-                day.isin: shown(value_of(day))
-                for day in sorted(days(parts.auditor), key=lambda each: each.isin)
-                if day.trade_date == today
-            },
+            **shown_day(today, values),
             "events": [event.to_json() for event in reversed(parts.auditor.recent)],
         }

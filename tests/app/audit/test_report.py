@@ -27,7 +27,7 @@ async def test_status_has_today_and_its_sums():
     """The status has each bond's record of today, and their sums."""
     world = World()
     raws = world.trades(10)
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records([*raws[:3], *raws[4:]]))
     await world.auditor.flush()
     status = AuditReport(parts_of(world), None).status()
@@ -46,7 +46,7 @@ def test_the_page_finds_every_name_of_coverage():
     script = page_file("coverage.js")
     (destructured,) = re.findall(r"const \{ ([\w, ]+) \} = status;", script)
     assert set(destructured.split(", ")) == {"coverage", "days"} <= status.keys()
-    assert set(re.findall(r"\bcoverage\.(\w+)", script)) - {"js"} <= status["coverage"].keys()
+    assert set(re.findall(r"\bcoverage\.(\w+)", script)) - {"js", "written_at"} <= status["coverage"].keys()
 
 
 def test_readiness_names_what_is_wrong():
@@ -69,7 +69,7 @@ async def test_lag_counts_what_is_not_audited():
     """The lag is in records, and in the age of the latest audited one."""
     world = World()
     parts = parts_of(world)
-    await world.auditor.begin(0, None, 0)
+    await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records(world.trades(3)))
     world.auditor.note_ends({0: 3})
     assert (lag(parts), lag_seconds(parts)) == (0, 0.0)

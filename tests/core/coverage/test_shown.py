@@ -1,6 +1,8 @@
 """What `/status` shows of a bond's day."""
 
-from connector.core.coverage.shown import HOLES, PIECES, shown
+from connector.core.coverage import shown as module
+from connector.core.coverage.shown import HOLES, PIECES, shown, shown_day
+from tests.core.coverage.trades import FRIDAY, value
 
 
 def hole(low, high, remaining=None):
@@ -30,3 +32,30 @@ def test_the_widest_pieces_of_a_hole_are_kept_in_order():
     pieces = [[10 * place, 10 * place + 1 + place] for place in range(PIECES + 3)]
     (found,) = shown({"holes": [hole(0, 1000, pieces)]})["holes"]
     assert found["remaining"] == pieces[3:]
+
+
+def test_a_day_has_the_sums_and_the_records_of_its_bonds():
+    """Holes that wait for their cause, and filled ones, are not counted by cause."""
+    (lacking,) = value()["holes"]
+    waiting, filled = lacking | {"id": None, "cause": None}, lacking | {"state": "FILLED", "remaining": []}
+    found = shown_day(FRIDAY, {"B": value(), "A": value(holes=[waiting]), "C": value(state="OPEN", holes=[filled])})
+    assert found["coverage"] == {
+        "trade_date": "2026-09-11",
+        "bonds": 3,
+        "states": {"HOLES": 2, "OPEN": 1},
+        "covered_volume": 60,
+        "accumulated_volume": 120,
+        "missing_volume": 60,
+        "unwanted_volume": 0,
+        "open_holes": {"unknown": 1},
+    }
+    assert list(found["days"]) == ["A", "B", "C"]
+    assert found["days"]["B"] == shown(value())
+
+
+def test_of_many_bonds_those_with_most_missing_are_listed(monkeypatch):
+    """The sums count the others, too."""
+    monkeypatch.setattr(module, "BONDS", 2)
+    found = shown_day(FRIDAY, {isin: value(missing_volume=missing) for isin, missing in (("A", 5), ("B", 0), ("C", 9))})
+    assert (list(found["days"]), found["coverage"]["bonds"]) == (["A", "C"], 3)
+    assert found["coverage"]["missing_volume"] == 14
