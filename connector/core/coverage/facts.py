@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
+from connector.core.bonds.isin import has_shape
 from connector.core.coverage.dates import parsed_ms, seoul_date, start_ms
 from connector.core.coverage.hole import NOT_WANTED, UNKNOWN
 from connector.core.coverage.wanting import NOT_REGISTERED, Wanting
@@ -76,10 +77,10 @@ class Facts:
                 first, last = (parsed_ms(detail.get(key)) for key in ("from", "to"))
                 since = at_ms if first is None else first
                 _append(self._slots[slot], Fact(_cause(detail.get("reason")), since, at_ms if last is None else last))
-            case "registration_lost" if isinstance(isin, str):
+            case "registration_lost" if _is_bond(isin):
                 since = at_ms - _silent_ms(detail.get("silent_seconds"))
                 _append(self._bonds[isin], Fact(REGISTRATION_LOST, since, at_ms))
-            case "wanted" | "unwanted" as kind if isinstance(isin, str):
+            case "wanted" | "unwanted" as kind if _is_bond(isin):
                 self._wanting[isin].event(kind, at_ms, detail)
             case "partitions_changed" if detail.get("adopted") is True:
                 self._partitions_changed(seoul_date(at_ms), detail.get("before"), detail.get("after"))
@@ -141,6 +142,8 @@ class Facts:
         Trades of one second may be received in any order, so the neighbours of the one that became
         a dead letter may both be received on the same side of it.
         """
+        if not _is_bond(isin):
+            return
         _append(self._bonds[isin], Fact(DEAD_LETTER, received_ms - SAME_MS, received_ms + SAME_MS))
         self.version += 1
 
@@ -182,6 +185,11 @@ class Facts:
 def _append(facts: list[Fact], fact: Fact) -> None:
     facts.append(fact)
     del facts[:-_MOST_FACTS]
+
+
+def _is_bond(isin: Any) -> TypeGuard[str]:
+    """Return whether an event or letter is about a bond; anyone may have written it."""
+    return isinstance(isin, str) and has_shape(isin)
 
 
 def _silent_ms(seconds: object) -> int:

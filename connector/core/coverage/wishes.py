@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from connector.core.bonds.isin import has_shape
 from connector.core.coverage.dates import parsed_ms
 from connector.core.record_keys import INSTRUMENT, SLOT
 
@@ -35,8 +36,8 @@ class Wishes:
 
     def record(self, key: str, value: Mapping[str, Any] | None, facts: Facts) -> None:
         """Take in one status record; a tombstone has the value None. Other records are ignored."""
-        if key.startswith(INSTRUMENT):
-            self._bond(key.removeprefix(INSTRUMENT), value, facts)
+        if key.startswith(INSTRUMENT) and has_shape(isin := key.removeprefix(INSTRUMENT)):
+            self._bond(isin, value, facts)
         elif key.startswith(SLOT) and _is_number(number := key.removeprefix(SLOT)):
             self._slot(int(number), value, facts)
 

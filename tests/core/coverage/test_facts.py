@@ -254,3 +254,10 @@ def test_a_bond_whose_partition_changed_has_moved_on_that_date():
 def test_a_number_of_partitions_that_is_not_used_moves_nobody(told):
     """The connector may keep to the old number until it is started again."""
     assert not facts(told).knows_moves
+
+
+def test_facts_of_what_is_no_bond_are_not_kept():
+    """Anyone may write an event or a dead letter with any key, and any number of them."""
+    made = facts(*(event(kind, "10:00:00", instrument="x" * 9) for kind in ("registration_lost", "wanted", "unwanted")))
+    made.dead_letter("x" * 9, at("10:00"))
+    assert made.cause(Window("x" * 9, frozenset(), at("09:00"), at("11:00"))) == "unknown"

@@ -35,5 +35,6 @@ def test_strange_values_are_unknown():
     for number in ("x", "", "-1", "9" * 5_000):
         wishes.record(f"slot/{number}", {"pending": 1}, facts)
     wishes.record("list/desk", {"state": "ACCEPTED"}, facts)
+    wishes.record("instrument/KR103502GA34&more", {"slot": 1}, facts)  # KIS would be asked about it
     assert wishes.slot_of == {ISIN: None}
     assert wishes.slots == {1: SlotState("None", None)}
