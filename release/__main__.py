@@ -83,7 +83,7 @@ def _needs(artifact: Path, packages: list[Package]) -> list[Package]:
 
 def _add_image(needs: dict[Path, list[Package]], packages: list[Package], problems: list[str]) -> str:
     """Add the image to the artifacts, and return a sentence about it."""
-    licences = {package.name.lower(): package.licence for package in packages}
+    licences = {package.url: package.licence for package in packages}
     head = ["git", "rev-parse", "HEAD"]
     revision = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True)
     try:
@@ -93,12 +93,8 @@ def _add_image(needs: dict[Path, list[Package]], packages: list[Package], proble
             problems.append(f"The image could not be built, and {REQUIRED} is 1: {reason}")
         return f"LEFT OUT: the image, because {reason}. Set {REQUIRED}=1 to make this a failure."
     needs[image] = inside
-    shipped = {package.name.lower(): package.version for package in inside if package.kind == "pypi"}
-    problems += [
-        f"{IMAGE} has {package.name} {shipped.get(package.name.lower())}, and {package.version} is locked"
-        for package in packages
-        if shipped.get(package.name.lower()) != package.version
-    ]
+    shipped = {package.url for package in inside}
+    problems += [f"{IMAGE} lacks {package.url}, which is locked" for package in packages if package.url not in shipped]
     return f"{IMAGE} holds the image {number}; `docker load` brings it to an engine."
 
 

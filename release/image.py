@@ -1,6 +1,7 @@
 """The image of a release: built, saved, and listed with all that is installed in it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from release.locked import Package
@@ -22,7 +23,7 @@ print(json.dumps(sorted(found)))
 def save(folder: Path, name: str, revision: str, licences: dict[str, str]) -> tuple[Path, str, list[Package]]:
     """Build the image and save it as `name`; return the file, the image's id, and its packages.
 
-    `licences` are those of the packages by name. A registry gives the image another digest when it
+    `licences` are those of packages by their URL. A registry gives the image another digest when it
     is pushed; the id is the digest of its configuration. Raises `Unavailable` without an engine.
     """
     with engine() as docker:
@@ -33,5 +34,5 @@ def save(folder: Path, name: str, revision: str, licences: dict[str, str]) -> tu
         docker.docker("save", "--output", str(folder / name), image)
         run = ("run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", INSIDE)
         found = json.loads(docker.docker(*run))
-    packages = [Package(each, version, licences.get(each.lower(), ""), kind) for kind, each, version in found]
-    return folder / name, number, packages
+    packages = [Package(each, version, "", kind) for kind, each, version in found]
+    return folder / name, number, [replace(each, licence=licences.get(each.url, "")) for each in packages]
