@@ -23,7 +23,7 @@ ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-
   test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
 
 # These tests have targets of their own: they need more than Python, Java and Maven.
-ELSEWHERE := not helm and not prometheus and not browser and not docker and not examples
+ELSEWHERE := not helm and not prometheus and not browser and not docker and not examples and not access
 QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
 real-cli := tests/cli tests/security
 real-rest := tests --ignore tests/cli --ignore tests/security

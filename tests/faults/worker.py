@@ -23,6 +23,7 @@ from tests.faults import (  # noqa: F401 - they register their rows
     rows_kafka,
     rows_lists,
     rows_process,
+    rows_tokens,
 )
 from tests.faults.cluster import ProxiedKafka, RigTrouble
 from tests.faults.rig import Rig

@@ -9,7 +9,11 @@ from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".cache" / "java"
-GOALS = {"kafka": "dependency:copy-dependencies", "registry": "dependency:copy"}
+GOALS = {
+    "kafka": "dependency:copy-dependencies",
+    "registry": "dependency:copy",
+    "keycloak": "dependency:copy",
+}
 OLDEST_JAVA = 17
 FETCH_SECONDS = 300
 

@@ -20,7 +20,7 @@ class Provider:
     def __init__(self, port, life):
         self._port = port
         self.life = life
-        self.audience = AUDIENCE
+        self.audience, self.issuer = AUDIENCE, ISSUER
         self.issued = 0
         self._runner = None
         self.rotate()
@@ -59,11 +59,11 @@ class Provider:
         self.issued += 1
         now = int(time.time())
         head = {"alg": "RS256", "typ": "JWT", "kid": self._key_id}
-        claims = {"iss": ISSUER, "aud": self.audience, "sub": "bond", "iat": now, "exp": now + self.life}
+        claims = {"iss": self.issuer, "aud": self.audience, "sub": "bond", "iat": now, "exp": now + self.life}
         signed = f"{_text(head)}.{_text(claims)}"
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return web.json_response(
-            {"access_token": f"{signed}.{_base64(signature)}", "token_type": "Bearer", "expires_in": self.life}
+            {"access_token": f"{signed}.{_base64(signature)}", "token_type": "Bearer", "expires_in": max(1, self.life)}
         )
 
     async def _show(self, _):

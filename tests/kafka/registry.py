@@ -25,8 +25,11 @@ class Registry:
     folder: Path
 
     @classmethod
-    def launch(cls) -> Self:
-        """Return a running, empty registry. Raises `jars.Unavailable` without Java or Maven."""
+    def launch(cls, *options: str) -> Self:
+        """Return a running, empty registry. Raises `jars.Unavailable` without Java or Maven.
+
+        `options` are further options of its JVM.
+        """
         java = jars.java()
         [archive] = jars.fetch("registry").glob("*.tar.gz")
         folder = Path(tempfile.mkdtemp(prefix="kis-bond-registry-"))
@@ -35,7 +38,7 @@ class Registry:
         [port] = free_ports(1)
         address = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]
         [program] = folder.glob("**/apicurio-registry-app-*-runner.jar")
-        command = [java, "-Xmx384m", *address, "-jar", str(program)]
+        command = [java, "-Xmx384m", *address, *options, "-jar", str(program)]
         registry = cls(
             f"http://127.0.0.1:{port}/apis/ccompat/v7", Server(command, folder / "registry.log", cwd=folder), folder
         )
@@ -51,6 +54,10 @@ class Registry:
             try:
                 with urllib.request.urlopen(f"{self.url}/subjects", timeout=30):
                     return
+            except urllib.error.HTTPError as refusal:
+                if refusal.code == 401:  # it asks for a login, so it runs
+                    return
+                time.sleep(0.1)
             except (urllib.error.URLError, TimeoutError):
                 if time.monotonic() > deadline:
                     raise

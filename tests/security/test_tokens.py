@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
@@ -14,6 +15,7 @@ from tests.kafka.launcher import Broker, JavaKafka
 from tests.kafka.process import free_ports
 from tests.kafka.provider import AUDIENCE, ISSUER, Provider
 from tests.kafka.reader import create_topics, read_all
+from tests.kafka.token_listener import allow_url, token_listener
 from tests.security.certificates import Authority
 
 pytestmark = pytest.mark.kafka
@@ -31,30 +33,27 @@ class TokenKafka(JavaKafka):
     def __post_init__(self):
         (port,) = free_ports(1)
         self.guarded = f"127.0.0.1:{port}"
-        self.options = (*self.options, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.keys_url}")
+        self.options = (*self.options, allow_url(self.keys_url))
         super().__post_init__()
 
     def _of(self, broker: Broker, voters: str):
         listeners = f"PLAINTEXT://127.0.0.1:{broker.port},TOKEN://{self.guarded}"
-        handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
-        here = "listener.name.token"
-        return super()._of(broker, voters) | {
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{broker.controller_port}",
-            "advertised.listeners": listeners,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TOKEN:SASL_SSL",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self.certificate),
-            f"{here}.sasl.enabled.mechanisms": "OAUTHBEARER",
-            f"{here}.oauthbearer.sasl.server.callback.handler.class": handler,
-            f"{here}.oauthbearer.connections.max.reauth.ms": str(LIFE_SECONDS * 1000),
-            f"{here}.oauthbearer.sasl.jaas.config": (
-                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
-            ),
-            "sasl.oauthbearer.jwks.endpoint.url": self.keys_url,
-            "sasl.oauthbearer.jwks.endpoint.refresh.ms": "1000",
-            "sasl.oauthbearer.expected.audience": AUDIENCE,
-            "sasl.oauthbearer.expected.issuer": ISSUER,
-        }
+        return (
+            super()._of(broker, voters)
+            | {
+                "listeners": f"{listeners},CONTROLLER://127.0.0.1:{broker.controller_port}",
+                "advertised.listeners": listeners,
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TOKEN:SASL_SSL",
+            }
+            | token_listener(
+                "TOKEN",
+                keys_url=self.keys_url,
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                certificate=self.certificate,
+                session_seconds=LIFE_SECONDS,
+            )
+        )
 
 
 @pytest.fixture
@@ -125,3 +124,29 @@ async def test_nothing_is_lost_over_ends_of_tokens_new_keys_and_an_absent_provid
         await abandon(producer)
     values = [record.value for record in await asyncio.to_thread(read_all, broker.bootstrap_servers, TOPIC)]
     assert values == [*(str(number).encode() for number in range(sent)), b"late"]
+
+
+OTHER = {
+    "for another audience": {"audience": "another"},
+    "for no audience": {"audience": None},
+    "of another issuer": {"issuer": "https://another.example"},
+    "after its end": {"life": -1},
+}
+
+
+async def test_a_broker_refuses_other_tokens(settings, provider):
+    """The broker's own validator refuses them, and our error says what to check."""
+    kafka, _ = settings
+    refused, good = {}, {name: getattr(provider, name) for name in ("audience", "issuer", "life")}
+    for what, change in [*OTHER.items(), ("ours", {})]:
+        for name, value in (good | change).items():
+            setattr(provider, name, value)
+        producer = clients.make_producer(kafka.model_copy(update={"oauth_extra": {"of": what}}), "test")
+        try:
+            await clients.start(producer)
+        except KafkaError as error:
+            refused[what] = str(error)
+        finally:
+            await abandon(producer)
+    assert refused.keys() == OTHER.keys()
+    assert all("refused our access token" in said and "kafka.oauth_audience" in said for said in refused.values())

@@ -107,7 +107,7 @@ async def test_a_quoted_secret_is_hidden(secret, quoted):
     answer = json.dumps({"error": "server_error", "error_description": quoted})
     said = await refusal(Provider(status=500, text=answer), secret)
     assert "HTTP 500 server_error" in said
-    assert not [part for part in ("canary", "CANARY", BASIC[:12], "\x00", "\n", "\u202e") if part in said]
+    assert not [part for part in ("can", "CAN", BASIC[:8], "\x00", "\n", "\u202e") if part in said]
 
 
 @pytest.mark.parametrize(
