@@ -217,9 +217,10 @@ class Auditor:
         now = now_ms()
         doubt_divided([audited.book for audited in self.partitions.values()])
         if self.knows_facts():
+            counts = self.facts.partition_counts
             for audited in self.partitions.values():
-                if self.facts.knows_moves:
-                    audited.book.doubt_moved(self.facts)
+                if counts.knows_moves():
+                    audited.book.doubt_moved(counts)
                 audited.book.settle(now, self._wait_ms, self.facts)
         if not await self._write_changed():
             return {}

@@ -30,8 +30,8 @@ class Backfill:
         self._writer = writer
         self._encoder: TickEncoder | None = None
 
-    async def publish(self, isin: str, trades: Sequence[ReportedTrade]) -> bool:
-        """Publish trades of today; return whether Kafka acknowledged all of them."""
+    async def publish(self, isin: str, trades: Sequence[ReportedTrade], number: int) -> bool:
+        """Publish trades of today to a partition; return whether Kafka acknowledged all of them."""
         try:
             encoder = self._encoder = self._encoder or TickEncoder(self._schema, await self._framing(), SOURCE)
         except Exception as error:  # noqa: BLE001 - whatever keeps the registry from answering, we try again later
@@ -50,7 +50,7 @@ class Backfill:
             if isinstance(tick, BadTick):
                 log.warning("trade_not_backfilled", isin=isin, field=tick.field, reason=tick.detail)
                 return False
-            records.append(Outgoing(tick.isin.encode(), tick.value, None, headers, tick.timestamp_ms))
+            records.append(Outgoing(tick.isin.encode(), tick.value, number, headers, tick.timestamp_ms))
         outcomes = await self._writer.write(records)
         if failure := next(filter(None, outcomes), None):
             log.warning("backfill_not_written", isin=isin, cause=type(failure).__name__, error=str(failure))

@@ -49,8 +49,9 @@ class _Retry(NamedTuple):
 class RestRound:
     """Goes round the bonds of this member. `rest` is None if there are no app keys for REST.
 
-    `backfill` publishes trades of a bond, and returns whether Kafka acknowledged them; it is None
-    if nothing is to be backfilled. `count` returns the number of partitions of the tick topic.
+    `backfill` publishes trades of a bond to a partition, and returns whether Kafka acknowledged
+    them; it is None if nothing is to be backfilled. `count` returns the number of partitions of the
+    tick topic.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class RestRound:
         auditor: Auditor,
         count: Callable[[], int],
         rest: Rest | None,
-        backfill: Callable[[str, Sequence[ReportedTrade]], Awaitable[bool]] | None,
+        backfill: Callable[[str, Sequence[ReportedTrade], int], Awaitable[bool]] | None,
     ) -> None:
         self._auditor = auditor
         self._count = count
@@ -92,15 +93,19 @@ class RestRound:
         today = seoul_date(now)
         if not self._auditor.is_trading_day(today):
             return
-        count = self._count()
-        for isin in sorted(self._auditor.wishes.slot_of) if count else ():
-            audited = self._auditor.partitions.get(partition(isin.encode(), count))
+        for isin in sorted(self._auditor.wishes.slot_of):
+            audited = self._auditor.partitions.get(self._partition(isin))
             if audited is not None and ((isin, today) in audited.book.days or now >= over_ms(today)):
                 yield audited.book.day(isin, today)
 
+    def _partition(self, isin: str) -> int:
+        """Return the partition into which the connector writes the bond's ticks, -1 if unknown."""
+        count = self._auditor.facts.partition_counts.in_use or self._count()
+        return partition(isin.encode(), count) if count else -1
+
     def _is_settled(self, day: Day) -> bool:
         """Whether every tick that the connector received has been read."""
-        audited = self._auditor.partitions.get(partition(day.isin.encode(), self._count()))
+        audited = self._auditor.partitions.get(self._partition(day.isin))
         return audited is not None and audited.lag == 0 and self._auditor.wishes.pending(day.isin) == 0
 
     def _end_days(self) -> None:
@@ -161,7 +166,11 @@ class RestRound:
             log.info("trades_not_read", isin=day.isin, code=None, reason="the list is that of an earlier day")
             return
         fitting = [by_trade[each] for each in day.read_trades(list(by_trade))]
-        if fitting and self._backfill is not None and await self._backfill(day.isin, fitting):
+        if (
+            fitting
+            and self._backfill is not None
+            and await self._backfill(day.isin, fitting, self._partition(day.isin))
+        ):
             self.backfilled += len(fitting)
             log.info("backfilled", isin=day.isin, trades=len(fitting))
 

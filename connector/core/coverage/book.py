@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from connector.core.coverage.dates import IsTradingDay
     from connector.core.coverage.day import Doubt
     from connector.core.coverage.facts import Facts
+    from connector.core.coverage.partition_counts import PartitionCounts
     from connector.core.coverage.tick import Tick
 
 
@@ -83,10 +84,10 @@ class Book:
             if day.trade_date == trade_date:
                 day.cast_doubt(reason)
 
-    def doubt_moved(self, facts: Facts) -> None:
+    def doubt_moved(self, counts: PartitionCounts) -> None:
         """Mark the days of which another partition holds ticks, because the connector said so."""
         for (isin, trade_date), day in self.days.items():
-            if day.doubt is None and facts.has_moved(isin, trade_date):
+            if day.doubt is None and counts.has_moved(isin, trade_date):
                 day.cast_doubt("partitions")
 
     def settle(self, now_ms: int, wait_ms: int, facts: Facts) -> None:

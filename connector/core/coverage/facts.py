@@ -10,15 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from connector.core.bonds.isin import has_shape
-from connector.core.coverage.dates import parsed_ms, seoul_date, start_ms
+from connector.core.coverage.dates import parsed_ms
 from connector.core.coverage.hole import NOT_WANTED, UNKNOWN
+from connector.core.coverage.partition_counts import PartitionCounts
 from connector.core.coverage.wanting import NOT_REGISTERED, Wanting
 from connector.core.status.records import SILENT_AFTER
-from connector.core.ticks.partition import partition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import date
 
     from connector.core.coverage.window import Window
 
@@ -36,7 +35,6 @@ _ORDER: Final = (DEAD_LETTER, REGISTRATION_LOST, NOT_WANTED, NOT_RUNNING, NOT_RE
 # Foreign text becomes a cause only if it has the form of one.
 _LONGEST_CAUSE: Final = 40
 _MOST_FACTS: Final = 2_000  # of one slot or bond; the oldest are dropped first
-_MOST_PARTITIONS: Final = 1_000_000
 _LONGEST_SILENCE: Final = 86_400  # seconds
 
 
@@ -49,7 +47,10 @@ class Fact(NamedTuple):
 
 
 class Facts:
-    """`version` changes with each fact, so that holes nothing explained are looked at again."""
+    """`version` changes with each fact, so that holes nothing explained are looked at again.
+
+    `partition_counts` says by how many partitions ticks are written.
+    """
 
     def __init__(self) -> None:
         self.version = 0
@@ -58,7 +59,7 @@ class Facts:
         self._wanting: defaultdict[str, Wanting] = defaultdict(Wanting)
         self._alive: dict[int, int] = {}
         self._seen_slots: set[int] = set()
-        self._counts: set[tuple[date, int, int]] = set()  # changes of the tick topic's number of partitions
+        self.partition_counts = PartitionCounts()
         self._up_ms: dict[int, int] = {}  # when the session began that no event has ended yet
 
     def event(self, value: Mapping[str, Any]) -> None:
@@ -82,25 +83,8 @@ class Facts:
                 _append(self._bonds[isin], Fact(REGISTRATION_LOST, since, at_ms))
             case "wanted" | "unwanted" as kind if _is_bond(isin):
                 self._wanting[isin].event(kind, at_ms, detail)
-            case "partitions_changed" if detail.get("adopted") is True:
-                self._partitions_changed(seoul_date(at_ms), detail.get("before"), detail.get("after"))
-
-    def _partitions_changed(self, on: date, *counts: object) -> None:
-        before, after = (count if type(count) is int and 0 < count < _MOST_PARTITIONS else 0 for count in counts)
-        if before and after and len(self._counts) < _MOST_FACTS:
-            self._counts.add((on, before, after))
-
-    @property
-    def knows_moves(self) -> bool:
-        """Whether any bond moved to another partition of the tick topic."""
-        return bool(self._counts)
-
-    def has_moved(self, isin: str, trade_date: date) -> bool:
-        """Return whether ticks of the bond of that date lie in two partitions."""
-        key = isin.encode()
-        return any(
-            on == trade_date and partition(key, before) != partition(key, after) for on, before, after in self._counts
-        )
+            case "partitions_changed":
+                self.partition_counts.event(at_ms, detail)
 
     def _session_down(self, slot: int, at_ms: int, detail: Mapping[str, Any]) -> None:
         self._seen_slots.add(slot)
@@ -177,7 +161,7 @@ class Facts:
         for facts in (*self._slots.values(), *self._bonds.values()):
             facts[:] = [each for each in facts if each.to_ms >= before_ms]
         self._bonds = defaultdict(list, {isin: facts for isin, facts in self._bonds.items() if facts})
-        self._counts = {each for each in self._counts if start_ms(each[0]) >= before_ms}
+        self.partition_counts.forget(before_ms)
         for wanting in self._wanting.values():
             wanting.forget(before_ms)
 

@@ -14,11 +14,11 @@ async def framing():
 
 
 async def test_trades_become_ticks_with_source_rest():
-    """Each trade is one record of the bond, with our headers but without a slot."""
+    """Each trade is one record of the bond in its partition, with our headers but no slot."""
     writer = Writer([])
-    assert await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE, TRADE])
+    assert await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE, TRADE], 3)
     first, second = writer.written
-    assert (first.key, first.partition, first.value) == (ISIN.encode(), None, second.value)
+    assert (first.key, first.partition, first.value) == (ISIN.encode(), 3, second.value)
     fields = decode(first.value, SCHEMA)
     assert (fields["source"], fields["ACML_VOL"], fields["BOND_ISNM"]) == ("rest", 110000, None)
     assert [name for name, _ in first.headers] == ["received-ns", "schema"]
@@ -29,17 +29,17 @@ async def test_what_is_not_acknowledged_is_told():
     """If Kafka does not acknowledge a record, or the registry does not answer, nothing is done."""
     writer = Writer([])
     writer.failures = 1
-    assert not await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE])
+    assert not await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE], 3)
 
     async def away():
         raise OSError("the registry is away")
 
-    assert not await Backfill(SCHEMA, away, writer).publish(ISIN, [TRADE])
+    assert not await Backfill(SCHEMA, away, writer).publish(ISIN, [TRADE], 3)
     assert writer.written == []
 
 
 async def test_a_trade_that_no_tick_can_hold_is_left_out():
     """A change that is no number is no tick; nothing is published."""
     writer = Writer([])
-    assert not await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE._replace(change="x")])
+    assert not await Backfill(SCHEMA, framing, writer).publish(ISIN, [TRADE._replace(change="x")], 3)
     assert writer.written == []

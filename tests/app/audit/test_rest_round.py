@@ -8,6 +8,7 @@ from connector.app.audit.rest_round import RestRound
 from connector.core.coverage import readings
 from connector.core.coverage.dates import opens_ms, seoul_date
 from connector.core.kis.quotations import Failed, ReportedTrade
+from connector.core.ticks.partition import partition
 from tests.app.audit.fakes import ISIN, World
 
 
@@ -44,7 +45,7 @@ class Round(World):
         if monkeypatch is not None:
             monkeypatch.setattr(rest_round, "over_ms", lambda _: 0 if over else 1 << 62)
 
-    async def _publish(self, _, trades):
+    async def _publish(self, _, trades, number):
         self.published += trades
         return True
 
@@ -189,3 +190,14 @@ async def test_without_rest_a_day_waits_for_what_is_pending(monkeypatch):
     world.round._end_days()
     await world.auditor.flush()
     assert world.latest()["state"] == "OPEN"
+
+
+async def test_a_bond_is_looked_for_where_the_connector_writes_its_ticks(monkeypatch):
+    """If a topic grew and the connector keeps to the old number, no day lacks its ticks."""
+    world = Round(over=True, monkeypatch=monkeypatch)
+    world.round._count = lambda: next(count for count in range(2, 99) if partition(ISIN.encode(), count) == 1)
+    await world.auditor.begin(1, None, range(0))
+    await world.with_ticks(world.trades(3))
+    world.event("partitions_changed", slot=None, detail={"before": 1, "after": world.round._count(), "adopted": False})
+    assert [(day.isin, day.ticks) for day in world.round._own_days()] == [(ISIN, 3)]
+    assert world.auditor.partitions[1].book.days == {}

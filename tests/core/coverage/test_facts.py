@@ -5,8 +5,7 @@ import pytest
 from connector.core.coverage.dates import rfc3339
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.window import Window
-from connector.core.ticks.partition import partition
-from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, at
+from tests.core.coverage.trades import ISIN, at
 
 
 def event(kind, time, *, slot=0, instrument=None, **detail):
@@ -233,31 +232,13 @@ def test_facts_that_ended_long_ago_are_forgotten():
     assert made.cause(window("10:00:00", "10:03:59")) == "unknown"
 
 
-def grown(before=6, after=8, *, adopted=True, time="10:00"):
-    """Return the event that ticks are written by another number of partitions."""
-    detail = {"topic": "ticks", "before": before, "after": after, "adopted": adopted}
-    return {"event": "partitions_changed", "at": rfc3339(at(time)), "slot": None, "instrument": None, "detail": detail}
-
-
-def test_a_bond_whose_partition_changed_has_moved_on_that_date():
-    """Bonds that kept their partition, and other dates, have not."""
-    isins = ["KR103502GA34", "KR103502GD31", "KR6095572D81", "KR2033022D33"]
-    made = facts(grown())
-    expected = [partition(isin.encode(), 6) != partition(isin.encode(), 8) for isin in isins]
-    assert [made.has_moved(isin, FRIDAY) for isin in isins] == expected
-    assert {*expected} == {True, False}
-    assert made.knows_moves
-    assert not any(made.has_moved(isin, MONDAY) for isin in isins)
-
-
-@pytest.mark.parametrize("told", [grown(adopted=False), grown(before="6"), grown(after=0), grown(after=2**70)])
-def test_a_number_of_partitions_that_is_not_used_moves_nobody(told):
-    """The connector may keep to the old number until it is started again."""
-    assert not facts(told).knows_moves
-
-
 def test_facts_of_what_is_no_bond_are_not_kept():
     """Anyone may write an event or a dead letter with any key, and any number of them."""
     made = facts(*(event(kind, "10:00:00", instrument="x" * 9) for kind in ("registration_lost", "wanted", "unwanted")))
     made.dead_letter("x" * 9, at("10:00"))
     assert made.cause(Window("x" * 9, frozenset(), at("09:00"), at("11:00"))) == "unknown"
+
+
+def test_the_number_of_partitions_in_use_is_told():
+    """It is no interruption, but it comes with the same events."""
+    assert facts(event("partitions_changed", "10:00", before=6, after=8, adopted=True)).partition_counts.in_use == 8
