@@ -45,6 +45,7 @@ class Reading:
         self._key_missed_at: dict[tuple[int, int], float] = {}
         self._placing = asyncio.Lock()
         self._caught_up = asyncio.Event()  # set after each step of a lane that lags
+        self._caught_up.set()
 
     async def read_on(self, lanes: Sequence[Lane], opened: asyncio.Event) -> None:
         """Read the journal for all lanes that keep up, while any lane is open."""
@@ -66,12 +67,14 @@ class Reading:
         """Let lanes that lag catch up first, while they are nearer than the newest frame.
 
         So what piled up while Kafka was away is decoded once for all lanes, and not by each reader.
+        If the second reader takes no step in PATIENCE_SECONDS, it gets no more time until it does.
         """
-        while lagging := [frame_of(lane.behind_from or 0) for lane in lanes if lane.can_catch_up]:
-            if self.read_through - min(lagging) >= self._source.last_seq - self.read_through:
+        while self._caught_up.is_set():
+            lagging = [frame_of(lane.behind_from or 0) for lane in lanes if lane.can_catch_up]
+            if not lagging or self.read_through - min(lagging) >= self._source.last_seq - self.read_through:
                 return
             self._caught_up.clear()
-            await within(self._caught_up, CATCH_UP_POLL_SECONDS)
+            await within(self._caught_up, PATIENCE_SECONDS)
 
     async def _leave_stuck_behind(self, lanes: Sequence[Lane]) -> None:
         """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""

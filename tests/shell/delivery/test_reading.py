@@ -61,6 +61,33 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
     assert decoded < 1.2 * 1000
 
 
+async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch):
+    """While frames for a lane that lags cannot be read again, the other lanes go on."""
+    monkeypatch.setattr(Builder.__init__, "__defaults__", (16_384,))  # the other lanes are never full
+    brokers, journal, running = work
+    trade(journal, 0, 100)
+    await until(lambda: journal.watermark == 100)
+    read_again, is_stuck = journal.read_again, asyncio.Event()
+    goes_on = asyncio.Event()
+
+    async def stuck(after, through, limit):
+        is_stuck.set()
+        await goes_on.wait()
+        return await read_again(after, through, limit)
+
+    monkeypatch.setattr(journal, "read_again", stuck)
+    monkeypatch.setattr(reading, "FRAMES_AGAIN", 1)  # so that it is not nearly there
+    lagging = running.lanes[partition(ISINS[0].encode(), 4)]
+    lagging.fall_behind(position(98, 0))
+    await asyncio.wait_for(is_stuck.wait(), 60)
+    trade(journal, 100, 300)
+    others = [isin for isin in ISINS if partition(isin.encode(), 4) != lagging.partition]
+    await until(lambda: all(has(brokers, isin) == 300 for isin in others))
+    goes_on.set()
+    await until(lambda: journal.watermark == 300)
+    assert_complete(brokers, 300)
+
+
 async def test_an_encrypted_frame_waits_for_its_key(work, monkeypatch):
     """A new encrypted frame waits a bounded time for its key, and is then a dead letter."""
     monkeypatch.setattr(reading, "KEY_WAIT_SECONDS", 0.3)
