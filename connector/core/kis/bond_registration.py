@@ -106,21 +106,23 @@ class BondRegistration:
 
     # The session's life.
 
-    def end_session(self, now: float, pace: Pace) -> None:
+    def end_session(self, now: float, pace: Pace) -> bool:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
         What KIS answered is not forgotten, and neither is the wait after an error: asking at once
         could end the next session, too. If the session ended before KIS answered our next attempt,
-        the attempt counts as failed.
+        the attempt counts as failed; return whether it does.
         """
-        if self.failed_at is None:
-            self.failures, self.not_before = 0, float("-inf")
-        elif self.awaited is not None:
+        has_failed = self.failed_at is not None and self.awaited is not None
+        if has_failed:
             self._note_error(now, pace)
+        elif self.failed_at is None:
+            self.failures, self.not_before = 0, float("-inf")
         self.held, self.awaited, self.latest = Held.NO, None, None
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
+        return has_failed
 
     def try_again(self) -> None:
         """Ask again for a bond that KIS refused, as soon as the wait after its last error is over.

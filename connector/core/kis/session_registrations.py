@@ -93,7 +93,8 @@ class SessionRegistrations:
     def end(self, now: float) -> None:
         """End the session, but keep the suspects for the next session."""
         for bond in self._bonds.values():
-            bond.end_session(now, self._pace)
+            if bond.end_session(now, self._pace):
+                self._failure_limit.count(now)
 
     def change_key(self) -> None:
         """Record that the approval key changed, so that a refusal of an older key is recognized."""

@@ -53,6 +53,9 @@ class World:
         self.errors: dict[str, str] = {}
         # After an error about one of these bonds, KIS ends the connection at once.
         self.dropping: set[str] = set()
+        # If set, KIS says so only the first time, and then ends the connection without a word.
+        self.is_terse = False
+        self.told: set[str] = set()
         self.failed: list[float] = []
 
     def connect(self):
@@ -97,6 +100,10 @@ class World:
             return
         nobody = self.anonymous and code not in ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003")
         drops = isin in self.dropping and code in self.errors.values()
+        if drops and self.is_terse and isin in self.told:
+            self.post(None, 0.01)
+            return
+        self.told |= {isin} if drops else set()
         text = reply(code, "" if nobody else isin, "9" if drops else None, tr_id="(null)" if nobody else "H0BJCNT0")
         delay = 0.01 if fate in ("now", "drop") else fate
         self.post(text, delay)

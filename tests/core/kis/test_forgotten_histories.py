@@ -17,6 +17,7 @@ STEPS = st.lists(
         st.tuples(st.just("forget"), SOME),
         st.tuples(st.just("forget all"), st.none()),
         st.tuples(st.just("drop"), st.none()),
+        st.tuples(st.just("drop at a probe"), st.none()),
     ),
     min_size=3,
     max_size=14,
@@ -35,6 +36,7 @@ class Forgetful(Probed):
         self.forgotten = set()  # in this session
         # A bond forgotten a second time may have ticked in between, which stops the probes.
         self.has_forgotten_twice = False
+        self.was_dropped_after_probe = False
         super().__init__()
 
     def check(self):
@@ -62,6 +64,17 @@ class Forgetful(Probed):
         self.found_by = {}
         self.forgotten = set()
 
+    def drop(self):
+        if self.session.is_open:
+            self.was_dropped_after_probe |= self.now - self.probe._asked_at <= BLAMED_SECONDS
+            super().drop()
+
+    def spend_until_probe(self):
+        """Let time pass until a probe was sent, if one comes."""
+        end = self.now + PERIOD + 10
+        while self.session.is_open and self.now < end and self.now - self.probe._asked_at > BLAMED_SECONDS:
+            self.spend(1.0)
+
     def register(self, isin):
         self.found_by.pop(isin, None)
         return super().register(isin)
@@ -80,6 +93,7 @@ class Forgetful(Probed):
 @example(steps=[("want", BONDS), ("tick", [A, B]), ("pass", 60.0), ("forget", [C]), ("pass", 700.0), ("pass", 290.0)])
 @example(steps=[("want", BONDS), ("tick", [A]), ("pass", 60.0), ("forget", [C]), ("pass", 700.0), ("pass", 290.0)])
 @example(steps=[("want", BONDS), ("pass", 290.0), ("forget all", None), ("pass", 700.0)])
+@example(steps=[("want", BONDS), ("drop at a probe", None), ("pass", 700.0)])
 @example(  # a bond is found a second time only after the last step
     steps=[
         ("want", [B, C, A]),
@@ -94,7 +108,6 @@ def test_no_forgotten_registration_stays_active(steps):
     """What KIS forgets is found within one period for each bond, and is registered again."""
     count("session, forgotten registrations")
     world = Forgetful()
-    dropped_after_probe = False
     for what, value in steps:
         match what:
             case "want":
@@ -107,19 +120,22 @@ def test_no_forgotten_registration_stays_active(steps):
                 world.forget(*value)
             case "forget all":
                 world.forget(*BONDS)
+            case "drop at a probe":
+                world.spend_until_probe()
+                world.drop()
             case "drop":
-                if world.session.is_open:
-                    dropped_after_probe |= world.now - world.probe._asked_at <= BLAMED_SECONDS
-                    world.drop()
+                world.drop()
         world.check()
-    check_end(world, steps, dropped_after_probe=dropped_after_probe)
+    check_end(world, steps)
 
 
-def check_end(world, steps, *, dropped_after_probe):
+def check_end(world, steps):
     """Check that the probes stopped only for a reason, and that KIS holds what is wanted."""
     has_stopped = world.probe.stopped is not None
-    assert has_stopped or not dropped_after_probe, "the probes went on after they may have ended a session"
-    assert not has_stopped or dropped_after_probe or world.has_forgotten_twice, "the probes stopped for another reason"
+    assert has_stopped or not world.was_dropped_after_probe, "the probes went on after they may have ended a session"
+    assert not has_stopped or world.was_dropped_after_probe or world.has_forgotten_twice, (
+        "the probes stopped for another reason"
+    )
     asked = [at for at, tr_type, _ in world.requests if tr_type == "1"]
     hours = 1 + world.now / 3600.0
     assert len(asked) <= hours * 3600.0 / PERIOD * (1 + len(BONDS)) + 10 * len(steps), "KIS was asked too often"

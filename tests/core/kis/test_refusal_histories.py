@@ -37,18 +37,24 @@ def invariant(world):
     codes=st.lists(st.sampled_from(CODES), min_size=1, max_size=4),
     refused=st.integers(1, len(WRONG)),
     dropping=st.integers(0, 4),
+    terse=st.booleans(),
     steps=STEPS,
 )
-@example(codes=["OPSP8992"], refused=8, dropping=0, steps=[("name", 8), ("pass", 5.0)])  # lists edited all day
-@example(codes=["OPSP0009"], refused=2, dropping=2, steps=[("drop", None), ("pass", 60.0)])
-def test_no_history_of_refusals_becomes_a_loop_at_kis(codes, refused, dropping, steps):
+@example(  # a connection that ends without a word counts as a failure, too
+    codes=["OPSP0009"], refused=8, dropping=3, terse=True, steps=[("pass", 60.0), ("name", 8), ("pass", 900.0)]
+)
+@example(
+    codes=["OPSP8992"], refused=8, dropping=0, terse=False, steps=[("name", 8), ("pass", 5.0)]
+)  # lists edited all day
+@example(codes=["OPSP0009"], refused=2, dropping=2, terse=False, steps=[("drop", None), ("pass", 60.0)])
+def test_no_history_of_refusals_becomes_a_loop_at_kis(codes, refused, dropping, terse, steps):
     """Whatever lists and connections do for hours, refusals are few, and good bonds are held."""
     count("session, refused bonds")
     world = World(limit=41)
     world.session._registrations._failure_limit = FailureLimit(FAILURES_AN_HOUR)
     wrong = WRONG[:refused]
     world.errors = {isin: codes[number % len(codes)] for number, isin in enumerate(wrong)}
-    world.dropping = set(wrong[:dropping])
+    world.dropping, world.is_terse = set(wrong[:dropping]), terse
     wish = [*wrong, A, B]
     world.session.want(wish, world.now)
     while world.now < HOURS * 3600.0:
