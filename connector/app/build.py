@@ -15,6 +15,7 @@ from connector.app.clock import market_is_open, now
 from connector.app.connector import Connector
 from connector.app.event_log import EventLog
 from connector.app.killed_sessions import KilledSessions
+from connector.app.partition_watch import PartitionWatch
 from connector.app.plan import Plan
 from connector.app.report import Report, Starting
 from connector.app.secrets import Secrets
@@ -73,6 +74,7 @@ class Parts:
     loop_lag: LoopLag
     topic_check: TopicCheck
     watched_coverage: WatchedCoverage
+    partition_watch: PartitionWatch
 
 
 async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
@@ -180,6 +182,14 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
         loop_lag=LoopLag(),
         topic_check=TopicCheck(topics.names(), kafka.arguments),
         watched_coverage=WatchedCoverage(topics.coverage, kafka.arguments),
+        partition_watch=PartitionWatch(
+            topics.ticks,
+            delivery,
+            journal,
+            partial(kafka.leaders, [topics.ticks]),
+            events.record_partitions,
+            adopts=topics.adopt_partitions,
+        ),
     )
 
 

@@ -78,6 +78,7 @@ class Connector:
             "loop-lag": parts.loop_lag.run(),
             "topics": parts.topic_check.run(),
             "coverage": parts.watched_coverage.run(),
+            "partitions": parts.partition_watch.run(),
             "stop": self._stop_when_asked(),
         }
 

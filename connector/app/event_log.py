@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from connector.app.clock import now, rfc3339
-from connector.core.event import LOSS, TOPIC_RESTARTED, Event
+from connector.core.event import LOSS, PARTITIONS_CHANGED, TOPIC_RESTARTED, Event
 
 if TYPE_CHECKING:
     from connector.shell.journal import Loss
@@ -40,6 +40,11 @@ class EventLog:
     def record_restart(self, topic: str, reason: str) -> None:
         """Publish that a compacted topic was read again, because it was deleted or lost records."""
         self.record(Event(TOPIC_RESTARTED, now(), None, None, {"topic": topic, "reason": reason}))
+
+    def record_partitions(self, topic: str, before: int, after: int, *, adopted: bool) -> None:
+        """Publish that a topic has another number of partitions, and whether ticks go by it."""
+        detail = {"topic": topic, "before": before, "after": after, "adopted": adopted, "owner": self._owner}
+        self.record(Event(PARTITIONS_CHANGED, now(), None, None, detail))
 
     def record_loss(self, loss: Loss) -> None:
         """Publish a loss: frames that were received but given up."""

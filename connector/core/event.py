@@ -12,6 +12,7 @@ Kind = Literal[
     "registration_lost",
     "loss",
     "topic_restarted",
+    "partitions_changed",
     "wanted",
     "unwanted",
     "gap",
@@ -19,6 +20,7 @@ Kind = Literal[
 ]
 LOSS: Final = "loss"
 TOPIC_RESTARTED: Final = "topic_restarted"
+PARTITIONS_CHANGED: Final = "partitions_changed"
 WANTED: Final = "wanted"
 UNWANTED: Final = "unwanted"
 

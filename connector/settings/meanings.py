@@ -73,6 +73,8 @@ MEANINGS = {
     "topics.slots": "Which replica owns which app key; only with replicas.coordination: group.",
     "topics.coverage": "What of each bond's day volume the ticks cover.",
     "topics.latest": "A compacted topic with the latest tick of each bond, such as bond.ticks.latest. Not set: none.",
+    "topics.adopt_partitions": "Writes by the new number of partitions as soon as the tick topic has more of them."
+    " Otherwise the connector does so at its next start. A bond's ticks may then lie in two partitions.",
     "registry.oauth_token_url": "The token endpoint of an OpenID provider, for a registry that takes its tokens.",
     "registry.oauth_client_id": "The client that asks for tokens.",
     "registry.oauth_client_secret_file": "A file that holds nothing but the client's secret.",

@@ -131,6 +131,7 @@ class TopicSettings(_Section):
 
     def names(self) -> dict[str, str]:
         """Return the topics that are used, by the names of their settings."""
+    adopt_partitions: bool = False
         return {part: name for part, name in self if name is not None}
 
 

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger("connector.delivery")
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
+ADOPT_SECONDS = 5.0  # how long reading may pause for other partitions
 
 
 class Delivery:
     """Delivers the journal's frames to Kafka.
 
     After a failure, delivery goes on from the first unacknowledged record. `assignment` gives the
-    lanes their producers, `reading` fills the lanes, and the lanes send.
+    lanes their producers, `reading` fills the lanes, and the lanes send. `has_lanes` is set once
+    the ticks' topic was found.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Delivery:
         tick_source: Source = "ws",
     ) -> None:
         self.counts = Counts()
+        self.has_lanes = asyncio.Event()
         self._source = source
         self._kafka = kafka
         self._framing = framing
@@ -63,11 +66,17 @@ class Delivery:
         self._given_up: dict[int, Received] = {}  # frames whose dead letter Kafka refused for good
         self._is_moving = False
         self._finished = asyncio.Event()
+        self._replaced = asyncio.Event()
 
     @property
     def lanes(self) -> list[Lane]:
         """The lanes of all topics; none until the ticks' topic was found."""
         return [*self._ticks, *self._dead_letters, *self._latest]
+
+    @property
+    def tick_partitions(self) -> int:
+        """How many partitions of the ticks' topic are written; 0 until it was found."""
+        return len(self._ticks)
 
     @property
     def waiting_for(self) -> str | None:
@@ -98,6 +107,7 @@ class Delivery:
             started_at = time.monotonic()
             try:
                 await self._deliver()
+                continue
             except* UNREACHABLE as group:
                 self._waiting.begin(_first(group))
             except* Exception as group:  # a bug here may delay ticks, but must not end the feed's reader
@@ -113,15 +123,44 @@ class Delivery:
             self._finished.clear()
             await self._finished.wait()
 
+    async def adopt_partitions(self) -> bool:
+        """Let the next ticks go to the partitions that the topics have by then.
+
+        What was read is acknowledged first, so that no record is sent twice. Return False, and
+        change nothing, if a partition lags or if that takes longer than ADOPT_SECONDS.
+        """
+        if any(lane.behind_from is not None for lane in self.lanes):
+            return False
+        await self._reading.pause()
+        try:
+            async with asyncio.timeout(ADOPT_SECONDS):
+                await self.drained(self._reading.read_through)
+        except TimeoutError:
+            self._reading.resume()
+            return False
+        except BaseException:
+            self._reading.resume()
+            raise
+        self._ticks, self._dead_letters, self._latest = [], [], []
+        self.has_lanes.clear()
+        self._replaced.set()
+        return True
+
     async def _deliver(self) -> None:
+        """Deliver until the lanes are replaced."""
         self._sorter.frame_with(await self._framing())
         if not self._ticks:
             self._make_lanes(*await self._assignment.partitions())
         lanes = self.lanes
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._assignment.run(lanes), name="delivery-assign")
-            group.create_task(self._reading.read_on(lanes, self._assignment.opened), name="delivery-read")
-            group.create_task(self._reading.read_again(lanes), name="delivery-read-again")
+            tasks = [
+                group.create_task(self._assignment.run(lanes), name="delivery-assign"),
+                group.create_task(self._reading.read_on(lanes, self._assignment.opened), name="delivery-read"),
+                group.create_task(self._reading.read_again(lanes), name="delivery-read-again"),
+            ]
+            await self._replaced.wait()
+            for task in tasks:
+                task.cancel()
 
     def _make_lanes(self, ticks: Sequence[int], dead_letters: Sequence[int], latest: Sequence[int]) -> None:
         """Make a lane for each partition; those of ticks begin where the last process ended.
@@ -148,6 +187,9 @@ class Delivery:
                 for number, saved in self._begins(topic, latest).items()
             ]
         self._sorter.route_to(self._ticks, self._dead_letters, self._latest)
+        self._replaced.clear()
+        self._reading.resume()
+        self.has_lanes.set()
 
     # -- what Kafka has ----------------------------------------------------------------------------
 

@@ -76,6 +76,15 @@ class Reading:
             self._caught_up.clear()
             await within(self._caught_up, PATIENCE_SECONDS)
 
+    async def pause(self) -> None:
+        """Place no more frames until `resume`."""
+        await self._placing.acquire()
+
+    def resume(self) -> None:
+        """End a pause, if there is one: by who paused, or while no reader runs."""
+        if self._placing.locked():
+            self._placing.release()
+
     async def _leave_stuck_behind(self, lanes: Sequence[Lane]) -> None:
         """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
         until = time.monotonic() + PATIENCE_SECONDS
