@@ -169,6 +169,20 @@ page-test: page-needs  ## the page at / in a real Chromium
 examples-test: .venv/dev.stamp  ## every example of examples/ against a real Kafka and registry (ARGS="-k flink" for some)
 	@$(BIN)/python -m pytest tests/examples $(ARGS)
 
+# A proxy, and a Kerberos realm with what builds the package that speaks to it. Only what is missing is
+# installed. Without them the tests say what they left out.
+ACCESS := wanted=; for each in tinyproxy:tinyproxy krb5kdc:krb5-kdc kadmin.local:krb5-admin-server krb5-config:libkrb5-dev gcc:gcc; do \
+    PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
+  test -z "$$wanted" || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$wanted > /dev/null) \
+  || echo "Not everything could be installed:$$wanted"
+GSSAPI := $(INSTALL) -r requirements/gssapi-build.txt && \
+  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/gssapi.txt
+.PHONY: access-test
+access-test: .venv/dev.stamp  ## logins with Kerberos, and KIS through a proxy, with real ones (ARGS="-k proxy" for some)
+	@$(ACCESS)
+	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
+	@$(BIN)/python -m pytest tests/access $(ARGS)
+
 page-pictures: page-needs  ## renew docs/page-*.png
 	@$(BIN)/python -m tests.page.pictures
 
@@ -181,7 +195,8 @@ release-check: .venv/dev.stamp  ## wheel, source, chart, bills of materials and 
 
 lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
 	@for set in "build:--group build" "runtime:pyproject.toml" "demo:--extra demo --group build pyproject.toml" \
-	    "msk:--extra msk pyproject.toml" "dev:--all-extras --group build pyproject.toml"; do \
+	    "msk:--extra msk pyproject.toml" "gssapi:--extra gssapi pyproject.toml" "gssapi-build:--group gssapi-build" \
+	    "dev:--extra dev --extra msk --group build pyproject.toml"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    $${set#*:} -o requirements/$${set%%:*}.txt; done
 

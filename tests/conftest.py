@@ -24,6 +24,9 @@ MARKERS = {
     "docker": "docker",
     "compose": "docker",
     "example_feed": "examples",
+    "http_proxy": "access",
+    "realm": "access",
+    "access_rig": "access",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
 # A machine that stalls makes one example slow, and says nothing about the code.

@@ -70,6 +70,7 @@ class Secrets:
             kafka.ssl_key_password_file,
             kafka.oauth_client_secret_file,
             kafka.oauth_ca_file,
+            kafka.gssapi_keytab_file,
         )
         of_registry = (*files_of(registry), registry.oauth_client_secret_file, registry.oauth_ca_file)
         return self._credentials.check_files() | look_at(

@@ -59,6 +59,9 @@ MEANINGS = {
     "kafka.sasl_password_file": "A file that holds nothing but the password; needed with SASL.",
     "kafka.oauth_provider": "Who gives the tokens of OAUTHBEARER: `oidc`, an OpenID provider, or `msk_iam`, AWS for"
     " Amazon MSK, with the extra `msk`.",
+    "kafka.gssapi_service_name": "The first part of the brokers' principals, for GSSAPI: kafka of kafka/host@REALM.",
+    "kafka.gssapi_principal": "Our own principal, such as kis-bond@EXAMPLE.COM.",
+    "kafka.gssapi_keytab_file": "The keytab with the keys of that principal.",
     "kafka.ssl_ca_file": "The certificates to trust. Not set: the system's.",
     "kafka.ssl_certificate_file": "The client's own certificate.",
     "kafka.ssl_key_file": "The key of that certificate.",

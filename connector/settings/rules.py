@@ -20,6 +20,7 @@ _Rule = tuple[tuple[str, ...], bool, str]
 SELDOM_SECONDS = 60
 _PASSWORD = ("sasl_username", "sasl_password_file")
 _CLIENT = ("oauth_token_url", "oauth_client_id", "oauth_client_secret_file")
+_KEYTAB = ("gssapi_principal", "gssapi_keytab_file")
 _OAUTH = (
     "oauth_client_id",
     "oauth_client_secret_file",
@@ -96,7 +97,7 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
     sasl, protocol, mechanism = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol", "sasl_mechanism"
     is_msk = kafka.oauth_provider == "msk_iam"
     needed = _needed_for_login(kafka)
-    for name in (mechanism, *_PASSWORD, *_CLIENT):
+    for name in (mechanism, *_PASSWORD, *_CLIENT, *_KEYTAB):
         given = getattr(kafka, name) is not None
         yield (
             (f"kafka.{name}", protocol),
@@ -138,6 +139,8 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
 
 
 def _needed_for_login(kafka: KafkaSettings) -> tuple[str, ...]:
+    if kafka.sasl_mechanism == "GSSAPI":
+        return _KEYTAB
     if kafka.sasl_mechanism != "OAUTHBEARER":
         return _PASSWORD
     return () if kafka.oauth_provider == "msk_iam" else _CLIENT
@@ -272,10 +275,8 @@ def unwise(settings: Settings) -> Iterator[str]:
             "use SASL_SSL or SSL"
         )
     if kafka.security_protocol == "SASL_PLAINTEXT":
-        yield (
-            "kafka.security_protocol: SASL_PLAINTEXT leaves records readable and a SCRAM password open to guessing: "
-            "use SASL_SSL"
-        )
+        risk = "the connection open to takeover" if kafka.sasl_mechanism == "GSSAPI" else "a SCRAM password to guessing"
+        yield f"kafka.security_protocol: SASL_PLAINTEXT leaves records readable and {risk}: use SASL_SSL"
     if registry.url is None:
         for name in registry.model_fields_set - {"url"}:
             yield f"registry.{name}: has no effect without registry.url: set registry.url, or remove this"

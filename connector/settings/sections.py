@@ -104,11 +104,14 @@ class KafkaSettings(OauthSettings):
 
     bootstrap_servers: Brokers = "localhost:9092"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None = None
     sasl_username: Text | None = None
     sasl_password_file: SecretFile | None = None
     # Who gives the tokens of OAUTHBEARER: an OpenID provider, or AWS for Amazon MSK.
     oauth_provider: Literal["oidc", "msk_iam"] = "oidc"
+    gssapi_service_name: Text = "kafka"
+    gssapi_principal: Text | None = None
+    gssapi_keytab_file: ReadableFile | None = None
     ssl_ca_file: ReadableFile | None = None
     ssl_certificate_file: ReadableFile | None = None
     ssl_key_file: ReadableFile | None = None
@@ -128,11 +131,11 @@ class TopicSettings(_Section):
     slots: TopicName = "bond.slots"
     coverage: TopicName = "bond.coverage"
     latest: TopicName | None = None
+    adopt_partitions: bool = False
 
     def names(self) -> dict[str, str]:
         """Return the topics that are used, by the names of their settings."""
-    adopt_partitions: bool = False
-        return {part: name for part, name in self if name is not None}
+        return {part: name for part, name in self if isinstance(name, str)}
 
 
 class RegistrySettings(OauthSettings):

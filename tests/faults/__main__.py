@@ -19,7 +19,6 @@ from typing import Any
 from rich.console import Console
 
 from tests.faults import results
-from tests.faults.volumes import why_no_disk
 from tests.faults.worker import ROWS
 
 ROW_SECONDS = 3600
@@ -103,11 +102,10 @@ async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[
 async def main(given: argparse.Namespace) -> int:
     """Play the rows and return the exit code: 0 if all are met, else 5."""
     wanted = given.rows or in_order()
-    left_out: list[str] = []
-    if not given.rows and (why := why_no_disk()) is not None:
-        left_out = [name for name in wanted if ROWS[name].needs_disk]
-        wanted = [name for name in wanted if not ROWS[name].needs_disk]
-        console.print(f"[yellow]Left out: {', '.join(left_out)}. They need a disk of their own: {why}[/]")
+    reasons = {} if given.rows else {name: why for name in wanted if (why := ROWS[name].why_not()) is not None}
+    wanted = [name for name in wanted if name not in reasons]
+    for name, why in reasons.items():
+        console.print(f"[yellow]Left out: {name}: {why}[/]")
     done: list[dict[str, Any]] = []
     started_at = time.monotonic()
     for rows, jobs in (
@@ -125,7 +123,7 @@ async def main(given: argparse.Namespace) -> int:
         for result in failed:  # repeated at the end, which is the part of a long log that people see
             show(result, "")
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
-        said += f"; left out, for want of a disk: {', '.join(left_out)}" if left_out else ""
+        said += f"; left out: {', '.join(reasons)}" if reasons else ""
         console.print(
             f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s{said}"
         )

@@ -23,23 +23,28 @@ class Row:
     expected: str
     play: Callable[[Any], Awaitable[list[Check]]]
     is_timed: bool
-    needs_disk: bool = False
+    why_not: Callable[[], str | None]
 
 
 ROWS: dict[str, Row] = {}
 
 
 def row(
-    number: str, *, fault: str, expected: str, is_timed: bool = False, needs_disk: bool = False
+    number: str,
+    *,
+    fault: str,
+    expected: str,
+    is_timed: bool = False,
+    why_not: Callable[[], str | None] = lambda: None,
 ) -> Callable[[Callable[[Any], Awaitable[list[Check]]]], Any]:
     """Register a coroutine function of a `Rig` as a row; one that bounds times is played alone.
 
-    A row that needs a disk of its own is left out where none can be mounted.
+    `why_not` says why this machine cannot play the row, or None. Such a row is left out.
     """
 
     def register(play: Callable[[Any], Awaitable[list[Check]]]) -> Any:
         assert number not in ROWS, f"row {number} is there twice"
-        ROWS[number] = Row(number, fault, expected, play, is_timed, needs_disk)
+        ROWS[number] = Row(number, fault, expected, play, is_timed, why_not)
         return play
 
     return register

@@ -211,7 +211,7 @@ async def sync_fails(rig: Rig) -> list[Check]:
     fault="disk hangs for 30 s: every write and sync blocks in the kernel (ext4 on a loop device, frozen)",
     expected="PINGPONG p99 < 0.1 s; L = 0 and delivery goes on from memory; alarm; recovers by itself",
     is_timed=True,
-    needs_disk=True,
+    why_not=volumes.why_no_disk,
 )
 async def disk_hangs(rig: Rig) -> list[Check]:
     """The socket waits for no disk."""

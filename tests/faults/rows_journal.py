@@ -24,7 +24,7 @@ from connector.shell.journal import Journal
 from tests.faults.journal_child import BOUND, content, frame
 from tests.faults.rig import Rig
 from tests.faults.row import Check, at_least, at_most, equal, row, shown
-from tests.faults.volumes import Disk
+from tests.faults.volumes import Disk, why_no_disk
 
 SYNC_SECONDS = 0.2
 SECONDS = 60
@@ -119,7 +119,7 @@ async def killed_in_the_journal(rig: Rig) -> list[Check]:
     "C19",
     fault="power cut at random instants, 100 times (12 in the quick run): ext4 told to drop all that is not synced",
     expected="what was synced is there; what is gone was written at most 0.2 s and a sync ago",
-    needs_disk=True,
+    why_not=why_no_disk,
 )
 async def power_cut(rig: Rig) -> list[Check]:
     """A kernel's own ext4 loses its memory: `EXT4_IOC_SHUTDOWN` without a flush of its log."""

@@ -82,9 +82,9 @@ def why_no_disk() -> str | None:
         with tempfile.TemporaryDirectory() as folder, Disk(Path(folder) / "disk"):
             return None
     except FileNotFoundError as error:
-        return str(error)
+        return f"it needs a disk of its own: {error}"
     except subprocess.CalledProcessError as error:
-        return " ".join(error.stderr.decode(errors="replace").split()) or str(error)
+        return f"it needs a disk of its own: {' '.join(error.stderr.decode(errors='replace').split()) or error}"
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from tests.faults import (  # noqa: F401 - they register their rows
+    rows_access,
     rows_disk,
     rows_feed,
     rows_journal,

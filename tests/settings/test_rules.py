@@ -46,6 +46,12 @@ OF_MSK = {
     "KAFKA__SASL_MECHANISM": "OAUTHBEARER",
     "KAFKA__OAUTH_PROVIDER": "msk_iam",
 }
+GSSAPI = {
+    "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA__SASL_MECHANISM": "GSSAPI",
+    "KAFKA__GSSAPI_PRINCIPAL": "me@R",
+    "KAFKA__GSSAPI_KEYTAB_FILE": "FILE",
+}
 SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
 
 
@@ -89,6 +95,12 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
             ["kafka.oauth_token_url", "kafka.oauth_client_id", "kafka.oauth_client_secret_file"],
         ),
         ({"KAFKA__OAUTH_PROVIDER": "msk_iam"}, ["kafka.oauth_provider"]),
+        (GSSAPI, []),
+        (GSSAPI | {"KAFKA__GSSAPI_KEYTAB_FILE": ""}, ["kafka.gssapi_keytab_file"]),
+        (GSSAPI | {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, []),
+        (GSSAPI | SASL, ["kafka.sasl_username", "kafka.sasl_password_file"]),
+        (GSSAPI | {"KAFKA__SASL_MECHANISM": "PLAIN"} | SASL, ["kafka.gssapi_principal", "kafka.gssapi_keytab_file"]),
+        ({"KAFKA__GSSAPI_PRINCIPAL": "me@R"}, ["kafka.gssapi_principal"]),
         (OF_REGISTRY, []),
         (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_ID": ""}, ["registry.oauth_client_id"]),
         (OF_REGISTRY | {"REGISTRY__TOKEN_FILE": "FILE"}, ["registry.oauth_token_url"]),
@@ -151,6 +163,11 @@ def test_contradictions(secret_file, given, expected):
                 "KAFKA__SASL_MECHANISM": "SCRAM-SHA-256",
                 **SASL,
             },
+            ["kafka.security_protocol"],
+        ),
+        ({"KIS__WEBSOCKET_URL": "wss://h", **GSSAPI}, []),
+        (
+            {"KIS__WEBSOCKET_URL": "wss://h", **GSSAPI, "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
             ["kafka.security_protocol"],
         ),
         (

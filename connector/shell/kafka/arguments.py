@@ -10,7 +10,8 @@ import structlog
 
 from connector.errors import ConfigurationError
 from connector.settings.secret_files import read_secret
-from connector.shell.kafka.credential_files import load_context, read_password
+from connector.shell.kafka.credential_files import load_context, read_password, require_package
+from connector.shell.kafka.kerberos_login import login_arguments
 from connector.shell.kafka.token_login import TokenProvider
 from connector.shell.oauth import new_source, source_of
 
@@ -58,6 +59,9 @@ def client_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
 def _login(kafka: KafkaSettings) -> dict[str, Any]:
     if kafka.sasl_mechanism == "OAUTHBEARER":
         return {"sasl_oauth_token_provider": TokenProvider(source_of(kafka, "kafka"))}
+    if kafka.sasl_mechanism == "GSSAPI":
+        require_package(kafka)
+        return login_arguments(kafka)
     files = ("kafka.sasl_password_file", kafka.sasl_password_file)
     return {
         "sasl_plain_username": kafka.sasl_username,
@@ -82,6 +86,10 @@ def librdkafka_arguments(kafka: KafkaSettings, client_id: str) -> dict[str, Any]
         "ssl.key.location": kafka.ssl_key_file and str(kafka.ssl_key_file),
         "ssl.key.password": kafka.ssl_key_password_file and read_secret(kafka.ssl_key_password_file),
     }
+    if kafka.sasl_mechanism == "GSSAPI":
+        arguments["sasl.kerberos.service.name"] = kafka.gssapi_service_name
+        arguments["sasl.kerberos.principal"] = kafka.gssapi_principal
+        arguments["sasl.kerberos.keytab"] = str(kafka.gssapi_keytab_file)
     if kafka.sasl_mechanism == "OAUTHBEARER":
         # librdkafka calls from a thread of its own, so it has a source of its own.
         source = new_source(kafka, "kafka")

@@ -28,7 +28,7 @@ _PUBLIC: Final = serialization.Encoding.DER, serialization.PublicFormat.SubjectP
 def file_problems(kafka: KafkaSettings) -> list[str]:
     """Return what is wrong with the files that clients with these settings read."""
     found: list[str] = []
-    for read in (read_password, load_context):
+    for read in (read_password, load_context, require_package):
         try:
             read(kafka)
         except ConfigurationError as error:
@@ -44,6 +44,18 @@ def read_password(kafka: KafkaSettings) -> str | None:
     if not kafka.security_protocol.startswith("SASL") or kafka.sasl_password_file is None:
         return None
     return _secret("kafka.sasl_password_file", kafka.sasl_password_file)
+
+
+def require_package(kafka: KafkaSettings) -> None:
+    """Raise ConfigurationError if the login needs a package that is not installed."""
+    if kafka.sasl_mechanism != "GSSAPI":
+        return
+    try:
+        import gssapi  # noqa: F401, PLC0415 - only some installations have it
+    except ImportError as error:
+        raise ConfigurationError(
+            [f"kafka.sasl_mechanism: GSSAPI needs a package ({error}): install kis-bond-connector[gssapi]"]
+        ) from None
 
 
 def load_context(kafka: KafkaSettings) -> ssl.SSLContext | None:

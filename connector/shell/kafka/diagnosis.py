@@ -32,6 +32,7 @@ from connector.core.printable import printable
 from connector.logs import clean, peer_text
 from connector.shell.access_token import NoAccessToken
 from connector.shell.certificate import certificate_of, explain_refusal
+from connector.shell.kafka.kerberos_login import NoTicket
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -118,7 +119,13 @@ async def _explain(host: str, port: int, error: BaseException, arguments: Mappin
             return await explain_refusal(
                 host, port, error, address_setting="kafka.bootstrap_servers", authority_setting="kafka.ssl_ca_file"
             )
-        case SaslAuthenticationFailed() | UnsupportedSaslMechanismError() | IllegalSaslStateError() | NoAccessToken():
+        case (
+            SaslAuthenticationFailed()
+            | UnsupportedSaslMechanismError()
+            | IllegalSaslStateError()
+            | NoAccessToken()
+            | NoTicket()
+        ):
             return await _explain_login(host, port, error, arguments)
         case TimeoutError():
             return f"{at} did not answer in {arguments['request_timeout_ms'] / 1000:g} s"
@@ -131,8 +138,12 @@ async def _explain(host: str, port: int, error: BaseException, arguments: Mappin
 async def _explain_login(host: str, port: int, error: BaseException, arguments: Mapping[str, Any]) -> str:
     at, mechanism = address(host, port), arguments["sasl_mechanism"]
     match error:
-        case NoAccessToken():
+        case NoAccessToken() | NoTicket():
             return f"no login at {at}: {_show_error(error)}"
+        case SaslAuthenticationFailed() if mechanism == "GSSAPI":
+            user = arguments["sasl_plain_username"]
+            remedy = "check kafka.gssapi_service_name, and the broker's principal and keytab"
+            return f"{at} refused the Kerberos login of {user}: {_show_error(error)}: {remedy}"
         case SaslAuthenticationFailed() if mechanism == "OAUTHBEARER":
             remedy = "check kafka.oauth_scope and kafka.oauth_audience, and whom this broker trusts"
             return f"{at} refused our access token ({mechanism}): {_show_error(error)}: {remedy}"

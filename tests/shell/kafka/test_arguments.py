@@ -1,7 +1,9 @@
 """Kafka's clients get our settings."""
 
 import ssl
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from structlog.testing import capture_logs
@@ -134,4 +136,27 @@ def test_librdkafka_gets_the_same_settings(tmp_path):
         "sasl.username": "me",
         "sasl.password": "secret",
         "ssl.ca.location": str(tmp_path / "ca.pem"),
+    }
+
+
+def test_a_login_with_a_keytab_needs_a_package(tmp_path, monkeypatch):
+    """Without it, the error names the extra; librdkafka gets principal and keytab, too."""
+    (tmp_path / "keytab").write_bytes(b"\x05\x02")
+    kafka = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="GSSAPI",
+        gssapi_principal="me@R",
+        gssapi_keytab_file=tmp_path / "keytab",
+    )
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    with pytest.raises(ConfigurationError, match=r"install kis-bond-connector\[gssapi\]"):
+        client_arguments(kafka, "me")
+    monkeypatch.setitem(sys.modules, "gssapi", ModuleType("gssapi"))
+    assert client_arguments(kafka, "me")["sasl_plain_username"] == "me@R"
+    found = librdkafka_arguments(kafka, "me")
+    assert {name: value for name, value in found.items() if name.startswith("sasl.")} == {
+        "sasl.mechanism": "GSSAPI",
+        "sasl.kerberos.service.name": "kafka",
+        "sasl.kerberos.principal": "me@R",
+        "sasl.kerberos.keytab": str(tmp_path / "keytab"),
     }

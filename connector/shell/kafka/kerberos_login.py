@@ -1,0 +1,133 @@
+"""Logs aiokafka's clients in with Kerberos tickets that a keytab gets.
+
+Importing the module changes aiokafka, of which the pinned version is meant. The package `gssapi`
+comes with the extra of that name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.conn import AIOKafkaConnection, SaslGSSAPIAuthenticator
+
+from connector.core.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from connector.settings import KafkaSettings
+
+# After a failure the KDC is left alone for so long: it may lock an account that fails often.
+RETRY_SECONDS: Final = 10.0
+# The client's last message (RFC 4752, 3.1): no security layer, and so no size of a buffer.
+NO_LAYER: Final = b"\x01\x00\x00\x00"
+
+# A KDC that is away holds a thread for many seconds. The loop's own threads must stay free, because
+# they look up KIS's address.
+_thread: Final = ThreadPoolExecutor(1, "kerberos")
+
+
+class NoTicket(OSError):
+    """There is no ticket for a broker; the text is a sentence that says why."""
+
+
+class Keytab:
+    """Gets the tickets of one principal. It is used in one thread."""
+
+    def __init__(self, principal: str, file: str) -> None:
+        self._principal = principal
+        self._file = file
+        self._failure: NoTicket | None = None
+        self._ask_again_at = float("-inf")
+
+    def context(self, service: str) -> Any:
+        """Return the security context of a login at a service, `name@host`. Raises NoTicket."""
+        import gssapi  # noqa: PLC0415 - only some installations have it
+
+        if time.monotonic() < self._ask_again_at:
+            raise NoTicket(str(self._failure))
+        try:
+            name = gssapi.Name(self._principal, gssapi.NameType.kerberos_principal)
+            # Tickets live in this process alone. The library replaces them after half their life.
+            store = {"client_keytab": f"FILE:{self._file}", "ccache": f"MEMORY:kis-bond-{self._principal}"}
+            credentials = gssapi.Credentials(name=name, usage="initiate", store=store)
+            credentials.inquire(lifetime=True)  # this gets the first ticket, or replaces an old one
+        except gssapi.exceptions.GSSError as error:
+            self._failure = NoTicket(
+                f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {_said(error)}: "
+                "check kafka.gssapi_principal, kafka.gssapi_keytab_file and the realm in krb5.conf"
+            )
+            self._ask_again_at = time.monotonic() + RETRY_SECONDS
+            raise self._failure from None
+        target = gssapi.Name(service, gssapi.NameType.hostbased_service).canonicalize(gssapi.MechType.kerberos)
+        return gssapi.SecurityContext(name=target, creds=credentials, usage="initiate")
+
+
+class KerberosLogin(SaslGSSAPIAuthenticator):
+    """One login at one broker (RFC 4752); `service` is `name@host`."""
+
+    def __init__(self, service: str, keytab: Keytab) -> None:
+        self._service = service
+        self._keytab = keytab
+        self._authenticator = self._messages()
+
+    def step(self, payload: bytes | None) -> Any:
+        """Return the next message and whether it gets an answer, or None at the end."""
+        return asyncio.get_running_loop().run_in_executor(_thread, self._next_message, payload)
+
+    def _next_message(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        import gssapi  # noqa: PLC0415 - as above
+
+        try:
+            message: tuple[bytes, bool] = self._authenticator.send(payload)
+        except StopIteration:
+            return None
+        except gssapi.exceptions.GSSError as error:
+            raise NoTicket(
+                f"KERBEROS_SERVICE: no login at the service {self._service}: {_said(error)}: check "
+                "kafka.gssapi_service_name, and that the realm knows the broker by this name"
+            ) from None
+        return message
+
+    def _messages(self) -> Generator[tuple[bytes, bool], bytes | None, None]:
+        context = self._keytab.context(self._service)
+        answer: bytes | None = None
+        while not context.complete:
+            answer = yield context.step(answer) or b"", True
+        layers = context.unwrap(answer).message
+        if not layers[:1] or not layers[0] & NO_LAYER[0]:
+            raise NoTicket(f"KERBEROS_LAYER: the service {self._service} demands a security layer of SASL, not TLS")
+        yield context.wrap(NO_LAYER, encrypt=False).message, False
+
+
+def login_arguments(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return aiokafka's arguments for a login with the keytab."""
+    return {
+        "sasl_kerberos_service_name": kafka.gssapi_service_name,
+        # aiokafka has no argument for either, and hands these two on to each connection unused.
+        "sasl_plain_username": kafka.gssapi_principal,
+        "sasl_plain_password": str(kafka.gssapi_keytab_file),
+    }
+
+
+# All clients of this process share a keytab's tickets, and its failure.
+_keytab: Final = functools.cache(Keytab)
+
+
+def _login(connection: Any) -> KerberosLogin:
+    keytab = _keytab(connection._sasl_plain_username, connection._sasl_plain_password)  # noqa: SLF001 - no public way
+    return KerberosLogin(connection.sasl_principal, keytab)
+
+
+def _said(error: Any) -> str:
+    """Return what the Kerberos library says, which is the last of its texts."""
+    codes = ((error.maj_code, True), (error.min_code, False))
+    texts = [text for code, is_major in codes for text in error.get_all_statuses(code, is_major)]
+    return printable(str(texts[-1]))
+
+
+AIOKafkaConnection.authenticator_gssapi = _login  # type: ignore[method-assign]
