@@ -8,6 +8,7 @@ aiokafka sends no LeaveGroup.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import InvalidSessionTimeoutError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
 from connector.core.slots.assignment import (
     LATEST,
@@ -52,6 +53,7 @@ STUCK_TIMEOUTS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
 # App keys that are being replaced differ for a while, until every replica has the new files.
 CLAIM_CHECK_SECONDS: Final = 30.0
+CLAIM_CHECK_TIMEOUT_SECONDS: Final = 2.0
 STRANGER_SECONDS: Final = 300.0
 
 log = structlog.get_logger("connector.slot_group")
@@ -209,7 +211,9 @@ class SlotGroup:
             looked_at = time.monotonic()
             if looked_at > checked_at + CLAIM_CHECK_SECONDS:
                 checked_at = looked_at
-                self._require_topic(is_there=bool(consumer.partitions_for_topic(self._topic)))
+                with contextlib.suppress(KafkaError, TimeoutError):  # who does not answer says nothing
+                    async with asyncio.timeout(CLAIM_CHECK_TIMEOUT_SECONDS):
+                        self._require_topic(is_there=await has_topic(consumer, self._topic))
                 self._claim_again(consumer)
             if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
                 raise TimeoutError(f"no contact with the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
@@ -276,6 +280,8 @@ class SlotGroup:
         self._since = min(self._since, self._generation)
         self._compare(coordinator.member_id)
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
+        if missing := sorted(slots - (consumer.partitions_for_topic(self._topic) or set())):
+            log.warning("slots_without_partition", topic=self._topic, slots=missing)
         self._note_contact(time.monotonic())
         self._on_assigned(slots)
 
@@ -317,9 +323,7 @@ class _Assignor:
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Return every member's assignment; aiokafka asks only the leader of the group for it."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
-        # If the topic was deleted, members keep their slots, because closing sessions loses ticks.
-        held = frozenset().union(*(claim.held for claim in claims.values()))
-        assigned, fleet = self._group.assign(cluster.partitions_for_topic(self._topic) or held, claims)
+        assigned, fleet = self._group.assign(cluster.partitions_for_topic(self._topic) or (), claims)
         told = encode(fleet)
         return {
             member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], told)

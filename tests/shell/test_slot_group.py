@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from structlog.testing import capture_logs
 
 from connector.core.slots.assignment import Claim
 from connector.shell import slot_group
@@ -149,16 +150,21 @@ async def test_a_missing_topic_is_reported_and_waited_for(kafka, topic_names):
 
 
 async def test_a_slot_topic_that_is_deleted_takes_no_slot_away(kafka, topic_names, monkeypatch):
-    """The members keep their slots, say that the topic is missing, and go on once it is back."""
-    monkeypatch.setattr(slot_group, "CLAIM_CHECK_SECONDS", 0.5)
+    """A rebalance without the topic leaves the slots where they are, and the problem is told."""
     create_topics(kafka.bootstrap_servers, {topic_names.slots: 2})
     async with running(Member(kafka, topic_names.slots)) as one:
         await until(lambda: one.held == {0, 1})
-        await asyncio.to_thread(delete_topic, kafka.bootstrap_servers, topic_names.slots)
+        async with running(Member(kafka, topic_names.slots)) as two:
+            await until(lambda: two.assignments)
+            await asyncio.to_thread(delete_topic, kafka.bootstrap_servers, topic_names.slots)
+            rebalances = len(one.assignments)
+            await two.group.leave()
+            await until(lambda: len(one.assignments) > rebalances)
+        monkeypatch.setattr(slot_group, "CLAIM_CHECK_SECONDS", 0.5)
         await until(lambda: one.group.unusable)
         await asyncio.to_thread(create_topics, kafka.bootstrap_servers, {topic_names.slots: 2})
-        before = len(one.assignments)
-        await until(lambda: len(one.assignments) > before and one.group.unusable is None)
+        rebalances = len(one.assignments)
+        await until(lambda: len(one.assignments) > rebalances and one.group.unusable is None)
         assert all(slots == {0, 1} for slots in one.assignments)
 
 
@@ -194,6 +200,19 @@ async def test_leaving_before_the_start_waits_for_nothing():
         await one.group.run()
         await one.group.leave()
     assert one.group.problem is None
+
+
+def test_slots_that_the_topic_lacks_are_told():
+    """Slots without a partition are ours all the same, and a line of the log names them."""
+    one = Member(SimpleNamespace(bootstrap_servers=""), "slots")
+    consumer = SimpleNamespace(
+        _coordinator=SimpleNamespace(generation=3, member_id="one"), partitions_for_topic=lambda _: {0}
+    )
+    with capture_logs() as lines:
+        one.group.accept(frozenset({0, 1, 2}), consumer)
+    assert one.held == {0, 1, 2}
+    told = [line for line in lines if line["event"] == "slots_without_partition"]
+    assert [(line["topic"], line["slots"]) for line in told] == [("slots", [1, 2])]
 
 
 async def test_replacing_a_client_gives_no_slot_away():

@@ -91,17 +91,20 @@ def assign(
 ) -> tuple[dict[str, list[int]], Fleet]:
     """Return the slots of each member, sorted, and what all members are told.
 
-    A slot stays with its holder. A slot without a holder goes to a member with the app key that the
-    slot was last opened with (`owners` has their hashes), or else to any member that can open it.
-    Of these, it goes to the one with the fewest slots, and of equals to the one that joined last:
-    in a rolling update that one has been updated already, so the slot need not move again. A slot
-    that no member can open goes to nobody. If several members claim a slot, a member with a bond
-    registered on the slot wins, because closing that member's session would lose ticks. Otherwise
-    the latest generation wins: the other members were out of contact when the group gave the slot
-    away. No slot moves only to balance the load.
+    `slots` are the partitions of the slot topic. A slot stays with its holder, even if the topic
+    was deleted, or made anew with fewer partitions: closing its session would lose ticks. A slot
+    without a holder goes to a member with the app key that the slot was last opened with (`owners`
+    has their hashes), or else to any member that can open it. Of these, it goes to the one with the
+    fewest slots, and of equals to the one that joined last: in a rolling update that one has been
+    updated already, so the slot need not move again. A slot that no member can open goes to nobody.
+    If several members claim a slot, a member with a bond registered on the slot wins, because
+    closing that member's session would lose ticks. Otherwise the latest generation wins: the other
+    members were out of contact when the group gave the slot away. No slot moves only to balance the
+    load.
     """
     given: dict[str, list[int]] = {member: [] for member in sorted(claims)}
-    able = {slot: [member for member in given if slot < len(claims[member].keys)] for slot in sorted(set(slots))}
+    kept = {slot for claim in claims.values() for slot in claim.held if slot < len(claim.keys)}
+    able = {slot: [member for member in given if slot < len(claims[member].keys)] for slot in sorted({*slots, *kept})}
     for slot in able:
         if holders := [member for member in given if slot in claims[member].held]:
             given[

@@ -81,8 +81,17 @@ def test_a_holder_with_an_open_session_wins_over_one_assigned_later():
     assert assigned([0], {"old": holder(1, [0], [0]), "new": holder(2, [0])}) == {"old": [0], "new": []}
 
 
+def test_slots_stay_with_their_holders_if_the_topic_loses_partitions():
+    """A topic that was deleted or made anew with fewer partitions takes no slot away."""
+    claims = {"a": holder(1, [0, 1]), "b": holder(1, [2])}
+    for partitions in ([], [0]):
+        given, fleet = assign(partitions, claims, {})
+        assert given == {"a": [0, 1], "b": [2]}
+        assert fleet.limits.keys() == {0, 1, 2}
+
+
 def test_nobody_gets_a_slot_that_is_not_there():
-    """A claim to a partition that the topic does not have is ignored."""
+    """A claim to a slot that neither the topic nor the member has is ignored."""
     assert assigned([0], {"a": holder(1, [0, 7])}) == {"a": [0]}
     assert assigned([0], {}) == {}
 
@@ -167,7 +176,8 @@ def test_what_the_leader_tells_survives_the_wire(members):
 def test_every_slot_has_one_owner_and_no_held_slot_goes_to_a_non_holder(members):
     """Each slot gets one owner, a holder if there is one, whatever the order of the members."""
     given_slots = assigned(range(5), members)
-    assert sorted(itertools.chain.from_iterable(given_slots.values())) == list(range(5))
+    kept = {slot for claim in members.values() for slot in claim.held}
+    assert sorted(itertools.chain.from_iterable(given_slots.values())) == sorted({*range(5), *kept})
     for member, own in given_slots.items():
         for slot in own:
             holders = {name for name, claim in members.items() if slot in claim.held}
