@@ -39,16 +39,16 @@ Result = tuple[dict[str, Desired], dict[str, tuple[str, ...]]]
 
 
 class Wanted:
-    """What the lists want while they are being changed.
+    """The lists while they are being changed, and what they want.
 
-    The owner of `entries` changes the lists there, and reports each change by `change`. `count` is
-    the number of desired bonds after the changes so far. `finish` computes everything else once. It
-    merges lists only for bonds that a changed list names. All other bonds stay the same objects.
+    `entries` are the lists, and `count` is the number of desired bonds, after the changes so far.
+    `finish` computes everything else once. It merges lists only for bonds that a changed list
+    names. All other bonds stay the same objects.
     """
 
-    def __init__(self, lists: Lists, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        self._entries = entries
+        self.entries = dict(lists.entries)
         self._added: dict[str, int] = {}
         self._before: dict[str, InForce | None] = {}
         self.count = len(lists.desired)
@@ -58,8 +58,12 @@ class Wanted:
         bond = self._lists.desired.get(isin)
         return (0 if bond is None else len(bond.lists)) + self._added.get(isin, 0)
 
-    def change(self, name: str, old: InForce | None, new: InForce | None) -> None:
-        """Record that the content of one list changes from `old` to `new`."""
+    def put(self, name: str, entry: Entry | None) -> None:
+        """Replace a list, or remove it if `entry` is None."""
+        before = self.entries.pop(name, None)
+        if entry is not None:
+            self.entries[name] = entry
+        old, new = (each.in_force if each else None for each in (before, entry))
         if old is new:
             return
         self._before.setdefault(name, old)
@@ -73,7 +77,7 @@ class Wanted:
 
     def finish(self) -> Generator[None, None, Result]:
         """Return the ranked desired bonds and `named_by` after all changes, computed in steps."""
-        contents = {name: entry.in_force for name, entry in self._entries.items() if entry.in_force is not None}
+        contents = {name: entry.in_force for name, entry in self.entries.items() if entry.in_force is not None}
         changes = [(name, old, contents.get(name)) for name, old in self._before.items()]
         changes = [(name, old, new) for name, old, new in changes if old is not new]
         named_by = dict(self._lists.named_by)

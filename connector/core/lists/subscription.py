@@ -115,7 +115,7 @@ def with_entries(lists: Lists, entries: Mapping[str, Entry]) -> Generator[None, 
     """Return, in steps, the lists with these entries, which the removal guard does not judge."""
     draft = _Draft(lists, None, 0.0)
     for (name, entry), ends in zip(entries.items(), step_ends(entry.bonds for entry in entries.values()), strict=True):
-        draft.put(name, entry)
+        draft.wanted.put(name, entry)
         if ends:
             yield
     return (yield from draft.frozen())
@@ -162,7 +162,7 @@ def restore(
     for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
-            draft.put(name, replace(before, in_force=with_record_time(before.in_force, history)))
+            draft.wanted.put(name, replace(before, in_force=with_record_time(before.in_force, history)))
         new += [(name, record, wish) for record, wish in to_judge(name, before, history)]
         if ends:
             yield
@@ -197,33 +197,26 @@ class _Draft:
     def __init__(self, lists: Lists, guard: RemovalGuard | None, now: float) -> None:
         self._guard = guard or RemovalGuard(len(lists.desired), now)
         self._now = now
-        self._entries = dict(lists.entries)
-        self._wanted = Wanted(lists, self._entries)
+        self.wanted = Wanted(lists)
         self.refused: list[tuple[str, Entry]] = []
 
     def frozen(self) -> Generator[None, None, Lists]:
         """Return the changed lists, computed in steps."""
-        desired, named_by = yield from self._wanted.finish()
-        return Lists(MappingProxyType(self._entries), MappingProxyType(desired), MappingProxyType(named_by))
-
-    def put(self, name: str, entry: Entry | None) -> None:
-        before = self._entries.pop(name, None)
-        if entry is not None:
-            self._entries[name] = entry
-        self._wanted.change(name, before.in_force if before else None, entry.in_force if entry else None)
+        desired, named_by = yield from self.wanted.finish()
+        return Lists(MappingProxyType(self.wanted.entries), MappingProxyType(desired), MappingProxyType(named_by))
 
     def judge(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> None:
         """Judge one record of a list; `wish` is its parsed value, or None for a tombstone."""
-        before = self._wanted.count
-        self.put(name, entry := self._judged(name, record, wish))
-        if isinstance(wish, Wish) and wish.confirm_removal and self._wanted.count < before:
-            self._guard.confirm(self._wanted.count, self._now)
-        self._guard.note(self._wanted.count, self._now)
+        before = self.wanted.count
+        self.wanted.put(name, entry := self._judged(name, record, wish))
+        if isinstance(wish, Wish) and wish.confirm_removal and self.wanted.count < before:
+            self._guard.confirm(self.wanted.count, self._now)
+        self._guard.note(self.wanted.count, self._now)
         if entry is not None and entry.refusal is not None:
             self.refused.append((name, entry))
 
     def _judged(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> Entry | None:
-        before = self._entries.get(name)
+        before = self.wanted.entries.get(name)
         in_force = before.in_force if before else None
         if refusal := wish.reason if isinstance(wish, Refusal) else self._refusal(in_force, wish):
             return Entry(in_force, record.position, refusal)
@@ -235,28 +228,28 @@ class _Draft:
     def _refusal(self, before: InForce | None, after: Wish | None) -> str | None:
         """Return why a list's content may not become `after`, or None if it may."""
         total = self._count_after(before, after)
-        if total > max(MAX_DESIRED, self._wanted.count):
+        if total > max(MAX_DESIRED, self.wanted.count):
             return f"{TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
         if after is not None and after.confirm_removal:
             return None
-        return self._guard.refusal(self._wanted.count, total, self._now, TOMBSTONE if after is None else VALUE)
+        return self._guard.refusal(self.wanted.count, total, self._now, TOMBSTONE if after is None else VALUE)
 
     def remove_absent(self, names: list[str]) -> None:
         """Remove lists that are absent from the topic, unless the guard holds the removal back."""
-        absent = [name for name in names if not is_held_back(self._entries[name].refusal)]
+        absent = [name for name in names if not is_held_back(self.wanted.entries[name].refusal)]
         leaving: defaultdict[str, int] = defaultdict(int)
         for name in absent:
-            for isin in active(self._entries[name].in_force):
+            for isin in active(self.wanted.entries[name].in_force):
                 leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == self._wanted.wanted_by(isin))
-        guarded = self._guard.refusal(self._wanted.count, self._wanted.count - dropped, self._now, ABSENCE)
+        dropped = sum(1 for isin, count in leaving.items() if count == self.wanted.wanted_by(isin))
+        guarded = self._guard.refusal(self.wanted.count, self.wanted.count - dropped, self._now, ABSENCE)
         for name in absent:
-            self.put(name, replace(self._entries[name], refusal=guarded) if guarded else None)
-        self._guard.note(self._wanted.count, self._now)
+            self.wanted.put(name, replace(self.wanted.entries[name], refusal=guarded) if guarded else None)
+        self._guard.note(self.wanted.count, self._now)
 
     def _count_after(self, before: InForce | None, after: Wish | None) -> int:
         """Return how many bonds would be desired if one list changed like this."""
         old, new = active(before), frozenset(() if after is None else after.wanted)
-        dropped = sum(1 for isin in old - new if self._wanted.wanted_by(isin) == 1)
-        added = sum(1 for isin in new - old if not self._wanted.wanted_by(isin))
-        return self._wanted.count + added - dropped
+        dropped = sum(1 for isin in old - new if self.wanted.wanted_by(isin) == 1)
+        added = sum(1 for isin in new - old if not self.wanted.wanted_by(isin))
+        return self.wanted.count + added - dropped
