@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from tests.faults.row import Check, at_most, equal, shown, true
-from tests.kafka.reader import make_again
+from tests.kafka.reader import create_topics, delete_topic, make_again
 from tests.replicas.other_program import OtherProgram
 from tests.replicas.rig import (
     IN_USE_WAIT_SECONDS,
@@ -448,5 +448,29 @@ async def restored(rig: Rig) -> list[Check]:
     return [
         *ledger.checks(owner_changes=0, missed=0),
         equal("bonds carried that no list names", len(foreign), 0),
+        *figures(ledger),
+    ]
+
+
+@row(
+    "slot topic",
+    "the slot topic is deleted, the standby leaves, and the topic is made anew with one partition",
+    "no session is closed: nothing is missed",
+)
+async def slot_topic(rig: Rig) -> list[Check]:
+    """Slots stay with their owner, whatever becomes of the topic that shares them."""
+    async with rig.run() as run:
+        await both(run)
+        await asyncio.to_thread(delete_topic, rig.cluster.direct_servers, run.names.slots)
+        await traded(run, 3)
+        await run.end("two")
+        await traded(run, 10)
+        await asyncio.to_thread(create_topics, rig.cluster.direct_servers, {run.names.slots: 1})
+        await traded(run, 30)
+        slots = await run.slots_of("one")
+        ledger = await run.settle()
+    return [
+        *ledger.checks(owner_changes=0, missed=0),
+        equal("slots of the owner", len(slots), KEYS),
         *figures(ledger),
     ]
