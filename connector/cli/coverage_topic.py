@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from connector.settings import Settings
 
 BEHIND: Final = timedelta(seconds=60)
-MOST_BONDS: Final = 1_000_000  # no exchange lists so many
+MOST_BYTES: Final = 2**30  # of the records of one date
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def read(settings: Settings, trade_date: date, now_ms: int) -> Reading:
     from connector.shell.kafka import one_topic
 
     arguments, topics = kafka_access.client_arguments(settings), settings.topics
-    latest = DateRecords(trade_date, MOST_BONDS)
+    latest = DateRecords(trade_date, MOST_BYTES)
     # No record of a date is written before the date begins.
     async for batch in one_topic.records(topics.coverage, arguments, dates.start_ms(trade_date)):
         for record in batch:

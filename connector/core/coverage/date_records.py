@@ -14,46 +14,56 @@ if TYPE_CHECKING:
     from connector.core.coverage.readable import Value
 
 LARGEST: Final = 2 * 2**20  # bytes of a record
+LONGEST_KEY: Final = 40
 
 
 class DateRecords:
     """Give each record to `take`, in the order of its partition.
 
-    `values` has the records by bond. `unreadable` has the bonds whose latest record is none. At
-    most `most_bonds` are kept, because anyone may have written the records.
+    `values` has the records by bond. `unreadable` has the bonds whose latest record is none. Anyone
+    may have written the records, so what is kept has at most `most_bytes` of them.
     """
 
-    def __init__(self, trade_date: date, most_bonds: int) -> None:
+    def __init__(self, trade_date: date, most_bytes: int) -> None:
         self.trade_date = trade_date
         self._ending = f"/{trade_date.isoformat()}".encode()
-        self._most_bonds = most_bonds
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._sizes: dict[str, int] = {}
         self.values: dict[str, Value] = {}
         self.unreadable: set[str] = set()
 
     def take(self, key: bytes | None, value: bytes | None) -> str | None:
         """Take in one record; return the bond it is of, or None if it changes nothing."""
-        if key is None or not key.endswith(self._ending):
+        if key is None or len(key) > LONGEST_KEY or not key.endswith(self._ending):
             return None
         isin = key.removesuffix(self._ending).decode(errors="replace")
-        if not has_shape(isin) or not (self._knows(isin) or self._has_room()):
+        if not has_shape(isin):
             return None
         if value is None:
             self.values.pop(isin, None)
             self.unreadable.discard(isin)
+            self._note_size(isin, 0)
             return isin
+        grows_by = len(key) + len(value) - self._sizes.get(isin, 0)
+        if self._bytes + grows_by > self._most_bytes:
+            return None
+        self._take_value(isin, value)
+        self._note_size(isin, len(key) + len(value))
+        return isin
+
+    def _take_value(self, isin: str, value: bytes) -> None:
         found = readable(value) if len(value) <= LARGEST else None
         if found is None:
             self.unreadable.add(isin)
         elif isin not in self.values or not is_older(found, self.values[isin]):
             self.values[isin] = found
             self.unreadable.discard(isin)
-        return isin
 
-    def _knows(self, isin: str) -> bool:
-        return isin in self.values or isin in self.unreadable
-
-    def _has_room(self) -> bool:
-        return max(len(self.values), len(self.unreadable)) < self._most_bonds
+    def _note_size(self, isin: str, size: int) -> None:
+        self._bytes += size - self._sizes.pop(isin, 0)
+        if size:
+            self._sizes[isin] = size
 
 
 def is_older(value: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

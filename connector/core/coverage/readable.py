@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RECORD_STATES: Final = ("COMPLETE", "OPEN", "HOLES", "UNPROVEN")
+LONGEST_TEXT: Final = 100  # an id has at most 63 characters, a cause 40
 HOLE_STATES: Final = ("OPEN", "FILLED", "CONFIRMED")
 COUNTS: Final = (
     "ticks",
@@ -48,8 +49,12 @@ def _is_record(value: Value) -> bool:
 
 
 def _is_text(fields: Mapping[str, Any], name: str) -> bool:
-    """Return whether a field is there and has a text or null."""
-    return name in fields and isinstance(fields[name], str | None)
+    """Return whether a field is there and has null or a text that is not long."""
+    return name in fields and (fields[name] is None or _is_short(fields[name]))
+
+
+def _is_short(text: Any) -> bool:
+    return isinstance(text, str) and len(text) <= LONGEST_TEXT
 
 
 def _are_counts(fields: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -93,7 +98,7 @@ def _are_stretches(stretches: Any, low: int, high: int) -> bool:
 
 def _is_side(side: Any) -> bool:
     return side is None or (
-        isinstance(side, dict) and isinstance(side.get("tick_id"), str) and parsed_ms(side.get("traded_at")) is not None
+        isinstance(side, dict) and _is_short(side.get("tick_id")) and parsed_ms(side.get("traded_at")) is not None
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HOLES: Final = 20
 PIECES: Final = 20  # of one hole
 BONDS: Final = 1_000  # of a day; together some half a megabyte
+CAUSES: Final = 20  # there are some fifteen
 SUMS: Final = ("covered_volume", "accumulated_volume", "missing_volume", "unwanted_volume")
 
 
@@ -41,7 +42,7 @@ def shown_day(trade_date: date, values: Mapping[str, Mapping[str, Any]]) -> dict
             "bonds": len(values),
             "states": dict(Counter(value["state"] for value in values.values())),
             **{name: sum(value[name] for value in values.values()) for name in SUMS},
-            "open_holes": dict(open_holes),
+            "open_holes": dict(open_holes.most_common(CAUSES)),
         },
         "days": {isin: shown(values[isin]) for isin in sorted(most)},
     }

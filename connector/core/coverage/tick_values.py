@@ -15,6 +15,7 @@ from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canoni
 
 from connector.core.bonds.isin import has_shape
 from connector.core.coverage.dates import FIRST_DATE, LAST_DATE, is_plausible_ms
+from connector.core.coverage.readable import LONGEST_TEXT
 from connector.core.coverage.tick import Tick, Trade
 from connector.core.ticks.avro import REGISTRY_MARK, SINGLE_OBJECT_MARK
 
@@ -83,6 +84,8 @@ class TickValues:
         seen = fields["received_at"] if source != "rest" else traded
         if not (is_plausible_ms(traded) and is_plausible_ms(seen)):
             raise UnreadableTick(f"its times are {traded} and {seen} ms after 1970")
+        if len(fields["tick_id"]) > LONGEST_TEXT:
+            raise UnreadableTick(f"its tick_id has more than {LONGEST_TEXT} characters")
         trade = Trade(traded, fields["tick_id"], seen, slot)
         volume, accumulated = fields["CNTG_VOL"], fields["ACML_VOL"]
         if accumulated < 0:

@@ -9,9 +9,9 @@ OTHER = "KR6095572D81"
 KEY = f"{ISIN}/{FRIDAY}".encode()
 
 
-def taken(*records, most_bonds=10):
+def taken(*records, most_bytes=2**30):
     """Return the records of Friday after these keys and values."""
-    found = DateRecords(FRIDAY, most_bonds)
+    found = DateRecords(FRIDAY, most_bytes)
     for key, each in records:
         raw = json.dumps(each).encode() if isinstance(each, dict) else each
         found.take(key, raw)
@@ -47,12 +47,16 @@ def test_tombstones_remove():
     assert (found.values, found.unreadable) == ({}, set())
 
 
-def test_the_number_of_bonds_is_bounded():
+def test_what_is_kept_is_bounded():
     """A flood of foreign records neither fills the memory nor stops those that are known."""
-    found = taken((KEY, value()), (f"{OTHER}/{FRIDAY}".encode(), value()), most_bonds=1)
+    size = len(json.dumps(value())) + len(KEY)
+    found = taken((KEY, value()), (f"{OTHER}/{FRIDAY}".encode(), value()), most_bytes=size + 10)
     assert found.values.keys() == {ISIN}
     assert found.take(KEY, json.dumps(value(ticks=7, offsets={"3": 9})).encode()) == ISIN
     assert found.values[ISIN]["ticks"] == 7
+    assert found.take(KEY, json.dumps(value(ticks=8, more="x" * 99)).encode()) is None
+    found.take(KEY, None)
+    assert found.take(f"{OTHER}/{FRIDAY}".encode(), json.dumps(value()).encode()) == OTHER, "there is room again"
 
 
 def test_the_record_with_fewer_ticks_is_older():

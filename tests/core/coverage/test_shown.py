@@ -1,7 +1,7 @@
 """What `/status` shows of a bond's day."""
 
 from connector.core.coverage import shown as module
-from connector.core.coverage.shown import HOLES, PIECES, shown, shown_day
+from connector.core.coverage.shown import CAUSES, HOLES, PIECES, shown, shown_day
 from tests.core.coverage.trades import FRIDAY, value
 
 
@@ -59,3 +59,11 @@ def test_of_many_bonds_those_with_most_missing_are_listed(monkeypatch):
     found = shown_day(FRIDAY, {isin: value(missing_volume=missing) for isin, missing in (("A", 5), ("B", 0), ("C", 9))})
     assert (list(found["days"]), found["coverage"]["bonds"]) == (["A", "C"], 3)
     assert found["coverage"]["missing_volume"] == 14
+
+
+def test_only_the_most_frequent_causes_are_counted():
+    """A foreign record may name any cause, so their number is bounded."""
+    (lacking,) = value()["holes"]
+    holes = [lacking | {"cause": f"cause_{number}"} for number in range(CAUSES + 5)] + [lacking]
+    found = shown_day(FRIDAY, {"A": value(holes=[*holes, lacking])})["coverage"]["open_holes"]
+    assert (len(found), found["unknown"]) == (CAUSES, 2)

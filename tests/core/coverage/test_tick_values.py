@@ -103,6 +103,7 @@ def test_a_schema_that_is_none(text):
         ({"STND_ISCD": "bond/7"}, "the shape of an ISIN"),
         ({"traded_at": 2**62}, "its times are"),
         ({"received_at": -1}, "its times are"),
+        ({"tick_id": "x" * 101}, "its tick_id has more than 100 characters"),
         ({"trade_date": 10**6}, "the trade date is 1000000 days after 1970"),
     ],
 )
