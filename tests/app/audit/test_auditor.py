@@ -257,6 +257,14 @@ async def test_a_topic_that_was_made_anew_before_the_start_proves_nothing_that_d
     assert (world.latest()["ticks"], world.latest()["reason"]) == (8, "deleted")
 
 
+async def test_a_topic_that_was_made_anew_is_unread():
+    """A commit beyond its end does not make its ticks count as read."""
+    world = World()
+    await world.auditor.begin(0, 5, range(3))
+    world.auditor.note_ends({0: 3})
+    assert world.auditor.partitions[0].lag == 3
+
+
 async def test_a_new_group_counts_nothing_twice():
     """Without a commit the topic is read again, and the record's ticks are passed over."""
     world = World()

@@ -38,7 +38,7 @@ def test_a_bond_whose_latest_record_is_none_is_told():
     assert (found.values.keys(), found.unreadable) == ({ISIN}, {ISIN})
     assert found.take(KEY, json.dumps(value(offsets={"3": 9})).encode()) == ISIN
     assert found.unreadable == set()
-    assert taken((KEY, b" " * (2**21 + 1))).unreadable == {ISIN}
+    assert taken((KEY, json.dumps(value()).encode().ljust(2**21 + 1))).unreadable == {ISIN}, "too long"
 
 
 def test_tombstones_remove():

@@ -79,7 +79,12 @@ def test_a_session_that_nothing_ended_was_killed():
 def test_events_that_come_twice_kill_no_session():
     """A killed connector's events may be written again by the next one, also after later ones."""
     ended = event("session_down", "10:06:00", cause="closed")
-    for told in ([DOWN, UP, UP], [DOWN, UP, ended, event("session_up", "10:07:00"), UP]):
+    later = event("session_up", "10:07:00")
+    for told in (
+        [DOWN, UP, UP],
+        [DOWN, UP, ended, later, UP],
+        [DOWN, UP, ended, later, UP, event("session_up", "11:00")],
+    ):
         assert facts(*told).cause(window("10:03:30", "10:05:00")) == "unknown"
 
 
