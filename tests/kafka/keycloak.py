@@ -18,10 +18,20 @@ from tests.kafka.process import Server, free_ports, wait_for_port
 
 START_SECONDS = 180
 BUILD_SECONDS = 300
-REALM, ADMIN = "bonds", "admin"
+REALM, ADMIN, AUDIENCE = "bonds", "admin", "kafka"
 # Letters that a form would take for others: they must be encoded on their way.
 SECRET = "canary+client/secret=1 %2B"
 KEYS = "org.keycloak.keys.KeyProvider"
+
+
+def why_no_keycloak() -> str | None:
+    """Return why this machine cannot have Keycloak, or None."""
+    try:
+        jars.java()
+        jars.fetch("keycloak")
+    except jars.Unavailable as reason:
+        return f"it needs Keycloak: {reason}"
+    return None
 
 
 def built() -> Path:
@@ -59,9 +69,8 @@ class Keycloak:
     def launch(cls, certificate: Path, life_seconds: int) -> Self:
         """Return a running provider with the realm's clients. Raises `Unavailable`.
 
-        `certificate` is a PEM file with key and certificate for its HTTPS port. Tokens live
-        `life_seconds`. Of the clients, `kis-bond` gets tokens for the audience `kafka`, `elsewhere`
-        for another one.
+        `certificate` is a PEM file with key and certificate for its HTTPS port. Tokens of the
+        client `kis-bond` live `life_seconds`, those of `long-lived` ten times as long.
         """
         home = built()
         port, secure_port = free_ports(2)
@@ -170,13 +179,12 @@ def _realm(life_seconds: int) -> dict[str, Any]:
         "realm": REALM,
         "enabled": True,
         "sslRequired": "none",
-        "accessTokenLifespan": life_seconds,
-        "clients": [_client("kis-bond", "kafka"), _client("elsewhere", "another")],
+        "clients": [_client("kis-bond", life_seconds), _client("long-lived", 10 * life_seconds)],
     }
 
 
-def _client(name: str, audience: str) -> dict[str, Any]:
-    config = {"included.custom.audience": audience, "access.token.claim": "true", "id.token.claim": "false"}
+def _client(name: str, life_seconds: int) -> dict[str, Any]:
+    config = {"included.custom.audience": AUDIENCE, "access.token.claim": "true", "id.token.claim": "false"}
     mapper = {"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper"}
     return {
         "clientId": name,
@@ -184,5 +192,6 @@ def _client(name: str, audience: str) -> dict[str, Any]:
         "clientAuthenticatorType": "client-secret",
         "serviceAccountsEnabled": True,
         "standardFlowEnabled": False,
+        "attributes": {"access.token.lifespan": str(life_seconds)},
         "protocolMappers": [mapper | {"config": config}],
     }
