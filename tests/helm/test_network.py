@@ -68,6 +68,20 @@ def test_ports_of_urls(chart):
     assert ports(policy(chart, values={"config": {"kis": urls}})["egress"][2]) == [(443, "TCP"), (22000, "TCP")]
 
 
+def test_ports_of_proxy_registries_and_logins(chart):
+    """Behind a proxy, KIS has no rule of its own; every registry and login has one."""
+    _, kafka, registry, kis, logins = policy(chart, "with-tokens")["egress"]
+    assert [ports(rule) for rule in (kafka, registry, kis, logins)] == [
+        [(9093, "TCP")],
+        [(443, "TCP")],
+        [(3128, "TCP")],
+        [(443, "TCP")],
+    ]
+    urls = {"config": {"registry": {"url": "https://a:8443,http://b"}}}
+    assert ports(policy(chart, values=urls)["egress"][2]) == [(8443, "TCP"), (80, "TCP")]
+    assert ports(policy(chart, "with-kerberos")["egress"][-1]) == [(88, "TCP")]
+
+
 def test_ports_can_be_given(chart):
     """Ports of the values replace those of the settings, since brokers may advertise others."""
     given = {

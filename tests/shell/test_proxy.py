@@ -7,6 +7,7 @@ import json
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.exceptions import InvalidStatus
 
 from connector.core.kis.approval import Granted, Unavailable
 from connector.logs import clean
@@ -159,6 +160,33 @@ async def test_a_password_file_that_vanished(tmp_path):
     assert "kis.proxy_password_file" in answer.message
     with pytest.raises(ProxyFailed, match=r"kis\.proxy_password_file: .*gone could not be read"):
         await proxy.open_tunnel("127.0.0.1", 1)
+
+
+async def test_the_environments_proxies_get_no_connection(proxy, monkeypatch, tmp_path):
+    """Approval, REST and WebSocket go straight to KIS, whatever the environment says."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "socks_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv(name.upper(), proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    asked = []
+
+    async def answer(reader, writer):
+        asked.append((await reader.readline()).split()[1])
+        writer.write(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await ApprovalService(f"http://{host}/oauth2/Approval").request(APP_KEY)
+    await RestClient(
+        AuditSettings(rest_url=f"http://{host}", token_path=tmp_path / "t"), "P", lambda: APP_KEY
+    ).sign_in()
+    with pytest.raises(InvalidStatus):
+        await open_socket(f"ws://{host}/")
+    server.close()
+    assert asked == [b"/oauth2/Approval", b"/oauth2/tokenP", b"/"]
+    assert proxy.heads == []
 
 
 def test_without_the_setting_there_is_no_proxy(monkeypatch, tmp_path):
