@@ -71,7 +71,6 @@ class PartitionWatch:
         if found is None:
             return
         if self._adopts and found > in_use and await self._delivery.adopt_partitions():
-            await self._delivery.has_lanes.wait()
             found = self._delivery.tick_partitions
             self._say(in_use, found, adopted=True)
             await self._keep(found)

@@ -124,13 +124,14 @@ class Delivery:
             await self._finished.wait()
 
     async def adopt_partitions(self) -> bool:
-        """Let the next ticks go to the partitions that the topics have by then.
+        """Let the next ticks go to the partitions that the topics have.
 
         What was read is acknowledged first, so that no record is sent twice. Return False, and
         change nothing, if a partition lags or if that takes longer than ADOPT_SECONDS.
         """
         if any(lane.behind_from is not None for lane in self.lanes):
             return False
+        partitions = await self._assignment.partitions()
         await self._reading.pause()
         try:
             async with asyncio.timeout(ADOPT_SECONDS):
@@ -141,8 +142,10 @@ class Delivery:
         except BaseException:
             self._reading.resume()
             raise
-        self._ticks, self._dead_letters, self._latest = [], [], []
-        self.has_lanes.clear()
+        acknowledged = {(lane.topic, lane.partition): lane.acknowledged_records for lane in self.lanes}
+        self._make_lanes(*partitions)
+        for lane in self.lanes:
+            lane.acknowledged_records = acknowledged.get((lane.topic, lane.partition), 0)
         self._replaced.set()
         return True
 
@@ -151,6 +154,9 @@ class Delivery:
         self._sorter.frame_with(await self._framing())
         if not self._ticks:
             self._make_lanes(*await self._assignment.partitions())
+        if self._replaced.is_set():
+            self._replaced.clear()
+            self._reading.resume()
         lanes = self.lanes
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -173,22 +179,20 @@ class Delivery:
         """
         of_letters = self._begins(self._kafka.dead_letters or "", dead_letters)
         bound = min(of_letters.values(), default=self._source.watermark)
-        self._ticks += [
+        self._ticks = [
             Lane(self._kafka.ticks, number, position(min(saved, bound) + 1, 0) - 1, bury=self._bury)
             for number, saved in self._begins(self._kafka.ticks, ticks).items()
         ]
-        self._dead_letters += [
+        self._dead_letters = [
             Lane(self._kafka.dead_letters or "", number, letters=Letters(self._give_up)) for number in dead_letters
         ]
         if self._kafka.latest is not None:
             topic = self._kafka.latest.name
-            self._latest += [
+            self._latest = [
                 Lane(topic, number, position(min(saved, bound) + 1, 0) - 1, bury=self._leave_out)
                 for number, saved in self._begins(topic, latest).items()
             ]
         self._sorter.route_to(self._ticks, self._dead_letters, self._latest)
-        self._replaced.clear()
-        self._reading.resume()
         self.has_lanes.set()
 
     # -- what Kafka has ----------------------------------------------------------------------------

@@ -81,9 +81,8 @@ class Reading:
         await self._placing.acquire()
 
     def resume(self) -> None:
-        """End a pause, if there is one: by who paused, or while no reader runs."""
-        if self._placing.locked():
-            self._placing.release()
+        """End the pause."""
+        self._placing.release()
 
     async def _leave_stuck_behind(self, lanes: Sequence[Lane]) -> None:
         """Wait up to PATIENCE_SECONDS for full lanes; a lane that is still full falls behind."""
