@@ -80,6 +80,7 @@ def test_ports_of_proxy_registries_and_logins(chart):
     urls = {"config": {"registry": {"url": "https://a:8443,http://b"}}}
     assert ports(policy(chart, values=urls)["egress"][2]) == [(8443, "TCP"), (80, "TCP")]
     assert ports(policy(chart, "with-kerberos")["egress"][-1]) == [(88, "TCP")]
+    assert ports(policy(chart, "with-msk")["egress"][-1]) == [(443, "TCP")]
 
 
 def test_ports_can_be_given(chart):
