@@ -193,12 +193,13 @@ licences: .venv/dev.stamp  ## renew docs/licences.md, and refuse a licence that 
 release-check: .venv/dev.stamp  ## wheel, source, chart, bills of materials and checksums in dist/, and what a release must not hold
 	@$(BIN)/python -m release
 
-lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
+lock: .venv/dev.stamp  ## renew requirements/*.txt from pyproject.toml, and each example's from its requirements.in
 	@for set in "build:--group build" "runtime:pyproject.toml" "demo:--extra demo --group build pyproject.toml" \
 	    "msk:--extra msk pyproject.toml" "gssapi:--extra gssapi pyproject.toml" "gssapi-build:--group gssapi-build" \
 	    "dev:--extra dev --extra msk --group build pyproject.toml"; do \
-	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
-	    $${set#*:} -o requirements/$${set%%:*}.txt; done
+	  $(LOCK) $${set#*:} -o requirements/$${set%%:*}.txt; done
+	@for example in examples/*/requirements.in; do $(LOCK) $$example -o $${example%.in}.txt; done
 
 clean:  ## remove what the targets made
 	rm -rf .venv .cache .coverage* .mypy_cache .pytest_cache .ruff_cache

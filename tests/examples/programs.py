@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,14 +39,18 @@ def go(example: str) -> Path:
 
 
 def packages(example: str, *names: str) -> Path:
-    """Return a folder with these packages, of the versions of the example. Raises `Unavailable`."""
-    wanted = EXAMPLES / example / "requirements.txt"
-    versions = [line for line in wanted.read_text().split("\n") if line.split("==")[0] in names]
-    made = CACHE / f"{example}-{digest([wanted])}" / "packages"
+    """Return a folder with these packages, as the example locks them. Raises `Unavailable`."""
+    locked = EXAMPLES / example / "requirements.txt"
+    blocks = [block for block in re.split(r"\n(?=\w)", locked.read_text()) if block.partition("==")[0] in names]
+    assert len(blocks) == len(names), f"{locked} lacks one of {', '.join(names)}"
+    made = CACHE / f"{example}-{digest([locked])}" / "packages"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    wanted = made.with_name("wanted.txt")
+    wanted.write_text("\n".join(blocks))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     # PySpark has no wheel.
     binary = ["--only-binary", ":all:", "--no-binary", "pyspark"]
-    return once(made, [*pip, *binary, "--target", str(made), *versions], EXAMPLES / example)
+    return once(made, [*pip, *binary, "--target", str(made), "-r", str(wanted)], EXAMPLES / example)
 
 
 def digest(files: Sequence[Path]) -> str:
