@@ -38,7 +38,7 @@ failed = (cd .venv && grep -E '^(FAILED|ERROR) ' $(patsubst %,%.log,$(1)) | cut 
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .venv/bin/python:
 	@echo "Creating .venv"
@@ -144,6 +144,16 @@ bench: .venv/dev.stamp  ## speed, latency and CPU with a real Kafka, beside two 
 
 bench-guard: .venv/dev.stamp  ## split and encode do no more work than benchmarks/recorded.json says, on any machine
 	@$(BIN)/python -m benchmarks.guard $(ARGS)
+
+# containerd and runc are installed; etcd and the network's plugins are unpacked into .cache.
+NODE := wanted=; for each in containerd runc; do PATH=$$PATH:/usr/sbin command -v $$each > /dev/null || wanted="$$wanted $$each"; done; \
+  test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
+
+.PHONY: k8s-test
+k8s-test: .venv/dev.stamp  ## the chart on a real Kubernetes, which Go builds the first time (ARGS=--table for the docs)
+	@$(ENGINE)
+	@$(NODE)
+	@$(BIN)/python -m tests.k8s $(ARGS)
 
 .PHONY: helm-test chart-readme
 helm-test: .venv/dev.stamp  ## the Helm chart with a real Helm, which Go builds the first time
