@@ -73,7 +73,7 @@ class Realm:
     def keytab(self, name: str) -> Path:
         """Add a principal, and return the file with its keys."""
         file = self._folder / f"{name.replace('/', '-')}.keytab"
-        self._run("kadmin.local", "-q", f"addprinc -randkey {name}")
+        self._run("kadmin.local", "-q", f"addprinc -randkey +requires_preauth {name}")
         self._run("kadmin.local", "-q", f"ktadd -k {file} {name}")
         return file
 

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, SaslGSSAPIAuthenticator
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from connector.settings import KafkaSettings
 
-# After a failure the KDC is left alone for so long: it may lock an account that fails often.
+# How long no ticket is asked for after a KDC did not answer, and after one refused. It may lock an
+# account that fails often. Another keytab is tried at once.
 RETRY_SECONDS: Final = 10.0
+RETRY_REFUSED_SECONDS: Final = 300.0
+KDC_UNREACHABLE: Final = 2529639068  # KRB5_KDC_UNREACH of MIT's krb5.h, as 32 bits without a sign
 # The client's last message (RFC 4752, 3.1): no security layer, and so no size of a buffer.
 NO_LAYER: Final = b"\x01\x00\x00\x00"
 
@@ -43,12 +47,14 @@ class Keytab:
         self._file = file
         self._failure: NoTicket | None = None
         self._ask_again_at = float("-inf")
+        self._version: int | None = None
 
     def context(self, service: str) -> Any:
         """Return the security context of a login at a service, `name@host`. Raises NoTicket."""
         import gssapi  # noqa: PLC0415 - only some installations have it
 
-        if time.monotonic() < self._ask_again_at:
+        version, self._version = self._version, _version_of(self._file)
+        if time.monotonic() < self._ask_again_at and version == self._version:
             raise NoTicket(str(self._failure))
         try:
             name = gssapi.Name(self._principal, gssapi.NameType.kerberos_principal)
@@ -61,7 +67,8 @@ class Keytab:
                 f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {_said(error)}: "
                 "check kafka.gssapi_principal, kafka.gssapi_keytab_file and the realm in krb5.conf"
             )
-            self._ask_again_at = time.monotonic() + RETRY_SECONDS
+            is_away = error.min_code == KDC_UNREACHABLE
+            self._ask_again_at = time.monotonic() + (RETRY_SECONDS if is_away else RETRY_REFUSED_SECONDS)
             raise self._failure from None
         target = gssapi.Name(service, gssapi.NameType.hostbased_service).canonicalize(gssapi.MechType.kerberos)
         return gssapi.SecurityContext(name=target, creds=credentials, usage="initiate")
@@ -121,6 +128,14 @@ _keytab: Final = functools.cache(Keytab)
 def _login(connection: Any) -> KerberosLogin:
     keytab = _keytab(connection._sasl_plain_username, connection._sasl_plain_password)  # noqa: SLF001 - no public way
     return KerberosLogin(connection.sasl_principal, keytab)
+
+
+def _version_of(file: str) -> int | None:
+    """Return what changes with a file, or None without one."""
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _said(error: Any) -> str:
