@@ -44,7 +44,7 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """Yield every setting in the model's order."""
+    """Yield every setting in the order of `MEANINGS`."""
     schemas = json_schema()["properties"]
     for section, names in _sections():
         for name, field in names.items():
@@ -112,8 +112,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def _sections() -> Iterator[tuple[str, dict[str, Any]]]:
-    for section, field in Settings.model_fields.items():
-        yield section, getattr(field.annotation, "model_fields", {})
+    """Yield each section with its fields, in the order of their meanings."""
+    for section in SECTIONS:
+        fields = getattr(Settings.model_fields[section].annotation, "model_fields", {})
+        meant = (path.partition(".") for path in MEANINGS)
+        yield section, {name: fields[name] for of, _, name in meant if of == section}
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
