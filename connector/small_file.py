@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,17 +44,35 @@ def read(path: Path, most: int, *, may_be_shell_pipe: bool = False) -> bytes:
         if not (is_shell_pipe and may_be_shell_pipe):
             raise NotRegular
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | (0 if is_shell_pipe else os.O_NONBLOCK))
-    content = bytearray()
     try:
-        while chunk := os.read(descriptor, min(_CHUNK, most + 1 - len(content))):
-            content += chunk
-            if len(content) > most:
-                raise TooLarge(most)
+        return _to_end(descriptor, most)
     except BlockingIOError:  # a terminal, or a pipe that has replaced the file in this moment
         raise NotRegular from None
     finally:
         os.close(descriptor)
-    return bytes(content)
+
+
+def read_stdin(most: int) -> bytes:
+    """Return standard input to its end, at most `most` bytes: a file, pipe or socket.
+
+    Waits for its writer, because the user named it. Raises OSError, of which TooLarge is a kind.
+    """
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return _to_end(sys.stdin.fileno(), most, waits=True)
+
+
+def _to_end(descriptor: int, most: int, *, waits: bool = False) -> bytes:
+    content = bytearray()
+    while True:
+        if waits:  # another process may have made the descriptor non-blocking
+            select.select([descriptor], [], [])
+        chunk = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
+        if not chunk:
+            return bytes(content)
+        content += chunk
+        if len(content) > most:
+            raise TooLarge(most)
 
 
 def _size(most: int) -> str:

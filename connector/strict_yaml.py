@@ -84,16 +84,18 @@ _Loader = _strict(yaml.SafeLoader)
 _FastLoader = _strict(yaml.CSafeLoader) if yaml.__with_libyaml__ else _Loader
 
 
-def read(path: Path, name: str, remedy: str, most: int) -> tuple[Any, list[str]]:
+def read(path: Path | None, name: str, remedy: str, most: int) -> tuple[Any, list[str]]:
     """Return the document of a YAML file, as far as it could be read, and every problem found.
 
-    Each problem of the file as a whole calls it `name`. `remedy` says what to do if the file is
-    missing or has more than `most` bytes. A named pipe is refused, because reading it could take
-    for ever.
+    `path` is None for standard input. Each problem of the file as a whole calls it `name`. `remedy`
+    says what to do if the file is missing or has more than `most` bytes. A named pipe is refused,
+    because reading it could take for ever.
     """
+    place = "standard input" if path is None else path
     try:
-        document, problems = _parse(small_file.read(path, most, may_be_shell_pipe=True).decode("utf-8-sig"))
-        return document, [f"{path}: {problem}" for problem in problems]
+        content = small_file.read_stdin(most) if path is None else small_file.read(path, most, may_be_shell_pipe=True)
+        document, problems = _parse(content.decode("utf-8-sig"))
+        return document, [f"{place}: {problem}" for problem in problems]
     except FileNotFoundError:
         problem = f"{name} was not found: {remedy}"
     except small_file.NotRegular:
@@ -104,7 +106,7 @@ def read(path: Path, name: str, remedy: str, most: int) -> tuple[Any, list[str]]
         problem = f"{name} could not be read ({error.strerror}): correct its path or permissions"
     except UnicodeDecodeError:
         problem = f"{name} is not UTF-8: save it as UTF-8"
-    return None, [f"{path}: {problem}"]
+    return None, [f"{place}: {problem}"]
 
 
 def _parse(text: str) -> tuple[Any, list[str]]:

@@ -3,6 +3,8 @@
 import os
 import pty
 import socket
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,32 @@ def test_the_pipe_of_a_shell_is_read_only_if_it_may_be():
         assert small_file.read(Path(f"/dev/fd/{reader}"), 10, may_be_shell_pipe=True) == b"words"
     finally:
         os.close(reader)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_standard_input_may_be_a_socket(monkeypatch, blocks):
+    """Standard input is read to its end however it comes and however late, and within the bound."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, os.fdopen(os.dup(theirs.fileno())) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        theirs.setblocking(blocks)
+        late = threading.Timer(0.2, lambda: (ours.sendall(b"words"), ours.shutdown(socket.SHUT_WR)))
+        late.start()
+        assert small_file.read_stdin(5) == b"words"
+    with tempfile.TemporaryFile("w+") as file:
+        file.write("words")
+        file.seek(0)
+        monkeypatch.setattr("sys.stdin", file)
+        with pytest.raises(small_file.TooLarge):
+            small_file.read_stdin(4)
+
+
+def test_a_closed_standard_input_says_so(monkeypatch):
+    """Without standard input there is an error, and no other file is read."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(OSError, match="closed"):
+        small_file.read_stdin(1)
 
 
 def test_what_has_no_file_says_so(tmp_path):

@@ -7,7 +7,6 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -15,6 +14,7 @@ from connector.cli.options import Json  # noqa: TC001 - typer reads annotations 
 from connector.cli.output import print_json, say
 from connector.cli.table import Column, print_table
 from connector.core.bonds import codes, master
+from connector.core.seoul_time import SEOUL
 from connector.errors import RequestMalformed
 from connector.shell.bonds import cache
 
@@ -121,7 +121,7 @@ def known_bonds() -> Mapping[str, Bond]:
 
 def today() -> date:
     """Return the date in Seoul, which decides whether a bond is matured."""
-    return datetime.now(ZoneInfo("Asia/Seoul")).date()
+    return datetime.now(SEOUL).date()
 
 
 def _default_path() -> Path:

@@ -15,6 +15,7 @@ from rich.text import Text
 from connector.cli import completion, coverage_topic
 from connector.cli.options import Config, Json, load_settings
 from connector.cli.output import cell, console, say, to_json
+from connector.core import seoul_time
 from connector.core.bonds import isin as bond_isin
 from connector.core.coverage import dates
 from connector.core.coverage.overview import (
@@ -29,6 +30,7 @@ from connector.core.coverage.overview import (
     wanted,
 )
 from connector.core.coverage.readable import COUNTS
+from connector.core.phrase import named
 from connector.core.printable import printable
 from connector.core.status import decode
 from connector.errors import NotInTime, RequestMalformed
@@ -73,7 +75,7 @@ def coverage(
     wrong = [fault for each in isin or [] if (fault := bond_isin.fault(each))]
     if wrong:
         raise RequestMalformed("\n".join(wrong))
-    trade_date, today = _date(day, now), now.astimezone(dates.KST).date()
+    trade_date, today = _date(day, now), now.astimezone(seoul_time.SEOUL).date()
     settings = load_settings(context, config)
     found, reading = asyncio.run(_read(settings, trade_date, frozenset(isin or ()), round(now.timestamp() * 1000)))
     shown = [row for row in found if not missing or row.value["state"] != "COMPLETE"]
@@ -91,7 +93,7 @@ def coverage(
 
 def _date(text: str | None, now: datetime) -> date:
     if text is None:
-        return now.astimezone(dates.KST).date()
+        return now.astimezone(seoul_time.SEOUL).date()
     try:
         found = date.fromisoformat(text)
     except ValueError:
@@ -169,7 +171,7 @@ def _hole_line(hole: dict[str, Any]) -> str:
 def _clock(side: Any) -> str:
     """Return the time in Seoul of a hole's neighbour; the day's start and end have none."""
     at_ms = dates.parsed_ms(side.get("traded_at")) if side else None
-    return "--:--:--" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, dates.KST).strftime("%H:%M:%S")
+    return "--:--:--" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, seoul_time.SEOUL).strftime("%H:%M:%S")
 
 
 def _percent(covered: int, volume: int) -> str:
@@ -208,8 +210,7 @@ def _write_csv(path: Path, shown: Sequence[Row], trade_date: date) -> None:
 def _complaint(lacking: Sequence[str], trade_date: date, *, is_behind: bool) -> str:
     parts = []
     if lacking:
-        named = ", ".join(map(printable, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        parts.append(f"The ticks of {trade_date} are not proven complete for {named}.")
+        parts.append(f"The ticks of {trade_date} are not proven complete for {named(lacking)}.")
     if is_behind:
         parts.append("The auditor is more than 60 s behind the ticks, or is not running.")
     return "\n".join(parts)

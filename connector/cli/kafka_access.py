@@ -12,6 +12,7 @@ from aiokafka.errors import (
     UnknownError,
 )
 
+from connector.core.phrase import named
 from connector.core.printable import printable
 from connector.errors import NotInTime
 from connector.shell.kafka import arguments, clients
@@ -31,7 +32,6 @@ REQUEST_MS = 5_000
 # a prompt, and a broker's brief absence is shorter.
 PROBLEM_SECONDS = 2.0
 _POLL_SECONDS = 0.05
-_NAMED_KEYS = 5
 
 
 def client_arguments(settings: Settings) -> dict[str, Any]:
@@ -156,14 +156,7 @@ def _outcome(written: Sequence[str], unknown: Sequence[str], unwritten: Sequence
     if not written and not unknown:
         return []
     lines = (("Written before that", written), ("May or may not be written", unknown), ("Not written", unwritten))
-    return [f"{what}: {_named(keys)}." for what, keys in lines if keys]
-
-
-def _named(keys: Sequence[str]) -> str:
-    once = list(dict.fromkeys(keys))
-    return ", ".join(map(printable, once[:_NAMED_KEYS])) + (
-        f" and {len(once) - _NAMED_KEYS} more" if len(once) > _NAMED_KEYS else ""
-    )
+    return [f"{what}: {named(list(dict.fromkeys(keys)))}." for what, keys in lines if keys]
 
 
 def reason(error: Exception, right: str) -> str:

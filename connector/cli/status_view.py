@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,7 @@ from connector.cli.output import cell
 from connector.cli.table import Column, lines
 from connector.core import seoul_time
 from connector.core.record_keys import SLOT
-from connector.core.status.records import SILENT_AFTER
-from connector.core.status.rows import is_anyone_there, refused_lists, to_rows
+from connector.core.status.rows import is_anyone_there, refused_lists, silent_since, to_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,7 @@ COLUMNS: Final = (
 )
 LATENCY: Final = 0.99  # the share of ticks that are at most so late
 MOST: Final = 2**63  # no counter of a connector gets there
+LABEL: Final = " " * len("connector  ")  # under which a long line goes on
 MOST_PROBLEMS: Final = 20  # of a kind are shown
 
 
@@ -106,6 +107,8 @@ def shown(found: Mapping[str, Any], problem: str | None, width: int | None) -> l
         )
         for slot in found["slots"]
     ]
+    if width is not None:
+        text = [part for line in text for part in textwrap.wrap(line, width, subsequent_indent=LABEL)]
     return [
         *text,
         "",
@@ -158,15 +161,11 @@ def _slot(number: int, record: Record, now: datetime) -> dict[str, Any]:
         found = record.get(name)
         return found if type(found) is kind else None
 
-    try:
-        is_alive = now - datetime.fromisoformat(of("alive_at", str) or "") < SILENT_AFTER
-    except (ValueError, TypeError):
-        is_alive = False
     return {
         "slot": number,
         "state": of("state", str) or "-",
         "owner": of("owner", str),
-        "alive": is_alive,
+        "alive": silent_since(record, now) is None,
         "alive_at": of("alive_at", str),
         "registered": of("registered", int) or 0,
         "capacity": of("capacity", int) or 0,

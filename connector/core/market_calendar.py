@@ -7,12 +7,13 @@ Source of the hours: docs/kis-protocol.md, limits and sessions.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time
 from typing import Final
 
 from holidays import financial_holidays
 
-SEOUL: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
+from connector.core.seoul_time import SEOUL
+
 OPENS_AT: Final = time(9)
 CLOSES_AT: Final = time(15, 30)
 SATURDAY: Final = 5

@@ -1,9 +1,9 @@
-"""Shows times to people: month, day and time of day in Seoul, whatever the machine's zone is."""
+"""Seoul's time zone, and times as people see them: month, day and time of day there."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-_SEOUL: Final = timezone(timedelta(hours=9))  # Asia/Seoul has no daylight saving since 1988-10-09
+SEOUL: Final = timezone(timedelta(hours=9))  # Asia/Seoul has no daylight saving since 1988-10-09
 
 
 def date_and_clock(at: datetime) -> str:
@@ -35,6 +35,6 @@ def of_rfc3339(text: str | None) -> str:
 
 def _shown(at: datetime, form: str) -> str:
     try:
-        return at.astimezone(_SEOUL).strftime(form)
+        return at.astimezone(SEOUL).strftime(form)
     except OverflowError:
         return "-"

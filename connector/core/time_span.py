@@ -1,10 +1,11 @@
 """Reads the times that a person gives: RFC 3339, or an hour and minute in Seoul."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
-SEOUL: Final = timezone(timedelta(hours=9))  # Asia/Seoul has no daylight saving since 1988-10-09
+from connector.core.seoul_time import SEOUL
+
 EXPECTED: Final = "a time, such as 2026-03-02T09:00:00+09:00, or 09:00 in Seoul"
 _HOUR_MINUTE: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _RFC_3339: Final = re.compile(

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from connector.core.printable import printable
+from connector.core.seoul_time import SEOUL
 from connector.logs.bounds import LONGEST_TEXT, bounded_traceback, cut
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from connector.logs.redaction import Redactor
 
-KST: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
 _NOT_ASCII_PRINTABLE: Final = re.compile("[^ -~]")
 
 
@@ -40,7 +40,7 @@ def processors(form: str, redactor: Redactor) -> list[Processor]:
     def in_seoul(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if "timestamp" not in event:
             return event
-        at = datetime.fromisoformat(event["timestamp"]).astimezone(KST)
+        at = datetime.fromisoformat(event["timestamp"]).astimezone(SEOUL)
         return {**event, "timestamp": at.isoformat(timespec="milliseconds")}
 
     # Tracebacks are plain in both forms: richer ones show local variables, which may be secrets.

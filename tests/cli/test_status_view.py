@@ -52,6 +52,16 @@ def test_without_a_connector():
     assert text[-1].split()[1] == "GONE"
 
 
+def test_a_long_reason_goes_on_below_itself():
+    """A line that is wider than the terminal goes on under its text; a pipe gets it whole."""
+    found, why = as_object({}, {}, None, None), "nobody answered " * 9
+    text = shown(found, why, 60)
+    assert max(map(cell_len, text)) <= 60
+    assert " ".join(" ".join(text).split()).count("nobody answered") == 9
+    assert [line[:11].strip() for line in text[2:5]] == ["figures", "", ""]
+    assert f"figures    none: {why}" in shown(found, why, None)
+
+
 def test_records_and_answers_of_any_shape():
     """Whatever others wrote or answer, there is a report, and no rate without two samples."""
     odd = {"slot/0": {"state": 1, "alive_at": 7, "capacity": "x"}, "slot/x": {}, "slot/٣": {}}

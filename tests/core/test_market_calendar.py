@@ -2,7 +2,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from connector.core.market_calendar import SEOUL, is_open, is_trading_day
+from connector.core.market_calendar import is_open, is_trading_day
+from connector.core.seoul_time import SEOUL
 
 
 def seoul(text):

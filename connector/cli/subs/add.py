@@ -13,8 +13,8 @@ from connector.cli.output import print_json, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, WaitResult, pending_row, wait_for
-from connector.core.bonds.isin import MOST_NAMED, named
 from connector.core.lists import edits
+from connector.core.phrase import MOST_NAMED, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

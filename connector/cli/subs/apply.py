@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector import strict_yaml
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, say
+from connector.cli.output import print_json, remark, say
 from connector.cli.subs import master, topics
 from connector.cli.subs.ls import as_object
 from connector.cli.subs.waiting import Goal, Wait, confirmation, wait_for
 from connector.core import record_keys
 from connector.core.lists import apply_file, edits
+from connector.core.phrase import named
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
@@ -37,8 +38,6 @@ The file maps names to lists:
 
   desk: {instruments: [KR103502GA34, KR103502GD31], priority: 7}
 """
-SHOWN_ISINS = 5
-STANDARD_INPUT = Path("/dev/stdin")
 # All 20,000 bonds that lists may want take half a megabyte.
 MAX_FILE_BYTES = 4 * 2**20
 
@@ -61,8 +60,9 @@ def apply(
     config: Config = None,
 ) -> None:
     """Show how a file of lists differs from the topic, and write the differences."""
-    path = STANDARD_INPUT if str(file) == "-" else file
-    document, problems = strict_yaml.read(path, "the file of lists", "correct -f", MAX_FILE_BYTES)
+    if is_stdin := str(file) == "-":
+        remark("Reading lists from standard input. Ctrl-D ends them.")
+    document, problems = strict_yaml.read(None if is_stdin else file, "the file of lists", "correct -f", MAX_FILE_BYTES)
     if problems:
         raise RequestMalformed("\n".join([*problems, "Nothing was written."]))
     wanted = _chosen(apply_file.parse(document), name, prune=prune)
@@ -169,9 +169,7 @@ def describe(changes: Sequence[Change]) -> list[str]:
                 lines.append(f"- {change.name}: {_counted(change.removed)}")
             case "changed":
                 parts = [
-                    f"{sign} {_shortened(isins)}"
-                    for sign, isins in (("+", change.added), ("-", change.removed))
-                    if isins
+                    f"{sign} {named(isins)}" for sign, isins in (("+", change.added), ("-", change.removed)) if isins
                 ]
                 parts += [f"{name} {before!r} -> {after!r}" for name, (before, after) in change.fields.items()]
                 parts += [f"its latest record is not in force: {change.refusal}"] if change.refusal else []
@@ -181,13 +179,7 @@ def describe(changes: Sequence[Change]) -> list[str]:
 
 
 def _counted(isins: Sequence[str]) -> str:
-    return f"{len(isins)} bond{'' if len(isins) == 1 else 's'}" + (f" ({_shortened(isins)})" if isins else "")
-
-
-def _shortened(isins: Sequence[str]) -> str:
-    return ", ".join(isins[:SHOWN_ISINS]) + (
-        f" and {len(isins) - SHOWN_ISINS} more" if len(isins) > SHOWN_ISINS else ""
-    )
+    return f"{len(isins)} bond{'' if len(isins) == 1 else 's'}" + (f" ({named(isins)})" if isins else "")
 
 
 def _as_object(change: Change) -> dict[str, object]:

@@ -13,8 +13,8 @@ from connector.cli.output import print_json, say
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import Goal, confirmation, wait_for
 from connector.core import record_keys
-from connector.core.bonds.isin import MOST_NAMED, named
 from connector.core.lists import edits
+from connector.core.phrase import MOST_NAMED, named
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 

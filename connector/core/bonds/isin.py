@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Final
 
 from connector.core.printable import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-MOST_NAMED: Final = 3
 _SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _FIRST_ELEVEN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}")
 # ISO 6166, annex C: each letter becomes two digits, beginning with A=10. The check digit is
@@ -51,12 +46,6 @@ def fault(text: str) -> str | None:
     if not is_valid(text):
         return f"{text} is not an ISIN: its check digit is wrong, {with_check_digit(text[:11])} would be right."
     return None
-
-
-def named(isins: Sequence[str]) -> str:
-    """Return bonds as a phrase that stays on one line: the first two of more than three."""
-    few = isins if len(isins) <= MOST_NAMED else isins[:2]
-    return ", ".join(few) + (f" and {len(isins) - len(few)} more" if len(few) < len(isins) else "")
 
 
 def with_check_digit(first11: str) -> str:

@@ -17,6 +17,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from connector.core.bonds import isin
+from connector.core.phrase import MOST_NAMED, named
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
@@ -151,15 +152,15 @@ def in_few_lines(bonds: Mapping[str, Bond], found: Mapping[str, str]) -> list[st
     unknown = [each for each in found if each not in bonds]
     matured = [each for each in found if each in bonds]
     few = [found[each] for each in matured]
-    if len(few) > isin.MOST_NAMED:
-        few = [f"{len(few)} bonds have matured: {isin.named(matured)}."]
+    if len(few) > MOST_NAMED:
+        few = [f"{len(few)} bonds have matured: {named(matured)}."]
     return [*([_unknown(unknown)] if unknown else []), *few]
 
 
 def _unknown(isins: Sequence[str]) -> str:
     if len(isins) == 1:
         return f"{isins[0]} is not in the bond master. If it is new, run kis-bond bonds update."
-    names = isin.named(isins)
+    names = named(isins)
     return f"{len(isins)} bonds are not in the bond master: {names}. If they are new, run kis-bond bonds update."
 
 

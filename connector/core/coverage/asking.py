@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from connector.core.market_calendar import CLOSES_AT, OPENS_AT, SEOUL
+from connector.core.market_calendar import CLOSES_AT, OPENS_AT
+from connector.core.seoul_time import SEOUL
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-KST: Final = timezone(timedelta(hours=9))  # Korea has no daylight saving time
-OPENS: Final = time(9, 0, tzinfo=KST)
-OVER: Final = time(15, 35, tzinfo=KST)  # trading ends at 15:30; the rest is for the last ticks
+from connector.core.seoul_time import SEOUL
+
+OPENS: Final = time(9, 0, tzinfo=SEOUL)
+OVER: Final = time(15, 35, tzinfo=SEOUL)  # trading ends at 15:30; the rest is for the last ticks
 
 # Records and ticks of other dates are foreign. Between these, every time can be shown in any zone.
 FIRST_DATE: Final = date(2000, 1, 1)
@@ -21,12 +22,12 @@ _LONGEST_CLOSURE: Final = 30  # days; a calendar that names no trading day must 
 
 def seoul_date(now_ms: int) -> date:
     """Return the date in Seoul."""
-    return datetime.fromtimestamp(now_ms / 1000, KST).date()
+    return datetime.fromtimestamp(now_ms / 1000, SEOUL).date()
 
 
 def start_ms(trade_date: date) -> int:
     """Return when the date began in Seoul."""
-    return _ms(trade_date, time(0, 0, tzinfo=KST))
+    return _ms(trade_date, time(0, 0, tzinfo=SEOUL))
 
 
 def opens_ms(trade_date: date) -> int:

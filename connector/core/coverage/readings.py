@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from connector.core.coverage.dates import KST, seoul_date
+from connector.core.coverage.dates import seoul_date
+from connector.core.seoul_time import SEOUL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def are_of_today(trades: Sequence[RestTrade], now_ms: int) -> bool:
 
     The list has times without a date. In the morning it may still be that of the day before.
     """
-    latest = datetime.fromtimestamp((now_ms + CLOCKS_DIFFER_MS) / 1000, KST)
+    latest = datetime.fromtimestamp((now_ms + CLOCKS_DIFFER_MS) / 1000, SEOUL)
     is_next_day = latest.date() > seoul_date(now_ms)
     return is_next_day or all(each.time <= latest.strftime("%H%M%S") for each in trades)
 

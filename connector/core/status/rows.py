@@ -89,7 +89,7 @@ def _reported(each: str, record: Record, status: Mapping[str, Record], room: int
         slot = None
     reason = " ".join(text for part in ("code", "message") if (text := _text(record, part)))
     why = reason or _by_the_slots(state, slot, status, room)
-    silent = _silent_since(status.get(f"{SLOT}{slot}"), now) if slot is not None else None
+    silent = silent_since(status.get(f"{SLOT}{slot}"), now) if slot is not None else None
     if silent is not None and state in {"ACTIVE", "PENDING"}:
         state, why = "DISCONNECTED", f"slot {slot} has been silent since {silent}"
     lists = record.get("lists")
@@ -104,7 +104,7 @@ def _text(record: Record, field: str) -> str | None:
 
 def _room(status: Mapping[str, Record], now: datetime) -> int:
     """Return how many bonds the live slots hold."""
-    alive = [record for key, record in status.items() if key.startswith(SLOT) and _silent_since(record, now) is None]
+    alive = [record for key, record in status.items() if key.startswith(SLOT) and silent_since(record, now) is None]
     return sum(count for record in alive if type(count := record.get("capacity")) is int)
 
 
@@ -127,10 +127,14 @@ def is_anyone_there(status: Mapping[str, Record], now: datetime) -> bool:
     A stopped connector leaves its slots without an owner.
     """
     slots = (record for key, record in status.items() if key.startswith(SLOT))
-    return any(record.get("owner") is not None and _silent_since(record, now) is None for record in slots)
+    return any(record.get("owner") is not None and silent_since(record, now) is None for record in slots)
 
 
-def _silent_since(slot: Record | None, now: datetime) -> str | None:
+def silent_since(slot: Record | None, now: datetime) -> str | None:
+    """Return since when a slot's owner has been silent, None while it is not.
+
+    A record that names no time counts as silent since "an unknown time".
+    """
     alive_at = None if slot is None else _text(slot, "alive_at")
     try:
         return None if now - datetime.fromisoformat(alive_at or "") < SILENT_AFTER else alive_at

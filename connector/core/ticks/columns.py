@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+from connector.core.seoul_time import SEOUL
+
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-SEOUL_MS = 9 * HOUR_MS  # Asia/Seoul is UTC+9 without daylight saving since 1988-10-09
+SEOUL_MS = SEOUL.utcoffset(None) // timedelta(milliseconds=1)
 ID_DIGITS = 32  # hex digits of a tick_id
 VOLUME_DIGITS = 18  # the most that a volume may have
 CLOCK_ALLOWANCE_MS = HOUR_MS  # how far a trade time may be after its receive time, because clocks differ
