@@ -106,8 +106,8 @@ def _library() -> ctypes.CDLL:
         new_cluster = library.rd_kafka_mock_cluster_new
     except (ImportError, OSError, AttributeError) as error:
         raise EmbeddedKafkaMissing(
-            f"The embedded broker needs the confluent-kafka wheel ({error}): pip install 'kis-bond-connector[demo]', "
-            "or give --bootstrap-servers of a real Kafka"
+            f"The embedded broker needs the confluent-kafka wheel ({error}): install the built file with "
+            "its extra demo, or give --bootstrap-servers of a real Kafka"
         ) from error
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     library.rd_kafka_conf_new.restype = pointer

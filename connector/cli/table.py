@@ -24,12 +24,15 @@ class Column:
     """One column of a table.
 
     If the terminal has no room for a whole table, columns that `fold` continue on further lines.
-    Columns that `cut` are shortened after that. `whole` columns stay as they are.
+    Columns that `cut` are shortened after that. `whole` columns stay as they are. A column with a
+    `turn` is left out before any column gets less than its `least` cells, turn 1 first.
     """
 
     heading: str
     fit: Literal["whole", "cut", "fold"] = "fold"
     right: bool = False
+    turn: int | None = None
+    least: int = _LEAST
 
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]]) -> None:
@@ -47,8 +50,12 @@ def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     `width` is the terminal's, in cells, of which a Korean letter takes two. With None each row is
     one line, and nothing is shortened.
     """
-    everything = [[column.heading for column in columns], *rows]
+    everything: list[Sequence[str]] = [[column.heading for column in columns], *rows]
     natural = [max(map(cell_len, texts)) for texts in zip(*everything, strict=True)]
+    if width is not None:
+        places = kept(columns, natural, width)
+        columns, natural = [columns[each] for each in places], [natural[each] for each in places]
+        everything = [[row[each] for each in places] for row in everything]
     widths = natural if width is None else fitted(columns, natural, width)
     found = []
     for row in everything:
@@ -83,6 +90,20 @@ def chosen(given: str | None, known: Sequence[str]) -> list[str]:
         problem = f"there is no column {printable(', '.join(wrong))}" if wrong else "it names no column"
         raise RequestMalformed(f"--columns: {problem}: choose from {', '.join(known)}.")
     return list(dict.fromkeys(names))
+
+
+def kept(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """Return the places of the columns that a terminal of `width` cells has room for."""
+    least = [
+        size if column.fit == "whole" else min(size, max(column.least, cell_len(column.heading)))
+        for column, size in zip(columns, natural, strict=True)
+    ]
+    places = list(range(len(columns)))
+    for _, place in sorted((column.turn, place) for place, column in enumerate(columns) if column.turn is not None):
+        if sum(least[each] for each in places) + len(_GAP) * (len(places) - 1) <= width:
+            break
+        places.remove(place)
+    return places
 
 
 def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:

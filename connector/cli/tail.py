@@ -100,7 +100,8 @@ def tail(
         topic, what, lines = settings.topics.events, "events", tail_lines.EventLines()
     else:
         topic, what, lines = settings.topics.ticks, "ticks", tail_lines.TickLines(schema, fields, width)
-    printer = _Printer(tail_lines.RawLines() if raw else lines, frozenset(isin or ()), count, as_json=as_json)
+    shown = tail_lines.RawLines() if raw else lines
+    printer = _Printer(shown, frozenset(isin or ()), start.since_ms, count, as_json=as_json)
     asyncio.run(_tail(settings, topic, printer, start, what))
 
 
@@ -114,8 +115,10 @@ def _ms(text: str) -> int:
 class _Printer:
     """Prints records until it has printed as many as asked for."""
 
-    def __init__(self, lines: tail_lines.Lines, isins: frozenset[str], left: int | None, *, as_json: bool) -> None:
-        self._lines, self._isins, self._left, self._as_json = lines, isins, left, as_json
+    def __init__(
+        self, lines: tail_lines.Lines, isins: frozenset[str], since_ms: int | None, left: int | None, *, as_json: bool
+    ) -> None:
+        self._lines, self._isins, self._since_ms, self._left, self._as_json = lines, isins, since_ms, left, as_json
         self._is_headed = as_json or lines.heading is None
 
     @property
@@ -123,6 +126,8 @@ class _Printer:
         return self._left == 0
 
     def is_wanted(self, record: Any) -> bool:
+        if self._since_ms is not None and record.timestamp < self._since_ms:
+            return False
         return not self._isins or (record.key or b"").decode(errors="replace") in self._isins
 
     def show(self, records: Sequence[Any]) -> None:
@@ -150,7 +155,8 @@ async def _tail(settings: Settings, topic: str, printer: _Printer, start: _Start
         elif not start.is_beginning:
             await consumer.seek_to_end(*partitions)
         if not printer.is_done:
-            remark(f"Waiting for {what} in {topic}. Ctrl-C ends it; kis-bond subs ls shows the wanted bonds.")
+            remark(f"Waiting for {what} in {topic}. Ctrl-C ends it.")
+            remark("kis-bond subs ls shows the wanted bonds.")
         while not printer.is_done:
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([record for batch in batches.values() for record in batch])

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from connector.cli.output import cell, short, to_json
-from connector.cli.table import Column, cut, fitted, line
+from connector.cli.table import Column, cut, fitted, kept, line
 from connector.core import seoul_time
 from connector.core.ticks.avro import TickSchema, decode, plain
 
@@ -15,22 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONGEST_DETAIL: Final = 200
-_NAME: Final = "BOND_ISNM"  # the one column that gives room on a narrow terminal
-# Heading and width of the columns that have a short name, or more room than their heading.
+# The columns that have a short name, or more room than their heading, with their width in cells.
+# A narrow terminal shows less of the name, and leaves columns out.
 _COLUMNS: Final = {
-    "traded_at": ("traded (KST)", 14, False),
-    "received_at": ("received (KST)", 14, False),
-    "STND_ISCD": ("ISIN", 12, False),
-    _NAME: ("name", 32, False),
-    "STCK_PRPR": ("price", 10, True),
-    "CNTG_VOL": ("volume", 7, True),
-    "BOND_CNTG_ERT": ("yield", 6, True),
-    "ACML_VOL": ("day's volume", 12, True),
-    "tick_id": ("tick_id", 32, False),
+    "traded_at": (Column("traded (KST)", "whole"), 14),
+    "received_at": (Column("received (KST)", "whole"), 14),
+    "STND_ISCD": (Column("ISIN", "whole"), 12),
+    "BOND_ISNM": (Column("name", "cut", turn=4, least=16), 32),
+    "STCK_PRPR": (Column("price", "whole", right=True), 10),
+    "CNTG_VOL": (Column("volume", "whole", right=True, turn=3), 7),
+    "BOND_CNTG_ERT": (Column("yield", "whole", right=True, turn=2), 6),
+    "ACML_VOL": (Column("day's volume", "whole", right=True, turn=1), 12),
+    "tick_id": (Column("tick_id", "whole"), 32),
 }
-DEFAULT: Final = ("traded_at", "STND_ISCD", _NAME, "STCK_PRPR", "CNTG_VOL", "BOND_CNTG_ERT")
-WIDE: Final = (*DEFAULT, "ACML_VOL")
-WIDE_FROM: Final = 105  # cells, in which `WIDE` shows names whole
+DEFAULT: Final = ("traded_at", "STND_ISCD", "BOND_ISNM", "STCK_PRPR", "CNTG_VOL", "BOND_CNTG_ERT", "ACML_VOL")
 
 
 class Lines(Protocol):
@@ -48,18 +46,23 @@ class Lines(Protocol):
 
 
 class TickLines:
-    """Ticks in columns; `width` is the terminal's in cells, None elsewhere."""
+    """Ticks in columns; `width` is the terminal's in cells, None elsewhere.
+
+    `fields` are those that were asked for, all of which are shown; without any, the usual ones as
+    far as there is room.
+    """
 
     def __init__(self, schema: TickSchema, fields: Sequence[str], width: int | None) -> None:
         self._schema = schema
-        self._fields = list(fields or (DEFAULT if width and width < WIDE_FROM else WIDE))
-        shapes = [_COLUMNS.get(each, (each, max(12, len(each)), False)) for each in self._fields]
-        self._columns = [
-            Column(heading, "cut" if field == _NAME and width else "whole", right)
-            for field, (heading, _, right) in zip(self._fields, shapes, strict=True)
-        ]
-        natural = [each for _, each, _ in shapes]
-        self._widths = natural if width is None else fitted(self._columns, natural, width)
+        self._fields = list(fields or DEFAULT)
+        if width is not None and not fields:
+            shapes = list(map(_shape, DEFAULT))
+            places = kept([column for column, _ in shapes], [cells for _, cells in shapes], width)
+            self._fields = [DEFAULT[each] for each in places]
+        self._columns, self._widths = map(list, zip(*map(_shape, self._fields), strict=True))
+        self._is_cut = width is not None
+        if width is not None:
+            self._widths = fitted(self._columns, self._widths, width)
         self.heading: str | None = line(self._columns, [column.heading for column in self._columns], self._widths)
 
     def text(self, record: Any) -> str:
@@ -71,7 +74,7 @@ class TickLines:
             return f"bad record at {place}, key {cell(_key(record) or '-')}: {cell(str(error))}"
         texts = [_cell(tick[each]) for each in self._fields]
         shown = [
-            cut(text, width) if column.fit == "cut" else text
+            cut(text, width) if self._is_cut and column.fit == "cut" else text
             for column, text, width in zip(self._columns, texts, self._widths, strict=True)
         ]
         return line(self._columns, shown, self._widths)
@@ -85,6 +88,11 @@ class TickLines:
                 {"bad": str(error), "key": _key(record) or "", "partition": record.partition, "offset": record.offset}
             )
         return to_json({name: plain(value) for name, value in tick.items()})
+
+
+def _shape(field: str) -> tuple[Column, int]:
+    """Return a field's column and its width in cells."""
+    return _COLUMNS.get(field) or (Column(field, "whole"), max(12, len(field)))
 
 
 class LetterLines:

@@ -46,6 +46,17 @@ def test_names_are_shortened_last():
     assert lines(COLUMNS, [(ISIN, NAME, "7", "")], 36)[1] == f"{ISIN}  국고03250-530…  7"
 
 
+def test_columns_are_left_out_in_their_turn():
+    """A column with a turn is left out before others get less than their least, and only then."""
+    columns = (Column("ISIN", "whole"), Column("name", "cut", least=16), Column("n", turn=2), Column("why", turn=1))
+    row = (ISIN, NAME, "7" * 9, "w" * 9)
+    assert [lines(columns, [row], width)[0].split() for width in (56, 52, 51, 41, 40, 30)] == [
+        *[["ISIN", "name", "n", "why"]] * 2,
+        *[["ISIN", "name", "n"]] * 2,
+        *[["ISIN", "name"]] * 2,
+    ]
+
+
 def test_korean_letters_take_two_cells():
     """Columns after Korean text begin at the same cell."""
     found = lines([Column("name"), Column("n", right=True)], [("채권", "7"), ("ab", "10")], None)

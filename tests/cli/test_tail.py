@@ -8,11 +8,13 @@ from decimal import Decimal
 
 import fastavro
 import pytest
+from confluent_kafka import Producer
 
 from connector.cli.output import say
 from connector.core.ticks.avro import TickSchema
 from connector.packaged_files import bond_tick
-from tests.kafka.reader import create_topics
+from simulator.embedded_kafka import EmbeddedKafka
+from tests.kafka.reader import QUIET, create_topics
 
 A, B = "KR103502GA34", "KR103502GD31"
 SCHEMA = TickSchema(bond_tick())
@@ -157,6 +159,19 @@ def test_ticks_since_a_time(cli, variables, produce, topic):
     for begin, volume in ((since, 2), ("1960-01-01T00:00:00Z", 1)):
         result = cli("tail", "--since", begin, "--count", "1", "--json", **variables)
         assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [volume]
+
+
+def test_ticks_since_a_time_from_the_demos_broker(cli):
+    """A broker that looks up no times gives the same ticks, and none that is older."""
+    with EmbeddedKafka({"bond.ticks": 2}) as broker:
+        producer = Producer(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
+        for second in range(6):
+            producer.produce("bond.ticks", framed(A, second), A, second % 2, timestamp=(1_800_000_000 + second) * 1000)
+        producer.flush(20)
+        since = datetime.fromtimestamp(1_800_000_003, UTC).isoformat()
+        servers = broker.bootstrap_servers
+        result = cli("tail", "--since", since, "--count", "3", "--json", KAFKA__BOOTSTRAP_SERVERS=servers)
+    assert sorted(json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()) == [3, 4, 5]
 
 
 def test_other_topics(kafka, cli, variables, produce, topic_names):

@@ -18,7 +18,7 @@ def record(value, key=KEY, **more):
     return SimpleNamespace(**{**place, "key": key, "value": value, **more})
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 136])
+@pytest.mark.parametrize("width", [75, 80, 100, 120, 136])
 def test_a_tick_fits_the_terminal(width, monkeypatch):
     """Heading and tick fit the terminal, the ISIN is whole, and the prices are right-aligned."""
     named = tick(A) | {"BOND_ISNM": "국고채권장기물이표채삼십년물이천오십삼년삼월"}
@@ -29,6 +29,26 @@ def test_a_tick_fits_the_terminal(width, monkeypatch):
     assert shown[1].startswith(f"01-02 12:04:05  {A}  국고")
     ends = [cell_len(text[: text.index(end) + len(end)]) for text, end in zip(shown, ("price", ".5000"), strict=True)]
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (105, "traded (KST) ISIN name price volume yield day's volume"),
+        (80, "traded (KST) ISIN name price volume yield"),
+        (69, "traded (KST) ISIN name price volume"),
+        (60, "traded (KST) ISIN name price"),
+        (40, "traded (KST) ISIN price"),
+    ],
+)
+def test_a_narrow_terminal_leaves_columns_out(width, headings):
+    """The day's volume goes first, then yield, volume and name; what is left is whole."""
+    lines = TickLines(SCHEMA, (), width)
+    shown = [lines.heading, lines.text(record(framed(A)))]
+    assert " ".join(shown[0].split()) == headings
+    assert max(map(cell_len, shown)) <= width
+    assert A in shown[1]
+    assert "10126.5000" in shown[1]
 
 
 def test_a_pipe_gets_whole_names(monkeypatch):

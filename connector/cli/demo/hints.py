@@ -17,19 +17,16 @@ if TYPE_CHECKING:
 COMMANDS = (f"subs add {SPARE_ISIN}", "subs ls", "tail")
 
 
-def of(settings: Settings, folder: Path, port: int, *, own_topics: bool) -> list[str]:
+def of(settings: Settings, folder: Path, port: int) -> list[str]:
     """Return the lines to show; those to type are indented.
 
-    If the run has topics of its own, a settings file in `folder` names them.
+    A settings file in `folder` names the run's Kafka, its topics, and the `port` of its page.
     """
-    variables = {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
-    if own_topics:
-        variables["KIS_BOND_CONFIG"] = str(_settings_file(settings, folder))
     return [
         "Try in a second terminal:",
-        f"  export {' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())}",
+        f"  export KIS_BOND_CONFIG={shlex.quote(str(_settings_file(settings, folder, port)))}",
         *(f"  {_program()} {command}" for command in COMMANDS),
-        f"Ctrl-C ends the demo with a summary. The connector's page: {settings.http.url(port)}/",
+        f"Page {settings.http.url(port)}/  Kafka {settings.kafka.bootstrap_servers}  Ctrl-C ends the demo",
     ]
 
 
@@ -45,12 +42,12 @@ def _program() -> str:
     return f"{shlex.quote(sys.executable)} -m connector" if called.name == "__main__.py" else shlex.quote(sys.argv[0])
 
 
-def _settings_file(settings: Settings, folder: Path) -> Path:
+def _settings_file(settings: Settings, folder: Path, port: int) -> Path:
     tree = settings.redacted()
     given = {
         section: {name: value for name, value in tree[section].items() if value is not None}
         for section in ("kafka", "topics")
-    }
+    } | {"http": {"host": settings.http.host, "port": port}}
     path = folder / "demo.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
     return path

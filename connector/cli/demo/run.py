@@ -84,7 +84,7 @@ async def run(options: RunOptions, folder: Path, console: Console) -> Outcome:
             with Reader(settings.kafka, settings.topics.ticks, TickSchema(bond_tick())) as reader:
                 async with running(settings, kis, reader) as pipeline:
                     _end_on_signals(end)
-                    lines = hints.of(settings, folder, pipeline.port, own_topics=options.bootstrap_servers is not None)
+                    lines = hints.of(settings, folder, pipeline.port)
                     with screen_for(console, lines, live=options.live) as screen:
                         await _show(pipeline, reader, screen, end, options.seconds)
                         screen.hints = ENDING
@@ -149,7 +149,7 @@ def _environment(options: RunOptions, address: str, folder: Path, kis: Simulator
     Of the user's own variables only those about Kafka count, and only with a real Kafka.
     """
     own = (
-        {name: value for name, value in os.environ.items() if name.startswith("KIS_BOND_KAFKA__")}
+        {name: value for name, value in os.environ.items() if name.startswith("KIS_BOND_KAFKA")}
         if options.bootstrap_servers
         else {}
     )

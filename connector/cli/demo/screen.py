@@ -62,7 +62,7 @@ class LiveTable:
             view.row(isin, instruments[isin]["state"], reader.latest.get(isin), reader.ticks[isin])
             for isin in self._rows.order(list(instruments))
         ]
-        shown = view.live(rows, pipeline.ledger(), pipeline.problems(), self.hints, self._console.size.height)
+        shown = view.live(rows, pipeline.ledger(), pipeline.problems(), self.hints, self._console)
         await asyncio.to_thread(self._live.update, shown, refresh=True)
 
 

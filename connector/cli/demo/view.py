@@ -8,13 +8,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from connector.cli.table import Column, fitted, kept
 from connector.core.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
-    from rich.console import RenderableType
+    from rich.console import Console
 
     from connector.cli.demo.ledger import Ledger
 
@@ -29,10 +30,17 @@ STATE_STYLES = {
     "DISCONNECTED": "red",
     "REJECTED": "red",
 }
-HEADINGS = ("instrument", "name", "last price", "change", "yield %", "volume", "ticks", "state")
-LEFT_ALIGNED = ("instrument", "name", "state")
-# Heading, the line that counts the rows left out, a blank line, figures, a blank line.
-LINES_BESIDE_ROWS = 5
+COLUMNS = (
+    Column("instrument", "whole"),
+    Column("name", "cut", turn=5, least=16),
+    Column("last price", "whole", right=True),
+    Column("change", "whole", right=True, turn=2),
+    Column("yield %", "whole", right=True, turn=4),
+    Column("volume", "whole", right=True, turn=1),
+    Column("ticks", "whole", right=True, turn=3),
+    Column("state", "whole"),
+)
+LINES_BESIDE_ROWS = 2  # the headings, and the line that counts the rows left out
 
 
 class Rows:
@@ -69,23 +77,41 @@ def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> li
     ]
 
 
-def table(rows: Sequence[Sequence[Text]], most: int) -> Group:
-    """Return the table of at most `most` rows, and a line that counts those left out."""
-    shown = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in HEADINGS:
-        shown.add_column(heading, justify="left" if heading in LEFT_ALIGNED else "right", no_wrap=True)
-    for cells in rows[:most]:
-        shown.add_row(*cells)
-    return Group(shown, Text(f"and {len(rows) - most} more", "dim")) if len(rows) > most else Group(shown)
+def table(rows: Sequence[Sequence[Text]], width: int, most: int) -> list[Text]:
+    """Return the lines of a table of at most `most` rows, the last of which counts those left out.
+
+    `width` is the terminal's, in cells: a narrow one shows less of the names, and fewer columns.
+    """
+    everything = [[Text(column.heading, "dim") for column in COLUMNS], *rows]
+    natural = [max(text.cell_len for text in texts) for texts in zip(*everything, strict=True)]
+    places = kept(COLUMNS, natural, width)
+    columns = [COLUMNS[each] for each in places]
+    widths = fitted(columns, [natural[each] for each in places], width)
+    lines = [
+        Text("  ").join(
+            _padded(cells[at], column, size) for at, column, size in zip(places, columns, widths, strict=True)
+        )
+        for cells in everything[: 1 + most]
+    ]
+    return [*lines, Text(f"and {len(rows) - most} more", "dim")] if len(rows) > most else lines
+
+
+def _padded(text: Text, column: Column, size: int) -> Text:
+    padded = text.copy()
+    padded.truncate(size, overflow="ellipsis")
+    padded.align("right" if column.right else "left", size)
+    return padded
 
 
 def live(
-    rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], height: int
-) -> RenderableType:
-    """Return everything the terminal shows, in `height` lines."""
+    rows: Sequence[Sequence[Text]], ledger: Ledger, problems: Sequence[str], hints: Sequence[str], console: Console
+) -> Group:
+    """Return everything that the terminal of `console` shows, as many lines as it has."""
     trouble = [Text(printable(problem), "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
-    most = max(1, height - LINES_BESIDE_ROWS - len(hints) - len(trouble))
-    return Group(table(rows, most), Text(), _figures(ledger), *trouble, Text(), *(_hint(line) for line in hints))
+    texts = [Text(), _figures(ledger), *trouble, Text(), *map(_hint, hints)]
+    below = [line for text in texts for line in text.wrap(console, console.width)]
+    most = max(1, console.height - LINES_BESIDE_ROWS - len(below))
+    return Group(*table(rows, console.width, most), *below)
 
 
 def _hint(line: str) -> Text:

@@ -94,9 +94,16 @@ async def last(
 
 
 async def seek_to_time(consumer: Any, partitions: Sequence[TopicPartition], since_ms: int) -> None:
-    """Place the consumer before the first record of each partition that is not older than that."""
+    """Place the consumer before the first record of each partition that is not older than that.
+
+    A broker that looks up no times, as the demo's, is read from its beginning, with older records.
+    """
+    newest = await last(consumer, partitions, 1, lambda _: True)
     offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
     ends = await _within_patience(consumer.end_offsets(partitions))
+    if newest and newest[0].timestamp >= since_ms and not any(offsets.values()):
+        await consumer.seek_to_beginning(*partitions)
+        return
     for place in partitions:
         found = offsets.get(place)
         consumer.seek(place, ends[place] if found is None else found.offset)

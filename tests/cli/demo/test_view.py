@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, Group
 
 from connector.cli.demo import view
 from tests.cli.demo.test_ledger import EVEN
@@ -41,7 +41,7 @@ def test_a_row_shows_the_latest_tick():
         "1,000",
         "ACTIVE",
     ]
-    assert len(cells) == len(view.HEADINGS)
+    assert len(cells) == len(view.COLUMNS)
 
 
 def test_a_row_before_the_first_tick():
@@ -85,13 +85,13 @@ def test_columns_line_up():
     rows = [
         view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": name}, 1) for name in ("국고", "마루에너지286-3", "A")
     ]
-    lines = printed(view.table(rows, 10)).splitlines()[1:]
+    lines = [line.plain for line in view.table(rows, 100, 10)][1:]
     assert len({cell_len(line[: line.index("10,126.50")]) for line in lines}) == 1
 
 
 def test_colours_only_on_a_terminal():
     """Without a terminal the table has no control codes."""
-    table = view.table([view.row("KR103502GD31", "ACTIVE", TICK, 1)], 10)
+    table = Group(*view.table([view.row("KR103502GD31", "ACTIVE", TICK, 1)], 100, 10))
     assert "\x1b[" not in printed(table)
     assert "\x1b[" in printed(table, force_terminal=True, color_system="standard")
 
@@ -99,11 +99,31 @@ def test_colours_only_on_a_terminal():
 def test_rows_that_do_not_fit():
     """Rows that do not fit the terminal are counted, and the output stays within its height."""
     rows = [view.row(f"KR{number:010}", "ACTIVE", None, 0) for number in range(50)]
-    lines = printed(view.live(rows, EVEN, ["slot 0 is BLOCKED"], ["Try:", "  tail"], 24)).splitlines()
+    console = Console(file=io.StringIO(), width=100, height=24)
+    console.print(view.live(rows, EVEN, ["slot 0 is BLOCKED"], ["Try:", "  tail"], console))
+    lines = console.file.getvalue().splitlines()
     assert len(lines) == 24
     assert any(line.rstrip() == "and 34 more" for line in lines)
     assert any("received 9   delivered 9   dead-lettered 0   pending 0" in line for line in lines)
     assert [line.rstrip() for line in lines[-2:]] == ["Try:", "  tail"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 93, 120])
+@pytest.mark.parametrize("state", ["ACTIVE", "WAITING_CAPACITY"])
+def test_a_narrow_terminal(width, state):
+    """Every line fits the terminal, and every row has its whole ISIN, price and state."""
+    rows = [view.row(f"KR{number:010}", state, TICK, 1_000) for number in range(30)]
+    console = Console(file=io.StringIO(), width=width, height=24)
+    long = f"  export {'z' * 90}"
+    console.print(view.live(rows, EVEN, [], ["Try:", long, "Ctrl-C ends it."], console))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 24
+    assert max(map(cell_len, lines)) <= width
+    shown = [line.split() for line in lines if line.startswith("KR")]
+    assert len(shown) > 10
+    assert all((row[0][:8], row[-1]) == ("KR000000", state) and "10,126.50" in row for row in shown)
+    assert "".join(lines).count("z") == 90
+    assert ("국고03250-5303(23-2)" in lines[1]) == (width >= 80)
 
 
 def test_order():
@@ -148,6 +168,7 @@ def test_foreign_text_is_shown_as_text():
     """A bond's name and a problem with control characters neither act on the terminal nor fold."""
     cells = view.row("KR103502GD31", "ACTIVE", TICK | {"BOND_ISNM": "\x1b[31m\n[red]x"}, 1)
     assert cells[1].plain == "\\x1b[31m\\n[red]x"
-    shown = printed(view.live([cells], EVEN, ["a\nb\x1b]52;c;aGk=\x07"], [], 24))
+    console = Console(file=io.StringIO(), width=100, height=24)
+    shown = printed(view.live([cells], EVEN, ["a\nb\x1b]52;c;aGk=\x07"], [], console))
     assert "a\\nb\\x1b]52;c;aGk=\\x07" in shown
     assert "\x1b" not in shown
