@@ -25,7 +25,7 @@ def token_listener(
         f"{here}.oauthbearer.sasl.jaas.config": (
             "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
         ),
-        # The default of 4.1 checks neither signature nor audience, issuer or end.
+        # The default of 4.1.0 checks neither signature nor audience nor issuer.
         "sasl.oauthbearer.jwt.validator.class": VALIDATOR,
         "sasl.oauthbearer.jwks.endpoint.url": keys_url,
         "sasl.oauthbearer.jwks.endpoint.refresh.ms": "1000",
