@@ -280,7 +280,8 @@ class SlotGroup:
         self._since = min(self._since, self._generation)
         self._compare(coordinator.member_id)
         log.info("slots_assigned", group=self._group_id, generation=self._generation, slots=sorted(slots))
-        if missing := sorted(slots - (consumer.partitions_for_topic(self._topic) or set())):
+        openable = {*slots, *range(len(self._claim().keys))}
+        if missing := sorted(openable - (consumer.partitions_for_topic(self._topic) or set())):
             log.warning("slots_without_partition", topic=self._topic, slots=missing)
         self._note_contact(time.monotonic())
         self._on_assigned(slots)

@@ -203,14 +203,14 @@ async def test_leaving_before_the_start_waits_for_nothing():
 
 
 def test_slots_that_the_topic_lacks_are_told():
-    """Slots without a partition are ours all the same, and a line of the log names them."""
+    """Slots without a partition stay ours; the log names them and those that wait for theirs."""
     one = Member(SimpleNamespace(bootstrap_servers=""), "slots")
     consumer = SimpleNamespace(
         _coordinator=SimpleNamespace(generation=3, member_id="one"), partitions_for_topic=lambda _: {0}
     )
     with capture_logs() as lines:
-        one.group.accept(frozenset({0, 1, 2}), consumer)
-    assert one.held == {0, 1, 2}
+        one.group.accept(frozenset({0, 1}), consumer)
+    assert one.held == {0, 1}
     told = [line for line in lines if line["event"] == "slots_without_partition"]
     assert [(line["topic"], line["slots"]) for line in told] == [("slots", [1, 2])]
 
