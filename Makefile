@@ -188,7 +188,7 @@ ACCESS := wanted=; for each in tinyproxy:tinyproxy krb5kdc:krb5-kdc kadmin.local
 GSSAPI := $(INSTALL) -r requirements/gssapi-build.txt && \
   $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/gssapi.txt
 .PHONY: access-test
-access-test: .venv/dev.stamp  ## logins with Kerberos, and KIS through a proxy, with real ones (ARGS="-k proxy" for some)
+access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS through a proxy, with real ones (ARGS="-k proxy" for some)
 	@$(ACCESS)
 	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
 	@$(BIN)/python -m pytest tests/access $(ARGS)
