@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 # account that fails often. Another keytab is tried at once.
 RETRY_SECONDS: Final = 10.0
 RETRY_REFUSED_SECONDS: Final = 300.0
-KDC_UNREACHABLE: Final = 2529639068  # KRB5_KDC_UNREACH of MIT's krb5.h, as 32 bits without a sign
+# By MIT's krb5.h, as 32 bits without a sign: KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, _CLIENT_REVOKED and
+# _PREAUTH_FAILED, and KRB5KRB_AP_ERR_BAD_INTEGRITY. No answer after a ticket has ended has no code.
+REFUSALS: Final = frozenset(2529638912 + code for code in (6, 18, 24, 31))
 # The client's last message (RFC 4752, 3.1): no security layer, and so no size of a buffer.
 NO_LAYER: Final = b"\x01\x00\x00\x00"
 
@@ -67,8 +69,8 @@ class Keytab:
                 f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {_said(error)}: "
                 "check kafka.gssapi_principal, kafka.gssapi_keytab_file and the realm in krb5.conf"
             )
-            is_away = error.min_code == KDC_UNREACHABLE
-            self._ask_again_at = time.monotonic() + (RETRY_SECONDS if is_away else RETRY_REFUSED_SECONDS)
+            is_refusal = error.min_code in REFUSALS
+            self._ask_again_at = time.monotonic() + (RETRY_REFUSED_SECONDS if is_refusal else RETRY_SECONDS)
             raise self._failure from None
         target = gssapi.Name(service, gssapi.NameType.hostbased_service).canonicalize(gssapi.MechType.kerberos)
         return gssapi.SecurityContext(name=target, creds=credentials, usage="initiate")
@@ -139,10 +141,10 @@ def _version_of(file: str) -> int | None:
 
 
 def _said(error: Any) -> str:
-    """Return what the Kerberos library says, which is the last of its texts."""
-    codes = ((error.maj_code, True), (error.min_code, False))
-    texts = [text for code, is_major in codes for text in error.get_all_statuses(code, is_major)]
-    return printable(str(texts[-1]))
+    """Return what the Kerberos library says, which is the mechanism's own text if it has one."""
+    own = str(error.get_all_statuses(error.min_code, is_maj=False)[0])
+    # Of a ticket that has ended the library does not say why it got no new one.
+    return printable(own if own != "Success" else str(error.get_all_statuses(error.maj_code, is_maj=True)[0]))
 
 
 AIOKafkaConnection.authenticator_gssapi = _login  # type: ignore[method-assign]
