@@ -62,7 +62,8 @@ class Feed:
     `framed` has a registry's framing, `plain` has single-object encoding. In both, a third of the
     ticks has each of SCHEMAS, in their order.
     `status` is compacted: each bond is PENDING before its first trade, and ACTIVE from 0.3 s after
-    the beginning of that trade's second. `control` is an empty control topic.
+    the beginning of that trade's second. `latest` is compacted and framed: each bond's first tick
+    in the first of SCHEMAS, and then its latest in the last. `control` is empty.
     """
 
     bootstrap_servers: str
@@ -70,6 +71,7 @@ class Feed:
     framed: str
     plain: str
     status: str
+    latest: str
     control: str
     trades: Sequence[Trade]
     records: int
@@ -84,39 +86,60 @@ class Feed:
             "KIS_BOND_TOPICS__TICKS": self.framed,
         }
 
+    @property
+    def latest_prices(self) -> dict[str, Decimal]:
+        """Return the price of each bond's latest trade."""
+        return {trade.isin: trade.price for trade in sorted(self.trades, key=lambda one: one.day_volume)}
+
 
 def write_feed(bootstrap_servers: str, registry_url: str) -> Feed:
     """Make the topics and fill them."""
     prefix = f"examples-{uuid.uuid4().hex[:8]}"
-    framed, plain, status, control = (f"{prefix}.{name}" for name in ("ticks", "plain", "status", "control"))
+    names = ("ticks", "plain", "status", "latest", "control")
+    framed, plain, status, latest, control = (f"{prefix}.{name}" for name in names)
     # The trades are old, and a topic's first look at its age would delete them.
     create_topics(bootstrap_servers, {framed: PARTITIONS, plain: PARTITIONS}, retention_ms="-1")
-    create_topics(bootstrap_servers, {status: 1, control: 1}, cleanup_policy="compact")
+    create_topics(bootstrap_servers, {status: 1, latest: PARTITIONS, control: 1}, cleanup_policy="compact")
     ids = tuple(register(registry_url, f"{framed}-value", schema.text) for schema in SCHEMAS)
     made = list(trades())
     copies = sent(made)
     # Java's partitioner, as the connector's.
     producer = Producer({"bootstrap.servers": bootstrap_servers, "partitioner": "murmur2", "linger.ms": 50})
-    for topic, prefixes in (
-        (framed, [registry_prefix(each) for each in ids]),
-        (plain, [schema.single_object_prefix for schema in SCHEMAS]),
-    ):
-        encoders = [TickEncoder(schema, prefix) for schema, prefix in zip(SCHEMAS, prefixes, strict=True)]
+    by_registry = [TickEncoder(schema, registry_prefix(each)) for schema, each in zip(SCHEMAS, ids, strict=True)]
+    by_fingerprint = [TickEncoder(schema, schema.single_object_prefix) for schema in SCHEMAS]
+    for topic, encoders in ((framed, by_registry), (plain, by_fingerprint)):
         for place, trade in enumerate(copies):
-            version = place * len(SCHEMAS) // len(copies)
-            tick = encoded(encoders[version], trade)
-            headers = [
-                ("received-ns", str(milliseconds(trade.received) * 1_000_000).encode()),
-                ("slot", b"0"),
-                ("schema", SCHEMAS[version].fingerprint.hex().encode()),
-            ]
-            producer.produce(topic, tick.value, tick.isin, timestamp=tick.timestamp_ms, headers=headers)
-            producer.poll(0)
+            produce(producer, topic, encoders, place * len(SCHEMAS) // len(copies), trade)
+    for isin in BONDS:
+        of_bond = sorted((trade for trade in made if trade.isin == isin), key=lambda trade: trade.day_volume)
+        for version, trade in ((0, of_bond[0]), (-1, of_bond[-1])):
+            order = f"{trade.second + SEOUL:%Y-%m-%d} {trade.day_volume}"
+            produce(producer, latest, by_registry, version, trade, ("order", order.encode()))
     for at, key, record in statuses(made):
         producer.produce(status, json.dumps(record).encode(), key, timestamp=milliseconds(at))
     if producer.flush(60):
         raise TimeoutError("Kafka did not take the feed in a minute")
-    return Feed(bootstrap_servers, registry_url, framed, plain, status, control, made, len(copies), ids)
+    return Feed(bootstrap_servers, registry_url, framed, plain, status, latest, control, made, len(copies), ids)
+
+
+def produce(
+    producer: Producer,
+    topic: str,
+    encoders: Sequence[TickEncoder],
+    version: int,
+    trade: Trade,
+    *more: tuple[str, bytes],
+) -> None:
+    """Send a trade in the schema of that version as the connector does, with `more` headers."""
+    tick = encoded(encoders[version], trade)
+    headers = [
+        ("received-ns", str(milliseconds(trade.received) * 1_000_000).encode()),
+        ("slot", b"0"),
+        ("schema", SCHEMAS[version].fingerprint.hex().encode()),
+        *more,
+    ]
+    producer.produce(topic, tick.value, tick.isin, timestamp=tick.timestamp_ms, headers=headers)
+    producer.poll(0)
 
 
 def write_schemas(folder: Path) -> None:

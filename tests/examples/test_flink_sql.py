@@ -41,6 +41,8 @@ def run_sql(flink, example_feed, tmp_path):
         ]
         ours = {
             "'localhost:9092'": f"'{example_feed.bootstrap_servers}'",
+            "'http://localhost:8081/apis/ccompat/v7'": f"'{example_feed.registry_url}'",
+            "'bond.ticks.latest'": f"'{example_feed.latest}'",
             "'bond.subscriptions.status'": f"'{example_feed.status}'",
             "'bond.subscriptions'": f"'{example_feed.control}'",
         }
@@ -78,6 +80,15 @@ def test_every_tick_is_joined_to_the_status_it_had(run_sql, example_feed):
     counts = Counter(line.partition("|")[2] for line in lines)
     assert counts.total() == example_feed.records
     assert counts["ACTIVE"] <= example_feed.records - len(feed.BONDS)
+
+
+def test_each_bond_has_its_state_and_its_latest_price(run_sql, example_feed):
+    """The topic of latest values is a table with one row for each bond."""
+    bounded = [TO_THE_END.format(table=table) for table in ("bond_status", "bond_latest")]
+    lines = run_sql(sql("status.sql"), sql("latest.sql"), *bounded, "SELECT isin, state, price FROM bonds_now;\n")
+    # A row that changes comes again, and last as it is at the end.
+    now = {isin: (state, Decimal(price)) for isin, state, price in (line.split("|") for line in lines)}
+    assert now == {isin: ("ACTIVE", price) for isin, price in example_feed.latest_prices.items()}
 
 
 def test_the_control_topic_is_written(run_sql, example_feed):
