@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from connector.app.event_log import EventLog
 from connector.core.bonds.isin import with_check_digit
 from connector.core.ticks.avro import registry_prefix
 from connector.core.ticks.partition import partition
@@ -310,6 +311,17 @@ async def test_foreign_coverage_records_stop_nobody():
     assert (world.latest()["ticks"], len(world.latest()["holes"])) == (5, 1)
 
 
+class Told:
+    """Keeps the events that a connector publishes."""
+
+    def __init__(self):
+        self.events = []
+
+    def publish(self, event):
+        """Keep the event."""
+        self.events.append(event)
+
+
 async def test_several_auditors_know_a_bond_that_moved_without_seeing_each_other():
     """Each has one of the two partitions; the connector's event tells both what happened."""
     isins = (with_check_digit(f"KR10350{number:04d}") for number in range(99))
@@ -320,6 +332,7 @@ async def test_several_auditors_know_a_bond_that_moved_without_seeing_each_other
         number = partition(moves.encode(), count)
         await world.auditor.begin(number, None, range(1000))
         await world.auditor.take(number, world.records(piece))
-        world.event("partitions_changed", slot=None, detail={"before": 2, "after": 3, "adopted": True})
+        EventLog(told := Told(), "one").record_partitions("ticks", 2, 3, adopted=True)
+        world.event("partitions_changed", slot=None, detail=told.events[0].detail)
         await world.auditor.flush()
         assert (world.latest(moves)["state"], world.latest(moves)["reason"]) == ("UNPROVEN", "partitions")
