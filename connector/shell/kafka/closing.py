@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS: Final = 3.0
 ABANDON_SECONDS: Final = 2.0
+SENDER_SECONDS: Final = 0.5
 
 log = structlog.get_logger("connector.kafka_client")
 
@@ -56,8 +57,9 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         sender.cancel()
     await close(producer.client.close, ABANDON_SECONDS)
     if sender:
-        # The cancelled sender waits for its requests, which ended with their connections. If it
-        # still waits after the deadline, the second cancellation ends it.
-        await asyncio.wait([sender], timeout=ABANDON_SECONDS)
+        # The cancelled sender waits for its requests. They ended with their connections, within a
+        # few turns of the event loop. One that pauses before a retry goes on pausing, so after the
+        # deadline the second cancellation ends the wait.
+        await asyncio.wait([sender], timeout=SENDER_SECONDS)
         sender.cancel()
-        await asyncio.wait([sender], timeout=ABANDON_SECONDS)
+        await asyncio.wait([sender], timeout=SENDER_SECONDS)
