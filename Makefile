@@ -165,7 +165,7 @@ chart-readme: .venv/dev.stamp  ## renew the chart's README from the comments of 
 # The tests use Chromium; the bonds' names and the pictures need a Korean font. Without them the tests
 # say what they left out.
 PAGE_NEEDS := chromium fontconfig fonts-nanum
-.PHONY: page-test page-pictures page-needs
+.PHONY: page-test pictures page-needs
 page-needs: .venv/dev.stamp
 	@(command -v chromium && fc-list :lang=ko | grep .) > /dev/null || \
 	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends $(PAGE_NEEDS) > /dev/null) || echo "$(PAGE_NEEDS) could not be installed"
@@ -193,8 +193,9 @@ access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS throug
 	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
 	@$(BIN)/python -m pytest tests/access $(ARGS)
 
-page-pictures: page-needs  ## renew docs/page-*.png
+pictures: page-needs  ## renew the pictures of the pages and of the terminal, docs/*.png and docs/*.svg
 	@$(BIN)/python -m tests.page.pictures
+	@$(BIN)/python -m tests.terminal.pictures
 
 .PHONY: licences release-check
 licences: .venv/dev.stamp  ## renew docs/licences.md, and refuse a licence that is not allowed
