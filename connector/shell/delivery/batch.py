@@ -66,7 +66,7 @@ class Batch:
     `last` are the positions of the first and the last record. `positions` and `received_ns` hold
     each record's position and receive time. `reasons` holds one reason for each dead letter, and is
     empty for ticks. `letters` are the dead letters of a batch that is out of order. `sent_at` is
-    the monotonic time of its departure, and `error` why Kafka does not have it.
+    the loop's time of its departure, and `error` why Kafka does not have it.
     """
 
     topic: str

@@ -219,15 +219,15 @@ class Lane:
                 if self._in_flight.error is not None:
                     await self._handle_failure(self._in_flight, self._in_flight.error)
             elif not self._is_leaving and (batch := self._next_to_send()) is not None:
-                self._in_flight, batch.sent_at = batch, time.monotonic()
+                self._in_flight, batch.sent_at = batch, asyncio.get_running_loop().time()
                 answer = await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
                 answer.add_done_callback(partial(self._answered, batch, on_acknowledged))
 
     @property
     def is_overdue(self) -> bool:
         """Whether Kafka has not answered a batch within ACK_SECONDS."""
-        batch = self._in_flight
-        return batch is not None and batch.error is None and time.monotonic() - batch.sent_at > ACK_SECONDS
+        now, batch = asyncio.get_running_loop().time(), self._in_flight
+        return batch is not None and batch.error is None and now - batch.sent_at > ACK_SECONDS
 
     def _answered(
         self, batch: Batch, on_acknowledged: Callable[[Batch], None], answer: asyncio.Future[RecordMetadata]
