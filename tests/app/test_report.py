@@ -1,9 +1,12 @@
 """What a connector shows over HTTP."""
 
 import json
+import time
 from datetime import datetime
 
 from connector.core.bonds.isin import with_check_digit
+from connector.core.coverage.dates import seoul_date
+from tests.cli.coverage_records import record as coverage_record
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
 A, B, C = ISINS[:3]
@@ -45,4 +48,22 @@ async def test_status_has_the_last_tick_of_each_wanted_bond(deploy):
             return A not in (await own.ask("/status"))[1]["last_ticks"]
 
         await own.until(gone)
+        assert await own.end() == 0
+
+
+async def test_status_has_todays_coverage_once_an_auditor_wrote_it(deploy):
+    """Without an auditor `/status` has no coverage; with one, what it wrote, as its own status."""
+    async with deploy() as own:
+        await own.start()
+        await own.until_ready()
+        assert not {"coverage", "days"} & (await own.ask("/status"))[1].keys()
+        today = seoul_date(time.time_ns() // 1_000_000).isoformat()
+        own.write(f"{A}/{today}", coverage_record() | {"trade_date": today}, own.names.coverage)
+
+        async def shown():
+            return A in (await own.ask("/status"))[1].get("days", {})
+
+        await own.until(shown)
+        _, status = await own.ask("/status")
+        assert (status["coverage"]["trade_date"], status["coverage"]["states"]) == (today, {"COMPLETE": 1})
         assert await own.end() == 0
