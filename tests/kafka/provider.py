@@ -21,13 +21,14 @@ class Provider:
         self._port = port
         self.life = life
         self.audience, self.issuer = AUDIENCE, ISSUER
+        self.forges = False  # signs with a key that it does not show
         self.issued = 0
         self._runner = None
         self.rotate()
 
     def rotate(self):
         """Sign with a new key from now on, and show no other."""
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = _new_key()
         self._key_id = f"key-{time.monotonic_ns()}"
 
     @property
@@ -61,7 +62,9 @@ class Provider:
         head = {"alg": "RS256", "typ": "JWT", "kid": self._key_id}
         claims = {"iss": self.issuer, "aud": self.audience, "sub": "bond", "iat": now, "exp": now + self.life}
         signed = f"{_text(head)}.{_text(claims)}"
-        signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+        signature = (_new_key() if self.forges else self._key).sign(
+            signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+        )
         return web.json_response(
             {"access_token": f"{signed}.{_base64(signature)}", "token_type": "Bearer", "expires_in": max(1, self.life)}
         )
@@ -73,6 +76,10 @@ class Provider:
             name: _base64(value.to_bytes(size)) for name, value, size in (("n", numbers.n, 256), ("e", numbers.e, 3))
         }
         return web.json_response({"keys": [key]})
+
+
+def _new_key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _text(value):

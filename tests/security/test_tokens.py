@@ -131,13 +131,14 @@ OTHER = {
     "for no audience": {"audience": None},
     "of another issuer": {"issuer": "https://another.example"},
     "after its end": {"life": -1},
+    "with a foreign signature": {"forges": True},
 }
 
 
 async def test_a_broker_refuses_other_tokens(settings, provider):
     """The broker's own validator refuses them, and our error says what to check."""
     kafka, _ = settings
-    refused, good = {}, {name: getattr(provider, name) for name in ("audience", "issuer", "life")}
+    refused, good = {}, {name: getattr(provider, name) for name in ("audience", "issuer", "life", "forges")}
     for what, change in [*OTHER.items(), ("ours", {})]:
         for name, value in (good | change).items():
             setattr(provider, name, value)
