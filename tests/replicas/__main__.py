@@ -21,6 +21,7 @@ from rich.console import Console
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, shown
 from tests.replicas import rows_rollout  # noqa: F401 - its rows register themselves
+from tests.replicas.previous import NotInThisClone
 from tests.replicas.rig import Rig
 from tests.replicas.rows import ROWS, Play
 
@@ -29,6 +30,7 @@ BEGIN, END = "<!-- table: make replicas-test -->", "<!-- end of table -->"
 TIMES = ("gap",)  # names of checks that a busy machine may spoil; every other figure is the verdict
 TRIES = 3
 EARLIER = ("first try", "second try")
+LEFT_OUT = "LEFT OUT"
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -81,6 +83,8 @@ async def attempt(played: Play, rig: Rig) -> tuple[list[Check], str | None]:
     """Play a row once; if it breaks off, it is not met, and the others go on."""
     try:
         return await played(rig), None
+    except NotInThisClone as error:
+        return [shown(LEFT_OUT, error)], None
     except Exception:  # noqa: BLE001 - the result says what broke it
         return [], traceback.format_exc()
 
@@ -88,6 +92,8 @@ async def attempt(played: Play, rig: Rig) -> tuple[list[Check], str | None]:
 def show(result: dict[str, Any]) -> None:
     """Print one row's outcome and figures."""
     verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
+    if any(check["name"] == LEFT_OUT for check in result["checks"]):
+        verdict = "[yellow]LEFT OUT[/]"
     console.print(f"[bold]{result['row']}[/] {verdict}  {result['seconds']:.0f} s  {result['what']}")
     for check in result["checks"]:
         console.print(f"    {'' if check['met'] else '[red]NOT MET[/] '}{check['name']}: {check['figure']}")
