@@ -80,10 +80,9 @@ async def test_a_record_is_written_with_a_ticket(realm, broker):
 
 
 async def test_a_keytab_that_the_realm_refuses(realm, broker):
-    """The sentence names principal, keytab and remedy; another keytab is tried at once."""
+    """The sentence names principal, keytab and remedy; the KDC is left alone."""
     old = realm.keytab("locked").read_bytes()
     keytab = realm.keytab("locked")
-    good = keytab.read_bytes()
     keytab.write_bytes(old)  # its keys were replaced in the realm
     kafka, before = settings(broker, f"locked@{REALM}", keytab), realm.refused()
     for _ in range(3):
@@ -91,10 +90,6 @@ async def test_a_keytab_that_the_realm_refuses(realm, broker):
         assert f"no login at {broker.guarded}: KERBEROS_LOGIN: locked@{REALM} got no ticket with {keytab}" in told
         assert "check kafka.gssapi_principal, kafka.gssapi_keytab_file" in told
     assert realm.refused() - before == 2, "the library asks a KDC twice"
-    keytab.write_bytes(good)
-    producer = clients.make_producer(kafka, "test")
-    await clients.start(producer)
-    await abandon(producer)
 
 
 async def test_a_service_that_the_realm_does_not_know(realm, broker):
@@ -117,12 +112,3 @@ async def test_a_realm_that_is_away(realm, broker):
     producer = clients.make_producer(kafka, "test")
     await clients.start(producer)
     await abandon(producer)
-
-
-async def test_a_broker_whose_keys_were_replaced(realm, broker):
-    """A broker that cannot read our ticket is told from a ticket that we did not get."""
-    realm.keytab("kafka/localhost")
-    keytab = realm.keytab("late")
-    told = await refusal(settings(broker, f"late@{REALM}", keytab))
-    assert f"{broker.guarded} refused the Kerberos login of late@{REALM}" in told
-    assert "check kafka.gssapi_service_name" in told
