@@ -55,6 +55,7 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
         place(first_seq, frames, serving)
 
     monkeypatch.setattr(running._sorter, "place", counted)
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 30)
     brokers.hanging.clear()
     await until(lambda: journal.watermark == 1000)
     assert_complete(brokers, 1000)
