@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from connector import __version__
-from release.advisories import affected, read
+from release.advisories import Advisories, affected, read
 from release.image import save
 from release.licences import refused
 from release.locked import Package, locked
@@ -29,12 +29,18 @@ NEEDED = {
 }
 IMAGE = f"kis-bond-connector-{__version__}-image.tar"
 REQUIRED = "KIS_BOND_REQUIRE_DOCKER"
-AUDIT = """Compared with {count} advisories of release/advisories.json, last reviewed on {day}. Where the network
-has the public ones: pip-audit --disable-pip --require-hashes --requirement requirements/runtime.txt"""
+AUDIT = """Compared with the {count} advisories of release/advisories.json, as of {day}; no later one is in it. They are
+{source}.
+Where the network has today's: pip-audit --disable-pip --require-hashes --requirement requirements/runtime.txt"""
 SIGNING = """To sign, with cosign and the key of the release (nothing is signed here); docker push says the DIGEST:
   cosign sign-blob --key KEY --output-signature dist/SHA256SUMS.sig dist/SHA256SUMS
   cosign sign --key KEY registry.example.com/markets/kis-bond-connector@sha256:DIGEST
   helm package helm/kis-bond-connector --destination dist --sign --key NAME --keyring KEYRING"""
+
+
+def audit(known: Advisories) -> str:
+    """Return what the versions were compared with, and how to compare them with today's."""
+    return AUDIT.format(count=len(known.records), day=known.reviewed, source=known.source)
 
 
 def names_in(artifact: Path) -> list[str]:
@@ -71,7 +77,7 @@ def main() -> int:
         (DIST / f"{artifact.name}.cdx.json").write_text(text)
     sums = [f"{_sha256(each)}  {each.name}\n" for each in sorted(DIST.iterdir())]
     (DIST / "SHA256SUMS").write_text("".join(sums))
-    print("".join(sums), said, AUDIT.format(count=len(known.records), day=known.reviewed), SIGNING, sep="\n")
+    print("".join(sums), said, audit(known), SIGNING, sep="\n")
     print(*problems, sep="\n")
     return int(bool(problems))
 

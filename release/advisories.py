@@ -18,8 +18,12 @@ FILE = Path(__file__).with_name("advisories.json")
 
 @dataclass(frozen=True, slots=True)
 class Advisories:
-    """The records of a file, and the day on which somebody compared it with the public ones."""
+    """The records of a file, the public ones they were taken from, and up to which day these go.
 
+    `reviewed` is the day of the newest commit in `source`, not the day on which somebody read it.
+    """
+
+    source: str
     reviewed: str
     records: list[dict[str, Any]]
 
@@ -27,7 +31,7 @@ class Advisories:
 def read(path: Path = FILE) -> Advisories:
     """Return the advisories of a file."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Advisories(content["reviewed"], content["advisories"])
+    return Advisories(content["source"], content["reviewed"], content["advisories"])
 
 
 def affected(packages: list[Package], known: Advisories) -> list[str]:

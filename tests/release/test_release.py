@@ -4,8 +4,9 @@ import hashlib
 import zipfile
 
 import pytest
+from packaging.version import Version
 
-from release.__main__ import missing
+from release.__main__ import audit, missing
 from release.advisories import Advisories, affected, read
 from release.licences import PAGE, ROOT, page, refused, spdx
 from release.locked import Package, locked
@@ -86,13 +87,27 @@ def test_no_locked_package_has_a_known_advisory():
     assert {str(record["package"]).lower() for record in read().records} <= {each.name.lower() for each in RUNTIME}
 
 
+def test_each_advisory_is_there_once_with_versions_that_it_can_name():
+    """A record that names no version, or is there twice, would be a mistake in the file."""
+    records = read().records
+    assert len({record["id"] for record in records}) == len(records)
+    spans = [span for record in records for span in record["ranges"] or [{"introduced": "0", "fixed": "0"}]]
+    assert [span for span in spans if Version(span["introduced"]) >= Version(span["fixed"])] == []
+
+
+def test_a_release_says_as_of_when_its_advisories_are():
+    """Nobody takes the comparison for one with today's advisories."""
+    known = Advisories("those of a database", "2026-01-01", [])
+    assert "the 0 advisories of release/advisories.json, as of 2026-01-01; no later one" in audit(known)
+    assert "those of a database." in audit(known)
+
+
 @pytest.mark.parametrize(("version", "is_affected"), [("1.9", False), ("2.0", True), ("2.10", True), ("3.0rc1", True)])
 def test_an_advisory_counts_from_its_first_version_to_its_fix(version, is_affected):
     """Versions are compared as versions, and the refusal names the advisory and the fix."""
     spans = [{"introduced": "2.0", "fixed": "3.0"}]
-    known = Advisories(
-        "2026-01-01", [{"id": "GHSA-1", "package": "Some_Thing", "summary": "it breaks", "ranges": spans}]
-    )
+    record = {"id": "GHSA-1", "package": "Some_Thing", "summary": "it breaks", "ranges": spans}
+    known = Advisories("a database", "2026-01-01", [record])
     found = affected([Package("some-thing", version, "MIT")], known)
     assert found == ([f"some-thing {version} has GHSA-1 (it breaks): take 3.0 or later"] if is_affected else [])
 
