@@ -76,6 +76,23 @@ async def test_a_stop_is_announced_and_a_second_signal_ends_it(own):
     assert len(await own.ticks()) == 50
 
 
+async def test_silence_as_long_as_the_deadline_leaves_the_whole_deadline(own):
+    """So a stop waits for Kafka if the journal goes with the pod, however long Kafka was away."""
+    await own.end()
+    own.environment["KIS_BOND_DELIVERY__STOP_DEADLINE_SECONDS"] = "5"
+    own.environment["KIS_BOND_DELIVERY__STOP_SILENCE_SECONDS"] = "5"
+    await own.start()
+    await own.until_state("ACTIVE", bonds())
+    await asyncio.to_thread(own.cluster.stop)
+    away_since = time.monotonic()
+    await own.kis.emit_ticks(bonds()[0], 50)
+    await own.until(lambda: pending(own, 50) if time.monotonic() > away_since + 7 else asyncio.sleep(0))
+    since = time.monotonic()
+    assert await own.end() == 6
+    assert time.monotonic() - since > 5
+    assert "kafka_silent" not in own.log.read_text()
+
+
 async def test_a_stop_does_not_wait_for_brokers_that_do_not_answer(own):
     """If no broker has answered for 5 s, a stop leaves KIS and ends; the next start delivers."""
     await asyncio.to_thread(own.cluster.stop)

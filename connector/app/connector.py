@@ -126,10 +126,14 @@ class Connector:
     async def _kafka_is_silent(self) -> None:
         """Return once we have left KIS, and no broker has answered for the time in the settings.
 
-        The next start then connects to KIS the sooner, and delivers what the journal keeps.
+        The next start then connects to KIS the sooner, and delivers what the journal keeps. With a
+        time that is not shorter than the stop's deadline, only the deadline counts.
         """
         await self._has_left_kis.wait()
-        seconds = self._parts.settings.delivery.stop_silence_seconds
+        settings = self._parts.settings.delivery
+        seconds = settings.stop_silence_seconds
+        if seconds >= settings.stop_deadline_seconds:
+            await asyncio.Event().wait()
         await silence(seconds)
         log.warning("kafka_silent", seconds=seconds, pending=self.journal.pending)
 

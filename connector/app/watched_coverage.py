@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WATCHED_SECONDS: Final = 60.0  # after the last look, reading goes on for so long
 POLL_MS: Final = 500
 CHECK_SECONDS: Final = 30.0
-MOST_BYTES: Final = 32 * 2**20  # of today's records; 20,000 bonds without holes have 12 MiB
+MOST_BYTES: Final = 16 * 2**20  # of today's records; 20,000 bonds without holes have 12 MiB
 # While it catches up it reads at most 2,500 records a second, which take a tenth of a core. Each
 # piece holds up the event loop for some 2 ms.
 PIECE: Final = 50

@@ -43,7 +43,13 @@ def spark():
             "spark.log.level=WARN",
             *arguments,
         ]
-        return programs.lines(command, cwd, PYTHONPATH=str(packages), PYSPARK_PYTHON=sys.executable)
+        environment = {
+            "PYTHONPATH": str(packages),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_HOME": str(packages / "pyspark"),
+            "SPARK_LOCAL_IP": "127.0.0.1",  # some machines do not know the address of their own name
+        }
+        return programs.lines(command, cwd, **environment)
 
     return run
 

@@ -1,5 +1,7 @@
 """A real OpenID provider for the tests: Keycloak, with a realm of short-lived tokens."""
 
+import fcntl
+import functools
 import json
 import shutil
 import subprocess
@@ -24,6 +26,7 @@ SECRET = "canary+client/secret=1 %2B"
 KEYS = "org.keycloak.keys.KeyProvider"
 
 
+@functools.cache
 def why_no_keycloak() -> str | None:
     """Return why this machine cannot have Keycloak, or None."""
     try:
@@ -38,6 +41,13 @@ def built() -> Path:
     """Return Keycloak's folder; the first time it is unpacked and built. Raises `Unavailable`."""
     folder = jars.fetch("keycloak")
     home = folder / "built"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build(folder, home)
+    return home
+
+
+def _build(folder: Path, home: Path) -> None:
     if not home.exists():
         [archive] = folder.glob("*.zip")
         unpacked = Path(tempfile.mkdtemp(dir=folder))
@@ -53,7 +63,6 @@ def built() -> Path:
             raise jars.Unavailable(f"Keycloak could not be built: {(result.stdout + result.stderr)[-400:]}")
         made.rename(home)
         shutil.rmtree(unpacked)
-    return home
 
 
 @dataclass

@@ -84,15 +84,20 @@ async def attempt(played: Play, rig: Rig) -> tuple[list[Check], str | None]:
     try:
         return await played(rig), None
     except NotInThisClone as error:
-        return [shown(LEFT_OUT, error)], None
+        return [shown(LEFT_OUT, str(error))], None
     except Exception:  # noqa: BLE001 - the result says what broke it
         return [], traceback.format_exc()
+
+
+def was_left_out(result: dict[str, Any]) -> bool:
+    """Return whether this clone lacks what the row needs."""
+    return any(check["name"] == LEFT_OUT for check in result["checks"])
 
 
 def show(result: dict[str, Any]) -> None:
     """Print one row's outcome and figures."""
     verdict = "[green]met[/]" if result["met"] else "[red]NOT MET[/]"
-    if any(check["name"] == LEFT_OUT for check in result["checks"]):
+    if was_left_out(result):
         verdict = "[yellow]LEFT OUT[/]"
     console.print(f"[bold]{result['row']}[/] {verdict}  {result['seconds']:.0f} s  {result['what']}")
     for check in result["checks"]:
@@ -107,7 +112,7 @@ def write_table(results: list[dict[str, Any]]) -> None:
     lines = ["| what happens | expected | measured | met | date | command |", "|---|---|---|---|---|---|"]
     for result in results:
         figures = "; ".join(f"{check['name']} {check['figure']}" for check in result["checks"]) or "the row broke off"
-        met = "yes" if result["met"] else "**no**"
+        met = "left out" if was_left_out(result) else "yes" if result["met"] else "**no**"
         command = f'`make replicas-test ARGS="{result["row"]!r}"`'.replace("'\"", "'\"")
         lines.append(f"| {result['what']} | {result['expected']} | {figures} | {met} | {today} | {command} |")
     page = PAGE.read_text(encoding="utf-8")
@@ -132,12 +137,15 @@ async def main(given: argparse.Namespace) -> int:
     finally:
         await cluster.shut()
     failed = [result for result in results if not result["met"]]
+    left_out = [result for result in results if was_left_out(result)]
     if not given.json:
         for result in failed:  # again, at the end: that is the part of a long log people see
             show(result)
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
         console.print(
-            f"{len(results) - len(failed)} of {len(results)} rows met in {time.monotonic() - started_at:.0f} s{said}"
+            f"{len(results) - len(failed) - len(left_out)} of {len(results)} rows met "
+            f"in {time.monotonic() - started_at:.0f} s{said}"
+            + (f"; left out: {', '.join(result['row'] for result in left_out)}" if left_out else "")
         )
     if given.table:
         write_table(results)

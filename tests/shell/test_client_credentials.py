@@ -160,7 +160,7 @@ async def test_a_slow_provider(secret, drip):
     started_at = time.monotonic()
     with pytest.raises(NoAccessToken, match=r"OAUTH_TIMEOUT: .* did not answer in 0\.2 s"):
         await ClientCredentials(settings(url, secret), "kafka", timeout_seconds=0.2).ask(0)
-    assert time.monotonic() - started_at < 2
+    assert time.monotonic() - started_at < 20
     server.close()
     await wait_until(lambda: not drip or held)
     for writer in held:

@@ -24,7 +24,7 @@ _FOREIGN = re.compile(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", re.DOTALL)
 
 def take(folder):
     """Draw the pictures and return their paths."""
-    with tempfile.TemporaryDirectory(prefix="kis-") as scratch, demo(scratch) as (terminal, variables):
+    with tempfile.TemporaryDirectory(prefix="kis-", dir="/tmp") as scratch, demo(scratch) as (terminal, variables):
         shown = []
         for command in COMMANDS:
             shown += [
@@ -32,7 +32,7 @@ def take(folder):
                 Text.from_ansi(output(command.split(), variables).rstrip()),
             ]
         drawn = terminal.wait_for(lambda screen: f"\n{SPARE}" in screen and "PENDING" not in screen and screen)
-        live = Text.from_ansi(drawn.replace(scratch, "/tmp").replace(str(PROGRAM), ".venv/bin/kis-bond"))
+        live = Text.from_ansi(drawn.replace(scratch, "/tmp").replace(PROGRAM, ".venv/bin/kis-bond"))
     return [
         _save(folder / "terminal-demo.svg", "make demo", [live]),
         _save(folder / "terminal-commands.svg", "a second terminal", shown),

@@ -16,7 +16,9 @@ from pathlib import Path
 
 COLUMNS, LINES = 80, 24
 HOME = "\x1b[H"  # begins each drawing of a live screen
-PROGRAM = Path(sys.executable).with_name("kis-bond")
+ROOT = Path(__file__).parents[2]
+# Relative, because what the demo prints of it has to fit a line wherever the checkout is.
+PROGRAM = os.path.relpath(Path(sys.executable).with_name("kis-bond"), ROOT)
 
 
 class Terminal:
@@ -32,6 +34,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            cwd=ROOT,
             env=kept | {"TERM": "xterm-256color"} | environment,
         )
         os.close(slave)

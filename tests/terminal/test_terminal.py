@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def running():
     """Give a demo in a terminal and the variables of the second terminal, once a bond was added."""
-    with tempfile.TemporaryDirectory(prefix="kis-") as folder, demo(folder) as (terminal, variables):
+    with tempfile.TemporaryDirectory(prefix="kis-", dir="/tmp") as folder, demo(folder) as (terminal, variables):
         added = output(["subs", "add", SPARE, "--wait", "60"], variables)
         assert f"{SPARE} is ACTIVE." in added
         yield terminal, variables

@@ -45,20 +45,22 @@ class DateRecords:
             self.unreadable.discard(isin)
             self._note_size(isin, 0)
             return isin
-        grows_by = len(key) + len(value) - self._sizes.get(isin, 0)
-        if self._bytes + grows_by > self._most_bytes:
-            return None
-        self._take_value(isin, value)
-        self._note_size(isin, len(key) + len(value))
-        return isin
-
-    def _take_value(self, isin: str, value: bytes) -> None:
         found = readable(value) if len(value) <= LARGEST else None
+        if found is None:  # an earlier value is kept
+            size = self._sizes.get(isin, len(key))
+        elif isin in self.values and is_older(found, self.values[isin]):
+            return None
+        else:
+            size = len(key) + len(value)
+        if self._bytes + size - self._sizes.get(isin, 0) > self._most_bytes:
+            return None
+        self._note_size(isin, size)
         if found is None:
             self.unreadable.add(isin)
-        elif isin not in self.values or not is_older(found, self.values[isin]):
+        else:
             self.values[isin] = found
             self.unreadable.discard(isin)
+        return isin
 
     def _note_size(self, isin: str, size: int) -> None:
         self._bytes += size - self._sizes.pop(isin, 0)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RECORD_STATES: Final = ("COMPLETE", "OPEN", "HOLES", "UNPROVEN")
 LONGEST_TEXT: Final = 100  # an id has at most 63 characters, a cause 40
+MOST: Final = 2**63  # of a count: an offset of Kafka has 63 bits, a volume of KIS 18 digits
 HOLE_STATES: Final = ("OPEN", "FILLED", "CONFIRMED")
 COUNTS: Final = (
     "ticks",
@@ -58,7 +59,7 @@ def _is_short(text: Any) -> bool:
 
 
 def _are_counts(fields: Mapping[str, Any], names: Iterable[str]) -> bool:
-    return all(type(fields.get(name)) is int and fields[name] >= 0 for name in names)
+    return all(type(fields.get(name)) is int and 0 <= fields[name] < MOST for name in names)
 
 
 def _are_holes(holes: Any, top: int) -> bool:

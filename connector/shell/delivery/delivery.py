@@ -114,6 +114,9 @@ class Delivery:
                 error = _first(group)
                 log.error("delivery_bug", exc_info=error)  # noqa: TRY400 - the group's first member is the cause
                 self._waiting.begin(error)
+            # Python 3.11's TaskGroup raises what failed in place of a cancellation that came then.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             failures = 0 if time.monotonic() - started_at > 60 else failures + 1
             await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
 
@@ -127,11 +130,14 @@ class Delivery:
         """Let the next ticks go to the partitions that the topics have.
 
         What was read is acknowledged first, so that no record is sent twice. Return False, and
-        change nothing, if a partition lags or if that takes longer than ADOPT_SECONDS.
+        change nothing, if a partition lags, if a topic is missing, or if that takes longer than
+        ADOPT_SECONDS.
         """
         if any(lane.behind_from is not None for lane in self.lanes):
             return False
         partitions = await self._assignment.partitions()
+        if self.missing_topic is not None:
+            return False
         await self._reading.pause()
         try:
             async with asyncio.timeout(ADOPT_SECONDS):
@@ -151,12 +157,13 @@ class Delivery:
 
     async def _deliver(self) -> None:
         """Deliver until the lanes are replaced."""
-        self._sorter.frame_with(await self._framing())
-        if not self._ticks:
-            self._make_lanes(*await self._assignment.partitions())
         if self._replaced.is_set():
             self._replaced.clear()
             self._reading.resume()
+        else:
+            self._sorter.frame_with(await self._framing())
+        if not self._ticks:
+            self._make_lanes(*await self._assignment.partitions())
         lanes = self.lanes
         async with asyncio.TaskGroup() as group:
             tasks = [

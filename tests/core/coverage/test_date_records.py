@@ -59,6 +59,16 @@ def test_what_is_kept_is_bounded():
     assert found.take(f"{OTHER}/{FRIDAY}".encode(), json.dumps(value()).encode()) == OTHER, "there is room again"
 
 
+def test_only_what_is_kept_counts():
+    """Neither an older record nor one that is none changes what the bond's record takes."""
+    large, small = value(offsets={"3": 9}, reason="x" * 90), value(offsets={"3": 7})
+    size = len(json.dumps(large)) + len(KEY)
+    other = (f"{OTHER}/{FRIDAY}".encode(), value())
+    assert taken((KEY, large), (KEY, small), (KEY, b"x"), other, most_bytes=size + 10).values.keys() == {ISIN}
+    junk = [(KEY, b"x" * 1000)] * 9
+    assert taken(*junk, other, most_bytes=size + 2 * len(KEY)).values.keys() == {OTHER}
+
+
 def test_the_record_with_fewer_ticks_is_older():
     """Of two records under one key the one with the lower offset is ignored."""
     assert is_older({"offsets": {"3": 1}}, {"offsets": {"3": 2}})

@@ -28,6 +28,7 @@ def test_a_record_is_read_as_it_was_written():
         {"reason": 5},
         {"missing_volume": -1},
         {"missing_volume": True},
+        {"missing_volume": 10**4299},
         {"holes": {}},
         {"holes": [{}]},
         hole(remaining=[[1]]),

@@ -54,7 +54,14 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
         decoded += len(frames)
         place(first_seq, frames, serving)
 
+    read = journal.read
+
+    async def once_all_are_open(after, limit):
+        await until(lambda: all(each.is_open for each in running.lanes))
+        return await read(after, limit)
+
     monkeypatch.setattr(running._sorter, "place", counted)
+    monkeypatch.setattr(journal, "read", once_all_are_open)  # so that it does not matter which lane is first
     monkeypatch.setattr(reading, "PATIENCE_SECONDS", 30)
     brokers.hanging.clear()
     await until(lambda: journal.watermark == 1000)
