@@ -59,7 +59,7 @@ help:  ## this list
 demo: .venv/demo.stamp  ## simulator, embedded broker, connector, live table (ARGS="--seconds 30")
 	@$(BIN)/kis-bond demo $(ARGS)
 
-test: .venv/dev.stamp check  ## everything: check, then the tests that use real parts, and a real Kafka if there is one
+test: .venv/dev.stamp check  ## check, then the tests that use real parts, and a real Kafka if there is one
 	@echo "Tests on real parts, in two processes: ten minutes"
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest || $(call failed,real-cli real-rest)
 
