@@ -1,11 +1,15 @@
 """The jobs around an install, and the pod of `helm test`."""
 
+import json
+
+import pytest
 import yaml
 from typer.main import get_command
 
 from connector.cli import app
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from tests.helm.chart import settings_of
+from tests.helm.test_settings import check
 
 NAME = "bond-kis-bond-connector"
 GROUP = {"config": {"replicas": {"coordination": "group"}}}
@@ -124,6 +128,43 @@ def test_jobs_may_have_a_kafka_user_of_their_own(chart):
     admin = ("kis-bond-admin", "/etc/kis-bond/admin/password", True, True)
     nothing = (None, None, False, False)
     assert found == {"connector": nothing, "check": nothing, "topics": admin, "subscriptions": admin}
+
+
+SCRAM = {
+    "sasl_mechanism": "SCRAM-SHA-512",
+    "sasl_username": "kis-bond-admin",
+    "sasl_password_file": "/etc/kis-bond/admin/password",
+}
+TOKENS = {
+    "sasl_mechanism": "OAUTHBEARER",
+    "oauth_token_url": "https://sso.example.com:8443/token",
+    "oauth_client_id": "kis-bond-admin",
+    "oauth_client_secret_file": "/etc/kis-bond/admin/client-secret",
+    "oauth_extra": {"resource": "bonds", "tenant": "a=b"},
+}
+KEYTAB = {
+    "sasl_mechanism": "GSSAPI",
+    "gssapi_principal": "kis-bond-admin@EXAMPLE.COM",
+    "gssapi_keytab_file": "/etc/kis-bond/admin/keytab",
+}
+
+
+@pytest.mark.parametrize("file", ["production", "with-tokens", "with-kerberos", "with-msk"])
+@pytest.mark.parametrize("own", [SCRAM, TOKENS, KEYTAB], ids=lambda own: own["sasl_mechanism"])
+def test_jobs_may_log_in_in_another_way(chart, file, own, tmp_path):
+    """The connector takes the jobs' login, and no setting of the pods' login is left beside it."""
+    if file == "with-msk" and own is TOKENS:
+        own = {**own, "oauth_provider": "oidc"}
+    values = {"jobs": {"kafka": own}, "topics": {"init": True}}
+    job = chart.one("Job", file, values, f"{NAME}-topics")
+    given = {each["name"]: each.get("value") for each in container(job)["env"]}
+    environment = {name: value for name, value in given.items() if name.startswith("KIS_BOND_KAFKA__")}
+    result = check(settings_of(chart.render(file, values)), tmp_path, environment)
+    assert result.returncode == 0, result.stderr
+    shown = json.loads(result.stdout)["settings"]["kafka"]
+    assert {name: shown[name] for name in own if not name.endswith("_file")} == {
+        name: value for name, value in own.items() if not name.endswith("_file")
+    }
 
 
 def test_jobs_have_resources_and_annotations_of_their_own(chart):

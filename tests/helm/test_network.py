@@ -81,6 +81,8 @@ def test_ports_of_proxy_registries_and_logins(chart):
     assert ports(policy(chart, values=urls)["egress"][2]) == [(8443, "TCP"), (80, "TCP")]
     assert ports(policy(chart, "with-kerberos")["egress"][-1]) == [(88, "TCP")]
     assert ports(policy(chart, "with-msk")["egress"][-1]) == [(443, "TCP")]
+    jobs = {"jobs": {"kafka": {"sasl_mechanism": "OAUTHBEARER", "oauth_token_url": "https://sso:8443/token"}}}
+    assert ports(policy(chart, "with-kerberos", jobs)["egress"][-1]) == [(88, "TCP"), (8443, "TCP")]
 
 
 def test_ports_can_be_given(chart):

@@ -16,13 +16,18 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())["properties"]["c
 MOUNTED = "/etc/kis-bond"
 
 
-def check(settings, folder):
-    """Run `kis-bond check --json` on a settings file as a pod has it, with made-up secrets."""
+def check(settings, folder, variables=None):
+    """Run `kis-bond check --json` on a settings file as a pod has it, with made-up secrets.
+
+    `variables` are those of a job, which win over the file.
+    """
     authority = Authority(folder)
     pems = dict.fromkeys(("ca", "ssl_ca", "oauth_ca"), authority.ca)
     pems |= dict.fromkeys(("certificate", "key", "ssl_certificate", "ssl_key"), authority.issue("client"))
     text = settings.replace(MOUNTED, str(folder / "etc"))
-    for section in yaml.safe_load(text).values():
+    own = {name: value.replace(MOUNTED, str(folder / "etc")) for name, value in (variables or {}).items()}
+    files = {"own": {name.lower(): value for name, value in own.items() if value}}
+    for section in (yaml.safe_load(text) | files).values():
         for name, value in section.items():
             if name.endswith("_file"):
                 Path(value).parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +41,7 @@ def check(settings, folder):
     config.write_text(text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIS_BOND_")}
     environment |= {"KIS_BOND_CONFIG": str(config), "KIS_BOND_REPLICAS__NAME": "bond-kis-bond-connector-0"}
+    environment |= own
     # The package of Kerberos is in no test environment: it has to be built.
     (folder / "gssapi.py").touch()
     environment["PYTHONPATH"] = str(folder)

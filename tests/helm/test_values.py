@@ -75,6 +75,8 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"podAnnotations": {"a b": "c"}}, "", "'a b' does not match pattern"),
         ({"updateStrategy": {"type": "Recreate"}}, "/updateStrategy/type", "RollingUpdate"),
         ({"jobs": {"kafka": {"bootstrap_servers": "kafka:9092"}}}, "/jobs/kafka", "bootstrap_servers"),
+        ({"jobs": {"kafka": {"sasl_mechanism": "KERBEROS"}}}, "/jobs/kafka/sasl_mechanism", "'GSSAPI'"),
+        ({"jobs": {"kafka": {"oauth_extra": {"a": "b,c"}}}}, "/jobs/kafka/oauth_extra/a", "does not match pattern"),
         ({"initContainers": [{"name": "proxy"}]}, "/initContainers/0", "image"),
         ({"probes": {"readiness": {"terminationGracePeriodSeconds": 5}}}, "/probes/readiness", "terminationGrace"),
         ({"appKeys": {"inline": [{"appkey": "PS"}]}}, "/appKeys/inline/0", "appsecret"),

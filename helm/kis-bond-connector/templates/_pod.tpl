@@ -106,11 +106,30 @@ env:
 {{- toYaml (.Values.jobs.resources | default .Values.resources) -}}
 {{- end -}}
 
-{{/* The jobs' Kafka settings, as variables, which win over the settings file. */}}
+{{/* The jobs' Kafka settings, as variables, which win over the settings file. A mechanism of the jobs' own
+empties the settings of another one, which the connector would refuse beside it. */}}
 {{- define "kis-bond.jobEnv" -}}
-{{- range $name, $value := .Values.jobs.kafka }}
+{{- $own := .Values.jobs.kafka | default dict }}
+{{- $used := dict "OAUTHBEARER" "oauth_" "GSSAPI" "gssapi_" | dig (get $own "sasl_mechanism") "sasl_" }}
+{{- $emptied := dict }}
+{{- if hasKey $own "sasl_mechanism" }}
+{{- range $name, $_ := .Values.config.kafka }}
+{{- if and (regexMatch "^(oauth_|gssapi_[pk]|sasl_[up])" $name) (not (hasPrefix $used $name)) }}
+{{- $_ := set $emptied $name (eq $name "oauth_provider" | ternary "oidc" "") }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := merge (deepCopy $own) $emptied }}
 - name: KIS_BOND_KAFKA__{{ upper $name }}
+  {{- if kindIs "map" $value }}
+  {{- $pairs := list }}
+  {{- range $key, $text := $value }}
+  {{- $pairs = append $pairs (printf "%s=%s" $key $text) }}
+  {{- end }}
+  value: {{ join "," $pairs | quote }}
+  {{- else }}
   value: {{ $value | quote }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
