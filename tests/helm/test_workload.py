@@ -278,12 +278,15 @@ def test_the_update_follows_the_values(chart):
 
 
 def test_an_account_can_be_created(chart):
-    """The connector runs under the created account; jobs may run before it exists, and do not."""
+    """Every pod has the created account except that of topics, which may run before it exists."""
     account = chart.one("ServiceAccount", "proxied")
     assert account["automountServiceAccountToken"] is False
     assert account["metadata"]["annotations"] == {"example.com/role": "connector"}
-    used = {name.split("/")[0]: spec.get("serviceAccountName") for name, spec in pods(chart.render("proxied"))}
-    assert used == {"StatefulSet": account["metadata"]["name"], "Job": None, "Pod": None}
+    used = {spec["containers"][0]["name"]: spec.get("serviceAccountName") for _, spec in pods(chart.render("proxied"))}
+    created = account["metadata"]["name"]
+    assert used == {"connector": created, "check": created, "subscriptions": created, "topics": None}
+    made_before = {"serviceAccount": {"create": False, "name": "bonds"}}
+    assert {spec["serviceAccountName"] for _, spec in pods(chart.render("proxied", made_before))} == {"bonds"}
 
 
 def test_a_parent_chart_names_the_registry(chart):

@@ -48,7 +48,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{ .Values.appKeys.existingSecret | default (printf "%s-app-keys" (include "kis-bond.fullname" .)) }}
 {{- end -}}
 
-{{/* The service account of the connector and the auditor. Empty: the namespace's default. */}}
+{{/* The service account of all pods but those that make topics. Empty: the namespace's default. */}}
 {{- define "kis-bond.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "kis-bond.fullname" .) "") -}}
 {{- end -}}

@@ -49,13 +49,6 @@ initContainers:
 {{- end }}
 {{- end -}}
 
-{{/* The account of hook jobs: one that the release itself creates does not exist yet. */}}
-{{- define "kis-bond.jobAccount" -}}
-{{- if not .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name -}}
-{{- end -}}
-{{- end -}}
-
 {{/* What all containers have in common. Takes a list: the root context and the resources. */}}
 {{- define "kis-bond.container" -}}
 {{- $root := index . 0 -}}
