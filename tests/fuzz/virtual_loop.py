@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.shell.journal.worker import Worker
+from connector.shell.worker import Worker
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def workers_at_once():
-    """Have the journal's workers make their calls at once, in the loop's thread."""
+    """Have workers, such as the journal's, make their calls at once, in the loop's thread."""
 
     def run(_, call, *args, then=None, patience=0):
         done = asyncio.get_running_loop().create_future()

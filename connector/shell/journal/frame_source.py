@@ -10,8 +10,8 @@ from connector.core.journal.record import Block
 from connector.core.journal.tally import Tally
 from connector.shell.journal.reading import Found, read
 from connector.shell.journal.trouble import Trouble
-from connector.shell.journal.worker import Worker
 from connector.shell.journal.writing import Writing
+from connector.shell.worker import Worker
 
 FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
 

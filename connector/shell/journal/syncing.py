@@ -17,8 +17,8 @@ from connector.shell.journal.log import Full, SyncFailed
 from connector.shell.journal.reading import Segment
 from connector.shell.journal.recovery import PROGRESS, SAVED
 from connector.shell.journal.trouble import Trouble
-from connector.shell.journal.worker import Worker
 from connector.shell.journal.writing import Writing
+from connector.shell.worker import Worker
 
 log = structlog.get_logger("connector.journal")
 

@@ -11,7 +11,7 @@ from connector.core.journal.tally import Tally
 from connector.shell.journal import trouble
 from connector.shell.journal.log import Full, Log
 from connector.shell.journal.trouble import Trouble
-from connector.shell.journal.worker import Worker
+from connector.shell.worker import Worker
 
 WRITE_BYTES: Final = 2**20  # at most so much in one write
 # A write to the system's memory takes some 10 us. To wake the loop afterwards costs more than that,

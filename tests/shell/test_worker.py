@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from connector.shell.journal.worker import Worker
+from connector.shell.worker import Worker
 
 
 @pytest.fixture
