@@ -1,12 +1,19 @@
 """The token of Amazon MSK: its form and its signature. AWS itself is not asked."""
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import os
+import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from aiohttp import web
 
 from connector.logs import clean
 from connector.shell.access_token import NoAccessToken, TokenSource
@@ -92,6 +99,138 @@ async def test_without_credentials(role):
         role.delenv(name)
     with pytest.raises(NoAccessToken, match=r"^MSK_CREDENTIALS: no token could be signed: \w+: "):
         await MskIam(SEOUL).ask(0)
+
+
+class Credentials:
+    """AWS' service that gives a pod its credentials; it answers once `opened` is set."""
+
+    def __init__(self, status=200):
+        self.status = status
+        self.asked = 0
+        self.began, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, _):
+        self.asked += 1
+        self.began.set()
+        await self.opened.wait()
+        given = f"<AccessKeyId>{KEY_ID}</AccessKeyId><SecretAccessKey>{KEY}</SecretAccessKey>"
+        given += f"<SessionToken>{SESSION}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+        call = "AssumeRoleWithWebIdentity"
+        text = f"<{call}Response><{call}Result><Credentials>{given}</Credentials></{call}Result></{call}Response>"
+        return web.Response(status=self.status, text=text, content_type="text/xml")
+
+
+@contextlib.asynccontextmanager
+async def serving(credentials):
+    """Give the service's address; at the end it answers whoever still waits."""
+    app = web.Application()
+    app.router.add_post("/", credentials.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        credentials.opened.set()
+        await runner.cleanup()
+
+
+@pytest.fixture
+def pod(role, tmp_path):
+    """Return a function that has botocore ask this service, as in a Kubernetes pod."""
+    (tmp_path / "identity").write_text("canary-identity")
+
+    def ask_at(url):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            role.delenv(name)
+        role.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/bond")
+        role.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "identity"))
+        role.setenv("AWS_DEFAULT_REGION", "ap-northeast-2")
+        role.setenv("AWS_ENDPOINT_URL_STS", url)
+
+    return ask_at
+
+
+async def give_up(iam, monkeypatch):
+    """Ask for a token that does not come in time."""
+    with monkeypatch.context() as patch:
+        patch.setattr("connector.shell.msk_iam.TIMEOUT_SECONDS", 0.05)
+        with pytest.raises(NoAccessToken, match=r"^MSK_TIMEOUT: AWS credentials did not come in 0\.05 s$"):
+            await iam.ask(0)
+
+
+async def test_one_signing_runs_at_a_time(pod, monkeypatch):
+    """After a timeout the next call waits for the same signing, and the loop's threads are free."""
+    iam, credentials = MskIam(SEOUL), Credentials()
+    async with asyncio.timeout(60), serving(credentials) as url:
+        pod(url)
+        for _ in range(3):
+            await give_up(iam, monkeypatch)
+        await credentials.began.wait()
+        token = asyncio.create_task(iam.ask(0))
+        credentials.opened.set()
+        assert read((await token).text)[1]["X-Amz-Security-Token"] == SESSION
+    assert credentials.asked == 1
+    assert asyncio.get_running_loop()._default_executor is None
+
+
+async def test_a_signing_outlives_the_loop_that_began_it(pod, monkeypatch):
+    """Librdkafka's clients ask in a new loop each time."""
+    iam, credentials = MskIam(SEOUL), Credentials()
+    async with asyncio.timeout(60), serving(credentials) as url:
+        pod(url)
+        for _ in range(2):
+            await asyncio.to_thread(asyncio.run, give_up(iam, monkeypatch))
+        credentials.opened.set()
+        await iam.ask(0)
+    assert credentials.asked == 1
+
+
+async def test_a_token_that_came_late_is_used_once(pod, monkeypatch):
+    """Credentials that always come a little late are enough for a login."""
+    iam, credentials = MskIam(SEOUL), Credentials()
+    async with asyncio.timeout(60), serving(credentials) as url:
+        pod(url)
+        await give_up(iam, monkeypatch)
+        credentials.opened.set()
+        await asyncio.wrap_future(iam._signing)
+        await iam.ask(0)
+        assert credentials.asked == 1
+        await iam.ask(0)
+        assert credentials.asked == 2
+
+
+async def test_a_failure_that_came_late_is_forgotten(pod, monkeypatch):
+    """The next call signs anew, because the failure may be long past."""
+    iam, credentials = MskIam(SEOUL), Credentials(status=400)
+    async with asyncio.timeout(60), serving(credentials) as url:
+        pod(url)
+        await give_up(iam, monkeypatch)
+        credentials.opened.set()
+        await asyncio.wrap_future(iam._signing)
+        credentials.status = 200
+        await iam.ask(0)
+    assert credentials.asked == 2
+
+
+ASK_AND_END = f"""
+import asyncio
+from connector.shell import access_token, msk_iam
+msk_iam.TIMEOUT_SECONDS = 1
+try:
+    asyncio.run(msk_iam.MskIam("{SEOUL}").ask(0))
+except access_token.NoAccessToken as failure:
+    print(failure)
+"""
+
+
+def test_a_process_ends_while_a_signing_hangs(pod):
+    """A service that takes the connection and says nothing, as botocore allows, delays no stop."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pod(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        command = [sys.executable, "-c", ASK_AND_END]
+        done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True, timeout=40)
+    assert done.stdout == "MSK_TIMEOUT: AWS credentials did not come in 1 s\n"
 
 
 async def test_the_logs_hide_the_token(role):

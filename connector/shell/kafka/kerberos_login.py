@@ -6,16 +6,15 @@ comes with the extra of that name.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, SaslGSSAPIAuthenticator
 
 from connector.core.printable import printable
+from connector.shell.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,8 +32,8 @@ REFUSALS: Final = frozenset(2529638912 + code for code in (6, 18, 24, 31))
 NO_LAYER: Final = b"\x01\x00\x00\x00"
 
 # A KDC that is away holds a thread for many seconds. The loop's own threads must stay free, because
-# they look up KIS's address.
-_thread: Final = ThreadPoolExecutor(1, "kerberos")
+# they look up KIS's address, and a stop waits for them.
+_worker: Final = functools.cache(Worker)
 
 
 class NoTicket(OSError):
@@ -86,7 +85,7 @@ class KerberosLogin(SaslGSSAPIAuthenticator):
 
     def step(self, payload: bytes | None) -> Any:
         """Return the next message and whether it gets an answer, or None at the end."""
-        return asyncio.get_running_loop().run_in_executor(_thread, self._next_message, payload)
+        return _worker("kerberos").run(self._next_message, payload)
 
     def _next_message(self, payload: bytes | None) -> tuple[bytes, bool] | None:
         import gssapi  # noqa: PLC0415 - as above

@@ -1,5 +1,7 @@
 """The messages of a Kerberos login; tests/access has it with a real realm."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +53,40 @@ def test_a_demanded_security_layer_is_refused(offer):
     """The sentence names the service."""
     with pytest.raises(NoTicket, match="the service kafka@h demands a security layer"):
         exchange(offer)
+
+
+# The library is not installed everywhere, and of it only the import is needed.
+LOG_IN_AND_END = """
+import asyncio, sys, threading, time, types
+sys.modules["gssapi"] = types.ModuleType("gssapi")
+from connector.shell.kafka.kerberos_login import KerberosLogin
+began = threading.Event()
+class Away:
+    def context(self, service):
+        began.set()
+        time.sleep(600)
+async def log_in():
+    login = KerberosLogin("kafka@h", Away()).step(None)
+    began.wait(30)
+    login.cancel()
+asyncio.run(log_in())
+print("ended", began.is_set())
+"""
+
+
+def test_a_process_ends_while_a_login_hangs():
+    """A KDC that does not answer delays no stop."""
+    command = [sys.executable, "-c", LOG_IN_AND_END]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=40)
+    assert done.stdout == "ended True\n"
+
+
+async def test_the_login_messages_come_one_after_another(monkeypatch):
+    """Each step gives the next message, and the last one nothing."""
+    monkeypatch.setitem(sys.modules, "gssapi", SimpleNamespace(exceptions=SimpleNamespace(GSSError=ZeroDivisionError)))
+    login = KerberosLogin("kafka@h", SimpleNamespace(context=lambda service: Context()))
+    sent = [await login.step(answer) for answer in (None, b"proof", b"wrapped " + NO_LAYER, b"")]
+    assert sent == [(b"token", True), (b"", True), (b"wrapped " + NO_LAYER, False), None]
 
 
 def test_principal_and_keytab_reach_each_connection(tmp_path):
