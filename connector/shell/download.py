@@ -58,12 +58,14 @@ def without_secrets(url: str) -> str:
 
 
 def _cause(error: aiohttp.ClientError | OSError) -> str:
-    # aiohttp's own texts about a connection contain memory addresses.
+    # aiohttp's own texts contain memory addresses of a connection, and the whole URL of an answer.
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return str(error.certificate_error)
         case aiohttp.ClientConnectorError():
             return error.os_error.strerror or str(error.os_error)
+        case aiohttp.ClientResponseError():
+            return "it did not answer in HTTP"
     return str(error)
 
 

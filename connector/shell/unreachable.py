@@ -6,7 +6,7 @@ import ssl
 from typing import Final
 
 import aiohttp
-from websockets.exceptions import InvalidMessage
+from websockets.exceptions import InvalidMessage, InvalidURI
 from yarl import URL
 
 from connector.core.printable import printable
@@ -43,8 +43,13 @@ async def explain_unreachable(error: Exception, url: URL, *, address_setting: st
             text = f"{at} refused the connection: nothing listens there"
         case ConnectionResetError() | OSError(errno=errno.ECONNRESET) | EOFError() | aiohttp.ServerDisconnectedError():
             text = f"{at} closed the connection: use {other}:// if it {'has no' if uses_tls else 'speaks'} TLS"
-        case aiohttp.ClientResponseError() | InvalidMessage() if not uses_tls:
-            text = f"{at} did not answer in HTTP: use {other}:// if it speaks TLS"
+        # The own texts of aiohttp's error and of InvalidURI hold the whole URL, with a query that may
+        # be secret.
+        case aiohttp.ClientResponseError() | InvalidMessage():
+            remedy = f"correct {address_setting}" if uses_tls else f"use {other}:// if it speaks TLS"
+            text = f"{at} did not answer in HTTP: {remedy}"
+        case InvalidURI(msg=mistake):
+            text = f"{address_setting} cannot be used: {mistake}"
         case bare:
             said = getattr(bare, "strerror", None) or str(bare) or type(bare).__name__
             text = f"{at}: {printable(clean(said, LONGEST_TEXT))}"

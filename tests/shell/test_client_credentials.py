@@ -135,6 +135,32 @@ async def test_odd_answers(secret, answer, problem):
     assert len(said) < 500
 
 
+@pytest.mark.parametrize(
+    ("tls", "remedy"), [(False, "use https:// if it speaks TLS"), (True, "correct kafka.oauth_token_url")]
+)
+async def test_an_endpoint_that_speaks_no_http(secret, tmp_path, tls, remedy):
+    """The sentence names the address and what to check, and nothing of the URL's query."""
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail.example ESMTP\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    authority, context = Authority(tmp_path), None
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(authority.issue("provider"))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        shown = f"http{'s' * tls}://{at}/token"
+        given = settings(f"{shown}?key=canary-of-the-query", secret, oauth_ca_file=authority.ca)
+        with pytest.raises(NoAccessToken) as refused:
+            await ClientCredentials(given, "kafka").ask(0)
+    cause = f"{at} did not answer in HTTP: {remedy}"
+    assert str(refused.value) == f"OAUTH_UNREACHABLE: no access token from {shown}: {cause}"
+
+
 async def test_an_answer_without_a_life(secret):
     """A token whose answer names no end is used for five minutes."""
     async with serving(Provider(text='{"access_token": "t"}')) as url:

@@ -31,12 +31,12 @@ async def said(protocol, url):
     return message.removeprefix(PREFIXES[protocol])
 
 
-async def serve(certificate=None):
-    """Start a server, with TLS if it has a certificate, that answers HTTP 400."""
+async def serve(certificate=None, answer=b"HTTP/1.1 400 Bad\r\n\r\n"):
+    """Start a server, with TLS if it has a certificate, that gives this answer."""
 
     async def handle(reader, writer):
         await reader.read(10)
-        writer.write(b"HTTP/1.1 400 Bad\r\n\r\n")
+        writer.write(answer)
         writer.close()
 
     context = None
@@ -77,6 +77,31 @@ async def test_no_tls_at_a_tls_port(protocol, tmp_path):
         f"{at} {what}: use {protocol}s:// if it speaks TLS"
         for what in ("did not answer in HTTP", "closed the connection")
     }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "remedy"),
+    [
+        ("http", "use https:// if it speaks TLS"),
+        ("ws", "use wss:// if it speaks TLS"),
+        ("wss", "correct kis.websocket_url"),
+    ],
+)
+async def test_another_protocol_than_http(scheme, remedy, tmp_path, monkeypatch):
+    """The sentence names the address and what to check, and nothing of the URL's query."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    certificate = authority.issue("kis") if scheme == "wss" else None
+    server, at = await serve(certificate, b"220 mail.example ESMTP\r\n\r\n")
+    async with server:
+        text = await said({"wss": "ws"}.get(scheme, scheme), f"{scheme}://{at}/?code=canary")
+    assert text == f"{at} did not answer in HTTP: {remedy}"
+
+
+async def test_a_url_that_the_websocket_does_not_take():
+    """The sentence names the setting and the mistake, and nothing of the URL's query."""
+    text = await said("ws", "ws://127.0.0.1:1/?code=canary#canary")
+    assert text == "kis.websocket_url cannot be used: fragment identifier is meaningless"
 
 
 @pytest.mark.parametrize("protocol", ["ws", "http"])
