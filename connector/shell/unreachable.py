@@ -43,8 +43,8 @@ async def explain_unreachable(error: Exception, url: URL, *, address_setting: st
             text = f"{at} refused the connection: nothing listens there"
         case ConnectionResetError() | OSError(errno=errno.ECONNRESET) | EOFError() | aiohttp.ServerDisconnectedError():
             text = f"{at} closed the connection: use {other}:// if it {'has no' if uses_tls else 'speaks'} TLS"
-        # The own texts of aiohttp's error and of InvalidURI hold the whole URL, with a query that may
-        # be secret.
+        # The own texts of aiohttp's error and of InvalidURI hold the whole URL, with a query that
+        # may be secret.
         case aiohttp.ClientResponseError() | InvalidMessage():
             remedy = f"correct {address_setting}" if uses_tls else f"use {other}:// if it speaks TLS"
             text = f"{at} did not answer in HTTP: {remedy}"
