@@ -52,12 +52,21 @@ async def read(settings: Settings, trade_date: date, now_ms: int) -> Reading:
 
 
 async def _is_behind(consumer: Any, partitions: Sequence[Any], now_ms: int) -> bool:
-    """Return whether the group has not committed past a tick that is older than 60 seconds."""
+    """Return whether the group has not committed past a tick that is older than 60 seconds.
+
+    A broker that looks up no times, as the demo's, says only whether the group has begun.
+    """
     ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
     before = now_ms - BEHIND // timedelta(milliseconds=1)
     later = await consumer.offsets_for_times(dict.fromkeys(partitions, before))
+    first = await consumer.offsets_for_times(dict.fromkeys(partitions, 0))
     for partition in partitions:
-        due = ends[partition] if later[partition] is None else later[partition].offset
+        if later[partition] is not None:
+            due = later[partition].offset
+        elif first[partition] is not None:
+            due = ends[partition]
+        else:
+            due = min(ends[partition], begins[partition] + 1)
         committed = await consumer.committed(partition)
         if due > max(begins[partition], committed or 0):
             return True

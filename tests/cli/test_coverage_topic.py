@@ -4,11 +4,12 @@ import json
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connector.cli import coverage_topic
 from connector.errors import NotInTime
 from connector.settings import load
+from simulator.embedded_kafka import EmbeddedKafka
 from tests.cli.coverage_records import DAY, A, B, record
 from tests.kafka.reader import QUIET, create_topics
 
@@ -69,6 +70,19 @@ async def test_an_auditor_that_has_not_read_an_old_tick_is_behind(settings, topi
     assert (await coverage_topic.read(settings, DAY, later)).is_behind
     commit(kafka, topics.ticks, topics.ticks, partition, 1)
     assert not (await coverage_topic.read(settings, DAY, later)).is_behind
+
+
+async def test_the_demos_broker_says_whether_the_auditor_has_begun():
+    """It looks up no times, so ticks of the last minute do not count as late."""
+    with EmbeddedKafka({"bond.ticks": 1, "bond.coverage": 1}) as broker:
+        settings = load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers})
+        producer = Producer(QUIET | {"bootstrap.servers": broker.bootstrap_servers})
+        for _ in range(2):
+            producer.produce("bond.ticks", b"tick", A)
+        producer.flush(20)
+        assert (await coverage_topic.read(settings, DAY, NOW)).is_behind
+        commit(broker, settings.audit.group_id, "bond.ticks", 0, 1)
+        assert not (await coverage_topic.read(settings, DAY, NOW)).is_behind
 
 
 def kafka_end(kafka, topic, partition):
