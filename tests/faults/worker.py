@@ -32,7 +32,10 @@ from tests.faults.row import ROWS, Check, Row, shown
 
 # Checks that a busy machine may spoil: times, and whether the fault took place at all. Any other
 # figure is the verdict.
-TIMES = ("U", "T", "p99", "longest", "ticks later", "first tick after", "most frames pending")
+TIMES = (
+    "U", "T", "p99", "longest", "ticks later", "first tick after", "most frames pending",
+    "frames gone that were written earlier than promised",
+)  # fmt: skip
 FAULTS = ("ticks of each bond", "partitions that moved", "bits flipped", "cuts", "frames pending")
 TRIES = 3
 EARLIER = ("first try", "second try")
