@@ -92,10 +92,10 @@ faults: .venv/dev.stamp  ## the fault matrix on three real brokers, with short f
 
 audit-kill-full: .venv/dev.stamp  ## the auditor killed 50 times at random, ten minutes (KILLS=500 for more)
 	@$(PREPARE)
-	@KIS_BOND_AUDITOR_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -q -s tests/app/audit/test_kills.py $(ARGS)
+	@KIS_BOND_AUDITOR_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -q -s --timeout 0 tests/app/audit/test_kills.py $(ARGS)
 
 audit-cut-full: .venv/dev.stamp  ## the session cut for a minute, and what KIS's list brings back, five minutes
-	@KIS_BOND_CUT_SECONDS=60 $(BIN)/python -m pytest -q tests/app/audit/test_build.py $(ARGS)
+	@KIS_BOND_CUT_SECONDS=60 $(BIN)/python -m pytest -q --timeout 0 tests/app/audit/test_build.py $(ARGS)
 
 audit-cost: .venv/dev.stamp  ## a day of 5 million ticks is audited in under 5 minutes of CPU and 300 MB, ten minutes
 	@$(BIN)/python -m benchmarks.audit $(ARGS)
