@@ -67,8 +67,14 @@ class PartitionWatch:
 
     async def look(self) -> None:
         """Compare the topic with the number in use; tell a difference once, or take it over."""
-        in_use, found = self._delivery.tick_partitions, await self._count()
-        if found is None:
+        try:
+            await self._compare()
+        except Exception as error:  # noqa: BLE001 - a bug of Kafka's client must not end the connector
+            log.debug("partitions_not_looked_at", cause=type(error).__name__, error=str(error))
+
+    async def _compare(self) -> None:
+        in_use, found = self._delivery.tick_partitions, len((await self._leaders())[self._topic])
+        if not found:
             return
         if self._adopts and found > in_use and await self._delivery.adopt_partitions():
             found = self._delivery.tick_partitions
@@ -77,14 +83,6 @@ class PartitionWatch:
         elif found not in {in_use, self._told}:
             self._say(in_use, found, adopted=False)
         self._told = found
-
-    async def _count(self) -> int | None:
-        """Return how many partitions the topic has, or None if nobody says so."""
-        try:
-            return len((await self._leaders())[self._topic]) or None
-        except Exception as error:  # noqa: BLE001 - a bug of Kafka's client must not end the connector
-            log.debug("partitions_not_looked_at", cause=type(error).__name__, error=str(error))
-            return None
 
     def _say(self, before: int, after: int, *, adopted: bool) -> None:
         log.warning("partitions_changed", topic=self._topic, before=before, after=after, adopted=adopted)

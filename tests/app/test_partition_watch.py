@@ -113,6 +113,24 @@ async def test_a_greater_number_is_taken_over_if_that_is_wanted(watching):
     assert later.told == []
 
 
+async def test_a_bug_while_partitions_are_taken_over_does_not_end_the_watch(watching, monkeypatch):
+    """The next look tries again."""
+    watched = await watching(4, adopts=True)
+    adopt, failed = watched.delivery.adopt_partitions, asyncio.Event()
+
+    async def fails_once():
+        if failed.is_set():
+            return await adopt()
+        failed.set()
+        raise ValueError("a bug of the client")
+
+    monkeypatch.setattr(watched.delivery, "adopt_partitions", fails_once)
+    watched.resize(6)
+    await until(lambda: watched.told)
+    assert failed.is_set()
+    assert watched.told == [(4, 6, True)]
+
+
 async def test_a_smaller_number_is_told_and_waits_for_a_restart(watching):
     """The ticks of missing partitions have nowhere to go, whatever is wanted."""
     watched = await watching(4, adopts=True)
