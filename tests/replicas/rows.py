@@ -29,6 +29,8 @@ LOST_SECONDS = 10.0  # kis.slot_lost_seconds of the row "blocked"
 ROUND_SECONDS = 10.0  # a status round finds a lost slot
 # A rebalance: a heartbeat until it is noticed, and the join.
 REBALANCE_SECONDS = 2.0
+RELEASE_SECONDS = 3.0  # what a stop takes to release bonds at KIS
+HAND_OVER_SECONDS = RELEASE_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS  # at a polite stop
 
 Play = Callable[[Rig], Awaitable[list[Check]]]
 ROWS: dict[str, tuple[str, str, Play]] = {}
@@ -111,7 +113,7 @@ async def polite(rig: Rig) -> list[Check]:
         took = await run.until_active(60)
         await traded(run, 3)
         ledger = await run.settle()
-    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    bound = HAND_OVER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
         shown("all active after the exit, s", round(took, 2)),
@@ -320,7 +322,7 @@ async def rolling(rig: Rig) -> list[Check]:
             await traded(run, 2)
         slots = sorted(itertools.chain.from_iterable([await run.slots_of(name) for name in names]))
         ledger = await run.settle()
-    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + PACE_SECONDS * BONDS / 4 * 2
+    bound = RELEASE_SECONDS + REBALANCE_SECONDS + CONNECT_SECONDS + PACE_SECONDS * BONDS / 4 * 2
     return [
         *ledger.checks(owner_changes=4, gap=bound),
         true("each slot has one owner", slots == [0, 1, 2, 3]),

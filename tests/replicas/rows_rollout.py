@@ -9,17 +9,17 @@ from tests.replicas.previous import ROOT, unpack
 from tests.replicas.rig import SESSION_TIMEOUT_SECONDS, Replicas, Rig
 from tests.replicas.rows import (
     CONNECT_SECONDS,
+    HAND_OVER_SECONDS,
     KEYS,
     RATE,
-    REBALANCE_SECONDS,
     REGISTER_SECONDS,
+    RELEASE_SECONDS,
     both,
     figures,
     row,
     traded,
 )
 
-RELEASE_SECONDS = 3.0  # what a stop takes to release bonds at KIS
 CLOSE_SECONDS = 6.0  # what a stop takes to end its Kafka clients while no broker answers
 BLIND_SECONDS = 2.0 * SESSION_TIMEOUT_SECONDS  # what a start without Kafka waits before it connects
 
@@ -77,7 +77,7 @@ async def upgrade(rig: Rig) -> list[Check]:
         await traded(run, 3)
         slots = await run.slots_of("two")
         ledger = await run.settle()
-    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    bound = HAND_OVER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
         equal("slots of the standby that was replaced first", len(slots), KEYS),
@@ -103,7 +103,7 @@ async def downgrade(rig: Rig) -> list[Check]:
             await traded(run, 3)
         await run.until_active(60)
         ledger = await run.settle()
-    bound = 3 + REBALANCE_SECONDS + CONNECT_SECONDS + REGISTER_SECONDS
+    bound = HAND_OVER_SECONDS
     return [
         *ledger.checks(owner_changes=1, gap=bound),
         equal("sent and not delivered", ledger.undelivered, 0),
