@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,23 +25,50 @@ COUNTS: Final = (
     "missing_volume",
     "unwanted_volume",
 )
+FIELDS: Final = ("trade_date", "state", "reason", *COUNTS, "holes", "checked", "offsets")
+HOLE: Final = ("id", "from_volume", "to_volume", "remaining", "state", "cause", "announced", "after", "before")
+SIDES: Final = ("after", "before")
+SIDE: Final = ("tick_id", "traded_at")
+CHECK: Final = ("at", "accumulated_volume", "by")
 
 # The value of a coverage record, as it was read.
 Value = dict[str, Any]
 
 
 def readable(value: bytes) -> Value | None:
-    """Return a record's value, None if it is not a coverage record. Never raises."""
+    """Return a record's value, None if it is not a coverage record. Never raises.
+
+    It has no fields but those of `schemas/coverage.schema.json`: others may hold anything.
+    """
     try:
-        found = json.loads(value)
+        found = json.loads(value, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and _is_record(found) else None
+    if not (isinstance(found, dict) and _is_record(found)):
+        return None
+    record = _known(found, FIELDS)
+    record["holes"] = [_known(hole, HOLE) | {side: _side(hole[side]) for side in SIDES} for hole in found["holes"]]
+    if found.get("checked") is not None:
+        record["checked"] = _known(found["checked"], CHECK)
+    return record
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _known(fields: Mapping[str, Any], names: Iterable[str]) -> Value:
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _side(side: Mapping[str, Any] | None) -> Value | None:
+    return None if side is None else _known(side, SIDE)
 
 
 def _is_record(value: Value) -> bool:
     return (
-        value.get("state") in RECORD_STATES
+        ("trade_date" not in value or _is_short(value["trade_date"]))
+        and value.get("state") in RECORD_STATES
         and _is_text(value, "reason")
         and _are_counts(value, COUNTS)
         and _are_holes(value.get("holes"), value["accumulated_volume"])
@@ -55,7 +83,8 @@ def _is_text(fields: Mapping[str, Any], name: str) -> bool:
 
 
 def _is_short(text: Any) -> bool:
-    return isinstance(text, str) and len(text) <= LONGEST_TEXT
+    """Return whether this is a text that is not long, without halves of surrogate pairs."""
+    return isinstance(text, str) and len(text) <= LONGEST_TEXT and not re.search("[\ud800-\udfff]", text)
 
 
 def _are_counts(fields: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -79,7 +108,7 @@ def _is_hole(hole: Mapping[str, Any]) -> bool:
         and _is_text(hole, "cause")
         and (hole["id"] is None or hole["cause"] is not None)
         and isinstance(hole.get("announced"), bool)
-        and all(side in hole and _is_side(hole[side]) for side in ("after", "before"))
+        and all(side in hole and _is_side(hole[side]) for side in SIDES)
     )
 
 

@@ -43,6 +43,9 @@ def test_a_record_is_read_as_it_was_written():
         hole(before={"traded_at": "9999-12-31T23:59:59Z", "tick_id": "x"}),
         hole(before={"traded_at": "2026-09-11T01:00:00Z", "tick_id": ["x"]}),
         hole(state=5),
+        {"trade_date": ["2026-09-11"] * 9},
+        {"reason": "\ud800"},
+        {"more": float("nan")},
         hole(cause="removed"),
         hole(cause=None),
         hole(cause=["unknown"]),
@@ -62,6 +65,18 @@ def test_a_record_is_read_as_it_was_written():
 def test_what_is_no_record_is_not_read(changed):
     """Anyone may write to the topic."""
     assert readable(json.dumps(value(**changed)).encode()) is None
+
+
+def test_unknown_fields_are_left_out():
+    """They may hold anything, and neither fill the memory nor reach the page."""
+    sound = value()
+    spoilt = json.loads(json.dumps(sound))
+    for fields in (spoilt, *spoilt["holes"], *(each["after"] or {} for each in spoilt["holes"])):
+        fields["more"] = [[]]
+    spoilt["checked"] = {"at": "2026-09-11T01:00:00Z", "accumulated_volume": 1, "by": "rest", "more": [[]]}
+    found = readable(json.dumps(spoilt).encode())
+    assert "more" not in json.dumps(found)
+    assert found["holes"] == sound["holes"]
 
 
 @pytest.mark.parametrize("name", value())
