@@ -24,11 +24,10 @@ MARKERS = {
     "docker": "docker",
     "compose": "docker",
     "example_feed": "examples",
-    "http_proxy": "access",
     "realm": "access",
-    "access_rig": "access",
 }
 REQUIRED = "KIS_BOND_REQUIRE_KAFKA"
+ACCESS_REQUIRED = "KIS_BOND_REQUIRE_ACCESS"  # of proxies and logins: `make access-test`
 # A machine that stalls makes one example slow, and says nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

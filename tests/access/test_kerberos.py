@@ -8,8 +8,7 @@ from connector.settings import KafkaSettings
 from connector.shell.kafka import clients, kerberos_login
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.diagnosis import Unreachable
-from tests.access.conftest import REQUIRED
-from tests.conftest import started
+from tests.conftest import ACCESS_REQUIRED, started
 from tests.kafka.jars import Unavailable
 from tests.kafka.reader import create_topics, read_all
 from tests.kafka.realm import REALM, KerberosKafka, Realm
@@ -27,7 +26,7 @@ def launch_realm():
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory):
     """Give a realm that runs. The cache of tickets that the environment names is not used."""
-    made = started("a Kerberos realm", launch_realm, REQUIRED)
+    made = started("a Kerberos realm", launch_realm, ACCESS_REQUIRED)
     foreign = tmp_path_factory.mktemp("foreign") / "tickets"
     with made, pytest.MonkeyPatch.context() as patch:
         for name, value in (made.environment | {"KRB5CCNAME": f"FILE:{foreign}"}).items():
@@ -39,7 +38,9 @@ def realm(tmp_path_factory):
 @pytest.fixture(scope="module")
 def broker(realm):
     """Give a broker that takes the realm's tickets."""
-    made = started("a broker that takes tickets", lambda: KerberosKafka(realm=realm, session_seconds=600), REQUIRED)
+    made = started(
+        "a broker that takes tickets", lambda: KerberosKafka(realm=realm, session_seconds=600), ACCESS_REQUIRED
+    )
     made.start()
     create_topics(made.bootstrap_servers, {"ticks": 1})
     yield made
@@ -65,31 +66,37 @@ async def refusal(kafka):
     return str(refused.value)
 
 
+async def write(kafka):
+    """Write a record."""
+    producer = clients.make_producer(kafka, "test")
+    try:
+        await clients.start(producer)
+        await producer.send_and_wait("ticks", b"x", partition=0)
+    finally:
+        await abandon(producer)
+
+
 async def test_a_record_is_written_with_a_ticket(realm, broker):
     """Several clients share one ticket, which is in no file."""
     kafka, before = settings(broker, realm.principal, realm.client), realm.issued()
     for _ in range(3):
-        producer = clients.make_producer(kafka, "test")
-        await clients.start(producer)
-        try:
-            await producer.send_and_wait("ticks", b"x", partition=0)
-        finally:
-            await abandon(producer)
+        await write(kafka)
     assert realm.issued() - before == 1
     assert len(await asyncio.to_thread(read_all, broker.bootstrap_servers, "ticks")) == 3
 
 
 async def test_a_keytab_that_the_realm_refuses(realm, broker):
-    """The sentence names principal, keytab and remedy; the KDC is left alone."""
-    old = realm.keytab("locked").read_bytes()
+    """The sentence names principal, keytab and remedy; a KDC is asked again with another keytab."""
     keytab = realm.keytab("locked")
-    keytab.write_bytes(old)  # its keys were replaced in the realm
+    realm.replace_keys("locked")
     kafka, before = settings(broker, f"locked@{REALM}", keytab), realm.refused()
     for _ in range(3):
         told = await refusal(kafka)
         assert f"no login at {broker.guarded}: KERBEROS_LOGIN: locked@{REALM} got no ticket with {keytab}" in told
         assert "check kafka.gssapi_principal, kafka.gssapi_keytab_file" in told
     assert realm.refused() - before == 2, "the library asks a KDC twice"
+    realm.replace_keys("locked", keytab)
+    await write(kafka)
 
 
 async def test_a_service_that_the_realm_does_not_know(realm, broker):
@@ -109,6 +116,22 @@ async def test_a_realm_that_is_away(realm, broker):
     finally:
         realm.start()
     kerberos_login._keytab.cache_clear()
-    producer = clients.make_producer(kafka, "test")
-    await clients.start(producer)
-    await abandon(producer)
+    await write(kafka)
+
+
+async def test_a_broker_whose_keys_were_replaced(realm, broker):
+    """A ticket for the old keys is refused, said so, and replaced."""
+    kafka = settings(broker, realm.principal, realm.client)
+    await write(kafka)
+    realm.replace_keys("kafka/localhost")
+    await write(kafka)  # the broker has the keys of the ticket
+    old = realm.service.read_bytes()
+    realm.replace_keys("kafka/localhost", realm.service)
+    told = await refusal(kafka)
+    assert f"{broker.guarded} refused the Kerberos login of {realm.principal}" in told
+    assert "check kafka.gssapi_service_name" in told
+    await write(kafka)
+    realm.service.write_bytes(old)
+    for _ in range(2):
+        assert "refused the Kerberos login" in await refusal(kafka)
+    realm.replace_keys("kafka/localhost", realm.service)

@@ -1,19 +1,20 @@
 """Rows F: KIS behind an HTTP proxy, and a Kafka that asks for tickets."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from tests.faults.rig import Rig, Run
-from tests.faults.row import Check, at_least, at_most, row, shown
+from tests.faults.row import Check, at_least, at_most, equal, row, shown
 from tests.faults.rows_feed import handshake_refused, no_knocking, session_ended
 from tests.http_proxy import HttpProxy, why_no_proxy
 from tests.kafka.jars import Unavailable
-from tests.kafka.realm import KerberosKafka, Realm
+from tests.kafka.realm import CLIENT, HOST, SERVICE, KerberosKafka, Realm
 
 # The Kerberos library gets a new ticket once an old one has less than half a minute to live.
 TICKET_SECONDS, SESSION_SECONDS, AWAY_SECONDS = 40, 4, 45
@@ -139,26 +140,7 @@ class TicketKafka:
 )
 async def tickets_end(rig: Rig) -> list[Check]:
     """The keytab gets new tickets, and an absent KDC delays records without losing any."""
-    with Realm(TICKET_SECONDS) as realm:
-        broker = await asyncio.to_thread(KerberosKafka, realm=realm, session_seconds=SESSION_SECONDS)
-        try:
-            await asyncio.to_thread(broker.start)
-            cluster: Any = TicketKafka(broker)
-            return await _play(rig.on(cluster), realm)
-        finally:
-            await asyncio.to_thread(broker.close)
-
-
-async def _play(rig: Rig, realm: Realm) -> list[Check]:
-    settings = {
-        "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
-        "KAFKA__SASL_MECHANISM": "GSSAPI",
-        "KAFKA__GSSAPI_PRINCIPAL": realm.principal,
-        "KAFKA__GSSAPI_KEYTAB_FILE": str(realm.client),
-    }
-    async with rig.run(
-        settings=settings, prepare=lambda run: run.connector.environment.update(realm.environment)
-    ) as run:
+    async with _ticket_run(rig) as (run, realm):
         began_at = time.monotonic()
         await run.until(lambda: realm.issued() >= 3, 90)
         seconds_before, issued = int(time.monotonic() - began_at), realm.issued()
@@ -177,3 +159,51 @@ async def _play(rig: Rig, realm: Realm) -> list[Check]:
         at_most("tickets asked for while they lived", issued, 1 + seconds_before // 5),
         shown("waited for meanwhile", "; ".join(sorted(waited_for))),
     ]
+
+
+@row(
+    "F6",
+    fault="Kafka with Kerberos: our keys replaced and our keytab exchanged; then the broker's keys and its keytab, "
+    "which loses the old ones",
+    expected="L = R = M = 0; the next ticket comes from the new keytab; a refused ticket is replaced at once, U ≤ 10 s",
+    is_timed=True,
+    why_not=why_no_realm,
+)
+async def keys_replaced(rig: Rig) -> list[Check]:
+    """Neither waits for the end of an old ticket."""
+    async with _ticket_run(rig) as (run, realm):
+        await run.passed(3)
+        await rig.off_loop(partial(realm.replace_keys, CLIENT, realm.client))
+        issued = realm.issued()
+        await run.until(lambda: realm.issued() > issued, TICKET_SECONDS)
+        await rig.off_loop(partial(realm.replace_keys, f"{SERVICE}/{HOST}", realm.service))
+        await run.passed(4 * SESSION_SECONDS)
+        log = run.connector.log.read_text()
+    return [
+        *run.checks(),
+        equal("first tickets refused", realm.refused(), 0),
+        at_least("lines that tell of a refused ticket", log.count("refused the Kerberos login"), 1),
+        at_most("U, s", run.ledger.longest_gap_seconds, 10),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _ticket_run(rig: Rig) -> AsyncIterator[tuple[Run, Realm]]:
+    """Begin a run with a broker that takes a realm's tickets."""
+    with Realm(TICKET_SECONDS) as realm:
+        broker = await asyncio.to_thread(KerberosKafka, realm=realm, session_seconds=SESSION_SECONDS)
+        settings = {
+            "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA__SASL_MECHANISM": "GSSAPI",
+            "KAFKA__GSSAPI_PRINCIPAL": realm.principal,
+            "KAFKA__GSSAPI_KEYTAB_FILE": str(realm.client),
+        }
+        try:
+            await asyncio.to_thread(broker.start)
+            cluster: Any = TicketKafka(broker)
+            async with rig.on(cluster).run(
+                settings=settings, prepare=lambda run: run.connector.environment.update(realm.environment)
+            ) as run:
+                yield run, realm
+        finally:
+            await asyncio.to_thread(broker.close)

@@ -77,6 +77,12 @@ class Realm:
         self._run("kadmin.local", "-q", f"ktadd -k {file} {name}")
         return file
 
+    def replace_keys(self, name: str, file: Path | None = None) -> None:
+        """Replace a principal's keys. `file` is exchanged for one that has only the new ones."""
+        new = self._folder / "new.keytab"
+        self._run("kadmin.local", "-q", f"ktadd -k {new} {name}")
+        new.replace(file or self._folder / "unused.keytab")
+
     def start(self) -> None:
         """Start the KDC, and return once it listens."""
         self.kdc.start()

@@ -6,12 +6,14 @@ comes with the extra of that name.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, SaslGSSAPIAuthenticator
+from aiokafka.errors import SaslAuthenticationFailed
 
 from connector.core.printable import printable
 from connector.shell.worker import Worker
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # account that fails often. Another keytab is tried at once.
 RETRY_SECONDS: Final = 10.0
 RETRY_REFUSED_SECONDS: Final = 300.0
+# After a broker refused our ticket, a further refusal changes nothing for so long.
+KEEP_REFUSED_SECONDS: Final = 60.0
 # By MIT's krb5.h, as 32 bits without a sign: KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, _CLIENT_REVOKED and
 # _PREAUTH_FAILED, and KRB5KRB_AP_ERR_BAD_INTEGRITY. No answer after a ticket has ended has no code.
 REFUSALS: Final = frozenset(2529638912 + code for code in (6, 18, 24, 31))
@@ -41,28 +45,33 @@ class NoTicket(OSError):
 
 
 class Keytab:
-    """Gets the tickets of one principal. It is used in one thread."""
+    """Gets the tickets of one principal. But for `forget`, it is used in one thread."""
 
     def __init__(self, principal: str, file: str) -> None:
         self._principal = principal
         self._file = file
+        self._cache = f"MEMORY:kis-bond-{principal}"
         self._failure: NoTicket | None = None
         self._ask_again_at = float("-inf")
         self._version: int | None = None
+        self._is_refused = False
+        self._forget_again_at = float("-inf")
 
     def context(self, service: str) -> Any:
         """Return the security context of a login at a service, `name@host`. Raises NoTicket."""
         import gssapi  # noqa: PLC0415 - only some installations have it
 
-        version, self._version = self._version, _version_of(self._file)
-        if time.monotonic() < self._ask_again_at and version == self._version:
+        version = _version_of(self._file)
+        if version != self._version:
+            self._version, self._ask_again_at = version, float("-inf")
+        if time.monotonic() < self._ask_again_at:
             raise NoTicket(str(self._failure))
         try:
-            name = gssapi.Name(self._principal, gssapi.NameType.kerberos_principal)
-            # Tickets live in this process alone. The library replaces them after half their life.
-            store = {"client_keytab": f"FILE:{self._file}", "ccache": f"MEMORY:kis-bond-{self._principal}"}
-            credentials = gssapi.Credentials(name=name, usage="initiate", store=store)
-            credentials.inquire(lifetime=True)  # this gets the first ticket, or replaces an old one
+            if self._is_refused:
+                self._is_refused = False
+                with contextlib.suppress(gssapi.exceptions.GSSError):  # another broker may take what we have
+                    self._drop_service_tickets()
+            credentials = self._credentials(self._cache)
         except gssapi.exceptions.GSSError as error:
             self._failure = NoTicket(
                 f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {_said(error)}: "
@@ -73,6 +82,34 @@ class Keytab:
             raise self._failure from None
         target = gssapi.Name(service, gssapi.NameType.hostbased_service).canonicalize(gssapi.MechType.kerberos)
         return gssapi.SecurityContext(name=target, creds=credentials, usage="initiate")
+
+    def forget(self) -> None:
+        """Get new tickets for all services at the next login, because a broker refused ours.
+
+        The broker's keys may have been replaced, and a ticket for the old ones may live for hours.
+        """
+        now = time.monotonic()
+        if now >= self._forget_again_at:
+            self._is_refused, self._forget_again_at = True, now + KEEP_REFUSED_SECONDS
+
+    def _credentials(self, cache: str) -> Any:
+        """Return our credentials with the tickets of a cache. Raises GSSError."""
+        import gssapi  # noqa: PLC0415 - as above
+
+        name = gssapi.Name(self._principal, gssapi.NameType.kerberos_principal)
+        # Tickets live in this process alone. The library replaces them after half their life.
+        store = {"client_keytab": f"FILE:{self._file}", "ccache": cache}
+        credentials = gssapi.Credentials(name=name, usage="initiate", store=store)
+        credentials.inquire(lifetime=True)  # this gets the first ticket, or replaces an old one
+        return credentials
+
+    def _drop_service_tickets(self) -> None:
+        """Put another first ticket into the cache, which empties it. Raises GSSError.
+
+        That ticket comes from a cache that no login uses, and that therefore has no other tickets.
+        """
+        first = self._credentials(f"{self._cache}-first")
+        first.store({"ccache": self._cache}, usage="initiate", overwrite=True)
 
 
 class KerberosLogin(SaslGSSAPIAuthenticator):
@@ -126,9 +163,25 @@ def login_arguments(kafka: KafkaSettings) -> dict[str, Any]:
 _keytab: Final = functools.cache(Keytab)
 
 
+_handshake: Final[Any] = AIOKafkaConnection._do_sasl_handshake  # noqa: SLF001 - no public way
+
+
+def _keytab_of(connection: Any) -> Keytab:
+    return _keytab(connection._sasl_plain_username, connection._sasl_plain_password)  # noqa: SLF001 - no public way
+
+
 def _login(connection: Any) -> KerberosLogin:
-    keytab = _keytab(connection._sasl_plain_username, connection._sasl_plain_password)  # noqa: SLF001 - no public way
-    return KerberosLogin(connection.sasl_principal, keytab)
+    return KerberosLogin(connection.sasl_principal, _keytab_of(connection))
+
+
+async def _handshake_or_hear_refusal(connection: Any) -> None:
+    """Log in; if a broker refuses our ticket, the next login gets another one."""
+    try:
+        await _handshake(connection)
+    except SaslAuthenticationFailed:
+        if connection._sasl_mechanism == "GSSAPI":  # noqa: SLF001 - no public way
+            _keytab_of(connection).forget()
+        raise
 
 
 def _version_of(file: str) -> int | None:
@@ -147,3 +200,4 @@ def _said(error: Any) -> str:
 
 
 AIOKafkaConnection.authenticator_gssapi = _login  # type: ignore[method-assign]
+AIOKafkaConnection._do_sasl_handshake = _handshake_or_hear_refusal  # type: ignore[method-assign]  # noqa: SLF001 - as above
