@@ -37,8 +37,8 @@ class Ledger:
     lost = received - delivered - dead letters - pending - counted losses. sent: data frames of the
     exchange, one record each, with `copies` of earlier ones; received: frames the journal accepted,
     over all restarts; decoded, acknowledged: ticks of the last process; delivered: distinct ticks
-    read back; missed = sent - received; inversions: of first copies, by bond; gap: the longest time
-    without an acknowledgement.
+    read back; missed = sent - received; inversions: of first copies, by bond and partition; split
+    bonds: those with ticks in several partitions; gap: the longest time without an acknowledgement.
     """
 
     sent: int
@@ -54,6 +54,7 @@ class Ledger:
     missed: int
     duplicates: int
     inversions: int
+    split_bonds: int
     unknown: int
     least_ticks: int
     connects: int
@@ -98,7 +99,7 @@ def balance(
     `figures` are connects, stall_seconds and exit_code.
     """
     known = _identities(sent)
-    first_copies: defaultdict[str, list[int]] = defaultdict(list)
+    first_copies: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     seen: set[int] = set()
     duplicates = unknown = 0
     for record in ticks:
@@ -110,7 +111,7 @@ def balance(
             duplicates += 1
         else:
             seen.add(number)
-            first_copies[tick["STND_ISCD"]].append(number)
+            first_copies[tick["STND_ISCD"], record.partition].append(number)
     records = [record for frame in sent if frame.kind == "ticks" for record in frame.records]
     written = sum(map(is_data, sent))
     copies = sum(frame.count for frame in sent if frame.kind == "ticks" and frame.copy)
@@ -131,6 +132,7 @@ def balance(
         missed=written - frames["received"],
         duplicates=duplicates - copies,
         inversions=sum(_inversions(numbers) for numbers in first_copies.values()),
+        split_bonds=sum(partitions > 1 for partitions in Counter(isin for isin, _ in first_copies).values()),
         unknown=unknown,
         least_ticks=min(by_bond.values(), default=0),
         rebuilds=status["delivery"]["producer_rebuilds"],

@@ -131,13 +131,16 @@ class Run:
             time.sleep(0.1)
         raise RigTrouble(f"broker {place + 1} still counts after {seconds} s")
 
-    def checks(self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None) -> list[Check]:
+    def checks(
+        self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None, split_bonds: int = 0
+    ) -> list[Check]:
         """Return the checks of every row; `missed` is None if the fault makes frames be missed."""
         ledger = self.ledger
         found = [
             at_least("ticks of each bond", ledger.least_ticks, LEAST_TICKS),
             equal("L", ledger.lost, lost),
             equal("R", ledger.inversions, 0),
+            equal("bonds with ticks in several partitions", ledger.split_bonds, split_bonds),
             equal("unknown ticks", ledger.unknown, 0),
             equal("law broken", len(ledger.watched.law_broken), 0),
             equal("acknowledged and not read back", ledger.not_read_back, 0),

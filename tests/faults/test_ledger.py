@@ -1,6 +1,7 @@
 """The ledger finds missing, repeated and disordered ticks: a rig must be able to fail."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_a_repeated_tick_is_a_duplicate_and_no_inversion():
 def test_first_copies_out_of_order_are_an_inversion():
     """A tick after a later one is an inversion."""
     assert ledger([read(TEXTS[number]) for number in (0, 2, 1, 3, 4)]).inversions == 1
+
+
+def test_a_bond_in_two_partitions_is_found():
+    """Its ticks are in order by partition, and it counts as split."""
+    found = ledger([replace(read(text), partition=int(number > 2)) for number, text in enumerate(TEXTS)])
+    assert (found.inversions, found.split_bonds) == (0, 1)
+    assert ledger([read(text) for text in TEXTS]).split_bonds == 0
 
 
 def test_a_tick_nobody_sent_is_unknown():

@@ -23,6 +23,7 @@ from tests.faults import (  # noqa: F401 - they register their rows
     rows_journal,
     rows_kafka,
     rows_lists,
+    rows_partitions,
     rows_process,
     rows_tokens,
 )
