@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from connector.logs import hide
-from connector.settings.secret_files import read_secret
+from connector.shell.last_good import read_or_last_good
 from connector.shell.tcp import open_tcp
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Proxy:
         if self.username is None or self.password_file is None:
             return None
         try:
-            password = read_secret(self.password_file)
+            password = read_or_last_good(self.password_file)
         except OSError as error:
             raise ProxyFailed(
                 f"kis.proxy_password_file: {self.password_file} could not be read ({error.strerror})"

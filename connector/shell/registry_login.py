@@ -9,7 +9,8 @@ import aiohttp
 
 from connector import small_file
 from connector.logs import hide
-from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.settings.secret_files import MAX_PEM_BYTES
+from connector.shell.last_good import read_or_last_good
 from connector.shell.oauth import source_of
 
 if TYPE_CHECKING:
@@ -45,17 +46,17 @@ def tls_of(settings: RegistrySettings) -> ssl.SSLContext:
 async def authorization(settings: RegistrySettings) -> dict[str, str]:
     """Return the header of the login, none without one; the logs hide it from then on.
 
-    Raises OSError if a file cannot be read, and NoAccessToken.
+    Raises OSError if a file could never be read, and NoAccessToken.
     """
     if settings.oauth_token_url is not None:
         return {"Authorization": f"Bearer {await source_of(settings, 'registry').token()}"}
     if settings.token_file is not None:
-        token = read_secret(settings.token_file)
+        token = read_or_last_good(settings.token_file)
         hide(token)
         return {"Authorization": f"Bearer {token}"}
     if settings.username is None:
         return {}
-    password = read_secret(settings.password_file) if settings.password_file else ""
+    password = read_or_last_good(settings.password_file) if settings.password_file else ""
     given = aiohttp.encode_basic_auth(settings.username, password, encoding="utf-8")
     hide(password, given.removeprefix("Basic "))
     return {"Authorization": given}

@@ -153,7 +153,19 @@ async def test_a_proxy_that_is_away():
     assert f"the proxy at 127.0.0.1:{port} (kis.proxy_url) could not be reached" in answer.message
 
 
-async def test_a_password_file_that_vanished(tmp_path):
+async def test_a_password_file_that_vanished(proxy, login):
+    """A session that ends meanwhile comes back with the password from before."""
+    given, header = login
+    proxy.answer = b"HTTP/1.1 502 Bad Gateway\r\n\r\n"
+    through = Proxy(proxy.url, **given)
+    for _ in range(2):
+        with pytest.raises(ProxyFailed, match="HTTP 502"):
+            await through.open_tunnel("127.0.0.1", 1)
+        given["password_file"].unlink(missing_ok=True)
+    assert [f"Proxy-Authorization: Basic {header}" in head for head in proxy.heads] == [True, True]
+
+
+async def test_a_password_file_that_could_never_be_read(tmp_path):
     """The failure names the file."""
     proxy = Proxy("http://127.0.0.1:1", "me", tmp_path / "gone")
     answer = await ApprovalService("https://127.0.0.1:1/oauth2/Approval", proxy=proxy).request(APP_KEY)

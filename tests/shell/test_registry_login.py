@@ -54,8 +54,17 @@ async def test_a_token_from_a_file(tmp_path):
         for token in ("canary-one", "canary-two"):
             path.write_text(f"{token}\n")
             assert (await ask(settings, "GET", "/subjects")).status == 200
-    assert server.seen == [("/apis/ccompat/v7/subjects", f"Bearer canary-{which}") for which in ("one", "two")]
+        path.unlink()
+        await ask(settings, "GET", "/subjects")
+    assert server.seen == [("/apis/ccompat/v7/subjects", f"Bearer canary-{which}") for which in ("one", "two", "two")]
     assert "canary" not in clean("canary-one canary-two")
+
+
+async def test_a_token_file_that_could_never_be_read(tmp_path):
+    """The failure names the file."""
+    path = tmp_path / "gone"
+    path.write_text("for the settings")
+    settings = RegistrySettings(url="http://127.0.0.1:1", token_file=path)
     path.unlink()
     with pytest.raises(RegistryFailed, match=f"REG_FILE: {path} could not be read"):
         await ask(settings, "GET", "/subjects")
