@@ -188,10 +188,11 @@ ACCESS := wanted=; for each in tinyproxy:tinyproxy krb5kdc:krb5-kdc kadmin.local
 GSSAPI := $(INSTALL) -r requirements/gssapi-build.txt && \
   $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/gssapi.txt
 .PHONY: access-test
-access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS through a proxy, with real ones (ARGS="-k proxy" for some)
+access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS through a proxy, with real ones (ARGS="F5 F11" for some rows)
 	@$(ACCESS)
 	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
-	@$(BIN)/python -m pytest tests/access $(ARGS)
+	@test -n "$(ARGS)" || $(BIN)/python -m pytest tests/access
+	@$(BIN)/python -m tests.faults $(or $(ARGS),F)
 
 pictures: page-needs  ## renew the pictures of the pages and of the terminal, docs/*.png and docs/*.svg
 	@$(BIN)/python -m tests.page.pictures

@@ -4,13 +4,12 @@ import pytest
 
 from connector.settings import RegistrySettings
 from connector.shell.registry import RegistryFailed, ask, register
-from tests.conftest import started
+from tests.conftest import ACCESS_REQUIRED, started
 from tests.kafka.keycloak import SECRET, Keycloak
 from tests.kafka.registry import Registry
 from tests.security.certificates import Authority
 
 pytestmark = pytest.mark.access
-REQUIRED = "KIS_BOND_REQUIRE_ACCESS"
 SCHEMA = '{"type": "record", "name": "r", "fields": []}'
 
 
@@ -23,7 +22,7 @@ def authority(tmp_path_factory):
 @pytest.fixture(scope="module")
 def provider(authority):
     """Give a Keycloak that runs."""
-    running = started("Keycloak", lambda: Keycloak.launch(authority.issue("provider"), 60), REQUIRED)
+    running = started("Keycloak", lambda: Keycloak.launch(authority.issue("provider"), 60), ACCESS_REQUIRED)
     yield running
     running.close()
 
@@ -33,7 +32,7 @@ def registry(provider):
     """Give an Apicurio that asks for tokens of the provider."""
     options = {"tenant-enabled": "true", "auth-server-url": provider.issuer, "client-id": "registry"}
     given = [f"-Dquarkus.oidc.{name}={value}" for name, value in options.items()]
-    running = started("a schema registry", lambda: Registry.launch(*given), REQUIRED)
+    running = started("a schema registry", lambda: Registry.launch(*given), ACCESS_REQUIRED)
     yield running
     running.close()
 

@@ -1,7 +1,8 @@
 """Plays the fault matrix against three real brokers and prints the outcome of each row.
 
 Examples:
-  python -m tests.faults                 all rows, shortened where the fault takes minutes
+  python -m tests.faults                 all but group F, shortened where the fault takes minutes
+  python -m tests.faults F               the rows of group F, which need more than brokers
   python -m tests.faults A2 A3 --full    two rows at their full length
   python -m tests.faults --list          list the rows
   python -m tests.faults --table         write the results so far into docs/guarantee.md
@@ -18,7 +19,9 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.conftest import ACCESS_REQUIRED
 from tests.faults import results
+from tests.faults.row import ACCESS
 from tests.faults.worker import ROWS
 
 ROW_SECONDS = 3600
@@ -30,7 +33,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows of the matrix, such as A2 B1 C3; without any, all")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help="rows or groups, such as A2 B1 F; without any, all but F"
+    )
     parser.add_argument("--full", action="store_true", help="let each fault last as long as the matrix says")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="clusters at work side by side (default 2)")
     parser.add_argument("--seed", type=int, default=4, help="of the market and of every random fault (default 4)")
@@ -38,9 +43,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     parser.add_argument("--table", action="store_true", help="write the kept results into docs/guarantee.md and end")
     given = parser.parse_args()
-    unknown = [name for name in given.rows if name not in ROWS]
+    groups = list(dict.fromkeys(name[0] for name in in_order()))
+    unknown = [name for name in given.rows if name not in ROWS and name not in groups]
     if unknown:
         parser.error(f"there is no row {', '.join(unknown)}; the rows are {', '.join(in_order())}")
+    asked = given.rows or [group for group in groups if group != ACCESS]
+    given.rows = [name for each in asked for name in in_order() if each in {name, name[0]}]
     return given
 
 
@@ -100,12 +108,14 @@ async def work(names: asyncio.Queue[str], given: argparse.Namespace, done: list[
 
 
 async def main(given: argparse.Namespace) -> int:
-    """Play the rows and return the exit code: 0 if all are met, else 5."""
-    wanted = given.rows or in_order()
-    reasons = {} if given.rows else {name: why for name in wanted if (why := ROWS[name].why_not()) is not None}
-    wanted = [name for name in wanted if name not in reasons]
+    """Play the rows and return the exit code: 0 if all that were played are met, else 5.
+
+    Also 5 if a row is left out that ACCESS_REQUIRED demands.
+    """
+    reasons = {name: why for name in given.rows if (why := ROWS[name].why_not()) is not None}
+    wanted = [name for name in given.rows if name not in reasons]
     for name, why in reasons.items():
-        console.print(f"[yellow]Left out: {name}: {why}[/]")
+        console.print(f"[bold red]LEFT OUT: {name}: {why}[/]")
     done: list[dict[str, Any]] = []
     started_at = time.monotonic()
     for rows, jobs in (
@@ -118,16 +128,18 @@ async def main(given: argparse.Namespace) -> int:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(jobs, len(rows))):
                 group.create_task(work(names, given, done, len(wanted)))
+    missing = [name for name in reasons if name.startswith(ACCESS)] if os.environ.get(ACCESS_REQUIRED) == "1" else []
     failed = [result for result in done if not result["met"]]
     if not given.json:
         for result in failed:  # repeated at the end, which is the part of a long log that people see
             show(result, "")
         said = f"; not met: {', '.join(result['row'] for result in failed)}" if failed else ""
         said += f"; left out: {', '.join(reasons)}" if reasons else ""
+        said += f", and {ACCESS_REQUIRED} is 1" if missing else ""
         console.print(
             f"{len(done) - len(failed)} of {len(done)} rows met in {time.monotonic() - started_at:.0f} s{said}"
         )
-    return 5 if failed else 0
+    return 5 if failed or missing else 0
 
 
 if __name__ == "__main__":

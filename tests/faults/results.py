@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.faults.row import ACCESS
+
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 PAGE = FOLDER.parents[1] / "docs" / "guarantee.md"
@@ -20,6 +22,7 @@ COMMON = frozenset(
             "R",
             "M",
             AUDITED,
+            "bonds with ticks in several partitions",
             "ticks of each bond",
             "unknown ticks",
             "law broken",
@@ -90,16 +93,31 @@ def table(known: dict[str, dict[str, Any]]) -> str:
         ]
         if result["error"]:
             figures.insert(0, f"the row broke off: {_last_words(result['error'])}")
-        command = f"`make faults{'-full' if result['variant'] == 'full' else ''} ARGS={result['row']}`"
         met = "yes" if result["met"] else "**no**"
         verdicts.append(
-            _cells(result["row"], result["fault"], result["expected"], "; ".join(figures), met, result["date"], command)
+            _cells(
+                result["row"],
+                result["fault"],
+                result["expected"],
+                "; ".join(figures),
+                met,
+                result["date"],
+                _command(result),
+            )
         )
         for ledger in result.get("ledgers", []):
             name = result["row"] + (" full" if result["variant"] == "full" else "")
             figures = [f"{ledger[figure]:,}" for _, _, figure in LEDGER]
             ledgers.append(_cells(name, *figures, _audited(result)))
     return "\n".join([*_machines(results), "", *verdicts, "", *ledgers])
+
+
+def _command(result: dict[str, Any]) -> str:
+    """Return the command that plays the row."""
+    if result["row"].startswith(ACCESS):
+        arguments = f'"--full {result["row"]}"' if result["variant"] == "full" else result["row"]
+        return f"`make access-test ARGS={arguments}`"
+    return f"`make faults{'-full' if result['variant'] == 'full' else ''} ARGS={result['row']}`"
 
 
 def _audited(result: dict[str, Any]) -> str:

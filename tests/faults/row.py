@@ -27,6 +27,8 @@ class Row:
 
 
 ROWS: dict[str, Row] = {}
+# The group of rows that need a proxy, a Kerberos realm or an OpenID provider.
+ACCESS = "F"
 
 
 def row(

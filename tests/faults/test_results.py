@@ -66,6 +66,13 @@ def test_the_tables_have_machine_verdict_and_ledger():
     assert "| A1 | 9,504 | 0 | 0 | 0 | 0 | 0 | 0 | 1.5 | 0.25 | 80.5 | 7.25 | 3 | 2 |" in text
 
 
+def test_rows_of_proxies_and_logins_have_another_command():
+    """They are played by the target that has what they need."""
+    text = table({"F1 quick": result("F1"), "F13 full": result("F13", variant="full")})
+    assert "| `make access-test ARGS=F1` |" in text
+    assert '| `make access-test ARGS="--full F13"` |' in text
+
+
 def test_several_machines_are_shown_with_their_rows():
     """If there are several machines, each is shown with its rows."""
     text = table({"A1 quick": result(), "A2 quick": result("A2", machine="Linux, 8 cores")})
