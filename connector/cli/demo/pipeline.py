@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connector import app
 from connector.app import audit
-from connector.app.audit.report import Sums, days, lag, sums
+from connector.app.audit.report import Sums, days, sums
 from connector.cli.demo.ledger import Ledger
 from connector.core.coverage.dates import seoul_date
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 # The simulator may still send one burst after its rate became 0: it sends at least every 0.25 s.
 QUIET_SECONDS = 0.6
-REPAIR_SECONDS = 30.0  # for the auditor to fill holes from KIS's list at the end
+REPAIR_SECONDS = 60.0  # for the auditor to fill holes at the end; so long only if KIS's list cannot be had
 
 
 class Pipeline:
     """Simulator, running connector, auditor and independent reader.
 
-    `port` is the port of the HTTP endpoints; `trouble` says why the pipeline did not drain in time.
+    `port` is the port of the HTTP endpoints; `trouble` says what did not end in time.
     """
 
     def __init__(self, kis: Simulator, connector: app.Connector, auditor: audit.RunningAuditor, reader: Reader) -> None:
@@ -134,19 +134,33 @@ class Pipeline:
     async def _audit_all(self) -> None:
         """Wait until the auditor has read all ticks, and has tried to fill each hole it found."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (REPAIR_SECONDS if self._kis.stats.frames else 0)
-        while loop.time() < deadline and not self.has_ended:
-            if self._is_audited():
-                self.ledger()
+        deadline = loop.time() + REPAIR_SECONDS
+        while not self._is_audited():
+            if self.has_ended:
+                return
+            if loop.time() >= deadline:
+                self.trouble = self.trouble or f"the auditor did not fill the holes in {REPAIR_SECONDS:g} s"
                 return
             await asyncio.sleep(POLL_SECONDS)
+        self.ledger()  # keeps the sums, because a rebalance may follow
 
     def _is_audited(self) -> bool:
-        parts = self._auditor.parts
-        if parts.auditor.ticks == 0 or lag(parts):
-            return False
-        incomplete = [day for day in days(parts.auditor) if day.missing_volume]
-        return all(day.holes and all(hole.state != "OPEN" for hole in day.holes) for day in incomplete)
+        """Whether the auditor read what the reader read, and waits for no hole of today.
+
+        How far another client read says more than the auditor's own lag, which is 0 while it holds
+        no partition, and as long as Kafka has not answered its first fetch.
+        """
+        auditor = self._auditor.parts.auditor
+        for number, position in dict(self._reader.positions).items():
+            audited = auditor.partitions.get(number)
+            if audited is None or (audited.next_offset or 0) < position:
+                return False
+        today = seoul_date(time.time_ns() // 1_000_000)
+        return not any(
+            day.is_waiting or any(hole.state == "OPEN" for hole in day.holes)
+            for day in days(auditor)
+            if day.trade_date == today
+        )
 
 
 @contextlib.asynccontextmanager

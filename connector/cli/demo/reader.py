@@ -27,7 +27,8 @@ MAX_TICK_IDS = 500_000
 class Reader:
     """Follows the topic from its first record until the `with` block ends, in a thread.
 
-    Its figures may be read at any time.
+    Its figures may be read at any time. `positions` has the offset after the last record read, by
+    partition.
     """
 
     def __init__(self, kafka: KafkaSettings, topic: str, schema: TickSchema) -> None:
@@ -40,6 +41,7 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="demo-reader", daemon=True)
         self.distinct = self.duplicates = self.unreadable = self.backfilled = 0
         self.problem: str | None = None
+        self.positions: dict[int, int] = {}
         self.latest: dict[str, dict[str, Any]] = {}
         self.ticks: Counter[str] = Counter()
 
@@ -79,7 +81,7 @@ class Reader:
         # confluent-kafka comes with the extra `demo`; no other command needs it.
         from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-        consumer = Consumer(self._configuration)
+        consumer: Any = Consumer(self._configuration)
         try:
             partitions = self._partitions(consumer)
             consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in partitions])
@@ -87,6 +89,7 @@ class Reader:
                 for message in consumer.consume(POLL_RECORDS, timeout=POLL_SECONDS):
                     if message.error() is None:
                         self.count(message.value())
+                        self.positions[message.partition()] = message.offset() + 1
                     else:
                         self.problem = str(message.error())
         finally:

@@ -6,6 +6,7 @@ import pytest
 
 from connector import settings as configuration
 from connector.cli.demo import kafka as demo_kafka
+from connector.cli.demo import pipeline as module
 from connector.cli.demo.pipeline import running
 from connector.cli.demo.reader import Reader
 from connector.core.ticks.avro import TickSchema
@@ -17,6 +18,10 @@ from simulator import Simulator
 async def pipeline(tmp_path):
     """Run a pipeline with one wanted bond on the embedded broker; it trades nothing by itself."""
     with demo_kafka.embedded() as address:
+        keys = tmp_path / "rest-keys"
+        keys.mkdir()
+        for part in ("appkey", "appsecret"):
+            (keys / f"{part}-0").write_text(f"an-{part}")
         async with Simulator(rate=0) as kis:
             variables = {
                 "KIS__APPROVAL_URL": kis.approval_url,
@@ -27,6 +32,11 @@ async def pipeline(tmp_path):
                 "JOURNAL__PATH": tmp_path / "journal",
                 "HTTP__PORT": 0,
                 "AUDIT__HTTP_PORT": 0,
+                "AUDIT__CREDENTIALS_DIR": keys,
+                "AUDIT__REST_URL": kis.rest_url,
+                "AUDIT__TOKEN_PATH": tmp_path / "token.json",
+                "AUDIT__GAP_WAIT_SECONDS": 3,
+                "AUDIT__BACKFILL": "true",
             }
             settings = configuration.load(None, {f"KIS_BOND_{name}": str(value) for name, value in variables.items()})
             await demo_kafka.write_first_list(settings, demo_kafka.first_bonds(1))
@@ -60,6 +70,41 @@ async def test_it_ends_in_order(pipeline):
     assert pipeline.ledger().differences() == []
     assert pipeline.trouble == ""
     assert pipeline.ledger().covered_volume == pipeline.ledger().accumulated_volume
+
+
+async def trade(pipeline, *, heard=True):
+    """Trade the bond once; a trade that is not heard is only in KIS's list."""
+    kis, (isin,) = pipeline._kis, pipeline.instruments()
+    if not heard:
+        kis.faults.set("missing=1")
+    await kis.emit_ticks(isin)
+    kis.faults.clear()
+
+
+async def test_the_end_waits_for_a_hole_that_is_still_new(pipeline):
+    """A hole without an id is filled, too, though every earlier hole of its bond was filled."""
+    await until(lambda: [record["state"] for record in pipeline.instruments().values()] == ["ACTIVE"])
+    for heard in (True, False, True):
+        await trade(pipeline, heard=heard)
+    await until(lambda: pipeline.ledger().backfilled == 1)
+    for heard in (False, True):
+        await trade(pipeline, heard=heard)
+    await pipeline.end(20)
+    ledger, (isin,) = pipeline.ledger(), pipeline.instruments()
+    assert (ledger.backfilled, ledger.covered_volume) == (2, pipeline._kis.accumulated(isin))
+    assert pipeline.trouble == ""
+
+
+async def test_an_auditor_without_partitions_has_not_read_to_the_end(pipeline, monkeypatch):
+    """In a rebalance it knows of no hole. The end waits for it, though not for ever."""
+    await until(lambda: [record["state"] for record in pipeline.instruments().values()] == ["ACTIVE"])
+    await trade(pipeline)
+    await until(lambda: pipeline.ledger().read_back == 1 and pipeline._is_audited())
+    pipeline._auditor.parts.auditor.end_all()
+    assert not pipeline._is_audited()
+    monkeypatch.setattr(module, "REPAIR_SECONDS", 0.1)
+    await pipeline.end(20)
+    assert pipeline.trouble == "the auditor did not fill the holes in 0.1 s"
 
 
 async def test_a_pipeline_that_does_not_drain(pipeline):
