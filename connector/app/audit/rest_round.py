@@ -42,6 +42,8 @@ class Rest(Protocol):
 
 
 class _Retry(NamedTuple):
+    """When a hole is looked for again, and how long the wait after that is."""
+
     at_ms: int
     wait_ms: int
 
@@ -66,7 +68,7 @@ class RestRound:
         self._rest = rest
         self._backfill = backfill
         self._asking = Asking()
-        self._retries: dict[str, _Retry] = {}
+        self._retries: dict[str, dict[str, _Retry]] = {}  # of each bond's open holes
         self._unreached: set[str] = set()
         self.backfilled = 0
         auditor.on_session_up = self._on_session_up
@@ -147,15 +149,20 @@ class RestRound:
 
     async def _repair(self, rest: Rest, day: Day) -> None:
         """Look for the trades of the day's open holes, and backfill those that KIS lists."""
-        now = now_ms()
-        if not any(hole.state == "OPEN" for hole in day.holes):
-            self._retries.pop(day.isin, None)
+        # A new hole does not wait for an earlier one: KIS lists only the latest trades.
+        earlier = self._retries.pop(day.isin, {})
+        new = _Retry(0, FIRST_RETRY_MS)
+        retries = {hole.id: earlier.get(hole.id, new) for hole in day.holes if hole.state == "OPEN"}
+        if not retries:
             return
-        retry = self._retries.get(day.isin, _Retry(0, FIRST_RETRY_MS))
-        if now < retry.at_ms or not self._is_settled(day):
+        self._retries[day.isin] = retries
+        if now_ms() < min(each.at_ms for each in retries.values()) or not self._is_settled(day):
             return
         reported = await rest.trades(day.isin)
-        self._retries[day.isin] = _Retry(now_ms() + retry.wait_ms, min(2 * retry.wait_ms, LAST_RETRY_MS))
+        now = now_ms()
+        self._retries[day.isin] = {
+            hole: _Retry(now + each.wait_ms, min(2 * each.wait_ms, LAST_RETRY_MS)) for hole, each in retries.items()
+        }
         if isinstance(reported, Failed):
             log.info("trades_not_read", isin=day.isin, code=reported.code, reason=reported.message)
             return

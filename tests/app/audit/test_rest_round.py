@@ -135,6 +135,20 @@ async def test_a_failed_call_confirms_nothing(day):
     assert (day.rest.asked, day.latest()["holes"][0]["state"]) == ([("trades", ISIN)], "OPEN")
 
 
+async def test_a_new_hole_does_not_wait_for_an_earlier_one(day):
+    """KIS lists only the latest trades, so that each new hole is looked for at once."""
+    raws = day.trades(9)
+    day.rest.listed = [reported(raw) for raw in raws[:4]]
+    await day.with_ticks([*raws[:2], *raws[4:6]])
+    await day.go()
+    await day.go()
+    assert day.rest.asked == [("trades", ISIN)]
+    await day.with_ticks(raws[8:])
+    await day.go()
+    await day.go()
+    assert day.rest.asked == [("trades", ISIN)] * 2
+
+
 async def test_a_hole_at_the_end_is_found_after_an_interruption(day, monkeypatch):
     """Two readings after a reconnect show volume that no tick reached in the meantime."""
     raws = day.trades(6)
