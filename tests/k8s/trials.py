@@ -82,16 +82,7 @@ async def one_step(release: Release) -> list[Check]:
 @trial("hung", "the owner's process is stopped with SIGSTOP", "another pod has its bonds within 45 s")
 async def hung(release: Release) -> list[Check]:
     """Liveness kills what does not answer, and the standby tries until KIS lets it in."""
-    release.begin()
-    await release.traded(2)
-    pod = await release.owner()
-    os.kill(await asyncio.to_thread(release.cluster.process_of, pod), signal.SIGSTOP)
-    await release.until("the session ends", lambda: not release.kis.sessions, 120)
-    await release.until_active()
-    await release.traded(3)
-    await ready(release)
-    ledger = await release.ledger()
-    return [gap(ledger, 45), *figures(ledger, is_killed=True)]
+    return await struck(release, signal.SIGSTOP, ends_seconds=120, most_seconds=45)
 
 
 @trial("rollout", "a changed annotation rolls both pods", "one hand-over, or two if the owner is the first to go")
@@ -115,16 +106,7 @@ async def rollout(release: Release) -> list[Check]:
 @trial("killed", "the owner's process is killed", "its container starts again, or the standby takes over")
 async def killed(release: Release) -> list[Check]:
     """A kill costs the session timeout at most."""
-    release.begin()
-    await release.traded(2)
-    pod = await release.owner()
-    os.kill(await asyncio.to_thread(release.cluster.process_of, pod), signal.SIGKILL)
-    await release.until("the session ends", lambda: not release.kis.sessions, 60)
-    await release.until_active()
-    await release.traded(3)
-    await ready(release)
-    ledger = await release.ledger()
-    return [gap(ledger, 30), *figures(ledger, is_killed=True)]
+    return await struck(release, signal.SIGKILL, ends_seconds=60, most_seconds=30)
 
 
 @trial("rollback", "lists change in an upgrade; then helm rollback", "the lists of the earlier revision are in force")
@@ -215,6 +197,23 @@ async def drain(release: Release) -> list[Check]:
         gap(ledger, 15),
         *figures(ledger),
     ]
+
+
+async def struck(release: Release, number: signal.Signals, *, ends_seconds: float, most_seconds: float) -> list[Check]:
+    """Send a signal to the owner's process, and wait until its bonds are active again.
+
+    Its session has to end within `ends_seconds`; no bond may be unheard for `most_seconds`.
+    """
+    release.begin()
+    await release.traded(2)
+    pod = await release.owner()
+    os.kill(await asyncio.to_thread(release.cluster.process_of, pod), number)
+    await release.until("the session ends", lambda: not release.kis.sessions, ends_seconds)
+    await release.until_active()
+    await release.traded(3)
+    await ready(release)
+    ledger = await release.ledger()
+    return [gap(ledger, most_seconds), *figures(ledger, is_killed=True)]
 
 
 async def ready(release: Release) -> None:
