@@ -15,10 +15,10 @@ from connector.core.coverage import dates
 from connector.core.coverage.date_records import DateRecords
 from connector.core.coverage.shown import shown_day
 from connector.shell.kafka import one_topic
-from connector.shell.kafka.waiting import pauses
+from connector.shell.kafka.waiting import in_turns, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 WATCHED_SECONDS: Final = 60.0  # after the last look, reading goes on for so long
 POLL_MS: Final = 500
@@ -28,6 +28,7 @@ MOST_BYTES: Final = 16 * 2**20  # of today's records; 20,000 bonds without holes
 # piece holds up the event loop for some 2 ms.
 PIECE: Final = 50
 PAUSE_SECONDS: Final = 0.02
+SHOW_SECONDS: Final = 1.0  # the least between two times that what is shown is made
 FETCH_BYTES: Final = 128 * 1024  # decompressed at once
 
 log = structlog.get_logger("connector.watched_coverage")
@@ -48,8 +49,9 @@ class WatchedCoverage:
         self._looked_at = float("-inf")
         self._is_wanted = asyncio.Event()
         self._records = DateRecords(dates.seoul_date(now_ms()), MOST_BYTES)
-        self._is_read = False
+        self._is_read = self._has_news = False
         self._written_ms = 0
+        self._shown: dict[str, Any] = {}
         self._problem: str | None = None
 
     def look(self) -> dict[str, Any]:
@@ -59,11 +61,7 @@ class WatchedCoverage:
         """
         self._looked_at = time.monotonic()
         self._is_wanted.set()
-        if not self._is_read or not self._records.values:
-            return {}
-        found = shown_day(self._records.trade_date, self._records.values)
-        found["coverage"]["written_at"] = dates.rfc3339(self._written_ms)
-        return found
+        return self._shown
 
     async def run(self) -> None:
         """Read while somebody looks, until cancelled; pause after each failure."""
@@ -76,7 +74,6 @@ class WatchedCoverage:
                 if str(error) != self._problem:
                     log.info("coverage_not_shown", problem=str(error))
                 self._problem = str(error)
-                self._is_read = False
                 await asyncio.sleep(next(pause))
             else:
                 pause = pauses()
@@ -84,34 +81,55 @@ class WatchedCoverage:
     async def _read(self) -> None:
         """Read today's records, and follow the topic until nobody looks or the date ends."""
         today = dates.seoul_date(self._now_ms())
-        self._records, self._is_read = DateRecords(today, MOST_BYTES), False
+        self._records, self._has_news = DateRecords(today, MOST_BYTES), True
         arguments = {**self._client_arguments(), "max_partition_fetch_bytes": FETCH_BYTES}
-        async with one_topic.opened(self._topic, arguments) as (consumer, places):
-            # No record of a date is written before the date begins.
-            await one_topic.seek_to_time(consumer, places, dates.start_ms(today))
-            ends, check_at = await consumer.end_offsets(places), time.monotonic() + CHECK_SECONDS
-            while self._is_looked_at() and dates.seoul_date(self._now_ms()) == today:
-                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=PIECE)
-                for batch in batches.values():
-                    self._take(batch)
-                if not self._is_read:
-                    self._is_read = all([await consumer.position(place) >= end for place, end in ends.items()])
-                self._problem = None
-                await asyncio.sleep(PAUSE_SECONDS)
-                if time.monotonic() >= check_at:
-                    # A silent Kafka, or more partitions: a new client is needed.
-                    async with asyncio.timeout(one_topic.PATIENCE_SECONDS):
-                        await consumer.end_offsets(places)
-                    if len(consumer.partitions_for_topic(self._topic) or ()) != len(places):
-                        return
-                    check_at = time.monotonic() + CHECK_SECONDS
-        self._is_read = False
+        try:
+            async with one_topic.opened(self._topic, arguments) as (consumer, places):
+                # No record of a date is written before the date begins.
+                await one_topic.seek_to_time(consumer, places, dates.start_ms(today))
+                await self._follow(consumer, places)
+        finally:
+            self._is_read, self._shown = False, {}
 
-    def _take(self, batch: list[Any]) -> None:
+    async def _follow(self, consumer: Any, places: Sequence[Any]) -> None:
+        ends, today = await consumer.end_offsets(places), self._records.trade_date
+        show_at, check_at = 0.0, time.monotonic() + CHECK_SECONDS
+        while self._is_looked_at() and dates.seoul_date(self._now_ms()) == today:
+            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=PIECE)
+            for batch in batches.values():
+                self._take(batch)
+            if not self._is_read:
+                self._is_read = all([await consumer.position(place) >= end for place, end in ends.items()])
+            self._problem = None
+            if self._is_read and self._has_news and time.monotonic() >= show_at:
+                await self._show()
+                show_at = time.monotonic() + SHOW_SECONDS
+            await asyncio.sleep(PAUSE_SECONDS)
+            if time.monotonic() >= check_at:
+                # A silent Kafka, or more partitions: a new client is needed.
+                async with asyncio.timeout(one_topic.PATIENCE_SECONDS):
+                    await consumer.end_offsets(places)
+                if len(consumer.partitions_for_topic(self._topic) or ()) != len(places):
+                    return
+                check_at = time.monotonic() + CHECK_SECONDS
+
+    def _take(self, batch: Sequence[Any]) -> None:
         for record in batch:
-            is_of_today = self._records.take(record.key, record.value) is not None
-            if is_of_today and dates.is_plausible_ms(record.timestamp):
+            if self._records.take(record.key, record.value) is None:
+                continue
+            self._has_news = True
+            if dates.is_plausible_ms(record.timestamp):
                 self._written_ms = max(self._written_ms, record.timestamp)
+
+    async def _show(self) -> None:
+        """Make what `look` returns, while other tasks have their turns."""
+        self._has_news = False
+        if not self._records.values:
+            self._shown = {}
+            return
+        found = await in_turns(shown_day(self._records.trade_date, self._records.values))
+        found["coverage"]["written_at"] = dates.rfc3339(self._written_ms)
+        self._shown = found
 
     def _is_looked_at(self) -> bool:
         if time.monotonic() - self._looked_at < WATCHED_SECONDS:

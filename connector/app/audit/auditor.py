@@ -6,14 +6,13 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from connector.core.coverage.book import Book, doubt_divided
-from connector.core.coverage.dates import seoul_date
+from connector.core.coverage.dates import latest_date
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.record import NotACoverageRecord, encode, split_key
 from connector.core.coverage.tick_values import UnknownSchema, UnreadableTick
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 ROUND: Final = 500  # records written at once
 KEPT_MS: Final = 14 * 86_400_000  # facts that ended earlier explain no hole of which there are events
 TIDY_MS: Final = 600_000
-CLOCKS_DIFFER: Final = timedelta(days=1)  # a tick of a later date than this from today is foreign
 LONGEST_VALUE: Final = 2**20  # of a record of the status or event topic
 
 log = structlog.get_logger("connector.auditor")
@@ -149,7 +147,7 @@ class Auditor:
         elif expected is not None and records[0].offset > expected + 1:
             # Only a marker of a transaction takes an offset, and it takes one.
             self._note_deleted(audited, records[0].offset)
-        book, last_date = audited.book, seoul_date(now) + CLOCKS_DIFFER
+        book, last_date = audited.book, latest_date(now)
         for record in records:
             self.ticks += 1
             try:
@@ -319,7 +317,7 @@ def _restore(audited: Audited, record: Any, only: date | None, now: int) -> None
     try:
         if record.value is None:
             if only is None:
-                audited.book.days.pop(split_key(record.key.decode(errors="replace")), None)
+                audited.book.remove(*split_key(record.key.decode(errors="replace")))
             return
         fields = (record.key, record.value, dict(record.headers), now)
         if only is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connector.core.coverage import dates
 from connector.core.coverage.announcement import Announcement, announcements
 from connector.core.coverage.day import Day
-from connector.core.coverage.record import decode, split_key
+from connector.core.coverage.readable import PIECE_BYTES
+from connector.core.coverage.record import NotACoverageRecord, decode, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
     from connector.core.coverage.partition_counts import PartitionCounts
     from connector.core.coverage.tick import Tick
 
+# Of the records that were read back: anyone may have written some of them. Two days of 20,000 bonds
+# have 25 MiB; the rest is for holes.
+MOST_BYTES: Final = 128 * 2**20
+
 
 class Book:
-    """`days` are those in memory. Before `add`, a day that `was_forgotten` has to be read back."""
+    """`days` are those in memory. Before `add`, a day that `was_forgotten` has to be read back.
 
-    def __init__(self, is_trading_day: IsTradingDay) -> None:
+    What is read back has at most `most_bytes`; a piece of a hole counts as PIECE_BYTES more than
+    its text.
+    """
+
+    def __init__(self, is_trading_day: IsTradingDay, most_bytes: int = MOST_BYTES) -> None:
         self._is_trading_day = is_trading_day
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._sizes: dict[tuple[str, date], int] = {}
         self.days: dict[tuple[str, date], Day] = {}
         self._doubts: dict[date, Doubt] = {}
         self._ticks_before: dict[tuple[str, date], int] = {}
@@ -36,9 +48,23 @@ class Book:
         lost the partition wrote it.
         """
         day = decode(key, value, headers, now_ms, self._is_trading_day)
-        known = self.days.get((day.isin, day.trade_date))
-        if known is None or _is_not_older(day, known):
-            self.days[day.isin, day.trade_date] = day
+        place = day.isin, day.trade_date
+        if day.trade_date > dates.latest_date(now_ms):
+            raise NotACoverageRecord(f"the date {day.trade_date} is yet to come")
+        known = self.days.get(place)
+        if known is not None and not _is_not_older(day, known):
+            return
+        size = len(value) + PIECE_BYTES * len(day.stretches.missing)
+        if self._bytes + size - self._sizes.get(place, 0) > self._most_bytes:
+            raise NotACoverageRecord(f"the records before it have {self._most_bytes} bytes, the most there can be")
+        self.remove(*place)
+        self.days[place], self._sizes[place] = day, size
+        self._bytes += size
+
+    def remove(self, isin: str, trade_date: date) -> None:
+        """Drop a day from memory, if it is there."""
+        self.days.pop((isin, trade_date), None)
+        self._bytes -= self._sizes.pop((isin, trade_date), 0)
 
     def resume(self, key: bytes, value: bytes, headers: Mapping[str, bytes], now_ms: int) -> None:
         """Take in a record at the start. Raises NotACoverageRecord.
@@ -48,7 +74,7 @@ class Book:
         isin, trade_date = split_key(key.decode(errors="replace"))
         self.restore(key, value, headers, now_ms)
         if self._is_finished(self.days[isin, trade_date], now_ms):
-            del self.days[isin, trade_date]
+            self.remove(isin, trade_date)
 
     def was_forgotten(self, isin: str, trade_date: date, now_ms: int) -> bool:
         """Return whether the day is not in memory because its time is over."""
@@ -117,7 +143,7 @@ class Book:
         over = {key: day for key, day in self.days.items() if not day.is_changed and self._is_finished(day, now_ms)}
         for key, day in over.items():
             if self._ticks_before.get(key) == day.ticks:
-                del self.days[key]
+                self.remove(*key)
         self._ticks_before = {key: day.ticks for key, day in over.items() if key in self.days}
 
     def _is_finished(self, day: Day, now_ms: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.bonds.isin import has_shape
-from connector.core.coverage.readable import readable
+from connector.core.coverage.readable import PIECE_BYTES, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,8 @@ class DateRecords:
     """Give each record to `take`, in the order of its partition.
 
     `values` has the records by bond. `unreadable` has the bonds whose latest record is none. Anyone
-    may have written the records, so what is kept has at most `most_bytes` of them.
+    may have written the records, so what is kept has at most `most_bytes` of them, and a piece of a
+    hole counts as PIECE_BYTES more than its text.
     """
 
     def __init__(self, trade_date: date, most_bytes: int) -> None:
@@ -51,7 +52,8 @@ class DateRecords:
         elif isin in self.values and is_older(found, self.values[isin]):
             return None
         else:
-            size = len(key) + len(value)
+            pieces = sum(len(hole["remaining"]) for hole in found["holes"])
+            size = len(key) + len(value) + PIECE_BYTES * pieces
         if self._bytes + size - self._sizes.get(isin, 0) > self._most_bytes:
             return None
         self._note_size(isin, size)
@@ -69,5 +71,11 @@ class DateRecords:
 
 
 def is_older(value: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Return whether a record holds fewer ticks than another one of its key, and is ignored."""
+    """Return whether a record knows less than another one of its key, and is ignored.
+
+    Records of different partitions share no offset. A bond has two if the topic's partitions were
+    raised that day; the one with the higher volume of the day knows the later trades.
+    """
+    if value["offsets"].keys().isdisjoint(known["offsets"]):
+        return bool(value["accumulated_volume"] < known["accumulated_volume"])
     return any(value["offsets"].get(partition, -1) < offset for partition, offset in known["offsets"].items())

@@ -25,6 +25,11 @@ def seoul_date(now_ms: int) -> date:
     return datetime.fromtimestamp(now_ms / 1000, SEOUL).date()
 
 
+def latest_date(now_ms: int) -> date:
+    """Return the latest date of a trade: the day after today, because clocks differ."""
+    return seoul_date(now_ms) + timedelta(days=1)
+
+
 def start_ms(trade_date: date) -> int:
     """Return when the date began in Seoul."""
     return _ms(trade_date, time(0, 0, tzinfo=SEOUL))

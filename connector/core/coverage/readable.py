@@ -31,6 +31,10 @@ SIDES: Final = ("after", "before")
 SIDE: Final = ("tick_id", "traded_at")
 CHECK: Final = ("at", "accumulated_volume", "by")
 
+# A piece of `remaining` takes ten times as much memory as its text, other fields four times as
+# much. So where bytes are bounded, a piece counts as so many more.
+PIECE_BYTES: Final = 64
+
 # The value of a coverage record, as it was read.
 Value = dict[str, Any]
 

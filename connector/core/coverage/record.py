@@ -13,7 +13,7 @@ from connector.core.bonds.isin import has_shape
 from connector.core.coverage.dates import FIRST_DATE, LAST_DATE, is_plausible_ms, parsed_ms, rfc3339
 from connector.core.coverage.day import Checked, Day
 from connector.core.coverage.hole import FILLED_BY, By, Hole, hole_id
-from connector.core.coverage.readable import readable
+from connector.core.coverage.readable import LONGEST_TEXT, readable
 from connector.core.coverage.stretches import Stretch
 from connector.core.coverage.tick import Trade
 
@@ -181,7 +181,9 @@ class _Resume(NamedTuple):
 
 
 def _trade(traded_ms: Any, tick_id: Any, seen_ms: Any, slot: Any) -> Trade:
-    return Trade(_time(traded_ms), str(tick_id), _time(seen_ms), _slot(slot))
+    if not isinstance(tick_id, str) or len(tick_id) > LONGEST_TEXT:
+        raise ValueError("not an id")
+    return Trade(_time(traded_ms), tick_id, _time(seen_ms), _slot(slot))
 
 
 def _time(at_ms: Any) -> int:

@@ -27,6 +27,15 @@ def pauses() -> Iterator[float]:
         seconds = min(2 * seconds, RETRY_MAX_SECONDS)
 
 
+def at_once(steps: Generator[None, None, T]) -> T:
+    """Run a computation in steps without letting other tasks run, and return the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
 async def in_turns(steps: Generator[None, None, T]) -> T:
     """Run a computation in steps, let other tasks run after each step, and return the result."""
     while True:

@@ -6,6 +6,7 @@ import pytest
 
 from connector.core.coverage.book import Book, doubt_divided
 from connector.core.coverage.facts import Facts
+from connector.core.coverage.readable import PIECE_BYTES
 from connector.core.coverage.record import NotACoverageRecord, encode
 from tests.core.coverage.trades import FRIDAY, ISIN, MONDAY, at, is_weekday, tick
 
@@ -83,6 +84,33 @@ def test_a_record_that_is_none_is_refused():
     """The caller counts it and goes on."""
     with pytest.raises(NotACoverageRecord):
         Book(is_weekday).restore(b"x", b"{}", {}, NOW)
+
+
+def test_what_is_read_back_is_bounded(book):
+    """A flood of foreign records neither fills the memory nor stops a day that is known."""
+    (old,) = write_all(book)
+    book.add(tick(40, 50, offset=9), NOW)
+    (new,) = write_all(book)
+    made = Book(is_weekday, most_bytes=len(new[1]) + PIECE_BYTES)
+    foreign = (b"KR6095572D81/2026-09-11", old[1], {})
+    made.restore(*old[:2], {}, NOW)
+    with pytest.raises(NotACoverageRecord, match="most there can be"):
+        made.restore(*foreign, NOW)
+    made.restore(*new[:2], {}, NOW)
+    assert [day.accumulated_volume for day in made.days.values()] == [50]
+    made.remove(ISIN, FRIDAY)
+    made.restore(*foreign, NOW)
+    assert [isin for isin, _ in made.days] == ["KR6095572D81"], "there is room again"
+
+
+def test_a_record_of_a_day_to_come_is_refused(book):
+    """It would stay in memory until that day is over. Clocks may differ by a day."""
+    ((_, value, _),) = write_all(book)
+    made = Book(is_weekday)
+    made.resume(f"{ISIN}/2026-09-12".encode(), value, {}, NOW)
+    with pytest.raises(NotACoverageRecord, match="yet to come"):
+        made.resume(f"{ISIN}/2026-09-13".encode(), value, {}, NOW)
+    assert made.days.keys() == {(ISIN, date(2026, 9, 12))}
 
 
 def test_holes_of_older_dates_are_not_announced(book):

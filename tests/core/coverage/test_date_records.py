@@ -3,6 +3,7 @@
 import json
 
 from connector.core.coverage.date_records import DateRecords, is_older
+from connector.core.coverage.readable import PIECE_BYTES
 from tests.core.coverage.trades import FRIDAY, ISIN, value
 
 OTHER = "KR6095572D81"
@@ -49,7 +50,7 @@ def test_tombstones_remove():
 
 def test_what_is_kept_is_bounded():
     """A flood of foreign records neither fills the memory nor stops those that are known."""
-    size = len(json.dumps(value())) + len(KEY)
+    size = len(json.dumps(value())) + len(KEY) + PIECE_BYTES  # its hole is in one piece
     found = taken((KEY, value()), (f"{OTHER}/{FRIDAY}".encode(), value()), most_bytes=size + 10)
     assert found.values.keys() == {ISIN}
     assert found.take(KEY, json.dumps(value(ticks=7, offsets={"3": 9})).encode()) == ISIN
@@ -62,16 +63,41 @@ def test_what_is_kept_is_bounded():
 def test_only_what_is_kept_counts():
     """Neither an older record nor one that is none changes what the bond's record takes."""
     large, small = value(offsets={"3": 9}, reason="x" * 90), value(offsets={"3": 7})
-    size = len(json.dumps(large)) + len(KEY)
+    size = len(json.dumps(large)) + len(KEY) + PIECE_BYTES
     other = (f"{OTHER}/{FRIDAY}".encode(), value())
     assert taken((KEY, large), (KEY, small), (KEY, b"x"), other, most_bytes=size + 10).values.keys() == {ISIN}
     junk = [(KEY, b"x" * 1000)] * 9
     assert taken(*junk, other, most_bytes=size + 2 * len(KEY)).values.keys() == {OTHER}
 
 
+def offsets(volume=40, **numbers):
+    """Return what tells two records of a bond apart: `p3=5` is offset 5 of partition 3."""
+    return {"accumulated_volume": volume, "offsets": {name.removeprefix("p"): at for name, at in numbers.items()}}
+
+
 def test_the_record_with_fewer_ticks_is_older():
     """Of two records under one key the one with the lower offset is ignored."""
-    assert is_older({"offsets": {"3": 1}}, {"offsets": {"3": 2}})
-    assert is_older({"offsets": {}}, {"offsets": {"3": 2}})
-    assert not is_older({"offsets": {"3": 2}}, {"offsets": {"3": 2}})
-    assert not is_older({"offsets": {"3": 3, "4": 0}}, {"offsets": {"3": 2}})
+    assert is_older(offsets(p3=1), offsets(p3=2))
+    assert is_older(offsets(0), offsets(p3=2)), "without a tick"
+    assert not is_older(offsets(p3=2), offsets(p3=2))
+    assert not is_older(offsets(p3=3, p4=0), offsets(p3=2))
+
+
+def test_of_two_partitions_the_record_with_the_later_trade_counts():
+    """A bond has two records if the topic grew that day. The volume of a day only rises."""
+    old, new = (value(accumulated_volume=volume, offsets=at) for volume, at in ((40, {"3": 900}), (70, {"7": 0})))
+    later = value(accumulated_volume=90, offsets={"7": 1})
+    other_key = (KEY, value(holes=[], accumulated_volume=0, missing_volume=0, covered_volume=0, offsets={}))
+    for records in ((old, new, later), (new, old, later), (new, later, old)):
+        found = taken(other_key, *((KEY, each) for each in records), other_key)
+        assert found.values[ISIN]["offsets"] == {"7": 1}
+
+
+def test_pieces_of_a_hole_count_more_than_their_text():
+    """A piece of three characters takes a list of two numbers."""
+    (lacking,) = value()["holes"]
+    pieces = [[low, low + 1] for low in range(lacking["from_volume"], lacking["to_volume"], 2)]
+    cut = value(holes=[lacking | {"remaining": pieces}])
+    size = len(json.dumps(cut)) + len(KEY)
+    assert taken((KEY, cut), most_bytes=size + PIECE_BYTES * (len(pieces) - 1)).values == {}
+    assert taken((KEY, cut), most_bytes=size + PIECE_BYTES * len(pieces)).values.keys() == {ISIN}

@@ -173,6 +173,8 @@ def test_a_key_of_no_bond_or_no_plausible_date_is_refused(key):
         b"{",
         b'{"last":[1,"x",2,[]]}',
         b'{"last":[1]}',
+        b'{"last":[1700000000000,"' + b"x" * 101 + b'",1700000000000,0]}',
+        b'{"last":[1700000000000,["x"],1700000000000,0]}',
         b'{"last":7}',
         b'{"sides":{"a":[1e400,0]}}',
         b'{"sides":{"a":5}}',

@@ -1,13 +1,19 @@
 """What `/status` shows of a bond's day."""
 
 from connector.core.coverage import shown as module
-from connector.core.coverage.shown import CAUSES, HOLES, PIECES, shown, shown_day
+from connector.core.coverage.shown import CAUSES, HOLES, PIECES, STEP, shown, shown_day
+from connector.shell.kafka.waiting import at_once
 from tests.core.coverage.trades import FRIDAY, value
 
 
 def hole(low, high, remaining=None):
     """Return a hole as a record has it."""
     return {"from_volume": low, "to_volume": high, "remaining": [[low, high]] if remaining is None else remaining}
+
+
+def day_of(values):
+    """Return what is shown of Friday."""
+    return at_once(shown_day(FRIDAY, values))
 
 
 def test_a_record_with_few_holes_is_shown_whole():
@@ -38,7 +44,7 @@ def test_a_day_has_the_sums_and_the_records_of_its_bonds():
     """Holes that wait for their cause, and filled ones, are not counted by cause."""
     (lacking,) = value()["holes"]
     waiting, filled = lacking | {"id": None, "cause": None}, lacking | {"state": "FILLED", "remaining": []}
-    found = shown_day(FRIDAY, {"B": value(), "A": value(holes=[waiting]), "C": value(state="OPEN", holes=[filled])})
+    found = day_of({"B": value(), "A": value(holes=[waiting]), "C": value(state="OPEN", holes=[filled])})
     assert found["coverage"] == {
         "trade_date": "2026-09-11",
         "bonds": 3,
@@ -56,14 +62,21 @@ def test_a_day_has_the_sums_and_the_records_of_its_bonds():
 def test_of_many_bonds_those_with_most_missing_are_listed(monkeypatch):
     """The sums count the others, too."""
     monkeypatch.setattr(module, "BONDS", 2)
-    found = shown_day(FRIDAY, {isin: value(missing_volume=missing) for isin, missing in (("A", 5), ("B", 0), ("C", 9))})
+    found = day_of({isin: value(missing_volume=missing) for isin, missing in (("A", 5), ("B", 0), ("C", 9))})
     assert (list(found["days"]), found["coverage"]["bonds"]) == (["A", "C"], 3)
     assert found["coverage"]["missing_volume"] == 14
+
+
+def test_a_day_of_many_bonds_is_made_in_steps():
+    """Between two steps other tasks have their turns, so that no session waits for the page."""
+    values = dict.fromkeys(range(20_000), value())
+    assert sum(1 for _ in shown_day(FRIDAY, values)) >= 20_000 / STEP
+    assert day_of(values)["coverage"]["missing_volume"] == 20_000 * value()["missing_volume"]
 
 
 def test_only_the_most_frequent_causes_are_counted():
     """A foreign record may name any cause, so their number is bounded."""
     (lacking,) = value()["holes"]
     holes = [lacking | {"cause": f"cause_{number}"} for number in range(CAUSES + 5)] + [lacking]
-    found = shown_day(FRIDAY, {"A": value(holes=[*holes, lacking])})["coverage"]["open_holes"]
+    found = day_of({"A": value(holes=[*holes, lacking])})["coverage"]["open_holes"]
     assert (len(found), found["unknown"]) == (CAUSES, 2)

@@ -3,7 +3,7 @@
 import asyncio
 from itertools import islice
 
-from connector.shell.kafka.waiting import in_turns, pauses, within
+from connector.shell.kafka.waiting import at_once, in_turns, pauses, within
 
 
 async def test_waiting_ends_with_the_event_or_the_deadline():
@@ -33,3 +33,6 @@ async def test_others_get_a_turn_between_the_steps_of_a_computation():
 
     assert await in_turns(computation()) == "result"
     assert order == [0, "other", 1, "other", 2, "other"]
+    order.clear()
+    assert at_once(computation()) == "result"
+    assert order == [0, 1, 2], "nobody else"
