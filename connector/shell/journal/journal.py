@@ -58,6 +58,7 @@ class Journal(Figures):
         )
         self.is_saved = True  # false after a close that could not save everything
         self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
+        self._turn = asyncio.Lock()
         steps = (self._writing.write_all, self._syncing.sync_in_time, self._losses.report_in_time)
         self._tasks = [
             self._loop.create_task(self._trouble.for_ever(step), name=f"journal-{step.__name__}") for step in steps
@@ -94,12 +95,13 @@ class Journal(Figures):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it is time for `room`."""
-        return not self._tally.last % FRAMES_A_TURN
+        """Whether it is time for `room`: for all sessions while one of them waits there."""
+        return self._turn.locked() or not self._tally.last % FRAMES_A_TURN
 
     async def room(self) -> None:
-        """Give the loop a turn, however many frames there are to read."""
-        await asyncio.sleep(0)
+        """Give the loop a turn, however many frames of however many sessions there are to read."""
+        async with self._turn:
+            await asyncio.sleep(0)
 
     def keep_key(self, slot: int, session: int, key: CipherKey) -> None:
         """Keep a session's cipher key; it is written before every later frame."""

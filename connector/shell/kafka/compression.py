@@ -1,4 +1,4 @@
-"""Leaves small batches uncompressed, because they hardly shrink.
+"""Compresses batches at little cost, and leaves small ones as they are, because they hardly shrink.
 
 Importing the module changes aiokafka, of which the pinned version is meant.
 """
@@ -17,6 +17,9 @@ from aiokafka.record.util import calc_crc32c
 # Less than this, some three ticks, saves 0.3 KB at most. Zstandard needs 14 us for it, as much as
 # decoding the three ticks.
 COMPRESSED_FROM_BYTES: Final = 1024
+# Ticks shrink as at Zstandard's usual level 3, within a twentieth, in two thirds of the time.
+# Its tables are smaller, too, so that the caches of encoded values stay in the core's cache.
+ZSTD_LEVEL: Final = 1
 # Kafka's record batch, version 2: the checksum covers all from the attributes on, whose lowest
 # three bits name the codec.
 _HEADER_BYTES: Final = 61
@@ -30,12 +33,12 @@ _is_small: Final = ContextVar("is_small", default=False)
 _build: Final[Any] = BatchBuilder._build  # noqa: SLF001 - no public way
 
 
-def _unless_small(compress: Callable[..., bytes]) -> Callable[..., bytes]:
+def _unless_small(compress: Callable[..., bytes], **settings: int) -> Callable[..., bytes]:
     """Return a codec function that leaves the records as they are while a small batch is built."""
 
     @functools.wraps(compress)
-    def compressed(records: Any, *level: Any) -> bytes:
-        return bytes(records) if _is_small.get() else compress(records, *level)
+    def compressed(records: Any) -> bytes:
+        return bytes(records) if _is_small.get() else compress(records, **settings)
 
     return compressed
 
@@ -58,6 +61,7 @@ def _build_unless_small(builder: Any) -> Any:
 
 
 for _records in (default_records, fast_default_records):
-    for _codec in ("gzip_encode", "snappy_encode", "lz4_encode", "zstd_encode"):
+    for _codec in ("gzip_encode", "snappy_encode", "lz4_encode"):
         setattr(_records, _codec, _unless_small(getattr(_records, _codec)))
+    _records.zstd_encode = _unless_small(_records.zstd_encode, level=ZSTD_LEVEL)
 BatchBuilder._build = _build_unless_small  # type: ignore[method-assign]  # noqa: SLF001 - no public way

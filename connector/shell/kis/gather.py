@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # journal, one decoding, one departure. A frame after a pause is read at once. Longer would save
 # little CPU, and half of it is added to the latency of every tick.
 GATHER_SECONDS: Final = 0.002
+# What all sockets together read in one moment, and then hold until it is taken.
+READ_BYTES: Final = 1024 * 1024
+MOST_BYTES, LEAST_BYTES = 256 * 1024, 8 * 1024  # of one socket
 
 
 class Gathered(Protocol):
@@ -35,9 +38,23 @@ class Gather:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
+        self._open = 0
         self._sockets: list[Gathered] = []
         self._late: list[Gathered] = []
         self._is_first_turn = True
+
+    def opened(self) -> None:
+        """Count one socket more."""
+        self._open += 1
+
+    def closed(self) -> None:
+        """Count one socket less."""
+        self._open -= 1
+
+    @property
+    def share(self) -> int:
+        """How many bytes each socket may read in one moment, however many sockets are open."""
+        return min(MOST_BYTES, max(LEAST_BYTES, READ_BYTES // max(1, self._open)))
 
     def arrived(self, socket: Gathered) -> None:
         """Hand over the socket's messages in time; it must read nothing until `read_on`."""

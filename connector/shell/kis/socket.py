@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from connector.shell.proxy import Proxy
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
-# Above either, nothing more is read from the peer until the messages are taken.
-QUEUED_BYTES: Final = 1024 * 1024
-QUEUED_MESSAGES: Final = 4096
+MESSAGE_BYTES: Final = 100  # what Python needs for a message beside its bytes
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 MOST_UNSENT_BYTES: Final = 1024 * 1024
@@ -53,6 +51,11 @@ class KisSocket(ClientConnection):
         self._partial_is_binary = False
         self._changed = asyncio.Event()
         self._gather = gather_of(asyncio.get_running_loop())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Share what is read in one moment with the other sockets."""
+        super().connection_made(transport)
+        self._gather.opened()
 
     async def receive(self) -> list[tuple[bool, bytes]]:
         """Wait for messages, and return all that have arrived, oldest first.
@@ -82,9 +85,12 @@ class KisSocket(ClientConnection):
         self._changed.set()
 
     def read_on(self) -> None:
-        """Read again, unless too much waits to be taken; `receive` then calls this again."""
-        self._is_held = self._queued_bytes > QUEUED_BYTES or len(self._messages) > QUEUED_MESSAGES
+        """Read again, unless its share waits to be taken; `receive` then calls this again."""
+        share = self._gather.share
+        self._is_held = self._queued_bytes > share
         if not self._is_held:
+            # The most that asyncio's transport reads at once, 256 KiB unless it is told.
+            self.transport.max_size = share  # type: ignore[attr-defined]
             self.transport.resume_reading()
 
     def process_event(self, event: Event) -> None:
@@ -103,7 +109,7 @@ class KisSocket(ClientConnection):
 
     def _queue(self, raw: BytesLike, *, is_binary: bool) -> None:
         self._messages.append((is_binary, bytes(raw)))
-        self._queued_bytes += len(raw)
+        self._queued_bytes += len(raw) + MESSAGE_BYTES
 
     def _queue_fragment(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.CONT:
@@ -132,6 +138,7 @@ class KisSocket(ClientConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let `receive` see the end of the connection."""
         super().connection_lost(exc)
+        self._gather.closed()
         self._changed.set()
 
     async def send_at_once(self, text: str) -> bool:

@@ -1,6 +1,7 @@
 """The journal accepts frames without waiting and returns them once, in order, over restarts."""
 
 import asyncio
+from itertools import pairwise
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.state import unsealed
@@ -159,6 +160,27 @@ async def test_the_reader_of_the_feed_gives_the_loop_a_turn(opened):
     assert turns == []
     await source.room()
     assert turns == [1]
+
+
+async def test_readers_of_many_feeds_give_the_loop_as_many_turns_as_one(opened):
+    """Between two turns of the loop, 25 readers together append hardly more than one would."""
+    source, appended_by = await opened(), [0]
+
+    async def count():
+        while appended_by[-1] < 25 * 400:
+            appended_by.append(source.received)
+            await asyncio.sleep(0)
+
+    async def feed(slot):
+        for number in range(400):
+            source.append(frame(number, slot=slot))
+            if source.is_overdue:
+                await source.room()
+
+    await asyncio.gather(count(), *map(feed, range(25)))
+    steps = [after - before for before, after in pairwise(appended_by)]
+    assert max(steps) <= 2 * 256
+    assert source.received == 25 * 400
 
 
 async def test_a_full_journal_counts_what_it_cannot_take(opened):

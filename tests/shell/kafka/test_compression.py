@@ -1,12 +1,14 @@
 """Batches are compressed where that gains something."""
 
+import cramjam
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record import MemoryRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from connector.shell.kafka.compression import COMPRESSED_FROM_BYTES
+from connector.shell.kafka.compression import COMPRESSED_FROM_BYTES, ZSTD_LEVEL
 
+HEADER_BYTES = 61  # of a record batch, version 2
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
@@ -39,3 +41,14 @@ def test_other_builders_of_batches_compress_what_their_header_names(codec):
     records = MemoryRecords(bytes(builder.build()))
     assert records.has_next()
     assert [record.value for record in records.next_batch()] == [b"small"]
+
+
+def test_zstandard_compresses_at_its_fast_level():
+    """The records of a batch are what Zstandard makes of them at ZSTD_LEVEL."""
+    builder = BatchBuilder(2**20, CODECS["zstd"])
+    for number in range(400):
+        builder.append(timestamp=number, key=b"k", value=f"{number * number}".encode() * 8, headers=[])
+    sent_records = bytes(builder._build())[HEADER_BYTES:]
+    records = bytes(cramjam.zstd.decompress(sent_records))
+    assert sent_records == bytes(cramjam.zstd.compress(records, level=ZSTD_LEVEL))
+    assert sent_records != bytes(cramjam.zstd.compress(records, level=3))

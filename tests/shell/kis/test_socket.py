@@ -6,6 +6,7 @@ import pytest
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
+from connector.shell.kis.gather import MOST_BYTES, READ_BYTES
 from connector.shell.kis.socket import open_socket
 from tests import two_addresses
 from tests.shell.kis.bench import A, Bench, until
@@ -136,9 +137,30 @@ async def test_messages_that_are_not_taken_stop_the_peer(size, count):
         await until(lambda: socket._is_held)
         assert not socket.transport.is_reading()
         assert len(socket._messages) < count
-        assert socket._queued_bytes < 2 * 1024 * 1024
+        assert sum(len(raw) for _, raw in socket._messages) < 2 * socket._gather.share + size
         async with asyncio.timeout(30):
             assert sum([len(call) for call in await all_messages(socket)]) == count
+
+
+async def test_many_sockets_hold_together_what_few_would():
+    """However many sockets are open, their share is such that together they hold a few MiB."""
+    gate = asyncio.Event()
+
+    async def talk(connection):
+        await gate.wait()
+        connection.transport.write(b"\x82\x7e\x00\xc8" + b"x" * 200 + (b"\x82\x7e\x00\xc8" + b"x" * 200) * 20_000)
+
+    async with serve(talk, "127.0.0.1", 0) as kis:
+        url = f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/"
+        sockets = [await open_socket(url) for _ in range(16)]
+        assert sockets[0]._gather.share == READ_BYTES // 16
+        gate.set()
+        await until(lambda: all(socket._is_held for socket in sockets))
+        assert sum(len(raw) for socket in sockets for _, raw in socket._messages) < 2 * READ_BYTES
+        for socket in sockets[1:]:
+            socket.transport.abort()
+        await until(lambda: sockets[0]._gather.share == MOST_BYTES)
+        sockets[0].transport.abort()
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
