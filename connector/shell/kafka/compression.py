@@ -61,7 +61,7 @@ def _build_unless_small(builder: Any) -> Any:
 
 
 for _records in (default_records, fast_default_records):
-    for _codec in ("gzip_encode", "snappy_encode", "lz4_encode"):
-        setattr(_records, _codec, _unless_small(getattr(_records, _codec)))
-    _records.zstd_encode = _unless_small(_records.zstd_encode, level=ZSTD_LEVEL)
+    for _codec in ("gzip_encode", "snappy_encode", "lz4_encode", "zstd_encode"):
+        _settings = {"level": ZSTD_LEVEL} if _codec == "zstd_encode" else {}
+        setattr(_records, _codec, _unless_small(getattr(_records, _codec), **_settings))
 BatchBuilder._build = _build_unless_small  # type: ignore[method-assign]  # noqa: SLF001 - no public way
