@@ -130,11 +130,13 @@ image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engi
 	@$(ENGINE)
 	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
-# Each model is named here once. HISTORIES is for each of them.
+# Each model is named here once. HISTORIES is for each of them. FIRST is the first seed, so that a
+# long run can be divided into parts: HISTORIES=10000, and then HISTORIES=10000 FIRST=10000.
 HISTORIES ?= 20000
+FIRST ?= 0
 MODELS := tests/core/kis/test_registration_histories.py tests/core/kis/test_refusal_histories.py tests/core/kis/test_forgotten_histories.py tests/core/slots/test_fleet.py
-models-full: .venv/dev.stamp  ## the models' random histories, 20,000 for each model, with progress (HISTORIES=1000 for fewer)
-	@KIS_BOND_HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -q -x -s --timeout 0 $(MODELS) $(ARGS)
+models-full: .venv/dev.stamp  ## the models' random histories, 20,000 for each model, with progress (HISTORIES=1000 FIRST=3000 for some)
+	@KIS_BOND_HISTORIES=$(HISTORIES) KIS_BOND_FIRST_HISTORY=$(FIRST) $(BIN)/python -m pytest -q -x -s --timeout 0 --hypothesis-seed $(FIRST) $(MODELS) $(ARGS)
 
 fuzz: .venv/dev.stamp  ## coverage-guided fuzzing, SECONDS for each target; pytest replays the corpus it left
 	@for target in frame sealed_frame control_message control_value control_key peer_text journal; do $(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || exit 1; done

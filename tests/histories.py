@@ -1,7 +1,8 @@
 """How many random histories the models run, and how far they are.
 
 The quick tests run few. `make models-full` sets KIS_BOND_HISTORIES, and then each model runs that
-many and reports its progress.
+many and reports its progress. KIS_BOND_FIRST_HISTORY divides a long run into parts: a model of
+seeds begins with that seed. Hypothesis gets the same number as its own seed.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections import Counter
 from time import monotonic
 
 VARIABLE = "KIS_BOND_HISTORIES"
+FIRST = "KIS_BOND_FIRST_HISTORY"
 _done: Counter[str] = Counter()
 _started = {}
 
@@ -29,6 +31,7 @@ def count(model):
 
 def seeds(model, quick):
     """Yield a seed for each history of a model, counted."""
-    for seed in range(histories(quick)):
+    first = int(os.environ.get(FIRST, "0"))
+    for seed in range(first, first + histories(quick)):
         yield seed
         count(model)

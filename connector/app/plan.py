@@ -241,7 +241,10 @@ class Plan:
         self._carry()
 
     def _present_places(self) -> Places:
-        return status.places(self.records, self._slots.limits, now(), self._lost_after)
+        # If we hear nobody, the silence of another replica does not show that its slots are lost.
+        is_listening = self._slots.in_contact and self.status_reader.problem is None
+        lost_after = self._lost_after if is_listening else timedelta.max
+        return status.places(self.records, self._slots.limits, now(), lost_after)
 
     def _note_use(self) -> None:
         # Out of contact, another replica may own a slot of ours and have its session open.

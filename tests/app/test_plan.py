@@ -388,6 +388,18 @@ def test_an_owner_is_alive_by_our_clock():
     assert status.is_alive(plan.records, 0, now())
 
 
+def test_who_hears_nobody_takes_no_slot_for_lost():
+    """Another replica's slot is silent to us: that counts only if we hear from Kafka."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    plan = plan_of_one(slots)
+    plan.records["slot/0"] = {"owner": "two", "capacity": 7, "alive_at": "2026-01-02T00:00:00Z"}
+    assert plan._present_places().counted == {0: 7, 1: 41}, "we are no member of the group"
+    slots._group._on_assigned(frozenset({1}))
+    assert plan._present_places() == ({1: 41}, {0: 7}, {})
+    plan.status_reader.problem = "no fetch was answered"
+    assert plan._present_places().counted == {0: 7, 1: 41}, "the status topic cannot be read"
+
+
 def test_a_killed_owner_was_last_alive_by_its_own_clock():
     """Who looks for killed sessions reads the records as their owners wrote them."""
     seen = []

@@ -68,8 +68,17 @@ class World:
         self.held -= set(isins)
 
     def drop(self):
-        self.session.closed("reset", None, None, self.now)
+        self.close("reset", None, None)
+
+    def close(self, cause, code, message):
+        """End the connection, or an attempt to open one."""
+        self.session.closed(cause, code, message, self.now)
         self.held.clear()
+
+    @property
+    def may_connect_at(self):
+        """When the next connection may be opened; a slot without bonds opens none."""
+        return self.session.may_connect_at if self.session.is_needed else float("inf")
 
     def obey(self, effects):
         for effect in effects:
@@ -77,8 +86,7 @@ class World:
                 case Send(text):
                     self.request(text)
                 case Close(cause, code, message):
-                    self.session.closed(cause, code, message, self.now)
-                    self.held.clear()
+                    self.close(cause, code, message)
                 case ReissueKey():
                     self.session.key_reissued("another-key")
 
@@ -137,12 +145,12 @@ class World:
         """Let time pass, and obey everything that becomes due."""
         end = self.now + seconds
         while True:
-            if not self.session.is_open and self.session.may_connect_at <= self.now:
+            if not self.session.is_open and self.may_connect_at <= self.now:
                 self.connect()
             self.obey(self.converge())
             check(self)
             mail_at = self.mail[0][0] if self.mail else end
-            due_at = self.session.next_deadline(self.now) if self.session.is_open else self.session.may_connect_at
+            due_at = self.session.next_deadline(self.now) if self.session.is_open else self.may_connect_at
             at = min(mail_at, end if due_at is None else max(due_at, self.now + 0.001))
             if at >= end:
                 self.now = end
