@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LATEST = 1 << 62  # the generation of a member that the group has yet to assign slots to
+MOST = 1 << 31  # more is no number of a slot, and no number of bonds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,23 @@ def decode(user_data: bytes) -> Claim:
 def _claim(found: object) -> Claim:
     match found:
         case {"generation": int(generation), "held": [*held], "open": [*is_open], **rest}:
-            more: dict[str, Any] = {name: rest[name] for name in ("capacity", "since") if type(rest.get(name)) is int}
-            keys = rest.get("keys")
-            texts = tuple(map(str, keys)) if isinstance(keys, list) else ()
-            return Claim(generation, frozenset(map(int, held)), frozenset(map(int, is_open)), keys=texts, **more)
+            keys, since = rest.get("keys"), rest.get("since")
+            return Claim(
+                generation,
+                frozenset(map(_number, held)),
+                frozenset(map(_number, is_open)),
+                _number(rest.get("capacity", 0)),
+                tuple(map(str, keys)) if isinstance(keys, list) else (),
+                since if type(since) is int else LATEST,
+            )
     return Claim()
+
+
+def _number(found: object) -> int:
+    """Return a number of a slot or of bonds; raises ValueError for anything else."""
+    if type(found) is not int or not 0 <= found < MOST:
+        raise ValueError(f"{found!r} is no number of a slot or of bonds")
+    return found
 
 
 def decode_fleet(user_data: bytes) -> Fleet:
@@ -77,8 +90,8 @@ def decode_fleet(user_data: bytes) -> Fleet:
         match json.loads(user_data or b"{}"):
             case {"limits": dict(limits), "owners": dict(owners), "claims": dict(claims)}:
                 return Fleet(
-                    {int(slot): int(limit) for slot, limit in limits.items()},
-                    {int(slot): str(key) for slot, key in owners.items()},
+                    {_number(int(slot)): _number(limit) for slot, limit in limits.items()},
+                    {_number(int(slot)): str(key) for slot, key in owners.items()},
                     {member: _claim(claim) for member, claim in claims.items()},
                 )
     except (ValueError, TypeError, RecursionError):

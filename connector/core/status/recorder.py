@@ -48,8 +48,7 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
         return True
     slot: object
     if key.startswith(SLOT):
-        number = key.removeprefix(SLOT)
-        slot = int(number) if number.isdecimal() else None
+        slot = next((slot for slot in (*replica.slots, *replica.others) if key == f"{SLOT}{slot}"), None)
     elif key.startswith(INSTRUMENT):
         slot = _writer(replica, key.removeprefix(INSTRUMENT), before)
     else:

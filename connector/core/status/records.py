@@ -182,7 +182,7 @@ def places(records: Mapping[str, Record], limits: Mapping[int, int], now: str, l
         room = most if reported is None else min(most, reported)
         if room and not (record and is_due(record.get("alive_at"), now, max(lost_after, SILENT_AFTER))):
             counted[slot] = room
-        elif not (record and record.get("state") == "BLOCKED" and record.get("code") in REFUSED_FOR_GOOD):
+        elif not (record and record.get("state") == "BLOCKED" and str(record.get("code")) in REFUSED_FOR_GOOD):
             spare[slot] = room or most
     refused = {
         key.removeprefix(INSTRUMENT): record["slot"]

@@ -136,6 +136,11 @@ FOREIGN = (
     b"[]",
     b'{"generation": "x"}',
     b'{"generation": 1, "held": [[]], "open": []}',
+    b'{"generation": 1, "held": [1e999], "open": []}',
+    b'{"generation": 1, "held": [-1], "open": []}',
+    b'{"generation": 1, "held": [], "open": [], "capacity": 1000000000000000000000}',
+    b'{"limits": {"0": 1e999}, "owners": {}, "claims": {}}',
+    b'{"limits": {"-1": 1}, "owners": {}, "claims": {}}',
     b'{"limits": {"x": 1}, "owners": {}, "claims": {}}',
     b"[" * 100_000,
 )

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.core import status
@@ -337,6 +337,8 @@ def test_leftovers_are_the_owner_of_slot_0s():
     for key, before in (
         ("slot/7", {}),
         ("slot/x", {}),
+        ("slot/" + 5000 * "1", {}),
+        ("slot/٠", {}),
         (f"instrument/{B}", {"slot": 7}),
         (f"instrument/{B}", {"slot": True}),
         ("list/x", {}),
@@ -410,6 +412,13 @@ def test_the_schema_refuses_what_the_contract_does(key):
 
 
 LIMITS, LOST_AFTER = dict.fromkeys(range(6), 41), timedelta(seconds=120)
+FOREIGN = {
+    "state": st.sampled_from(["BLOCKED", "REJECTED", "ACTIVE"]) | JSON,
+    "code": st.sampled_from(["EGW00103", "OPSP8996"]) | JSON,
+    "capacity": st.integers(-1, 99) | JSON,
+    "alive_at": st.just(T0) | JSON,
+    "slot": st.integers(-1, 2) | JSON,
+}
 
 
 def test_places_are_read_in_the_records():
@@ -430,6 +439,20 @@ def test_places_are_read_in_the_records():
     assert places == ({0: 3, 3: 41, 5: 41}, {1: 41, 4: 7}, {"x": 1})
     soon = "2026-01-02T00:01:29Z"
     assert status.places(records, {4: 41}, soon, timedelta(seconds=1)).counted == {4: 7}, "owners write every 30 s"
+
+
+@example({"slot/0": {"state": "BLOCKED", "code": [], "capacity": 0}})
+@given(
+    st.dictionaries(st.sampled_from(["slot/0", "slot/1", "instrument/x"]), st.fixed_dictionaries({}, optional=FOREIGN))
+)
+def test_foreign_records_give_no_slot_more_room_than_its_limit(records):
+    """Whatever anyone has written, every slot has room, unless a record says that KIS bars it."""
+    counted, spare, refused = status.places(records, {0: 41, 1: 2}, T0, LOST_AFTER)
+    assert all(0 < room <= 41 for room in (counted | spare).values())
+    assert {slot for slot in (0, 1) if slot not in counted | spare} <= {
+        slot for slot in (0, 1) if records.get(f"slot/{slot}", {}).get("state") == "BLOCKED"
+    }
+    assert set(refused.values()) <= {0, 1}
 
 
 def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
