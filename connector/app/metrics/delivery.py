@@ -110,7 +110,8 @@ DELIVERY: Final = (
     Definition(
         "counter",
         "kis_bond_events_dropped",
-        "Events given up because over a thousand waited for Kafka, in this run; `loss` events are given up last",
+        "Events given up because over a thousand waited for Kafka, or because one was too large for it, in this run; "
+        "`loss` events are given up last",
         lambda of: of.event_topic.dropped,
     ),
 )

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from connector.core.event import LOSS
 from connector.shell.kafka.diagnosis import describe
@@ -69,8 +69,9 @@ class EventRecord(NamedTuple):
 class EventTopic:
     """Writes events to the event topic.
 
-    `dropped` counts the events that were given up because too many waited. The oldest events are
-    given up first, and losses last. `problem` says why nothing is written at present. `missing`
+    `dropped` counts the events that were given up because too many waited, or because Kafka refused
+    one as too large. The oldest events are given up first, and losses last. `problem` says why
+    nothing is written at present. `missing`
     says that the topic does not exist. `told_ends` holds the keys `slot/<k>` of the sessions whose
     end was among the events that the last process left. The waiting events are saved, so that a
     loss is reported even if the process ends before Kafka is back. If the process is killed between
@@ -88,6 +89,7 @@ class EventTopic:
         self._has_room = asyncio.Event()
         self._is_written.set()
         self._has_room.set()
+        self._at_once = ROUND
         self.dropped = 0
         self.problem: str | None = None
         self.missing: str | None = None
@@ -166,16 +168,24 @@ class EventTopic:
                 pause = pauses()
 
     async def _write_round(self) -> Exception | None:
-        batch = list(islice(self._waiting, ROUND))
+        batch = list(islice(self._waiting, self._at_once))
         outcomes = await self._writer.write([Outgoing(record.key, record.value) for record in batch])
         # From the first failed event on, all events are written again, to keep their order.
         done = next((place for place, outcome in enumerate(outcomes) if outcome is not None), len(batch))
+        failure = None if done == len(batch) else outcomes[done]
+        # Kafka may refuse a batch as too large. Only an event that it refuses alone is too large.
+        is_too_large = isinstance(failure, MessageSizeTooLargeError)
+        self._at_once = 1 if is_too_large else ROUND
+        if is_too_large and len(batch) == 1:
+            log.error("event_too_large", key=batch[0].key.decode(), kind=batch[0].kind, bytes=len(batch[0].value))
+            self.dropped += 1
+            done = 1
         for record in batch[:done]:
             if self._waiting and self._waiting[0] is record:  # if not, it was given up meanwhile
                 self._waiting.popleft()
                 self._changed.set()
         self._note_room()
-        return next((outcome for outcome in outcomes if outcome is not None), None)
+        return None if is_too_large else failure
 
     def _note_failure(self, failure: Exception) -> None:
         if self.problem is None:

@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core.event import Event
 from connector.shell.kafka import waiting
@@ -20,17 +21,23 @@ def event(number=0, **fields):
 
 
 class Topic:
-    """A topic that keeps what is written; of a batch only the first `failures.pop(0)` succeed."""
+    """A topic that keeps what is written; of a batch only the first `failures.pop(0)` succeed.
+
+    A batch with an event of more than `most` bytes is refused whole.
+    """
 
     def __init__(self):
         self.log = []
         self.failures = []
         self.is_away = False
         self.is_writing = False
+        self.most = 10_000
 
     async def write(self, records):
         self.is_writing = True
         await asyncio.sleep(0)
+        if any(len(record.value) > self.most for record in records):
+            return [MessageSizeTooLargeError()] * len(records)
         good = 0 if self.is_away else self.failures.pop(0) if self.failures else len(records)
         self.log += [(record.key, json.loads(record.value)) for record in records[:good]]
         return [None] * good + [TimeoutError()] * (len(records) - good)
@@ -115,6 +122,17 @@ async def test_after_a_failure_events_stay_in_order():
         assert await events.wait_until_written(30)
         assert (events.problem, events.dropped, events.waiting) == (None, 0, 0)
     assert numbers(topic) == [0, 1, 2, 3, 4]
+
+
+async def test_an_event_that_is_too_large_holds_up_no_other():
+    """It is given up and counted, and all others are written in order."""
+    topic = Topic()
+    async with running(topic) as events:
+        for number in range(5):
+            events.publish(event(number, detail={"number": number, "lists": ["x" * 20_000] if number == 2 else []}))
+        assert await events.wait_until_written(30)
+        assert (events.problem, events.dropped, events.waiting) == (None, 1, 0)
+    assert numbers(topic) == [0, 1, 3, 4]
 
 
 async def test_a_bounded_number_waits_while_kafka_is_away():
