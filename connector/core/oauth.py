@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -33,11 +34,21 @@ class BearerToken:
     ends: float
 
 
+class Fault(Enum):
+    """What has to be corrected before an endpoint gives a token."""
+
+    CLIENT = "the client, or what proves it"
+    SCOPE = "the scope"
+    ADDRESS = "the endpoint's address"
+    PROVIDER = "nothing of ours"
+
+
 @dataclass(frozen=True, slots=True)
 class NoToken:
     """Why an answer holds no token. The text is the provider's own, and may quote a secret."""
 
     said: str
+    fault: Fault
 
 
 def request_form(scope: str | None, audience: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -58,17 +69,27 @@ def read_answer(status: int, body: bytes, now: float) -> BearerToken | NoToken:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        return NoToken(f"HTTP {status} without a JSON object")
+        return NoToken(f"HTTP {status} without a JSON object", _fault(status, None))
     if status != 200:
         said = [answer.get(name) for name in ("error", "error_description")]
-        return NoToken(" ".join([f"HTTP {status}", *(text for text in said if isinstance(text, str))]))
+        words = [f"HTTP {status}", *(text for text in said if isinstance(text, str))]
+        return NoToken(" ".join(words), _fault(status, answer.get("error")))
     text, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text) or str(kind).lower() != "bearer":
-        return NoToken("HTTP 200 without a usable bearer token")
+        return NoToken("HTTP 200 without a usable bearer token", Fault.ADDRESS)
     life = _life(answer.get("expires_in", DEFAULT_LIFE_SECONDS))
     if life is None:
-        return NoToken("HTTP 200 with a token whose expires_in is no number of seconds up to a week")
+        return NoToken("HTTP 200 with a token whose expires_in is no number of seconds up to a week", Fault.PROVIDER)
     return token_of_life(text, life, now)
+
+
+def _fault(status: int, error: Any) -> Fault:
+    """Return what an answer without a token calls for; `error` is its code (RFC 6749, 5.2)."""
+    if status >= 500 or status == 429:
+        return Fault.PROVIDER
+    if status < 400 or status in {404, 405, 410}:
+        return Fault.ADDRESS
+    return Fault.SCOPE if error == "invalid_scope" else Fault.CLIENT
 
 
 def token_of_life(text: str, seconds: float, now: float) -> BearerToken:

@@ -9,11 +9,12 @@ import aiohttp
 from yarl import URL
 
 from connector import small_file
-from connector.core.oauth import BearerToken, basic_credentials, read_answer, request_form
+from connector.core.oauth import BearerToken, Fault, basic_credentials, read_answer, request_form
 from connector.core.printable import printable
 from connector.logs import hide, peer_text
-from connector.settings.secret_files import MAX_PEM_BYTES, read_secret
+from connector.settings.secret_files import MAX_PEM_BYTES
 from connector.shell.access_token import NoAccessToken
+from connector.shell.last_good import read_or_last_good
 from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ClientCredentials:
 
     async def ask(self, now: float) -> BearerToken:
         """Return a new token; its times count from `now`. Raises NoAccessToken."""
-        url, settings, section = URL(str(self._settings.oauth_token_url)), self._settings, self._section
+        url, section = URL(str(self._settings.oauth_token_url)), self._section
         shown = url.with_query(None)  # a query may hold a secret
         try:
             status, body = await self._post(url)
@@ -55,9 +56,18 @@ class ClientCredentials:
         if isinstance(answer, BearerToken):
             return answer
         raise NoAccessToken(
-            f"OAUTH_REFUSED: the token endpoint {shown} gave no token: {printable(peer_text(answer.said))}: check "
-            f"{section}.oauth_client_id ({settings.oauth_client_id}) and {section}.oauth_client_secret_file"
+            f"OAUTH_REFUSED: the token endpoint {shown} gave no token: {printable(peer_text(answer.said))}: "
+            f"{self._remedy(answer.fault)}"
         )
+
+    def _remedy(self, fault: Fault) -> str:
+        section, client = self._section, self._settings.oauth_client_id
+        return {
+            Fault.CLIENT: f"check {section}.oauth_client_id ({client}) and {section}.oauth_client_secret_file",
+            Fault.SCOPE: f"check {section}.oauth_scope",
+            Fault.ADDRESS: f"correct {section}.oauth_token_url; no redirect is followed",
+            Fault.PROVIDER: "the provider has to be mended, and is asked again meanwhile",
+        }[fault]
 
     async def _post(self, url: URL) -> tuple[int, bytes]:
         # A redirect would send the secret to another host. aiohttp uses no proxy by default.
@@ -80,7 +90,7 @@ class ClientCredentials:
     def _credentials(self) -> str:
         path = self._settings.oauth_client_secret_file
         try:
-            secret = read_secret(path) if path else ""
+            secret = read_or_last_good(path) if path else ""
         except OSError as error:
             raise NoAccessToken(
                 f"OAUTH_FILE: {self._section}.oauth_client_secret_file: {path} could not be read ({error.strerror})"

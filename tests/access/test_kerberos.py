@@ -93,7 +93,7 @@ async def test_a_keytab_that_the_realm_refuses(realm, broker):
     for _ in range(3):
         told = await refusal(kafka)
         assert f"no login at {broker.guarded}: KERBEROS_LOGIN: locked@{REALM} got no ticket with {keytab}" in told
-        assert "check kafka.gssapi_principal, kafka.gssapi_keytab_file" in told
+        assert "check kafka.gssapi_principal, kafka.gssapi_keytab_file and the realm in krb5.conf" in told
     assert realm.refused() - before == 2, "the library asks a KDC twice"
     realm.replace_keys("locked", keytab)
     await write(kafka)

@@ -161,6 +161,27 @@ async def test_an_endpoint_that_speaks_no_http(secret, tmp_path, tls, remedy):
     assert str(refused.value) == f"OAUTH_UNREACHABLE: no access token from {shown}: {cause}"
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "remedy"),
+    [
+        (400, '{"error": "unauthorized_client"}', "check kafka.oauth_client_id (bond) and"),
+        (403, "<html>", "check kafka.oauth_client_id (bond) and"),
+        (400, '{"error": "invalid_scope"}', "check kafka.oauth_scope"),
+        (302, "", "correct kafka.oauth_token_url; no redirect is followed"),
+        (404, '{"error": "Realm does not exist"}', "correct kafka.oauth_token_url"),
+        (200, "<html>sign in</html>", "correct kafka.oauth_token_url"),
+        (500, "<html>", "the provider has to be mended"),
+        (429, '{"error": "slow_down"}', "the provider has to be mended"),
+        (503, "upstream", "the provider has to be mended"),
+    ],
+)
+async def test_the_remedy_fits_the_answer(secret, status, text, remedy):
+    """Nobody is sent to look at a secret while the address is wrong or the provider fails."""
+    said = await refusal(Provider(status=status, text=text), secret)
+    assert f": {remedy}" in said
+    assert ("oauth_client_secret_file" in said) == ("oauth_client_id" in remedy)
+
+
 async def test_an_answer_without_a_life(secret):
     """A token whose answer names no end is used for five minutes."""
     async with serving(Provider(text='{"access_token": "t"}')) as url:
@@ -212,13 +233,25 @@ async def test_the_providers_certificate_is_checked(tmp_path, secret):
 
 
 async def test_unreadable_files(tmp_path, secret):
-    """A secret that vanished, and a file without certificates, are named and not shown."""
+    """A secret that was never there, and a file without certificates, are named and not shown."""
     client = settings("https://127.0.0.1:1/token", secret, oauth_ca_file=secret)
     with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_ca_file: .*secret") as refused:
         await ClientCredentials(client, "kafka").ask(0)
     assert SECRET not in str(refused.value)
-    secret.unlink()
-    with pytest.raises(
-        NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_secret_file: .*secret could not be read"
-    ):
+    gone = tmp_path / "gone"
+    gone.write_text("for the settings")
+    client = settings("https://127.0.0.1:1/token", gone)
+    gone.unlink()
+    with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_secret_file: .*gone could not be read"):
         await ClientCredentials(client, "kafka").ask(0)
+
+
+async def test_a_secret_that_vanished_is_remembered(secret):
+    """A new token is asked for with the secret from before."""
+    provider = Provider()
+    async with serving(provider) as url:
+        client = ClientCredentials(settings(url, secret), "kafka")
+        await client.ask(0)
+        secret.unlink()
+        await client.ask(0)
+    assert len({headers["Authorization"] for headers, _ in provider.requests}) == 1

@@ -139,7 +139,7 @@ async def _explain_login(host: str, port: int, error: BaseException, arguments: 
     at, mechanism = address(host, port), arguments["sasl_mechanism"]
     match error:
         case NoAccessToken() | NoTicket():
-            return f"no login at {at}: {_show_error(error)}"
+            return f"no login at {at}: {clean(str(error))}"  # a sentence of ours, whose end is the remedy
         case SaslAuthenticationFailed() if mechanism == "GSSAPI":
             user = arguments["sasl_plain_username"]
             remedy = "check kafka.gssapi_service_name, and the broker's principal and keytab"

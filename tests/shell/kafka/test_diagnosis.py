@@ -15,8 +15,10 @@ from aiokafka.errors import (
 )
 
 from connector.logs import hide
+from connector.shell.access_token import NoAccessToken
 from connector.shell.kafka import aiokafka_fixes, diagnosis
 from connector.shell.kafka.diagnosis import Unreachable, describe, with_remedy
+from connector.shell.kafka.kerberos_login import NoTicket
 from simulator.embedded_kafka import EmbeddedKafka
 
 
@@ -206,3 +208,13 @@ def test_a_missing_right_comes_with_its_remedy():
     assert with_remedy(TopicAuthorizationFailedError("bond.ticks"), "Read") == granted
     assert with_remedy(UnknownTopicOrPartitionError(), "Read").startswith("the topic does not exist")
     assert with_remedy(OSError("x"), "Read") == describe(OSError("x"))
+
+
+@pytest.mark.parametrize("kind", [NoAccessToken, NoTicket])
+async def test_a_login_that_could_not_begin_is_told_to_its_end(kind):
+    """The remedy stands at the end of the sentence, and a secret in it is hidden."""
+    hide("canary-of-the-login")
+    error = kind(f"OAUTH_REFUSED: {'no ' * 100}canary-of-the-login: check kafka.oauth_client_id")
+    sentence = await diagnosis.explain("kafka", 9092, error, {"sasl_mechanism": "OAUTHBEARER"})
+    assert sentence.startswith("no login at kafka:9092: OAUTH_REFUSED: ")
+    assert sentence.endswith(" ********: check kafka.oauth_client_id")
