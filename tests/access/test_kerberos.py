@@ -99,6 +99,21 @@ async def test_a_keytab_that_the_realm_refuses(realm, broker):
     await write(kafka)
 
 
+async def test_a_keytab_without_our_key(realm, tmp_path):
+    """The sentence says what is wrong with the file, and the KDC is not asked."""
+    (tmp_path / "text").write_text("no keytab")
+    refused = realm.refused()
+    for principal, file, why in (
+        (f"another@{REALM}", realm.client, "it holds no key of this principal"),
+        (realm.principal, tmp_path / "text", "it holds no key of this principal"),
+        (realm.principal, tmp_path / "gone", "it cannot be read"),
+    ):
+        with pytest.raises(kerberos_login.NoTicket) as failed:
+            kerberos_login.Keytab(principal, str(file)).context("kafka@localhost")
+        assert f"{principal} got no ticket with {file}: {why}: check kafka.gssapi_principal" in str(failed.value)
+    assert realm.refused() == refused
+
+
 async def test_a_service_that_the_realm_does_not_know(realm, broker):
     """The sentence names the service's principal and the setting."""
     told = await refusal(settings(broker, realm.principal, realm.client, gssapi_service_name="nfs"))

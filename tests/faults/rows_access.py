@@ -166,7 +166,6 @@ async def tickets_end(rig: Rig) -> list[Check]:
     fault="Kafka with Kerberos: our keys replaced and our keytab exchanged; then the broker's keys and its keytab, "
     "which loses the old ones",
     expected="L = R = M = 0; the next ticket comes from the new keytab; a refused ticket is replaced at once, U ≤ 10 s",
-    is_timed=True,
     why_not=why_no_realm,
 )
 async def keys_replaced(rig: Rig) -> list[Check]:

@@ -69,7 +69,6 @@ async def tokens_end(rig: Rig) -> list[Check]:
     fault=f"Kafka with tokens of {10 * LIFE_SECONDS} s: the provider signs with a new key and forgets the old one, "
     "then every connection is cut",
     expected="L = R = M = 0; the refused token is replaced at once, T ≤ 5 s",
-    is_timed=True,
     why_not=why_no_keycloak,
 )
 async def key_rotated(rig: Rig) -> list[Check]:

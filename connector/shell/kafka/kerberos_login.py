@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,8 @@ KEEP_REFUSED_SECONDS: Final = 60.0
 # By MIT's krb5.h, as 32 bits without a sign: KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, _CLIENT_REVOKED and
 # _PREAUTH_FAILED, and KRB5KRB_AP_ERR_BAD_INTEGRITY. No answer after a ticket has ended has no code.
 REFUSALS: Final = frozenset(2529638912 + code for code in (6, 18, 24, 31))
+# KRB5_FCC_NOFILE: "No credentials cache found", which it says if it has neither a ticket nor a key.
+NO_KEY: Final = 2529638912 + 195
 # The client's last message (RFC 4752, 3.1): no security layer, and so no size of a buffer.
 NO_LAYER: Final = b"\x01\x00\x00\x00"
 
@@ -74,7 +77,7 @@ class Keytab:
             credentials = self._credentials(self._cache)
         except gssapi.exceptions.GSSError as error:
             self._failure = NoTicket(
-                f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {_said(error)}: "
+                f"KERBEROS_LOGIN: {self._principal} got no ticket with {self._file}: {self._why(error)}: "
                 "check kafka.gssapi_principal, kafka.gssapi_keytab_file and the realm in krb5.conf"
             )
             is_refusal = error.min_code in REFUSALS
@@ -91,6 +94,11 @@ class Keytab:
         now = time.monotonic()
         if now >= self._forget_again_at:
             self._is_refused, self._forget_again_at = True, now + KEEP_REFUSED_SECONDS
+
+    def _why(self, error: Any) -> str:
+        if error.min_code != NO_KEY:
+            return _said(error)
+        return "it holds no key of this principal" if os.access(self._file, os.R_OK) else "it cannot be read"
 
     def _credentials(self, cache: str) -> Any:
         """Return our credentials with the tickets of a cache. Raises GSSError."""
