@@ -103,10 +103,11 @@ async def test_a_keytab_without_our_key(realm, tmp_path):
     """The sentence says what is wrong with the file, and the KDC is not asked."""
     (tmp_path / "text").write_text("no keytab")
     refused = realm.refused()
-    for principal, file, why in (
-        (f"another@{REALM}", realm.client, "it holds no key of this principal"),
-        (realm.principal, tmp_path / "text", "it holds no key of this principal"),
-        (realm.principal, tmp_path / "gone", "it cannot be read"),
+    principal = f"another@{REALM}"
+    for file, why in (
+        (realm.client, "it holds no key of this principal"),
+        (tmp_path / "text", "it holds no key of this principal"),
+        (tmp_path / "gone", "it cannot be read"),
     ):
         with pytest.raises(kerberos_login.NoTicket) as failed:
             kerberos_login.Keytab(principal, str(file)).context("kafka@localhost")
@@ -125,8 +126,12 @@ async def test_a_realm_that_is_away(realm, broker):
     """A KDC that does not answer is named, and tried again after a while."""
     keytab = realm.keytab("patient")
     kafka = settings(broker, f"patient@{REALM}", keytab)
+    other = settings(broker, realm.principal, realm.client, gssapi_service_name="http")
+    await write(settings(broker, realm.principal, realm.client))
     realm.kdc.kill()
     try:
+        told = await refusal(other)
+        assert f"at the service http@localhost: Cannot contact any KDC for realm '{REALM}': it is asked again" in told
         assert f"Cannot contact any KDC for realm '{REALM}'" in await refusal(kafka)
     finally:
         realm.start()

@@ -33,6 +33,7 @@ KEEP_REFUSED_SECONDS: Final = 60.0
 # By MIT's krb5.h, as 32 bits without a sign: KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, _CLIENT_REVOKED and
 # _PREAUTH_FAILED, and KRB5KRB_AP_ERR_BAD_INTEGRITY. No answer after a ticket has ended has no code.
 REFUSALS: Final = frozenset(2529638912 + code for code in (6, 18, 24, 31))
+KDC_UNREACHABLE: Final = 2529638912 + 156  # KRB5_KDC_UNREACH
 # KRB5_FCC_NOFILE: "No credentials cache found", which it says if it has neither a ticket nor a key.
 NO_KEY: Final = 2529638912 + 195
 # The client's last message (RFC 4752, 3.1): no security layer, and so no size of a buffer.
@@ -140,9 +141,13 @@ class KerberosLogin(SaslGSSAPIAuthenticator):
         except StopIteration:
             return None
         except gssapi.exceptions.GSSError as error:
+            remedy = (
+                "it is asked again"
+                if error.min_code == KDC_UNREACHABLE
+                else "check kafka.gssapi_service_name, and that the realm knows the broker by this name"
+            )
             raise NoTicket(
-                f"KERBEROS_SERVICE: no login at the service {self._service}: {_said(error)}: check "
-                "kafka.gssapi_service_name, and that the realm knows the broker by this name"
+                f"KERBEROS_SERVICE: no login at the service {self._service}: {_said(error)}: {remedy}"
             ) from None
         return message
 
