@@ -44,7 +44,7 @@ def shown_day(trade_date: date, values: Mapping[str, Mapping[str, Any]]) -> Gene
             )
         most = nlargest(BONDS, [*most, *isins], key=lambda isin: values[isin]["missing_volume"])
         yield
-    days = {}
+    days: dict[str, dict[str, Any]] = {}
     for isins in _pieces(sorted(most)):
         days |= {isin: shown(values[isin]) for isin in isins}
         yield
