@@ -62,13 +62,16 @@ class TokenSource:
         else:
             hide_issued(self._token.text, kind=f"{self._section} access token")
 
-    def forget(self) -> None:
+    def forget(self) -> bool:
         """Ask for a new token at the next login, because a peer refused this one.
 
         The provider may have changed its keys. A token that is refused while it is new is not
-        replaced for some seconds, because another one would be refused too. While the provider
-        gives no new token, the refused one is still used: another peer may take it.
+        replaced for some seconds, because another one would be refused too: then return False.
+        While the provider gives no new token, the refused one is still used: another peer may take
+        it.
         """
         now = time.monotonic()
-        if self._token is not None and now >= self._asked_at + KEEP_REFUSED_SECONDS:
-            self._token = replace(self._token, refresh_at=now)
+        if self._token is None or now < self._asked_at + KEEP_REFUSED_SECONDS:
+            return False
+        self._token = replace(self._token, refresh_at=now)
+        return True

@@ -7,67 +7,23 @@ Source: Confluent's Schema Registry API: `POST /subjects/(subject)`, `GET` and `
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import structlog
-from yarl import URL
 
-from connector.core.printable import printable
 from connector.core.ticks.same_schema import same_schema
-from connector.errors import ConfigurationError, NotInTime
-from connector.logs import clean
 from connector.settings import RegistrySettings
-from connector.shell.access_token import NoAccessToken
-from connector.shell.registry_login import authorization, files_of, refused, tls_of
-from connector.shell.unreachable import explain_unreachable
+from connector.shell.registry_http import NO_SUBJECT, RegistryFailed, ask, content_of, json_object, shown
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
 
-CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
-AVRO = "AVRO"  # the `schemaType` of a schema; an answer may leave it out only for Avro
-NO_SUBJECT = 40401
-NOT_THERE = {NO_SUBJECT, 40402, 40403}  # the API's codes for an unknown subject, version and schema
+AVRO = "AVRO"  # the `schemaType` of a schema; an answer leaves it out only for Avro
 MAX_VERSIONS = 50  # how many versions are compared by meaning, from the latest back
-LONGEST_TEXT = 300
-TIMEOUT_SECONDS = 10
-MAX_ANSWER_BYTES = 1 << 20
-RETRYABLE = {429, 500, 501, 502, 503, 504}  # HTTP statuses
-PATH_FIX = "check registry.url, a path such as /apis/ccompat/v7 may be missing"
 MAX_ID = (1 << 31) - 1  # the wire format has four bytes, which Java reads as signed
 
 log = structlog.get_logger("connector.registry")
-
-# Which URL answered last, by `registry.url`. The whole process shares it.
-_answered: dict[str, str] = {}
-
-
-class RegistryFailed(NotInTime):
-    """The registry gave no id.
-
-    `retryable` is true if asking again may help even when nobody changes our settings or schema.
-    """
-
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-
-
-class Answer(NamedTuple):
-    """One HTTP answer: its status, and its JSON object or None if the body is something else."""
-
-    status: int
-    content: dict[str, Any] | None
-
-    @property
-    def is_not_there(self) -> bool:
-        """Whether the registry says that it does not hold what we asked for.
-
-        The status 404 alone does not say so: a wrong path gets it too.
-        """
-        return self.status == 404 and self.content is not None and self.content.get("error_code") in NOT_THERE
 
 
 async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved: Saved, save: Save) -> int:
@@ -100,6 +56,9 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved
                 retryable=True,
             )
         found = await _register(settings, subject, schema)
+    before = _saved_id(await saved(name), fingerprint)
+    if before not in {None, found}:
+        log.warning("registry_id_changed", subject=subject, schema_id=found, before=before)
     await save(name, json.dumps({"id": found, "fingerprint": fingerprint}))
     return found
 
@@ -114,15 +73,14 @@ async def register(settings: RegistrySettings, subject: str, schema: str) -> int
 
 
 async def schema_text(settings: RegistrySettings, held_id: int) -> str | None:
-    """Return the schema that the registry holds under an id, or None if it holds none.
+    """Return the Avro schema that the registry holds under an id, or None if it holds none.
 
     Raises `RegistryFailed`. The caller may try again at any time.
     """
     answer = await ask(settings, "GET", f"/schemas/ids/{held_id}")
     if answer.is_not_there:
         return None
-    text = content_of(answer, f"id {held_id}").get("schema")
-    return text if isinstance(text, str) else None
+    return avro_in(content_of(answer, f"id {held_id}")) or None
 
 
 async def _register(settings: RegistrySettings, subject: str, schema: str) -> int:
@@ -149,7 +107,7 @@ async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: 
         answer = await ask(settings, "GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
         if not answer.is_not_there:
             held = content_of(answer, subject)
-            if same_schema(str(held.get("schema")), schema):
+            if same_schema(avro_in(held), schema):
                 return id_in(held)
             version = held.get("version", version)
         if not isinstance(version, int) or version <= 1:
@@ -166,7 +124,7 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     try:
         answer = await ask(settings, "GET", f"/schemas/ids/{pinned}")
         content = {} if answer.is_not_there else content_of(answer, f"id {pinned}")
-        held, kind = content.get("schema"), content.get("schemaType", AVRO)
+        held, kind = content.get("schema"), content.get("schemaType") or AVRO
         if held is not None and kind == AVRO:
             json.loads(held)
         holds_ours = held is not None and kind == AVRO and same_schema(held, schema, docs=False)
@@ -174,141 +132,17 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
         log.warning("registry_id_unverified", schema_id=pinned, cause=type(failure).__name__, error=str(failure))
         return pinned
     if not holds_ours:
-        found = "no schema" if held is None else "another schema" if kind == AVRO else f"a {_shown(str(kind))} schema"
+        found = "no schema" if held is None else "another schema" if kind == AVRO else f"a {shown(str(kind))} schema"
         raise RegistryFailed(
             f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False
         )
     return pinned
 
 
-async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str, str] | None = None) -> Answer:
-    """Send one request to the first registry that answers it. Raises RegistryFailed if none does.
-
-    We begin with the one that answered last. A registry that says it cannot answer, such as with
-    HTTP 503, is passed over too.
-    """
-    if settings.url is None:
-        raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
-    urls = settings.url.split(",")
-    last = _answered.get(settings.url, urls[0])
-    urls.sort(key=lambda url: url != last)
-    answer: Answer | None = None
-    failures = []
-    for url in urls:
-        try:
-            answer = await _ask_one(settings, url, method, path, body)
-        except RegistryFailed as failure:
-            if not failure.retryable:
-                raise
-            failures.append(failure)
-            continue
-        if answer.status not in RETRYABLE:
-            _answered[settings.url] = url
-            return answer
-    if answer is not None:
-        return answer
-    raise RegistryFailed("; ".join(dict.fromkeys(map(str, failures))), retryable=True) from failures[-1].__cause__
-
-
-async def _ask_one(
-    settings: RegistrySettings, base: str, method: str, path: str, body: dict[str, str] | None
-) -> Answer:
-    url = URL(base + path, encoded=True)
-    try:
-        connector = aiohttp.TCPConnector(ssl=tls_of(settings))
-        headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE}
-        headers |= await authorization(settings)
-    except NoAccessToken as failure:
-        raise RegistryFailed(f"REG_TOKEN: no login at the schema registry: {failure}", retryable=True) from None
-    except (OSError, ValueError) as error:
-        # Perhaps the file is being replaced. The message must not show its content.
-        cause = getattr(error, "strerror", None) or type(error).__name__
-        named = " or ".join(map(str, files_of(settings)))
-        raise RegistryFailed(
-            f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True
-        ) from None
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
-            session.request(method, url, json=body, headers=headers, allow_redirects=False) as response,
-        ):
-            if response.status == 401:
-                refused(settings)
-            return Answer(response.status, _object(await _limited(response)))
-    except TimeoutError:
-        raise RegistryFailed(
-            f"REG_TIMEOUT: the schema registry at {base} did not answer in {TIMEOUT_SECONDS} s", retryable=True
-        ) from None
-    except (aiohttp.ClientError, OSError) as error:
-        cause = await explain_unreachable(
-            error, url, address_setting="registry.url", authority_setting="registry.ca_file"
-        )
-        raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {base} could not be reached: {cause}", retryable=True
-        ) from error
-
-
-async def _limited(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise RegistryFailed(
-                f"REG_ANSWER: the schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url",
-                retryable=False,
-            )
-    return bytes(body)
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def content_of(answer: Answer, subject: str) -> dict[str, Any]:
-    """Return the object of a good answer; any other raises what happened and what to do."""
-    if answer.status == 200 and answer.content is not None:
-        return answer.content
-    said = f"{answer.status} {_message(answer.content)}".strip()
-    if answer.status in RETRYABLE:
-        raise RegistryFailed(f"REG_FAILED: the schema registry failed at {subject}: {said}", retryable=True)
-    raise RegistryFailed(_refusal(answer.status, said, subject), retryable=False)
-
-
-def _refusal(status: int, said: str, subject: str) -> str:
-    match status:
-        case 401 | 403:
-            what = f"REG_REFUSED: the schema registry refused us: {said}"
-            fix = (
-                "check registry.username and registry.password_file, or the other login that is set, and its rights"
-                f" on {subject}"
-            )
-        case 409:
-            what = f"REG_INCOMPATIBLE: the schema registry refused the schema as incompatible with {subject}: {said}"
-            fix = "use another topic, or change the subject's compatibility"
-        case 422:
-            what = f"REG_SCHEMA: the schema registry refused the schema of {subject} as invalid: {said}"
-            fix = "its version may be too old for this Avro schema"
-        case _ if 300 <= status < 400:
-            what = f"REG_REDIRECT: the schema registry answered {said} with a redirect, which is not followed"
-            fix = "set registry.url to the address it leads to"
-        case 200:
-            what = "REG_ANSWER: the schema registry answered with something other than a JSON object"
-            fix = PATH_FIX
-        case _:
-            what, fix = f"REG_PATH: the schema registry answered {said} to {subject}", PATH_FIX
-    return f"{what}: {fix}"
-
-
-def _message(content: dict[str, Any] | None) -> str:
-    return _shown(str((content or {}).get("message", "")))
-
-
-def _shown(text: str) -> str:
-    return printable(clean(text, LONGEST_TEXT))
+def avro_in(content: dict[str, Any]) -> str:
+    """Return the Avro schema in an answer, an empty text if it is a schema of another kind."""
+    text = content.get("schema")
+    return text if isinstance(text, str) and (content.get("schemaType") or AVRO) == AVRO else ""
 
 
 def id_in(content: dict[str, Any]) -> int:
@@ -328,7 +162,7 @@ def _fingerprint(settings: RegistrySettings, subject: str, schema: str) -> str:
 
 
 def _saved_id(text: str | None, fingerprint: str) -> int | None:
-    saved = _object((text or "").encode())
+    saved = json_object((text or "").encode())
     if saved is None or saved.get("fingerprint") != fingerprint:
         return None
     return saved["id"] if isinstance(saved.get("id"), int) else None

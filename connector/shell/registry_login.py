@@ -62,7 +62,6 @@ async def authorization(settings: RegistrySettings) -> dict[str, str]:
     return {"Authorization": given}
 
 
-def refused(settings: RegistrySettings) -> None:
-    """Get a new access token for the next request, because the registry refused this one."""
-    if settings.oauth_token_url is not None:
-        source_of(settings, "registry").forget()
+def refused(settings: RegistrySettings) -> bool:
+    """Whether the next request asks for a new token, because the registry refused this one."""
+    return settings.oauth_token_url is not None and source_of(settings, "registry").forget()

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from connector.settings import RegistrySettings
-from connector.shell.registry import MAX_VERSIONS, Answer, ask, content_of, id_in
+from connector.shell.registry import MAX_VERSIONS, avro_in, id_in
+from connector.shell.registry_http import Answer, ask, content_of, shown
 
 LEVELS: Final = (
     "NONE",
@@ -23,7 +24,10 @@ RECOMMENDED: Final = "FULL_TRANSITIVE"
 
 
 class Version(NamedTuple):
-    """One version of a subject: its number, the schema's id, and its text."""
+    """One version of a subject: its number, the schema's id, and its text.
+
+    The text of a schema that is not Avro's is left out.
+    """
 
     number: int
     schema_id: int
@@ -39,7 +43,7 @@ async def level(settings: RegistrySettings, subject: str) -> str:
     answer = await ask(settings, "GET", f"/config/{path}?defaultToGlobal=true")
     if answer.status == 404 and answer.content is not None:  # Apicurio knows no default for a new subject
         answer = await ask(settings, "GET", "/config")
-    return str(content_of(answer, subject).get("compatibilityLevel", "unknown"))
+    return shown(str(content_of(answer, subject).get("compatibilityLevel", "unknown")))
 
 
 async def set_level(settings: RegistrySettings, subject: str, wanted: str) -> None:
@@ -61,7 +65,7 @@ async def versions(settings: RegistrySettings, subject: str) -> list[Version]:
             held = content_of(answer, subject)
             number = held.get("version", number)
             if isinstance(number, int):
-                found.append(Version(number, id_in(held), str(held.get("schema"))))
+                found.append(Version(number, id_in(held), avro_in(held)))
         if not isinstance(number, int) or number <= 1:
             break
         number -= 1  # the next lower number may be missing, if that version was deleted

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from connector.settings import RegistrySettings
-from connector.shell import registry
+from connector.shell import registry, registry_http
 from connector.shell.delivery import Delivery, delivery
 from tests.bad_input.inputs import RECORD
 from tests.bad_input.test_frames import SCHEMA
@@ -72,7 +72,7 @@ class Registry:
 @pytest.fixture
 async def bench(monkeypatch):
     """Return a delivery that gets its framing from a registry, with journal and brokers."""
-    monkeypatch.setattr(registry, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(registry_http, "TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(delivery, "RETRY_SECONDS", (0.05,))
     one = Bench()
     application = web.Application()

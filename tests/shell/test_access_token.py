@@ -93,10 +93,10 @@ async def test_after_a_failure_the_provider_is_left_alone_for_a_moment(provider,
 async def test_a_refused_token_is_replaced_unless_it_is_new(source, clock):
     """After a change of keys brokers refuse old tokens; a new one that is refused is kept."""
     await source.token()
-    source.forget()
+    assert not source.forget()
     assert await source.token() == "canary-token-1"
     clock[0] += KEEP_REFUSED_SECONDS
-    source.forget()
+    assert source.forget()
     assert await source.token() == "canary-token-2"
 
 

@@ -9,13 +9,15 @@ import uuid
 
 import pytest
 from aiohttp import ClientSession, web
+from structlog.testing import capture_logs
 
 from connector.errors import ConfigurationError, NotInTime
 from connector.logs import clean, hide
 from connector.packaged_files import bond_tick
 from connector.settings import RegistrySettings
-from connector.shell import registry
-from connector.shell.registry import RegistryFailed, register, schema_id
+from connector.shell import registry, registry_http
+from connector.shell.registry import register, schema_id, schema_text
+from connector.shell.registry_http import RegistryFailed
 from tests.kafka.process import free_ports
 from tests.two_addresses import NAME, resolve, swallowing
 
@@ -128,6 +130,31 @@ async def test_the_same_schema_in_other_words_is_found(fake, held, auto_register
     assert await _ask(fake.url, auto_register=auto_register) == 6
     assert await register(RegistrySettings(url=fake.url), SUBJECT, SCHEMA) == 6
     assert REGISTER not in [asked for asked, _, _ in fake.requests]
+
+
+@pytest.mark.parametrize("kind", ["JSON", "PROTOBUF", ["AVRO"]])
+async def test_the_same_text_as_a_schema_of_another_kind_is_not_ours(fake, kind):
+    """A version or an id counts only as Avro, whatever its text says."""
+    held = {"id": 8, "version": 1, "schema": SCHEMA, "schemaType": kind}
+    fake.answers |= {LOOK_UP: _error(404, 40403), f"{VERSION}/latest": held, "GET /schemas/ids/8": held}
+    with pytest.raises(RegistryFailed, match="does not hold this schema"):
+        await _ask(fake.url)
+    settings = RegistrySettings(url=fake.url)
+    assert await schema_text(settings, 8) is None
+    held["schemaType"] = "AVRO"
+    assert await _ask(fake.url) == 8
+    assert await schema_text(settings, 8) == SCHEMA
+
+
+async def test_an_id_that_changes_is_told(fake):
+    """Another id than before for the same schema is used, and the log says so once."""
+    memory, answered = Memory(), []
+    with capture_logs() as logs:
+        for held in (7, 7, 9, 9):
+            fake.answers[LOOK_UP] = {"id": held}
+            answered.append(await _ask(fake.url, memory))
+    assert answered == [7, 7, 9, 9]
+    assert [(line["event"], line["before"], line["schema_id"]) for line in logs] == [("registry_id_changed", 7, 9)]
 
 
 async def test_only_the_latest_versions_are_compared(fake):
@@ -261,7 +288,7 @@ async def test_a_redirect_is_not_followed(fake):
 
 async def test_a_slow_registry_is_given_up(fake, monkeypatch):
     """If the registry does not answer in time, asking again may help."""
-    monkeypatch.setattr(registry, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(registry_http, "TIMEOUT_SECONDS", 0.2)
 
     async def hang(_):
         await asyncio.Event().wait()

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from connector.logs import clean
 from connector.settings import RegistrySettings
-from connector.shell import registry
-from connector.shell.registry import RegistryFailed, ask
+from connector.shell import registry_http
+from connector.shell.registry_http import RegistryFailed, ask
 from connector.shell.registry_login import authorization, files_of
 from tests.kafka.process import free_ports
 from tests.security.certificates import Authority
@@ -121,7 +121,7 @@ async def test_the_next_registry_answers_for_one_that_cannot():
         assert (await ask(settings, "GET", "/subjects")).status == 404
     with pytest.raises(RegistryFailed, match=f"REG_UNREACHABLE: .*{down}.*; REG_UNREACHABLE"):
         await ask(settings, "GET", "/subjects")
-    registry._answered.clear()
+    registry_http._answered.clear()
 
 
 async def test_no_login():

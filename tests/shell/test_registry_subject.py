@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from connector.settings import RegistrySettings
-from connector.shell.registry import RegistryFailed, register
+from connector.shell.registry import register
+from connector.shell.registry_http import RegistryFailed
 from connector.shell.registry_subject import level, set_level, versions
 
 SUBJECT = "bond.ticks-value"
@@ -40,6 +41,21 @@ async def test_the_level_of_the_subject_counts_or_else_that_of_the_registry(fake
     assert await level(fake["settings"], SUBJECT) == "BACKWARD"
     fake[f"GET /config/{SUBJECT}?defaultToGlobal=true"] = (200, {"compatibilityLevel": "FULL"})
     assert await level(fake["settings"], SUBJECT) == "FULL"
+
+
+async def test_a_level_is_shown_as_one_bounded_line(fake):
+    """Whatever a registry calls its level is cut, and cannot control a terminal."""
+    fake[f"GET /config/{SUBJECT}?defaultToGlobal=true"] = (200, {"compatibilityLevel": "\x1b[2J" + "x " * 100_000})
+    found = await level(fake["settings"], SUBJECT)
+    assert found.isprintable()
+    assert len(found) < 400
+
+
+async def test_a_version_of_another_kind_has_no_text(fake):
+    """A JSON Schema is a version without an Avro schema, even if its text is ours."""
+    held = {"version": 1, "id": 7, "schema": SCHEMA, "schemaType": "JSON"}
+    fake[f"GET /subjects/{SUBJECT}/versions/latest"] = (200, held)
+    assert await versions(fake["settings"], SUBJECT) == [(1, 7, "")]
 
 
 async def test_versions_that_were_deleted_are_skipped(fake):
