@@ -69,10 +69,16 @@ class Secrets:
             kafka.ssl_key_file,
             kafka.ssl_key_password_file,
             kafka.oauth_client_secret_file,
+            kafka.oauth_client_key_file,
             kafka.oauth_ca_file,
             kafka.gssapi_keytab_file,
         )
-        of_registry = (*files_of(registry), registry.oauth_client_secret_file, registry.oauth_ca_file)
+        of_registry = (
+            *files_of(registry),
+            registry.oauth_client_secret_file,
+            registry.oauth_client_key_file,
+            registry.oauth_ca_file,
+        )
         return self._credentials.check_files() | look_at(
             (*of_kafka, *of_registry, self._settings.kis.proxy_password_file)
         )

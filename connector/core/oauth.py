@@ -52,7 +52,7 @@ class NoToken:
 
 
 def request_form(scope: str | None, audience: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the form of the request; the client's secret is not in it."""
+    """Return the form of the request, without what proves who the client is."""
     given = {"scope": scope, "audience": audience, **(extra or {})}
     return {"grant_type": "client_credentials"} | {name: value for name, value in given.items() if value is not None}
 

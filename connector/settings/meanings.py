@@ -55,6 +55,11 @@ MEANINGS = {
     "kafka.oauth_token_url": "The token endpoint of an OpenID provider, for OAUTHBEARER.",
     "kafka.oauth_client_id": "The client that asks for tokens.",
     "kafka.oauth_client_secret_file": "A file that holds nothing but the client's secret.",
+    "kafka.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 bits or more, or"
+    " the curve P-256, as PEM without a password.",
+    "kafka.oauth_client_key_id": "The name by which the provider knows that key, if it needs one.",
+    "kafka.oauth_assertion_audience": "Whom the proof made with that key is for. Not set: the token endpoint. Some"
+    " providers want their issuer's URL.",
     "kafka.oauth_scope": "The scope that the request for a token names.",
     "kafka.oauth_audience": "The audience that the request for a token names.",
     "kafka.oauth_ca_file": "Who signs for the token endpoint. Not set: the system's.",
@@ -86,6 +91,11 @@ MEANINGS = {
     "registry.oauth_token_url": "The token endpoint of an OpenID provider, for a registry that takes its tokens.",
     "registry.oauth_client_id": "The client that asks for tokens.",
     "registry.oauth_client_secret_file": "A file that holds nothing but the client's secret.",
+    "registry.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 bits or more, or"
+    " the curve P-256, as PEM without a password.",
+    "registry.oauth_client_key_id": "The name by which the provider knows that key, if it needs one.",
+    "registry.oauth_assertion_audience": "Whom the proof made with that key is for. Not set: the token endpoint. Some"
+    " providers want their issuer's URL.",
     "registry.oauth_scope": "The scope that the request for a token names.",
     "registry.oauth_audience": "The audience that the request for a token names.",
     "registry.oauth_ca_file": "Who signs for the token endpoint. Not set: the system's.",

@@ -19,11 +19,13 @@ _Rule = tuple[tuple[str, ...], bool, str]
 
 SELDOM_SECONDS = 60
 _PASSWORD = ("sasl_username", "sasl_password_file")
-_CLIENT = ("oauth_token_url", "oauth_client_id", "oauth_client_secret_file")
+_CLIENT = ("oauth_token_url", "oauth_client_id")
+_PROOFS = ("oauth_client_secret_file", "oauth_client_key_file")
 _KEYTAB = ("gssapi_principal", "gssapi_keytab_file")
+_OF_KEY = ("oauth_client_key_id", "oauth_assertion_audience")
 _OAUTH = (
     "oauth_client_id",
-    "oauth_client_secret_file",
+    *_PROOFS,
     "oauth_scope",
     "oauth_audience",
     "oauth_ca_file",
@@ -34,10 +36,13 @@ _OAUTH = (
 def contradictions(settings: Settings, mistaken: set[str]) -> Iterator[tuple[str, str]]:
     """Yield the path and problem of each setting that is valid alone but contradicts another.
 
-    Rules about a setting in `mistaken` are skipped, because its mistake is reported already.
+    Rules about a setting in `mistaken` are skipped, because its mistake is reported already. Each
+    setting has one problem, the first.
     """
+    told = set[str]()
     for paths, wrong, problem in _rules(settings):
-        if wrong and mistaken.isdisjoint(paths):
+        if wrong and mistaken.isdisjoint(paths) and paths[0] not in told:
+            told.add(paths[0])
             yield paths[0], problem
 
 
@@ -56,6 +61,7 @@ def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
         _is_cleartext(kis.approval_url) and not kis.allow_cleartext,
         "plain http:// would send app key and secret in clear text: use https://, or set kis.allow_cleartext",
     )
+    yield _colon_rule("kis.proxy_username", kis.proxy_username)
     for name in ("proxy_username", "proxy_password_file"):
         yield (
             (f"kis.{name}", "kis.proxy_url"),
@@ -80,6 +86,10 @@ def _kis_rules(kis: KisSettings) -> Iterator[_Rule]:
         )
 
 
+def _colon_rule(path: str, username: str | None) -> _Rule:
+    return (path,), ":" in (username or ""), "holds a colon, which ends a user's name in HTTP: correct it"
+
+
 def _audit_rules(audit: AuditSettings, settings: Settings) -> Iterator[_Rule]:
     yield (
         ("audit.rest_url", "kis.allow_cleartext"),
@@ -97,10 +107,13 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
     sasl, protocol, mechanism = kafka.security_protocol.startswith("SASL"), "kafka.security_protocol", "sasl_mechanism"
     is_msk = kafka.oauth_provider == "msk_iam"
     needed = _needed_for_login(kafka)
-    for name in (mechanism, *_PASSWORD, *_CLIENT, *_KEYTAB):
+    if not sasl or kafka.sasl_mechanism == "OAUTHBEARER":
+        yield from _oauth_rules("kafka", kafka)
+    for name in (mechanism, *_PASSWORD, *_CLIENT, *_PROOFS, *_KEYTAB):
         given = getattr(kafka, name) is not None
+        alternatives = tuple(f"kafka.{each}" for each in _PROOFS if name in _PROOFS)
         yield (
-            (f"kafka.{name}", protocol),
+            (f"kafka.{name}", protocol, *alternatives),
             sasl and not given and name in (mechanism, *needed),
             f"is needed with {kafka.security_protocol}: set it",
         )
@@ -134,8 +147,6 @@ def _sasl_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
         is_msk and find_spec("aws_msk_iam_sasl_signer") is None,
         "msk_iam needs AWS' signer, which is not installed: install kis-bond-connector[msk]",
     )
-    if not sasl or kafka.sasl_mechanism == "OAUTHBEARER":
-        yield from _oauth_rules("kafka", kafka)
 
 
 def _needed_for_login(kafka: KafkaSettings) -> tuple[str, ...]:
@@ -143,7 +154,11 @@ def _needed_for_login(kafka: KafkaSettings) -> tuple[str, ...]:
         return _KEYTAB
     if kafka.sasl_mechanism != "OAUTHBEARER":
         return _PASSWORD
-    return () if kafka.oauth_provider == "msk_iam" else _CLIENT
+    return () if kafka.oauth_provider == "msk_iam" else (*_CLIENT, *(_given_proofs(kafka) or _PROOFS[:1]))
+
+
+def _given_proofs(oauth: OauthSettings) -> tuple[str, ...]:
+    return tuple(name for name in _PROOFS if getattr(oauth, name) is not None)
 
 
 def _login_name(kafka: KafkaSettings) -> str:
@@ -152,12 +167,27 @@ def _login_name(kafka: KafkaSettings) -> str:
 
 
 def _oauth_rules(section: str, oauth: OauthSettings) -> Iterator[_Rule]:
-    url = f"{section}.oauth_token_url"
-    for name in _CLIENT[1:]:
+    url, (secret, key) = f"{section}.oauth_token_url", (f"{section}.{name}" for name in _PROOFS)
+    yield (
+        (f"{section}.oauth_client_id", url),
+        oauth.oauth_token_url is not None and oauth.oauth_client_id is None,
+        f"is needed with {url}: set it",
+    )
+    yield (
+        (secret, url, key),
+        oauth.oauth_token_url is not None and not _given_proofs(oauth),
+        f"is needed with {url}: set it, or {key}",
+    )
+    yield (
+        (key, secret),
+        len(_given_proofs(oauth)) > 1,
+        f"is a second proof beside {secret}: keep one of them",
+    )
+    for name in _OF_KEY:
         yield (
-            (f"{section}.{name}", url),
-            oauth.oauth_token_url is not None and getattr(oauth, name) is None,
-            f"is needed with {url}: set it",
+            (f"{section}.{name}", key),
+            getattr(oauth, name) is not None and oauth.oauth_client_key_file is None,
+            f"has no effect without {key}: set {key}, or remove this",
         )
     for name in _OAUTH:
         yield (
@@ -201,6 +231,7 @@ def _tls_rules(kafka: KafkaSettings) -> Iterator[_Rule]:
 
 
 def _registry_rules(registry: RegistrySettings) -> Iterator[_Rule]:
+    yield _colon_rule("registry.username", registry.username)
     user, password = ("registry.username", "registry.password_file"), ("registry.password_file", "registry.username")
     yield (
         user,

@@ -19,6 +19,7 @@ from connector.settings.values import (
     PlainHttpUrl,
     ReadableFile,
     SecretFile,
+    SigningKeyFile,
     Size,
     Text,
     TopicName,
@@ -93,6 +94,9 @@ class OauthSettings(_Section):
     oauth_token_url: HttpUrl | None = None
     oauth_client_id: Text | None = None
     oauth_client_secret_file: SecretFile | None = None
+    oauth_client_key_file: SigningKeyFile | None = None
+    oauth_client_key_id: Text | None = None
+    oauth_assertion_audience: Text | None = None
     oauth_scope: Text | None = None
     oauth_audience: Text | None = None
     oauth_ca_file: ReadableFile | None = None

@@ -29,7 +29,10 @@ _MAX_SIZE_DIGITS = 18
 _PARAMETER = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _MAX_PARAMETERS = 20
 # Parameters of a token request that the connector sets by itself; a secret belongs in a file.
-_OWN_PARAMETERS = {"grant_type", "client_id", "client_secret", "scope", "audience"}
+_OWN_PARAMETERS = {
+    *("grant_type", "scope", "audience"),
+    *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
+}
 _MAX_CHARACTERS = 1_000  # Kafka's protocol takes names up to 32,767 bytes
 
 
@@ -130,6 +133,22 @@ def _secret(value: Path) -> Path:
         raise ValueError(f"{value} {error.strerror}: write nothing but the password into it, as one line") from None
     except OSError as error:
         raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
+    return value
+
+
+def _signing_key(value: Path) -> Path:
+    # Imported only here: few installations have such a key, and the library takes long to load.
+    from connector.core.client_assertion import LEAST_RSA_BITS, read_key  # noqa: PLC0415 - as said
+
+    try:
+        read_key(small_file.read(value, MAX_PEM_BYTES))
+    except OSError as error:
+        raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
+    except ValueError as error:
+        raise ValueError(
+            f"{value} {error}: give a private key without a password as PEM, either RSA with {LEAST_RSA_BITS} bits"
+            " or more, or the curve P-256"
+        ) from None
     return value
 
 
@@ -236,6 +255,7 @@ TopicName = Annotated[str, AfterValidator(_topic)]
 WholePath = Annotated[Path, BeforeValidator(whole_path)]
 ReadableFile = Annotated[WholePath, AfterValidator(_readable)]
 SecretFile = Annotated[WholePath, AfterValidator(_secret)]
+SigningKeyFile = Annotated[WholePath, AfterValidator(_signing_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[HttpUrl, AfterValidator(_base)]
 PlainHttpUrl = Annotated[str, AfterValidator(_plain_http_url), AfterValidator(_base)]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import ssl
+import time
+import uuid
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
 from connector import small_file
+from connector.core.client_assertion import ASSERTION_TYPE, assertion_claims, read_key, sign
 from connector.core.oauth import BearerToken, Fault, basic_credentials, read_answer, request_form
 from connector.core.printable import printable
-from connector.logs import hide, peer_text
+from connector.logs import hide, hide_issued, peer_text
 from connector.settings.secret_files import MAX_PEM_BYTES
 from connector.shell.access_token import NoAccessToken
 from connector.shell.last_good import read_or_last_good
 from connector.shell.unreachable import explain_unreachable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connector.core.client_assertion import SigningKey
     from connector.settings import OauthSettings
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -27,12 +33,14 @@ LONGEST_BODY: Final = 64 * 1024
 class ClientCredentials:
     """Asks one provider for tokens of one client. `section` is where its settings are.
 
-    The secret and the authorities are read for each request.
+    The secret or key, and the authorities, are read for each request.
     """
 
     def __init__(self, settings: OauthSettings, section: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings
         self._section = section
+        self._proof = "oauth_client_secret_file" if settings.oauth_client_key_file is None else "oauth_client_key_file"
+        self._key: SigningKey | None = None
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def ask(self, now: float) -> BearerToken:
@@ -63,7 +71,7 @@ class ClientCredentials:
     def _remedy(self, fault: Fault) -> str:
         section, client = self._section, self._settings.oauth_client_id
         return {
-            Fault.CLIENT: f"check {section}.oauth_client_id ({client}) and {section}.oauth_client_secret_file",
+            Fault.CLIENT: f"check {section}.oauth_client_id ({client}) and {section}.{self._proof}",
             Fault.SCOPE: f"check {section}.oauth_scope",
             Fault.ADDRESS: f"correct {section}.oauth_token_url; no redirect is followed",
             Fault.PROVIDER: "the provider has to be mended, and is asked again meanwhile",
@@ -71,9 +79,12 @@ class ClientCredentials:
 
     async def _post(self, url: URL) -> tuple[int, bytes]:
         # A redirect would send the secret to another host. aiohttp uses no proxy by default.
-        headers = {"Authorization": f"Basic {self._credentials()}", "Accept": "application/json"}
-        settings = self._settings
+        headers, settings = {"Accept": "application/json"}, self._settings
         form = request_form(settings.oauth_scope, settings.oauth_audience, settings.oauth_extra)
+        if (key_file := settings.oauth_client_key_file) is None:
+            headers["Authorization"] = f"Basic {self._credentials()}"
+        else:
+            form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self._assertion(key_file)}
         async with (
             aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(ssl=self._trusted())) as client,
             client.post(url, data=form, headers=headers, allow_redirects=False) as response,
@@ -98,6 +109,27 @@ class ClientCredentials:
         credentials = basic_credentials(str(self._settings.oauth_client_id), secret)
         hide(secret, credentials)
         return credentials
+
+    def _assertion(self, key_file: Path) -> str:
+        """Return a new proof that we hold the key, the last good one if its file is unusable."""
+        settings = self._settings
+        try:
+            self._key = read_key(small_file.read(key_file, MAX_PEM_BYTES))
+        except (OSError, ValueError) as error:
+            cause = getattr(error, "strerror", None) or error
+            if self._key is None:
+                raise NoAccessToken(
+                    f"OAUTH_FILE: {self._section}.oauth_client_key_file: {key_file} could not be used ({cause})"
+                ) from None
+        claims = assertion_claims(
+            str(settings.oauth_client_id),
+            settings.oauth_assertion_audience or str(settings.oauth_token_url),
+            now=int(time.time()),
+            unique=uuid.uuid4().hex,
+        )
+        assertion = sign(claims, self._key, settings.oauth_client_key_id)
+        hide_issued(assertion, kind=f"{self._section} client assertion")
+        return assertion
 
     def _trusted(self) -> ssl.SSLContext:
         path = self._settings.oauth_ca_file

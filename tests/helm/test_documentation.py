@@ -1,13 +1,16 @@
-"""Helm says what docs/install-kubernetes.md shows."""
+"""Helm says what docs/install-kubernetes.md shows, and takes the logins of docs/security.md."""
 
 import os
 import re
 import shlex
 import subprocess
+import textwrap
 
 import pytest
+import yaml
 
-from tests.helm.chart import ROOT
+from tests.helm.chart import ROOT, settings_of
+from tests.helm.test_settings import check
 
 TEXT = (ROOT / "docs" / "install-kubernetes.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -56,3 +59,24 @@ def test_every_file_that_is_named_exists():
     for command, _ in SHOWN:
         words = shlex.split(command.replace("\\\n", " "))
         assert all((ROOT / word).exists() for word in words if word.startswith("helm/")), command
+
+
+LOGINS = [
+    yaml.safe_load(textwrap.dedent(block))
+    for block in re.findall(
+        r"^ *```yaml\n(.*?)^ *```$", (ROOT / "docs" / "security.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+]
+
+
+def test_there_are_logins():
+    """The text shows each login, how to mount a Secret, and a rule of the network."""
+    assert len(LOGINS) == 8
+
+
+@pytest.mark.parametrize("block", LOGINS, ids="-".join)
+def test_a_login_is_taken(chart, block, tmp_path):
+    """A block is part of the chart's values, or stands under `config` in them."""
+    values = block if block.keys() & {"config", "networkPolicy"} else {"config": block}
+    result = check(settings_of(chart.render("smallest", values)), tmp_path)
+    assert result.returncode == 0, result.stderr

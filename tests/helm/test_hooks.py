@@ -142,6 +142,12 @@ TOKENS = {
     "oauth_client_secret_file": "/etc/kis-bond/admin/client-secret",
     "oauth_extra": {"resource": "bonds", "tenant": "a=b"},
 }
+SIGNED = {
+    "sasl_mechanism": "OAUTHBEARER",
+    "oauth_token_url": "https://sso.example.com:8443/token",
+    "oauth_client_id": "kis-bond-admin",
+    "oauth_client_key_file": "/etc/kis-bond/admin/client-key.pem",
+}
 KEYTAB = {
     "sasl_mechanism": "GSSAPI",
     "gssapi_principal": "kis-bond-admin@EXAMPLE.COM",
@@ -149,11 +155,11 @@ KEYTAB = {
 }
 
 
-@pytest.mark.parametrize("file", ["production", "with-tokens", "with-kerberos", "with-msk"])
-@pytest.mark.parametrize("own", [SCRAM, TOKENS, KEYTAB], ids=lambda own: own["sasl_mechanism"])
+@pytest.mark.parametrize("file", ["production", "with-tokens", "with-client-key", "with-kerberos", "with-msk"])
+@pytest.mark.parametrize("own", [SCRAM, TOKENS, SIGNED, KEYTAB], ids=["SCRAM", "TOKENS", "SIGNED", "KEYTAB"])
 def test_jobs_may_log_in_in_another_way(chart, file, own, tmp_path):
     """The connector takes the jobs' login, and no setting of the pods' login is left beside it."""
-    if file == "with-msk" and own is TOKENS:
+    if file == "with-msk" and own["sasl_mechanism"] == "OAUTHBEARER":
         own = {**own, "oauth_provider": "oidc"}
     values = {"jobs": {"kafka": own}, "topics": {"init": True}}
     job = chart.one("Job", file, values, f"{NAME}-topics")
@@ -165,6 +171,7 @@ def test_jobs_may_log_in_in_another_way(chart, file, own, tmp_path):
     assert {name: shown[name] for name in own if not name.endswith("_file")} == {
         name: value for name, value in own.items() if not name.endswith("_file")
     }
+    assert shown["oauth_client_key_id"] is None, "it would name the key of the pods' client"
 
 
 def test_jobs_have_resources_and_annotations_of_their_own(chart):

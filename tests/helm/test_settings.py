@@ -23,7 +23,8 @@ def check(settings, folder, variables=None):
     """
     authority = Authority(folder)
     pems = dict.fromkeys(("ca", "ssl_ca", "oauth_ca"), authority.ca)
-    pems |= dict.fromkeys(("certificate", "key", "ssl_certificate", "ssl_key"), authority.issue("client"))
+    pairs = ("certificate", "key", "ssl_certificate", "ssl_key", "oauth_client_key")
+    pems |= dict.fromkeys(pairs, authority.issue("client"))
     text = settings.replace(MOUNTED, str(folder / "etc"))
     own = {name: value.replace(MOUNTED, str(folder / "etc")) for name, value in (variables or {}).items()}
     files = {"own": {name.lower(): value for name, value in own.items() if value}}
@@ -31,7 +32,7 @@ def check(settings, folder, variables=None):
         for name, value in section.items():
             if name.endswith("_file"):
                 Path(value).parent.mkdir(parents=True, exist_ok=True)
-                pem = pems.get(name.removesuffix("_file"))
+                pem = pems.get(name.removesuffix("_file").rpartition("__")[2])
                 Path(value).write_text(pem.read_text() if pem else "dummy\n")
     keys = folder / "etc" / "app-keys"
     keys.mkdir(parents=True, exist_ok=True)
@@ -67,7 +68,7 @@ def test_check_takes_the_settings(chart, file, tmp_path):
 def test_every_setting_is_in_a_values_file(chart):
     """A few values files set every key of `config` between them, so that each is checked."""
     found = {section: set() for section in SCHEMA}
-    for file in ("every-setting", "with-tokens", "registry-token", "with-kerberos"):
+    for file in ("every-setting", "with-tokens", "with-client-key", "registry-token", "with-kerberos"):
         for section, values in yaml.safe_load((CHART / "ci" / f"{file}.yaml").read_text())["config"].items():
             found[section] |= set(values)
     assert found == {section: set(schema["properties"]) for section, schema in SCHEMA.items()}

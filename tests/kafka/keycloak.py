@@ -1,5 +1,6 @@
 """A real OpenID provider for the tests: Keycloak, with a realm of short-lived tokens."""
 
+import base64
 import fcntl
 import functools
 import json
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
 from tests.kafka import jars
 from tests.kafka.process import Server, free_ports, wait_for_port
 
@@ -24,6 +27,7 @@ REALM, ADMIN, AUDIENCE = "bonds", "admin", "kafka"
 # Letters that a form would take for others: they must be encoded on their way.
 SECRET = "canary+client/secret=1 %2B"
 KEYS = "org.keycloak.keys.KeyProvider"
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 @functools.cache
@@ -152,6 +156,15 @@ class Keycloak:
         for each in before:
             self._ask("DELETE", f"{path}/{each['id']}")
 
+    def trust(self, client: str, key: PublicKey, key_id: str, life_seconds: int) -> None:
+        """Add a client that proves who it is with the private half of this key."""
+        keys = json.dumps({"keys": [{"kid": key_id, "use": "sig"} | _published(key)]})
+        login = {"clientAuthenticatorType": "client-jwt"}
+        attributes = {"use.jwks.string": "true", "jwks.string": keys}
+        whole = _client(client, life_seconds)
+        whole |= login | {"attributes": whole["attributes"] | attributes}
+        self._ask("POST", f"/admin/realms/{REALM}/clients", whole)
+
     def kill(self) -> None:
         """End the process as a crash would."""
         self.server.kill()
@@ -190,6 +203,19 @@ def _realm(life_seconds: int) -> dict[str, Any]:
         "sslRequired": "none",
         "clients": [_client("kis-bond", life_seconds), _client("long-lived", 10 * life_seconds)],
     }
+
+
+def _published(key: PublicKey) -> dict[str, str]:
+    """Return a public key as a JWK (RFC 7518, section 6)."""
+    numbers = key.public_numbers()
+    if isinstance(numbers, rsa.RSAPublicNumbers):
+        return {"kty": "RSA", "n": _base64(numbers.n), "e": _base64(numbers.e)}
+    return {"kty": "EC", "crv": "P-256", "x": _base64(numbers.x, 32), "y": _base64(numbers.y, 32)}
+
+
+def _base64(number: int, size: int | None = None) -> str:
+    data = number.to_bytes(size or (number.bit_length() + 7) // 8)
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _client(name: str, life_seconds: int) -> dict[str, Any]:

@@ -72,7 +72,10 @@ DEFAULTS = {
     **{
         f"{section}.oauth_{name}": None
         for section in ("kafka", "registry")
-        for name in ("token_url", "client_id", "client_secret_file", "scope", "audience", "ca_file", "extra")
+        for name in (
+            *("token_url", "client_id", "client_secret_file", "client_key_file", "client_key_id"),
+            *("assertion_audience", "scope", "audience", "ca_file", "extra"),
+        )
     },
     "journal.path": Path("kis-bond-data/journal"),
     "journal.max_bytes": 2**30,

@@ -1,9 +1,12 @@
 """Settings that contradict one another, and those that are unwise."""
 
+from pathlib import Path
+
 import pytest
 
 from connector.errors import ConfigurationError
 from connector.settings import load, rules
+from tests.security.certificates import Authority
 
 
 @pytest.fixture
@@ -15,8 +18,11 @@ def secret_file(tmp_path):
 
 
 def variables(secret_file, **given):
-    """Return environment variables; the value FILE becomes the path of the file."""
-    return {f"KIS_BOND_{name}": secret_file if value == "FILE" else value for name, value in given.items()}
+    """Return environment variables; FILE becomes the path of the file, KEY that of a key."""
+    key = f"{secret_file}.key"
+    if "KEY" in given.values():
+        Authority(Path(key).parent).issue("client").rename(key)
+    return {f"KIS_BOND_{name}": {"FILE": secret_file, "KEY": key}.get(value, value) for name, value in given.items()}
 
 
 def problems(environ):
@@ -81,6 +87,16 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
             {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "OAUTHBEARER"},
             ["kafka.oauth_token_url", "kafka.oauth_client_id", "kafka.oauth_client_secret_file"],
         ),
+        (OAUTH | {"KAFKA__OAUTH_CLIENT_SECRET_FILE": ""}, ["kafka.oauth_client_secret_file"]),
+        (OAUTH | {"KAFKA__OAUTH_CLIENT_SECRET_FILE": "", "KAFKA__OAUTH_CLIENT_KEY_FILE": "KEY"}, []),
+        (OAUTH | {"KAFKA__OAUTH_CLIENT_KEY_FILE": "KEY"}, ["kafka.oauth_client_key_file"]),
+        (
+            OAUTH | {"KAFKA__OAUTH_CLIENT_SECRET_FILE": "", "KAFKA__OAUTH_CLIENT_KEY_FILE": "FILE"},
+            ["kafka.oauth_client_key_file"],
+        ),
+        (OAUTH | {"KAFKA__OAUTH_CLIENT_KEY_ID": "k"}, ["kafka.oauth_client_key_id"]),
+        (OAUTH | {"KAFKA__OAUTH_ASSERTION_AUDIENCE": "a"}, ["kafka.oauth_assertion_audience"]),
+        (OAUTH | {"KAFKA__OAUTH_EXTRA": "client_assertion=x"}, ["kafka.oauth_extra"]),
         (OAUTH | {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, ["kafka.security_protocol"]),
         (OAUTH | {"KAFKA__OAUTH_TOKEN_URL": "http://h/token"}, ["kafka.oauth_token_url"]),
         (OAUTH | {"KAFKA__OAUTH_TOKEN_URL": "http://localhost/token"}, []),
@@ -95,6 +111,10 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
             ["kafka.oauth_token_url", "kafka.oauth_client_id", "kafka.oauth_client_secret_file"],
         ),
         ({"KAFKA__OAUTH_PROVIDER": "msk_iam"}, ["kafka.oauth_provider"]),
+        (
+            OF_MSK | {"KAFKA__OAUTH_CLIENT_KEY_FILE": "KEY"},
+            ["kafka.oauth_client_key_file"],
+        ),
         (GSSAPI, []),
         (GSSAPI | {"KAFKA__GSSAPI_KEYTAB_FILE": ""}, ["kafka.gssapi_keytab_file"]),
         (GSSAPI | {"KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, []),
@@ -103,6 +123,10 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
         ({"KAFKA__GSSAPI_PRINCIPAL": "me@R"}, ["kafka.gssapi_principal"]),
         (OF_REGISTRY, []),
         (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_ID": ""}, ["registry.oauth_client_id"]),
+        (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_SECRET_FILE": ""}, ["registry.oauth_client_secret_file"]),
+        (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_SECRET_FILE": "", "REGISTRY__OAUTH_CLIENT_KEY_FILE": "KEY"}, []),
+        (OF_REGISTRY | {"REGISTRY__OAUTH_CLIENT_KEY_FILE": "KEY"}, ["registry.oauth_client_key_file"]),
+        ({"REGISTRY__URL": "https://a", "REGISTRY__OAUTH_CLIENT_KEY_FILE": "KEY"}, ["registry.oauth_client_key_file"]),
         (OF_REGISTRY | {"REGISTRY__TOKEN_FILE": "FILE"}, ["registry.oauth_token_url"]),
         ({"REGISTRY__URL": "https://a", "REGISTRY__CERTIFICATE_FILE": "FILE"}, ["registry.key_file"]),
         ({"REGISTRY__URL": "https://a", "REGISTRY__KEY_FILE": "FILE"}, ["registry.certificate_file"]),
@@ -121,6 +145,14 @@ SASL = {"KAFKA__SASL_USERNAME": "u", "KAFKA__SASL_PASSWORD_FILE": "FILE"}
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEY_PASSWORD_FILE": "FILE"}, ["kafka.ssl_key_file"]),
         ({"REGISTRY__URL": "http://h", "REGISTRY__USERNAME": "u"}, ["registry.password_file"]),
         ({"REGISTRY__URL": "http://h", "REGISTRY__PASSWORD_FILE": "FILE"}, ["registry.username"]),
+        (
+            {"REGISTRY__URL": "https://h", "REGISTRY__USERNAME": "a:b", "REGISTRY__PASSWORD_FILE": "FILE"},
+            ["registry.username"],
+        ),
+        (
+            {"KIS__PROXY_URL": "http://p", "KIS__PROXY_USERNAME": "a:b", "KIS__PROXY_PASSWORD_FILE": "FILE"},
+            ["kis.proxy_username"],
+        ),
         ({"TOPICS__STATUS": "bond.subscriptions"}, ["topics.status"]),
         ({"AUDIT__REST_URL": "http://h"}, ["audit.rest_url"]),
         ({"AUDIT__REST_URL": "http://h", "KIS__ALLOW_CLEARTEXT": "true"}, []),

@@ -14,11 +14,13 @@ from connector.settings.values import (
     HttpUrl,
     ReadableFile,
     SecretFile,
+    SigningKeyFile,
     Size,
     Text,
     TopicName,
     WebSocketUrl,
 )
+from tests.security.certificates import Authority
 
 
 def parse(kind, value):
@@ -168,6 +170,22 @@ def test_a_file_that_holds_no_password_is_refused(tmp_path, content, problem):
     assert "canary" not in message
     with pytest.raises(ValidationError, match="more than 64 KiB"):
         parse(SecretFile, "/dev/zero")
+
+
+def test_a_file_without_a_key_to_sign_with_is_refused(tmp_path):
+    """The refusal names the file, what it holds and what to give; a key is accepted."""
+    key = Authority(tmp_path).issue("client")
+    assert parse(SigningKeyFile, str(key)) == key
+    (path := tmp_path / "p").write_text("canary")
+    for refused_path, problem in (
+        (path, "p holds no private key: give a private key without a password as PEM, either RSA with 2048 bits"),
+        (Authority(tmp_path).issue("locked", password=b"canary"), "locked.pem holds an encrypted key: give"),
+        (tmp_path / "absent", r"absent could not be read \(No such file or directory\): correct the path"),
+        ("/dev/zero", "more than 4 MiB"),
+    ):
+        with pytest.raises(ValidationError, match=problem) as refused:
+            parse(SigningKeyFile, refused_path)
+        assert "canary" not in refused.value.errors(include_input=False)[0]["msg"]
 
 
 def test_readable_file(tmp_path):

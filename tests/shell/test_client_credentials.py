@@ -1,6 +1,7 @@
 """Tokens for client credentials, from a provider on a real socket."""
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import json
@@ -10,6 +11,7 @@ import time
 import pytest
 from aiohttp import web
 
+from connector.core.client_assertion import ASSERTION_TYPE
 from connector.core.oauth import basic_credentials
 from connector.logs import clean
 from connector.settings import KafkaSettings
@@ -72,6 +74,58 @@ async def test_a_request_holds_what_is_set(secret):
     assert form == {"grant_type": "client_credentials", "scope": "s", "audience": "a", "resource": "r"}
     assert headers["Authorization"].startswith("Basic ")
     assert "canary" not in clean(f"{SECRET} {headers['Authorization']} {form}")
+
+
+async def test_a_client_with_a_key_sends_a_new_proof_each_time(tmp_path):
+    """The key is read for each request; the form holds a signed proof, and no secret is sent."""
+    provider, authority = Provider(), Authority(tmp_path)
+    path = tmp_path / "key.pem"
+    async with serving(provider) as url:
+        for name in ("first", "second"):
+            authority.issue(name).replace(path)
+            given = KafkaSettings(oauth_token_url=url, oauth_client_id="bond", oauth_client_key_file=path)
+            await ClientCredentials(given, "kafka").ask(1000)
+        other = given.model_copy(update={"oauth_assertion_audience": "https://issuer", "oauth_client_key_id": "k"})
+        await ClientCredentials(other, "kafka").ask(1000)
+    forms = [form for _, form in provider.requests]
+    assert not [headers for headers, _ in provider.requests if "Authorization" in headers]
+    assert {form["client_assertion_type"] for form in forms} == {ASSERTION_TYPE}
+    claims = [claims_of(form["client_assertion"]) for form in forms]
+    assert [each["aud"] for each in claims] == [url, url, "https://issuer"]
+    assert {(each["iss"], each["sub"]) for each in claims} == {("bond", "bond")}
+    assert len({each["jti"] for each in claims}) == 3
+    assert all(abs(each["iat"] - time.time()) < 60 for each in claims)
+    assert '"kid":"k"' in base64.urlsafe_b64decode(forms[2]["client_assertion"].split(".")[0] + "==").decode()
+    assert forms[2]["client_assertion"][-20:] not in clean(f"sent {forms[2]['client_assertion']}")
+
+
+def claims_of(assertion):
+    """Return the claims of a JWT."""
+    return json.loads(base64.urlsafe_b64decode(assertion.split(".")[1] + "=="))
+
+
+async def test_a_key_that_cannot_be_used_is_named(tmp_path):
+    """A damaged or lost key, and a refusal, name the setting; a key from before is used."""
+    path = Authority(tmp_path).issue("client")
+    provider = Provider(status=401, text='{"error": "invalid_client"}')
+    async with serving(provider) as url:
+        given = KafkaSettings(oauth_token_url=url, oauth_client_id="bond", oauth_client_key_file=path)
+        with pytest.raises(
+            NoAccessToken, match=r"check kafka\.oauth_client_id \(bond\) and kafka\.oauth_client_key_file"
+        ):
+            await (had_it := ClientCredentials(given, "kafka")).ask(0)
+        path.write_text("canary")
+        with pytest.raises(
+            NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_key_file: .* \(holds no private key\)"
+        ):
+            await ClientCredentials(given, "kafka").ask(0)
+        path.unlink()
+        with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_key_file: .*No such file"):
+            await ClientCredentials(given, "kafka").ask(0)
+        assert len(provider.requests) == 1
+        with pytest.raises(NoAccessToken, match="OAUTH_REFUSED"):
+            await had_it.ask(0)
+    assert len(provider.requests) == 2
 
 
 async def refusal(provider, secret):

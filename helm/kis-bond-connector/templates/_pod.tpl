@@ -100,7 +100,8 @@ env:
 {{- end -}}
 
 {{/* The jobs' Kafka settings, as variables, which win over the settings file. A mechanism of the jobs' own
-empties the settings of another one, which the connector would refuse beside it. */}}
+empties the settings of another one, and a secret or key of their own that of the pods' client, which the
+connector would refuse beside it. */}}
 {{- define "kis-bond.jobEnv" -}}
 {{- $own := .Values.jobs.kafka | default dict }}
 {{- $used := dict "OAUTHBEARER" "oauth_" "GSSAPI" "gssapi_" | dig (get $own "sasl_mechanism") "sasl_" }}
@@ -109,6 +110,16 @@ empties the settings of another one, which the connector would refuse beside it.
 {{- range $name, $_ := .Values.config.kafka }}
 {{- if and (regexMatch "^(oauth_|gssapi_[pk]|sasl_[up])" $name) (not (hasPrefix $used $name)) }}
 {{- $_ := set $emptied $name (eq $name "oauth_provider" | ternary "oidc" "") }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $proofs := dict "oauth_client_secret_file" "^oauth_(client_key|assertion)_" "oauth_client_key_file" "^oauth_client_(secret_|key_id)" }}
+{{- range $proof, $others := $proofs }}
+{{- if hasKey $own $proof }}
+{{- range $name, $_ := $.Values.config.kafka }}
+{{- if regexMatch $others $name }}
+{{- $_ := set $emptied $name "" }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
