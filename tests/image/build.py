@@ -14,21 +14,23 @@ from tests.image.engine import ROOT, Engine
 IMAGE = "kis-bond-connector"
 
 
-def build(docker: Engine, *, revision: str, comment: str = "") -> str:
-    """Build the image and return its name; `comment` stands in pip's configuration.
+def build(docker: Engine, *, revision: str, comment: str = "", packages: str = "runtime") -> str:
+    """Build the image with these packages and return its name.
 
+    `comment` stands in pip's configuration.
     An engine of our own must have the image's base already (`base.make`).
     """
+    name = IMAGE if packages == "runtime" else f"{IMAGE}-{packages}"
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "pip.conf"
         configuration.write_text(f"# {comment}\n{_pip_configuration(docker)}")
         proxies = [name for name in os.environ if re.fullmatch("(https?|no)_proxy", name, re.IGNORECASE)]
         docker.docker(
-            *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", IMAGE),
+            *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", name),
             *(each for name in proxies for each in ("--build-arg", name)),
-            *("--build-arg", f"REVISION={revision}", str(ROOT)),
+            *("--build-arg", f"PACKAGES={packages}", "--build-arg", f"REVISION={revision}", str(ROOT)),
         )
-    return IMAGE
+    return name
 
 
 def _pip_configuration(docker: Engine) -> str:
