@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
+from connector.shell.kafka.waiting import raise_if_cancelled
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -70,6 +72,7 @@ class PartitionWatch:
         try:
             await self._compare()
         except Exception as error:  # noqa: BLE001 - a bug of Kafka's client must not end the connector
+            raise_if_cancelled()
             log.debug("partitions_not_looked_at", cause=type(error).__name__, error=str(error))
 
     async def _compare(self) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from connector.core.topic_plan import not_durable
 from connector.shell.kafka.admin import TopicAdmin
+from connector.shell.kafka.waiting import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ class TopicCheck:
                         self._names, await admin.brokers(), await admin.find(list(self._names.values()))
                     )
             except Exception as error:  # noqa: BLE001 - a bug of Kafka's client must not end the connector
+                raise_if_cancelled()
                 log.info("topics_not_looked_at", cause=type(error).__name__, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -15,7 +15,7 @@ from connector.core.coverage import dates
 from connector.core.coverage.date_records import DateRecords
 from connector.core.coverage.shown import shown_day
 from connector.shell.kafka import one_topic
-from connector.shell.kafka.waiting import in_turns, pauses
+from connector.shell.kafka.waiting import in_turns, pauses, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +71,7 @@ class WatchedCoverage:
             try:
                 await self._read()
             except Exception as error:  # noqa: BLE001 - whatever Kafka's client raises, the connector goes on
+                raise_if_cancelled()
                 if str(error) != self._problem:
                     log.info("coverage_not_shown", problem=str(error))
                 self._problem = str(error)

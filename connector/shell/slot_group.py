@@ -34,7 +34,7 @@ from connector.shell.kafka.admin import SESSION_BOUNDS, TopicAdmin
 from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
-from connector.shell.kafka.waiting import within
+from connector.shell.kafka.waiting import raise_if_cancelled, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -128,6 +128,7 @@ class SlotGroup:
                 try:
                     await self._be_member()
                 except Exception as error:  # noqa: BLE001 - no error of Kafka's client may end the connector; it is logged
+                    raise_if_cancelled()
                     self._note_failure(error)
                     await within(self._leaving, RETRY_SECONDS)
         finally:

@@ -18,7 +18,7 @@ from connector.core.coverage.record import NotACoverageRecord, encode, split_key
 from connector.core.coverage.tick_values import UnknownSchema, UnreadableTick
 from connector.core.coverage.wishes import Wishes
 from connector.shell.kafka.record_writer import Outgoing
-from connector.shell.kafka.waiting import pauses
+from connector.shell.kafka.waiting import pauses, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -177,6 +177,7 @@ class Auditor:
                     self._values.add(unknown.schema_id, await self._ask_schema(unknown.schema_id))
                     self.problem = None
                 except Exception as error:  # noqa: BLE001 - whatever keeps the registry from answering, we wait for it
+                    raise_if_cancelled()
                     self.problem = f"the schema with id {unknown.schema_id} is not known: {error}"
                     await asyncio.sleep(next(pause))
 

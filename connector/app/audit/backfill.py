@@ -10,6 +10,7 @@ import structlog
 from connector.core.ticks.avro import BadTick, TickEncoder
 from connector.core.ticks.rest_tick import SOURCE, rest_record
 from connector.shell.kafka.record_writer import Outgoing
+from connector.shell.kafka.waiting import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +36,7 @@ class Backfill:
         try:
             encoder = self._encoder = self._encoder or TickEncoder(self._schema, await self._framing(), SOURCE)
         except Exception as error:  # noqa: BLE001 - whatever keeps the registry from answering, we try again later
+            raise_if_cancelled()
             log.warning("backfill_waits", isin=isin, reason=str(error))
             return False
         received_ns = time.time_ns()

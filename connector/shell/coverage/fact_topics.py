@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.metadata import fetch_metadata
-from connector.shell.kafka.waiting import pauses
+from connector.shell.kafka.waiting import pauses, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +68,7 @@ class FactTopics:
                 problem = str(error)
             except (KafkaError, OSError, TimeoutError) as error:
                 problem = f"the topics of causes could not be read: {describe(error)}"
+            raise_if_cancelled()
             if problem != self.problem:
                 log.warning("fact_topics_not_read", problem=problem)
             self.problem = problem

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
-from connector.shell.kafka.waiting import pauses
+from connector.shell.kafka.waiting import pauses, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -97,10 +97,9 @@ class TickGroup(ConsumerRebalanceListener):
                 log.debug("audit_interrupted", error=repr(error))
             finally:
                 self._drop_all()
+            raise_if_cancelled()
             if problem != self.problem:
                 log.warning("audit_stopped", problem=problem)
-            else:
-                pass
             self.problem = problem
             await asyncio.sleep(next(pause))
 

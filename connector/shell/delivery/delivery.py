@@ -17,6 +17,7 @@ from connector.shell.delivery.reading import Reading
 from connector.shell.delivery.refused_ticks import letters_of
 from connector.shell.delivery.sorter import Sorter, lane_of
 from connector.shell.delivery.waiting import Waiting
+from connector.shell.kafka.waiting import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -114,9 +115,7 @@ class Delivery:
                 error = _first(group)
                 log.error("delivery_bug", exc_info=error)  # noqa: TRY400 - the group's first member is the cause
                 self._waiting.begin(error)
-            # Python 3.11's TaskGroup raises what failed in place of a cancellation that came then.
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError
+            raise_if_cancelled()
             failures = 0 if time.monotonic() - started_at > 60 else failures + 1
             await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
 

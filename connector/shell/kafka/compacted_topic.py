@@ -23,7 +23,7 @@ from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import stop
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.fetch_answers import FetchAnswers
-from connector.shell.kafka.waiting import in_turns, pauses
+from connector.shell.kafka.waiting import in_turns, pauses, raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -121,6 +121,7 @@ class CompactedTopic:
                 self._restarted = str(error)
             except Exception as error:  # noqa: BLE001 - no error of Kafka's client may end the connector; it is logged
                 self._note_failure(error)
+            raise_if_cancelled()
             self.held_up = None
             await asyncio.sleep(next(self._pauses))
 

@@ -17,6 +17,7 @@ from connector.core.ticks.partition import partition
 from connector.shell.kafka.clients import start
 from connector.shell.kafka.closing import abandon
 from connector.shell.kafka.metadata import fetch_metadata
+from connector.shell.kafka.waiting import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,7 @@ class RecordWriter:
             raise
         if any(outcomes):
             await self.close()
+            raise_if_cancelled()
         return outcomes
 
     async def close(self) -> None:

@@ -19,6 +19,17 @@ async def within(event: asyncio.Event, seconds: float | None) -> bool:
     return event.is_set()
 
 
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if the current task was cancelled.
+
+    Whoever handles any error calls this before the next attempt. Kafka's client and Python 3.11's
+    TaskGroup may raise an error in place of a cancellation, and the task would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def pauses() -> Iterator[float]:
     """Yield the seconds to wait after each failed attempt, doubled each time up to 15 s."""
     seconds = RETRY_MIN_SECONDS
