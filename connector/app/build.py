@@ -46,7 +46,7 @@ from connector.shell.topics.events import EventTopic
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from connector.core.slots.lease import Permission
+    from connector.core.slots.lease import Lease
     from connector.settings import Settings
 
 log = structlog.get_logger("connector.app")
@@ -134,7 +134,7 @@ def _make_parts(settings: Settings, stop: Stop, kafka: _KafkaClients, events: Ev
     changed = asyncio.Event()
     wanted_events, undelivered = WantedEvents(events.topic), Undelivered(journal, delivery.drained, changed)
 
-    def new_feed(slot: int, permission: Permission, learned_limit: int | None) -> KisFeed:
+    def new_feed(slot: int, permission: Lease, learned_limit: int | None) -> KisFeed:
         return KisFeed(
             slot,
             settings.kis,

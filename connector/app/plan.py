@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import replace
-from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,7 +71,6 @@ class Plan:
     ) -> None:
         topics = settings.topics
         self._settings = settings
-        self._lost_after = timedelta(seconds=settings.kis.slot_lost_seconds)
         self._journal = journal
         self._slots = slots
         self._on_desired = on_desired
@@ -82,10 +79,10 @@ class Plan:
         self._wanted_events = wanted_events
         self._undelivered = undelivered
         self._saved: subscription.Lists | None = None
-        self._lists = subscription.Lists()  # the lists that were placed last
         self._places = Places({}, {}, {})
         self._placement: dict[str, int] = {}
-        self._situation: ReplicaView | None = None
+        # What the last round was made from; before the first round, no record is ours.
+        self._situation = ReplicaView({}, {}, subscription.Lists(), settings.replicas.name, slots.others)
         self._recorder = status.Recorder()
         self._heartbeats = status.Heartbeats()
         self._status_log = StatusLog()
@@ -93,29 +90,20 @@ class Plan:
         self.records: dict[str, Record] = {}
         self._changed = changed
         self._is_unplaced = False
-        # The bonds that are asked for anew. The refused ones among them are tried again.
         self._named: frozenset[str] = frozenset()
         self._unsaved = asyncio.Event()
         # Whether we know which limits KIS set earlier, or have stopped waiting for them.
         self.are_limits_known = asyncio.Event()
-        self.control = ControlTopic(self._previous_lists, self._on_lists)
+        self.control = ControlTopic(self._previous_lists, lambda _, named: self._request_placement(named))
         self.control_reader = CompactedTopic(
-            topics.control,
-            client_arguments,
-            self.control.snapshot,
-            self.control.follow,
-            partial(on_restart, topics.control),
+            topics.control, client_arguments, self.control.snapshot, self.control.follow, on_restart
         )
         name = uuid.uuid4().hex.encode()
         self.status_topic = StatusTopic(
             new_writer(topics.status, [(WRITER, name)]), name, self.control.refuse_unreported
         )
         self.status_reader = CompactedTopic(
-            topics.status,
-            client_arguments,
-            self._on_known_status,
-            self._on_others_status,
-            partial(on_restart, topics.status),
+            topics.status, client_arguments, self._on_known_status, self._on_others_status, on_restart
         )
 
     # Reading the topics.
@@ -150,8 +138,9 @@ class Plan:
         self._wanted_events.restore(known, self._is_ours)
         # If the topic was made anew, other replicas have yet to write their records again.
         kept = {key: record for key, record in self.records.items() if key not in known or self._is_ours(key)}
-        known = self._heartbeats.dated(known, at := now())
-        self.records = status.unconfirmed(known, self._slots.held, at) | status.wanted(kept, self._lists.desired)
+        self._heartbeats.note(known, self.status_reader.followed_seconds, at := now())
+        desired = self.control.lists.desired if self.control.lists else ()
+        self.records = status.unconfirmed(known, self._slots.held, at) | status.wanted(kept, desired)
         self.are_limits_known.set()
         self._changed.set()
 
@@ -162,7 +151,7 @@ class Plan:
         that two connectors which both take a record for theirs do not write in turns without end.
         """
         theirs, accepted = self.status_topic.follow(records)
-        dated = self._heartbeats.dated({key: each for key, each in theirs.items() if each is not None}, now())
+        self._heartbeats.note(theirs, self.status_reader.followed_seconds, now())
         for key, record in accepted.items():
             self._changed.set()
             self._wanted_events.assume({key: record})
@@ -170,21 +159,19 @@ class Plan:
             if record is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = dated[key]
+                self.records[key] = record
         # The owner may have our name: somebody may have started the same connector twice.
         if any(status.owner(theirs, slot) is not None for slot in self._slots.feeds):
-            self._slots.note_contest()
+            self._slots.lease.dispute(monotonic())
 
     @property
     def clocks_ahead(self) -> Mapping[str, float]:
         """The owners whose clocks are ahead of ours, in seconds."""
-        return self._heartbeats.clocks_ahead(now())
+        return self._heartbeats.clocks_ahead(self.status_reader.followed_seconds)
 
     def _is_ours(self, key: str) -> bool:
         """Return whether we write this record; a moving bond's depends on what the topic holds."""
-        return self._situation is not None and status.is_ours(
-            self._situation, key, self.status_topic.content.get(key, {})
-        )
+        return status.is_ours(self._situation, key, self.status_topic.content.get(key, {}))
 
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.
@@ -193,15 +180,13 @@ class Plan:
         one of our slots. In both cases the group may have given our slots to others. If the latest
         assignment took a slot from us, we write nothing until the feed of that slot has ended.
         """
-        is_current = self._situation is not None and self._situation.slots.keys() <= self._slots.held
-        return is_current and self._slots.are_undisputed and self._is_ours(key)
+        is_current = self._situation.slots.keys() <= self._slots.held
+        return is_current and self._slots.lease.is_undisputed(monotonic()) and self._is_ours(key)
 
-    def _on_lists(self, _: subscription.Lists, named: frozenset[str]) -> None:
-        self._named |= named
-        self._request_placement()
-
-    def _request_placement(self) -> None:
+    def _request_placement(self, named: frozenset[str] = frozenset()) -> None:
+        """Ask for a new placement, and for another try of the bonds `named` that KIS refused."""
         self._is_unplaced = True
+        self._named |= named
         self._changed.set()
 
     # Placing bonds on slots.
@@ -216,8 +201,9 @@ class Plan:
         If we lost a slot, read the records of the topic again: the new owner may have written some.
         """
         situation, feeds = self._situation, self._slots.feeds
-        if situation is not None and situation.slots.keys() - feeds.keys():
-            self.records = self._heartbeats.dated(self.status_topic.readable(), now())
+        if situation.slots.keys() - feeds.keys():
+            self.records = self.status_topic.readable()
+            self._heartbeats.note(self.records, self.status_reader.followed_seconds, now())
             remaining = {slot: view for slot, view in situation.slots.items() if slot in feeds}
             self._situation = replace(situation, slots=remaining, others=self._slots.others)
         self._request_placement()
@@ -228,7 +214,6 @@ class Plan:
         We also place bonds on the slots of other replicas, so that all replicas agree.
         """
         self._is_unplaced = False
-        self._lists = lists
         self._on_desired(frozenset(lists.desired))
         self._status_log.note_wanted(lists.desired)
         named, self._named = self._named, frozenset()
@@ -241,10 +226,14 @@ class Plan:
         self._carry()
 
     def _present_places(self) -> Places:
-        # If we hear nobody, the silence of another replica does not show that its slots are lost.
-        is_listening = self._slots.in_contact and self.status_reader.problem is None
-        lost_after = self._lost_after if is_listening else timedelta.max
-        return status.places(self.records, self._slots.limits, now(), lost_after)
+        seconds = max(self._settings.kis.slot_lost_seconds, status.SILENT_SECONDS)
+        silent = self._heartbeats.silent(self._slots.others, self.status_reader.followed_seconds, seconds)
+        return status.places(self.records, self._slots.limits, silent)
+
+    def _alive(self) -> frozenset[int]:
+        """Return the slots of other replicas whose owners are not silent."""
+        others = self._slots.others
+        return others - self._heartbeats.silent(others, self.status_reader.followed_seconds)
 
     def _note_use(self) -> None:
         # Out of contact, another replica may own a slot of ours and have its session open.
@@ -255,16 +244,13 @@ class Plan:
         """Give each of our slots the bonds placed on it and the bonds still moving away from it."""
         if self.status_reader.restored.is_set():
             self._note_use()
-        views, at = self._slots.views, now()
-
-        def is_active(isin: str, slot: int) -> bool:
-            if slot not in views:
-                return status.is_active(self.records, isin, slot, at)
-            registration = views[slot].registrations.get(isin)
-            return registration is not None and registration.state == "ACTIVE"
-
+        views, alive = self._slots.views, self._alive()
         wishes = carried(
-            self._placement, views, is_active, refused=self._places.refused, lost=self._slots.lost & views.keys()
+            self._placement,
+            views,
+            lambda isin, slot: slot in alive and status.is_active(self.records, isin, slot),
+            refused=self._places.refused,
+            lost=self._slots.lost & views.keys(),
         )
         for slot, wish in wishes.items():
             if wish != list(self._slots.feeds[slot].wanted):
@@ -292,16 +278,8 @@ class Plan:
                 due_at = (round_at := monotonic()) + ALIVE_SECONDS
                 self._on_round()
                 if lists is not None:
-                    self._publish_round(lists)
+                    self._publish(lists)
                     due_at = round_at if self._recorder.has_more else due_at
-
-    def _publish_round(self, lists: subscription.Lists) -> None:
-        self._slots.note_outages()
-        self._carry()
-        self._publish(lists)
-        if self._places != self._present_places():  # a session may have learned its limit
-            self._request_placement()
-        self._unsaved.set()
 
     async def save_lists(self) -> None:
         """Until cancelled, save the lists whenever they change; the next start reads them."""
@@ -314,11 +292,11 @@ class Plan:
                 saved = lists
 
     def _publish(self, lists: subscription.Lists) -> None:
-        at, others = now(), self._slots.others
-        slots = self._slots.views
-        alive = frozenset(slot for slot in others if status.is_alive(self.records, slot, at))
+        self._slots.note_outages()
+        self._carry()
+        at, slots, others, pending = now(), self._slots.views, self._slots.others, self._undelivered.count()
         self._situation = ReplicaView(
-            self._placement, slots, lists, self._settings.replicas.name, others, alive, self._undelivered.count()
+            self._placement, slots, lists, self._settings.replicas.name, others, self._alive(), pending
         )
         before = self.records
         self.records = self._recorder.records(self._situation, before, at, self.status_topic.content)
@@ -327,6 +305,9 @@ class Plan:
         self.status_topic.publish(self.records, self._may_write)
         self._wanted_events.note(self.records, self._recorder.changed, self._may_write, at)
         self._undelivered.note_written(self.records, slots)
+        if self._places != self._present_places():  # a session may have learned its limit
+            self._request_placement()
+        self._unsaved.set()
 
     def pause(self) -> None:
         """Publish no more rounds of status records, because the connector is leaving."""

@@ -103,7 +103,7 @@ class Report:
                 "coordination": settings.replicas.coordination,
                 "slots": sorted(parts.slots.feeds),
                 "in_contact": parts.slots.in_contact,
-                "problem": parts.slots.problem,
+                "problem": parts.slots.group.problem,
             },
             "frames": {
                 "received": journal.received,

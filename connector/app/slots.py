@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from connector.core.kis.slot_view import SlotView
-    from connector.core.slots.lease import Permission
     from connector.settings import Settings
     from connector.shell.journal import Journal
     from connector.shell.kis import KisFeed
@@ -37,15 +36,16 @@ class Slots:
     """The slots of this replica.
 
     `feeds` holds the feeds by slot, and `app_keys` is the number of app keys. The slots `lost` have
-    had no session for so long that other slots carry their bonds. The group assigns
-    slots to each replica. A standalone connector is a group of one, so it runs every slot.
+    had no session for so long that other slots carry their bonds. The `group` assigns slots to each
+    replica, and the `lease` says what we may do with them. A standalone connector is a group of
+    one, so it runs every slot.
     """
 
     def __init__(
         self,
         settings: Settings,
         app_keys: int,
-        new_feed: Callable[[int, Permission, int | None], KisFeed],
+        new_feed: Callable[[int, Lease, int | None], KisFeed],
         client_arguments: Callable[[], Mapping[str, Any]],
         hash_keys: Callable[[], tuple[str, ...]],
     ) -> None:
@@ -59,26 +59,23 @@ class Slots:
         self._ending: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._is_stopping = False
-        self._lease, self._group = self._membership(settings, client_arguments)
-
-    def _membership(
-        self, settings: Settings, client_arguments: Callable[[], Mapping[str, Any]]
-    ) -> tuple[Lease, SlotGroup | GroupOfOne]:
-        """Return the lease, and the group whose assignments and answers extend the lease."""
         replicas = settings.replicas
+        self.group: SlotGroup | GroupOfOne
         if replicas.coordination == "standalone":
-            alone = GroupOfOne(self._own_limits, on_assigned=self._on_assigned, on_heard=self._on_heard)
-            return Lease(FOREVER, None, monotonic()), alone
-        group = SlotGroup(
-            settings.topics.slots,
-            replicas.group_id,
-            replicas.session_timeout_seconds,
-            client_arguments,
-            claim=self._claim,
-            on_assigned=self._on_assigned,
-            on_heard=self._on_heard,
-        )
-        return Lease(replicas.session_timeout_seconds, replicas.blind_limit_seconds, monotonic()), group
+            self.lease = Lease(FOREVER, FOREVER, monotonic())
+            self.group = GroupOfOne(self._own_limits, on_assigned=self._on_assigned, on_heard=self._on_heard)
+        else:
+            blind_limit = FOREVER if replicas.blind_limit_seconds is None else replicas.blind_limit_seconds
+            self.lease = Lease(replicas.session_timeout_seconds, blind_limit, monotonic())
+            self.group = SlotGroup(
+                settings.topics.slots,
+                replicas.group_id,
+                replicas.session_timeout_seconds,
+                client_arguments,
+                claim=self._claim,
+                on_assigned=self._on_assigned,
+                on_heard=self._on_heard,
+            )
 
     def _claim(self) -> Claim:
         # A session counts as open once a bond is registered: before that, KIS may still refuse the
@@ -87,12 +84,12 @@ class Slots:
         return Claim(held=self.held, open=is_open, capacity=self._session_capacity, keys=self._hash_keys())
 
     def _on_assigned(self, slots: frozenset[int]) -> None:
-        self._lease.assign(slots, monotonic())
+        self.lease.assign(slots, monotonic())
         self._changed.set()
 
     def _on_heard(self, at: float) -> None:
-        was_disputed = not self._lease.is_undisputed(monotonic())
-        self._lease.confirm(at)
+        was_disputed = not self.lease.is_undisputed(monotonic())
+        self.lease.confirm(at)
         if was_disputed:
             self._changed.set()
 
@@ -105,7 +102,7 @@ class Slots:
     @property
     def limits(self) -> Mapping[int, int]:
         """The slots of all replicas, each with the most bonds that the settings allow on it."""
-        return self._group.limits or self._own_limits
+        return self.group.limits or self._own_limits
 
     @property
     def views(self) -> dict[int, SlotView]:
@@ -135,31 +132,12 @@ class Slots:
     @property
     def held(self) -> frozenset[int]:
         """The slots that we hold at this moment and can open; `feeds` follows shortly after."""
-        return frozenset(slot for slot in self._lease.held(monotonic()) if slot < self.app_keys)
+        return frozenset(slot for slot in self.lease.held(monotonic()) if slot < self.app_keys)
 
     @property
     def in_contact(self) -> bool:
         """Whether we can be sure that the group has not given our slots to another replica."""
-        return self._lease.in_contact(monotonic())
-
-    @property
-    def are_undisputed(self) -> bool:
-        """Whether no other replica may write the status records of our slots."""
-        return self._lease.is_undisputed(monotonic())
-
-    def note_contest(self) -> None:
-        """Record that another replica wrote a status record of one of our slots as its owner."""
-        self._lease.dispute(monotonic())
-
-    @property
-    def problem(self) -> str | None:
-        """Why this replica is not a member of the group, or None if there is no problem."""
-        return self._group.problem
-
-    @property
-    def difference(self) -> str | None:
-        """How the app keys or the capacity of another replica differ from ours, or None."""
-        return self._group.difference
+        return self.lease.in_contact(monotonic())
 
     @property
     def unready(self) -> str | None:
@@ -167,11 +145,11 @@ class Slots:
 
         A member that has lost contact with the group counts as able to take over a slot.
         """
-        if problem := self._group.unusable or self._group.clash:
+        if problem := self.group.unusable or self.group.clash:
             return problem
-        if self._lease.is_member or self.feeds:
+        if self.lease.is_member or self.feeds:
             return None
-        return self._group.problem or "not a member of the group that shares the app keys yet"
+        return self.group.problem or "not a member of the group that shares the app keys yet"
 
     @property
     def refusal(self) -> CredentialsRefused | None:
@@ -196,16 +174,16 @@ class Slots:
         feed starts before `are_limits_known`. `on_change` is called when `feeds` may have changed.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._group.run(), name="slot-group")
-            self._lease.use_saved(_from_text(await journal.saved(SAVED)), monotonic())
+            group.create_task(self.group.run(), name="slot-group")
+            self.lease.use_saved(json.loads(await journal.saved(SAVED) or "[]"))
             await are_limits_known.wait()
             while True:
                 self._follow_lease(group, learned_limit)
                 on_change()
-                if self._lease.is_member:
+                if self.lease.is_member:
                     await journal.save(SAVED, json.dumps(sorted(self.feeds)))
-                surrenders_at = self._lease.surrenders_at(monotonic())
-                await within(self._changed, None if surrenders_at is None else surrenders_at - monotonic())
+                seconds = self.lease.surrenders_at - monotonic()
+                await within(self._changed, seconds if self.feeds and seconds < FOREVER else None)
                 self._changed.clear()
 
     def _follow_lease(self, group: asyncio.TaskGroup, learned_limit: Callable[[int], int | None]) -> None:
@@ -215,7 +193,7 @@ class Slots:
             self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot)), name=f"end-feed-{slot}")
         # We start no slot that we get while we are stopping: leaving the group passes the slot on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
-            self.feeds[slot] = feed = self._new_feed(slot, self._lease, learned_limit(slot))
+            self.feeds[slot] = feed = self._new_feed(slot, self.lease, learned_limit(slot))
             group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
         for feed in self.feeds.values():
             feed.permission_changed()
@@ -246,14 +224,5 @@ class Slots:
 
         From then on, only the slots' next owners write status records.
         """
-        self._lease.give_up()
-        await self._group.leave()
-
-
-def _from_text(text: str | None) -> list[int]:
-    """Return the slots saved by an earlier run, or none if they cannot be read."""
-    try:
-        found = json.loads(text or "[]")
-    except ValueError:
-        return []
-    return [slot for slot in found if type(slot) is int] if isinstance(found, list) else []
+        self.lease.give_up()
+        await self.group.leave()

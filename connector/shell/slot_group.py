@@ -94,7 +94,7 @@ class SlotGroup:
         self._generation = -1
         self._since = LATEST
         self._claimed: Claim | None = None
-        self._fleet = Fleet()
+        self.fleet = Fleet()  # what the leader tells all members
         self._stranger: str | None = None
         self._stranger_since = 0.0
         self._silent_seconds = 0.0
@@ -108,7 +108,7 @@ class SlotGroup:
     @property
     def limits(self) -> Mapping[int, int]:
         """The slots that some member can open, each with its most bonds; empty until told."""
-        return self._fleet.limits
+        return self.fleet.limits
 
     @property
     def clash(self) -> str | None:
@@ -166,7 +166,7 @@ class SlotGroup:
         try:
             async with asyncio.timeout(self._session_timeout + JOIN_MARGIN_SECONDS):
                 await consumer.start()
-                self._require_topic(is_there=await has_topic(consumer, self._topic))
+                await self._require_topic(consumer)
             self._note_heartbeats(consumer)
             consumer.subscribe([self._topic], listener=_Listener(self, consumer))
             await self._stay(consumer)
@@ -179,8 +179,8 @@ class SlotGroup:
                 _send_no_leave_group(consumer)
             await stop(consumer)
 
-    def _require_topic(self, *, is_there: bool) -> None:
-        if not is_there:
+    async def _require_topic(self, consumer: AIOKafkaConsumer) -> None:
+        if not await has_topic(consumer, self._topic):
             raise _NotReadyError(
                 f"topic {self._topic} does not exist or may not be described: run kis-bond topics init --slots N"
             )
@@ -214,7 +214,7 @@ class SlotGroup:
                 checked_at = looked_at
                 with contextlib.suppress(KafkaError, TimeoutError):  # who does not answer says nothing
                     async with asyncio.timeout(CLAIM_CHECK_TIMEOUT_SECONDS):
-                        self._require_topic(is_there=await has_topic(consumer, self._topic))
+                        await self._require_topic(consumer)
                 self._claim_again(consumer)
             if self._silent_seconds > STUCK_TIMEOUTS * self._session_timeout:
                 raise TimeoutError(f"no contact with the group for {STUCK_TIMEOUTS * self._session_timeout:g} s")
@@ -256,21 +256,13 @@ class SlotGroup:
             coordinator: Any = consumer._coordinator  # noqa: SLF001 - no public way; the version is pinned
             coordinator.request_rejoin()
 
-    def assign(self, slots: Iterable[int], claims: Mapping[str, Claim]) -> tuple[dict[str, list[int]], Fleet]:
-        """Return all members' slots and what they are told, because we lead the group."""
-        return assign(slots, claims, self._fleet.owners)
-
-    def hear(self, fleet: Fleet) -> None:
-        """Note what the leader tells all members."""
-        self._fleet = fleet
-
     def _compare(self, member: str) -> None:
         """Find out whether the other members have our app keys and capacity."""
-        found = difference(member, self._fleet.claims) if member in self._fleet.claims else None
+        found = difference(member, self.fleet.claims)
         if found != self.difference and found:
             log.warning("replicas_differ", group=self._group_id, how=found)
         self.difference = found
-        before, self._stranger = self._stranger, earlier_stranger(member, self._fleet.claims)
+        before, self._stranger = self._stranger, earlier_stranger(member, self.fleet.claims)
         if before is None:
             self._stranger_since = time.monotonic()
 
@@ -325,7 +317,8 @@ class _Assignor:
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Return every member's assignment; aiokafka asks only the leader of the group for it."""
         claims = {member: decode(metadata.user_data) for member, metadata in members.items()}
-        assigned, fleet = self._group.assign(cluster.partitions_for_topic(self._topic) or (), claims)
+        slots = cluster.partitions_for_topic(self._topic) or ()
+        assigned, fleet = assign(slots, claims, self._group.fleet.owners)
         told = encode(fleet)
         return {
             member: ConsumerProtocolMemberAssignment(self.version, [(self._topic, own)] if own else [], told)
@@ -334,7 +327,7 @@ class _Assignor:
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Note what the leader tells; the listener gets the slots."""
-        self._group.hear(decode_fleet(assignment.user_data))
+        self._group.fleet = decode_fleet(assignment.user_data)
 
 
 def _send_no_leave_group(consumer: AIOKafkaConsumer) -> None:

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from connector.app.clock import now
 from connector.app.plan import Plan
 from connector.app.slots import Slots
 from connector.app.undelivered import Undelivered
@@ -377,34 +376,42 @@ def test_an_owner_is_alive_by_our_clock():
     """An owner with any clock lives at our start, when it writes, and when we lose a slot."""
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
-    assert status.is_alive(plan.records, 0, now())
+    assert plan._alive() == {0}
     plan._on_others_status([slot_0("two", alive_at="2099-01-02T00:00:00Z")])
-    assert status.is_alive(plan.records, 0, now())
+    assert plan._alive() == {0}
     assert plan.clocks_ahead.keys() == {"two"}
     slots.feeds[1] = feed_of(1)
     plan._publish(Lists())
     slots.feeds.clear()
     plan.update_slots()
-    assert status.is_alive(plan.records, 0, now())
+    assert plan._alive() == {0}
 
 
-def test_who_hears_nobody_takes_no_slot_for_lost():
-    """Another replica's slot is silent to us: that counts only if we hear from Kafka."""
+@pytest.mark.parametrize("clock", ["2001-01-02T00:00:00Z", "2099-01-02T00:00:00Z"])
+def test_neither_a_clock_that_is_set_nor_an_outage_of_kafka_moves_a_bond(clock, monkeypatch):
+    """An owner that we could not hear, or only long ago by the clock, keeps its slot's places."""
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    slots.feeds[1] = feed_of(1)
     plan = plan_of_one(slots)
-    plan.records["slot/0"] = {"owner": "two", "capacity": 7, "alive_at": "2026-01-02T00:00:00Z"}
-    assert plan._present_places().counted == {0: 7, 1: 41}, "we are no member of the group"
-    slots._group._on_assigned(frozenset({1}))
-    assert plan._present_places() == ({1: 41}, {0: 7}, {})
-    plan.status_reader.problem = "no fetch was answered"
-    assert plan._present_places().counted == {0: 7, 1: 41}, "the status topic cannot be read"
+    plan._publish(Lists())
+    before = plan._present_places()
+    assert before.counted == {0: 7, 1: 41}
+    later = time.monotonic() + 3600.0
+    monkeypatch.setattr("connector.app.plan.now", lambda: clock)
+    monkeypatch.setattr("connector.app.plan.monotonic", lambda: later)
+    assert plan._present_places() == before
+    plan._publish(Lists())
+    assert plan._situation.alive == {0}
+    assert plan._present_places() == before
+    plan.status_reader.followed_seconds = SHARED.kis.slot_lost_seconds
+    assert plan._present_places().counted == {1: 41}, "it was silent while we listened"
 
 
 def test_a_killed_owner_was_last_alive_by_its_own_clock():
     """Who looks for killed sessions reads the records as their owners wrote them."""
     seen = []
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
-    slots._group._on_assigned(frozenset({0}))
+    slots.group._on_assigned(frozenset({0}))
     plan = plan_of_one(slots, lambda _, records: seen.append(records["slot/0"]["alive_at"]))
     plan._on_others_status([slot_0("two", alive_at="2099-01-02T00:00:00Z")])
     plan.status_reader.restored.set()
@@ -418,13 +425,13 @@ def test_two_replicas_never_write_over_each_other_in_turn(owner, waits):
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
     slots.feeds[0] = feed_of(0)
-    slots._group._on_assigned(frozenset({0}))
+    slots.group._on_assigned(frozenset({0}))
     plan._publish(Lists())
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
     plan._on_others_status([slot_0(owner)])
     assert bool(plan.status_topic.differing()) != waits
     slots._changed.clear()
-    slots._group._on_heard(time.monotonic())
+    slots.group._on_heard(time.monotonic())
     assert slots._changed.is_set() == waits
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0"]
 
@@ -450,10 +457,10 @@ def test_a_slot_that_was_just_assigned_to_another_is_written_no_more():
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     plan = plan_of_one(slots)
     slots.feeds = {0: feed_of(0), 1: feed_of(1)}
-    slots._group._on_assigned(frozenset({0, 1}))
+    slots.group._on_assigned(frozenset({0, 1}))
     plan._publish(Lists())
     assert [record.key for record in plan.status_topic.differing()] == [b"slot/0", b"slot/1"]
-    slots._group._on_assigned(frozenset({1}))
+    slots.group._on_assigned(frozenset({1}))
     assert plan.status_topic.differing() == []
     del slots.feeds[0]
     plan.update_slots()
@@ -464,8 +471,8 @@ def test_a_session_claims_its_slot_once_kis_confirmed_a_bond_on_it():
     """Until KIS confirms a bond, the session may be refused as in use and claims no slot."""
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
     slots.feeds = {0: feed_of(0, registered=3), 1: feed_of(1)}
-    slots._group._on_assigned(frozenset({0, 1}))
-    claim = slots._group._claim()
+    slots.group._on_assigned(frozenset({0, 1}))
+    claim = slots.group._claim()
     assert (claim.held, claim.open, claim.capacity) == ({0, 1}, {0}, 41)
 
 
@@ -496,7 +503,7 @@ def standalone():
     settings = load(None, {})
     slots = Slots(settings, 1, lambda *_: feed, dict, tuple)
     slots.feeds[0] = feed
-    slots._group._on_assigned(frozenset({0}))
+    slots.group._on_assigned(frozenset({0}))
     plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     return plan, feed
 

@@ -102,7 +102,7 @@ class Run:
             note_outages=lambda: None,
             others=frozenset(),
             held={0},
-            are_undisputed=True,
+            lease=SimpleNamespace(is_undisputed=lambda _: True),
             in_contact=True,
         )
         self.plan = Plan(

@@ -3,10 +3,12 @@
 import asyncio
 import signal
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
 from connector.app.slots import Slots
+from connector.core.slots.lease import Lease
 from connector.settings import load
 from simulator import Simulator
 from tests.deployment import Deployment
@@ -82,10 +84,56 @@ async def test_a_replica_that_leaves_takes_no_further_slot():
     settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
     slots = Slots(settings, 2, lambda *_: pytest.fail("a feed was begun"), dict, tuple)
     await slots.stop()
-    slots._lease.assign([0, 1], monotonic())
+    slots.lease.assign([0, 1], monotonic())
     async with asyncio.TaskGroup() as group:
         slots._follow_lease(group, lambda slot: None)
     assert slots.feeds == {}
+
+
+class Feed:
+    """A feed that runs until it is stopped."""
+
+    def __init__(self, slot, *_):
+        self.slot, self.is_stopped = slot, asyncio.Event()
+
+    async def run(self):
+        await self.is_stopped.wait()
+
+    async def stop(self, *_, **__):
+        self.is_stopped.set()
+
+    def permission_changed(self):
+        pass
+
+
+async def test_slots_are_given_up_even_if_the_limit_passes_while_they_are_saved():
+    """A slow disk keeps no session open beyond `replicas.blind_limit_seconds`."""
+    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
+    slots = Slots(settings, 2, Feed, dict, tuple)
+    slots.lease, made, known = Lease(0.1, 0.1, monotonic()), [], asyncio.Event()
+    known.set()
+
+    async def assign():
+        slots._on_assigned(frozenset({0}))
+
+    async def save(*_):
+        made.extend(slots.feeds.values())
+        while slots.lease.held(monotonic()):
+            await asyncio.sleep(0.01)
+
+    async def saved(_):
+        return None
+
+    slots.group = SimpleNamespace(run=assign)
+    journal = SimpleNamespace(saved=saved, save=save)
+    running = asyncio.create_task(slots.run(journal, known, lambda _: None, lambda: None))
+    async with asyncio.timeout(30):
+        while not made:
+            await asyncio.sleep(0.01)
+        await made[0].is_stopped.wait()
+    assert slots.feeds == {}
+    running.cancel()
+    await asyncio.wait({running})
 
 
 async def test_a_replica_without_a_slot_topic_is_not_ready(pair):

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from connector.core.status import SILENT_SECONDS
 from tests.faults.row import Check, at_most, equal, shown, true
 from tests.kafka.reader import create_topics, delete_topic, make_again
 from tests.replicas.other_program import OtherProgram
@@ -419,6 +420,28 @@ async def unlike(rig: Rig) -> list[Check]:
         equal("replicas that say that they differ", sum(differ in text for text in told), 2),
         *figures(ledger),
     ]
+
+
+@row(
+    "outage",
+    "two owners of a slot each, 60 bonds on 82 places: Kafka is away from both for 110 s",
+    "neither takes the other for silent: no bond moves, and nothing is missed",
+)
+async def outage(rig: Rig) -> list[Check]:
+    """What a replica could not hear is no reason to carry the bonds of another one."""
+    async with rig.run(count=60) as run:
+        run.keys = 1
+        await run.start("one", fenced=True, KIS__SLOT_LOST_SECONDS=str(int(LOST_SECONDS)))
+        run.keys = 2
+        await run.start("two", fenced=True, KIS__SLOT_LOST_SECONDS=str(int(LOST_SECONDS)))
+        await run.until_active(90)
+        carried = {session.app_key: set(session.tr_keys) for session in run.kis.sessions}
+        run.market(RATE)
+        await traded(run, 5)
+        await without_kafka(rig, run, SILENT_SECONDS + 2 * ROUND_SECONDS, then=2 * ROUND_SECONDS)
+        moved = {session.app_key: set(session.tr_keys) for session in run.kis.sessions} != carried
+        ledger = await run.settle()
+    return [*ledger.checks(owner_changes=0, missed=0), true("no bond moved", not moved), *figures(ledger)]
 
 
 @row(

@@ -11,7 +11,7 @@ from connector.app.clock import now
 from connector.core.coverage.dates import seoul_date
 from connector.core.coverage.record import value_of
 from connector.core.coverage.shown import shown_day
-from connector.shell.kafka.waiting import at_once
+from connector.core.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +135,6 @@ class AuditReport:
                 "backfilled": parts.round.backfilled,
                 "rest": None if parts.rest is None else dict(parts.rest.calls),
             },
-            **at_once(shown_day(today, values)),
+            **finished(shown_day(today, values)),
             "events": [event.to_json() for event in reversed(parts.auditor.recent)],
         }

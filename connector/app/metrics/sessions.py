@@ -40,7 +40,7 @@ def _owned(parts: Parts) -> Values:
 
 
 def _differ(parts: Parts) -> Values:
-    return {"settings": float(parts.slots.difference is not None), "clock": float(bool(parts.plan.clocks_ahead))}
+    return {"settings": float(parts.slots.group.difference is not None), "clock": float(bool(parts.plan.clocks_ahead))}
 
 
 def _connects(feed: KisFeed) -> Mapping[str, float]:

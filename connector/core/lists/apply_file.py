@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from connector.core.lists.edits import Records, Request
     from connector.core.lists.subscription import InForce, Lists
 
-_HUGE: Final = 10**40
 _NOTHING: Final = Wish((), DEFAULT_PRIORITY, paused=False, requested_at=None, confirm_removal=False, value={})
 # These fields say how a list came about, not what it wants, so they do not count as a change.
 _ORIGIN: Final = ("requested_by", "requested_at", "confirm_removal")
@@ -150,9 +149,8 @@ def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
 
 def _not_text(name: object) -> str:
     # YAML reads no as false, 0123 as 83 and 12:30 as 750. Only the author knows the intended name.
-    shown = "a huge number" if isinstance(name, int) and abs(name) >= _HUGE else f"{name!r:.40}"
     remedy = "put the name in quotes, because YAML changes names such as no, ~, 0123 or 12:30"
-    return f"{shown} is not the name of a list: {remedy}."
+    return f"{control_record.kind(name)} is not the name of a list: {remedy}."
 
 
 def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:
@@ -160,13 +158,11 @@ def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Ch
 
     If `prune` is true, the lists that the file lacks are included, to be removed.
     """
-    changes = []
-    for name in sorted(wanted.keys() | (lists.entries.keys() if prune else ())):
-        entry = lists.entries.get(name)
-        changes.append(
-            Change(name, entry.in_force if entry else None, wanted.get(name), entry.refusal if entry else None)
-        )
-    return changes
+    names = sorted(wanted.keys() | (lists.entries.keys() if prune else ()))
+    return [
+        Change(name, entry.in_force if entry else None, wanted.get(name), entry.refusal if entry else None)
+        for name, entry in ((name, lists.entries.get(name)) for name in names)
+    ]
 
 
 def records(changes: list[Change], request: Request, *, confirm: bool) -> Records:

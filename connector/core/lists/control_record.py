@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from sys import intern
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BYTES: Final = 1024 * 1024
-# The status record of an accepted list repeats the list's value without blanks, and adds some 200
-# bytes. Kafka's brokers accept records of 1 MiB by default.
-MAX_COMPACT_BYTES: Final = MAX_BYTES - 512
 MAX_INSTRUMENTS: Final = 10_000
 MAX_NAME_CHARACTERS: Final = 200
 # A refused list keeps its name in memory, in its status record and in the saved lists. So a
@@ -29,8 +27,8 @@ DEFAULT_PRIORITY: Final = 5
 _NAMED_MISTAKES = 5
 _SHOWN_CHARACTERS = 40
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC_3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:)([0-9]{2})(\.[0-9]+)?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
+_RFC_3339 = re.compile(  # the time to the minute, the seconds, and the rest
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:)([0-9]{2})((?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
 )
 
 
@@ -67,10 +65,6 @@ class Refusal:
     reason: str
 
 
-class _RepeatedNameError(ValueError):
-    """A JSON object has two members of the same name."""
-
-
 def parse(name: str, value: bytes) -> Wish | Refusal:
     """Read the value of a record of list `name`. Never raises; the caller handles tombstones."""
     if not value:
@@ -81,30 +75,11 @@ def parse(name: str, value: bytes) -> Wish | Refusal:
         document = json.loads(value.decode(), object_pairs_hook=_members_once, parse_constant=_no_constant)
     except RecursionError:
         return Refusal("the JSON is nested too deeply: a control record is one flat object")
+    except UnicodeDecodeError as error:
+        return Refusal(f"the value is not UTF-8 at byte {error.start}")
     except ValueError as error:
-        return Refusal(_json_fault(error))
-    judged = from_json(name, document)
-    if len(value) > MAX_COMPACT_BYTES and isinstance(judged, Wish) and (size := _compact(document)) > MAX_COMPACT_BYTES:
-        return Refusal(
-            f"the value has {size} bytes without blanks: at most {MAX_COMPACT_BYTES} are allowed,"
-            " or its status record would be too large for Kafka"
-        )
-    return judged
-
-
-def _compact(document: object) -> int:
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode(errors="backslashreplace"))
-
-
-def _json_fault(error: ValueError) -> str:
-    match error:
-        case UnicodeDecodeError():
-            return f"the value is not UTF-8 at byte {error.start}"
-        case _RepeatedNameError():
-            return f"{error}: name each field once"
-        case _:
-            return f"the value is not JSON: {error}"
+        return Refusal(f"the value is not JSON: {error}")
+    return from_json(name, document)
 
 
 def from_json(name: str, document: object) -> Wish | Refusal:
@@ -112,7 +87,7 @@ def from_json(name: str, document: object) -> Wish | Refusal:
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
         return Refusal(f"the list name has {len(name)} characters: 1 to {MAX_NAME_CHARACTERS} are allowed")
     if not isinstance(document, dict):
-        return Refusal(f"the value is {_kind(document)}: write a JSON object")
+        return Refusal(f"the value is {kind(document)}: write a JSON object")
     given = {member: content for member, content in document.items() if content is not None}
     unknown = [member for member in document if member not in _READERS]
     mistakes = [
@@ -149,9 +124,8 @@ def from_json(name: str, document: object) -> Wish | Refusal:
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _RepeatedNameError(f"{_shown(repeated)} is there twice")
+        repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{_shown(repeated)} is there twice, name each field once")
     return members
 
 
@@ -161,7 +135,7 @@ def _no_constant(constant: str) -> None:
 
 def _read_instruments(content: object) -> tuple[str, ...]:
     if not isinstance(content, list):
-        raise ValueError(f"instruments is {_kind(content)}: write an array of ISINs")
+        raise ValueError(f"instruments is {kind(content)}: write an array of ISINs")
     if len(content) > MAX_INSTRUMENTS:
         raise ValueError(f"instruments has {len(content)} entries: at most {MAX_INSTRUMENTS} are allowed")
     wrong = [place for place, item in enumerate(content) if not (isinstance(item, str) and isin.is_valid(item))]
@@ -174,7 +148,7 @@ def _read_instruments(content: object) -> tuple[str, ...]:
 
 def _isin_fault(item: object) -> str:
     if not isinstance(item, str):
-        return f"is {_kind(item)}: write an ISIN"
+        return f"is {kind(item)}: write an ISIN"
     if not isin.has_shape(item):
         return f"{_shown(item)} is not an ISIN: write two capitals, nine capitals or digits, and a check digit"
     return f"{_shown(item)} has a wrong check digit: {isin.with_check_digit(item[:11])} would be right"
@@ -182,14 +156,14 @@ def _isin_fault(item: object) -> str:
 
 def _read_priority(content: object) -> int:
     if type(content) is not int or not 0 <= content <= 9:
-        raise ValueError(f"priority is {_kind(content)}: write a whole number from 0 to 9")
+        raise ValueError(f"priority is {kind(content)}: write a whole number from 0 to 9")
     return content
 
 
-def _reader(name: str, kind: type, expected: str) -> Callable[[object], object]:
+def _reader(name: str, of: type, expected: str) -> Callable[[object], object]:
     def read(content: object) -> object:
-        if not isinstance(content, kind):
-            raise ValueError(f"{name} is {_kind(content)}: write {expected}")
+        if not isinstance(content, of):
+            raise ValueError(f"{name} is {kind(content)}: write {expected}")
         return content
 
     return read
@@ -200,19 +174,17 @@ def read_requested_at(content: object) -> int:
 
     A leap second (:60) counts as the second before it.
     """
-    parts = _RFC_3339.fullmatch(content) if isinstance(content, str) else None
+    parts = _RFC_3339.fullmatch(content.upper()) if isinstance(content, str) else None
     if parts is None:
         raise ValueError(
-            f"requested_at is {_kind(content)}: write RFC 3339 with an offset, such as 2026-01-02T09:00:00+09:00"
+            f"requested_at is {kind(content)}: write RFC 3339 with an offset, such as 2026-01-02T09:00:00+09:00"
         )
-    day, minutes, seconds, fraction, sign, offset_hours, offset_minutes = parts.groups()
+    minute, seconds, rest = parts.groups()
     try:
-        local = datetime.fromisoformat(f"{day}T{minutes}{'59' if seconds == '60' else seconds}")
+        at = datetime.fromisoformat(f"{minute}{'59' if seconds == '60' else seconds}{rest}")
     except ValueError:
-        raise ValueError(f"requested_at is {_kind(content)}: there is no such time") from None
-    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0)) * (-1 if sign == "-" else 1)
-    since_epoch = local.replace(tzinfo=UTC) - _EPOCH - offset
-    return since_epoch // timedelta(microseconds=1) + int((fraction or ".0")[1:7].ljust(6, "0"))
+        raise ValueError(f"requested_at is {kind(content)}: there is no such time") from None
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def shown_requested_at(microseconds: int) -> str | None:
@@ -235,7 +207,8 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
 }
 
 
-def _kind(content: object) -> str:
+def kind(content: object) -> str:
+    """Return what foreign content is, or the content itself if it is simple, cut short."""
     match content:
         case None:
             return "null"

@@ -114,17 +114,14 @@ def removed(isins: Sequence[str], records: Mapping[str, bytes], *, confirm: bool
 
     Raises RequestMalformed if one of the lists does not exist.
     """
-    missing = [each for each in isins if each not in records]
+    missing = []
+    for each in (each for each in isins if each not in records):
+        others = printable(", ".join(naming(each, records)))
+        where = f"; it is wanted by {others}: use --list." if others else ", and no list names it."
+        missing.append(f"{each} has no record of its own{where}")
     if missing:
-        raise RequestMalformed("\n".join([_no_record(each, records) for each in missing] + ["Nothing was written."]))
+        raise RequestMalformed("\n".join([*missing, "Nothing was written."]))
     return [record for each in isins for record in tombstone(each, confirm=confirm)]
-
-
-def _no_record(each: str, records: Mapping[str, bytes]) -> str:
-    others = printable(", ".join(naming(each, records)))
-    return f"{each} has no record of its own" + (
-        f"; it is wanted by {others}: use --list." if others else ", and no list names it."
-    )
 
 
 def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: Request, *, confirm: bool) -> Records:
@@ -137,7 +134,7 @@ def removed_from(name: str, isins: Sequence[str], value: bytes | None, request: 
     if absent:
         raise RequestMalformed(f"{', '.join(absent)} is not in list {printable(name)}. Nothing was written.")
     fields["instruments"] = [each for each in fields["instruments"] if each not in set(isins)]
-    return [(name, _value(name, fields | ({"confirm_removal": True} if confirm else {}), request))]
+    return [(name, _value(name, fields, request, confirm=confirm))]
 
 
 def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool, confirm: bool) -> Records:
@@ -145,9 +142,8 @@ def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool,
 
     Raises RequestMalformed if there is no such list.
     """
-    fields = _fields(name, value)
-    confirmed = {"confirm_removal": True} if confirm else {}
-    return [(name, _value(name, fields | {"paused": is_paused} | confirmed, request))]
+    fields = _fields(name, value) | {"paused": is_paused}
+    return [(name, _value(name, fields, request, confirm=confirm))]
 
 
 def tombstone(name: str, *, confirm: bool) -> Records:
@@ -186,15 +182,14 @@ def held_back(lists: Lists, records: Records) -> str | None:
     Raises RequestMalformed if the connector would refuse a record for another reason, because a
     confirmation would not help.
     """
-    entries = after(lists, records).entries
-    for name in dict(records):
-        refusal = entries[name].refusal if name in entries else None
-        if refusal is None:
+    written = dict(records)
+    for name, entry in after(lists, records).entries.items():
+        if name not in written or entry.refusal is None:
             continue
-        if not is_held_back(refusal):
-            raise RequestMalformed(f"List {printable(name)} would be refused: {refusal}. Nothing was written.")
+        if not is_held_back(entry.refusal):
+            raise RequestMalformed(f"List {printable(name)} would be refused: {entry.refusal}. Nothing was written.")
         # The rest of the reason tells other clients what to write. Here --confirm writes that.
-        return printable(f"List {name}: {refusal.partition(';')[0]}.")
+        return printable(f"List {name}: {entry.refusal.partition(';')[0]}.")
     return None
 
 
@@ -231,5 +226,6 @@ def _fields(name: str, value: bytes | None) -> dict[str, Any]:
     return fields | {"instruments": list(wish.instruments)}
 
 
-def _value(name: str, fields: dict[str, Any], request: Request) -> bytes:
+def _value(name: str, fields: dict[str, Any], request: Request, *, confirm: bool = False) -> bytes:
+    fields |= {"confirm_removal": True} if confirm else {}
     return encoded(name, fields | {"requested_by": request.by, "requested_at": request.at})

@@ -10,7 +10,6 @@ from connector.core import record_keys
 from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Wish
 from connector.core.lists.subscription import Entry, InForce, Lists, Position
-from connector.core.steps import STEP_BONDS, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -18,12 +17,10 @@ if TYPE_CHECKING:
 
 def to_text(lists: Lists) -> Generator[None, None, str]:
     """Return `lists`, in steps, as JSON to be saved beside the journal."""
-    entries = sorted(lists.entries.items())
     members = []
-    for (name, entry), ends in zip(entries, step_ends(entry.bonds for _, entry in entries), strict=True):
+    for name, entry in sorted(lists.entries.items()):
         members.append(f"{json.dumps(name)}: {json.dumps(_saved(entry))}")
-        if ends:
-            yield
+        yield
     return "{" + ", ".join(members) + "}"
 
 
@@ -69,9 +66,7 @@ def _of_bonds(
     """
     named: set[str] = set()
     since: dict[str, int] = {}
-    for count, (key, record) in enumerate(records.items()):
-        if count % STEP_BONDS == STEP_BONDS - 1:
-            yield
+    for key, record in records.items():
         match record:
             case {"lists": [*names], "control": {"partition": int(partition), "offset": int(offset)}} if key.startswith(
                 record_keys.INSTRUMENT
@@ -82,6 +77,7 @@ def _of_bonds(
                     content = entries[name].in_force if name in entries else None
                     if at is not None and content is not None and content.control <= (partition, offset):
                         since[name] = max(since.get(name, at), at)
+        yield
     return named, since
 
 
@@ -94,31 +90,20 @@ def _time(wanted_since: object) -> int | None:
 
 def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, Entry]]:
     entries: dict[str, Entry] = {}
-    bonds = 0
     for name, record in records.items():
-        if (entry := entry_of(name, record)) is None:
-            continue
-        entries[name] = entry
-        bonds += 1 + entry.bonds
-        if bonds >= STEP_BONDS:
-            bonds = 0
-            yield
+        if (entry := entry_of(name, record)) is not None:
+            entries[name] = entry
+        yield
     return entries
 
 
 def _saved(entry: Entry) -> dict[str, Any]:
-    content = entry.in_force
-    return {
-        "reason": entry.refusal,
-        "control": entry.control._asdict(),
-        "in_force": None
-        if content is None
-        else {
-            "value": dict(content.wish.value),
-            "control": content.control._asdict(),
-            "requested_at": content.requested_at,
-        },
+    in_force = (content := entry.in_force) and {
+        "value": dict(content.wish.value),
+        "control": content.control._asdict(),
+        "requested_at": content.requested_at,
     }
+    return {"reason": entry.refusal, "control": entry.control._asdict(), "in_force": in_force}
 
 
 def entry_of(name: str, record: object) -> Entry | None:
@@ -130,20 +115,16 @@ def entry_of(name: str, record: object) -> Entry | None:
             "in_force": in_force,
         }:
             return Entry(_in_force(name, in_force), Position(partition, offset), reason)
-        case _:
-            return None
+    return None
 
 
 def _in_force(name: str, record: object) -> InForce | None:
     match record:
         case {"value": value, "control": {"partition": int(partition), "offset": int(offset)}, **rest}:
-            wish = control_record.from_json(name, value)
-        case _:
-            return None
-    if not isinstance(wish, Wish):
-        return None
-    at = rest.get("requested_at") if wish.requested_at is None else wish.requested_at
-    return InForce(wish, at if type(at) is int else 0, Position(partition, offset))
+            if isinstance(wish := control_record.from_json(name, value), Wish):
+                at = rest.get("requested_at") if wish.requested_at is None else wish.requested_at
+                return InForce(wish, at if type(at) is int else 0, Position(partition, offset))
+    return None
 
 
 def _with_time(entry: Entry, since: int | None, saved: Entry | None) -> Entry:

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.lists.control_record import MAX_KEY_CHARACTERS, Refusal, Wish
-from connector.core.lists.desired import Desired, Wanted, active
+from connector.core.lists.desired import Desired, Wanted
 from connector.core.lists.reading import TOO_MANY, to_judge, wish_of, with_record_time
 from connector.core.lists.removal_guard import ABSENCE, TOMBSTONE, VALUE, RemovalGuard, is_held_back
-from connector.core.steps import BOND_BYTES, step_ends
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -28,8 +26,6 @@ MAX_DESIRED: Final = 20_000
 NO_LIST_NAME: Final = (
     f"its key names no list: the key is missing, not UTF-8 or longer than {MAX_KEY_CHARACTERS} characters"
 )
-
-_MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8
 
 
 class Position(NamedTuple):
@@ -77,24 +73,17 @@ class Entry:
     control: Position
     refusal: str | None = None
 
-    @property
-    def bonds(self) -> int:
-        """How many bonds the content in force names."""
-        return 0 if self.in_force is None else len(self.in_force.wish.instruments)
-
 
 @dataclass(frozen=True, slots=True)
 class Lists:
     """All lists by name, and what follows from them.
 
     `desired` has the desired bonds by ISIN, ordered by priority (higher first), then by time of the
-    request, then by ISIN. `named_by` has, by ISIN, the sorted names of all lists that name the
-    bond, including paused lists. A desired bond that did not change stays the same object.
+    request, then by ISIN. A desired bond that did not change stays the same object.
     """
 
-    entries: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    desired: Mapping[str, Desired] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    named_by: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    desired: Mapping[str, Desired] = field(default_factory=dict, repr=False)
 
 
 def list_name(key: bytes | None) -> str | None:
@@ -102,7 +91,7 @@ def list_name(key: bytes | None) -> str | None:
 
     A record without a list name changes nothing.
     """
-    if key is None or len(key) > MAX_KEY_CHARACTERS * _MOST_BYTES_OF_A_CHARACTER:
+    if key is None:
         return None
     try:
         name = key.decode()
@@ -113,12 +102,11 @@ def list_name(key: bytes | None) -> str | None:
 
 def with_entries(lists: Lists, entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
     """Return, in steps, the lists with these entries, which the removal guard does not judge."""
-    draft = _Draft(lists, None, 0.0)
-    for (name, entry), ends in zip(entries.items(), step_ends(entry.bonds for entry in entries.values()), strict=True):
-        draft.wanted.put(name, entry)
-        if ends:
-            yield
-    return (yield from draft.frozen())
+    wanted = Wanted(lists)
+    for name, entry in entries.items():
+        wanted.put(name, entry)
+        yield
+    return Lists(wanted.entries, (yield from wanted.finish()))
 
 
 def judge(
@@ -130,11 +118,10 @@ def judge(
     `guard` remembers the bonds desired before; without one, `lists` are all it knows.
     """
     draft = _Draft(lists, guard, now)
-    for record, ends in zip(records, step_ends(map(_most_bonds, records)), strict=True):
+    for record in records:
         if (name := list_name(record.key)) is not None:
             draft.judge(name, record, wish_of(name, record))
-        if ends:
-            yield
+        yield
     return (yield from draft.frozen()), draft.refused
 
 
@@ -158,37 +145,32 @@ def restore(
             by_name[name].append(record)
     draft = _Draft(previous, guard, now)
     new: list[tuple[str, ControlRecord, Wish | Refusal | None]] = []
-    bonds = (sum(map(_most_bonds, history)) for history in by_name.values())
-    for (name, history), ends in zip(by_name.items(), step_ends(bonds), strict=True):
+    for name, history in by_name.items():
         before = previous.entries.get(name)
         if before is not None and before.in_force is not None:
             draft.wanted.put(name, replace(before, in_force=with_record_time(before.in_force, history)))
         new += [(name, record, wish) for record, wish in to_judge(name, before, history)]
-        if ends:
-            yield
-    new.sort(key=lambda each: each[1].position)
-    for (name, record, wish), ends in zip(new, step_ends(_most_bonds(record) for _, record, _ in new), strict=True):
+        yield
+    for name, record, wish in sorted(new, key=lambda each: each[1].position):
         draft.judge(name, record, wish)
-        if ends:
-            yield
+        yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
     return (yield from draft.frozen())
 
 
-def _requested_at(before: InForce | None, wish: Wish, timestamp_ms: int) -> int:
-    """Return since when a list asks for what it asks for, in microseconds since 1970 UTC.
+def _accepted(before: InForce | None, wish: Wish, record: ControlRecord) -> Entry:
+    """Return the list with the content of an accepted record.
 
-    To write the same again must not cost a list its place among others of the same priority.
+    To write the same again must not cost a list its place among others of the same priority. So
+    the list keeps the time of the first request, unless the value names a time.
     """
     if wish.requested_at is not None:
-        return wish.requested_at
-    if before is not None and before.wish.requested_at is None and before.wish.asks_for == wish.asks_for:
-        return before.requested_at
-    return timestamp_ms * 1000
-
-
-def _most_bonds(record: ControlRecord) -> int:
-    return len(record.value or b"") // BOND_BYTES
+        at = wish.requested_at
+    elif before and before.wish.requested_at is None and before.wish.asks_for == wish.asks_for:
+        at = before.requested_at
+    else:
+        at = record.timestamp_ms * 1000
+    return Entry(InForce(wish, at, record.position), record.position)
 
 
 class _Draft:
@@ -202,54 +184,48 @@ class _Draft:
 
     def frozen(self) -> Generator[None, None, Lists]:
         """Return the changed lists, computed in steps."""
-        desired, named_by = yield from self.wanted.finish()
-        return Lists(MappingProxyType(self.wanted.entries), MappingProxyType(desired), MappingProxyType(named_by))
+        return Lists(self.wanted.entries, (yield from self.wanted.finish()))
 
     def judge(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> None:
-        """Judge one record of a list; `wish` is its parsed value, or None for a tombstone."""
-        before = self.wanted.count
-        self.wanted.put(name, entry := self._judged(name, record, wish))
-        if isinstance(wish, Wish) and wish.confirm_removal and self.wanted.count < before:
+        """Judge one record of a list; `wish` is its parsed value, or None for a tombstone.
+
+        The list is changed first. If that is refused, the content that was in force is put back.
+        """
+        before, count = self.wanted.entries.get(name), self.wanted.count
+        in_force = before.in_force if before else None
+        if isinstance(wish, Refusal):
+            reason: str | None = wish.reason
+        else:
+            self.wanted.put(name, None if wish is None else _accepted(in_force, wish, record))
+            reason = self._refusal(count, wish)
+        if reason is not None:
+            entry = Entry(in_force, record.position, reason)
+            self.wanted.put(name, entry)
+            self.refused.append((name, entry))
+        elif isinstance(wish, Wish) and wish.confirm_removal and self.wanted.count < count:
             self._guard.confirm(self.wanted.count, self._now)
         self._guard.note(self.wanted.count, self._now)
-        if entry is not None and entry.refusal is not None:
-            self.refused.append((name, entry))
 
-    def _judged(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> Entry | None:
-        before = self.wanted.entries.get(name)
-        in_force = before.in_force if before else None
-        if refusal := wish.reason if isinstance(wish, Refusal) else self._refusal(in_force, wish):
-            return Entry(in_force, record.position, refusal)
-        if not isinstance(wish, Wish):
-            return None
-        at = _requested_at(in_force, wish, record.timestamp_ms)
-        return Entry(InForce(wish, at, record.position), record.position)
+    def _refusal(self, before: int, wish: Wish | None) -> str | None:
+        """Return why a change that was made is refused, or None if it is accepted.
 
-    def _refusal(self, before: InForce | None, after: Wish | None) -> str | None:
-        """Return why a list's content may not become `after`, or None if it may."""
-        total = self._count_after(before, after)
-        if total > max(MAX_DESIRED, self.wanted.count):
+        `before` is the number of desired bonds before the change.
+        """
+        total = self.wanted.count
+        if total > max(MAX_DESIRED, before):
             return f"{TOO_MANY} {total}: at most {MAX_DESIRED} are allowed over all lists; shorten or pause a list"
-        if after is not None and after.confirm_removal:
+        if wish is not None and wish.confirm_removal:
             return None
-        return self._guard.refusal(self.wanted.count, total, self._now, TOMBSTONE if after is None else VALUE)
+        return self._guard.refusal(before, total, self._now, TOMBSTONE if wish is None else VALUE)
 
-    def remove_absent(self, names: list[str]) -> None:
+    def remove_absent(self, names: Iterable[str]) -> None:
         """Remove lists that are absent from the topic, unless the guard holds the removal back."""
-        absent = [name for name in names if not is_held_back(self.wanted.entries[name].refusal)]
-        leaving: defaultdict[str, int] = defaultdict(int)
+        absent = {name: self.wanted.entries[name] for name in names}
+        absent = {name: entry for name, entry in absent.items() if not is_held_back(entry.refusal)}
+        before = self.wanted.count
         for name in absent:
-            for isin in active(self.wanted.entries[name].in_force):
-                leaving[isin] += 1
-        dropped = sum(1 for isin, count in leaving.items() if count == self.wanted.wanted_by(isin))
-        guarded = self._guard.refusal(self.wanted.count, self.wanted.count - dropped, self._now, ABSENCE)
-        for name in absent:
-            self.wanted.put(name, replace(self.wanted.entries[name], refusal=guarded) if guarded else None)
+            self.wanted.put(name, None)
+        if guarded := self._guard.refusal(before, self.wanted.count, self._now, ABSENCE):
+            for name, entry in absent.items():
+                self.wanted.put(name, replace(entry, refusal=guarded))
         self._guard.note(self.wanted.count, self._now)
-
-    def _count_after(self, before: InForce | None, after: Wish | None) -> int:
-        """Return how many bonds would be desired if one list changed like this."""
-        old, new = active(before), frozenset(() if after is None else after.wanted)
-        dropped = sum(1 for isin in old - new if self.wanted.wanted_by(isin) == 1)
-        added = sum(1 for isin in new - old if not self.wanted.wanted_by(isin))
-        return self.wanted.count + added - dropped

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LATEST = 1 << 62  # the generation of a member that the group has yet to assign slots to
 MOST = 1 << 31  # more is no number of a slot, and no number of bonds
+# What may go wrong with JSON that another member, or another program in our group, made.
+_UNREADABLE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +59,15 @@ def encode(what: Claim | Fleet) -> bytes:
 
 def decode(user_data: bytes) -> Claim:
     """Return the claim in a member's user data, or an empty one if unreadable. Never raises."""
-    try:
-        return _claim(json.loads(user_data or b"{}"))
-    except (ValueError, TypeError, RecursionError):
-        return Claim()
-
-
-def _claim(found: object) -> Claim:
-    match found:
-        case {"generation": int(generation), "held": [*held], "open": [*is_open], **rest}:
-            keys, since = rest.get("keys"), rest.get("since")
-            return Claim(
-                generation,
-                frozenset(map(_number, held)),
-                frozenset(map(_number, is_open)),
-                _number(rest.get("capacity", 0)),
-                tuple(map(str, keys)) if isinstance(keys, list) else (),
-                since if type(since) is int else LATEST,
-            )
+    with suppress(*_UNREADABLE):
+        return _claim(json.loads(user_data))
     return Claim()
+
+
+def _claim(found: Mapping[str, Any]) -> Claim:
+    held, is_open = (frozenset(map(_number, found[name])) for name in ("held", "open"))
+    keys = tuple(map(str, found["keys"]))
+    return Claim(int(found["generation"]), held, is_open, _number(found["capacity"]), keys, int(found["since"]))
 
 
 def _number(found: object) -> int:
@@ -86,16 +79,11 @@ def _number(found: object) -> int:
 
 def decode_fleet(user_data: bytes) -> Fleet:
     """Return what the leader told, or an empty fleet if unreadable. Never raises."""
-    try:
-        match json.loads(user_data or b"{}"):
-            case {"limits": dict(limits), "owners": dict(owners), "claims": dict(claims)}:
-                return Fleet(
-                    {_number(int(slot)): _number(limit) for slot, limit in limits.items()},
-                    {_number(int(slot)): str(key) for slot, key in owners.items()},
-                    {member: _claim(claim) for member, claim in claims.items()},
-                )
-    except (ValueError, TypeError, RecursionError):
-        pass
+    with suppress(*_UNREADABLE):
+        found = json.loads(user_data)
+        limits = {_number(int(slot)): _number(limit) for slot, limit in found["limits"].items()}
+        owners = {_number(int(slot)): str(key) for slot, key in found["owners"].items()}
+        return Fleet(limits, owners, {member: _claim(claim) for member, claim in found["claims"].items()})
     return Fleet()
 
 
@@ -120,9 +108,8 @@ def assign(
     able = {slot: [member for member in given if slot < len(claims[member].keys)] for slot in sorted({*slots, *kept})}
     for slot in able:
         if holders := [member for member in given if slot in claims[member].held]:
-            given[
-                max(holders, key=lambda member: (slot in claims[member].open, claims[member].generation, member))
-            ].append(slot)
+            ranks = {(slot in claims[member].open, claims[member].generation, member) for member in holders}
+            given[max(ranks)[-1]].append(slot)
     for slot in able.keys() - {slot for own in given.values() for slot in own}:
         agreeing = [member for member in able[slot] if claims[member].keys[slot] == owners.get(slot)]
         if candidates := agreeing or able[slot]:
@@ -134,9 +121,9 @@ def assign(
 
 def difference(member: str, claims: Mapping[str, Claim]) -> str | None:
     """Return how another member's app keys or capacity differ from ours, or None if none do."""
-    mine = claims.get(member, Claim())
+    mine = claims.get(member)
     for other, claim in sorted(claims.items()):
-        if (claim.keys, claim.capacity) != (mine.keys, mine.capacity):
+        if mine is not None and (claim.keys, claim.capacity) != (mine.keys, mine.capacity):
             differing = sum(one != two for one, two in zip(mine.keys, claim.keys, strict=False))
             return (
                 f"{other} has {len(claim.keys)} app keys, {differing} of them other ones, and kis.session_capacity "

@@ -8,7 +8,7 @@ because an app key has one session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,28 +23,15 @@ THROWN_OUT_SECONDS: Final = 60.0
 BLIND_WAIT_TIMEOUTS: Final = 2.0
 
 
-class Permission(Protocol):
-    """A slot's feed asks this before it connects, and reports to it the end of each session."""
-
-    def may_connect_at(self, slot: int, now: float) -> float | None:
-        """Return when a new connection is permitted, or None while none is."""
-
-    def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
-        """Record the end of a session, or of an attempt to open one.
-
-        `connected_seconds` is None for an attempt.
-        """
-
-
 class Lease:
     """The slots that one replica holds.
 
     `session_timeout` is the group's setting, in seconds. A connector that shares its slots with
     nobody is never out of contact, so its timeout is infinite. `blind_limit` is how many seconds an
-    owner keeps its sessions while it is out of contact. None means without a limit.
+    owner keeps its sessions while it is out of contact.
     """
 
-    def __init__(self, session_timeout: float, blind_limit: float | None, now: float) -> None:
+    def __init__(self, session_timeout: float, blind_limit: float, now: float) -> None:
         self._session_timeout = session_timeout
         self._blind_limit = blind_limit
         self._assigned: frozenset[int] = frozenset()
@@ -54,11 +41,10 @@ class Lease:
         self._disputed_at: float = ALWAYS
         self.is_member = False
 
-    def use_saved(self, slots: Iterable[int], now: float) -> None:
+    def use_saved(self, slots: Iterable[int]) -> None:
         """Hold the slots of an earlier run, unless the group has already assigned some."""
         if not self.is_member:
             self._assigned = frozenset(slots)
-            self._ended_at = dict.fromkeys(self._assigned, now)
 
     def assign(self, slots: Iterable[int], now: float) -> None:
         """Hold exactly the slots that the group assigned."""
@@ -96,16 +82,12 @@ class Lease:
 
     def held(self, now: float) -> frozenset[int]:
         """Return the slots on which this replica may keep a session open."""
-        return frozenset() if self._is_surrendered(now) else self._assigned
+        return self._assigned if now < self.surrenders_at else frozenset()
 
-    def surrenders_at(self, now: float) -> float | None:
-        """Return when we will give up all slots for lack of contact, or None if we will not."""
-        if self._blind_limit is None or self._is_surrendered(now):
-            return None
+    @property
+    def surrenders_at(self) -> float:
+        """When we give up all slots for lack of contact."""
         return self._confirmed_at + self._blind_limit
-
-    def _is_surrendered(self, now: float) -> bool:
-        return self._blind_limit is not None and now >= self._confirmed_at + self._blind_limit
 
     def may_connect_at(self, slot: int, now: float) -> float | None:
         """Return when this slot may connect to KIS, or None while we may not use the slot.
@@ -117,28 +99,18 @@ class Lease:
             return None
         if self.in_contact(now):
             return ALWAYS
-        return (
-            max(self._ended_at.get(slot, self._confirmed_at), self._confirmed_at)
-            + BLIND_WAIT_TIMEOUTS * self._session_timeout
-        )
+        began = max(self._ended_at.get(slot, ALWAYS), self._confirmed_at)
+        return began + BLIND_WAIT_TIMEOUTS * self._session_timeout
 
     def record_end(self, slot: int, cause: Cause, connected_seconds: float | None, now: float) -> None:
-        """Record the end of a session or attempt.
+        """Record the end of a session, or of an attempt, which has no `connected_seconds`.
 
-        While we are out of contact, the end may show that another replica has the slot.
+        While we are out of contact, the end may show that another replica has the slot. A session
+        that we opened in contact shows nothing by its end, so the slot may connect once more.
         """
         self._ended_at[slot] = now
-        if self.in_contact(now):
-            return
-        if cause == "in_use" or (cause in {"closed", "reset"} and self._was_displaced(connected_seconds, now)):
+        seconds = FOREVER if connected_seconds is None else connected_seconds
+        was_opened_blind = now - seconds >= self._confirmed_at + self._session_timeout
+        is_displaced = cause in {"closed", "reset"} and seconds < THROWN_OUT_SECONDS and was_opened_blind
+        if not self.in_contact(now) and (cause == "in_use" or is_displaced):
             self._lost.add(slot)
-
-    def _was_displaced(self, connected_seconds: float | None, now: float) -> bool:
-        """Return whether the session was short and was opened while we were out of contact.
-
-        If we opened the session in contact, its end does not show another owner. So the slot may
-        connect once more.
-        """
-        if connected_seconds is None or connected_seconds >= THROWN_OUT_SECONDS:
-            return False
-        return now - connected_seconds >= self._confirmed_at + self._session_timeout

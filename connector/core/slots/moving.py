@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def carried(
     placement: Mapping[str, int],
     slots: Mapping[int, SlotView],
-    is_active: Callable[[str, int], bool],
+    is_active_elsewhere: Callable[[str, int], bool],
     *,
     refused: Container[str] = frozenset(),
     lost: Iterable[int] = (),
@@ -23,8 +23,9 @@ def carried(
 
     `placement` lists the most important bond first. On each slot, the bonds that are placed there
     come first. After them come moving bonds, as far as the slot has room. A moving bond is active
-    on this slot, but is placed on another slot, where `is_active(isin, slot)` is not yet true. If
-    this slot has no room for a moving bond, it releases the bond before the other slot has it.
+    on this slot, but is placed on another slot, where it is not active yet. On a slot of another
+    replica, `is_active_elsewhere(isin, slot)` says so. If this slot has no room for a moving bond,
+    it releases the bond before the other slot has it.
     A bond that KIS `refused` takes no room. A `lost` slot on which no bond is placed tries to get a
     session with one bond of another slot.
     """
@@ -32,13 +33,16 @@ def carried(
     for isin, slot in placement.items():
         if (own := wishes.get(slot)) is not None:
             own.append(isin)
+    active = {
+        slot: {isin for isin, each in view.registrations.items() if each.state == "ACTIVE"}
+        for slot, view in slots.items()
+    }
     for slot, view in slots.items():
         leaving = {
             isin
-            for isin, registration in view.registrations.items()
-            if registration.state == "ACTIVE"
-            and placement.get(isin, slot) != slot
-            and not is_active(isin, placement[isin])
+            for isin in active[slot]
+            if (goal := placement.get(isin, slot)) != slot
+            and not (isin in active[goal] if goal in active else is_active_elsewhere(isin, goal))
         }
         if leaving:
             room = max(0, view.capacity - sum(isin not in refused for isin in wishes[slot]))

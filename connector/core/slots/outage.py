@@ -21,8 +21,8 @@ LONGEST_PROBATION_SECONDS: Final = 1800.0
 
 @dataclass(slots=True)
 class _Outage:
-    down_since: float | None = None
-    up_since: float = float("-inf")
+    is_down: bool = False
+    since: float = float("-inf")  # when `is_down` last changed
     lost_at: float = float("-inf")
     losses: int = 0
     is_lost: bool = False
@@ -43,22 +43,16 @@ class Outages:
     def lost(self, views: Mapping[int, SlotView], now: float) -> frozenset[int]:
         """Return the slots that are lost; this must be asked again and again."""
         self._slots = {slot: self._slots.get(slot) or _Outage() for slot in views}
-        for slot, view in views.items():
-            self._note(self._slots[slot], is_down=_is_down(view), now=now)
-        return frozenset(slot for slot, outage in self._slots.items() if outage.is_lost)
-
-    def _note(self, outage: _Outage, *, is_down: bool, now: float) -> None:
-        if not is_down:
-            outage.up_since = now if outage.down_since is not None else outage.up_since
-            outage.down_since = None
-            if now >= outage.up_since + _probation(outage.losses):
+        for slot, outage in self._slots.items():
+            if (is_down := _is_down(views[slot])) != outage.is_down:
+                outage.is_down, outage.since = is_down, now
+            if not is_down and now >= outage.since + _probation(outage.losses):
                 outage.is_lost = False
-            return
-        outage.down_since = now if outage.down_since is None else outage.down_since
-        if not outage.is_lost and now >= outage.down_since + self._lost_after:
-            recent = now < outage.lost_at + FORGIVEN_AFTER_SECONDS
-            outage.losses = outage.losses + 1 if recent else 1
-            outage.is_lost, outage.lost_at = True, now
+            elif is_down and not outage.is_lost and now >= outage.since + self._lost_after:
+                recent = now < outage.lost_at + FORGIVEN_AFTER_SECONDS
+                outage.losses = outage.losses + 1 if recent else 1
+                outage.is_lost, outage.lost_at = True, now
+        return frozenset(slot for slot, outage in self._slots.items() if outage.is_lost)
 
 
 def _is_down(view: SlotView) -> bool:

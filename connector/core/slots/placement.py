@@ -12,12 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 
-class _Pair(NamedTuple):
-    """A bond on a slot; the heavier pair is the greater one."""
-
-    weight: bytes
-    isin: str
-    slot: int
+_Pair = tuple[bytes, str, int]  # the weight of a bond on a slot, the ISIN and the slot
 
 
 class Places(NamedTuple):
@@ -63,20 +58,20 @@ def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str
     for isin in placed:
         asking: str | None = isin
         while asking is not None:
-            pair = next(left[asking])
-            if len(carried[pair.slot]) < room[pair.slot]:
-                heappush(carried[pair.slot], pair)
+            _, _, slot = pair = next(left[asking])
+            if len(carried[slot]) < room[slot]:
+                heappush(carried[slot], pair)
                 asking = None
             else:
-                asking = heappushpop(carried[pair.slot], pair).isin
-    chosen = {pair.isin: slot for slot, pairs in carried.items() for pair in pairs}
+                _, asking, _ = heappushpop(carried[slot], pair)
+    chosen = {isin: slot for slot, pairs in carried.items() for _, isin, _ in pairs}
     return {isin: chosen[isin] for isin in placed}
 
 
 # Cached, because each edit of a list places all bonds again. 2,048 bonds fill 49 sessions.
 @lru_cache(maxsize=2048)
 def _heaviest_first(isin: str, slots: tuple[int, ...]) -> tuple[_Pair, ...]:
-    return tuple(sorted((_Pair(_weight(isin, slot), isin, slot) for slot in slots), reverse=True))
+    return tuple(sorted(((_weight(isin, slot), isin, slot) for slot in slots), reverse=True))
 
 
 def _weight(isin: str, slot: int) -> bytes:

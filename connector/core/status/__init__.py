@@ -1,6 +1,6 @@
 """The status topic's records, and the rows of `kis-bond subs ls` made from them."""
 
-from connector.core.status.heartbeats import Heartbeats
+from connector.core.status.heartbeats import SILENT_SECONDS, Heartbeats
 from connector.core.status.killed import killed_session
 from connector.core.status.recorder import Recorder, ReplicaView, is_ours, records
 from connector.core.status.records import (
@@ -10,7 +10,6 @@ from connector.core.status.records import (
     decode,
     encode,
     is_active,
-    is_alive,
     owner,
     places,
     stopped,
@@ -20,6 +19,7 @@ from connector.core.status.records import (
 from connector.core.status.standing import Standings
 
 __all__ = [
+    "SILENT_SECONDS",
     "Heartbeats",
     "Record",
     "Recorder",
@@ -30,7 +30,6 @@ __all__ = [
     "decode",
     "encode",
     "is_active",
-    "is_alive",
     "is_ours",
     "killed_session",
     "owner",

@@ -1,49 +1,76 @@
-"""Dates the slot records that other replicas write by our own clock."""
+"""How long the owner of each slot has been silent while we listened."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connector.core.record_keys import SLOT
-from connector.core.status.records import SILENT_AFTER, clock_ahead, is_due
+from connector.core.status.records import SILENT_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from connector.core.status.records import Record
 
+SILENT_SECONDS: Final = SILENT_AFTER.total_seconds()
 CLOCK_TOLERANCE_SECONDS: Final = 30.0
 LONGEST_NAME: Final = 200  # characters of an owner; anyone may have written the record
+
+
+class _Heard(NamedTuple):
+    """A slot record, when we first read it, and how far its writer's clock was ahead of ours."""
+
+    record: Record
+    at: float
+    seconds_ahead: float
 
 
 class Heartbeats:
     """When each slot record in the status topic was first read.
 
-    The clocks of two replicas may differ, so we cannot compare a writer's time with ours. A record
-    that we read again keeps the time of the first reading. So reading the topic again does not make
-    a silent owner look alive.
+    Times are the seconds for which we have followed the topic. So neither a clock that is set, nor
+    Kafka out of reach, nor a process that was frozen makes an owner look silent. A record that we
+    read again keeps the time of the first reading. So reading the topic again does not make a
+    silent owner look alive.
     """
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[Record, str]] = {}
+        self._heard: dict[str, _Heard] = {}
 
-    def dated(self, records: Mapping[str, Record], now: str) -> dict[str, Record]:
-        """Return the records; in those of slots, `alive_at` is when we first read the record."""
-        found = dict(records)
+    def note(self, records: Mapping[str, Record | None], now: float, clock: str) -> None:
+        """Note the slot records that were read at `now`, when our clock showed `clock`."""
         for key, record in records.items():
-            if key.startswith(SLOT):
-                written, at = self._read.get(key, ({}, now))
-                if written != record:
-                    at = now
-                self._read[key] = record, at
-                found[key] = {**record, "alive_at": at}
-        return found
+            if record is None or not key.startswith(SLOT):
+                continue
+            if key not in self._heard or self._heard[key].record != record:
+                self._heard[key] = _Heard(record, now, _seconds_ahead(record, clock))
 
-    def clocks_ahead(self, now: str) -> dict[str, float]:
+    def silent(self, slots: Iterable[int], now: float, seconds: float = SILENT_SECONDS) -> frozenset[int]:
+        """Return which of these slots have had no new record for so many seconds, or none ever."""
+        heard = {slot: self._heard.get(f"{SLOT}{slot}") for slot in slots}
+        return frozenset(slot for slot, last in heard.items() if last is None or now >= last.at + seconds)
+
+    def clocks_ahead(self, now: float) -> dict[str, float]:
         """Return the owners whose clocks are ahead of ours by more than the tolerance, in seconds.
 
         An owner that is silent is left out: it may be gone.
         """
-        heard = [(record, at) for record, at in self._read.values() if not is_due(at, now, SILENT_AFTER)]
-        ahead = {str(record.get("owner"))[:LONGEST_NAME]: clock_ahead(record, at) for record, at in heard}
-        return {owner: seconds for owner, seconds in ahead.items() if seconds > CLOCK_TOLERANCE_SECONDS}
+        return {
+            str(record.get("owner"))[:LONGEST_NAME]: seconds_ahead
+            for record, at, seconds_ahead in self._heard.values()
+            if now < at + SILENT_SECONDS and seconds_ahead > CLOCK_TOLERANCE_SECONDS
+        }
+
+
+def _seconds_ahead(record: Record, clock: str) -> float:
+    """Return how far the clock of a slot record's writer is ahead of ours, or 0.
+
+    A clock that is behind cannot be told from a record that was read late. But the clocks of two
+    replicas differ for both, so the replica whose clock is behind finds out.
+    """
+    try:
+        ahead = datetime.fromisoformat(str(record.get("alive_at"))) - datetime.fromisoformat(clock)
+    except (ValueError, TypeError):
+        return 0.0
+    return ahead.total_seconds()

@@ -279,7 +279,7 @@ def _list(entry: Entry) -> ListRecord:
     content = entry.in_force
     return {
         "state": "ACCEPTED" if entry.refusal is None else "REFUSED",
-        "instruments": entry.bonds,
+        "instruments": 0 if content is None else len(content.wish.instruments),
         "reason": entry.refusal,
         "control": _fields(entry.control),
         "in_force": None

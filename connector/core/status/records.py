@@ -86,34 +86,16 @@ class SlotRecord(TypedDict):
     pending: int
 
 
-def is_active(records: Mapping[str, Record], isin: str, slot: int, now: str) -> bool:
-    """Return whether the records say that the bond is active on the slot and its owner is alive."""
+def is_active(records: Mapping[str, Record], isin: str, slot: int) -> bool:
+    """Return whether the records say that the bond is active on the slot."""
     bond = records.get(INSTRUMENT + isin, {})
-    return bond.get("state") == "ACTIVE" and bond.get("slot") == slot and is_alive(records, slot, now)
-
-
-def is_alive(records: Mapping[str, Record], slot: int, now: str) -> bool:
-    """Return whether the writer of the slot's record is not silent."""
-    return not is_due(records.get(f"{SLOT}{slot}", {}).get("alive_at"), now, SILENT_AFTER)
+    return bond.get("state") == "ACTIVE" and bond.get("slot") == slot
 
 
 def owner(records: Mapping[str, Record | None], slot: int) -> str | None:
     """Return the owner that the slot's record names, or None if the record names nobody."""
     found = (records.get(f"{SLOT}{slot}") or {}).get("owner")
     return found if isinstance(found, str) else None
-
-
-def clock_ahead(record: Record, now: str) -> float:
-    """Return how many seconds the clock of a slot record's writer is ahead of ours, or 0.
-
-    A clock that is behind cannot be told from a record that was read late. But the clocks of two
-    replicas differ for both, so the replica whose clock is behind finds out.
-    """
-    try:
-        ahead = datetime.fromisoformat(str(record.get("alive_at"))) - datetime.fromisoformat(now)
-        return max(0.0, ahead.total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def capacity(records: Mapping[str, Record], slot: int) -> int | None:
@@ -167,20 +149,19 @@ def stopped(previous: Mapping[str, Record], now: str, pending: int = 0) -> dict[
     return last
 
 
-def places(records: Mapping[str, Record], limits: Mapping[int, int], now: str, lost_after: timedelta) -> Places:
+def places(records: Mapping[str, Record], limits: Mapping[int, int], silent: Container[int] = ()) -> Places:
     """Return where bonds can be placed, as every replica reads it in the records.
 
     `limits` has the slots, each with the most bonds that the settings allow. A slot without a
-    record counts its limit. A slot whose owner reports no room, or has been silent for
-    `lost_after` and for 90 s at least, is spare. But a slot whose app key KIS refused for good gets
-    no bonds.
+    record counts its limit. A slot whose owner reports no room, or has been `silent` for too long,
+    is spare. But a slot whose app key KIS refused for good gets no bonds.
     """
     counted: dict[int, int] = {}
     spare: dict[int, int] = {}
     for slot, most in limits.items():
         record, reported = records.get(f"{SLOT}{slot}"), capacity(records, slot)
         room = most if reported is None else min(most, reported)
-        if room and not (record and is_due(record.get("alive_at"), now, max(lost_after, SILENT_AFTER))):
+        if room and (record is None or slot not in silent):
             counted[slot] = room
         elif not (record and record.get("state") == "BLOCKED" and str(record.get("code")) in REFUSED_FOR_GOOD):
             spare[slot] = room or most
@@ -213,10 +194,10 @@ def decode(value: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def is_due(written_at: object, now: str, after: timedelta = ALIVE_EVERY) -> bool:
-    """Return whether `written_at` is at least `after` away from `now`, or is not a time."""
+def is_due(written_at: object, now: str) -> bool:
+    """Return whether a slot record must be written again: its time is 30 s away, or is not one."""
     try:
-        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(written_at))) >= after
+        return abs(datetime.fromisoformat(now) - datetime.fromisoformat(str(written_at))) >= ALIVE_EVERY
     except (ValueError, TypeError):
         return True
 

@@ -82,11 +82,13 @@ class CompactedTopic:
     `problem` says why the topic cannot be read at present. `unusable` says what is wrong with the
     topic itself: it is missing, or it has the wrong shape. An unreachable Kafka does not set
     `unusable`. `held_up` says that an open transaction holds up the records that follow. `lag`
-    counts the offsets that are not read yet, up to the high watermark. `client_arguments` is called
+    counts the offsets that are not read yet, up to the high watermark. `followed_seconds` is for
+    how long new records were read as they came, in all: without the time in which Kafka is out of
+    reach, a transaction holds records up or this process is frozen. `client_arguments` is called
     for each new client, and returns the arguments of an aiokafka client. `on_snapshot` gets a
     complete reading, at each connection. `on_records` gets the records after that reading. Both may
     process the records in steps. `on_restart` is called after the reading of a topic that was
-    deleted or lost records, and gets a sentence about it. None of them may raise or wait.
+    deleted or lost records, and gets the topic's name and why. None of them may raise or wait.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class CompactedTopic:
         client_arguments: Callable[[], Mapping[str, Any]],
         on_snapshot: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
         on_records: Callable[[Sequence[TopicRecord]], Generator[None, None, Any] | None],
-        on_restart: Callable[[str], None] = lambda _: None,
+        on_restart: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._topic = TopicPartition(topic, 0)
         self._client_arguments = client_arguments
@@ -110,6 +112,7 @@ class CompactedTopic:
         self.unusable: str | None = None
         self.held_up: str | None = None
         self.lag: int | None = None
+        self.followed_seconds = 0.0
         self.restored = asyncio.Event()
 
     async def run(self) -> None:
@@ -205,12 +208,16 @@ class CompactedTopic:
         log.info("topic_read_to_end", topic=self._topic.topic, end=end)
         if self._restarted is not None:
             log.warning("topic_restarted", topic=self._topic.topic, reason=self._restarted)
-            self._on_restart(self._restarted)
+            self._on_restart(self._topic.topic, self._restarted)
             self._restarted = None
 
     async def _follow(self, consumer: AIOKafkaConsumer, answers: FetchAnswers) -> None:
-        check_at = time.monotonic() + CHECK_EVERY_SECONDS
+        looked_at = time.monotonic()
+        check_at = looked_at + CHECK_EVERY_SECONDS
         while True:
+            if self.held_up is None:
+                self.followed_seconds += min(time.monotonic() - looked_at, 2 * POLL_MS / 1000)
+            looked_at = time.monotonic()
             self._note_position(await consumer.position(self._topic), answers)
             for piece in _pieces(await self._poll(consumer, answers)):
                 begun = time.monotonic()

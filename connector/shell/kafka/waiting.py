@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Generator, Iterator
+from time import monotonic
 from typing import TypeVar
 
 T = TypeVar("T")
 
 RETRY_MIN_SECONDS = 0.5
 RETRY_MAX_SECONDS = 15.0
+TURN_SECONDS = 0.005  # about the longest that a computation in steps holds up other tasks
 
 
 async def within(event: asyncio.Event, seconds: float | None) -> bool:
@@ -38,20 +40,14 @@ def pauses() -> Iterator[float]:
         seconds = min(2 * seconds, RETRY_MAX_SECONDS)
 
 
-def at_once(steps: Generator[None, None, T]) -> T:
-    """Run a computation in steps without letting other tasks run, and return the result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-
 async def in_turns(steps: Generator[None, None, T]) -> T:
-    """Run a computation in steps, let other tasks run after each step, and return the result."""
+    """Run a computation in steps, let other tasks run every TURN_SECONDS, and return the result."""
+    ends_at = monotonic() + TURN_SECONDS
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        await asyncio.sleep(0)
+        if monotonic() >= ends_at:
+            await asyncio.sleep(0)
+            ends_at = monotonic() + TURN_SECONDS

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from connector.core.kis.backoff import Cause
     from connector.core.kis.probe import Lost
     from connector.core.kis.slot_view import SlotView
-    from connector.core.slots.lease import Permission
+    from connector.core.slots.lease import Lease
     from connector.errors import CredentialsRefused
     from connector.settings import KisSettings
     from connector.shell.kis.live import FrameJournal
@@ -65,7 +65,7 @@ class KisFeed:
         on_event: Callable[[Event], None],
         *,
         request_approval_key: Callable[[AppKey], Awaitable[Answer]],
-        permission: Permission,
+        permission: Lease,
         learned_limit: int | None = None,
         taken_over: bool = False,
         last_tick_ns: Callable[[str], int | None] = lambda _: None,

@@ -13,7 +13,6 @@ import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connector.core import record_keys, status
-from connector.core.steps import BOND_BYTES, step_ends
 from connector.shell.kafka.diagnosis import describe
 from connector.shell.kafka.record_writer import Outgoing
 from connector.shell.kafka.waiting import pauses, within
@@ -76,10 +75,9 @@ class StatusTopic:
         """
         latest = {_key(record): record for record in records}
         decoded: dict[str, status.Record | None] = {}
-        for (key, record), ends in zip(latest.items(), step_ends(map(_bonds, latest.values())), strict=True):
+        for key, record in latest.items():
             decoded[key] = None if record.value is None else status.decode(record.value)
-            if ends:
-                yield
+            yield
         self._content, self._decoded = dict.fromkeys(self._content), {}
         for record in records:
             self._set(key := _key(record), record.value, decoded[key])
@@ -246,11 +244,6 @@ class StatusTopic:
 
 def _key(record: Any) -> str:
     return (record.key or b"").decode(errors="replace")
-
-
-def _bonds(record: Any) -> int:
-    """Return about how many bonds a record names."""
-    return len(record.value or b"") // BOND_BYTES
 
 
 def _every(_: str) -> bool:

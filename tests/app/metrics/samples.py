@@ -81,7 +81,7 @@ def metrics(*, control_reader=READER, **changes):
             counts=_counts(), lanes=[SimpleNamespace(behind_from=at) for at in (None, 7, None)]
         ),
         "event_topic": SimpleNamespace(dropped=8),
-        "slots": SimpleNamespace(feeds={0: _feed()}, app_keys=3, difference=None),
+        "slots": SimpleNamespace(feeds={0: _feed()}, app_keys=3, group=SimpleNamespace(difference=None)),
         "plan": _plan(control_reader),
         "secret_watch": SimpleNamespace(
             problems={Path("appkey-0"): None, Path("appsecret-0"): "is gone"},

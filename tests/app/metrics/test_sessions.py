@@ -26,7 +26,7 @@ def test_slots_others_run_are_not_owned():
 
 def test_a_standby_shows_what_it_has():
     """Without any slot there are no session metrics, but all the others."""
-    value = samples(slots=SimpleNamespace(feeds={}, app_keys=3, difference=None))
+    value = samples(slots=SimpleNamespace(feeds={}, app_keys=3, group=SimpleNamespace(difference=None)))
     assert [value["kis_bond_slot_owned", (("slot", str(slot)),)] for slot in range(3)] == [0, 0, 0]
     assert not [name for name, labels in value if name == "kis_bond_session_up"]
 
@@ -42,5 +42,5 @@ def test_a_slot_without_a_tick_has_a_time_long_ago():
 def test_replicas_that_differ_are_told(difference, ahead, expected):
     """Other app keys and a clock that is ahead count apart."""
     plan = SimpleNamespace(clocks_ahead=ahead)
-    found = _differ(SimpleNamespace(slots=SimpleNamespace(difference=difference), plan=plan))
+    found = _differ(SimpleNamespace(slots=SimpleNamespace(group=SimpleNamespace(difference=difference)), plan=plan))
     assert (found["settings"], found["clock"]) == expected

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core import status
 from connector.core.bonds import isin
-from connector.core.lists import control_record, subscription
+from connector.core.lists import control_record
 from connector.core.lists.control_record import Refusal, Wish
-from tests.core.lists.at_once import apply
 from tests.published import CONTROL as SCHEMA
 
 BOND = "KR103502GA34"
@@ -203,26 +201,3 @@ def test_what_is_accepted_fits_the_published_schema(document):
     if isinstance(judged, Wish):
         jsonschema.validate(document, SCHEMA)
         assert judged == control_record.from_json("desk", dict(judged.value))
-
-
-@pytest.mark.parametrize("letter", ["x", "가", "\n"])
-def test_a_value_with_too_large_a_status_record_is_refused(letter):
-    """A value is refused if its status record, which repeats it, could exceed Kafka's 1 MiB."""
-    size = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
-    room = control_record.MAX_COMPACT_BYTES - len(b'{"note":""}')
-    fits = json.dumps({"note": letter * (room // size)}, ensure_ascii=False, separators=(",", ":")).encode()
-    too_large = json.dumps({"note": letter * (room // size + 1)}, ensure_ascii=False, separators=(",", ":")).encode()
-    assert isinstance(control_record.parse(BOND, fits), Wish)
-    assert isinstance(control_record.parse(BOND, fits + b" " * 500), Wish)
-    assert "bytes without blanks: at most" in control_record.parse(BOND, too_large).reason
-
-
-def test_the_largest_status_record_fits_into_kafka():
-    """The status record of the largest accepted value has at most 1 MiB with its key."""
-    note = "x" * (control_record.MAX_COMPACT_BYTES - len(b'{"note":""}'))
-    value = json.dumps({"note": note}, separators=(",", ":")).encode()
-    position = subscription.Position(0, 2**63 - 1)
-    lists = apply(subscription.Lists(), subscription.ControlRecord(BOND.encode(), value, position, 0))
-    record = status.records(status.ReplicaView({}, {}, lists, "me"), {}, "2026-01-02T00:00:00Z")[f"list/{BOND}"]
-    assert record["state"] == "ACCEPTED"
-    assert len(status.encode(record)) < 1024 * 1024 - 200

@@ -13,7 +13,7 @@ from connector.core.kis.session import Session
 from connector.core.lists.desired import newly_asked
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.assignment import LATEST, Claim, assign
-from connector.core.slots.lease import Lease
+from connector.core.slots.lease import FOREVER, Lease
 from connector.core.slots.moving import carried
 from connector.core.slots.outage import Outages
 from connector.core.slots.placement import place
@@ -82,8 +82,9 @@ class Replica:
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
         self.worlds, self.limits, self.lists = {}, {}, fleet.lists
         self.named = frozenset()  # the bonds that lists ask for anew
-        self.lease, self.generation, self.since = Lease(SESSION_TIMEOUT, None, fleet.now), -1, LATEST
+        self.lease, self.generation, self.since = Lease(SESSION_TIMEOUT, FOREVER, fleet.now), -1, LATEST
         self.is_cut_off = False
+        self.followed_seconds = 0.0  # for which we have followed the status topic
         self.read_topic()
 
     @property
@@ -127,23 +128,25 @@ class Replica:
         """Place, send KIS what is due, and return our records, with None for a record to remove."""
         if not self.is_cut_off:
             self.lease.confirm(self.fleet.now)
+            self.followed_seconds += TURN_SECONDS
         self.records = status.asked_anew(self.records, self.named)
         for world in self.worlds.values():
             world.session.retry_rejected(self.named)
         self.named = frozenset()
-        lost_after = timedelta(seconds=LOST_AFTER) if self.lease.in_contact(self.fleet.now) else timedelta.max
-        places = status.places(self.records, self.limits, self.now, lost_after)
+        others = self.limits.keys() - self.worlds.keys()
+        silent = self.heartbeats.silent(others, self.followed_seconds, LOST_AFTER)
+        places = status.places(self.records, self.limits, silent)
         self.placement = place(self.lists.desired, places)
         self.note_outages()
-        views = self.views()
+        views, alive = self.views(), others - self.heartbeats.silent(others, self.followed_seconds)
 
-        def is_active(isin, slot):
-            if slot not in views:
-                return status.is_active(self.records, isin, slot, self.now)
-            return isin in views[slot].registrations and views[slot].registrations[isin].state == "ACTIVE"
+        def is_active_elsewhere(isin, slot):
+            return slot in alive and status.is_active(self.records, isin, slot)
 
-        lost = self.lost & views.keys()
-        for slot, wish in carried(self.placement, views, is_active, refused=places.refused, lost=lost).items():
+        wishes = carried(
+            self.placement, views, is_active_elsewhere, refused=places.refused, lost=self.lost & views.keys()
+        )
+        for slot, wish in wishes.items():
             world = self.worlds[slot]
             world.limit = self.fleet.limits[slot]
             world.session.want(wish, world.now)
@@ -155,9 +158,9 @@ class Replica:
     def report(self):
         """Make our records, and return those that we may write."""
         views = self.views()
-        others = self.limits.keys() - views.keys()
-        alive = frozenset(slot for slot in others if status.is_alive(self.records, slot, self.now))
-        self.seen = ReplicaView(self.placement, views, self.lists, self.name, frozenset(others), alive)
+        others = frozenset(self.limits) - views.keys()
+        alive = others - self.heartbeats.silent(others, self.followed_seconds)
+        self.seen = ReplicaView(self.placement, views, self.lists, self.name, others, alive)
         # A record that was not made when due stays wrong, so a look now and then finds it.
         self.turns += 1
         whole = None if self.turns % 5 else status.records(self.seen, self.records, self.now, self.topic)
@@ -178,14 +181,15 @@ class Replica:
 
     def read_topic(self):
         """Know what the status topic says, and when each slot's owner was last heard."""
-        self.records = self.heartbeats.dated(self.topic, self.now)
+        self.records = dict(self.topic)
+        self.heartbeats.note(self.topic, self.followed_seconds, self.now)
 
     def read_topic_again(self):
         """Read the status topic from its beginning, as after each new connection to Kafka."""
         self.topic = dict(self.fleet.topic)
         kept = {key: record for key, record in self.records.items() if key not in self.topic or self.is_mine(key)}
-        known = self.heartbeats.dated(self.topic, self.now)
-        ours = status.unconfirmed(known, self.worlds.keys(), self.now)
+        self.heartbeats.note(self.topic, self.followed_seconds, self.now)
+        ours = status.unconfirmed(self.topic, self.worlds.keys(), self.now)
         self.records = ours | status.wanted(kept, self.lists.desired)
 
     def note(self, written):
@@ -195,14 +199,14 @@ class Replica:
         """Apply the records that another replica wrote, except those that are ours."""
         mine = {key for key in records if self.is_mine(key)}
         self.note(records)
-        dated = self.heartbeats.dated({key: each for key, each in records.items() if each is not None}, self.now)
+        self.heartbeats.note(records, self.followed_seconds, self.now)
         for key, record in records.items():
             if key in mine and self.is_mine(key):
                 continue
             if record is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = dated[key]
+                self.records[key] = record
         if any(status.owner(records, slot) is not None for slot in self.worlds):
             self.lease.dispute(self.fleet.now)
 
@@ -249,6 +253,10 @@ class Fleet:
             member.follow(given[member.name], dict(told.limits), self.generation)
 
     # What may happen.
+
+    def set_clock(self, number, seconds):
+        """Set the wall clock of a replica forward or back."""
+        self.replicas[number].clock += seconds
 
     def kill(self, number):
         """Kill a replica. The other one gets its slots, and then it comes back without slots."""

@@ -135,13 +135,16 @@ FOREIGN = (
     b"\xff",
     b"[]",
     b'{"generation": "x"}',
-    b'{"generation": 1, "held": [[]], "open": []}',
-    b'{"generation": 1, "held": [1e999], "open": []}',
-    b'{"generation": 1, "held": [-1], "open": []}',
-    b'{"generation": 1, "held": [], "open": [], "capacity": 1000000000000000000000}',
-    b'{"limits": {"0": 1e999}, "owners": {}, "claims": {}}',
+    b'{"generation": 1, "held": [[]], "open": [], "capacity": 41, "keys": [], "since": 1}',
+    b'{"generation": 1, "held": [1e999], "open": [], "capacity": 41, "keys": [], "since": 1}',
+    b'{"generation": 1, "held": [-1], "open": [], "capacity": 41, "keys": [], "since": 1}',
+    b'{"generation": 1, "held": [], "open": [], "capacity": 1000000000000000000000, "keys": [], "since": 1}',
+    b'{"generation": 1e999, "held": [], "open": [], "capacity": 41, "keys": [], "since": 1}',
+    b'{"generation": 1, "held": [], "open": []}',
     b'{"limits": {"-1": 1}, "owners": {}, "claims": {}}',
     b'{"limits": {"x": 1}, "owners": {}, "claims": {}}',
+    b'{"limits": {"0": 1e999}, "owners": {}, "claims": {}}',
+    b'{"limits": [], "owners": {}, "claims": {}}',
     b"[" * 100_000,
 )
 
@@ -151,13 +154,6 @@ def test_foreign_user_data_claims_nothing(data):
     """Any user data is read without an exception."""
     assert decode(data) == NOTHING
     assert decode_fleet(data) == Fleet()
-
-
-def test_a_claim_without_keys_is_of_an_older_release():
-    """It keeps what it holds, and can open nothing else."""
-    claim = decode(b'{"generation": 3, "held": [0], "open": []}')
-    assert claim == Claim(3, frozenset({0}))
-    assert assigned(range(2), {"old": claim}) == {"old": [0]}
 
 
 slots = st.frozensets(st.integers(0, 5))

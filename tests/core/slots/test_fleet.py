@@ -33,6 +33,7 @@ def history(seed):
                 ("name", isin),
                 ("rewrite",),
                 ("make_topic_anew",),
+                ("set_clock", random.randint(0, 1), random.choice([-600.0, 600.0])),
             ]
         )
 

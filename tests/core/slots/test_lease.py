@@ -10,7 +10,7 @@ TIMEOUT = 10.0
 @pytest.fixture
 def lease():
     """Return the lease of a member to which slots 0 and 1 were assigned at 100."""
-    made = Lease(TIMEOUT, None, 0.0)
+    made = Lease(TIMEOUT, FOREVER, 0.0)
     made.assign([0, 1], 100.0)
     return made
 
@@ -44,7 +44,7 @@ def test_a_slot_of_others_may_not(lease):
 def test_out_of_contact_open_sessions_are_kept(lease):
     """Open sessions are kept without a time limit: late is better than lost."""
     assert lease.held(100_000.0) == {0, 1}
-    assert lease.surrenders_at(100_000.0) is None
+    assert lease.surrenders_at == FOREVER
 
 
 def test_out_of_contact_a_dropped_session_waits_twice_the_timeout(lease):
@@ -90,19 +90,18 @@ def test_beyond_the_blind_limit_nothing_is_held_until_contact_is_back():
     """With a blind limit, an owner out of contact gives its slots up after that time."""
     lease = Lease(TIMEOUT, 30.0, 0.0)
     lease.assign([0], 100.0)
-    assert lease.surrenders_at(100.0) == 130.0
+    assert lease.surrenders_at == 130.0
     assert lease.held(129.9) == {0}
     assert lease.held(130.0) == frozenset()
     assert lease.may_connect_at(0, 130.0) is None
-    assert lease.surrenders_at(130.0) is None
     lease.confirm(140.0)
     assert lease.held(140.0) == {0}
 
 
 def test_slots_held_in_an_earlier_run_wait_as_long_as_dropped_ones():
     """If Kafka is unreachable at start, saved slots wait twice the timeout from the start."""
-    lease = Lease(TIMEOUT, None, 5.0)
-    lease.use_saved([3], 5.0)
+    lease = Lease(TIMEOUT, FOREVER, 5.0)
+    lease.use_saved([3])
     assert lease.may_connect_at(3, 5.0) == 25.0
     assert lease.may_connect_at(0, 5.0) is None
     assert not lease.in_contact(5.0)
@@ -110,13 +109,13 @@ def test_slots_held_in_an_earlier_run_wait_as_long_as_dropped_ones():
 
 def test_an_earlier_run_counts_for_nothing_once_the_group_answered(lease):
     """Saved slots have no effect after an assignment."""
-    lease.use_saved([3], 101.0)
+    lease.use_saved([3])
     assert lease.held(101.0) == {0, 1}
 
 
 def unshared(slots):
     """Return the lease of a connector that shares its slots with nobody."""
-    lease = Lease(FOREVER, None, 0.0)
+    lease = Lease(FOREVER, FOREVER, 0.0)
     lease.assign(slots, 0.0)
     return lease
 
@@ -127,7 +126,7 @@ def test_a_connector_that_shares_nothing_is_always_in_contact():
     lease.record_end(0, "in_use", 1.0, 5.0)
     for now in (5.0, 1e9):
         assert lease.may_connect_at(0, now) == ALWAYS
-        assert (lease.in_contact(now), lease.held(now), lease.surrenders_at(now)) == (True, {0}, None)
+        assert (lease.in_contact(now), lease.held(now), lease.surrenders_at) == (True, {0}, FOREVER)
 
 
 def test_given_up_slots_are_not_ours():

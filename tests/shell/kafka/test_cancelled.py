@@ -28,6 +28,11 @@ def ignore(*_):
     """Do nothing."""
 
 
+async def counts():
+    """Return the partitions of the ticks' and the coverage topic."""
+    return 1, 1
+
+
 async def watch_coverage():
     """Read the coverage topic because somebody looks."""
     watched = WatchedCoverage("topic", ARGUMENTS)
@@ -39,7 +44,7 @@ PARTS = [
     lambda: CompactedTopic("topic", ARGUMENTS, ignore, ignore).run(),
     lambda: SlotGroup("topic", "group", 10.0, ARGUMENTS, claim=Claim, on_assigned=ignore, on_heard=ignore).run(),
     lambda: FactTopics(["status"], ["events"], ARGUMENTS, ignore).run(),
-    lambda: TickGroup(("ticks", "coverage"), "group", ARGUMENTS, ignore, SimpleNamespace(end_all=ignore)).run(),
+    lambda: TickGroup(("ticks", "coverage"), "group", ARGUMENTS, counts, SimpleNamespace(end_all=ignore)).run(),
     lambda: RecordWriter("topic", lambda: clients.make_producer(KAFKA, "test")).write([Outgoing(b"k", b"v")]),
     lambda: TopicCheck({"ticks": "topic"}, ARGUMENTS).run(),
     watch_coverage,

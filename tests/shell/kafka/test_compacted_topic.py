@@ -47,13 +47,15 @@ class Reading:
         self.followed = []
         self.restarts = []
         self.is_cut_off = False
+        self.tries = 0
         self._broker = broker
         self._client_id = client_id
         self.topic = CompactedTopic(
-            topic, self.client_arguments, self.begin, self.followed.extend, self.restarts.append
+            topic, self.client_arguments, self.begin, self.followed.extend, lambda *told: self.restarts.append(told)
         )
 
     def client_arguments(self):
+        self.tries += 1
         servers = "127.0.0.1:1" if self.is_cut_off else self._broker.bootstrap_servers
         return {"bootstrap_servers": servers, "client_id": self._client_id, "request_timeout_ms": 3000}
 
@@ -383,6 +385,23 @@ async def test_kafka_may_go_away_and_come_back(broker, topic_names):
         await asyncio.to_thread(write, broker, topic_names.control, (b"b", b"2"))
         await until(lambda: keys(reading.latest) == [b"a", b"b"], 60)
         assert reading.restarts == []
+
+
+async def test_only_the_time_counts_in_which_a_new_record_would_be_read(broker, topic_names, monkeypatch):
+    """While Kafka is away, `followed_seconds` stays; before and after that it grows."""
+    monkeypatch.setattr(compacted_topic, "SILENCE_SECONDS", 1)
+    create_topics(broker.bootstrap_servers, {topic_names.control: 1}, cleanup_policy="compact")
+    async with running(Reading(broker, topic_names.control)) as reading:
+        await until(lambda: reading.topic.followed_seconds > 1)
+        reading.is_cut_off = True
+        await asyncio.to_thread(broker.stop)
+        await until(lambda: reading.topic.problem)
+        followed, tries = reading.topic.followed_seconds, reading.tries
+        await until(lambda: reading.tries > tries + 1)
+        assert reading.topic.followed_seconds == followed
+        await asyncio.to_thread(broker.start)
+        reading.is_cut_off = False
+        await until(lambda: reading.topic.followed_seconds > followed + 1)
 
 
 def fill_again(broker, topic, new):

@@ -3,7 +3,7 @@
 import asyncio
 from itertools import islice
 
-from connector.shell.kafka.waiting import at_once, in_turns, pauses, within
+from connector.shell.kafka.waiting import TURN_SECONDS, in_turns, pauses, within
 
 
 async def test_waiting_ends_with_the_event_or_the_deadline():
@@ -20,19 +20,18 @@ def test_pauses_double_up_to_a_limit():
     assert list(islice(pauses(), 7)) == [0.5, 1, 2, 4, 8, 15, 15]
 
 
-async def test_others_get_a_turn_between_the_steps_of_a_computation():
-    """After each step of a computation the loop runs what is ready."""
-    order = []
+async def test_others_get_a_turn_between_the_steps_of_a_long_computation(monkeypatch):
+    """After some time of a computation in steps, the loop runs what is ready."""
+    order, clock = [], [0.0]
+    monkeypatch.setattr("connector.shell.kafka.waiting.monotonic", lambda: clock[0])
 
     def computation():
-        for step in range(3):
+        for step in range(6):
             order.append(step)
             asyncio.get_running_loop().call_soon(order.append, "other")
+            clock[0] += 0.6 * TURN_SECONDS
             yield
         return "result"
 
     assert await in_turns(computation()) == "result"
-    assert order == [0, "other", 1, "other", 2, "other"]
-    order.clear()
-    assert at_once(computation()) == "result"
-    assert order == [0, 1, 2], "nobody else"
+    assert order == [0, 1, "other", "other", 2, 3, "other", "other", 4, 5, "other", "other"]

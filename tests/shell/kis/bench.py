@@ -61,7 +61,7 @@ class Bench:
             "approval_url": kis.approval_url if kis else "http://127.0.0.1:9/",
         }
         self.settings = KisSettings(**(fast | urls | settings))
-        lease = Lease(FOREVER, None, 0.0)
+        lease = Lease(FOREVER, FOREVER, 0.0)
         lease.assign([0], 0.0)
         self.feed = KisFeed(
             0,
