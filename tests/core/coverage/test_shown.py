@@ -2,7 +2,7 @@
 
 from connector.core.coverage import shown as module
 from connector.core.coverage.shown import CAUSES, HOLES, PIECES, STEP, shown, shown_day
-from connector.shell.kafka.waiting import at_once
+from connector.core.steps import finished
 from tests.core.coverage.trades import FRIDAY, value
 
 
@@ -13,7 +13,7 @@ def hole(low, high, remaining=None):
 
 def day_of(values):
     """Return what is shown of Friday."""
-    return at_once(shown_day(FRIDAY, values))
+    return finished(shown_day(FRIDAY, values))
 
 
 def test_a_record_with_few_holes_is_shown_whole():
