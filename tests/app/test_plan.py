@@ -1,10 +1,12 @@
 """From the lists to KIS and back to the status topic."""
 
 import asyncio
+import itertools
 import json
 import signal
 import time
 from collections import defaultdict
+from dataclasses import replace
 from secrets import token_hex
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ from connector.app.undelivered import Undelivered
 from connector.app.wanted_events import WantedEvents
 from connector.core import status
 from connector.core.bonds.isin import with_check_digit
+from connector.core.kis.bond_registration import RegistrationView
 from connector.core.kis.slot_view import SlotView
 from connector.core.lists.subscription import Lists
 from connector.core.steps import finished
@@ -506,6 +509,53 @@ def standalone():
     slots.group._on_assigned(frozenset({0}))
     plan = Plan(settings, None, slots, asyncio.Event(), client_arguments=dict, new_writer=lambda *_: None, **ignored)
     return plan, feed
+
+
+def test_a_lost_slot_has_no_room_and_asks_for_one_bond(standalone):
+    """Readers see its capacity as 0, and its feed tries to get a session with a single bond."""
+    plan, feed = standalone
+    plan._slots.lost = frozenset({0})
+    assert plan._slots.views[0].capacity == 0
+    plan._placement = {A: 1, B: 1}
+    plan._carry()
+    assert feed.wanted == (A,)
+
+
+@pytest.mark.parametrize(("settings", "lost"), [(SHARED, set()), (load(None, {}), {0})])
+def test_a_slot_is_lost_only_while_we_are_in_contact(settings, lost, monkeypatch):
+    """Out of contact, another replica may have the session that our slot cannot open."""
+    monkeypatch.setattr("connector.app.slots.monotonic", itertools.count(1000.0, 100.0).__next__)
+    slots = Slots(settings, 1, lambda *_: None, dict, tuple)
+    if not lost:
+        assert not slots.in_contact
+    else:
+        slots.group._on_assigned(frozenset({0}))
+    waiting = {A: RegistrationView("PENDING", None, None)}
+    slots.feeds[0] = SimpleNamespace(view=SlotView(0, "BLOCKED", 41, 0, "OPSP8996", None, waiting))
+    for _ in range(3):
+        slots.note_outages()
+    assert slots.lost == lost
+
+
+def test_a_bond_that_is_asked_for_anew_takes_a_place_again(standalone):
+    """Its record does not say REJECTED any more, so every replica places it among the good ones."""
+    plan, feed = standalone
+    plan.records = {f"instrument/{A}": {"state": "REJECTED", "slot": 0}}
+    plan._named = frozenset({A})
+    plan._place(Lists())
+    assert (plan.records[f"instrument/{A}"]["state"], feed.retried) == ("PENDING", {A})
+
+
+def test_a_learned_limit_places_the_bonds_again(standalone):
+    """A round whose records give a slot other room asks for a new placement, and no other does."""
+    plan, feed = standalone
+    finished(plan._on_known_status([]))
+    plan._place(Lists())
+    plan._publish(Lists())
+    assert not plan._is_unplaced
+    feed.view = replace(feed.view, capacity=3)
+    plan._publish(Lists())
+    assert plan._is_unplaced
 
 
 async def until_wanted(feed, isins):

@@ -136,6 +136,31 @@ async def test_slots_are_given_up_even_if_the_limit_passes_while_they_are_saved(
     await asyncio.wait({running})
 
 
+async def test_a_slot_that_comes_back_waits_for_the_end_of_its_old_session():
+    """KIS allows one session for an app key, so the new feed starts after the old one ended."""
+    order, may_end = [], asyncio.Event()
+
+    async def run():
+        order.append("run")
+
+    async def stop(*_, **__):
+        await may_end.wait()
+        order.append("end")
+
+    feed = SimpleNamespace(slot=0, run=run, stop=stop, permission_changed=lambda: None)
+    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
+    slots = Slots(settings, 1, lambda *_: feed, dict, tuple)
+    async with asyncio.TaskGroup() as group:
+        for held in ({0}, set(), {0}):
+            slots.lease.assign(held, monotonic())
+            slots._follow_lease(group, lambda slot: None)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert order == ["run"]
+        may_end.set()
+    assert order == ["run", "end", "run"]
+
+
 async def test_a_replica_without_a_slot_topic_is_not_ready(pair):
     """`/readyz` names the missing topic and says what to do."""
     _, one, _ = pair
