@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from connector.cli import (
     audit,
@@ -36,11 +36,11 @@ from connector.cli.output import (
     OutputFailed,
     ReaderGone,
     guarded_streams,
-    hide_url_secrets,
     say,
     say_lines,
     silence_logs,
 )
+from connector.core.url_secrets import without_url_secrets
 from connector.errors import ConnectorError
 from connector.logs import clean
 
@@ -56,7 +56,7 @@ _COLOURS = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY
 
 
 def _say_failure(text: str) -> None:
-    say_lines(hide_url_secrets(clean(text)), err=True)
+    say_lines(without_url_secrets(clean(text)), err=True)
 
 
 class ExitCodeGroup(TyperGroup):
@@ -85,9 +85,9 @@ app = typer.Typer(
     cls=ExitCodeGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Try [bold]kis-bond demo[/bold] first: it needs neither KIS nor Kafka. "
+    epilog="Try **kis-bond demo** first: it needs neither KIS nor Kafka. "
     "Settings come from a YAML file (--config) and from the environment, such as KIS_BOND_KAFKA__BOOTSTRAP_SERVERS.",
 )
 
@@ -144,10 +144,28 @@ def _colour_terminals_only() -> None:
         os.environ.pop(name, None)
 
 
+def _takes(parameter: TyperArgument | TyperOption, ctx: Any) -> str | None:
+    """Return what the help says that a parameter takes; names of flags and arguments say it."""
+    if parameter.type_descriptor.is_choice:
+        return parameter.display_type(ctx)
+    return parameter.metavar if isinstance(parameter, TyperOption) else None
+
+
+def _simplify_help() -> None:
+    """Keep Python's types and the ranges of numbers out of the help: who errs is told."""
+    # Imported only here, because it reads the variables of colours as it is imported.
+    from typer import rich_utils
+
+    rich_utils.RANGE_STRING = ""
+    # typer has no setting for it; its version is pinned.
+    TyperArgument.display_type_rich = TyperOption.display_type_rich = _takes  # type: ignore[assignment,method-assign]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     _forget_odd_sizes()
     _colour_terminals_only()
+    _simplify_help()
     with guarded_streams():
         try:
             app(arguments)

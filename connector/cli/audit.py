@@ -22,7 +22,7 @@ EXAMPLES = """Examples:
 def audit(context: typer.Context, *, config: Config = None) -> None:
     """Audit the tick topic: say for each bond what of its day volume is missing, and why.
 
-    Several auditors share the work. Each writes bond.coverage and the events `gap` and `backfill`.
+    Several auditors share the work. Each writes bond.coverage and the events gap and backfill.
     SIGTERM ends it with 0. Wrong settings end it with 2.
     """
     settings = load_settings_of_auditor(context, config)

@@ -15,6 +15,7 @@ from connector.cli.output import print_json, say
 from connector.cli.table import Column, print_table
 from connector.core.bonds import codes, master
 from connector.core.seoul_time import SEOUL
+from connector.core.url_secrets import without_secrets
 from connector.errors import RequestMalformed
 from connector.shell.bonds import cache
 
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 KIS_URL = "https://new.real.download.dws.co.kr/common/master/bond_code.mst.zip"
 _BAD_ROWS_SHOWN = 20
-COLUMNS = (Column("isin", "whole"), Column("name", "cut"), "type", "class", Column("issued", "whole"), "redeemed")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+COLUMNS = (
+    Column("isin", "whole"),
+    Column("name", "cut", least=16),
+    Column("type", turn=2),
+    Column("class", turn=1),
+    Column("issued", "whole"),
+    Column("redeemed", "whole"),
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # without // it may be a mistyped one, with a password
 
 app = typer.Typer(
     no_args_is_help=True, help="Look bonds up in KIS's bond master file. Needs neither Kafka nor credentials."
@@ -140,7 +148,11 @@ def _bonds_of(source: str | None) -> Mapping[str, Bond]:
     try:
         return _load(str(path))[1].bonds
     except cache.NotThere:
-        raise RequestMalformed(f"There is no bond master at {path} yet. Load it with kis-bond bonds update.") from None
+        raise RequestMalformed(
+            f"There is no bond master at {path} yet. Load it from KIS with kis-bond bonds update. "
+            "The demo needs none: its simulated KIS trades every ISIN with a right check digit, and "
+            "kis-bond subs ls shows those it trades."
+        ) from None
 
 
 def _load(source: str) -> tuple[bytes, Master]:
@@ -148,7 +160,7 @@ def _load(source: str) -> tuple[bytes, Master]:
     if _URL.match(source) is None:
         return _read(cache.read(Path(source)), source)
     # Imported only here, so that `--help` need not load the HTTP client.
-    from connector.shell.download import download, without_secrets
+    from connector.shell.download import download
 
     return _read(asyncio.run(download(source)), without_secrets(source))
 

@@ -10,7 +10,8 @@ import yaml
 
 from connector.cli.check_result import CheckResult, failure_of
 from connector.cli.options import Config, Json, load_settings_of_connector
-from connector.cli.output import hide_url_secrets, print_json, say, say_lines
+from connector.cli.output import print_json, print_lines, say
+from connector.core.url_secrets import without_url_secrets
 from connector.logs import clean
 from connector.shell.kis.credentials import require_credentials
 
@@ -33,15 +34,15 @@ def check(
 ) -> None:
     """Print the effective configuration with secrets hidden, and warnings on stderr.
 
-    What `kis-bond run` would refuse at its start ends this command with the same message and code.
+    What kis-bond run would refuse at its start ends this command with the same message and code.
     """
     settings = load_settings_of_connector(context, config)
     shown: dict[str, Any] = {
         "settings": _without_url_secrets(settings.redacted()),
-        "warnings": [hide_url_secrets(warning) for warning in settings.warnings()],
+        "warnings": [without_url_secrets(warning) for warning in settings.warnings()],
     }
     if not as_json:
-        say_lines(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
+        print_lines(yaml.safe_dump(shown["settings"], sort_keys=False, allow_unicode=True).rstrip())
         for warning in shown["warnings"]:
             say(f"warning: {warning}", err=True)
     credentials = require_credentials(settings)
@@ -78,7 +79,7 @@ def _is_port_free(http: HttpSettings) -> bool:
 
 def _without_secrets(message: str) -> str:
     """Return a result's message without secrets: a peer may have quoted what it was sent."""
-    return hide_url_secrets(clean(message))
+    return without_url_secrets(clean(message))
 
 
 def _without_url_secrets(tree: Any) -> Any:
@@ -88,7 +89,7 @@ def _without_url_secrets(tree: Any) -> Any:
         case list():
             return [_without_url_secrets(value) for value in tree]
         case str():
-            return hide_url_secrets(tree)
+            return without_url_secrets(tree)
         case _:
             return tree
 

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from connector.cli.output import say_lines
+from connector.cli.output import print_lines
 
 app = typer.Typer(no_args_is_help=True, help="Show every setting, with default and meaning.")
 
@@ -17,7 +17,7 @@ def example() -> None:
     # Imported only here, so that `--help` need not make a schema.
     from connector.settings.reference import example as text
 
-    say_lines(text().rstrip())
+    print_lines(text().rstrip())
 
 
 @app.command(epilog="Example: kis-bond config schema > kis-bond.schema.json")
@@ -25,8 +25,8 @@ def schema() -> None:
     """Print the JSON Schema of the settings file. Editors complete and check names with it.
 
     An editor with the YAML language server takes it from the file's first line:
-    # yaml-language-server: $schema=kis-bond.schema.json
+    `# yaml-language-server: $schema=kis-bond.schema.json`
     """
     from connector.settings.reference import json_schema
 
-    say_lines(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print_lines(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from connector.cli import completion, coverage_topic
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import cell, console, say, to_json
+from connector.cli.output import cell, console, print_json
 from connector.core import seoul_time
 from connector.core.bonds import isin as bond_isin
 from connector.core.coverage import dates
@@ -122,8 +122,8 @@ async def _read(
 
 def _print_json(shown: Sequence[Row], sums: dict[str, Any]) -> None:
     for row in shown:
-        say(to_json({"instrument": row.instrument, **row.value}))
-    say(to_json({"sum": sums}))
+        print_json({"instrument": row.instrument, **row.value})
+    print_json({"sum": sums})
 
 
 def _print(shown: Sequence[Row], sums: dict[str, Any], reading: coverage_topic.Reading) -> None:

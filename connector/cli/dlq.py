@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, raise_if_reader_gone, say, short, to_json
+from connector.cli.output import print_json, raise_if_reader_gone, say, short
 from connector.cli.progress import Progress
 from connector.cli.replay import require_tick_topic
 from connector.cli.table import Column, print_table
@@ -120,7 +120,7 @@ async def _ls(settings: Settings, reasons: frozenset[str], *, as_json: bool) -> 
         raise_if_reader_gone()
         for one in letters:
             if as_json:
-                say(to_json(_as_json(one)))
+                print_json(_as_json(one))
             else:
                 rows.append(_row(one))
     if not as_json:

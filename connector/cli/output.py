@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import structlog
 from rich.console import Console
 
+from connector.cli.prose import wrapped
 from connector.core.printable import printable
 from connector.errors import NotInTime
 
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
 # Wider than any row: without a terminal nobody sees the width, and a wrapped line would break
 # the program that reads it.
 _PIPED_WIDTH = 2000
-_USUAL_WIDTH = 80  # of a terminal that does not tell
+_USUAL_WIDTH = 80  # of a terminal that does not tell, and of a pipe
 # Others choose how long their texts are: more than this is not shown in tables and lines.
 LONGEST_TEXT = 1_000
 LONGEST_NAME = 200  # the contract of the control topic allows a list's name no more
 _NOT_ASCII = re.compile(r"[^ -~]")
-_HIDDEN = "********"
-_NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # registry.url takes several URLs
 
 
 class OutputFailed(NotInTime, OSError):
@@ -124,7 +123,14 @@ def raise_if_reader_gone() -> None:
         raise ReaderGone
 
 
-def say(line: str, *, err: bool = False) -> None:
+def say(sentence: str, *, err: bool = False) -> None:
+    """Print a sentence for people; a terminal gets lines that fit it and end between words."""
+    text, stream = printable(sentence), sys.stderr if err else sys.stdout
+    for line in wrapped(text, terminal_width(stream)) if is_terminal(stream) else [text]:
+        print_line(line, err=err)
+
+
+def print_line(line: str, *, err: bool = False) -> None:
     """Print one line; a line break in foreign text is shown as an escape and forges no line.
 
     If the reader has gone, the line is dropped: a command goes on with what it was asked to do.
@@ -141,14 +147,20 @@ def remark(line: str) -> None:
 
 
 def say_lines(text: str, *, err: bool = False) -> None:
-    """Print a text of our own making that may have several lines."""
+    """Print sentences for people, one a line."""
     for line in text.split("\n"):
         say(line, err=err)
 
 
+def print_lines(text: str) -> None:
+    """Print the lines of a file of our own making, whatever the terminal's width is."""
+    for line in text.split("\n"):
+        print_line(line)
+
+
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
-    say(to_json(value))
+    print_line(to_json(value))
 
 
 def to_json(value: Any) -> str:
@@ -185,13 +197,14 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def terminal_width() -> int:
-    """Return the width in cells of the terminal that stdout is; COLUMNS overrides it."""
+def terminal_width(stream: TextIO | None) -> int:
+    """Return the width in cells of what shows a stream: COLUMNS, the terminal's, or else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and 0 < int(given[:9]) <= _PIPED_WIDTH:
         return int(given)
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # stdout may be closed, or no file at all
-        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH
+    if stream is not None:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it may be closed, or no file at all
+            return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
     return _USUAL_WIDTH
 
 
@@ -207,18 +220,4 @@ def console(*, stderr: bool = False) -> Console:
         highlight=False,
         markup=False,
         emoji=False,
-    )
-
-
-def hide_url_secrets(text: str) -> str:
-    """Return a text without the user names, passwords and queries of the URLs in it."""
-    return re.sub(r"\S+", lambda word: ",".join(map(_without_secrets, _NEXT_URL.split(word[0]))), text)
-
-
-def _without_secrets(word: str) -> str:
-    before, separator, after = word.partition("://")
-    place, *query = re.split(r"(?<=[?#])", after, maxsplit=1)
-    user, at, host = place.rpartition("@")
-    return (
-        f"{before}{separator}{_HIDDEN if user else ''}{at}{host}{_HIDDEN if any(query) else ''}" if separator else word
     )

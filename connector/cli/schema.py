@@ -10,7 +10,7 @@ import typer
 
 from connector import small_file
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, say, short
+from connector.cli.output import print_json, print_lines, say, short
 from connector.errors import ConfigurationError, NotInTime, RequestMalformed
 from connector.packaged_files import bond_tick, released_schemas, schema_text
 
@@ -52,8 +52,7 @@ def show(
         if name != "tick" or released not in kept:
             raise RequestMalformed(f"No schema of ticks was released as {short(released, 40)!a}: {', '.join(kept)}.")
         text = kept[released]
-    for line in text.rstrip("\n").split("\n"):
-        say(line)
+    print_lines(text.rstrip("\n"))
 
 
 @app.command(epilog="Example: kis-bond schema check --config kis-bond.yaml && kis-bond schema register")
@@ -153,8 +152,7 @@ def ddl(
     writers = _writers(settings) if engine == "spark" else []
     reach = Reach(settings.topics.ticks, settings.kafka.bootstrap_servers, settings.registry.url, writers)
     text = table_definition(engine, TickSchema(bond_tick()), reach)
-    for line in text.rstrip("\n").split("\n"):
-        say(line)
+    print_lines(text.rstrip("\n"))
 
 
 def _writers(settings: Settings) -> list[Writer]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from connector.cli.options import MOST_SECONDS, MOST_TICKS
-from connector.cli.output import OutputFailed, say, say_lines, to_json
+from connector.cli.output import OutputFailed, print_line, say_lines, to_json
 from connector.errors import RequestMalformed
 from simulator import Simulator, SimulatorSettings
 from simulator.faults import FaultUnknownError, listing
@@ -25,18 +25,24 @@ EXAMPLES = """Examples:
 
 def simulate(
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the REST calls; 0 takes any.")] = 0,
-    ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the WebSocket; 0 takes any.")] = 0,
-    rate: Annotated[float, typer.Option(min=0, max=MOST_TICKS, help="Ticks per second over all sessions.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    rest_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the REST calls; 0 takes any.")
+    ] = 0,
+    ws_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the WebSocket; 0 takes any.")
+    ] = 0,
+    rate: Annotated[
+        float, typer.Option(min=0, max=MOST_TICKS, metavar="TICKS", help="Ticks per second over all sessions.")
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="The same seed gives each bond the same trades.")] = 1,
     sent_log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append every data frame sent, as JSON lines.")
     ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Switch on a fault; --list-faults names them.")
     ] = None,
-    capacity: Annotated[int, typer.Option(min=0, help="Registrations a session may hold.")] = 41,
+    capacity: Annotated[int, typer.Option(min=0, metavar="N", help="Registrations a session may hold.")] = 41,
     in_use: Annotated[
         Literal["refuse", "kick"], typer.Option(help="Which session loses when one app key is used twice.")
     ] = "refuse",
@@ -70,7 +76,7 @@ def simulate(
         ),
     ] = 60.0,
     ccnl_depth: Annotated[
-        int, typer.Option(min=0, max=1_000, help="How many latest trades inquire-ccnl returns.")
+        int, typer.Option(min=0, max=1_000, metavar="N", help="How many latest trades inquire-ccnl returns.")
     ] = 30,
     error_shape: Annotated[Literal["gateway", "rt_cd"], typer.Option(help="Error body of the REST calls.")] = "gateway",
     as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as one JSON object.")] = False,
@@ -127,5 +133,5 @@ async def _serve(settings: SimulatorSettings, *, as_json: bool) -> None:
         loop.add_signal_handler(each, stop.set)
     async with Simulator(settings) as kis:
         urls = {"approval_url": kis.approval_url, "websocket_url": kis.websocket_url}
-        say(to_json(urls) if as_json else " ".join(f"{name}={url}" for name, url in urls.items()))
+        print_line(to_json(urls) if as_json else " ".join(f"{name}={url}" for name, url in urls.items()))
         await stop.wait()

@@ -12,7 +12,8 @@ import typer
 
 from connector.cli import status_view
 from connector.cli.options import MOST_SECONDS, Config, Json, load_settings
-from connector.cli.output import is_terminal, print_json, raise_if_reader_gone, say, terminal_width
+from connector.cli.output import is_terminal, print_json, print_line, raise_if_reader_gone, say, terminal_width
+from connector.core.url_secrets import without_secrets
 from connector.errors import NotInTime, RequestMalformed
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ def top(
     every: Annotated[
         float, typer.Option("--every", min=0.2, max=MOST_SECONDS, metavar="SECONDS", help="Time between two looks.")
     ] = 2.0,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this many looks.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="End after this many looks.")
+    ] = None,
     url: Url = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show what `status` shows, again and again, until Ctrl-C."""
+    """Show what kis-bond status shows, again and again, until Ctrl-C."""
     asyncio.run(_top(load_settings(context, config), url, every, count, as_json=as_json))
 
 
@@ -95,8 +98,8 @@ def _show(found: dict[str, object], problem: str | None, *, as_json: bool) -> No
     if as_json:
         print_json(found)
         return
-    for line in status_view.shown(found, problem, terminal_width() if is_terminal(sys.stdout) else None):
-        say(line)
+    for line in status_view.shown(found, problem, terminal_width(sys.stdout), folds=is_terminal(sys.stdout)):
+        print_line(line)
 
 
 async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Sample | None, str | None]:
@@ -104,6 +107,7 @@ async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Samp
     from connector.shell.download import download
 
     place = url or settings.http.url()
+    shown = without_secrets(place)
     try:
         answer = json.loads(await download(f"{place.rstrip('/')}/status", ANSWER_SECONDS))
     except NotInTime as error:
@@ -111,9 +115,9 @@ async def _sample(settings: Settings, url: str | None) -> tuple[status_view.Samp
     except RequestMalformed:
         if url is not None:
             raise
-        return None, f"{place} is no address"
+        return None, f"{shown} is no address"
     except (ValueError, RecursionError):
-        return None, f"{place} answered no JSON: is it a connector?"
+        return None, f"{shown} answered no JSON: is it a connector?"
     if not isinstance(answer, dict):
-        return None, f"{place} answered no JSON object: is it a connector?"
+        return None, f"{shown} answered no JSON object: is it a connector?"
     return status_view.Sample(time.monotonic(), answer), None

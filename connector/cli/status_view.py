@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from connector.cli.output import cell
+from connector.cli.prose import wrapped
 from connector.cli.table import Column, lines
 from connector.core import seoul_time
 from connector.core.record_keys import SLOT
@@ -67,8 +67,11 @@ def as_object(
     }
 
 
-def shown(found: Mapping[str, Any], problem: str | None, width: int | None) -> list[str]:
-    """Return the lines for people; `problem` is why no connector answered over HTTP."""
+def shown(found: Mapping[str, Any], problem: str | None, width: int, *, folds: bool) -> list[str]:
+    """Return the lines for people; `problem` is why no connector answered over HTTP.
+
+    Those that are longer than `width` go on below themselves if it `folds`.
+    """
     states = found["bonds"]
     wanted = sum(states.values())
     parts = ", ".join(f"{count:,} {cell(state)}" for state, count in sorted(states.items()))
@@ -107,12 +110,10 @@ def shown(found: Mapping[str, Any], problem: str | None, width: int | None) -> l
         )
         for slot in found["slots"]
     ]
-    if width is not None:
-        text = [part for line in text for part in textwrap.wrap(line, width, subsequent_indent=LABEL)]
     return [
-        *text,
+        *(part for line in text for part in (wrapped(line, width, LABEL) if folds else [line])),
         "",
-        *lines([_column(each) for each in COLUMNS], [[cell(part) for part in row] for row in rows], width),
+        *lines([_column(each) for each in COLUMNS], [[cell(part) for part in row] for row in rows], width, folds=folds),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Prints tables that fit the terminal, and whole cells where no terminal is."""
+"""Prints tables that fit the terminal, or what shows a pipe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from connector.cli.output import cell, is_terminal, terminal_width
+from connector.cli.prose import wrapped
 from connector.core.printable import printable
 from connector.errors import RequestMalformed
 
@@ -23,9 +24,10 @@ _LEAST: Final = 10  # cells that any column keeps
 class Column:
     """One column of a table.
 
-    If the terminal has no room for a whole table, columns that `fold` continue on further lines.
-    Columns that `cut` are shortened after that. `whole` columns stay as they are. A column with a
-    `turn` is left out before any column gets less than its `least` cells, turn 1 first.
+    If there is no room for a whole table, columns that `fold` continue on further lines. In a pipe,
+    where a row has to be one line, they are shortened. Columns that `cut` are shortened after that.
+    `whole` columns stay as they are. A column with a `turn` is left out before any column gets less
+    than its `least` cells, turn 1 first.
     """
 
     heading: str
@@ -40,29 +42,27 @@ def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]]) 
     shaped = [Column(each) if isinstance(each, str) else each for each in columns]
     cells = [[cell(text) for text in row] for row in rows]
     stream = sys.stdout
-    width = terminal_width() if is_terminal(stream) else None
-    print(*lines(shaped, cells, width), sep="\n", file=stream, flush=True)
+    found = lines(shaped, cells, terminal_width(stream), folds=is_terminal(stream))
+    print(*found, sep="\n", file=stream, flush=True)
 
 
-def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Return the lines of a table, without blanks at their ends.
+def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, *, folds: bool) -> list[str]:
+    """Return the lines of a table of this width in cells, without blanks at their ends.
 
-    `width` is the terminal's, in cells, of which a Korean letter takes two. With None each row is
-    one line, and nothing is shortened.
+    A Korean letter takes two cells. Unless the table `folds`, each row is one line.
     """
     everything: list[Sequence[str]] = [[column.heading for column in columns], *rows]
     natural = [max(map(cell_len, texts)) for texts in zip(*everything, strict=True)]
-    if width is not None:
-        places = kept(columns, natural, width)
-        columns, natural = [columns[each] for each in places], [natural[each] for each in places]
-        everything = [[row[each] for each in places] for row in everything]
-    widths = natural if width is None else fitted(columns, natural, width)
+    places = kept(columns, natural, width)
+    columns, natural = [columns[each] for each in places], [natural[each] for each in places]
+    everything = [[row[each] for each in places] for row in everything]
+    widths = fitted(columns, natural, width)
     found = []
     for row in everything:
-        if any(map(_is_longer, row, widths)):
+        if folds and any(map(_is_longer, row, widths)):
             found += _folded(columns, row, widths)
         else:
-            found.append(line(columns, row, widths))
+            found.append(line(columns, list(map(cut, row, widths)), widths))
     return found
 
 
@@ -77,7 +77,10 @@ def line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -
 
 def cut(text: str, width: int) -> str:
     """Return a text of at most `width` cells; what was shortened ends with `…`."""
-    return f"{set_cell_size(text, width - 1).rstrip()}…" if cell_len(text) > width else text
+    if cell_len(text) <= width:
+        return text
+    end = cell("…")  # longer if stdout cannot show it
+    return set_cell_size(text, width - cell_len(end)).rstrip() + end
 
 
 def chosen(given: str | None, known: Sequence[str]) -> list[str]:
@@ -122,13 +125,18 @@ def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> lis
 
 def _folded(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> list[str]:
     parts = [
-        chop_cells(text, width) or [""] if column.fit == "fold" else [cut(text, width)]
+        _broken(text, width) if column.fit == "fold" else [cut(text, width)]
         for column, text, width in zip(columns, row, widths, strict=True)
     ]
     return [
         line(columns, [part[number] if number < len(part) else "" for part in parts], widths)
         for number in range(max(map(len, parts)))
     ]
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """Return a text in parts of at most this width: words are broken only if they are longer."""
+    return [part for each in wrapped(text, width) for part in chop_cells(each, width)] or [""]
 
 
 def _is_longer(text: str, width: int) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from connector.cli import completion, tail_lines
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import is_terminal, raise_if_reader_gone, remark, say, terminal_width
+from connector.cli.output import print_line, raise_if_reader_gone, remark, say, terminal_width
 from connector.cli.table import chosen
 from connector.core import time_span
 from connector.core.bonds import isin as bond_isin
@@ -67,10 +67,12 @@ def tail(
             "--isin", metavar="ISIN", autocompletion=completion.isins, help="Only this bond; may be repeated."
         ),
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this many records.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="End after this many records.")
+    ] = None,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show dead letters instead of ticks.")] = False,
     events: Annotated[bool, typer.Option("--events", help="Show feed events instead of ticks.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Show records as Kafka holds them, undecoded.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Show records as Kafka holds them, undecoded, as JSON.")] = False,
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="FIELD,...", help="Show these fields of the ticks.")
     ] = None,
@@ -92,16 +94,19 @@ def tail(
     schema = TickSchema(bond_tick())
     fields = chosen(columns, [*(column["name"] for column in schema.columns), *OWN_FIELDS])
     settings = load_settings(context, config)
-    width = terminal_width() if is_terminal(sys.stdout) else None
     lines: tail_lines.Lines
     if dead_letters:
         topic, what, lines = settings.topics.dead_letters, "dead letters", tail_lines.LetterLines()
     elif events:
         topic, what, lines = settings.topics.events, "events", tail_lines.EventLines()
     else:
-        topic, what, lines = settings.topics.ticks, "ticks", tail_lines.TickLines(schema, fields, width)
+        topic, what, lines = (
+            settings.topics.ticks,
+            "ticks",
+            tail_lines.TickLines(schema, fields, terminal_width(sys.stdout)),
+        )
     shown = tail_lines.RawLines() if raw else lines
-    printer = _Printer(shown, frozenset(isin or ()), start.since_ms, count, as_json=as_json)
+    printer = _Printer(shown, frozenset(isin or ()), start.since_ms, count, as_json=as_json or raw)
     asyncio.run(_tail(settings, topic, printer, start, what))
 
 
@@ -136,10 +141,13 @@ class _Printer:
             wanted = wanted[: self._left]
             self._left -= len(wanted)
         if wanted and not self._is_headed:
-            say(self._lines.heading or "")
+            print_line(self._lines.heading or "")
             self._is_headed = True
         for record in wanted:
-            say(self._lines.json(record) if self._as_json else self._lines.text(record))
+            if self._as_json:
+                print_line(self._lines.json(record))
+            else:
+                say(self._lines.text(record))
 
 
 async def _tail(settings: Settings, topic: str, printer: _Printer, start: _Start, what: str) -> None:
@@ -154,10 +162,13 @@ async def _tail(settings: Settings, topic: str, printer: _Printer, start: _Start
             await one_topic.seek_to_time(consumer, partitions, start.since_ms)
         elif not start.is_beginning:
             await consumer.seek_to_end(*partitions)
-        if not printer.is_done:
-            remark(f"Waiting for {what} in {topic}. Ctrl-C ends it.")
-            remark("kis-bond subs ls shows the wanted bonds.")
+        ends = await one_topic.end_offsets(consumer, partitions)
+        is_waiting = False
         while not printer.is_done:
+            if not is_waiting and await one_topic.has_read(consumer, ends):
+                is_waiting = True
+                remark(f"Waiting for {what} in {topic}. Ctrl-C ends it.")
+                remark("kis-bond subs ls shows the wanted bonds.")
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([record for batch in batches.values() for record in batch])
             raise_if_reader_gone()

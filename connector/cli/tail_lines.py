@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LONGEST_DETAIL: Final = 200
 # The columns that have a short name, or more room than their heading, with their width in cells.
-# A narrow terminal shows less of the name, and leaves columns out.
+# Where there is little room, less of the name is shown, and columns are left out.
 _COLUMNS: Final = {
     "traded_at": (Column("traded (KST)", "whole"), 14),
     "received_at": (Column("received (KST)", "whole"), 14),
@@ -46,23 +46,21 @@ class Lines(Protocol):
 
 
 class TickLines:
-    """Ticks in columns; `width` is the terminal's in cells, None elsewhere.
+    """Ticks in columns, as wide as `width` cells.
 
     `fields` are those that were asked for, all of which are shown; without any, the usual ones as
     far as there is room.
     """
 
-    def __init__(self, schema: TickSchema, fields: Sequence[str], width: int | None) -> None:
+    def __init__(self, schema: TickSchema, fields: Sequence[str], width: int) -> None:
         self._schema = schema
         self._fields = list(fields or DEFAULT)
-        if width is not None and not fields:
+        if not fields:
             shapes = list(map(_shape, DEFAULT))
             places = kept([column for column, _ in shapes], [cells for _, cells in shapes], width)
             self._fields = [DEFAULT[each] for each in places]
-        self._columns, self._widths = map(list, zip(*map(_shape, self._fields), strict=True))
-        self._is_cut = width is not None
-        if width is not None:
-            self._widths = fitted(self._columns, self._widths, width)
+        self._columns, natural = map(list, zip(*map(_shape, self._fields), strict=True))
+        self._widths = fitted(self._columns, natural, width)
         self.heading: str | None = line(self._columns, [column.heading for column in self._columns], self._widths)
 
     def text(self, record: Any) -> str:
@@ -74,7 +72,7 @@ class TickLines:
             return f"bad record at {place}, key {cell(_key(record) or '-')}: {cell(str(error))}"
         texts = [_cell(tick[each]) for each in self._fields]
         shown = [
-            cut(text, width) if self._is_cut and column.fit == "cut" else text
+            cut(text, width) if column.fit == "cut" else text
             for column, text, width in zip(self._columns, texts, self._widths, strict=True)
         ]
         return line(self._columns, shown, self._widths)

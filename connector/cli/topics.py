@@ -41,20 +41,29 @@ _MOST_PARTITIONS = 10_000
 _MOST_REPLICAS = 32_767
 
 Partitions = Annotated[
-    int, typer.Option(min=1, max=_MOST_PARTITIONS, help="Partitions of the topics of ticks, events and coverage.")
+    int,
+    typer.Option(
+        min=1, max=_MOST_PARTITIONS, metavar="N", help="Partitions of the topics of ticks, events and coverage."
+    ),
 ]
 Replication = Annotated[
-    int | None, typer.Option(min=1, max=_MOST_REPLICAS, help="Default: 3, or the number of brokers if there are fewer.")
+    int | None,
+    typer.Option(
+        min=1, max=_MOST_REPLICAS, metavar="N", help="Default: 3, or the number of brokers if there are fewer."
+    ),
 ]
 MinInsync = Annotated[
     int | None,
-    typer.Option(min=1, max=_MOST_REPLICAS, help="Default: one less than the replication factor, at least 1."),
+    typer.Option(
+        min=1, max=_MOST_REPLICAS, metavar="N", help="Default: one less than the replication factor, at least 1."
+    ),
 ]
 Slots = Annotated[
     int | None,
     typer.Option(
         min=1,
         max=_MOST_PARTITIONS,
+        metavar="N",
         help="Partitions of the slot topic. Default: the number of app keys configured, else 1.",
     ),
 ]

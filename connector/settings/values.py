@@ -156,13 +156,13 @@ def _url(value: str, *schemes: str) -> str:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     if len(value) > _MAX_CHARACTERS:
         raise ValueError(f"has more than {_MAX_CHARACTERS:,} characters: give a URL that begins with {allowed}")
+    if "@" in value:  # wherever it is: a password may hold / and ?
+        raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
     try:
         parts = urlsplit(value)
         broken = parts.scheme not in schemes or not parts.hostname or parts.port == 0
     except ValueError:
         raise ValueError(f"is not a URL: give one that begins with {allowed}") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("contains a user name or password: remove them from the URL, as logs would show them")
     if _NOT_IN_A_URL.search(value):
         raise ValueError("holds a blank, a quote or $, which no URL has and nothing replaces here: give the whole URL")
     if broken:

@@ -14,6 +14,7 @@ from connector import small_file
 from connector.core.client_assertion import ASSERTION_TYPE, assertion_claims, read_key, sign
 from connector.core.oauth import BearerToken, Fault, basic_credentials, read_answer, request_form
 from connector.core.printable import printable
+from connector.core.url_secrets import without_secrets
 from connector.logs import hide, hide_issued, peer_text
 from connector.settings.secret_files import MAX_PEM_BYTES
 from connector.shell.access_token import NoAccessToken
@@ -46,7 +47,7 @@ class ClientCredentials:
     async def ask(self, now: float) -> BearerToken:
         """Return a new token; its times count from `now`. Raises NoAccessToken."""
         url, section = URL(str(self._settings.oauth_token_url)), self._section
-        shown = url.with_query(None)  # a query may hold a secret
+        shown = without_secrets(str(url))
         try:
             status, body = await self._post(url)
         except NoAccessToken:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 
 import aiohttp
 from yarl import URL
 
+from connector.core.url_secrets import without_secrets
 from connector.errors import NotInTime, RequestMalformed
 
 TIMEOUT_SECONDS = 60.0
@@ -50,11 +50,6 @@ async def download(text: str, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes
         raise NotInTime(f"{shown} did not send its whole answer within {timeout_seconds:g} s.") from None
     except (aiohttp.ClientError, OSError) as error:
         raise NotInTime(f"{shown} could not be read: {_cause(error)}") from error
-
-
-def without_secrets(url: str) -> str:
-    """Return the URL without user, password and query, so that messages may show it."""
-    return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
 
 
 def _cause(error: aiohttp.ClientError | OSError) -> str:

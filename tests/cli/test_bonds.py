@@ -138,8 +138,18 @@ def test_passwords_are_not_shown(cli, url, source):
     (source / "page").write_bytes(b"<html>")
     result = cli("bonds", "update", "--from", f"{url.replace('//', '//me:canary@')}/page?token=canary")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"{url}/page contains no bond")
+    assert result.stderr.startswith(f"{url.replace('//', '//********@')}/page?******** contains no bond")
     assert "canary" not in result.stderr
+
+
+@pytest.mark.parametrize("source", ["https:someone:canary@h/f", "https://someone:c/anary@h", "someone:canary@h/f.zip"])
+@pytest.mark.parametrize("command", [("update",), ("search", "x")])
+def test_no_mistyped_url_is_shown_with_its_password(cli, command, source):
+    """What may be a URL is refused, as one, and nothing of its user is shown."""
+    result = cli("bonds", *command, "--from", source)
+    assert result.exit_code == 2
+    assert "is neither an http:// or https:// URL" in result.stderr
+    assert not [part for part in ("someone", "canary", "anary") if part in result.stderr]
 
 
 def test_an_unreachable_server(cli):
@@ -231,7 +241,10 @@ def test_search_before_any_update(cli, saved):
     """Without a saved master search ends with 2 and says how to load one."""
     result = cli("bonds", "search", "x")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"There is no bond master at {saved} yet. Load it with kis-bond bonds update.\n"
+    assert result.stderr.startswith(
+        f"There is no bond master at {saved} yet. Load it from KIS with kis-bond bonds update."
+    )
+    assert "The demo needs none" in result.stderr
 
 
 def test_a_user_without_a_home(cli, monkeypatch, source):

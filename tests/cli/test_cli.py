@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -153,6 +154,32 @@ def _options(command, path=()):
         yield from _options(below, (*path, name))
     for each in command.params:
         yield path, each
+
+
+@pytest.mark.parametrize("path", sorted({path for path, _ in _options(typer.main.get_command(app))}), ids=" ".join)
+def test_the_help_says_no_more_than_it_has_to(capsys, monkeypatch, path):
+    """No help shows backticks, types of Python or ranges: what an option takes has a plain name."""
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        main([*path, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "Usage" in shown
+    assert not re.findall(r"`| RANGE|<=|>=|<?\b(?:bool|float|FLOAT|int|INTEGER|str|path|list\[\w*)\b>", shown)
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_the_help_is_prose_that_fills_its_lines(capsys, monkeypatch, columns):
+    """A line's end in the source ends no line of the help, and what one types is unchanged."""
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in (["demo"], ["config", "schema"]):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    begin = next(at for at, line in enumerate(shown) if line.startswith("Nothing has to be prepared"))
+    paragraph = shown[begin : shown.index("", begin)]
+    assert min(map(len, paragraph[:-1])) > int(columns) - 20
+    assert "# yaml-language-server: $schema=kis-bond.schema.json" in " ".join(shown)
 
 
 FRACTIONS = [

@@ -9,10 +9,9 @@ import termios
 
 import pytest
 
-from connector.cli.output import hide_url_secrets, print_json, remark
+from connector.cli.output import print_json, remark
 from tests.bond_rows import sample
 from tests.cli.subs.status_records import alive
-from tests.cpu_time import is_within
 from tests.kafka.reader import create_topics, read_all
 
 KEYS = {"KIS_BOND_KIS__APPKEY": "k", "KIS_BOND_KIS__APPSECRET": "s"}
@@ -100,18 +99,6 @@ def test_a_remark_is_for_a_person_at_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "Waiting.\n")
 
 
-def test_url_secrets_are_hidden():
-    """User names, passwords and queries of URLs are hidden, and other text stays."""
-    shown = hide_url_secrets("a http://h:1/x?token=a,canary,https://u:canary@g/#canary (ws://f/?a=canary) why? a@b")
-    assert shown == "a http://h:1/x?********,https://********@g/#******** (ws://f/?******** why? a@b"
-
-
-@pytest.mark.parametrize("text", ["://" * 50_000, "a" * 200_000, "a,b" * 50_000, ",a://" * 40_000, "a?@" * 60_000])
-def test_hiding_url_secrets_is_linear(text):
-    """The time to hide the secrets of URLs does not grow faster than the text."""
-    assert is_within(2, lambda: hide_url_secrets(text))
-
-
 @pytest.fixture
 def environ(kafka, topic_names, variables, produce):
     """Return the variables of topics that hold one wanted bond and one bad tick."""
@@ -147,12 +134,41 @@ def test_a_change_is_made_without_a_reader(environ, kafka, topic_names, tmp_path
         assert (done.returncode, b" within 1 s:" in done.stderr) == (5, True)
 
 
+def test_a_sentence_is_broken_between_words_on_a_terminal():
+    """A terminal gets sentences in lines that end between words; a pipe gets each as one line."""
+    program = (
+        "from connector.cli import output\n"
+        "with output.guarded_streams():\n"
+        "    output.say('a KR103502GA34 ' * 5 + 'b\\nc', err=True)\n"
+        "    output.print_line('d ' * 30)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, env=environ, check=True)
+    lines = os.read(ours, 1_000).decode().split("\r\n")
+    assert lines == [
+        "a KR103502GA34 a KR103502GA34 a",
+        "KR103502GA34 a KR103502GA34 a",
+        "KR103502GA34 b\\nc",
+        "d " * 30,
+        "",
+    ]
+    for each in (ours, theirs):
+        os.close(each)
+    piped = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environ, check=True)
+    assert piped.stderr.decode() == "a KR103502GA34 " * 5 + "b\\nc\n"
+
+
 @pytest.mark.parametrize(("environ", "width"), [({}, 137), ({"COLUMNS": "0"}, 137), ({"COLUMNS": "44"}, 44)])
 def test_the_width_is_that_of_the_terminal(environ, width):
     """Tables fit the terminal that stdout is, also behind the streams that commands print to."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 137))
-    program = "from connector.cli import output\nwith output.guarded_streams(): print(output.terminal_width())"
+    program = (
+        "import sys\nfrom connector.cli import output\n"
+        "with output.guarded_streams(): print(output.terminal_width(sys.stdout))"
+    )
     plain = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     subprocess.run([sys.executable, "-c", program], stdout=theirs, env=plain | environ, check=True)
     assert os.read(ours, 100).decode().strip() == str(width)

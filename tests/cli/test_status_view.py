@@ -33,7 +33,7 @@ def test_the_figures_of_a_running_connector():
     one = found["connector"]
     assert (one["ticks_per_second"], one["p99_seconds"], one["pending"], one["lost"]) == (25.0, 0.5, 7, 3)
     assert (one["dead_letters"], one["acknowledged"]) == (3, 150)
-    text = shown(found, None, 80)
+    text = shown(found, None, 80, folds=True)
     assert "A connector is running." in text
     assert "bonds      2 wanted: 1 ACTIVE, 1 PENDING" in text
     assert "ticks      25.0 a second, 150 delivered, 3 dead letters" in text
@@ -46,7 +46,7 @@ def test_without_a_connector():
     """A silent slot counts as gone, and why there are no figures is said."""
     found = as_object(records(LONG_AGO), {}, None, None)
     assert (found["running"], found["connector"], found["slots"][0]["alive"]) == (False, None, False)
-    text = shown(found, "nobody answered", None)
+    text = shown(found, "nobody answered", 80, folds=False)
     assert text[0] == "No connector is running."
     assert "figures    none: nobody answered" in text
     assert text[-1].split()[1] == "GONE"
@@ -55,11 +55,11 @@ def test_without_a_connector():
 def test_a_long_reason_goes_on_below_itself():
     """A line that is wider than the terminal goes on under its text; a pipe gets it whole."""
     found, why = as_object({}, {}, None, None), "nobody answered " * 9
-    text = shown(found, why, 60)
+    text = shown(found, why, 60, folds=True)
     assert max(map(cell_len, text)) <= 60
     assert " ".join(" ".join(text).split()).count("nobody answered") == 9
     assert [line[:11].strip() for line in text[2:5]] == ["figures", "", ""]
-    assert f"figures    none: {why}" in shown(found, why, None)
+    assert f"figures    none: {why}" in shown(found, why, 60, folds=False)
 
 
 def test_records_and_answers_of_any_shape():
@@ -86,7 +86,7 @@ def test_records_and_answers_of_any_shape():
         found = as_object(odd, {}, None, Sample(1.0, status))
         assert [slot["slot"] for slot in found["slots"]] == [0]
         assert (found["connector"]["ticks_per_second"], found["connector"]["p99_seconds"]) == (None, None)
-        assert shown(found, None, 80)
+        assert shown(found, None, 80, folds=True)
 
 
 def test_a_restart_between_two_samples_has_no_rate():

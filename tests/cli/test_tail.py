@@ -10,7 +10,7 @@ import fastavro
 import pytest
 from confluent_kafka import Producer
 
-from connector.cli.output import say
+from connector.cli.output import print_line
 from connector.core.ticks.avro import TickSchema
 from connector.packaged_files import bond_tick
 from simulator.embedded_kafka import EmbeddedKafka
@@ -139,13 +139,13 @@ def test_what_follows_the_last_ticks_is_shown_once(cli, variables, produce, topi
     for volume in (1, 2):
         produce(topic, A, framed(A, volume))
 
-    def say_and_go_on(line):
+    def print_and_go_on(line):
         said.append(line)
-        say(line)
+        print_line(line)
         if len(said) == 1:
             produce(topic, A, framed(A, 3))
 
-    monkeypatch.setattr("connector.cli.tail.say", say_and_go_on)
+    monkeypatch.setattr("connector.cli.tail.print_line", print_and_go_on)
     result = cli("tail", "--last", "1", "--count", "2", "--json", **variables)
     assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [2, 3]
 
@@ -159,6 +159,34 @@ def test_ticks_since_a_time(cli, variables, produce, topic):
     for begin, volume in ((since, 2), ("1960-01-01T00:00:00Z", 1)):
         result = cli("tail", "--since", begin, "--count", "1", "--json", **variables)
         assert [json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()] == [volume]
+
+
+@pytest.fixture
+def produced(variables, produce, topic):
+    """Give the variables of a topic that holds two ticks, and a function that adds one."""
+    for volume in (1, 2):
+        produce(topic, A, framed(A, volume))
+    return variables, lambda: produce(topic, A, framed(A, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "there"),
+    [(["--since", "2026-01-01T00:00:00Z"], 2), (["--from-beginning"], 2), (["--last", "1"], 1), ([], 0)],
+)
+def test_what_is_there_is_shown_before_it_waits(produced, cli, monkeypatch, options, there):
+    """It says that it waits only after it has shown the records that are there."""
+    said, (variables, produce_one) = [], produced
+
+    def remark(line):
+        said.append(line)
+        if line.startswith("Waiting"):
+            produce_one()
+
+    monkeypatch.setattr("connector.cli.tail.remark", remark)
+    monkeypatch.setattr("connector.cli.tail.print_line", said.append)
+    result = cli("tail", *options, "--count", str(there + 1), "--json", **variables)
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in said] == ['{"STND_ISCD":'] * there + ["Waiting", "kis-bond", '{"STND_ISCD":']
 
 
 def test_ticks_since_a_time_from_the_demos_broker(cli):

@@ -51,12 +51,6 @@ def test_a_narrow_terminal_leaves_columns_out(width, headings):
     assert "10126.5000" in shown[1]
 
 
-def test_a_pipe_gets_whole_names(monkeypatch):
-    """Without a terminal a name is never cut."""
-    monkeypatch.setattr("connector.cli.tail_lines.decode", lambda *_: tick(A) | {"BOND_ISNM": "n" * 60})
-    assert "n" * 60 in TickLines(SCHEMA, (), None).text(record(b""))
-
-
 def test_chosen_fields():
     """The fields that were chosen are the columns, in their order."""
     lines = TickLines(SCHEMA, ["STCK_PRPR", "source"], 80)

@@ -75,6 +75,8 @@ def test_accepted(kind, value, parsed):
                 "https://h:99999",
                 "https://u@h",
                 "https://u:p@h",
+                "https://u:12/p@h",
+                "https://h/?p@h",
                 "http://[x",
             )
         ),
@@ -132,6 +134,7 @@ def test_a_size_with_too_many_digits_is_refused_in_our_words(unit):
     [
         (HttpUrl, "https://u:canary@h"),
         (HttpUrl, "u:canary"),
+        (HttpUrl, "https://u:12/canary@h"),
         (HttpUrl, "https:/u:canary@h"),
         (WebSocketUrl, "ws://[canary"),
         *((Brokers, value) for value in ("u:canary@h:1", "u:canary", "u:canary:9092", "h:1,u:canary")),

@@ -212,7 +212,7 @@ async def test_an_endpoint_that_speaks_no_http(secret, tmp_path, tls, remedy):
         with pytest.raises(NoAccessToken) as refused:
             await ClientCredentials(given, "kafka").ask(0)
     cause = f"{at} did not answer in HTTP: {remedy}"
-    assert str(refused.value) == f"OAUTH_UNREACHABLE: no access token from {shown}: {cause}"
+    assert str(refused.value) == f"OAUTH_UNREACHABLE: no access token from {shown}?********: {cause}"
 
 
 @pytest.mark.parametrize(

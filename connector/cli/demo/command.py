@@ -49,12 +49,16 @@ def demo(
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(min=1, max=MOST_SECONDS, help="End this long after the first tick. Default: at Ctrl-C."),
+        typer.Option(
+            min=1, max=MOST_SECONDS, metavar="SECONDS", help="End this long after the first tick. Default: at Ctrl-C."
+        ),
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, max=MOST_TICKS, help="Ticks per second over all bonds.")] = 40.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives each bond the same trades.")] = 1,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=MOST_TICKS, metavar="TICKS", help="Ticks per second over all bonds.")
+    ] = 40.0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="The same seed gives each bond the same trades.")] = 1,
     bonds: Annotated[
-        int, typer.Option(min=1, max=kafka.MOST_BONDS, help="Bonds of the first list; a session holds 41.")
+        int, typer.Option(min=1, max=kafka.MOST_BONDS, metavar="N", help="Bonds of the first list; a session holds 41.")
     ] = 12,
     fault: Annotated[
         list[str] | None,
@@ -112,7 +116,8 @@ def _report(outcome: Outcome, screen: Console, *, as_json: bool) -> None:
         figures = dataclasses.asdict(outcome.ledger) | {"lost": outcome.ledger.lost}
         print_json(figures | {"differences": outcome.differences, "topics": outcome.topics})
     else:
-        screen.print(summary(outcome.ledger))
+        for line in summary(outcome.ledger):
+            screen.print(line)
         if not outcome.differences:
             screen.print(_success(outcome.ledger), style="green")
     for difference in outcome.differences:

@@ -60,7 +60,7 @@ class LiveTable:
         instruments = pipeline.instruments()
         rows = [
             view.row(isin, instruments[isin]["state"], reader.latest.get(isin), reader.ticks[isin])
-            for isin in self._rows.order(list(instruments))
+            for isin in self._rows.order(list(instruments), reader.latest)
         ]
         shown = view.live(rows, pipeline.ledger(), pipeline.problems(), self.hints, self._console)
         await asyncio.to_thread(self._live.update, shown, refresh=True)

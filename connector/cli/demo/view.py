@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from connector.cli.table import Column, fitted, kept
 from connector.core.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from decimal import Decimal
 
     from rich.console import Console
@@ -40,20 +40,20 @@ COLUMNS = (
     Column("ticks", "whole", right=True, turn=3),
     Column("state", "whole"),
 )
-LINES_BESIDE_ROWS = 2  # the headings, and the line that counts the rows left out
+LEAST_ROWS = 2  # one bond, and the line that counts the others
 
 
 class Rows:
-    """The order of the table's rows: new bonds stand at the top, where they are seen."""
+    """The order of the table's rows, of which the first are seen."""
 
     def __init__(self) -> None:
         self._order: list[str] = []
 
-    def order(self, isins: Sequence[str]) -> list[str]:
-        """Return the wanted bonds in the table's order."""
+    def order(self, isins: Sequence[str], traded: Container[str]) -> list[str]:
+        """Return the wanted bonds: those that traded before others, and of these new ones first."""
         new = sorted(set(isins) - set(self._order))
         self._order = new + [isin for isin in self._order if isin in set(isins)]
-        return self._order
+        return sorted(self._order, key=lambda isin: isin not in traded)
 
 
 def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> list[Text]:
@@ -78,10 +78,11 @@ def row(isin: str, state: str, tick: Mapping[str, Any] | None, ticks: int) -> li
 
 
 def table(rows: Sequence[Sequence[Text]], width: int, most: int) -> list[Text]:
-    """Return the lines of a table of at most `most` rows, the last of which counts those left out.
+    """Return the headings, and at most `most` lines below them: if need be, the last one counts.
 
     `width` is the terminal's, in cells: a narrow one shows less of the names, and fewer columns.
     """
+    seen = len(rows) if len(rows) <= most else most - 1
     everything = [[Text(column.heading, "dim") for column in COLUMNS], *rows]
     natural = [max(text.cell_len for text in texts) for texts in zip(*everything, strict=True)]
     places = kept(COLUMNS, natural, width)
@@ -91,9 +92,15 @@ def table(rows: Sequence[Sequence[Text]], width: int, most: int) -> list[Text]:
         Text("  ").join(
             _padded(cells[at], column, size) for at, column, size in zip(places, columns, widths, strict=True)
         )
-        for cells in everything[: 1 + most]
+        for cells in everything[: 1 + seen]
     ]
-    return [*lines, Text(f"and {len(rows) - most} more", "dim")] if len(rows) > most else lines
+    return [*lines, *([_left_out(rows[seen:])] if rows[seen:] else [])]
+
+
+def _left_out(rows: Sequence[Sequence[Text]]) -> Text:
+    states = Counter(cells[-1].plain for cells in rows)
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    return Text(f"and {len(rows)} more: {counted}", "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _padded(text: Text, column: Column, size: int) -> Text:
@@ -108,9 +115,9 @@ def live(
 ) -> Group:
     """Return everything that the terminal of `console` shows, as many lines as it has."""
     trouble = [Text(printable(problem), "yellow", no_wrap=True, overflow="ellipsis") for problem in problems]
-    texts = [Text(), _figures(ledger), *trouble, Text(), *map(_hint, hints)]
+    texts = [Text(), *_figures(ledger), *trouble, Text(), *map(_hint, hints)]
     below = [line for text in texts for line in text.wrap(console, console.width)]
-    most = max(1, console.height - LINES_BESIDE_ROWS - len(below))
+    most = max(LEAST_ROWS, console.height - 1 - len(below))
     return Group(*table(rows, console.width, most), *below)
 
 
@@ -118,32 +125,38 @@ def _hint(line: str) -> Text:
     return Text(line, "bold" if line.startswith("  ") else "dim", overflow="fold")
 
 
-def _figures(ledger: Ledger) -> Text:
+def _figures(ledger: Ledger) -> list[Text]:
+    """Return the names of the figures, and below them the figures, however large."""
     parts = (
-        ("received", ledger.received, ""),
-        ("delivered", ledger.delivered, ""),
-        ("dead-lettered", ledger.dead_lettered, "red" if ledger.dead_lettered else ""),
-        ("pending", ledger.pending, ""),
-        ("read back", ledger.read_back, ""),
+        ("received", ledger.received, "bold"),
+        ("delivered", ledger.delivered, "bold"),
+        ("dead-lettered", ledger.dead_lettered, "red" if ledger.dead_lettered else "bold"),
+        ("pending", ledger.pending, "bold"),
+        ("read back", ledger.read_back, "bold"),
     )
-    return Text("   ").join(
-        Text.assemble((f"{name} ", "dim"), (f"{value:,}", style or "bold")) for name, value, style in parts
-    )
+    sizes = [max(len(name), len(f"{value:,}")) for name, value, _ in parts]
+    return [
+        Text("  ").join(Text(name.rjust(size), "dim") for (name, *_), size in zip(parts, sizes, strict=True)),
+        Text("  ").join(
+            Text(f"{value:,}".rjust(size), style) for (_, value, style), size in zip(parts, sizes, strict=True)
+        ),
+    ]
 
 
 def line(ledger: Ledger, bonds: int, active: int) -> str:
-    """Return the figures as one plain line, for output that is not a terminal."""
-    return f"{active} of {bonds} bonds active; {_figures(ledger).plain}"
+    """Return the figures as a sentence, for output that is not a terminal."""
+    parts = [f"{ledger.received:,} received", f"{ledger.delivered:,} delivered", f"{ledger.read_back:,} read back"]
+    parts += [f"{ledger.pending:,} pending"] if ledger.pending else []
+    parts += [f"{ledger.dead_lettered:,} dead-lettered"] if ledger.dead_lettered else []
+    return f"{active} of {bonds} bonds active: {', '.join(parts)}"
 
 
-def summary(ledger: Ledger) -> Table:
-    """Return the run's figures, each with the observer that counted it."""
-    shown = Table(box=None, pad_edge=False, show_header=False)
-    shown.add_column()
-    shown.add_column(justify="right")
-    shown.add_column(style="dim")
-    for name, value, source in (
-        ("sent", ledger.sent, _sent_source(ledger)),
+def summary(ledger: Ledger) -> list[Text]:
+    """Return a line for each of the run's figures, with the observer that counted it."""
+    counts = [
+        ("sent", ledger.sent, f"ticks in {ledger.frames:,} frames, by the simulator"),
+        *([("repeated", ledger.repeated, "of those, by a fault of the simulator")] if ledger.repeated else []),
+        *([("spoiled", ledger.malformed, "frames or records beside those, by a fault")] if ledger.malformed else []),
         ("received", ledger.received, "frames, in the connector's journal"),
         ("delivered", ledger.delivered, "acknowledged by Kafka"),
         ("dead-lettered", ledger.dead_lettered, "acknowledged by Kafka"),
@@ -152,17 +165,11 @@ def summary(ledger: Ledger) -> Table:
         ("duplicates", ledger.duplicates, "copies of a tick_id already read"),
         ("lost", ledger.lost, "sent, but found nowhere"),
         ("backfilled", ledger.backfilled, "fetched from KIS's list of trades by the auditor"),
-    ):
-        shown.add_row(name, f"{value:,}", source)
-    shown.add_row("covered", _share(ledger), f"of the {ledger.accumulated_volume:,} that KIS counted, by the auditor")
-    return shown
-
-
-def _sent_source(ledger: Ledger) -> str:
-    """Return who counted the ticks sent, and what the simulator's faults made of them."""
-    faults = ((ledger.repeated, "repeats among them"), (ledger.malformed, "spoiled beside them"))
-    found = "".join(f", {count:,} {what}" for count, what in faults if count)
-    return f"ticks in {ledger.frames:,} frames, by the simulator{found}"
+    ]
+    rows = [(name, f"{value:,}", source) for name, value, source in counts]
+    rows.append(("covered", _share(ledger), f"of {ledger.accumulated_volume:,} that KIS counted, by the auditor"))
+    names, values = (max(len(row[at]) for row in rows) for at in (0, 1))
+    return [Text.assemble(f"{name:<{names}}  {value:>{values}}  ", (source, "dim")) for name, value, source in rows]
 
 
 def _share(ledger: Ledger) -> str:

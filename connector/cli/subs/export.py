@@ -11,7 +11,7 @@ import yaml
 
 from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import print_json, say, say_lines
+from connector.cli.output import print_json, print_lines, say
 from connector.cli.subs import topics
 from connector.cli.subs.waiting import refusal
 from connector.core.lists import edits
@@ -32,7 +32,7 @@ def export(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Print all lists, as they are in force, as a file that `subs apply` takes."""
+    """Print all lists, as they are in force, as a file that kis-bond subs apply takes."""
     asyncio.run(_export(load_settings(context, config), name, as_json=as_json))
 
 
@@ -49,7 +49,7 @@ async def _export(settings: Settings, name: str | None, *, as_json: bool) -> Non
     else:
         # A file with nothing but `lists` has its lists below that word.
         document = {"lists": shown} if list(shown) == ["lists"] else shown
-        say_lines(yaml.safe_dump(document, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
+        print_lines(yaml.safe_dump(document, allow_unicode=False, sort_keys=False, width=2**31).rstrip("\n"))
     for key, entry in chosen.items():
         if entry.refusal is not None:
             say(f"{refusal(key, entry.refusal).removesuffix('.')}. What is in force is exported.", err=True)

@@ -10,7 +10,7 @@ import typer
 
 from connector.cli import completion
 from connector.cli.options import Config, Json, load_settings
-from connector.cli.output import raise_if_reader_gone, remark, say, short, short_names, to_json
+from connector.cli.output import print_line, raise_if_reader_gone, remark, say, short, short_names, to_json
 from connector.cli.subs import topics
 from connector.cli.subs.ls import as_object
 from connector.core import seoul_time
@@ -47,6 +47,7 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
     # Imported only here, so that `--help` need not load the Kafka client.
     from connector.cli import kafka_access
 
+    tell = print_line if as_json else say
     shown: dict[str, Row] = {}
     refused: dict[str, str] = {}
     problems: set[str | None] = set()
@@ -65,11 +66,11 @@ async def _watch(settings: Settings, name: str | None, *, as_json: bool) -> None
             everything = {row.instrument: row for row in to_rows(records, topics.values(control.records), now)}
             rows = {isin: row for isin, row in everything.items() if name is None or name in row.lists}
             for line in changes(shown, rows, everything, now, as_json=as_json):
-                say(line)
+                tell(line)
             present = {key: reason for key, reason in refused_lists(records).items() if name in (None, key)}
             for key, reason in present.items():
                 if refused.get(key) != reason:
-                    say(
+                    tell(
                         to_json({"list": key, "refused": reason})
                         if as_json
                         else f"{_clock(now)}  list {short_names([key])} was refused: {short(reason)}"

@@ -59,8 +59,19 @@ async def records(
     async with opened(topic, arguments) as (consumer, partitions):
         if since_ms is not None:
             await seek_to_time(consumer, partitions, since_ms)
-        async for batch in _to_end(consumer, await _within_patience(consumer.end_offsets(partitions))):
+        async for batch in _to_end(consumer, await end_offsets(consumer, partitions)):
             yield batch
+
+
+async def end_offsets(consumer: Any, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return the offset after the last committed record of each partition."""
+    found: dict[TopicPartition, int] = await _within_patience(consumer.end_offsets(partitions))
+    return found
+
+
+async def has_read(consumer: Any, offsets: Mapping[TopicPartition, int]) -> bool:
+    """Whether the consumer has read everything before these offsets."""
+    return all([await consumer.position(place) >= offset for place, offset in offsets.items()])
 
 
 async def last(
@@ -71,7 +82,7 @@ async def last(
     Looks further and further back in each partition until it has enough.
     """
     begins = await _within_patience(consumer.beginning_offsets(partitions))
-    ends = await _within_patience(consumer.end_offsets(partitions))
+    ends = await end_offsets(consumer, partitions)
     found = {place: deque[Any](maxlen=count) for place in partitions}
     reach, open_places = count, list(partitions)
     while open_places:
@@ -100,7 +111,7 @@ async def seek_to_time(consumer: Any, partitions: Sequence[TopicPartition], sinc
     """
     newest = await last(consumer, partitions, 1, lambda _: True)
     offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
-    ends = await _within_patience(consumer.end_offsets(partitions))
+    ends = await end_offsets(consumer, partitions)
     if newest and newest[0].timestamp >= since_ms and not any(offsets.values()):
         await consumer.seek_to_beginning(*partitions)
         return

@@ -44,7 +44,7 @@ async def test_plain_lines(monkeypatch):
         await lines.show(PIPELINE, READER)
         await lines.show(PIPELINE, READER)
     assert out.file.getvalue().splitlines()[2:] == [
-        "1 of 1 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9",
+        "1 of 1 bonds active: 9 received, 9 delivered, 9 read back",
         "  slot 0 waits",
     ]
 

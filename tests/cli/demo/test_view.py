@@ -103,8 +103,11 @@ def test_rows_that_do_not_fit():
     console.print(view.live(rows, EVEN, ["slot 0 is BLOCKED"], ["Try:", "  tail"], console))
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 24
-    assert any(line.rstrip() == "and 34 more" for line in lines)
-    assert any("received 9   delivered 9   dead-lettered 0   pending 0" in line for line in lines)
+    assert any(line.rstrip() == "and 35 more: 35 ACTIVE" for line in lines)
+    figures = lines.index(
+        next(line for line in lines if line.startswith("received  delivered  dead-lettered  pending"))
+    )
+    assert lines[figures + 1].split() == ["9", "9", "0", "0", "9"]
     assert [line.rstrip() for line in lines[-2:]] == ["Try:", "  tail"]
 
 
@@ -127,38 +130,71 @@ def test_a_narrow_terminal(width, state):
 
 
 def test_order():
-    """The first bonds are in the order of their ISINs, and later ones are above them."""
+    """Bonds that traded are above those that wait; among them later ones are at the top."""
     rows = view.Rows()
-    assert rows.order(["C", "A", "B"]) == ["A", "B", "C"]
-    assert rows.order(["A", "B", "C", "Z"]) == ["Z", "A", "B", "C"]
-    assert rows.order(["A", "C", "Z"]) == ["Z", "A", "C"]
+    assert rows.order(["C", "A", "B"], {"B", "C"}) == ["B", "C", "A"]
+    assert rows.order(["A", "B", "C", "Z"], {"B", "C"}) == ["B", "C", "Z", "A"]
+    assert rows.order(["A", "B", "C", "Z"], {"B", "C", "Z"}) == ["Z", "B", "C", "A"]
+    assert rows.order(["A", "C", "Z"], {"C", "Z"}) == ["Z", "C", "A"]
+
+
+def test_every_row_is_shown_if_there_is_room():
+    """Rows that fit exactly are all shown; if one does not fit, the last line counts two."""
+    rows = [view.row(f"KR{number:010}", "PENDING", None, 0) for number in range(5)]
+    for height, seen in ((12, 5), (11, 3)):
+        console = Console(file=io.StringIO(), width=100, height=height)
+        console.print(view.live(rows, EVEN, [], ["Try:", "  tail"], console))
+        lines = console.file.getvalue().splitlines()
+        assert len(lines) == height
+        assert sum(line.startswith("KR") for line in lines) == seen
+        assert any(line.rstrip() == "and 2 more: 2 PENDING" for line in lines) == (seen == 3)
+
+
+def test_large_figures_fit_the_terminal():
+    """The figures stand below their names, and fit 80 columns however long the demo runs."""
+    large = replace(EVEN, received=123_456_789, delivered=123_456_789, read_back=123_456_789, dead_lettered=1_234_567)
+    console = Console(file=io.StringIO(), width=80, height=24)
+    console.print(view.live([], large, ["x"], [], console))
+    names, figures = console.file.getvalue().splitlines()[2:4]
+    assert names.split() == ["received", "delivered", "dead-lettered", "pending", "read", "back"]
+    assert figures.split() == ["123,456,789", "123,456,789", "1,234,567", "0", "123,456,789"]
+    assert max(len(names), len(figures)) <= 80
 
 
 def test_line_and_summary():
     """The plain line and the summary have the ledger's figures."""
-    assert (
-        view.line(EVEN, 12, 11)
-        == "11 of 12 bonds active; received 9   delivered 9   dead-lettered 0   pending 0   read back 9"
-    )
-    rows = [line.split()[:2] for line in printed(view.summary(EVEN)).splitlines()]
+    assert view.line(EVEN, 12, 11) == "11 of 12 bonds active: 9 received, 9 delivered, 9 read back"
+    faulty = view.line(replace(EVEN, pending=2, dead_lettered=1), 12, 12)
+    assert faulty.endswith("9 read back, 2 pending, 1 dead-lettered")
+    rows = [line.split()[:2] for line in printed(Group(*view.summary(EVEN))).splitlines()]
     assert rows[0] == ["sent", "9"]
     assert rows[-3:] == [["lost", "0"], ["backfilled", "0"], ["covered", "-"]]
 
 
 def test_the_summary_names_what_a_fault_did():
-    """The line of what was sent names frames, repeats and spoiled records."""
+    """What the simulator repeated and spoiled has lines of its own, if there is any."""
     faulty = replace(EVEN, frames=3, repeated=2, malformed=1)
-    first, *_ = printed(view.summary(faulty)).splitlines()
-    assert "ticks in 3 frames, by the simulator, 2 repeats among them, 1 spoiled beside them" in first
-    first, *_ = printed(view.summary(EVEN)).splitlines()
-    assert first.rstrip().endswith("ticks in 9 frames, by the simulator")
+    lines = printed(Group(*view.summary(faulty))).splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["sent", "9"], ["repeated", "2"], ["spoiled", "1"]]
+    assert lines[0].endswith("ticks in 3 frames, by the simulator")
+    assert len({line.index(end) + len(end) for line, end in zip(lines[:3], "921", strict=True)}) == 1
+    first, second, *_ = printed(Group(*view.summary(EVEN))).splitlines()
+    assert (first.endswith("ticks in 9 frames, by the simulator"), second.split()[0]) == (True, "received")
+
+
+def test_the_summary_is_lines_without_blanks_at_their_ends():
+    """Every line fits a usual terminal, with large figures too, and no line ends with a blank."""
+    large = dict.fromkeys(("frames", "sent", "received", "delivered", "read_back", "repeated", "malformed"), 12_345_678)
+    lines = [line.plain for line in view.summary(replace(EVEN, **large, accumulated_volume=10**12))]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_the_covered_share_is_100_only_if_nothing_is_missing():
     """However little is missing, the summary does not say 100 %."""
     shares = [(7, 7), (999_999, 1_000_000), (1, 3), (0, 5)]
     shown = [
-        printed(view.summary(replace(EVEN, covered_volume=covered, accumulated_volume=accumulated)))
+        printed(Group(*view.summary(replace(EVEN, covered_volume=covered, accumulated_volume=accumulated))))
         for covered, accumulated in shares
     ]
     assert [text.splitlines()[-1].split()[1] for text in shown] == ["100", "99.99", "33.33", "0.00"]
