@@ -309,7 +309,7 @@ def unwise(settings: Settings) -> Iterator[str]:
         risk = "the connection open to takeover" if kafka.sasl_mechanism == "GSSAPI" else "a SCRAM password to guessing"
         yield f"kafka.security_protocol: SASL_PLAINTEXT leaves records readable and {risk}: use SASL_SSL"
     if registry.url is None:
-        for name in registry.model_fields_set - {"url"}:
+        for name in registry.model_dump(exclude_defaults=True):
             yield f"registry.{name}: has no effect without registry.url: set registry.url, or remove this"
     if (registry.username or registry.token_file or registry.oauth_token_url) and any(
         _is_cleartext(url) for url in (registry.url or "").split(",")

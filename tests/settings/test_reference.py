@@ -17,10 +17,11 @@ def is_valid(tree):
 
 
 def test_the_example_changes_nothing(tmp_path):
-    """The example is accepted as it is, and gives the settings that no file gives."""
+    """The example is accepted as it is, gives the settings of no file, and brings no warning."""
     path = tmp_path / "example.yaml"
     path.write_text(example())
     assert load(path, {}) == load(None, {})
+    assert list(load(path, {}).warnings()) == list(load(None, {}).warnings())
 
 
 def test_the_example_has_every_setting_in_80_columns():
