@@ -30,8 +30,8 @@ _BAD_ROWS_SHOWN = 20
 COLUMNS = (
     Column("isin", "whole"),
     Column("name", "cut", least=16),
-    Column("type", turn=2),
-    Column("class", turn=1),
+    Column("type", turn=2, least=24),
+    Column("class", turn=1, least=20),
     Column("issued", "whole"),
     Column("redeemed", "whole"),
 )

@@ -168,7 +168,8 @@ async def _tail(settings: Settings, topic: str, printer: _Printer, start: _Start
             if not is_waiting and await one_topic.has_read(consumer, ends):
                 is_waiting = True
                 remark(f"Waiting for {what} in {topic}. Ctrl-C ends it.")
-                remark("kis-bond subs ls shows the wanted bonds.")
+                if what == "ticks":
+                    remark("kis-bond subs ls shows the wanted bonds.")
             batches = await consumer.getmany(timeout_ms=POLL_MS)
             printer.show([record for batch in batches.values() for record in batch])
             raise_if_reader_gone()

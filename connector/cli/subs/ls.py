@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 NOBODY = "No connector is running: KIS sends nothing, and changes wait."
 COLUMNS = {
     "instrument": Column("instrument", "whole"),
-    "name": Column("name", "cut"),
+    "name": Column("name", "cut", turn=1),
     "state": Column("state", "whole"),
-    "slot": Column("slot", "whole"),
-    "since": Column("since (KST)", "whole"),
+    "slot": Column("slot", "whole", turn=3),
+    "since": Column("since (KST)", "whole", turn=2),
     "lists": Column("lists"),
-    "why": Column("why"),
+    "why": Column("why", least=24),
 }
 EXAMPLES = "Examples: kis-bond subs ls | kis-bond subs ls --list desk --json | kis-bond subs ls --list desk --wait 30"
 
@@ -113,11 +113,12 @@ def as_object(row: Row) -> dict[str, object]:
 def show(rows: Iterable[Row], names: Mapping[str, str], columns: Sequence[str] = ()) -> None:
     """Print rows as a table.
 
-    `names` are the bonds' names by ISIN. Without `columns`, all are shown: the names if there are
-    any.
+    `names` are the bonds' names by ISIN. Without `columns`, all are shown that there is room for:
+    the names if there are any. Those that were asked for are shown in any case.
     """
     shown = columns or [each for each in COLUMNS if names or each != "name"]
-    print_table([COLUMNS[each] for each in shown], ([_cells(row, names)[each] for each in shown] for row in rows))
+    shapes = [dataclasses.replace(COLUMNS[each], turn=None) if columns else COLUMNS[each] for each in shown]
+    print_table(shapes, ([_cells(row, names)[each] for each in shown] for row in rows))
 
 
 def _cells(row: Row, names: Mapping[str, str]) -> dict[str, str]:

@@ -44,12 +44,26 @@ def test_known_names_are_shown(capsys):
     assert [line[1] for line in lines] == ["name", "국고04875-2811(23-9)", "-"]
 
 
-def test_long_foreign_text_is_cut(capsys):
-    """A table shows 200 characters of a list's name and 1,000 of another text."""
+def test_long_foreign_text_is_cut(capsys, monkeypatch):
+    """However wide it may be, a table shows 200 characters of a list's name and 1,000 of others."""
+    monkeypatch.setenv("COLUMNS", "2000")
     show([Row(A, "REJECTED", 0, "s", ("n" * 900_000, "desk"), "w" * 900_000, -1)], {})
     line = capsys.readouterr().out.splitlines()[1]
     assert f" {'n' * 200}… (cut, 900000 characters), desk  {'w' * 1000}… (cut, 900000 characters)" in line
     assert len(line) < 1500
+
+
+def test_where_there_is_little_room_the_reason_is_shown(capsys, monkeypatch):
+    """In 80 columns name and time give way to a reason, unless they were asked for."""
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [Row(A, "WAITING_CAPACITY", None, SINCE, ("desk",), "no room: the live slots hold 41 bonds", -1)]
+    show(rows, {A: "국고04875-2811(23-9)"})
+    show(rows, {}, ["instrument", "name", "state", "slot", "since", "why"])
+    heading, row, asked, _ = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["instrument", "state", "slot", "lists", "why"]
+    assert "no room: the live slots hold 41" in row
+    assert max(map(len, (heading, row))) <= 80
+    assert asked.split() == ["instrument", "name", "state", "slot", "since", "(KST)", "why"]
 
 
 def test_many_rows_take_little_time(capsys):
