@@ -42,8 +42,9 @@ def test_a_line(capsys):
     check_output(capsys.readouterr().out, 1)
 
 
-def test_a_table(capsys):
+def test_a_table(capsys, monkeypatch):
     """A cell with foreign text stays in its row."""
+    monkeypatch.setenv("COLUMNS", "200")
     print_table(("name", "why"), [(EVIL, EVIL)])
     check_output(capsys.readouterr().out, 2)
 
