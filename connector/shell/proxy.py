@@ -39,6 +39,11 @@ class Proxy:
         """Return the proxy of the settings. The environment's `http_proxy` is not read."""
         return cls(kis.proxy_url, kis.proxy_username, kis.proxy_password_file) if kis.proxy_url else None
 
+    @property
+    def name(self) -> str:
+        """What sentences call it."""
+        return f"the proxy {self.url} (kis.proxy_url)"
+
     def aiohttp_arguments(self) -> dict[str, Any]:
         """Return what makes an aiohttp request go through the proxy. Raises ProxyFailed."""
         # aiohttp sends this header to the proxy alone, as Proxy-Authorization.
@@ -51,7 +56,7 @@ class Proxy:
         try:
             connection = await open_tcp(parts.hostname or "", parts.port or DEFAULT_PORT)
         except OSError as error:
-            raise ProxyFailed(f"the proxy {self.url} (kis.proxy_url) could not be reached: {error}") from error
+            raise ProxyFailed(f"{self.name} could not be reached: {error}") from error
         try:
             await self._connect(connection, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", login)
         except BaseException:

@@ -143,6 +143,26 @@ async def test_an_approval_service_behind_a_proxy_that_refuses(proxy):
     assert "answered HTTP 407: check kis.proxy_username" in answer.message
 
 
+async def test_a_proxy_that_says_nothing(monkeypatch):
+    """It is given up in time and named, because KIS may be well."""
+    monkeypatch.setattr("connector.shell.kis.socket.OPEN_TIMEOUT_SECONDS", 0.2)
+    ended = asyncio.Event()
+
+    async def be_silent(_, writer):
+        await ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(be_silent, "127.0.0.1", 0)
+    silent = Proxy(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(ProxyFailed) as failed:
+        await open_socket("ws://127.0.0.1:1/", silent)
+    assert str(failed.value) == f"the proxy {silent.url} (kis.proxy_url) made no connection within 0.2 s"
+    answer = await ApprovalService("https://127.0.0.1:1/oauth2/Approval", 0.2, silent).request(APP_KEY)
+    assert f"did not answer through the proxy {silent.url} (kis.proxy_url) within 0.2 s" in answer.message
+    ended.set()
+    server.close()
+
+
 async def test_a_proxy_that_is_away():
     """A closed port and an unreadable password file are told as the proxy's."""
     (port,) = free_ports(1)

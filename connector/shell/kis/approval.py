@@ -87,8 +87,9 @@ class ApprovalService:
         try:
             status, body = await self._post(request_body(app_key))
         except TimeoutError:
+            through = f" through {self._proxy.name}" if self._proxy else ""
             return Unavailable(
-                None, f"CRED_APPROVAL: the approval service did not answer within {self._timeout.total:g} s"
+                None, f"CRED_APPROVAL: the approval service did not answer{through} within {self._timeout.total:g} s"
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             cause = await explain_unreachable(

@@ -16,6 +16,7 @@ from yarl import URL
 
 from connector.logs import clean
 from connector.shell.kis.gather import gather_of
+from connector.shell.proxy import ProxyFailed
 from connector.shell.tcp import open_tcp
 from connector.shell.unreachable import explain_unreachable
 
@@ -165,6 +166,7 @@ async def open_socket(url: str, proxy: Proxy | None = None) -> KisSocket:
 
     Raises OSError, TimeoutError or a WebSocketException if that fails.
     """
+    connection: socket.socket | None = None
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
             target = parse_uri(url)
@@ -175,6 +177,8 @@ async def open_socket(url: str, proxy: Proxy | None = None) -> KisSocket:
                 connection.close()
                 raise
     except TimeoutError:
+        if proxy and connection is None:
+            raise ProxyFailed(f"{proxy.name} made no connection within {OPEN_TIMEOUT_SECONDS:g} s") from None
         raise TimeoutError(f"there was no answer within {OPEN_TIMEOUT_SECONDS:g} s") from None
 
 
