@@ -44,25 +44,35 @@ class Frame(NamedTuple):
 
 
 class Key(NamedTuple):
-    """A session's cipher key; `seq` is the last number given before it."""
+    """A session's cipher key; `seq` is the last number given before it. It has no number itself."""
 
     seq: int
     slot: int
     session: int
     key: CipherKey
 
+    @property
+    def first_seq(self) -> int:
+        """The number after it."""
+        return self.seq + 1
+
+    @property
+    def last_seq(self) -> int:
+        """The number before it."""
+        return self.seq
+
 
 class Mark(NamedTuple):
-    """The numbers `first` to `last` have no frame in the log: all are finished, or lost."""
+    """These numbers have no frame in the log: all are finished, or lost."""
 
-    first: int
-    last: int
+    first_seq: int
+    last_seq: int
     lost: LossReason | None  # None: finished
 
     @property
     def seq(self) -> int:
         """The number of the record."""
-        return self.last
+        return self.last_seq
 
 
 Record = Frame | Key | Mark

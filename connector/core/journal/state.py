@@ -57,5 +57,10 @@ def unsealed(data: bytes) -> dict[str, Any] | None:
         return None
 
 
+def state_bytes(saved: int) -> int:
+    """Return what two copies of both files need at most, if `saved.json` has so many bytes."""
+    return 2 * (saved + MOST_BYTES) + 64
+
+
 def _text(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

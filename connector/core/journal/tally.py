@@ -12,27 +12,28 @@ class Tally:
 
     Up to the watermark, a number is finished unless it is lost. Above the watermark it is pending
     unless it is lost. Lost numbers up to `settled` are counted in `settled_losses`, and each lost
-    range above `settled` is known as a mark.
+    range above `settled` is known as a mark. The log has all that it needs up to `written`, and
+    the disk up to `synced`.
     """
 
     def __init__(self, watermark: int, last: int, losses: Mapping[str, int], marks: Iterable[Mark]) -> None:
         self.watermark = self.settled = watermark
-        self.last = max(last, watermark)
+        self.last = self.written = self.synced = max(last, watermark)
         self.settled_losses = Counter(losses)
         self.marks = list[Mark]()  # disjoint and in order
         for mark in marks:
             if mark.lost:
-                self.lose(mark.first, mark.last, mark.lost)
+                self.lose(mark.first_seq, mark.last_seq, mark.lost)
 
     def lose(self, first: int, last: int, reason: LossReason) -> list[range]:
         """Count these numbers as lost; return those that were above the watermark and not lost."""
         start, fresh, self.last = max(first, self.watermark + 1), list[range](), max(self.last, last)
         for known in self.marks[max(0, self._place(start)) :]:
-            if known.first > last:
+            if known.first_seq > last:
                 break
-            if known.first > start:
-                fresh.append(range(start, known.first))
-            start = max(start, known.last + 1)
+            if known.first_seq > start:
+                fresh.append(range(start, known.first_seq))
+            start = max(start, known.last_seq + 1)
         if start <= last:
             fresh.append(range(start, last + 1))
         for each in fresh:
@@ -41,18 +42,18 @@ class Tally:
 
     def _add(self, mark: Mark) -> None:
         latest = self.marks[-1] if self.marks else None
-        if latest and latest.last == mark.first - 1 and latest.lost == mark.lost:  # one loss after another
-            self.marks[-1] = latest._replace(last=mark.last)
+        if latest and latest.last_seq == mark.first_seq - 1 and latest.lost == mark.lost:  # one loss after another
+            self.marks[-1] = latest._replace(last_seq=mark.last_seq)
         else:
             insort(self.marks, mark)
 
     def _place(self, seq: int) -> int:
         """Return the place of the last mark that begins at or before this number, or -1."""
-        return bisect_right(self.marks, seq, key=lambda mark: mark.first) - 1
+        return bisect_right(self.marks, seq, key=lambda mark: mark.first_seq) - 1
 
     def settle(self, through: int) -> None:
         """Forget the marks up to this number, which must not exceed the watermark."""
-        while self.marks and self.marks[0].first <= through:
+        while self.marks and self.marks[0].first_seq <= through:
             first, last, reason = self.marks.pop(0)
             self.settled_losses[str(reason)] += min(last, through) - first + 1
             if through < last:
@@ -62,8 +63,8 @@ class Tally:
     def after_lost(self, seq: int) -> int:
         """Return the first number from `seq` on that is not lost."""
         place = max(0, self._place(seq))
-        while place < len(self.marks) and self.marks[place].first <= seq:
-            seq, place = max(seq, self.marks[place].last + 1), place + 1
+        while place < len(self.marks) and self.marks[place].first_seq <= seq:
+            seq, place = max(seq, self.marks[place].last_seq + 1), place + 1
         return seq
 
     def _lost_above(self, seq: int) -> int:

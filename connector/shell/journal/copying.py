@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from connector.core.journal.record import HEADER_BYTES, Frame, Key, Record
@@ -24,7 +24,6 @@ class Copying:
         self.skipped_bytes = 0
         self.deleted = 0
         self.bytes_read = 0
-        self._path = path
         with unlocked(path):
             names = sorted(name for name in os.listdir(path) if SEGMENT.fullmatch(name))  # noqa: PTH208 - names alone
         self._segments = [path / name for name in names]
@@ -36,7 +35,7 @@ class Copying:
         for path, before in zip(self._segments, [*ends, 1 << 63], strict=True):
             size, read_before = _size(path), self.bytes_read
             try:
-                for end, record in self._records(path):
+                for _, end, record in _records(path, self._skip):
                     self.bytes_read = read_before + end
                     # A later segment holds again what an earlier one may have lost.
                     if isinstance(record, Frame) and record.seq < before:
@@ -45,28 +44,19 @@ class Copying:
                 self.deleted += 1
             self.bytes_read = read_before + size
 
+    def _skip(self, skipped: int) -> None:
+        self.skipped_bytes += skipped
+
     def cipher_keys(self) -> Iterator[Key]:
         """Yield the cipher keys, oldest first. A key may be stored after frames that need it."""
         for path in self._segments:
             with contextlib.suppress(FileNotFoundError):
-                for _, record in self._records(path, is_counting=False):
-                    if isinstance(record, Key):
-                        yield record
+                yield from (record for _, _, record in _records(path) if isinstance(record, Key))
 
-    def _records(self, path: Path, *, is_counting: bool = True) -> Iterator[tuple[int, Record]]:
-        def skip(skipped: int) -> None:
-            self.skipped_bytes += skipped * is_counting
 
-        first = int(path.stem)
-        try:
-            with segment(path) as fd:
-                for _, end, record in records(fd, [(first - 1, HEADER_BYTES)], on_skipped=skip):
-                    yield end, record
-        except FileNotFoundError:
-            raise
-        except OSError:
-            with unlocked(self._path):
-                raise
+def _records(path: Path, on_skipped: Callable[[int], object] = abs) -> Iterator[tuple[int, int, Record]]:
+    with segment(path) as fd:
+        yield from records(fd, [(int(path.stem) - 1, HEADER_BYTES)], on_skipped=on_skipped)
 
 
 def _size(path: Path) -> int:

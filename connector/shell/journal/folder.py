@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,15 @@ class Folder:
             os.fchmod(fd, 0o600)
         return fd
 
+    @contextlib.contextmanager
+    def opened(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:
+        """Give the descriptor of a file for a while. Raises OSError and JournalUnusable."""
+        fd = self.open(name, flags)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
     def lock(self) -> int | None:
         """Take the lock; return None, or the process that holds it (0 if unknown)."""
         try:
@@ -92,11 +102,10 @@ class Folder:
     def read(self, name: str) -> bytes | None:
         """Return a small file's content, or None if it does not exist."""
         try:
-            fd = self.open(name)
+            with open(self.open(name), "rb") as file:  # noqa: PTH123 - a descriptor
+                return file.read()
         except FileNotFoundError:
             return None
-        with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-            return file.read()
 
     def replace(self, name: str, content: bytes) -> None:
         """Replace a file so that, whatever happens, it has the old content or the new.
@@ -105,21 +114,14 @@ class Folder:
         full still takes it.
         """
         spare = f"{name}.new"
-        fd = self.open(spare, os.O_WRONLY | os.O_CREAT)
-        try:
+        with self.opened(spare, os.O_WRONLY | os.O_CREAT) as fd:
             write_all(fd, content)
             os.ftruncate(fd, len(content))
             os.fsync(fd)
-        finally:
-            os.close(fd)
         self.rename(spare, name)
         self.sync()
-        with contextlib.suppress(OSError):
-            fd = self.open(spare, os.O_WRONLY | os.O_CREAT)
-            try:
-                os.posix_fallocate(fd, 0, len(content))
-            finally:
-                os.close(fd)
+        with contextlib.suppress(OSError), self.opened(spare, os.O_WRONLY | os.O_CREAT) as fd:
+            os.posix_fallocate(fd, 0, len(content))
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file over any other."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from connector.core.journal.record import HEADER_BYTES, Frame, Mark, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.reading import records
-from connector.shell.journal.recovery import PROGRESS, SEGMENT, refuse_newer
+from connector.shell.journal.recovery import PROGRESS, SEGMENT, counted, refuse_newer
 
 
 class Segment(NamedTuple):
@@ -69,18 +69,18 @@ def inspect(path: Path) -> Inspection:
         sizes = dict(_sizes(path))
         scans = [scan for name in sorted(sizes) if SEGMENT.fullmatch(name) and (scan := _scan(path / name))]
         progress = _progress(path)
-    frames = [each for scan in scans for each in scan.frames]
-    marked = [*progress.marks, *(mark for scan in scans for mark in scan.marks)]
-    marks = [range(mark.first, mark.last + 1) for mark in marked]
-    # Each segment begins with the numbers that were finished, in case the progress cannot be read.
-    watermark = max([progress.watermark, *(mark.last for mark in marked if mark.first == 1 and not mark.lost)])
     # A segment without a record, as a power cut leaves one, says nothing about its numbers.
-    last = max([synced, watermark, *(scan.segment.last for scan in scans if scan.frames or scan.marks)])
-    above = range(watermark + 1, last + 1)
-    missing = list(_without([above], [*frames, *marks]))
-    pending = len(above) - sum(map(len, _without([above], list(_without(frames, marks)))))
+    last = max([synced, progress.watermark, *(scan.segment.last for scan in scans if scan.frames or scan.marks)])
+    marks = [*progress.marks, *(mark for scan in scans for mark in scan.marks)]
+    tally = counted(progress, last, [mark._replace(last_seq=min(mark.last_seq, last)) for mark in marks])
+    frames = sorted((each for scan in scans for each in scan.frames), key=lambda each: each.start)
+    missing, after = list[range](), tally.watermark
+    for each in (*frames, range(last + 1, last + 1)):
+        missing += tally.lose(after + 1, each.start - 1, "corrupt")
+        after = max(after, each.stop - 1)
     torn = scans[-1].torn_bytes if scans else 0
-    return Inspection(path, [scan.segment for scan in scans], watermark, pending, sum(sizes.values()), missing, torn)
+    size = sum(sizes.values())
+    return Inspection(path, [scan.segment for scan in scans], tally.watermark, tally.pending, size, missing, torn)
 
 
 @contextlib.contextmanager
@@ -98,13 +98,22 @@ def unlocked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def segment(path: Path) -> Iterator[int]:
-    """Give the descriptor of a segment. Raises FileNotFoundError if it was deleted meanwhile."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Give the descriptor of a segment.
+
+    Raises FileNotFoundError if it was deleted meanwhile, and JournalUnusable.
+    """
+    fd = None
     try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         refuse_newer(path.parent, format_of(os.pread(fd, HEADER_BYTES, 0)))
         yield fd
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise JournalUnusable(f"The journal {path.parent} could not be read: {error.strerror}.") from error
     finally:
-        os.close(fd)
+        if fd is not None:
+            os.close(fd)
 
 
 class _Scan(NamedTuple):
@@ -159,23 +168,6 @@ def _read(path: Path, fd: int) -> _Scan:
                 frames.append(range(record.seq, record.seq + 1))
     size = os.fstat(fd).st_size
     return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
-
-
-def _without(numbers: Iterable[range], others: Iterable[range]) -> Iterator[range]:
-    """Yield the numbers that are in none of the others, each once and in order."""
-    taken = sorted(others, key=lambda each: each.start)
-    done = 0
-    for each in sorted(numbers, key=lambda each: each.start):
-        start = max(each.start, done)
-        for other in taken:
-            if other.start >= each.stop:
-                break
-            if other.start > start:
-                yield range(start, other.start)
-            start = max(start, other.stop)
-        if start < each.stop:
-            yield range(start, each.stop)
-        done = max(done, each.stop)
 
 
 def _numbers(each: range) -> str:

@@ -3,11 +3,10 @@
 import contextlib
 import os
 import time
-from bisect import insort
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from connector.core.journal.record import Block, Item, Key, Mark, encode, header
+from connector.core.journal.record import Item, Key, encode, header
 from connector.shell.journal.folder import Folder, write_all
 from connector.shell.journal.reading import Segment
 
@@ -27,7 +26,7 @@ class Full(Exception):
 class SyncFailed(Exception):
     """A segment could not be synced, so that nobody knows which of its bytes are on the disk."""
 
-    def __init__(self, segment: "Segment", error: OSError) -> None:
+    def __init__(self, segment: Segment, error: OSError) -> None:
         super().__init__(str(error))
         self.segment = segment
 
@@ -57,17 +56,17 @@ class Log:
 
     # -- the writing thread ------------------------------------------------------------------------
 
-    def write(self, items: Sequence[Item], keys: Iterable[Key], finished: int) -> None:
-        """Append records in one call of the system; begin a new segment if the old one is full.
+    def write(self, items: Sequence[Item], head: Sequence[Item], finished: int) -> None:
+        """Append items in one call of the system, or begin a new segment with them.
 
-        A new segment begins with the numbers finished and with the `keys`, so that it can be read
-        without the segments before it. Raises Full and OSError. After an OSError the segment is
-        not written again.
+        A segment has no hole in its numbers. A new one begins with the keys and marks of `head`, so
+        that it can be read without the segments before it. Segments up to number `finished` may be
+        unlinked. Raises Full and OSError. After an OSError the segment is not written again.
         """
-        data, active = encode(items), self._active
-        if active is None or active.size + len(data) > self._segment_bytes:
+        active, data = self._active, encode(items)
+        if active is None or active.size + len(data) > self._segment_bytes or _has_hole(active.last, items):
             if any(not isinstance(item, Key) for item in items):  # keys alone can wait: they begin the next one
-                self._create(items, keys, finished, is_active=True)
+                self._create(items, head, finished)
             return
         self._make_room(len(data), finished)
         fd = CLOSED if active.fd is None else active.fd
@@ -82,46 +81,39 @@ class Log:
             raise
         self.is_dirty = True
         active.size += len(data)
-        active.last = _last(items) or active.last
+        active.last = items[-1].last_seq
 
-    def _create(self, items: Sequence[Item], keys: Iterable[Key], finished: int, *, is_active: bool) -> None:
-        first = min(_first(item) for item in items if not isinstance(item, Key))
-        head: list[Item] = [key._replace(seq=first - 1) for key in keys]
-        if finished:
-            head.append(Mark(1, finished, None))
-        data = header(first) + encode([*head, *(item for item in items if not isinstance(item, Key))])
+    def _create(self, items: Sequence[Item], head: Sequence[Item], finished: int) -> None:
+        """Begin a segment, which replaces all that begin with its first number or a later one."""
+        first, last = items[0].first_seq, items[-1].last_seq
+        keys = [item._replace(seq=first - 1) if isinstance(item, Key) else item for item in head]
+        data = header(first) + encode([*keys, *items])
         self._make_room(len(data), finished)
         name = f"{first:020}.log"
-        others = [segment for segment in self.segments if segment.name != name]
-        is_taken = len(others) < len(self.segments)  # by a segment of which nothing was synced
-        new = f"{name}.new" if is_taken else name
-        fd = self.folder.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        fd = self.folder.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         try:
             write_all(fd, data)
-            if is_taken:
-                self.folder.rename(new, name)
+            self.folder.rename(f"{name}.new", name)
         except OSError:
             os.close(fd)
             with contextlib.suppress(OSError):
-                self.folder.unlink(new)
+                self.folder.unlink(f"{name}.new")
             raise
-        segment = Segment(name, first, len(data), time.monotonic(), _last(items))
-        segment.fd = fd
-        insort(others, segment)
+        replaced = [segment for segment in self.segments if segment.first >= first]
         # First active, then known to the syncing thread, which closes what is not active.
-        self._active = segment if is_active else self._active
-        self.segments = tuple(others)
+        self._active = Segment(name, first, len(data), time.monotonic(), last, fd)
+        self.segments = (*self.segments[: len(self.segments) - len(replaced)], self._active)
         self.is_dirty = True
+        for segment in replaced:
+            if segment.first > first:
+                self.folder.unlink(segment.name)
 
-    def retire(self, failed: Segment, items: Sequence[Item], keys: Iterable[Key], finished: int) -> None:
-        """Put what a segment may have lost into a new one. Raises Full and OSError."""
-        if failed is self._active:
-            self._active = None
-        if items:
-            self._create(items, keys, finished, is_active=False)
-        if failed.fd is not None:
-            os.close(failed.fd)
-            failed.fd = None
+    def retire(self, failed: Segment) -> None:
+        """Neither write nor sync a segment and those after it: they will be written again."""
+        self.seal()
+        for segment in self.segments:
+            if segment.first >= failed.first:
+                segment.close()
 
     def seal(self) -> None:
         """Append no more to the active segment."""
@@ -151,7 +143,7 @@ class Log:
         if not self.segments or self.segments[0].fd is not None:
             return False
         last = self.segments[1].first - 1 if len(self.segments) > 1 else self.segments[0].last
-        return last is not None and last <= finished
+        return last <= finished
 
     def _unlink_oldest(self) -> None:
         self.folder.unlink(self.segments[0].name)
@@ -163,37 +155,31 @@ class Log:
         """Sync all that was written before. Raises SyncFailed and OSError."""
         self.is_dirty = False
         try:
-            self._sync_all()
+            for segment in self.segments:
+                self._sync(segment)
+            self.folder.sync()
         except BaseException:
             self.is_dirty = True
             raise
 
-    def _sync_all(self) -> None:
-        for segment in self.segments:
-            if segment.fd is None:
-                continue
-            is_complete = segment is not self._active
-            try:
-                os.fdatasync(segment.fd)
-            except OSError as error:
-                raise SyncFailed(segment, error) from error
-            if is_complete:
-                os.close(segment.fd)
-                segment.fd = None
-        self.folder.sync()
+    def _sync(self, segment: Segment) -> None:
+        if segment.fd is None:
+            return
+        is_complete = segment is not self._active
+        try:
+            os.fdatasync(segment.fd)
+        except OSError as error:
+            raise SyncFailed(segment, error) from error
+        if is_complete:
+            segment.close()
 
     def close(self) -> None:
         """Close all files and release the lock; no thread may be at work."""
         for segment in self.segments:
-            if segment.fd is not None:
-                os.close(segment.fd)
-                segment.fd = None
+            segment.close()
         self.folder.close()
 
 
-def _first(item: Item) -> int:
-    return item.first_seq if isinstance(item, Block) else item.first if isinstance(item, Mark) else item.seq
-
-
-def _last(items: Sequence[Item]) -> int | None:
-    return max((i.last_seq if isinstance(i, Block) else i.last for i in items if not isinstance(i, Key)), default=None)
+def _has_hole(last: int, items: Sequence[Item]) -> bool:
+    ends = [last, *(item.last_seq for item in items)]
+    return any(item.first_seq != end + 1 for item, end in zip(items, ends, strict=False))

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Final
 
 import structlog
 
-from connector.core.journal.loss import Loss, Losses
+from connector.core.journal.loss import Loss
+from connector.core.journal.record import Block, LossReason
 from connector.core.journal.tally import Tally
-from connector.shell.journal.syncing import Syncing
 
 log = structlog.get_logger("connector.journal")
 
@@ -19,23 +21,40 @@ SAVED: Final = "losses"
 
 
 class LossReports:
-    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop."""
+    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop.
 
-    def __init__(self, tally: Tally, syncing: Syncing, on_loss: Callable[[Loss], None]) -> None:
+    `to_save` is a text with those not reported a second ago, for the next process.
+    """
+
+    def __init__(self, tally: Tally, saved: str, on_loss: Callable[[Loss], None]) -> None:
+        self.to_save = saved
         self._tally = tally
-        self._syncing = syncing
         self._on_loss = on_loss
-        self._losses = _losses(syncing.texts.pop(SAVED, None))
+        self._unreported = _from_text(saved)
         self._since = asyncio.get_running_loop().time()
 
-    def note(self, loss: Loss) -> None:
-        """Count a loss in the next report; log the first of its kind."""
-        if self._losses.add(loss):
+    def lose(self, block: Block, reason: LossReason) -> None:
+        """Count these frames as lost."""
+        self._tally.lose(block.first_seq, block.last_seq, reason)
+        for frame in block.frames:
+            self._note(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
+
+    def miss(self, first: int, last: int) -> None:
+        """Count as lost what should be in the log and cannot be read there."""
+        for each in self._tally.lose(first, last, "corrupt"):
+            now = time.time_ns()
+            self._note(Loss(0, "corrupt", len(each), 0, now, now))
+
+    def _note(self, loss: Loss) -> None:
+        before = self._unreported.get((loss.slot, loss.reason))
+        if before is None:
             log.error("frames_lost", slot=loss.slot, reason=loss.reason)
+        self._unreported[loss.slot, loss.reason] = before + loss if before else loss
 
     def report(self) -> None:
         """Report the losses not yet reported."""
-        for loss in self._losses.take():
+        reported, self._unreported = self._unreported, {}
+        for loss in reported.values():
             self._on_loss(loss)
 
     async def report_in_time(self) -> None:
@@ -43,7 +62,7 @@ class LossReports:
         before = self._tally.lost
         await asyncio.sleep(ROUND_SECONDS)
         now = asyncio.get_running_loop().time()
-        if not self._losses.unreported:
+        if not self._unreported:
             self._since = now
         elif self._tally.lost == before or now - self._since >= LOSING_SECONDS:
             self.report()
@@ -52,13 +71,14 @@ class LossReports:
 
     def keep(self) -> None:
         """Have the losses not yet reported saved for the next process."""
-        self._syncing.keep_text(SAVED, json.dumps(self._losses.to_json()))
+        self.to_save = json.dumps([astuple(loss) for loss in self._unreported.values()])
 
 
-def _losses(saved: str | None) -> Losses:
+def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:
     """Return the losses that the last process saved, or none if the text is unreadable."""
     try:
-        return Losses(json.loads(saved or "[]"))
+        losses = [Loss(*fields) for fields in json.loads(saved)]
     except (TypeError, ValueError):
         log.warning("kept_losses_unreadable", kept=saved)
-        return Losses()
+        losses = []
+    return {(loss.slot, loss.reason): loss for loss in losses}

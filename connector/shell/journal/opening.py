@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from connector.errors import JournalUnusable
+from connector.shell.journal.earlier import Place, place
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.place import Place, place
 from connector.shell.journal.recovery import Recovered, recover
 
 log = structlog.get_logger("connector.journal")

@@ -1,5 +1,6 @@
 """Reads records and frames from segments."""
 
+import contextlib
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +20,15 @@ CHUNK: Final = 256 * 1024
 class Segment:
     """One file. `fd` is open until the file is complete and synced."""
 
-    def __init__(self, name: str, first: int, size: int, since: float, last: int | None = None) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each fact
+        self, name: str, first: int, size: int, since: float, last: int = 0, fd: int | None = None
+    ) -> None:
         self.name = name
         self.first = first
         self.size = size
         self.since = since  # monotonic time of its first record
-        self.last = last
-        self.fd: int | None = None
+        self.last = max(last, first - 1)
+        self.fd = fd
         self.index = [(first - 1, HEADER_BYTES)]  # numbers, and the places where later records begin
         self.is_damaged = False
 
@@ -35,8 +38,12 @@ class Segment:
             log.error("journal_damaged", file=self.name, bytes=skipped)
         self.is_damaged = True
 
-    def __lt__(self, other: "Segment") -> bool:
-        return self.first < other.first
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # a sync that failed was told of
+                os.close(fd)
 
 
 class Found(NamedTuple):
@@ -60,14 +67,12 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
         return Found(Block(first, []), [range(after + 1, first)], [], [])
     if place + 1 < len(segments):
         before = min(before, segments[place + 1].first)
+    segment = segments[place]
     try:
-        fd = folder.open(segments[place].name)
+        with folder.opened(segment.name) as fd:
+            return _search(records(fd, segment.index, after, segment.note_damage), after, before, limit)
     except FileNotFoundError:
         return Found(Block(before, []), [range(after + 1, before)], [], [])
-    try:
-        return _search(records(fd, segments[place].index, after, segments[place].note_damage), after, before, limit)
-    finally:
-        os.close(fd)
 
 
 def records(
@@ -106,10 +111,10 @@ def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, l
             result.keys.append(record)
         elif isinstance(record, Mark):
             result.marks.append(record)
-            if record.first <= expected <= record.last:
+            if record.first_seq <= expected <= record.last_seq:
                 if frames:
                     break
-                first = min(record.last + 1, before)
+                first = min(record.last_seq + 1, before)
         elif record.seq >= expected:
             if record.seq >= before or len(frames) == limit or (frames and record.seq > expected):
                 break

@@ -55,7 +55,11 @@ def recover(folder: Folder) -> Recovered:
     for name in folder.names():
         if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
-    found.tally = _tally(found, marks)
+    first, end = (found.segments[0].first, found.segments[-1].last) if found.segments else (1, 0)
+    progress = found.progress or Progress(first - 1, 0, {}, [], {}, 0)
+    found.tally = counted(progress, end, [*progress.marks, *marks])
+    found.tally.lose(end + 1, progress.synced, "corrupt")
+    found.tally.written = found.tally.synced = found.tally.last
     return found
 
 
@@ -88,11 +92,8 @@ def _state(folder: Folder, name: str) -> dict[str, Any] | None:
 
 
 def _segment(folder: Folder, name: str) -> Segment:
-    fd = folder.open(name)
-    try:
+    with folder.opened(name) as fd:
         found, version = os.fstat(fd), format_of(os.pread(fd, HEADER_BYTES, 0))
-    finally:
-        os.close(fd)
     refuse_newer(folder.path, version)
     if version is None and found.st_size >= HEADER_BYTES:  # a shorter one was torn, and is cut
         log.error("journal_header_damaged", file=name)
@@ -102,39 +103,30 @@ def _segment(folder: Folder, name: str) -> Segment:
 
 def _read_last(folder: Folder, segment: Segment, keys: list[Key], marks: list[Mark]) -> int:
     """Read a whole segment, and return where its last whole record ends, or 0 without any."""
-    fd, sound = folder.open(segment.name), 0
-    try:
+    sound = 0
+    with folder.opened(segment.name) as fd:
         for _, end, record in records(fd, segment.index, on_skipped=segment.note_damage):
             sound = end
             if isinstance(record, Key):
                 keys.append(record)
                 continue
-            segment.last = max(segment.last or 0, record.seq)
+            segment.last = max(segment.last, record.seq)
             if isinstance(record, Mark):
                 marks.append(record)
-    finally:
-        os.close(fd)
     return sound
 
 
 def _cut(folder: Folder, segment: Segment, end: int) -> None:
-    fd = folder.open(segment.name, os.O_WRONLY)
-    try:
+    with folder.opened(segment.name, os.O_WRONLY) as fd:
         os.ftruncate(fd, end)
         os.fsync(fd)
-    finally:
-        os.close(fd)
     segment.size = end
 
 
-def _tally(found: Recovered, marks: Sequence[Mark]) -> Tally:
-    progress, segments = found.progress, found.segments
-    if progress is None:
-        progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
-    last = max(segments[-1].last or 0, segments[-1].first - 1) if segments else 0
-    tally = Tally(progress.watermark, last, progress.lost, [*progress.marks, *marks])
+def counted(progress: Progress, last: int, marks: Sequence[Mark]) -> Tally:
+    """Return what became of the numbers up to `last`, by the saved progress and these marks."""
+    tally = Tally(progress.watermark, last, progress.lost, marks)
     # Each segment begins with the numbers that were finished, in case the progress cannot be read.
-    finished = max((mark.last for mark in marks if not mark.lost), default=0)
+    finished = max((mark.last_seq for mark in marks if not mark.lost), default=0)
     tally.watermark = max(tally.watermark, min(finished, tally.last))
-    tally.lose(last + 1, progress.synced, "corrupt")
     return tally

@@ -1,17 +1,22 @@
 """Brings frames from memory to the log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from math import inf
 from typing import Final
 
-from connector.core.journal.memory import Memory
-from connector.core.journal.record import Block, Item, Key
-from connector.core.journal.tally import Tally
+import structlog
+
+from connector.core.journal.memory import log_bytes
+from connector.core.journal.record import Item, Mark
 from connector.shell.journal import trouble
-from connector.shell.journal.log import Full, Log
-from connector.shell.journal.trouble import Trouble
+from connector.shell.journal.log import Full
+from connector.shell.journal.reading import Segment
+from connector.shell.journal.state import State
 from connector.shell.worker import Worker
+
+log = structlog.get_logger("connector.journal")
 
 WRITE_BYTES: Final = 2**20  # at most so much in one write
 # A write to the system's memory takes some 10 us. To wake the loop afterwards costs more than that,
@@ -22,47 +27,28 @@ PATIENCE_BYTES: Final = 16 * 2**10  # during a larger write the loop does someth
 
 
 class Writing:
-    """Writes what is in memory; the log has every number up to `written`.
+    """Writes what is in memory.
 
-    `finished` is the watermark that is on the disk. `folder_free` is held while the folder is
-    written to. A full log waits for `new_progress`, which may free segments, and calls `on_full`
-    with the frames that are lost. `keys` returns the keys that frames after a number may need.
-    `trim` bounds the memory after each write, because a sync that hangs does not stop the writes.
+    `folder_free` is held while the folder is written to. A full log waits for `new_progress`, which
+    may free segments.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each neighbour
-        self,
-        log: Log,
-        memory: Memory,
-        tally: Tally,
-        problems: Trouble,
-        keys: Callable[[int], Iterable[Key]],
-        on_full: Callable[[Block], None],
-    ) -> None:
-        self.log = log
-        self.worker = Worker("journal-writer")
-        self.written = tally.last
-        self.finished = 0
-        self.folder_free = asyncio.Lock()
-        self.new_progress: Callable[[], Awaitable[None]] = _at_once
-        self.trim: Callable[[], None] = _nothing
-        self._memory = memory
-        self._tally = tally
-        self._trouble = problems
-        self._keys = keys
-        self._on_full = on_full
-        self._wake = asyncio.Event()
-        self._lacks_room = False
+    new_progress: Callable[[], Awaitable[None]]
 
-    @property
-    def readable(self) -> int:
-        """Frames up to this number may be delivered: while the disk fails, from memory."""
-        return self._tally.last if self._trouble.problems else self.written
+    def __init__(self, state: State) -> None:
+        self.worker = Worker("journal-writer")
+        self.folder_free = asyncio.Lock()
+        self._state = state
+        self._trouble = state.trouble
+        self._wake = asyncio.Event()
+        self._most_bytes: float = WRITE_BYTES  # in the next write
+        self._lacks_room = False
 
     @property
     def is_done(self) -> bool:
         """Whether the log has all that it needs, or has room for."""
-        return self._lacks_room or self._memory.finished_after(self.written) >= self._tally.last
+        tally = self._state.tally
+        return self._lacks_room or self._state.memory.settled(tally.last) >= tally.last
 
     def wake(self) -> None:
         """Have what was added to the memory written soon."""
@@ -70,45 +56,43 @@ class Writing:
         if self._trouble.problems:
             self._trouble.changed.set()
 
-    def keys(self) -> list[Key]:
-        """Return the keys with which a new segment begins."""
-        return list(self._keys(self.finished))
-
     async def write_all(self) -> None:
         """Wait for something to write, and write until nothing is left."""
         await self._wake.wait()
         self._wake.clear()
-        self._lacks_room, is_fresh, most = False, False, WRITE_BYTES
-        while self._memory.unwritten:
+        memory, tally = self._state.memory, self._state.tally
+        self._lacks_room = is_fresh = False
+        while not memory.is_written:
             try:
                 async with self.folder_free:
-                    await self._write(most)
-                is_fresh, most = False, WRITE_BYTES
+                    await self._write()
+                self._most_bytes, is_fresh = WRITE_BYTES, False
             except Full as full:
                 self._trouble.end("write")
-                self._memory.drop(self._tally.watermark, None)
+                memory.forget(tally.watermark)
                 if not is_fresh:  # a newer progress may free segments
                     await self.new_progress()
                     is_fresh = True
-                elif most == WRITE_BYTES and full.room > 0:
-                    most = full.room
-                elif not self._lose_unwritten():
+                elif self._most_bytes == WRITE_BYTES and full.room > 0:
+                    self._most_bytes = full.room
+                elif not self._lose_newest():
                     self._lacks_room = True  # for marks, which wait; `progress` has the latest
                     return
             except OSError as error:
                 self._trouble.note("write", str(error))
-                self._memory.drop(self._tally.watermark, None)
+                memory.forget(tally.watermark)
                 await asyncio.sleep(trouble.RETRY_SECONDS)
 
-    async def _write(self, most: int) -> None:
-        is_quick = self._memory.unwritten_bytes < PATIENCE_BYTES and not self._trouble.problems
-        items = self._memory.take(most)
+    async def _write(self) -> None:
+        state = self._state
+        items = state.memory.take(self._most_bytes)
+        is_quick = len(items) == 1 and log_bytes(items[0]) < PATIENCE_BYTES and not self._trouble.problems
         try:
             written = self.worker.run(
-                self.log.write,
+                state.log.write,
                 items,
-                self.keys(),
-                self.finished,
+                self._head(),
+                state.progress.watermark,
                 then=partial(self._wrote, items),
                 patience=PATIENCE_SECONDS if is_quick else 0,
             )
@@ -118,29 +102,37 @@ class Writing:
             with self._trouble.watched("write"):
                 await written
         except BaseException:
-            self._memory.failed()
+            state.memory.failed()
             self._wake.set()  # whatever happened, it is tried again
             raise
 
+    def _head(self) -> list[Item]:
+        """Return the keys and the finished numbers with which a new segment begins."""
+        saved = self._state.progress.watermark
+        finished = max(saved, self._state.memory.forgotten)
+        return [*self._state.ring.needed(saved), *([Mark(1, finished, None)] if finished else [])]
+
     def _wrote(self, items: Sequence[Item]) -> None:
-        self._memory.wrote()
-        self.written = max(self.written, *(item.last_seq if isinstance(item, Block) else item.seq for item in items))
-        self.trim()
+        tally = self._state.tally
+        self._state.memory.wrote()
+        tally.written = max(tally.written, items[-1].last_seq)
         self._trouble.end("write")
         self._trouble.changed.set()
 
-    def _lose_unwritten(self) -> bool:
-        """Give up the newest frames, for which there is no room; return whether there were any."""
-        dropped = self._memory.drop(self._tally.last, "journal_full")
+    def _lose_newest(self) -> bool:
+        """Give up the frames that the log never had; return whether there were any."""
+        dropped = self._state.memory.lose("journal_full")
         for block in dropped:
-            self._on_full(block)
+            self._state.losses.lose(block, "journal_full")
         self._trouble.changed.set()
         return bool(dropped)
 
-
-async def _at_once() -> None:
-    """Wait for nothing."""
-
-
-def _nothing() -> None:
-    """Do nothing."""
+    async def write_again(self, failed: Segment) -> None:
+        """Have a new segment written with all that the disk may not have, as a sync has failed."""
+        self._state.segments_retired += 1
+        log.error("journal_segment_retired", file=failed.name, synced=self._state.tally.synced)
+        async with self.folder_free:
+            await self.worker.run(self._state.log.retire, failed)
+            self._state.memory.write_again(self._state.tally.synced)
+            self._most_bytes = inf  # a new segment replaces those after it, so it has to hold everything
+            self.wake()

@@ -1,5 +1,7 @@
 """Memory gives the log what it does not have, and delivery what it asks for."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,12 +46,11 @@ def test_the_log_gets_every_frame_once_and_in_order(sizes, data):
             else:
                 memory.failed()
         assert (memory.read(0, last, 1000) or frames(1, 0)).frames == frames(1, last).frames
-    while memory.unwritten:
+    while not memory.is_written:
         items = memory.take(100)
         memory.wrote()
         written += seqs(items)
     assert written == list(range(1, last + 1))
-    assert memory.unwritten_bytes == 0
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(0, 30), st.integers(1, 30))
@@ -67,34 +68,48 @@ def test_a_read_gives_the_frames_asked_for(count, after, through, limit):
     assert found is None or found.first_seq == wanted[0]
 
 
-def test_finished_frames_that_were_not_written_become_a_mark():
-    """Of frames delivered from memory, the log gets one mark in their place."""
+def in_blocks(memory, *blocks):
+    """Add blocks of these numbers."""
+    for first, last in blocks:
+        memory.add(frames(first, last))
+
+
+def waiting(memory):
+    """Return what waits for the log."""
+    items = memory.take(inf)
+    memory.failed()
+    return items
+
+
+def test_finished_frames_that_were_not_written_are_forgotten():
+    """Whole blocks of frames delivered from memory are dropped; the log needs none of them."""
     memory = Memory(0)
-    add(memory, 1, 3)
-    memory.take(10**6)
+    in_blocks(memory, (1, 3), (4, 5), (6, 7), (8, 9))
+    memory.take(1)
     memory.wrote()
-    for first in (4, 7):
-        add(memory, first, first + 2)
-        memory.take(10**6)
-        memory.failed()
-    memory.drop(7, None)
-    assert memory.unwritten == [Mark(4, 7, None), frames(8, 9)]
-    memory.drop(8, None)
-    assert memory.unwritten == [Mark(4, 8, None), frames(9, 9)]
-    assert memory.floor == 8
+    memory.forget(7)
+    assert waiting(memory) == [frames(8, 9)]
+    assert (memory.forgotten, memory.floor) == (7, 7)
+    memory.forget(8)
+    assert waiting(memory) == [frames(8, 9)], "9 is not finished"
+    assert memory.forgotten == 7
+    memory.write_again(0)
+    memory.forget(3)
+    assert (memory.forgotten, memory.floor) == (7, 7)
 
 
 def test_what_is_finished_need_not_be_written():
-    """Finished numbers that follow the written ones are as good as written, up to a pending one."""
+    """Finished numbers are as good as written, up to the first that waits for the log."""
     memory = Memory(3)
-    add(memory, 4, 9)
-    assert memory.finished_after(3) == 3
-    memory.drop(7, None)
-    assert memory.finished_after(3) == 7
-    assert memory.finished_after(2) == 2
-    memory.drop(9, None)
+    assert memory.settled(3) == 3
+    in_blocks(memory, (4, 5), (6, 7), (8, 9))
+    assert memory.settled(9) == 3
+    memory.forget(7)
+    assert memory.settled(9) == 7
+    memory.forget(9)
+    assert memory.settled(9) == 9
     memory.add(Mark(10, 10, "disk"))
-    assert memory.finished_after(3) == 9
+    assert memory.settled(10) == 9
 
 
 def test_frames_given_up_become_a_mark():
@@ -103,9 +118,21 @@ def test_frames_given_up_become_a_mark():
     add(memory, 1, 3)
     memory.add(Mark(4, 4, "disk"))
     add(memory, 5, 6)
-    assert seqs(memory.drop(6, "journal_full")) == [1, 2, 3, 5, 6]
-    assert memory.unwritten == [Mark(1, 3, "journal_full"), Mark(4, 4, "disk"), Mark(5, 6, "journal_full")]
-    assert memory.bytes == memory.unwritten_bytes == 0
+    assert seqs(memory.lose("journal_full")) == [1, 2, 3, 5, 6]
+    assert waiting(memory) == [Mark(1, 3, "journal_full"), Mark(4, 4, "disk"), Mark(5, 6, "journal_full")]
+    assert memory.bytes == 0
+
+
+def test_frames_that_the_log_had_are_not_given_up():
+    """What has to be written again stays when there is no room for newer frames."""
+    memory = Memory(0)
+    add(memory, 1, 3)
+    memory.take(inf)
+    memory.wrote()
+    add(memory, 4, 5)
+    memory.write_again(0)
+    memory.lose("journal_full")
+    assert waiting(memory) == [frames(1, 3), Mark(4, 5, "journal_full")]
 
 
 def test_only_frames_on_the_disk_leave_memory():
@@ -117,30 +144,61 @@ def test_only_frames_on_the_disk_leave_memory():
     add(memory, 5, 6)
     memory.take(10**6)
     memory.wrote()
-    memory.trim(3, 6, 0, 10**6)
+    memory.read_through = 6
+    memory.trim(3, 0, 10**6)
     assert memory.floor == 0
-    memory.trim(6, 4, 10**6, 10**6)
+    memory.read_through = 4
+    memory.trim(6, 10**6, 10**6)
     assert memory.floor == 4
-    memory.trim(6, 4, 0, 0)
+    memory.trim(6, 0, 0)
     assert (memory.floor, memory.bytes) == (6, 0)
 
 
-def test_the_frames_of_a_segment_can_be_written_again():
-    """Written frames between two numbers are returned while memory has them."""
+def test_what_the_log_may_have_lost_is_written_again():
+    """Every block with a frame after a number waits again, before the newer ones."""
     memory = Memory(0)
     for seq in (1, 3, 5):
         add(memory, seq, seq + 1)
-        memory.take(10**6)
+        memory.take(inf)
         memory.wrote()
-    assert seqs(memory.written(1, 5)) == [2, 3, 4, 5]
+    add(memory, 7, 7)
+    memory.write_again(3)
+    assert waiting(memory) == [frames(3, 4), frames(5, 6), frames(7, 7)]
+    assert memory.settled(7) == 2
+    assert memory.read(0, 7, 10) == frames(1, 7)
+
+
+def test_no_block_skips_a_number():
+    """A frame that follows what is written again begins a block of its own."""
+    memory = Memory(0)
+    add(memory, 1, 2)
+    memory.take(inf)
+    memory.wrote()
+    memory.write_again(0)
+    add(memory, 5, 6)
+    assert waiting(memory) == [frames(1, 2), frames(5, 6)]
 
 
 def test_waiting_blocks_stay_small():
-    """A read slices a block that waits for the disk, so it grows only to a limit."""
+    """A write takes whole blocks, so a block grows only to a limit."""
     memory = Memory(0)
-    for seq in range(1, 3 * BLOCK_FRAMES + 1):
-        add(memory, seq, seq)
-    assert [len(block.frames) for block in memory.unwritten] == [BLOCK_FRAMES] * 3
+    add(memory, 1, 3 * BLOCK_FRAMES)
+    assert [len(block.frames) for block in waiting(memory)] == [BLOCK_FRAMES] * 3
+
+
+def test_what_is_being_written_grows_no_more():
+    """Frames and marks that come during a write are in no item of that write."""
+    memory = Memory(0)
+    add(memory, 1, 2)
+    items = memory.take(inf)
+    add(memory, 3, 3)
+    assert items == [frames(1, 2)]
+    memory.wrote()
+    memory.add(Mark(4, 4, "disk"))
+    memory.take(inf)
+    memory.add(Mark(5, 5, "disk"))
+    memory.wrote()
+    assert waiting(memory) == [Mark(5, 5, "disk")]
 
 
 @given(st.integers(1, 2**40), st.integers(0, 2**40), st.sampled_from([None, "disk", "journal_full", "corrupt"]))

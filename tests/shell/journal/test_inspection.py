@@ -108,6 +108,12 @@ def test_marked_numbers_are_not_missing(folder):
     assert (inspect(folder).corrupt, inspect(folder).pending) == (0, 7)
 
 
+def test_numbers_lost_since_the_segments_were_read_do_not_count(folder):
+    """A running connector may save a mark whose number no segment had reached yet."""
+    progress(folder, 4, 10, [Mark(15, 16, "disk")])
+    assert (inspect(folder).corrupt, inspect(folder).pending) == (0, 6)
+
+
 def test_frames_written_twice_count_once(folder):
     """After a failed sync the next segment repeats what is not known to be synced."""
     segment(folder, 9, frames(9, 12))

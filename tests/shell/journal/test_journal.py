@@ -44,7 +44,7 @@ async def test_the_log_is_read_where_memory_no_longer_reaches(opened, monkeypatc
         await asyncio.sleep(0)
     assert await collect(source.read, 0, 500) == sent
     waiting = asyncio.create_task(source.read(500, 1))  # so that the journal knows: all were read
-    await until(lambda: source._memory.floor >= 400)
+    await until(lambda: source.memory.floor >= 400)
     waiting.cancel()
     assert await collect(source.read, 123, 500) == sent[123:]
     assert await collect(source.read, 499, 500) == sent[499:]

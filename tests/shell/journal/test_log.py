@@ -48,7 +48,8 @@ class SyncedAtOnce(Log):
     def segments(self, segments):
         self._known = segments
         if segments:
-            self._sync_all()
+            for segment in segments:
+                self._sync(segment)
 
 
 def test_a_sync_never_closes_a_segment_that_is_written_on(tmp_path):
@@ -146,7 +147,7 @@ def test_a_segment_can_be_read_alone(log):
     key = Key(0, 0, 7, CipherKey("k" * 32, "i" * 16))
     log.write([block(1, 3)], [key], 0)
     log.seal()
-    log.write([block(4, 6)], [key], 2)
+    log.write([block(4, 6)], [key, Mark(1, 2, None)], 2)
     found = read(log.folder, log.segments, 3, 7, 10)
     assert found.keys == [key._replace(seq=3)]
     assert found.marks == [Mark(1, 2, None)]
@@ -166,6 +167,15 @@ def test_marked_numbers_are_not_missing(log):
     log.seal()
     log.write([Mark(13, 20, None), block(21, 21)], [], 0)
     assert seqs(log, 0, 22) == ([1, 2, 3, 7, 8, 11, 12, 21], [9, 10])
+
+
+@pytest.mark.parametrize("items", [[block(6, 7)], [Mark(4, 4, "disk"), block(6, 7)]])
+def test_a_hole_begins_a_segment(log, items):
+    """Numbers that were finished before the log had them are those with which a segment begins."""
+    log.write([block(1, 3)], [], 0)
+    log.write(items, [Mark(1, 5, None)], 0)
+    assert [segment.first for segment in log.segments] == [1, items[0].first_seq]
+    assert seqs(log, 5, 8) == ([6, 7], [])
 
 
 def test_a_failed_write_leaves_whole_records(log, monkeypatch):
@@ -193,7 +203,7 @@ def test_a_failed_write_leaves_whole_records(log, monkeypatch):
 
 @pytest.mark.parametrize(("synced", "is_active"), [(0, True), (0, False), (5, True), (5, False)])
 def test_what_a_failed_sync_may_have_lost_is_written_to_a_new_segment(log, monkeypatch, synced, is_active):
-    """What is not known to be synced is in the segment after the failed one."""
+    """What is not known to be synced is in the segment after the failed one, which is the last."""
     if synced:
         log.write([block(1, synced)], [], 0)
         log.sync()
@@ -201,22 +211,33 @@ def test_what_a_failed_sync_may_have_lost_is_written_to_a_new_segment(log, monke
     if not is_active:
         log.seal()
         log.write([block(11, 12)], [], 0)
-    failed = log.segments[0]
+        log.seal()
+        log.write([block(13, 14)], [], 0)
+    failed, last, before = log.segments[0], log.segments[-1].last, log.segments
     monkeypatch.setattr(os, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(SyncFailed) as error:
         log.sync()
     monkeypatch.undo()
     assert error.value.segment is failed
-    log.retire(failed, [block(synced + 1, 10)], [], 0)
+    log.retire(failed)
+    assert all(segment.fd is None for segment in before)
     path = log.folder.path / failed.name
     if synced:  # the kernel may have dropped what it could not write
         os.truncate(path, path.stat().st_size - 300)
-    last = 12
-    log.write([block(11, 13) if is_active else block(13, 13)], [], 0)
-    assert seqs(log, 0, last + 2) == (list(range(1, last + 2)), [])
+    log.write([block(synced + 1, last)], [], 0)
+    log.write([block(last + 1, last + 2)], [], 0)
+    assert seqs(log, 0, last + 3) == (list(range(1, last + 3)), [])
     log.sync()
-    assert [segment.first for segment in log.segments] == sorted({segment.first for segment in log.segments})
+    assert [segment.first for segment in log.segments] == ([1, 6] if synced else [1])
     assert log.folder.names() == [segment.name for segment in log.segments]
+
+
+def test_nothing_is_appended_after_a_failed_sync(log):
+    """Even if there is nothing to write again, the next frames begin a segment."""
+    log.write([block(1, 5)], [], 0)
+    log.retire(log.segments[0])
+    log.write([block(6, 7)], [], 0)
+    assert [segment.first for segment in log.segments] == [1, 6]
 
 
 def test_other_files_get_room(log):

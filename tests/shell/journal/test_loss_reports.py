@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from connector.core.journal.record import FORMAT
+from connector.core.journal.state import sealed
 from connector.core.ticks.frame import Received
 from connector.shell.journal import loss_reports
 from tests.shell.journal.frames import until
@@ -53,10 +55,12 @@ async def test_an_unreported_loss_is_reported_by_the_next_process(opened):
     assert len(opened.losses) == 1
 
 
-@pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]'])
-async def test_unreadable_saved_losses_do_not_stop_a_start(opened, kept):
+@pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]', "[[1, 2, 3, 4, 5, 6, 7]]", "1"])
+async def test_unreadable_saved_losses_do_not_stop_a_start(opened, tmp_path, kept):
     """The journal opens, and counts the frames, if the saved losses are unreadable."""
-    await (await opened()).save(loss_reports.SAVED, kept)
+    await (await opened()).close()
+    content = sealed({"format": FORMAT, "texts": {loss_reports.SAVED: kept}})
+    (tmp_path / "journal" / "saved.json").write_bytes(content)
     source = await opened()
     source.report_losses()
     assert opened.losses == []

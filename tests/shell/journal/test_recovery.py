@@ -108,7 +108,7 @@ def test_without_progress_the_log_tells_what_was_finished(folder):
     """If progress is damaged, the watermark is the one at which the last segment began."""
     log = new_log(folder.path)
     log.segments = tuple(recover(folder).segments)
-    log.write([block(11, 12)], [], 9)
+    log.write([block(11, 12)], [Mark(1, 9, None)], 9)
     log.close()
     (folder.path / PROGRESS).write_bytes(b"garbage")
     assert recover(folder).tally.watermark == 9

@@ -29,9 +29,9 @@ async def test_everything_is_synced_within_moments(source):
         source.append(frame)
     source.advance(10)
     await until(lambda: source.synced_seq == 10)
-    await until(lambda: source._syncing.saved.watermark == 10)
-    found = Progress.from_content(unsealed((source._log.folder.path / PROGRESS).read_bytes()))
-    assert found == source._syncing.saved
+    await until(lambda: source.progress.watermark == 10)
+    found = Progress.from_content(unsealed((source.log.folder.path / PROGRESS).read_bytes()))
+    assert found == source.progress
 
 
 async def test_progress_says_no_more_than_the_disk_has(source):
@@ -39,11 +39,11 @@ async def test_progress_says_no_more_than_the_disk_has(source):
     for frame in frames(1, 10):
         source.append(frame)
     await until(lambda: source.synced_seq == 10)
-    source._syncing.synced = 5
+    source.tally.synced = 5
     source.advance(10)
     assert source._syncing._progress().watermark == 5
-    source._tally.lose(11, 12, "disk")
-    source._syncing.synced = 10
+    source.tally.lose(11, 12, "disk")
+    source.tally.synced = 10
     source.advance(12)
     assert source._syncing._progress()[:3] == (12, 10, {"disk": 2})
 
@@ -69,7 +69,7 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
     await until(lambda: times and source.synced_seq == 10 and source.write_error is None)
     assert source.segments_retired == (call == "fdatasync")
     if call == "fdatasync":
-        first, second = source._log.segments
+        first, second = source.log.segments
         assert second.first == 6
         os.truncate(tmp_path / "journal" / first.name, first.size - 100)  # the kernel dropped what it could not write
     await source.close()
@@ -96,7 +96,7 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
         source.append(frame)
         if frame.received_ns % 100 == 0:
             await until(lambda: source.committed_seq == source.last_seq)
-    assert source._memory.bytes <= 100_000
+    assert source.memory.bytes <= 100_000
     assert source.synced_seq == 0
     assert [frame.received_ns for frame in (await source.read(0, 3000)).frames] == list(range(1001, 3001))
     gate.set()
@@ -106,14 +106,14 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
 
 async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
     """Whoever asks for a sync gets one that began later, and so has all that was written before."""
-    gate, waits, work = threading.Event(), threading.Event(), source._log.sync
+    gate, waits, work = threading.Event(), threading.Event(), source.log.sync
 
     def waiting():
         waits.set()
         assert gate.wait(170)
         work()
 
-    monkeypatch.setattr(source._log, "sync", waiting)
+    monkeypatch.setattr(source.log, "sync", waiting)
     source.append(*frames(1, 1))
     await asyncio.to_thread(waits.wait, 60)
     source.append(*frames(2, 2))
@@ -123,15 +123,15 @@ async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
     await asyncio.sleep(0)
     gate.set()
     await asking
-    assert source._syncing.saved.watermark == 2
+    assert source.progress.watermark == 2
 
 
 async def test_a_sign_of_life_is_saved_without_any_frame(source, monkeypatch):
     """While nothing happens, progress tells now and then that the process lived."""
     monkeypatch.setattr(syncing, "ALIVE_SECONDS", 0.05)
-    await until(lambda: source._syncing.saved.alive_at)
-    before = source._syncing.saved.alive_at
-    await until(lambda: source._syncing.saved.alive_at > before)
+    await until(lambda: source.progress.alive_at)
+    before = source.progress.alive_at
+    await until(lambda: source.progress.alive_at > before)
 
 
 async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, monkeypatch):
@@ -141,7 +141,7 @@ async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, mon
     async def unsaved():
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(source._log, "prune", unlinked_through.append)
+    monkeypatch.setattr(source.log, "prune", unlinked_through.append)
     monkeypatch.setattr(source._syncing, "_save_progress", unsaved)
     for frame in frames(1, 10):
         source.append(frame)
@@ -154,7 +154,7 @@ async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, mon
 
 async def test_texts_that_do_not_fit_wait(source):
     """A text for which there is no room is logged, disturbs nothing, and is there for this run."""
-    source._log._max_bytes = 20_000
+    source.log._max_bytes = 20_000
     await source.save("lists", "x" * 30_000)
     assert await source.saved("lists") == "x" * 30_000
     source.append(*frames(1, 1))
@@ -168,7 +168,7 @@ async def test_a_stop_on_a_full_volume_saves_what_was_delivered(source, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(source._log, "write", full)  # the state files have their spares
+    monkeypatch.setattr(source.log, "write", full)  # the state files have their spares
     for frame in frames(1, 20):
         source.append(frame)
     await until(lambda: source.write_error)

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import threading
+from functools import partial
 
 import pytest
 
+from connector.core.journal import memory
 from connector.core.journal.record import Block
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble, writing
@@ -77,8 +80,11 @@ async def again(source, tmp_path):
 
 
 @pytest.mark.parametrize("error", [28, 5, 30], ids=["ENOSPC", "EIO", "EROFS"])
-async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(source, disk, tmp_path, error):
+async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(
+    source, disk, tmp_path, monkeypatch, error
+):
     """Frames come from memory; once the disk works, it gets what is unfinished, in order."""
+    monkeypatch.setattr(memory, "BLOCK_FRAMES", 1)
     for frame in frames(1, 3):
         source.append(frame)
     await until(lambda: source.synced_seq == 3)
@@ -90,7 +96,7 @@ async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(s
     assert os.strerror(error) in source.write_error
     assert (await source.read_again(7, 9, 100)).frames == frames(8, 9)
     source.advance(15)
-    await until(lambda: source._memory.floor == 15)
+    await until(lambda: source.memory.floor == 15)
     assert_law(source)
     assert await source.read(3, 100) == Block(16, []), "4 to 15 are finished, and nowhere"
     disk.heal()
@@ -102,6 +108,67 @@ async def test_while_writes_fail_frames_come_from_memory_and_are_written_later(s
     await source.close()
 
 
+async def test_what_was_delivered_from_memory_is_no_loss_after_a_kill(source, disk, tmp_path, monkeypatch):
+    """A segment begins with the finished numbers that the log never had, whatever progress says."""
+    monkeypatch.setattr(memory, "BLOCK_FRAMES", 1)
+    for frame in frames(1, 3):
+        source.append(frame)
+    await until(lambda: source.progress.synced == 3)
+    monkeypatch.setattr(source._syncing, "_save_progress", partial(asyncio.sleep, 0))
+    disk.fail("write", 28)
+    for frame in frames(4, 20):
+        source.append(frame)
+    await collect(source.read, 0, 20)
+    source.advance(15)
+    await until(lambda: source.memory.floor == 15)
+    disk.heal()
+    await until(lambda: source.committed_seq == 20)
+    shutil.copytree(tmp_path / "journal", tmp_path / "killed")
+    killed = await Journal.open(JournalSettings(path=tmp_path / "killed"), print)
+    assert await collect(killed.read, killed.watermark, killed.last_seq) == frames(16, 20)
+    assert (killed.lost, killed.pending) == ({}, 5)
+    await killed.close()
+    monkeypatch.undo()
+
+
+async def test_what_is_written_again_is_one_write(source, monkeypatch):
+    """After a failed sync a kill at any instant finds all that the log had."""
+    monkeypatch.setattr(memory, "BLOCK_FRAMES", 1)
+    monkeypatch.setattr(writing, "WRITE_BYTES", 1)
+    writes, work = [], source.log.write
+
+    def noted(items, *others):
+        writes.append(items)
+        work(items, *others)
+
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.committed_seq == 10)
+    monkeypatch.setattr(source.log, "write", noted)
+    source.tally.synced = 3
+    await source._writing.write_again(source.log.segments[0])
+    await until(lambda: source.memory.is_written)
+    assert [[item.first_seq for item in items] for items in writes] == [list(range(4, 11))]
+
+
+async def test_a_full_journal_gives_up_nothing_that_it_had(source):
+    """What has to be written again waits for room, and only newer frames are lost."""
+    for frame in frames(1, 10):
+        source.append(frame._replace(raw=bytes(1000)))
+    await until(lambda: source.synced_seq == 10)
+    source.tally.synced = 0
+    source.log._max_bytes = source.log.used_bytes + 2000
+    await source._writing.write_again(source.log.segments[0])
+    for frame in frames(11, 12):
+        source.append(frame._replace(raw=bytes(3000)))
+    await until(lambda: source.lost)
+    assert (source.lost, source.pending) == ({"journal_full": 2}, 10)
+    source.log._max_bytes = 2**24
+    source.append(*frames(13, 13))
+    await until(lambda: source.synced_seq == 13)
+    assert len(await collect(source.read, 0, 13)) == 11
+
+
 async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(source, disk, tmp_path):
     """If nothing is left to write, a mark and the watermark continue the numbers."""
     disk.fail("write", 28)
@@ -109,7 +176,7 @@ async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(source, 
         source.append(frame)
     await collect(source.read, 0, 20)
     source.advance(20)
-    await until(lambda: source._memory.floor == 20)
+    await until(lambda: source.memory.floor == 20)
     disk.heal()
     source = await again(source, tmp_path)
     assert (source.watermark, source.last_seq, source.pending) == (20, 20, 0)
@@ -152,9 +219,9 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
         await asyncio.sleep(0)
     assert await collect(source.read, 1, 30) == frames(2, 30)
     source.advance(25)
-    saved = source._syncing.saved
+    saved = source.progress
     await asyncio.sleep(0.05)
-    assert source._syncing.saved is saved
+    assert source.progress is saved
     disk.heal()
     await until(lambda: source.write_error is None and source.synced_seq == 30)
     assert source.lost == {}
@@ -177,7 +244,7 @@ async def test_the_loop_waits_for_no_write_that_may_be_slow(source, disk, monkey
     if reason == "the write is large":
         monkeypatch.setattr(writing, "PATIENCE_BYTES", 1)
     else:
-        source._trouble.note("another call", "Input/output error")
+        source.trouble.note("another call", "Input/output error")
     disk.hang("write")
     source.append(*frames(1, 1))
     await until(disk.hangs.is_set)
@@ -207,14 +274,14 @@ async def test_a_slow_sync_stops_no_write(source, disk, monkeypatch):
     await until(lambda: source.committed_seq == 30)
     assert await collect(source.read, 0, 30) == frames(1, 30)
     source.advance(30)
-    assert source._syncing.saved.watermark == 0, "progress is not above what is on the disk"
+    assert source.progress.watermark == 0, "progress is not above what is on the disk"
     disk.heal()
-    await until(lambda: source._syncing.saved.watermark == 30)
+    await until(lambda: source.progress.watermark == 30)
 
 
 async def test_a_bug_in_a_thread_is_told_and_does_not_end_writing(source, monkeypatch):
     """An exception that nobody expected is logged, and writing goes on."""
-    work, calls = source._log.write, []
+    work, calls = source.log.write, []
 
     def failing(*arguments):
         calls.append(1)
@@ -222,7 +289,7 @@ async def test_a_bug_in_a_thread_is_told_and_does_not_end_writing(source, monkey
             raise ZeroDivisionError("nobody expected this")
         work(*arguments)
 
-    monkeypatch.setattr(source._log, "write", failing)
+    monkeypatch.setattr(source.log, "write", failing)
     source.append(*frames(1, 1))
     await until(lambda: "ZeroDivisionError" in (source.write_error or ""))
     source.append(*frames(2, 2))

@@ -1,4 +1,4 @@
-"""Takes over a journal of the earlier kind, an SQLite file."""
+"""Finds and takes over a journal of the earlier kind, an SQLite file."""
 
 import asyncio
 import contextlib
@@ -7,23 +7,53 @@ import sqlite3
 import zlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
-from connector.shell.journal.place import rename
 
 if TYPE_CHECKING:
     from connector.shell.journal.journal import Journal
 
 log = structlog.get_logger("connector.journal")
 
+SQLITE: Final = b"SQLite format 3\0"
 FRAMES: Final = "SELECT seq, crc, received_ns, slot, session, binary, raw FROM frame WHERE seq > ? ORDER BY seq LIMIT ?"
 FLUSHED_FRAMES: Final = 4096
 DAMAGE: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the first: no such table
+
+
+class Place(NamedTuple):
+    """The journal's folder, and the file of the earlier kind to take over, or None."""
+
+    folder: Path
+    earlier: Path | None
+
+
+def place(path: Path, *, is_trial: bool = False) -> Place:
+    """Return where the journal is; a trial renames nothing.
+
+    Raises OSError, and JournalUnusable if the path names a file that is no journal.
+    """
+    if path.is_file() and not _is_earlier(path):
+        raise JournalUnusable(f"journal.path {path} is a file, and no journal. Set it to a folder.")
+    if path.is_dir() or path.suffix != ".db":
+        if path.is_file() and not is_trial:  # an earlier journal whose name the folder needs
+            _rename(path, f"{path}.db")
+        earlier = Path(f"{path}.db")
+        return Place(path, earlier if _is_earlier(earlier) else None)
+    log.warning("journal_path_is_a_folder", given=str(path), used=str(path.with_suffix("")), fix="leave out .db")
+    return Place(path.with_suffix(""), path if path.is_file() else None)
+
+
+def _is_earlier(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(SQLITE)) == SQLITE
 
 
 async def take_over(earlier: Path, journal: "Journal") -> None:
@@ -57,7 +87,7 @@ async def take_over(earlier: Path, journal: "Journal") -> None:
                 raise JournalUnusable(f"The journal {earlier} could not be taken over: {journal.write_error}.")
             if len(found) < FLUSHED_FRAMES:
                 break
-    rename(earlier, f"{earlier}.imported")
+    _rename(earlier, f"{earlier}.imported")
     log.warning("journal_imported", file=f"{earlier}.imported", frames=total, damaged=damaged)
 
 
@@ -71,3 +101,10 @@ async def _rows(earlier: Path, database: sqlite3.Connection, query: str, *values
             raise JournalUnusable(f"The journal {earlier} could not be read: {error}. Mend that, and start.") from error
         log.error("journal_import_unreadable", error=str(error))  # noqa: TRY400 - SQLite's text says it all
     return rows
+
+
+def _rename(path: Path, new: str) -> None:
+    """Rename an SQLite file and its log; the log comes first, so that it is never alone."""
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{new}{suffix}")
