@@ -136,8 +136,13 @@ class Plan:
         known = yield from self.status_topic.restore(records)
         self._note_use()
         self._wanted_events.restore(known, self._is_ours)
-        # If the topic was made anew, other replicas have yet to write their records again.
-        kept = {key: record for key, record in self.records.items() if key not in known or self._is_ours(key)}
+        # If the topic was made anew, other replicas have yet to write their records again. But a
+        # refusal is as the topic says: another replica may have got the bond while we did not read.
+        kept = {
+            key: record
+            for key, record in self.records.items()
+            if key not in known or (record.get("state") != "REJECTED" and self._is_ours(key))
+        }
         self._heartbeats.note(known, self.status_reader.followed_seconds, at := now())
         desired = self.control.lists.desired if self.control.lists else ()
         self.records = status.unconfirmed(known, self._slots.held, at) | status.wanted(kept, desired)

@@ -410,6 +410,21 @@ def test_neither_a_clock_that_is_set_nor_an_outage_of_kafka_moves_a_bond(clock, 
     assert plan._present_places().counted == {1: 41}, "it was silent while we listened"
 
 
+def test_after_an_outage_a_refusal_is_as_the_topic_says():
+    """While we did not read it, another replica may have got the bond: it keeps the record."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    slots.feeds[1] = Feed(**vars(feed_of(1)))
+    plan = plan_of_one(slots)
+    list(plan.control.snapshot([control(A, 0)]))
+    plan._placement, key = {A: 1}, f"instrument/{A}"
+    plan.records[key] = {"state": "REJECTED", "slot": 1}
+    plan._publish(plan.control.lists)
+    assert (plan.records[key]["state"], plan.records[key]["slot"]) == ("REJECTED", 1)
+    theirs = {"state": "REJECTED", "slot": 0}
+    finished(plan._on_known_status([slot_0("two"), TopicRecord(key.encode(), status.encode(theirs), 0, 1, 0)]))
+    assert plan.records[key] == theirs
+
+
 def test_a_killed_owner_was_last_alive_by_its_own_clock():
     """Who looks for killed sessions reads the records as their owners wrote them."""
     seen = []

@@ -187,7 +187,11 @@ class Replica:
     def read_topic_again(self):
         """Read the status topic from its beginning, as after each new connection to Kafka."""
         self.topic = dict(self.fleet.topic)
-        kept = {key: record for key, record in self.records.items() if key not in self.topic or self.is_mine(key)}
+        kept = {
+            key: record
+            for key, record in self.records.items()
+            if key not in self.topic or (record.get("state") != "REJECTED" and self.is_mine(key))
+        }
         self.heartbeats.note(self.topic, self.followed_seconds, self.now)
         ours = status.unconfirmed(self.topic, self.worlds.keys(), self.now)
         self.records = ours | status.wanted(kept, self.lists.desired)

@@ -113,3 +113,19 @@ def test_a_replica_without_kafka_keeps_its_sessions():
         assert {slot: world.held for slot, world in cut_off.worlds.items()} == before
     fleet.settle()
     assert {slot: world.held for slot, world in cut_off.worlds.items()} == before
+
+
+def test_a_replica_that_was_cut_off_forgets_whom_it_refused_meanwhile():
+    """The other replica got the refused bond while nobody heard from the first one."""
+    before, after = (
+        [BONDS[n] for n in ranks] for ranks in ((8, 0, 9, 6, 5, 10, 7, 1, 2, 3, 4), (4, 0, 5, 6, 8, 7, 1, 2, 10, 9, 3))
+    )
+    live(
+        [
+            (("refuse", BONDS[6]), 1),
+            (("want", before, 5), 2),
+            (("cut_off", 1), 1),
+            (("want", after, 6), TURNS_TO_LOSE),
+        ],
+        KEYS[1],
+    )
