@@ -54,12 +54,13 @@ class Heartbeats:
     def clocks_ahead(self, now: float) -> dict[str, float]:
         """Return the owners whose clocks are ahead of ours by more than the tolerance, in seconds.
 
-        An owner that is silent is left out: it may be gone.
+        An owner that is silent or has left its slot is not told: it may be gone.
         """
         return {
-            str(record.get("owner"))[:LONGEST_NAME]: seconds_ahead
+            owner[:LONGEST_NAME]: seconds_ahead
             for record, at, seconds_ahead in self._heard.values()
             if now < at + SILENT_SECONDS and seconds_ahead > CLOCK_TOLERANCE_SECONDS
+            if isinstance(owner := record.get("owner"), str)
         }
 
 

@@ -48,6 +48,12 @@ def test_a_clock_that_is_ahead_is_told_while_its_owner_lives(heartbeats):
     assert heartbeats.clocks_ahead(LATE) == {}
 
 
+def test_a_slot_without_an_owner_has_no_clock(heartbeats):
+    """An owner whose clock is ahead left its slot: nobody is told of an owner without a name."""
+    heartbeats.note({"slot/0": {"owner": None, "alive_at": "2026-01-02T02:00:00Z"}}, 0.0, CLOCK)
+    assert heartbeats.clocks_ahead(SOON) == {}
+
+
 @pytest.mark.parametrize("alive_at", [CLOCK, "2026-01-02T00:01:00Z", 7, None])
 def test_only_a_clock_far_ahead_of_ours_can_be_told(alive_at):
     """A clock that is behind cannot be told from a record that was read late."""
