@@ -84,13 +84,13 @@ class WatchedCoverage:
         today = dates.seoul_date(self._now_ms())
         self._records, self._has_news = DateRecords(today, MOST_BYTES), True
         arguments = {**self._client_arguments(), "max_partition_fetch_bytes": FETCH_BYTES}
-        try:
-            async with one_topic.opened(self._topic, arguments) as (consumer, places):
-                # No record of a date is written before the date begins.
-                await one_topic.seek_to_time(consumer, places, dates.start_ms(today))
+        async with one_topic.opened(self._topic, arguments) as (consumer, places):
+            # No record of a date is written before the date begins.
+            await one_topic.seek_to_time(consumer, places, dates.start_ms(today))
+            try:
                 await self._follow(consumer, places)
-        finally:
-            self._is_read, self._shown = False, {}
+            finally:  # at once: to close the client may take seconds
+                self._is_read, self._shown = False, {}
 
     async def _follow(self, consumer: Any, places: Sequence[Any]) -> None:
         ends, today = await consumer.end_offsets(places), self._records.trade_date
