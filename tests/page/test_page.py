@@ -334,7 +334,7 @@ async def test_a_narrow_window_scrolls_one_way_only(connector, opened):
 
 @pytest.mark.parametrize("width", [320, 390])
 async def test_name_and_price_are_in_view_on_a_telephone(connector, opened, width):
-    """A narrow window shows name and price of each bond without scrolling sideways."""
+    """A narrow window shows name and price of each bond, few lines high, without scrolling."""
     connector.write("desk", {"instruments": BONDS})
     async with opened(viewport={"width": width, "height": 800}) as page:
         bond = row(page, "instruments", SAMPLE)
@@ -343,6 +343,7 @@ async def test_name_and_price_are_in_view_on_a_telephone(connector, opened, widt
             box = await cell.bounding_box()
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
+            assert box["height"] < 100
 
 
 async def test_a_reader_finds_and_sorts_bonds(connector, opened):
