@@ -60,12 +60,16 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
 
 def _writer(replica: ReplicaView, isin: str, before: Record) -> object:
     """Return the slot whose owner writes a bond's record."""
-    reported = before.get("slot")
-    slot = replica.placement.get(isin, reported)
-    if slot == reported or before.get("state") != "ACTIVE" or type(reported) is not int:
-        return slot
-    is_leaving = reported in replica.slots or reported in replica.alive
-    return reported if is_leaving and not _is_active(replica, isin, slot) else slot
+    reported, placed = before.get("slot"), replica.placement.get(isin)
+    if placed is None:
+        return reported
+    if before.get("state") != "ACTIVE":
+        # While we were out of contact, another replica may have written that KIS refused the bond,
+        # but our session goes on and brings its ticks.
+        carrier = _carrier(replica, isin, placed)
+        return placed if carrier is None else carrier
+    is_leaving = type(reported) is int and (reported in replica.slots or reported in replica.alive)
+    return reported if is_leaving and not _is_active(replica, isin, placed) else placed
 
 
 def _is_active(replica: ReplicaView, isin: str, slot: int | None) -> bool:

@@ -129,3 +129,8 @@ def test_a_replica_that_was_cut_off_forgets_whom_it_refused_meanwhile():
         ],
         KEYS[1],
     )
+
+
+def test_a_bond_that_ticks_is_not_shown_as_refused_after_an_outage_of_kafka():
+    """Another replica asked for it meanwhile and was refused; the session that has it went on."""
+    live([(("cut_off", 1), 1), (("refuse", BONDS[1]), 1), (("drop", 1), 2)], KEYS[2])

@@ -304,8 +304,7 @@ def test_the_owner_of_slot_0_writes_lists_and_what_has_no_slot():
     _, records = shared([0], [1], {})
     assert set(records) == {f"instrument/{A}", "list/desk", "slot/0"}
     assert records[f"instrument/{A}"]["state"] == "WAITING_CAPACITY"
-    _, records = shared([0], [1], {A: 1})
-    assert set(records) == {"list/desk", "slot/0"}
+    assert set(status.records(moving(), {}, T0)) == {"list/desk", "slot/0"}
 
 
 def test_what_others_write_is_repeated_as_it_was():
@@ -496,3 +495,14 @@ def test_the_record_of_a_bond_on_its_way_passes_from_owner_to_owner():
     assert [status.is_ours(each, key, {"state": "ACTIVE", "slot": 1}) for each in (old, new)] == [False, True]
     left = status.records(moving(), {key: on_0}, T0)[key]
     assert (left["state"], left["slot"]) == ("PENDING", 1)
+
+
+@pytest.mark.parametrize("state", ["REJECTED", "DISCONNECTED", "PENDING"])
+def test_whoever_brings_the_ticks_of_a_placed_bond_corrects_a_record_without_ticks(state):
+    """Out of contact, its session went on while another replica wrote about the bond's new slot."""
+    key, on_1 = f"instrument/{A}", {"state": state, "slot": 1}
+    assert [status.is_ours(moving(active), key, on_1) for active in ([A], [])] == [True, False]
+    record = status.records(moving([A]), {key: on_1}, T0)[key]
+    assert (record["state"], record["slot"]) == ("ACTIVE", 0)
+    unplaced = replace(moving([A]), placement={})
+    assert not status.is_ours(unplaced, key, on_1)
