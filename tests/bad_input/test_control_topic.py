@@ -72,4 +72,4 @@ async def test_a_control_record_of_two_mebibytes_is_refused_by_its_place(own):
     await own.until_state("ACTIVE", [BOND, "KR103502GA34"])
     status = (await own.ask("/status"))[1]["lists"]["desk"]
     assert (status["state"], status["control"]) == ("REFUSED", {"partition": 0, "offset": 1})
-    assert "at most 1048576 are allowed" in status["reason"]
+    assert "at most 1048060 are allowed" in status["reason"]

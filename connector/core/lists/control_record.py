@@ -16,7 +16,9 @@ from connector.core.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MAX_BYTES: Final = 1024 * 1024
+# Of a key and its value. The status record of an accepted list repeats both, so 512 bytes of the
+# 1 MiB that Kafka's brokers accept by default are left for the rest of that record.
+MAX_BYTES: Final = 1024 * 1024 - 512
 MAX_INSTRUMENTS: Final = 10_000
 MAX_NAME_CHARACTERS: Final = 200
 # A refused list keeps its name in memory, in its status record and in the saved lists. So a
@@ -69,8 +71,8 @@ def parse(name: str, value: bytes) -> Wish | Refusal:
     """Read the value of a record of list `name`. Never raises; the caller handles tombstones."""
     if not value:
         return Refusal("the value has zero length: write a JSON object, or a null value to remove the list")
-    if len(value) > MAX_BYTES:
-        return Refusal(f"the value has {len(value)} bytes: at most {MAX_BYTES} are allowed")
+    if len(value) > (most := MAX_BYTES - len(name.encode(errors="replace"))):
+        return Refusal(f"the value has {len(value)} bytes: at most {most} are allowed with this key")
     try:
         document = json.loads(value.decode(), object_pairs_hook=_members_once, parse_constant=_no_constant)
     except RecursionError:

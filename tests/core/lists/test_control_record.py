@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core import status
 from connector.core.bonds import isin
-from connector.core.lists import control_record
+from connector.core.lists import control_record, subscription
 from connector.core.lists.control_record import Refusal, Wish
+from connector.core.topic_plan import KAFKAS_BYTES
+from tests.core.lists.at_once import apply
 from tests.published import CONTROL as SCHEMA
 
 BOND = "KR103502GA34"
@@ -201,3 +204,18 @@ def test_what_is_accepted_fits_the_published_schema(document):
     if isinstance(judged, Wish):
         jsonschema.validate(document, SCHEMA)
         assert judged == control_record.from_json("desk", dict(judged.value))
+
+
+@pytest.mark.parametrize("key", ["k", "\U0001f600" * 200])
+@pytest.mark.parametrize("letter", ["x", "가", "\\n", "\\ud800"])
+def test_a_value_is_refused_before_its_status_record_can_be_too_large(letter, key):
+    """Kafka takes the record of the largest value, so no list in force is refused for its size."""
+    room = control_record.MAX_BYTES - len('{"instruments":["KR103502GA34"],"note":""}') - len(key.encode())
+    note = letter * (room // len(letter.encode())) + "x" * (room % len(letter.encode()))
+    value = f'{{"instruments":["KR103502GA34"],"note":"{note}"}}'.encode()
+    position = subscription.Position(0, 2**63 - 1)
+    lists = apply(subscription.Lists(), subscription.ControlRecord(key.encode(), value, position, 0))
+    record = status.records(status.ReplicaView({}, {}, lists, "me"), {}, "2026-01-02T00:00:00Z")[f"list/{key}"]
+    assert record["state"] == "ACCEPTED"
+    assert len(f"list/{key}".encode()) + len(status.encode(record)) < KAFKAS_BYTES - 200
+    assert "at most" in control_record.parse(key, value + b" ").reason
