@@ -2,6 +2,7 @@
 
 import pytest
 
+from connector.core.kis.bond_registration import REFUSED_SECONDS
 from tests.core.kis.kis_model import A, B, C, Talk
 
 
@@ -98,3 +99,27 @@ def test_a_new_session_forgives_nothing():
     talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert flap(talk, times=20) == [("1", A)]
+
+
+def next_request(talk):
+    """Let time pass until a request is due, and return it."""
+    for _ in range(2000):
+        if asked := talk.ask(0.05):
+            return asked
+    return []
+
+
+def test_a_release_that_resolves_a_doubt_is_no_flapping():
+    """A wanted bond is released to end a doubt; later, unwanted, it is released at once."""
+    talk = Talk(A)
+    for _ in range(4):
+        assert next_request(talk) + next_request(talk) == [("1", A), ("1", A)], "the first reply is lost"
+        talk.answer("OPSP8992", A)
+        assert next_request(talk) == [("2", A)], "KIS may hold it by one of the two requests"
+        talk.answer("OPSP0003", A)
+        assert talk.states() == {A: "REJECTED"}
+        talk.now += REFUSED_SECONDS
+    assert next_request(talk) == [("1", A)]
+    talk.answer("OPSP0000", A)
+    talk.subject.want([])
+    assert talk.ask(1) == [("2", A)]
