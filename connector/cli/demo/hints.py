@@ -20,7 +20,8 @@ COMMANDS = (f"subs add {SPARE_ISIN}", "subs ls", "tail")
 def of(settings: Settings, folder: Path, port: int) -> list[str]:
     """Return the lines to show; those to type are indented.
 
-    A settings file in `folder` names the run's Kafka, its topics, and the `port` of its page.
+    A settings file in `folder` names the run's Kafka, its topics and journal, and the `port` of
+    its page.
     """
     return [
         "Try in a second terminal:",
@@ -47,7 +48,10 @@ def _settings_file(settings: Settings, folder: Path, port: int) -> Path:
     given = {
         section: {name: value for name, value in tree[section].items() if value is not None}
         for section in ("kafka", "topics")
-    } | {"http": {"host": settings.http.host, "port": port}}
+    } | {
+        "http": {"host": settings.http.host, "port": port},
+        "journal": {"path": str(settings.journal.path)},
+    }
     path = folder / "demo.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
     return path

@@ -39,6 +39,7 @@ class Pipeline:
         self._audited: Sums | None = None
         self.port = connector.port
         self.trouble = ""
+        self._is_stopping = False
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -77,7 +78,10 @@ class Pipeline:
         return found
 
     def problems(self) -> list[str]:
-        """Return the problems that the connector and the reader report."""
+        """Return the problems that the connector and the reader report.
+
+        Once the demo has asked the connector to stop, not being ready is no problem.
+        """
         reasons, degraded = self._connector.report.readiness()
         waiting = (
             [f"delivery waits for {self._connector.delivery.waiting_for}"]
@@ -85,7 +89,7 @@ class Pipeline:
             else []
         )
         return [
-            *reasons,
+            *([] if self._is_stopping else reasons),
             *degraded,
             *waiting,
             *([f"the consumer reports {self._reader.problem}"] if self._reader.problem else []),
@@ -113,6 +117,7 @@ class Pipeline:
         if self.task is None:
             return
         if not self.task.done():
+            self._is_stopping = True
             self._connector.stop()
         await self.task
         if self._connector.refusal:

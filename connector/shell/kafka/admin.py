@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
 
 import connector.shell.kafka.metadata  # noqa: F401 - so that no topic is created because it is asked for
 from connector.core.printable import printable
@@ -112,4 +112,9 @@ def _found(topic: Mapping[str, Any], configs: Mapping[str, str]) -> FoundTopic:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {PATIENCE_SECONDS:g} s"
+    if isinstance(error, IncompatibleBrokerVersion):
+        return (
+            f"this broker lacks a request that is needed ({describe(error)}). "
+            "The demo's embedded broker lacks some: give kis-bond demo a real Kafka with --bootstrap-servers"
+        )
     return describe(error)

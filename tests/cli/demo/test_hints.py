@@ -17,7 +17,8 @@ TOPICS = {
 @pytest.fixture
 def settings():
     """Return settings with topic names as a run on a real Kafka has them."""
-    return configuration.load(None, {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1234", **TOPICS})
+    own = {"KIS_BOND_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1234", "KIS_BOND_JOURNAL__PATH": "/somewhere/journal"}
+    return configuration.load(None, own | TOPICS)
 
 
 def test_commands_are_as_the_program_was_called(monkeypatch, settings, tmp_path):
@@ -36,11 +37,11 @@ def test_run_as_a_module(monkeypatch, settings, tmp_path):
 
 
 def test_a_settings_file_names_what_runs(settings, tmp_path):
-    """The settings file names the same Kafka and topics, and the port of the page."""
+    """The settings file names the same Kafka, topics and journal, and the port of the page."""
     export = hints.of(settings, tmp_path, 8081)[1]
     file = Path(export.rpartition("KIS_BOND_CONFIG=")[2])
     found = configuration.load(file, {})
-    assert (found.kafka, found.topics) == (settings.kafka, settings.topics)
+    assert (found.kafka, found.topics, found.journal.path) == (settings.kafka, settings.topics, settings.journal.path)
     assert found.http.url() == "http://127.0.0.1:8081"
 
 

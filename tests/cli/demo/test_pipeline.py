@@ -72,6 +72,20 @@ async def test_it_ends_in_order(pipeline):
     assert pipeline.ledger().covered_volume == pipeline.ledger().accumulated_volume
 
 
+async def test_a_stop_that_was_asked_for_is_no_problem(pipeline, monkeypatch):
+    """While the connector stops at the demo's end, no problem is reported."""
+    await until(lambda: [record["state"] for record in pipeline.instruments().values()] == ["ACTIVE"])
+    seen, stop = [], pipeline._connector.stop
+
+    def stop_and_look():
+        stop()
+        seen.append((pipeline._connector.report.readiness(), pipeline.problems()))
+
+    monkeypatch.setattr(pipeline._connector, "stop", stop_and_look)
+    await pipeline.end(20)
+    assert seen == [((["stopping: asked"], []), [])]
+
+
 async def trade(pipeline, *, heard=True):
     """Trade the bond once; a trade that is not heard is only in KIS's list."""
     kis, (isin,) = pipeline._kis, pipeline.instruments()

@@ -7,6 +7,7 @@ import pytest
 from connector.core.topic_plan import FoundTopic, Sizes, plan
 from connector.errors import NotInTime
 from connector.shell.kafka.admin import TopicAdmin
+from simulator.embedded_kafka import EmbeddedKafka
 
 SIZES = Sizes(partitions=2, slots=None, replication_factor=1, min_insync_replicas=1)
 
@@ -55,6 +56,16 @@ class Forbidding:
 async def test_a_topic_with_a_hidden_configuration_is_found():
     """A topic is found even without the right to see its configuration."""
     assert await TopicAdmin(Forbidding()).find(["t"]) == {"t": FoundTopic(1, 2, {})}
+
+
+async def test_a_broker_that_lacks_a_request():
+    """The error says that the broker lacks a request, and how a demo gets a broker that has it."""
+    with (
+        EmbeddedKafka({"t": 1}) as broker,
+        pytest.raises(NotInTime, match=r"lacks a request.*DescribeConfigs.*--bootstrap-servers"),
+    ):
+        async with TopicAdmin.connect({"bootstrap_servers": broker.bootstrap_servers}) as admin:
+            await admin.find(["t"])
 
 
 async def test_kafka_away():
