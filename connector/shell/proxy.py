@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from connector.settings import KisSettings
 
 LONGEST_ANSWER: Final = 8 * 1024
+HEAD_END: Final = b"\r\n\r\n"
 DEFAULT_PORT: Final = 80
 
 
@@ -74,10 +75,11 @@ class Proxy:
         except OSError as error:
             raise ProxyFailed(f"the proxy {self.url} closed the connection: {error.strerror}") from error
         version, _, rest = answer.partition(b" ")
-        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
-            raise ProxyFailed(f"the proxy {self.url} did not answer in HTTP: correct kis.proxy_url")
-        if not rest.startswith(b"2"):
+        is_http = version.startswith(b"HTTP/1.") and rest[:3].isdigit()
+        if is_http and not rest.startswith(b"2"):
             raise ProxyFailed(refusal(self.url, int(rest[:3])))
+        if not is_http or not answer.endswith(HEAD_END):
+            raise ProxyFailed(f"the proxy {self.url} did not answer in HTTP: correct kis.proxy_url")
 
     def _login(self) -> str | None:
         if self.username is None or self.password_file is None:
@@ -105,7 +107,7 @@ def refusal(proxy: str, status: int) -> str:
 async def _read_head(connection: socket.socket) -> bytes:
     """Return the proxy's answer up to its empty line, and take no byte that follows it."""
     loop, head = asyncio.get_running_loop(), bytearray()
-    while not head.endswith(b"\r\n\r\n"):
+    while not head.endswith(HEAD_END):
         byte = await loop.sock_recv(connection, 1)
         if not byte or len(head) > LONGEST_ANSWER:
             break

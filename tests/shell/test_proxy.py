@@ -123,8 +123,11 @@ async def test_the_rest_calls_through_the_proxy(proxy, tmp_path):
         (b"SSH-2.0-x\r\n\r\n", "did not answer in HTTP: correct kis.proxy_url"),
         (b"", "did not answer in HTTP"),
         (b"HTTP/1.1 2" + b"x" * 2 * LONGEST_ANSWER, "did not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2 * LONGEST_ANSWER, "did not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\n", "did not answer in HTTP"),
+        (b"HTTP/1.1 403 Filtered\n", "HTTP 403: let it connect"),
     ],
-    ids=["login", "filter", "gateway", "ssh", "nothing", "endless"],
+    ids=["login", "filter", "gateway", "ssh", "nothing", "endless", "endless header", "half a head", "half a refusal"],
 )
 async def test_a_proxy_that_does_not_connect_us(proxy, answer, problem):
     """The sentence names the proxy, its answer, and what to check."""
