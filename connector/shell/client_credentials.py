@@ -42,6 +42,7 @@ class ClientCredentials:
         self._section = section
         self._proof = "oauth_client_secret_file" if settings.oauth_client_key_file is None else "oauth_client_key_file"
         self._key: SigningKey | None = None
+        self._authorities: ssl.SSLContext | None = None
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def ask(self, now: float) -> BearerToken:
@@ -133,12 +134,18 @@ class ClientCredentials:
         return assertion
 
     def _trusted(self) -> ssl.SSLContext:
+        """Return whom to trust, the last good authorities if their file is unusable."""
         path = self._settings.oauth_ca_file
         if path is None:
             return ssl.create_default_context()
         try:
-            return ssl.create_default_context(cadata=small_file.read(path, MAX_PEM_BYTES).decode())
+            # The text between certificates may be of any script; Python takes ASCII only.
+            pem = small_file.read(path, MAX_PEM_BYTES).decode("ascii", "ignore")
+            # Python takes an empty text for none, and would trust the system's authorities.
+            self._authorities = ssl.create_default_context(cadata=pem or "\n")
         except (OSError, ValueError):
-            raise NoAccessToken(
-                f"OAUTH_FILE: {self._section}.oauth_ca_file: {path} holds no certificate that can be read"
-            ) from None
+            if self._authorities is None:
+                raise NoAccessToken(
+                    f"OAUTH_FILE: {self._section}.oauth_ca_file: {path} holds no certificate that can be read"
+                ) from None
+        return self._authorities

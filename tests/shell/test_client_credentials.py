@@ -286,6 +286,39 @@ async def test_the_providers_certificate_is_checked(tmp_path, secret):
             await ClientCredentials(settings(url, secret), "kafka").ask(0)
 
 
+async def test_authorities_with_words_between_the_certificates(tmp_path, secret):
+    """A note in any script is passed over, in UTF-8 as in EUC-KR."""
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(authority.issue("provider"))
+    certificates, notes = authority.ca.read_bytes(), tmp_path / "notes.pem"
+    async with serving(Provider(), tls) as url:
+        for encoding in ("utf-8", "euc-kr"):
+            notes.write_bytes("# 사내 인증기관\n".encode(encoding) + certificates)
+            assert await ClientCredentials(settings(url, secret, oauth_ca_file=notes), "kafka").ask(0)
+
+
+async def test_spoilt_authorities(tmp_path, secret, monkeypatch):
+    """The authorities from before are trusted; without them nobody is, not even the system's."""
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(authority.issue("provider"))
+    of_system = tmp_path / "system.pem"
+    of_system.write_bytes(authority.ca.read_bytes())
+    async with serving(Provider(), tls) as url:
+        given = settings(url, secret, oauth_ca_file=authority.ca)
+        client = ClientCredentials(given, "kafka")
+        await client.ask(0)
+        monkeypatch.setenv("SSL_CERT_FILE", str(of_system))
+        for content in (b"", b"\n", b"canary"):
+            authority.ca.write_bytes(content)
+            assert await client.ask(0)
+            with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_ca_file: "):
+                await ClientCredentials(given, "kafka").ask(0)
+        authority.ca.unlink()
+        assert await client.ask(0)
+
+
 async def test_unreadable_files(tmp_path, secret):
     """A secret that was never there, and a file without certificates, are named and not shown."""
     client = settings("https://127.0.0.1:1/token", secret, oauth_ca_file=secret)
