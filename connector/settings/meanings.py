@@ -55,8 +55,8 @@ MEANINGS = {
     "kafka.oauth_token_url": "The token endpoint of an OpenID provider, for OAUTHBEARER.",
     "kafka.oauth_client_id": "The client that asks for tokens.",
     "kafka.oauth_client_secret_file": "A file that holds nothing but the client's secret.",
-    "kafka.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 bits or more, or"
-    " the curve P-256, as PEM without a password.",
+    "kafka.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 to 4,096 bits,"
+    " or the curve P-256, as PEM without a password.",
     "kafka.oauth_client_key_id": "The name by which the provider knows that key, if it needs one.",
     "kafka.oauth_assertion_audience": "Whom the proof made with that key is for. Not set: the token endpoint. Some"
     " providers want their issuer's URL.",
@@ -91,8 +91,8 @@ MEANINGS = {
     "registry.oauth_token_url": "The token endpoint of an OpenID provider, for a registry that takes its tokens.",
     "registry.oauth_client_id": "The client that asks for tokens.",
     "registry.oauth_client_secret_file": "A file that holds nothing but the client's secret.",
-    "registry.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 bits or more, or"
-    " the curve P-256, as PEM without a password.",
+    "registry.oauth_client_key_file": "A private key in place of the secret (RFC 7523): RSA with 2,048 to 4,096 bits,"
+    " or the curve P-256, as PEM without a password.",
     "registry.oauth_client_key_id": "The name by which the provider knows that key, if it needs one.",
     "registry.oauth_assertion_audience": "Whom the proof made with that key is for. Not set: the token endpoint. Some"
     " providers want their issuer's URL.",

@@ -138,7 +138,7 @@ def _secret(value: Path) -> Path:
 
 def _signing_key(value: Path) -> Path:
     # Imported only here: few installations have such a key, and the library takes long to load.
-    from connector.core.client_assertion import LEAST_RSA_BITS, read_key  # noqa: PLC0415 - as said
+    from connector.core.client_assertion import LEAST_RSA_BITS, MOST_RSA_BITS, read_key  # noqa: PLC0415 - as said
 
     try:
         read_key(small_file.read(value, MAX_PEM_BYTES))
@@ -146,8 +146,8 @@ def _signing_key(value: Path) -> Path:
         raise ValueError(f"{value} could not be read ({error.strerror}): correct the path or its permissions") from None
     except ValueError as error:
         raise ValueError(
-            f"{value} {error}: give a private key without a password as PEM, either RSA with {LEAST_RSA_BITS} bits"
-            " or more, or the curve P-256"
+            f"{value} {error}: give a private key without a password as PEM, either RSA with {LEAST_RSA_BITS} to"
+            f" {MOST_RSA_BITS} bits, or the curve P-256"
         ) from None
     return value
 

@@ -41,6 +41,7 @@ class ClientCredentials:
         self._settings = settings
         self._section = section
         self._proof = "oauth_client_secret_file" if settings.oauth_client_key_file is None else "oauth_client_key_file"
+        self._pem = b""
         self._key: SigningKey | None = None
         self._authorities: ssl.SSLContext | None = None
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
@@ -116,7 +117,9 @@ class ClientCredentials:
         """Return a new proof that we hold the key, the last good one if its file is unusable."""
         settings = self._settings
         try:
-            self._key = read_key(small_file.read(key_file, MAX_PEM_BYTES))
+            pem = small_file.read(key_file, MAX_PEM_BYTES)
+            if self._key is None or pem != self._pem:  # to check a key takes long
+                self._key, self._pem = read_key(pem), pem
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or error
             if self._key is None:

@@ -19,6 +19,16 @@ from connector.core.client_assertion import LIFE_SECONDS, assertion_claims, read
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 CURVE = ec.generate_private_key(ec.SECP256R1())
+# Made without primes, because to find them takes a minute; nobody may test for them either.
+LARGE = rsa.RSAPrivateNumbers(
+    p=2**4096 - 1,
+    q=2**4095 + 1,
+    d=3,
+    dmp1=3,
+    dmq1=3,
+    iqmp=3,
+    public_numbers=rsa.RSAPublicNumbers(65537, (2**4096 - 1) * (2**4095 + 1)),
+).private_key(unsafe_skip_rsa_key_validation=True)
 FORMATS = (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL)
 
 
@@ -87,6 +97,7 @@ def test_a_key_in_either_format_is_read(key, form):
         (pem(RSA, password=b"canary"), "holds an encrypted key"),
         (pem(CURVE, PrivateFormat.TraditionalOpenSSL, password=b"canary"), "holds an encrypted key"),
         (pem(rsa.generate_private_key(public_exponent=65537, key_size=1024)), "holds another kind of key"),
+        (pem(LARGE), "holds another kind of key"),
         (pem(ec.generate_private_key(ec.SECP384R1())), "holds another kind of key"),
         (pem(ed25519.Ed25519PrivateKey.generate()), "holds another kind of key"),
     ],
@@ -95,3 +106,13 @@ def test_other_files_are_refused(content, problem):
     """A file without a usable key says what it holds, and nothing of its content."""
     with pytest.raises(ValueError, match=f"^{problem}$"):
         read_key(content)
+
+
+def test_a_damaged_key_signs_nothing():
+    """A key of the right size whose numbers do not belong together is refused."""
+    numbers = RSA.private_numbers()
+    damaged = rsa.RSAPrivateNumbers(
+        numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    with pytest.raises(ValueError, match=r"^holds no private key$"):
+        read_key(pem(damaged))

@@ -181,7 +181,7 @@ def test_a_file_without_a_key_to_sign_with_is_refused(tmp_path):
     assert parse(SigningKeyFile, str(key)) == key
     (path := tmp_path / "p").write_text("canary")
     for refused_path, problem in (
-        (path, "p holds no private key: give a private key without a password as PEM, either RSA with 2048 bits"),
+        (path, "p holds no private key: give a private key without a password as PEM, either RSA with 2048 to 4096"),
         (Authority(tmp_path).issue("locked", password=b"canary"), "locked.pem holds an encrypted key: give"),
         (tmp_path / "absent", r"absent could not be read \(No such file or directory\): correct the path"),
         ("/dev/zero", "more than 4 MiB"),

@@ -11,10 +11,11 @@ import time
 import pytest
 from aiohttp import web
 
-from connector.core.client_assertion import ASSERTION_TYPE
+from connector.core.client_assertion import ASSERTION_TYPE, read_key
 from connector.core.oauth import basic_credentials
 from connector.logs import clean
 from connector.settings import KafkaSettings
+from connector.shell import client_credentials
 from connector.shell.access_token import NoAccessToken
 from connector.shell.client_credentials import ClientCredentials
 from tests.security.certificates import Authority
@@ -97,6 +98,21 @@ async def test_a_client_with_a_key_sends_a_new_proof_each_time(tmp_path):
     assert all(abs(each["iat"] - time.time()) < 60 for each in claims)
     assert '"kid":"k"' in base64.urlsafe_b64decode(forms[2]["client_assertion"].split(".")[0] + "==").decode()
     assert forms[2]["client_assertion"][-20:] not in clean(f"sent {forms[2]['client_assertion']}")
+
+
+async def test_a_key_is_checked_once(tmp_path, monkeypatch):
+    """To check it takes so long that it is done only if the file holds another one."""
+    checked = []
+    monkeypatch.setattr(client_credentials, "read_key", lambda pem: checked.append(pem) or read_key(pem))
+    authority, path = Authority(tmp_path), tmp_path / "key.pem"
+    async with serving(Provider()) as url:
+        given = KafkaSettings.model_construct(oauth_token_url=url, oauth_client_id="bond", oauth_client_key_file=path)
+        client = ClientCredentials(given, "kafka")
+        for name in ("first", "second"):
+            authority.issue(name).replace(path)
+            for _ in range(2):
+                await client.ask(0)
+    assert len(checked) == len(set(checked)) == 2
 
 
 def claims_of(assertion):
