@@ -135,6 +135,20 @@ async def test_a_failed_call_confirms_nothing(day):
     assert (day.rest.asked, day.latest()["holes"][0]["state"]) == ([("trades", ISIN)], "OPEN")
 
 
+async def test_the_waits_between_two_looks_for_a_hole_double(day, monkeypatch):
+    """A hole is looked for after 5 s, 10 s and 20 s."""
+    raws, begun, asked = day.trades(6), rest_round.now_ms(), []
+    await day.with_ticks([*raws[:2], *raws[4:]])
+    day.rest.listed = Failed("EGW00201", "too fast")
+    for seconds in (0, 4.9, 5, 14.9, 15, 34.9, 35):
+        monkeypatch.setattr(rest_round, "now_ms", lambda at=begun + int(seconds * 1000): at)
+        before = len(day.rest.asked)
+        await day.go()
+        if day.rest.asked[before:] == [("trades", ISIN)]:
+            asked.append(seconds)
+    assert asked == [0, 5, 15, 35]
+
+
 async def test_a_new_hole_does_not_wait_for_an_earlier_one(day):
     """KIS lists only the latest trades, so that each new hole is looked for at once."""
     raws = day.trades(9)
