@@ -63,5 +63,8 @@ async def authorization(settings: RegistrySettings) -> dict[str, str]:
 
 
 def refused(settings: RegistrySettings) -> bool:
-    """Whether the next request asks for a new token, because the registry refused this one."""
+    """Get a new token for the next request, because the registry refused this one.
+
+    Return False if there is no other login to try.
+    """
     return settings.oauth_token_url is not None and source_of(settings, "registry").forget()

@@ -1,4 +1,4 @@
-"""Compresses batches at little cost, and leaves small ones as they are, because they hardly shrink.
+"""Compresses batches as far as it is worth it: at a fast level, and small ones not at all.
 
 Importing the module changes aiokafka, of which the pinned version is meant.
 """
