@@ -17,10 +17,15 @@ FETCH := apt-get download -qq -o APT::Sandbox::User=root prometheus
 PROMETHEUS := command -v promtool > /dev/null || test -x .cache/prometheus/usr/bin/promtool || (mkdir -p .cache/prometheus && cd .cache/prometheus \
   && ($(FETCH) || (apt-get update -qq && $(FETCH))) && dpkg -x prometheus_*.deb .) || true
 
-# What builds and runs the image, and the Kafka it uses. Only what is missing is installed.
-ENGINE := wanted=; for each in dockerd:docker.io debootstrap:debootstrap docker-compose:docker-compose mvn:maven java:default-jre-headless; do \
-    PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
-  test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
+# Installs what is missing of Debian's packages, each as program:package.
+debian = wanted=; for each in $(1); do PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
+  test -z "$$wanted" || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
+
+# What builds and runs the image, and the Kafka it uses.
+ENGINE := $(call debian,dockerd:docker.io debootstrap:debootstrap docker-compose:docker-compose mvn:maven java:default-jre-headless)
+
+# A Kerberos realm. Without it the tests say what they left out.
+REALM := $(call debian,krb5kdc:krb5-kdc kadmin.local:krb5-admin-server) || echo "Not everything could be installed:$$wanted"
 
 # These tests have targets of their own: they need more than Python, Java and Maven.
 ELSEWHERE := not helm and not prometheus and not browser and not docker and not examples and not access
@@ -128,6 +133,7 @@ metrics-page: .venv/dev.stamp  ## renew docs/metrics.md from the metrics' defini
 
 image-test: .venv/dev.stamp  ## the image and compose.yaml on a real Docker engine; as root if no engine answers
 	@$(ENGINE)
+	@$(REALM)
 	@KIS_BOND_REQUIRE_KAFKA=1 KIS_BOND_REQUIRE_DOCKER=1 $(BIN)/python -m pytest tests/image $(ARGS)
 
 # Each model is named here once. HISTORIES is for each of them. FIRST is the first seed, so that a
@@ -148,8 +154,7 @@ bench-guard: .venv/dev.stamp  ## split and encode do no more work than benchmark
 	@$(BIN)/python -m benchmarks.guard $(ARGS)
 
 # containerd and runc are installed; etcd and the network's plugins are unpacked into .cache.
-NODE := wanted=; for each in containerd runc; do PATH=$$PATH:/usr/sbin command -v $$each > /dev/null || wanted="$$wanted $$each"; done; \
-  test -z "$$wanted" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$wanted > /dev/null)
+NODE := $(call debian,containerd:containerd runc:runc)
 
 .PHONY: k8s-test
 k8s-test: .venv/dev.stamp  ## the chart on a real Kubernetes, which Go builds the first time (ARGS=--table for the docs)
@@ -181,16 +186,14 @@ page-test: page-needs  ## the page at / in a real Chromium
 examples-test: .venv/dev.stamp  ## every example of examples/ against a real Kafka and registry (ARGS="-k flink" for some)
 	@$(BIN)/python -m pytest tests/examples $(ARGS)
 
-# A proxy, and a Kerberos realm with what builds the package that speaks to it. Only what is missing is
-# installed. Without them the tests say what they left out.
-ACCESS := wanted=; for each in tinyproxy:tinyproxy krb5kdc:krb5-kdc kadmin.local:krb5-admin-server krb5-config:libkrb5-dev gcc:gcc; do \
-    PATH=$$PATH:/usr/sbin command -v $${each%:*} > /dev/null || wanted="$$wanted $${each\#*:}"; done; \
-  test -z "$$wanted" || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$wanted > /dev/null) \
-  || echo "Not everything could be installed:$$wanted"
+# A proxy, and what builds the package that speaks to a Kerberos realm. Without them the tests say what
+# they left out.
+ACCESS := $(call debian,tinyproxy:tinyproxy krb5-config:libkrb5-dev gcc:gcc python3-config:python3-dev) || echo "Not everything could be installed:$$wanted"
 GSSAPI := $(INSTALL) -r requirements/gssapi-build.txt && \
   $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/gssapi.txt
 .PHONY: access-test
 access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS through a proxy, with real ones (ARGS="F5 F11" for some rows)
+	@$(REALM)
 	@$(ACCESS)
 	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
 	@test -n "$(ARGS)" || $(BIN)/python -m pytest tests/access

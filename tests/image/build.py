@@ -12,12 +12,15 @@ from tests.image import base
 from tests.image.engine import ROOT, Engine
 
 IMAGE = "kis-bond-connector"
+BUILD_SECONDS = 1200
 
 
-def build(docker: Engine, *, revision: str, comment: str = "", packages: str = "runtime") -> str:
+def build(
+    docker: Engine, *, revision: str, comment: str = "", packages: str = "runtime", target: str | None = None
+) -> str:
     """Build the image with these packages and return its name.
 
-    `comment` stands in pip's configuration.
+    `comment` stands in pip's configuration. `target` is the stage at which the build ends.
     An engine of our own must have the image's base already (`base.make`).
     """
     name = IMAGE if packages == "runtime" else f"{IMAGE}-{packages}"
@@ -28,7 +31,9 @@ def build(docker: Engine, *, revision: str, comment: str = "", packages: str = "
         docker.docker(
             *("build", "--network", "host", "--secret", f"id=pip.conf,src={configuration}", "--tag", name),
             *(each for name in proxies for each in ("--build-arg", name)),
+            *(("--target", target) if target else ()),
             *("--build-arg", f"PACKAGES={packages}", "--build-arg", f"REVISION={revision}", str(ROOT)),
+            timeout=BUILD_SECONDS,
         )
     return name
 

@@ -1,6 +1,7 @@
 """The image with the extra `gssapi`: its package is built from source, and nothing else is left."""
 
 import json
+import subprocess
 import time
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from tests.conftest import ACCESS_REQUIRED, started
 from tests.image.build import build
 from tests.image.conftest import REVISION, figures
+from tests.image.engine import Engine
+from tests.kafka.jars import Unavailable
 from tests.kafka.realm import KerberosKafka, Realm
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
@@ -25,10 +28,28 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def kerberos_image(docker, image) -> str:
     """Build the image with Kerberos, after the plain one has brought the base."""
+    started("Debian's packages for the image with Kerberos", lambda: build_base(docker), ACCESS_REQUIRED)
     began = time.monotonic()
     name = build(docker, revision=REVISION, packages="gssapi")
     figures["image with Kerberos built in"] = f"{time.monotonic() - began:.1f} s"
     return name
+
+
+def build_base(docker):
+    """Build the stage that needs only Debian's packages. Raises Unavailable if it fails."""
+    try:
+        build(docker, revision=REVISION, packages="gssapi", target="base-gssapi")
+    except (AssertionError, subprocess.TimeoutExpired) as failure:
+        raise Unavailable(str(failure)[-800:]) from None
+
+
+def test_a_base_that_cannot_be_built_is_told(tmp_path):
+    """The reason is what the build said last."""
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\necho 'E: Unable to locate package libgssapi-krb5-2' >&2\nexit 1\n")
+    client.chmod(0o755)
+    with pytest.raises(Unavailable, match="E: Unable to locate package libgssapi-krb5-2"):
+        build_base(Engine("unix:///nowhere", str(client)))
 
 
 def test_the_package_works_and_no_compiler_is_left(docker, kerberos_image):
