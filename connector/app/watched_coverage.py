@@ -93,14 +93,13 @@ class WatchedCoverage:
                 self._is_read, self._shown = False, {}
 
     async def _follow(self, consumer: Any, places: Sequence[Any]) -> None:
-        ends, today = await consumer.end_offsets(places), self._records.trade_date
+        ends, today = await one_topic.end_offsets(consumer, places), self._records.trade_date
         show_at, check_at = 0.0, time.monotonic() + CHECK_SECONDS
         while self._is_looked_at() and dates.seoul_date(self._now_ms()) == today:
             batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=PIECE)
             for batch in batches.values():
                 self._take(batch)
-            if not self._is_read:
-                self._is_read = all([await consumer.position(place) >= end for place, end in ends.items()])
+            self._is_read = self._is_read or await one_topic.has_read(consumer, ends)
             self._problem = None
             if self._is_read and self._has_news and time.monotonic() >= show_at:
                 await self._show()
@@ -108,8 +107,7 @@ class WatchedCoverage:
             await asyncio.sleep(PAUSE_SECONDS)
             if time.monotonic() >= check_at:
                 # A silent Kafka, or more partitions: a new client is needed.
-                async with asyncio.timeout(one_topic.PATIENCE_SECONDS):
-                    await consumer.end_offsets(places)
+                await one_topic.end_offsets(consumer, places)
                 if len(consumer.partitions_for_topic(self._topic) or ()) != len(places):
                     return
                 check_at = time.monotonic() + CHECK_SECONDS
