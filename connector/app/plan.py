@@ -94,7 +94,7 @@ class Plan:
         self._unsaved = asyncio.Event()
         # Whether we know which limits KIS set earlier, or have stopped waiting for them.
         self.are_limits_known = asyncio.Event()
-        self.control = ControlTopic(self._previous_lists, lambda _, named: self._request_placement(named))
+        self.control = ControlTopic(self._previous_lists, self._request_placement)
         self.control_reader = CompactedTopic(
             topics.control, client_arguments, self.control.snapshot, self.control.follow, on_restart
         )

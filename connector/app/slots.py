@@ -52,6 +52,7 @@ class Slots:
         self.app_keys = app_keys
         self._hash_keys = hash_keys
         self._session_capacity = settings.kis.session_capacity
+        self._own_limits = dict.fromkeys(range(app_keys), self._session_capacity)
         self._outages = Outages(settings.kis.slot_lost_seconds)
         self.lost: frozenset[int] = frozenset()
         self._new_feed = new_feed
@@ -94,10 +95,6 @@ class Slots:
             self._changed.set()
 
     # Figures.
-
-    @property
-    def _own_limits(self) -> dict[int, int]:
-        return dict.fromkeys(range(self.app_keys), self._session_capacity)
 
     @property
     def limits(self) -> Mapping[int, int]:

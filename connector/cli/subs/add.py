@@ -58,7 +58,7 @@ async def _add(
     warnings = master.warn(isins)
     idle: list[str] = []
     if name is None:
-        records = edits.added(isins, None, None, topics.new_request())
+        records: edits.Records = [(each, b"{}") for each in isins]
     else:
         snapshot = await topics.read(settings)
         lists = snapshot.lists()

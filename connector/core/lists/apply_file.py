@@ -100,6 +100,11 @@ def parse(document: object) -> dict[str, Wish]:
     wishes: dict[str, Wish] = {}
     mistakes: list[str] = []
     for name, content in _named(document, mistakes):
+        if not isinstance(name, str):
+            # YAML reads no as false, 0123 as 83 and 12:30 as 750. Only the author knows the name.
+            remedy = "put the name in quotes, because YAML changes names such as no, ~, 0123 or 12:30"
+            mistakes.append(f"{control_record.kind(name)} is not the name of a list: {remedy}.")
+            continue
         if name in wishes:
             mistakes.append(f"List {printable(name)} appears twice: remove one of the two.")
             continue
@@ -121,36 +126,24 @@ def parse(document: object) -> dict[str, Wish]:
     return wishes
 
 
-def _named(document: object, mistakes: list[str]) -> Iterator[tuple[str, Any]]:
+def _named(document: object, mistakes: list[str]) -> Iterator[tuple[object, Any]]:
     match document:
         case {"lists": dict() | list() as lists, **rest} if not rest:
             document = lists
     match document:
         case dict():
-            for name, content in document.items():
-                if isinstance(name, str):
-                    yield name, content
-                else:
-                    mistakes.append(_not_text(name))
+            yield from document.items()
         case list():
             for place, entry in enumerate(document, 1):
                 match entry:
-                    case {"name": str(name), **rest}:
+                    case {"name": name, **rest}:
                         yield name, rest
-                    case {"name": name}:
-                        mistakes.append(_not_text(name))
                     case _:
                         mistakes.append(f"Entry {place} is not a list: give it a name and instruments.")
         case _:
             mistakes.append(
                 "The file must map list names to lists: begin with a name, such as desk:, and its instruments."
             )
-
-
-def _not_text(name: object) -> str:
-    # YAML reads no as false, 0123 as 83 and 12:30 as 750. Only the author knows the intended name.
-    remedy = "put the name in quotes, because YAML changes names such as no, ~, 0123 or 12:30"
-    return f"{control_record.kind(name)} is not the name of a list: {remedy}."
 
 
 def compare(wanted: Mapping[str, Wish], lists: Lists, *, prune: bool) -> list[Change]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,13 +163,10 @@ def _read_priority(content: object) -> int:
     return content
 
 
-def _reader(name: str, of: type, expected: str) -> Callable[[object], object]:
-    def read(content: object) -> object:
-        if not isinstance(content, of):
-            raise ValueError(f"{name} is {kind(content)}: write {expected}")
-        return content
-
-    return read
+def _read(name: str, of: type, expected: str, content: object) -> object:
+    if not isinstance(content, of):
+        raise ValueError(f"{name} is {kind(content)}: write {expected}")
+    return content
 
 
 def read_requested_at(content: object) -> int:
@@ -201,11 +199,11 @@ def shown_requested_at(microseconds: int) -> str | None:
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "instruments": _read_instruments,
     "priority": _read_priority,
-    "paused": _reader("paused", bool, "true or false"),
-    "requested_by": _reader("requested_by", str, "a string"),
+    "paused": partial(_read, "paused", bool, "true or false"),
+    "requested_by": partial(_read, "requested_by", str, "a string"),
     "requested_at": read_requested_at,
-    "note": _reader("note", str, "a string"),
-    "confirm_removal": _reader("confirm_removal", bool, "true or false"),
+    "note": partial(_read, "note", str, "a string"),
+    "confirm_removal": partial(_read, "confirm_removal", bool, "true or false"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Wanted:
             self._added[isin] = self._added.get(isin, 0) - 1
             self.count -= self._wanted_by(isin) == 0
 
-    def finish(self) -> Generator[None, None, dict[str, Desired]]:
-        """Return the desired bonds in their order after all changes, computed in steps."""
+    def finish(self) -> Generator[None, None, Lists]:
+        """Return the lists after all changes, computed in steps."""
         contents = {name: entry.in_force for name, entry in self.entries.items() if entry.in_force is not None}
         changes = [(old, contents.get(name)) for name, old in self._before.items()]
         changed = [content for old, new in changes if old is not new for content in (old, new) if content is not None]
@@ -88,7 +89,9 @@ class Wanted:
                 desired[isin] = bond
                 is_ranked = is_ranked and before is not None and _rank(bond) == _rank(before)
             yield
-        return desired if is_ranked else {bond.isin: bond for bond in sorted(desired.values(), key=_rank)}
+        if not is_ranked:
+            desired = {bond.isin: bond for bond in sorted(desired.values(), key=_rank)}
+        return replace(self._lists, entries=self.entries, desired=desired)
 
 
 def newly_asked(before: Lists, after: Lists) -> frozenset[str]:

@@ -77,14 +77,8 @@ def name_to_show(given: str | None, existing: Container[str]) -> str | None:
     return name
 
 
-def added(isins: Sequence[str], name: str | None, value: bytes | None, request: Request) -> Records:
-    """Return the records that add bonds.
-
-    If `name` is None, each bond becomes a list of its own, named after its ISIN and with the value
-    `{}`. Otherwise the bonds are appended to `value`, the present value of list `name`.
-    """
-    if name is None:
-        return [(each, b"{}") for each in isins]
+def added(isins: Sequence[str], name: str, value: bytes | None, request: Request) -> Records:
+    """Return the record that appends bonds to `value`, the present value of list `name`."""
     fields = {"instruments": []} if value is None else _fields(name, value)
     fields["instruments"] = list(dict.fromkeys([*fields["instruments"], *isins]))
     return [(name, _value(name, fields, request))]

@@ -33,14 +33,12 @@ def to_judge(
     `before` is the list before the reading, and `history` has all its records in the topic.
     """
     chosen: list[tuple[ControlRecord, Wish | Refusal | None]] = []
-    is_readable_chosen = False
     for record in reversed(_unjudged(name, before, history)):
         wish = wish_of(name, record)
         confirms = isinstance(wish, Wish) and wish.confirm_removal
         is_readable = not isinstance(wish, Refusal)
-        if not chosen or confirms or (is_readable and not is_readable_chosen):
+        if not chosen or confirms or (is_readable and all(isinstance(each, Refusal) for _, each in chosen)):
             chosen.append((record, wish))
-        is_readable_chosen |= is_readable
         if confirms:
             break
     return chosen

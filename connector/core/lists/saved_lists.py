@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,21 +72,16 @@ def _of_bonds(
             case {"lists": [*names], "control": {"partition": int(partition), "offset": int(offset)}} if key.startswith(
                 record_keys.INSTRUMENT
             ):
-                at = _time(record.get("wanted_since"))
-                for name in (each for each in names if isinstance(each, str)):
-                    named.add(name)
-                    content = entries[name].in_force if name in entries else None
-                    if at is not None and content is not None and content.control <= (partition, offset):
-                        since[name] = max(since.get(name, at), at)
+                naming = {name for name in names if isinstance(name, str)}
+                named |= naming
+                with suppress(ValueError):
+                    at = control_record.read_requested_at(record.get("wanted_since"))
+                    for name in naming & entries.keys():
+                        content = entries[name].in_force
+                        if content is not None and content.control <= (partition, offset):
+                            since[name] = max(since.get(name, at), at)
         yield
     return named, since
-
-
-def _time(wanted_since: object) -> int | None:
-    try:
-        return control_record.read_requested_at(wanted_since)
-    except ValueError:
-        return None
 
 
 def _entries(records: Mapping[str, object]) -> Generator[None, None, dict[str, Entry]]:
@@ -131,6 +127,6 @@ def _with_time(entry: Entry, since: int | None, saved: Entry | None) -> Entry:
     content = entry.in_force
     if content is None or content.wish.requested_at is not None:
         return entry
-    if since is None and saved is not None and saved.in_force is not None:
-        since = saved.in_force.requested_at if saved.in_force.control == content.control else None
+    if since is None and saved and saved.in_force and saved.in_force.control == content.control:
+        since = saved.in_force.requested_at
     return entry if since is None else replace(entry, in_force=replace(content, requested_at=since))

@@ -106,7 +106,7 @@ def with_entries(lists: Lists, entries: Mapping[str, Entry]) -> Generator[None, 
     for name, entry in entries.items():
         wanted.put(name, entry)
         yield
-    return Lists(wanted.entries, (yield from wanted.finish()))
+    return (yield from wanted.finish())
 
 
 def judge(
@@ -122,7 +122,7 @@ def judge(
         if (name := list_name(record.key)) is not None:
             draft.judge(name, record, wish_of(name, record))
         yield
-    return (yield from draft.frozen()), draft.refused
+    return (yield from draft.wanted.finish()), draft.refused
 
 
 def restore(
@@ -155,7 +155,7 @@ def restore(
         draft.judge(name, record, wish)
         yield
     draft.remove_absent([name for name in previous.entries if name not in by_name])
-    return (yield from draft.frozen())
+    return (yield from draft.wanted.finish())
 
 
 def _accepted(before: InForce | None, wish: Wish, record: ControlRecord) -> Entry:
@@ -181,10 +181,6 @@ class _Draft:
         self._now = now
         self.wanted = Wanted(lists)
         self.refused: list[tuple[str, Entry]] = []
-
-    def frozen(self) -> Generator[None, None, Lists]:
-        """Return the changed lists, computed in steps."""
-        return Lists(self.wanted.entries, (yield from self.wanted.finish()))
 
     def judge(self, name: str, record: ControlRecord, wish: Wish | Refusal | None) -> None:
         """Judge one record of a list; `wish` is its parsed value, or None for a tombstone.

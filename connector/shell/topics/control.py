@@ -26,12 +26,12 @@ class ControlTopic:
 
     `lists` is None until the topic is read or saved lists are used. `previous` returns the lists
     that were in force before the first reading: those of the status topic, or else the saved ones.
-    `on_change` gets the lists, and the bonds that are asked for anew, because KIS may have refused
-    those bonds before. `ignored` counts the records with a key that names no list.
+    `on_change` gets the bonds that are asked for anew, because KIS may have refused those bonds
+    before. `ignored` counts the records with a key that names no list.
     """
 
     def __init__(
-        self, previous: Callable[[], Generator[None, None, Lists]], on_change: Callable[[Lists, frozenset[str]], None]
+        self, previous: Callable[[], Generator[None, None, Lists]], on_change: Callable[[frozenset[str]], None]
     ) -> None:
         self._previous = previous
         self._on_change = on_change
@@ -46,7 +46,7 @@ class ControlTopic:
         """Use the lists saved by an earlier run, unless the topic has been read."""
         if self.lists is None:
             self.lists = saved
-            self._on_change(saved, frozenset())
+            self._on_change(frozenset())
 
     def snapshot(self, records: Sequence[Any]) -> Generator[None, None, None]:
         """Judge a first or repeated reading of the whole topic against the lists in force."""
@@ -146,7 +146,7 @@ class ControlTopic:
                 **entry.control._asdict(),
             )
         self.lists = after
-        self._on_change(after, newly_asked(before, after))
+        self._on_change(newly_asked(before, after))
 
 
 def _describe_in_force(entry: Entry) -> str:

@@ -41,11 +41,6 @@ def test_every_malformed_isin_is_named():
     assert last == "Nothing was written."
 
 
-def test_add_without_list():
-    """Without a list each bond gets the value {} under its own ISIN."""
-    assert edits.added([A, B], None, None, ASKED) == [(A, b"{}"), (B, b"{}")]
-
-
 def test_add_to_a_new_list():
     """A new list has just these bonds, and says who asked and when."""
     assert decoded(edits.added([B, A], "desk", None, ASKED)) == [("desk", {"instruments": [B, A], **STAMP})]

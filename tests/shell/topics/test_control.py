@@ -30,7 +30,7 @@ class Control:
         self.changes = []
         self.topic = ControlTopic(
             lambda: saved_lists.from_status({}, previous),
-            lambda lists, named: self.changes.append(([bond.isin for bond in desired(lists)], set(named))),
+            lambda named: self.changes.append(([bond.isin for bond in desired(self.topic.lists)], set(named))),
         )
 
     def read(self, records):
