@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,13 @@ def test_a_bonds_record_that_says_no_time_leaves_the_time_open(field, value):
     }
     assert from_status(records, None).entries["a"].in_force.requested_at == 0
     assert from_status(records, LISTS) == LISTS
+
+
+def test_a_saved_list_of_another_record_says_no_time():
+    """Its record may have asked for something else, so the time of the list in force stays open."""
+    entry = LISTS.entries["a"]
+    other = replace(entry, in_force=replace(entry.in_force, control=Position(0, 2)))
+    assert from_status(LIST_RECORDS, Lists({"a": other})).entries["a"].in_force.requested_at == 0
 
 
 def test_a_list_whose_bonds_are_all_wanted_since_earlier_ranks_them_the_same():
