@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 FIELDS: Final = ("STND_ISCD", "CNTG_VOL", "ACML_VOL", "tick_id", "trade_date", "traded_at", "received_at", "source")
-FEED: Final = "ws"  # the source of a tick that came over a session
 
 _EPOCH: Final = date(1970, 1, 1)
 _FIRST_DAY, _LAST_DAY = (FIRST_DATE - _EPOCH).days, (LAST_DATE - _EPOCH).days

@@ -41,7 +41,6 @@ LOOK_SECONDS: Final = 2.0
 # Clients of an absent broker fail several times a second, and a look with TLS takes memory.
 LOOK_AGAIN_SECONDS: Final = 2.0
 MAX_LOOKED: Final = 1000
-SHOWN_NAMES: Final = 5  # the most names of a certificate in a text
 _NO_ERROR, _UNSUPPORTED_MECHANISM = 0, 33
 
 # When each address was last looked at after each error, and what was found. The whole process

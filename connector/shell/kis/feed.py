@@ -92,7 +92,6 @@ class KisFeed:
         self._key_supply = KeySupply(self._session, kis, read_credentials, request_approval_key)
         self._live: LiveSession | None = None
         self._last_end: tuple[Cause, str | None] | None = None
-        self._frames_before = 0
         self._received_before_ns: int | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -131,11 +130,6 @@ class KisFeed:
     def session_up(self) -> bool:
         """Whether a connection is open."""
         return self._session.is_open
-
-    @property
-    def frames_received(self) -> int:
-        """How many frames the journal was given."""
-        return self._frames_before + (self._live.frames if self._live else 0)
 
     @property
     def last_tick_seconds(self) -> float | None:
@@ -266,7 +260,6 @@ class KisFeed:
             end = await live.run()
         finally:
             self._live = None
-            self._frames_before += live.frames
             self._received_before_ns = live.last_received_ns or self._received_before_ns
             if end.cause == "approval":
                 self._key_supply.keys.discard()

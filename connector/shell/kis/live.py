@@ -75,7 +75,6 @@ class LiveSession:
         self._saved_keys: set[CipherKey] | None = None
         self._renewals: asyncio.Queue[float] = asyncio.Queue()
         self.wake = asyncio.Event()
-        self.frames = 0
         self.last_received_ns: int | None = None
 
     async def run(self) -> Close:
@@ -116,7 +115,6 @@ class LiveSession:
                         self._saved_keys = set()
                         self._save_keys()
                 append(frame := Received(time_ns(), slot, session, is_binary, raw))
-                self.frames += 1
                 self.last_received_ns = frame.received_ns
                 if not proved:
                     proved = True
