@@ -126,7 +126,8 @@ async def _require_topics(settings: Settings, topics: Sequence[str]) -> None:
         found = await admin.find(topics)
     if missing := [name for name in topics if name not in found]:
         raise NotInTime(
-            f"Topic {' and topic '.join(missing)} does not exist, or this user may not describe it: create it first."
+            f"Kafka shows this user no topic {' and no topic '.join(missing)}. "
+            "Create what is missing, or grant Describe."
         )
 
 

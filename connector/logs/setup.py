@@ -163,14 +163,12 @@ class QueuedHandler(logging.Handler):
     def _report_repeats(self, now: float) -> None:
         for kind, count in self._repeats.expire(now):
             if isinstance(kind, _Kind):
+                level = logging.getLevelName(kind.level).lower()
                 left_out = {"repeated": count, "of": kind.event, "of_logger": kind.logger, **dict(kind.fields)}
-                event = {
-                    **left_out,
-                    "event": "repeats_left_out",
-                    "level": logging.getLevelName(kind.level).lower(),
-                    "logger": __name__,
-                }
-                self._queue(rendering.to_json(_stamp(None, "", event), _redactor))
+                event = {**left_out, "event": "repeats_left_out", "level": level, "logger": __name__}
+                # The formatter knows structlog's records by their attributes `_logger` and `_name`.
+                record = {"msg": _stamp(None, "", event), "_logger": None, "_name": level}
+                self._queue(self.format(logging.makeLogRecord(record)))
 
     def _queue(self, line: str) -> None:
         try:

@@ -95,7 +95,7 @@ async def test_replayed_ticks_are_those_of_the_live_feed_but_for_their_source(ka
 
 async def test_a_missing_topic_ends_at_once(kafka, topic_names):
     """The topic is not created, and the sentence names it."""
-    with pytest.raises(NotInTime, match=f"Topic {topic_names.ticks} does not exist"):
+    with pytest.raises(NotInTime, match=f"Kafka shows this user no topic {topic_names.ticks}"):
         await replay(settings_of(kafka, topic_names), (topic_names.ticks, None), batches(), print)
 
 

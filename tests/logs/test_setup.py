@@ -250,6 +250,19 @@ def test_suppressed_repeats_are_reported_at_the_end(lines):
     assert [json.loads(line)["event"] for line in read()] == ["started", "repeats_left_out"]
 
 
+def test_suppressed_repeats_are_reported_in_the_form_of_the_other_lines(lines):
+    """On a terminal the line on repeats is for people, as the others are."""
+    configure, read = lines
+    configure(format="console")
+    for _ in range(3):
+        structlog.get_logger("connector.x").info("started", list="desk")
+    _, line = read()
+    assert not line.startswith("{")
+    assert "repeats_left_out" in line
+    assert "of=started of_logger=connector.x repeated=2" in line
+    assert "list=desk" in line
+
+
 def test_stdout_gets_the_lines(capfd):
     """Text goes to stdout unchanged."""
     logs.write_to_stdout("줄\n")

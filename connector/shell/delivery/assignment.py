@@ -115,8 +115,8 @@ class Assignment:
         if missing:
             self._waiting.begin(
                 TopicMissing(
-                    f"Topic {' and topic '.join(missing)} is missing, or this user may not describe it. "
-                    "Create it with `kis-bond topics init`."
+                    f"Kafka shows this user no topic {' and no topic '.join(missing)}. "
+                    "Create what is missing with `kis-bond topics init`, or grant Describe."
                 )
             )
         else:
