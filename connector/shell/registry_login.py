@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
@@ -31,8 +31,26 @@ def files_of(settings: RegistrySettings) -> list[Path]:
     return [path for path in files if path is not None]
 
 
+# What a registry's files last held, by their paths. All parts of this process share it.
+_last_good: Final[dict[tuple[Path | None, ...], ssl.SSLContext]] = {}
+
+
 def tls_of(settings: RegistrySettings) -> ssl.SSLContext:
-    """Return whom to trust and what to show. Raises OSError and ValueError for unusable files."""
+    """Return whom to trust and what to show; if a file is unusable, what the files held before.
+
+    Raises OSError and ValueError if they were never usable.
+    """
+    files = (settings.ca_file, settings.certificate_file, settings.key_file)
+    try:
+        _last_good[files] = context = _context(settings)
+    except (OSError, ValueError):
+        if files not in _last_good:
+            raise
+        return _last_good[files]
+    return context
+
+
+def _context(settings: RegistrySettings) -> ssl.SSLContext:
     for path in (settings.ca_file, settings.certificate_file, settings.key_file):
         if path:  # OpenSSL would wait for ever for the end of a pipe
             small_file.read(path, MAX_PEM_BYTES)

@@ -106,6 +106,29 @@ async def test_a_client_certificate(tmp_path):
     assert files_of(shown) == [authority.ca, pair, pair]
 
 
+@pytest.mark.parametrize("spoilt", [None, b"", b"canary"], ids=["lost", "empty", "other"])
+@pytest.mark.parametrize("which", ["ca.pem", "client.pem"])
+async def test_certificates_that_were_spoilt(tmp_path, which, spoilt):
+    """What the files held before is used; files that were never usable are named and not shown."""
+    authority = Authority(tmp_path)
+    pair = authority.issue("client")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
+    tls.load_cert_chain(authority.issue("registry"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    async with serving(Registry(), tls=tls) as (url,):
+        given = {"url": url, "certificate_file": pair, "key_file": pair}
+        settings = RegistrySettings(ca_file=authority.ca, **given)
+        assert (await ask(settings, "GET", "/subjects")).status == 200
+        path = {"ca.pem": authority.ca, "client.pem": pair}[which]
+        path.unlink() if spoilt is None else path.write_bytes(spoilt)
+        assert (await ask(settings, "GET", "/subjects")).status == 200
+        (tmp_path / "folder").mkdir()
+        never = settings.model_copy(update={"ca_file": tmp_path / "folder"})
+        with pytest.raises(RegistryFailed, match="REG_FILE") as failed:
+            await ask(never, "GET", "/subjects")
+    assert "canary" not in str(failed.value)
+
+
 async def test_the_next_registry_answers_for_one_that_cannot():
     """One that is down or says 503 is passed over; the one that answered is asked first."""
     (down,) = free_ports(1)
