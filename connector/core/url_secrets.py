@@ -7,6 +7,8 @@ from typing import Final
 
 HIDDEN: Final = "********"
 _BEFORE_USER: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?/+|")
+# An input method may type the @ in another width.
+_AT_SIGNS: Final = str.maketrans("\uff20\ufe6b", "@@")
 _QUERY: Final = re.compile(r"[?#]")
 _NEXT_URL: Final = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # registry.url takes several URLs
 
@@ -37,7 +39,7 @@ def _without_user(text: str) -> str:
     A password may hold any sign, so everything before the last @ is hidden. If a query may begin
     before it, everything after it is, too.
     """
-    user, at, place = text.rpartition("@")
+    user, at, place = text.translate(_AT_SIGNS).rpartition("@")
     if _QUERY.search(user):
         return HIDDEN
     end = next((found.start() + 1 for found in _QUERY.finditer(place)), len(place))

@@ -51,6 +51,8 @@ def test_no_message_shows_a_user_or_a_password(password, begin):
         ("https://h/a/b@c.zip", "https://********@c.zip"),
         ("http://u:p@[::1/", "http://********@[::1/"),
         ("http://@h/", "http://@h/"),
+        ("http://u:p\uff20h/", "http://********@h/"),
+        ("http://u:p\ufe6bh/", "http://********@h/"),
         ("", ""),
     ],
 )
