@@ -62,23 +62,24 @@ class Secrets:
         This waits for the disk.
         """
         kafka, registry = self._settings.kafka, self._settings.registry
-        of_kafka = (
-            kafka.sasl_password_file,
+        files = (
             kafka.ssl_ca_file,
             kafka.ssl_certificate_file,
             kafka.ssl_key_file,
-            kafka.ssl_key_password_file,
-            kafka.oauth_client_secret_file,
             kafka.oauth_client_key_file,
             kafka.oauth_ca_file,
             kafka.gssapi_keytab_file,
-        )
-        of_registry = (
             *files_of(registry),
-            registry.oauth_client_secret_file,
             registry.oauth_client_key_file,
             registry.oauth_ca_file,
         )
-        return self._credentials.check_files() | look_at(
-            (*of_kafka, *of_registry, self._settings.kis.proxy_password_file)
+        secrets = (
+            kafka.sasl_password_file,
+            kafka.ssl_key_password_file,
+            kafka.oauth_client_secret_file,
+            registry.password_file,
+            registry.token_file,
+            registry.oauth_client_secret_file,
+            self._settings.kis.proxy_password_file,
         )
+        return self._credentials.check_files() | look_at(files, secrets)

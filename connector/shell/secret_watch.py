@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Never
 import structlog
 
 from connector import small_file
-from connector.settings.secret_files import MAX_PEM_BYTES
+from connector.settings.secret_files import MAX_PEM_BYTES, NotOneLine, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,13 +60,23 @@ class SecretWatch:
             log.warning("secret_readable_again", file=str(path))
 
 
-def look_at(paths: Iterable[Path | None]) -> dict[Path, str | None]:
-    """Return the problem of each file (unreadable or empty), or None. Unset paths are skipped."""
-    return {path: _problem(path) for path in paths if path is not None}
+def look_at(files: Iterable[Path | None], secrets: Iterable[Path | None] = ()) -> dict[Path, str | None]:
+    """Return the problem of each file (unreadable or empty), or None. Unset paths are skipped.
+
+    Each of `secrets` must also be one line of text.
+    """
+    of_files = {path: _problem(path, _read_whole) for path in files if path is not None}
+    return of_files | {path: _problem(path, read_secret) for path in secrets if path is not None}
 
 
-def _problem(path: Path) -> str | None:
+def _read_whole(path: Path) -> bytes:
+    return small_file.read(path, MAX_PEM_BYTES)
+
+
+def _problem(path: Path, read: Callable[[Path], str | bytes]) -> str | None:
     try:
-        return None if small_file.read(path, MAX_PEM_BYTES).strip() else f"{path}: is empty: write the value into it"
+        return None if read(path).strip() else f"{path}: is empty: write the value into it"
+    except NotOneLine as error:
+        return f"{path}: {error.strerror}: write nothing but the secret into it, as one line"
     except OSError as error:
         return f"{path}: could not be read ({error.strerror}): put the file back or correct its permissions"

@@ -74,6 +74,16 @@ def test_an_empty_file_is_a_problem(tmp_path):
     ]
 
 
+def test_a_secret_of_two_lines_is_a_problem(tmp_path):
+    """It would not be used, and what is in it is not shown; a certificate has many lines."""
+    (path := tmp_path / "secret").write_text("canary\nof two lines\n")
+    assert look_at([path]) == {path: None}
+    problem = f"{path}: holds several lines or a control character: write nothing but the secret into it, as one line"
+    assert look_at([path], [path]) == {path: problem}
+    path.write_text("one line\n")
+    assert look_at([], [path, None]) == {path: None}
+
+
 @pytest.mark.timeout(60)
 def test_a_pipe_is_a_problem_and_is_not_waited_for(tmp_path):
     """A secret file that became a pipe does not stop the watch."""
