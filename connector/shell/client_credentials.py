@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import structlog
 from yarl import URL
 
 from connector import small_file
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 5.0
 LONGEST_BODY: Final = 64 * 1024
+
+log = structlog.get_logger("connector.oauth")
 
 
 class ClientCredentials:
@@ -122,10 +125,10 @@ class ClientCredentials:
                 self._key, self._pem = read_key(pem), pem
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or error
+            problem = f"{self._section}.oauth_client_key_file: {key_file} could not be used ({cause})"
             if self._key is None:
-                raise NoAccessToken(
-                    f"OAUTH_FILE: {self._section}.oauth_client_key_file: {key_file} could not be used ({cause})"
-                ) from None
+                raise NoAccessToken(f"OAUTH_FILE: {problem}") from None
+            log.warning("credentials_unreadable", problems=[problem], used="what was read before")
         claims = assertion_claims(
             str(settings.oauth_client_id),
             settings.oauth_assertion_audience or str(settings.oauth_token_url),
@@ -147,8 +150,8 @@ class ClientCredentials:
             # Python takes an empty text for none, and would trust the system's authorities.
             self._authorities = ssl.create_default_context(cadata=pem or "\n")
         except (OSError, ValueError):
+            problem = f"{self._section}.oauth_ca_file: {path} holds no certificate that can be read"
             if self._authorities is None:
-                raise NoAccessToken(
-                    f"OAUTH_FILE: {self._section}.oauth_ca_file: {path} holds no certificate that can be read"
-                ) from None
+                raise NoAccessToken(f"OAUTH_FILE: {problem}") from None
+            log.warning("credentials_unreadable", problems=[problem], used="what was read before")
         return self._authorities

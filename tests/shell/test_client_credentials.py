@@ -10,6 +10,7 @@ import time
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from connector.core.client_assertion import ASSERTION_TYPE, read_key
 from connector.core.oauth import basic_credentials
@@ -139,8 +140,11 @@ async def test_a_key_that_cannot_be_used_is_named(tmp_path):
         with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_client_key_file: .*No such file"):
             await ClientCredentials(given, "kafka").ask(0)
         assert len(provider.requests) == 1
-        with pytest.raises(NoAccessToken, match="OAUTH_REFUSED"):
+        path.write_text("canary")
+        with capture_logs() as logs, pytest.raises(NoAccessToken, match="OAUTH_REFUSED"):
             await had_it.ask(0)
+    ((problem,),) = [line["problems"] for line in logs if line["event"] == "credentials_unreadable"]
+    assert problem == f"kafka.oauth_client_key_file: {path} could not be used (holds no private key)"
     assert len(provider.requests) == 2
 
 
@@ -332,7 +336,14 @@ async def test_spoilt_authorities(tmp_path, secret, monkeypatch):
             with pytest.raises(NoAccessToken, match=r"^OAUTH_FILE: kafka\.oauth_ca_file: "):
                 await ClientCredentials(given, "kafka").ask(0)
         authority.ca.unlink()
-        assert await client.ask(0)
+        with capture_logs() as logs:
+            assert await client.ask(0)
+    assert [(line["event"], line["problems"]) for line in logs] == [
+        (
+            "credentials_unreadable",
+            [f"kafka.oauth_ca_file: {authority.ca} holds no certificate that can be read"],
+        )
+    ]
 
 
 async def test_unreadable_files(tmp_path, secret):
