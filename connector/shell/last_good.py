@@ -24,7 +24,7 @@ def read_or_last_good(path: Path) -> str:
         if path not in _last_good:
             raise
         return _last_good[path]
-    if not secret:  # an editor may empty a file before it writes into it
-        return _last_good.get(path, "")
+    if not secret.strip():  # an editor may empty a file before it writes into it
+        return _last_good.get(path, secret)
     _last_good[path] = secret
     return secret

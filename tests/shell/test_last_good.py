@@ -11,7 +11,7 @@ def test_a_file_that_was_spoilt_or_vanished(tmp_path):
     path = tmp_path / "secret"
     path.write_text("first\n")
     assert read_or_last_good(path) == "first"
-    for damage in ("", "two\nlines"):
+    for damage in ("", " \n", "two\nlines"):
         path.write_text(damage)
         assert read_or_last_good(path) == "first"
     path.unlink()
