@@ -13,6 +13,7 @@ from tests.page.chromium import violations
 
 BONDS = first_bonds(5)
 SAMPLE, SAMPLE_NAME = BONDS[0], "국고03250-5303(23-2)"
+ONE_TOO_MANY = "KR600593GA13"
 HIDE = (
     "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s});"
     " document.dispatchEvent(new Event('visibilitychange'))"
@@ -344,6 +345,24 @@ async def test_name_and_price_are_in_view_on_a_telephone(connector, opened, widt
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
             assert box["height"] < 100
+
+
+async def test_a_long_state_is_in_view_on_a_telephone(connector, opened):
+    """A narrow window shows the words of a bond's state whole, without scrolling."""
+    connector.write("desk", {"instruments": BONDS})
+    async with opened(viewport={"width": 390, "height": 800}) as page:
+        await expect(row(page, "instruments", SAMPLE).locator("td").first).to_have_text(PRICE)
+        await see(page, want_one_too_many)
+        state = row(page, "instruments", ONE_TOO_MANY).locator(".state")
+        await expect(state).to_have_text("Waiting capacity")
+        right = "element => element.getBoundingClientRect().right"
+        table = page.locator(".scroll", has=page.locator("#instrument-rows"))
+        assert await state.evaluate(right) <= await table.evaluate(right)
+
+
+def want_one_too_many(status):
+    """Add a bond that waits for a place, and of which no tick gave a name."""
+    status["instruments"][ONE_TOO_MANY] = status["instruments"][SAMPLE] | {"state": "WAITING_CAPACITY"}
 
 
 async def test_a_reader_finds_and_sorts_bonds(connector, opened):
