@@ -100,15 +100,16 @@ def newly_asked(before: Lists, after: Lists) -> frozenset[str]:
     A list that is written again with another note, requester or time asks for nothing new.
     """
     found: set[str] = set()
+    wanted_so_far: set[str] = set()
     for name in before.entries.keys() | after.entries.keys():
         old, new = before.entries.get(name), after.entries.get(name)
         if old is new:
             continue
         wanted_before, wanted = (_active(each.in_force if each else None) for each in (old, new))
         found |= wanted - wanted_before
-        both = (wanted_before | wanted) & before.desired.keys() & after.desired.keys()
-        found |= {isin for isin in both if before.desired[isin].priority != after.desired[isin].priority}
-    return frozenset(found)
+        wanted_so_far |= wanted_before
+    both = wanted_so_far & before.desired.keys() & after.desired.keys()
+    return frozenset(found | {isin for isin in both if before.desired[isin].priority != after.desired[isin].priority})
 
 
 def _active(content: InForce | None) -> frozenset[str]:
