@@ -311,7 +311,7 @@ async def refused(rig: Rig) -> list[Check]:
         topic = run.connector.names.ticks
         await run.passed(1)
         await run.kis.emit(f"0|H0BJCNT0|001|{large(run)}")
-        await run.passed(3)
+        await run.until(lambda: run.watch.dead_letters)
         run.market(20_000)  # full batches
         await run.passed(1.5)
         run.market()

@@ -33,7 +33,7 @@ class Watch:
         self._samples = 0
         self._processes: set[str] = set()
         self._written = self._counted = 0
-        self.max_pending = self.max_lost = 0
+        self.max_pending = self.max_lost = self.dead_letters = 0
 
     def market(self, rate: float) -> None:
         """Measure gaps while ticks arrive; an open gap ends when they stop, even without lanes."""
@@ -80,6 +80,7 @@ class Watch:
         self._law_broken += broken_laws(status, self._written_by_now())
         self.max_pending = max(self.max_pending, frames["pending"])
         self.max_lost = max(self.max_lost, sum(frames["lost"].values()))
+        self.dead_letters = sum(status["ticks"]["dead_letters"].values())
         if self._healed_at and self._caught_up_at is None and frames["pending"] <= self._slack:
             self._caught_up_at = now
         for lane in status["delivery"]["lanes"]:
