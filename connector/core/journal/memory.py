@@ -82,7 +82,7 @@ class Memory:
 
     def write_again(self, after: int) -> None:
         """Have the frames after a number written again; the log may have lost them."""
-        again = [block for block in self._written if block.last_seq > after]
+        again = [block for block in self._written if block.last_seq > max(after, self.forgotten)]
         del self._written[len(self._written) - len(again) :]
         self._waiting[:0] = again
 

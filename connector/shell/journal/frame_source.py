@@ -50,6 +50,7 @@ class FrameSource:
         return memory.read(after, through, limit) or Block(through + 1, [])
 
     async def _read_log(self, after: int, through: int, limit: int) -> Block:
+        through = min(through, self._state.memory.floor)
         if through <= after:  # neither in memory nor written: finished while the disk failed
             return Block(self._state.memory.floor + 1, [])
         log = self._state.log

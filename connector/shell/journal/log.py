@@ -65,8 +65,8 @@ class Log:
         """
         active, data = self._active, encode(items)
         if active is None or active.size + len(data) > self._segment_bytes or _has_hole(active.last, items):
-            if any(not isinstance(item, Key) for item in items):  # keys alone can wait: they begin the next one
-                self._create(items, head, finished)
+            if others := [item for item in items if not isinstance(item, Key)]:  # the head of the next has all keys
+                self._create(others, head, finished)
             return
         self._make_room(len(data), finished)
         fd = CLOSED if active.fd is None else active.fd
@@ -99,14 +99,20 @@ class Log:
             with contextlib.suppress(OSError):
                 self.folder.unlink(f"{name}.new")
             raise
-        replaced = [segment for segment in self.segments if segment.first >= first]
-        # First active, then known to the syncing thread, which closes what is not active.
-        self._active = Segment(name, first, len(data), time.monotonic(), last, fd)
-        self.segments = (*self.segments[: len(self.segments) - len(replaced)], self._active)
-        self.is_dirty = True
-        for segment in replaced:
-            if segment.first > first:
+        begun = Segment(name, first, len(data), time.monotonic(), last, fd)
+        before = [segment for segment in self.segments if segment.first < first]
+        after = [segment for segment in self.segments if segment.first > first]
+        try:
+            for segment in after:
                 self.folder.unlink(segment.name)
+        except OSError:  # after a restart, one that stays would hide later frames of this one
+            begun.close()
+            self.segments = (*before, begun, *after)
+            raise
+        # First active, then known to the syncing thread, which closes what is not active.
+        self._active = begun
+        self.segments = (*before, begun)
+        self.is_dirty = True
 
     def retire(self, failed: Segment) -> None:
         """Neither write nor sync a segment and those after it: they will be written again."""

@@ -34,10 +34,10 @@ class LossReports:
         self._since = asyncio.get_running_loop().time()
 
     def lose(self, block: Block, reason: LossReason) -> None:
-        """Count these frames as lost."""
-        self._tally.lose(block.first_seq, block.last_seq, reason)
-        for frame in block.frames:
-            self._note(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
+        """Count these frames as lost, without those that are finished."""
+        for each in self._tally.lose(block.first_seq, block.last_seq, reason):
+            for frame in block.frames[each.start - block.first_seq : each.stop - block.first_seq]:
+                self._note(Loss(frame.slot, reason, 1, len(frame.raw), frame.received_ns, frame.received_ns))
 
     def miss(self, first: int, last: int) -> None:
         """Count as lost what should be in the log and cannot be read there."""

@@ -82,9 +82,13 @@ class Syncing:
             return
         state.trouble.end("sync")
         self.trim(MEMORY_BYTES)
-        async with self._writing.folder_free:
-            with state.trouble.watched("prune"):
-                await self._writing.worker.run(state.log.prune, state.progress.watermark)
+        try:
+            async with self._writing.folder_free:
+                with state.trouble.watched("prune"):
+                    await self._writing.worker.run(state.log.prune, state.progress.watermark)
+        except OSError as error:
+            state.trouble.note("prune", str(error))
+            return
         state.trouble.end("prune")
 
     @property

@@ -160,6 +160,32 @@ def test_a_key_alone_begins_no_segment(log):
     assert log.segments == ()
 
 
+def test_a_key_that_is_older_than_the_finished_numbers_is_in_the_head_alone(log):
+    """A segment that begins with later finished numbers holds nothing that looks damaged."""
+    key = Key(4, 0, 7, CipherKey("k" * 32, "i" * 16))
+    log.write([key, block(9, 10)], [key, Mark(1, 8, None)], 0)
+    assert read(log.folder, log.segments, 8, 11, 10).block == block(9, 10)
+    assert not log.segments[0].is_damaged
+
+
+def test_a_segment_that_cannot_be_removed_hides_no_later_frame(log, monkeypatch):
+    """What is written again stays waiting until all that it replaces is gone."""
+    for first in (1, 6, 11):
+        log.seal()
+        log.write([block(first, first + 4)], [], 0)
+    log.retire(log.segments[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output"):
+            log.write([block(4, 15)], [], 0)
+    assert [segment.first for segment in log.segments] == [1, 4, 6, 11]
+    assert log.used_bytes == sum(path.stat().st_size for path in log.folder.path.iterdir())
+    log.write([block(4, 15)], [], 0)
+    log.write([block(16, 17)], [], 0)
+    assert log.folder.names() == [segment.name for segment in log.segments]
+    assert seqs(log, 0, 18) == (list(range(1, 18)), [])
+
+
 def test_marked_numbers_are_not_missing(log):
     """Numbers with a mark are passed over; others that are not there are missing."""
     log.write([block(1, 3), Mark(4, 6, "disk"), block(7, 8)], [], 0)

@@ -151,6 +151,23 @@ async def test_what_is_written_again_is_one_write(source, monkeypatch):
     assert [[item.first_seq for item in items] for items in writes] == [list(range(4, 11))]
 
 
+async def test_what_waits_in_memory_is_not_missing_in_the_log(source, disk, tmp_path, monkeypatch):
+    """Damage in the log costs no frame that has to be written again: memory has it."""
+    monkeypatch.setattr(memory, "BLOCK_FRAMES", 1)
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 10)
+    source.memory.trim(5, 0, 2**20)
+    source.tally.synced = 5
+    [segment] = source.log.segments
+    os.truncate(tmp_path / "journal" / segment.name, segment.size // 3)
+    disk.fail("write", 5)
+    await source._writing.write_again(segment)
+    found = await collect(source.read, 0, 10)
+    assert found[-5:] == frames(6, 10)
+    assert source.lost == {"corrupt": 10 - len(found)}
+
+
 async def test_a_full_journal_gives_up_nothing_that_it_had(source):
     """What has to be written again waits for room, and only newer frames are lost."""
     for frame in frames(1, 10):
@@ -164,6 +181,7 @@ async def test_a_full_journal_gives_up_nothing_that_it_had(source):
     await until(lambda: source.lost)
     assert (source.lost, source.pending) == ({"journal_full": 2}, 10)
     source.log._max_bytes = 2**24
+    await until(lambda: source.memory.is_written)
     source.append(*frames(13, 13))
     await until(lambda: source.synced_seq == 13)
     assert len(await collect(source.read, 0, 13)) == 11
