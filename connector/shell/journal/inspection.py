@@ -151,6 +151,8 @@ def _scan(path: Path) -> _Scan | None:
 
 
 def _read(path: Path, fd: int) -> _Scan:
+    # What is appended while the records are read is no torn end, so the size is looked up first.
+    size = os.fstat(fd).st_size
     head, first = os.pread(fd, HEADER_BYTES, 0), int(path.stem)
     frames, marks, last = list[range](), list[Mark](), first - 1
     # The header of a segment that has just been created may not be complete yet.
@@ -166,7 +168,7 @@ def _read(path: Path, fd: int) -> _Scan:
                 frames[-1] = range(frames[-1].start, record.seq + 1)
             else:
                 frames.append(range(record.seq, record.seq + 1))
-    size = os.fstat(fd).st_size
+    size = max(size, sound)
     return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
 
 

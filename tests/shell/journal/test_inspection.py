@@ -68,6 +68,20 @@ def test_a_torn_end_is_no_damage(folder):
     assert (found.problems, found.torn_bytes, found.segments[-1].last) == ([], len(whole) - 1, 10)
 
 
+def test_frames_appended_since_the_records_were_read_are_no_torn_end(tmp_path, monkeypatch):
+    """A running connector may append to a segment just after its last record was read."""
+    segment(tmp_path, 1, frames(1, 6))
+    read = inspection.records
+
+    def read_and_append(*arguments):
+        yield from read(*arguments)
+        segment(tmp_path, 1, frames(1, 7))
+
+    monkeypatch.setattr(inspection, "records", read_and_append)
+    found = inspect(tmp_path)
+    assert (found.segments[-1].last, found.torn_bytes) == (6, 0)
+
+
 def test_a_torn_end_that_was_synced_is_damage(folder):
     """Frames that the disk had are missing, whatever follows."""
     progress(folder, 4, 12)
