@@ -201,6 +201,19 @@ def test_what_is_being_written_grows_no_more():
     assert waiting(memory) == [Mark(5, 5, "disk")]
 
 
+def test_what_is_finished_is_not_written_again():
+    """Frames below a number that is finished without the log are not needed there either."""
+    memory = Memory(0)
+    add(memory, 1, 3)
+    memory.take(inf)
+    memory.wrote()
+    add(memory, 4, 6)
+    memory.forget(6)
+    add(memory, 7, 8)
+    memory.write_again(0)
+    assert waiting(memory) == [frames(7, 8)]
+
+
 @given(st.integers(1, 2**40), st.integers(0, 2**40), st.sampled_from([None, "disk", "journal_full", "corrupt"]))
 def test_no_mark_takes_more_than_was_reckoned(first, more, lost):
     """The bytes reckoned for a mark are at least those it takes."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from connector.core.journal.record import FORMAT
+from connector.core.journal.record import FORMAT, Block
 from connector.core.journal.state import sealed
 from connector.core.ticks.frame import Received
 from connector.shell.journal import loss_reports
@@ -25,6 +25,19 @@ async def test_losses_are_reported_when_they_end(opened, monkeypatch):
     lose(source, 1, 10)
     await until(lambda: opened.losses)
     assert [(loss.slot, loss.frames, loss.bytes) for loss in opened.losses] == [(1, 5, 50), (0, 5, 50)]
+
+
+async def test_no_finished_frame_is_reported(opened):
+    """Of frames that are given up together, those that were delivered from memory are not lost."""
+    source = await opened()
+    frames = [Received(number, 0, 7, False, bytes(10)) for number in range(1, 7)]
+    for frame in frames:
+        source.append(frame)
+    source.advance(4)
+    source.losses.lose(Block(1, frames), "journal_full")
+    source.report_losses()
+    assert [(loss.frames, loss.from_ns, loss.to_ns) for loss in opened.losses] == [(2, 5, 6)]
+    assert source.lost == {"journal_full": 2}
 
 
 async def test_a_loss_that_goes_on_is_reported_meanwhile(opened, monkeypatch):
