@@ -150,7 +150,7 @@ async def test_a_topic_that_cannot_be_used_delays_no_tick(what):
     async with running_on(brokers, journal) as running:
         journal.append(*trades(1, 2))
         await until(lambda: has(brokers, ISINS[0]) == 2)
-        expected = "Topic latest is missing" if what == "missing" else "the topic may not be read"
+        expected = "no topic latest" if what == "missing" else "the topic may not be read"
         await until(lambda: expected in (running.waiting_for or ""))
         assert journal.watermark == 0
         brokers.leads, brokers.is_readable = leads, True
