@@ -44,7 +44,7 @@ async def test_unknown_approval_key_is_replaced_on_the_same_socket(monkeypatch):
 
 async def test_a_key_refused_by_the_last_words_of_a_connection_is_not_used_again(monkeypatch):
     """KIS refuses a key and ends TCP, as recorded: the cause is told, and a new key is used."""
-    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.5)
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 3.0)
     async with Simulator(approval_interval_seconds=0) as kis:
         bench = Bench(kis)
         bench.feed._key_supply.keys.issued("stale", asyncio.get_running_loop().time())
