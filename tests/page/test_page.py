@@ -378,13 +378,15 @@ async def test_a_reader_finds_and_sorts_bonds(connector, opened):
         await expect(bonds).to_have_text("No bond is like that.")
         await page.fill("#instruments-find", "")
         await expect(bonds).to_have_count(len(BONDS))
+        volumes = page.locator("#instrument-rows td:nth-of-type(6)")
+        await expect(volumes.filter(has_text="–")).to_have_count(0, timeout=30_000)  # each bond was traded
         connector.kis.rate = 0
         await connector.until_delivered()
         orders = []
         for order in ("ascending", "descending", None):
             await page.get_by_role("button", name="Day’s volume").click()
             assert await page.locator("#instruments th", has_text="Day’s volume").get_attribute("aria-sort") == order
-            cells = await page.locator("#instrument-rows td:nth-of-type(6)").all_text_contents()
+            cells = await volumes.all_text_contents()
             orders.append([int(text.replace(",", "")) for text in cells])
         assert orders[0] == sorted(orders[0])
         assert orders[1] == sorted(orders[1], reverse=True)
