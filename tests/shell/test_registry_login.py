@@ -91,14 +91,19 @@ async def test_a_token_from_a_provider(tmp_path):
     assert failed.value.retryable
 
 
+def asks_for_a_certificate(authority):
+    """Return the TLS of a registry that takes only clients of this authority."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
+    tls.load_cert_chain(authority.issue("registry"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    return tls
+
+
 async def test_a_client_certificate(tmp_path):
     """A registry that asks for a certificate gets ours; without one it refuses us."""
     authority = Authority(tmp_path)
     pair = authority.issue("client")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
-    tls.load_cert_chain(authority.issue("registry"))
-    tls.verify_mode = ssl.CERT_REQUIRED
-    async with serving(Registry(), tls=tls) as (url,):
+    async with serving(Registry(), tls=asks_for_a_certificate(authority)) as (url,):
         shown = RegistrySettings(url=url, ca_file=authority.ca, certificate_file=pair, key_file=pair)
         assert (await ask(shown, "GET", "/subjects")).status == 200
         with pytest.raises(RegistryFailed, match="REG_UNREACHABLE"):
@@ -112,10 +117,7 @@ async def test_certificates_that_were_spoilt(tmp_path, which, spoilt):
     """What the files held before is used; files that were never usable are named and not shown."""
     authority = Authority(tmp_path)
     pair = authority.issue("client")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
-    tls.load_cert_chain(authority.issue("registry"))
-    tls.verify_mode = ssl.CERT_REQUIRED
-    async with serving(Registry(), tls=tls) as (url,):
+    async with serving(Registry(), tls=asks_for_a_certificate(authority)) as (url,):
         given = {"url": url, "certificate_file": pair, "key_file": pair}
         settings = RegistrySettings(ca_file=authority.ca, **given)
         assert (await ask(settings, "GET", "/subjects")).status == 200
