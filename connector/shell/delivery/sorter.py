@@ -113,12 +113,9 @@ class Sorter:
         is_first_time = first_seq > self.counted_through
         if not is_first_time and last_seq > self.counted_through:
             return False
-        if (run := split_run(frames)) is None:
+        if (decoded := self._decode_run(frames)) is None:
             return False
-        received_ns = run.for_each_record([frame.received_ns for frame in frames])
-        received_ms = [ns // 1_000_000 for ns in received_ns]
-        if (ticks := self._encoder.encode_run(run, received_ms)) is None:
-            return False
+        run, ticks, received_ns, received_ms = decoded
         positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
         accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
         routes = self._routes
@@ -138,6 +135,21 @@ class Sorter:
                 self._counts.decoded -= delivered
         return True
 
+    def _decode_run(self, frames: Sequence[Received]) -> tuple[Run, Ticks, Sequence[int], Sequence[int]] | None:
+        """Return the records, their ticks and receive times (ns, ms); None if they are no run."""
+        try:
+            if (run := split_run(frames)) is None:
+                return None
+            received_ns = run.for_each_record([frame.received_ns for frame in frames])
+            received_ms = [ns // 1_000_000 for ns in received_ns]
+            ticks = self._encoder.encode_run(run, received_ms)
+        except MemoryError:  # says nothing about the frames
+            raise
+        except Exception as error:  # noqa: BLE001 - each frame is tried alone, and only a bad one is a dead letter
+            log.warning("run_tripped_bug", frames=len(frames), error=_last_lines(error))
+            return None
+        return ticks and (run, ticks, received_ns, received_ms)
+
     def _count_run(
         self, last_seq: int, run: Run, ticks: Ticks, received_ns: Sequence[int], received_ms: Sequence[int]
     ) -> None:
@@ -156,16 +168,19 @@ class Sorter:
         return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
 
     def _place_frame(self, seq: int, frame: Received, serving: Sequence[Lane] | None) -> None:
-        """Place one frame. Raises what decoding raises if many frames trip a bug."""
+        """Place one frame. Raises what decoding raises if many frames trip a bug.
+
+        A frame counts once, however often lanes that lag read it again.
+        """
         try:
             records, ticks = self._decode(frame)
         except MemoryError:  # says nothing about the frame
             raise
         except Exception as error:
-            if self._counts.decode_bugs.is_too_common(seq, frame.received_ns):
-                raise
-            last_lines = " ".join("".join(traceback.format_exception(error)[-2:]).split())
-            log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=last_lines)  # noqa: TRY400 - one line
+            if seq > self.counted_through:
+                if self._counts.decode_bugs.is_too_common(seq, frame.received_ns):
+                    raise
+                log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=_last_lines(error))  # noqa: TRY400 - one line
             self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
         else:
             if isinstance(records, BadFrame):
@@ -257,6 +272,11 @@ def _positions(first_seq: int, run: Run) -> Sequence[int]:
     if len(run.counts) == len(run.raws):
         return starts
     return list(chain.from_iterable(range(at, at + count) for at, count in zip(starts, run.counts, strict=True)))
+
+
+def _last_lines(error: Exception) -> str:
+    """Return the end of the error's traceback as one line."""
+    return " ".join("".join(traceback.format_exception(error)[-2:]).split())
 
 
 def lane_of(key: bytes | None, dead_letters: Sequence[Lane]) -> Lane:

@@ -6,6 +6,7 @@ import time
 import pytest
 from aiokafka.errors import InvalidTimestampError, PolicyViolationError, TopicAuthorizationFailedError
 
+from connector.core.ticks.avro import TickEncoder
 from connector.shell.delivery import letters
 from connector.shell.delivery.batch import Record
 from connector.shell.delivery.letters import Letters
@@ -131,6 +132,29 @@ async def test_a_dead_letter_topic_out_of_reach_makes_only_letters_wait(work, tr
         record(ISINS[7], accumulated=number).encode() for number in range(200)
     }
     assert running.missing_topic is None
+
+
+async def test_one_frame_that_trips_a_bug_never_holds_delivery(work, monkeypatch):
+    """While Kafka forbids its dead letter, the frame is read again and again, and ticks go on."""
+    brokers, journal, running = work
+    refused = 0
+
+    def refuse(topic, _):
+        nonlocal refused
+        refused += topic == DEAD_LETTERS
+        return TopicAuthorizationFailedError("no") if topic == DEAD_LETTERS else None
+
+    brokers.refuses = refuse
+    encode = TickEncoder.encode
+    monkeypatch.setattr(TickEncoder, "encode", lambda *wire: 1 // 0 if wire[1].columns[0] == "odd" else encode(*wire))
+    journal.append(frame(record("odd")))
+    await until(lambda: refused > 25)
+    trade(journal, 0, 20)
+    await until(lambda: all(has(brokers, isin) == 20 for isin in ISINS), 20)
+    assert running.counts.dead_letters == {}
+    brokers.refuses = lambda topic, _: None
+    await until(lambda: journal.watermark == 21)
+    assert running.counts.dead_letters == {"BUG": 1}
 
 
 async def test_a_clock_ahead_keeps_no_letter_back(work):

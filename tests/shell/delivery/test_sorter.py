@@ -222,6 +222,31 @@ def test_a_frame_that_trips_a_bug_is_a_dead_letter(sorter, monkeypatch):
     assert sum([len(lane.records()) for lane in sorter.ticks]) == sorter.counts.decoded == 2
 
 
+@pytest.mark.parametrize("step", ["split", "encode"])
+def test_a_run_that_trips_a_bug_is_read_frame_by_frame(sorter, monkeypatch, step):
+    """If only decoding a run raises, every frame becomes its tick, and the log says what raised."""
+    if step == "split":
+        monkeypatch.setattr("connector.shell.delivery.sorter.split_run", raise_key_error)
+    else:
+        monkeypatch.setattr(sorter._encoder, "encode_run", raise_key_error)
+    with capture_logs() as logs:
+        sorter.place(1, [frame(record(ISINS[number % 8])) for number in range(32)])
+    assert sum([len(lane.records()) for lane in sorter.ticks]) == sorter.counts.decoded == 32
+    assert sorter.letters[0].records() == []
+    entry = next(each for each in logs if each["event"] == "run_tripped_bug")
+    assert (entry["frames"], "KeyError: 'odd'" in entry["error"]) == (32, True)
+
+
+@pytest.mark.parametrize("step", ["encode", "encode_run"])
+def test_no_memory_is_no_bug(sorter, monkeypatch, step):
+    """A MemoryError is raised at once, because it says nothing about the frames."""
+    monkeypatch.setattr(sorter._encoder, "encode_run", lambda *_: None)
+    monkeypatch.setattr(sorter._encoder, step, raise_memory_error)
+    with pytest.raises(MemoryError):
+        sorter.place(1, [frame(record()) for _ in range(32)])
+    assert sorter.letters[0].records() == []
+
+
 def test_a_dead_letter_shows_no_secret(sorter):
     """A secret that this process knows is hidden in a frame and in a record that are no ticks."""
     hide(secret := "sorter-canary-5f1c")
@@ -243,17 +268,14 @@ def test_a_bug_that_many_frames_trip_holds_delivery(sorter, monkeypatch):
     assert sorter.counts.decoded == 5
 
 
-def test_no_memory_is_no_bug_of_a_frame(sorter, monkeypatch):
-    """A MemoryError is raised at once, because it says nothing about the frame."""
-    monkeypatch.setattr(sorter._encoder, "encode", raise_memory_error)
-    with pytest.raises(MemoryError):
-        sorter.place(1, [frame(record())])
-    assert sorter.letters[0].records() == []
-
-
 def raise_memory_error(*_):
     """Raise."""
     raise MemoryError
+
+
+def raise_key_error(*_):
+    """Raise."""
+    raise KeyError("odd")
 
 
 def test_without_lanes_of_dead_letters_they_are_counted_once(sorter):
