@@ -79,6 +79,8 @@ class Report:
     def _problems(self) -> list[str]:
         parts = self._parts
         found = [parts.slots.unready, parts.delivery.missing_topic, parts.event_topic.missing]
+        if parts.delivery.held_by_bug:
+            found.append(f"delivery waits for {parts.delivery.held_by_bug}")
         if parts.journal.write_error:
             found.append(f"the journal is not writable: {parts.journal.write_error}")
         return [problem for problem in found if problem]

@@ -11,7 +11,10 @@ import pytest
 
 from connector.app import opened
 from connector.core.bonds.isin import with_check_digit
+from connector.core.ticks.avro import TickEncoder
+from connector.core.ticks.frame import Received
 from connector.settings import load
+from connector.shell.delivery.lane import Lane
 from connector.shell.journal import Journal
 from tests.app.arrival import assert_all_arrived, identities
 from tests.app.settings import settings_of_one
@@ -249,6 +252,22 @@ async def test_a_stop_before_the_start_ends_the_run(tmp_path):
         await asyncio.wait_for(connector.run(), 30)
         assert connector.report.readiness()[0][0].startswith("stopping")
         assert connector.refusal is None
+
+
+async def test_frames_that_wait_for_an_updated_connector_make_it_unready(tmp_path, monkeypatch):
+    """When decoding raises for too many frames, readiness and status name the first that waits."""
+    async with opened(settings_of_one(tmp_path)) as connector:
+        delivery = connector.report._parts.delivery
+        monkeypatch.setattr(TickEncoder, "encode", lambda *_: 1 // 0)
+        delivery._sorter.route_to([Lane("ticks", 0)], [])
+        frames = [Received(1, 0, 1, False, b"0|H0BJCNT0|001|" + b"^".join([b"1"] * 19))] * 21
+        with pytest.raises(ZeroDivisionError):
+            delivery._sorter.place(1, frames)
+        waits_for = (
+            "an updated connector, because of frame 21, and too many before it: decoding raised ZeroDivisionError"
+        )
+        assert f"delivery waits for {waits_for}" in connector.report.readiness()[0]
+        assert delivery.waiting_for == waits_for
 
 
 async def _has_frames(journal, count):

@@ -82,7 +82,14 @@ class Delivery:
     @property
     def waiting_for(self) -> str | None:
         """What delivery or the first lane in trouble is waiting for, or None while all is well."""
+        if self.held_by_bug is not None:
+            return self.held_by_bug
         return self._waiting.reason or next((lane.waiting_for for lane in self.lanes if lane.waiting_for), None)
+
+    @property
+    def held_by_bug(self) -> str | None:
+        """That all frames wait for an updated connector, or None."""
+        return (holds := self._sorter.holds) and f"an updated connector, because of {holds}"
 
     @property
     def missing_topic(self) -> str | None:

@@ -57,6 +57,7 @@ class Sorter:
         self._routes: dict[str, tuple[bytes, Lane]] = {}
         # Receive time (ns) and bytes of each bond's latest good tick.
         self._latest: dict[str, tuple[int, bytes]] = {}
+        self._held: tuple[int, str] | None = None  # the frame that waits for a mended decoding, and why
 
     def frame_with(self, prefix: bytes) -> None:
         """Set the bytes that come before each datum."""
@@ -70,6 +71,11 @@ class Sorter:
         self._ticks, self._dead_letters, self._routes = ticks, dead_letters, {}
         self.latest_values.route_to(latest_values)
         self._delivered = max(lane.delivered for lane in ticks)
+
+    @property
+    def holds(self) -> str | None:
+        """Which frame waits for a mended decoding, with all later ones, or None."""
+        return self._held[1] if self._held and self._held[0] > self.counted_through else None
 
     def last_tick_ns(self, isin: str) -> int | None:
         """Return the receive time (ns) of a bond's latest tick, or None."""
@@ -179,6 +185,7 @@ class Sorter:
         except Exception as error:
             if seq > self.counted_through:
                 if self._counts.decode_bugs.is_too_common(seq, frame.received_ns):
+                    self._held = seq, f"frame {seq}, and too many before it: decoding raised {type(error).__name__}"
                     raise
                 log.error("frame_tripped_bug", frame=seq, slot=frame.slot, error=_last_lines(error))  # noqa: TRY400 - one line
             self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)

@@ -263,9 +263,11 @@ def test_a_bug_that_many_frames_trip_holds_delivery(sorter, monkeypatch):
         with pytest.raises(IndexError):
             sorter.place(1, bad)
     assert len(sorter.letters[0].records()) == 20
+    assert sorter.holds == "frame 21, and too many before it: decoding raised IndexError"
     monkeypatch.undo()
     sorter.place(21, bad[20:])
     assert sorter.counts.decoded == 5
+    assert sorter.holds is None
 
 
 def raise_memory_error(*_):
