@@ -1,7 +1,6 @@
 """The frames in memory: those that are not on the disk yet, and the latest others for delivery."""
 
 from bisect import bisect_right
-from itertools import chain
 from operator import attrgetter
 from typing import Final
 
@@ -13,99 +12,90 @@ BLOCK_FRAMES = 64  # waiting frames are in few blocks, but each is small for a w
 
 
 class Memory:
-    """Every frame above `floor` that is not lost is here; `bytes` estimates the memory in use.
+    """What the log gets, in order: every number above `floor` is in a block or a mark.
 
-    What waits for the log is in order, and the frames that the log has come before it. Delivery
-    reads from number `read_through` on. `forgotten` is the last number that was finished before
-    the log had its frame.
+    The log has the first `_logged` items, and the others wait for it. Delivery reads from number
+    `read_through` on. `bytes` estimates the memory in use.
     """
 
     def __init__(self, floor: int) -> None:
         self.floor = self.read_through = floor
-        self.forgotten = 0
         self.bytes = 0
-        self._written: list[Block] = []
-        self._waiting: list[Item] = []
-        self._taken = 0  # so many of those that wait are being written
-        self._had = floor  # the last number that the log had, though it may have lost it
+        self._items: list[Item] = []
+        self._logged = 0
+        self._growing: Item | None = None  # the last item, unless it is being written
 
     def add_frame(self, seq: int, frame: Received) -> None:
         """Add the next frame."""
-        waiting = self._waiting
-        last = waiting[-1] if len(waiting) > self._taken else None
-        if isinstance(last, Block) and len(last.frames) < BLOCK_FRAMES and last.first_seq > self._had:
+        last = self._growing
+        if isinstance(last, Block) and len(last.frames) < BLOCK_FRAMES:
             last.frames.append(frame)
         else:
-            waiting.append(Block(seq, [frame]))
+            self._growing = block = Block(seq, [frame])
+            self._items.append(block)
         self.bytes += len(frame.raw) + FRAME_BYTES
 
     def add(self, item: Item) -> None:
         """Add what comes next; a mark extends the last one if it continues it."""
-        last = self._waiting[-1] if len(self._waiting) > self._taken else None
-        match last, item:
+        match self._growing, item:
             case Mark(first, end, lost), Mark(start, through, again) if (end + 1, lost) == (start, again):
-                self._waiting[-1] = Mark(first, through, lost)
+                self._items[-1] = item = Mark(first, through, lost)
             case _:
-                self._waiting.append(item)
+                self._items.append(item)
+        self._growing = item
 
     # -- to the log --------------------------------------------------------------------------------
 
     @property
     def is_written(self) -> bool:
         """Whether nothing waits for the log."""
-        return not self._waiting
+        return self._logged == len(self._items)
 
     def settled(self, last: int) -> int:
-        """Return up to which number the log has all that it needs, at most `last`."""
-        return self._waiting[0].first_seq - 1 if self._waiting else last
+        """Return up to which number, at most `last`, no frame waits for the log."""
+        waiting = (self._items[place] for place in range(self._logged, len(self._items)))
+        return next((item.first_seq - 1 for item in waiting if isinstance(item, Block)), last)
 
-    def take(self, most_bytes: float) -> list[Item]:
-        """Return what the log gets next: one item, and more up to this many bytes."""
-        self._taken = 0
-        for item in self._waiting:
-            most_bytes -= log_bytes(item)
-            if most_bytes < 0 and self._taken:
+    def take(self, most_bytes: int, again: int) -> list[Item]:
+        """Return what the log gets next: one item, and more up to this many bytes.
+
+        What is written again, up to number `again`, comes whole.
+        """
+        self._growing, end = None, self._logged
+        while end < len(self._items):
+            most_bytes -= log_bytes(self._items[end])
+            if most_bytes < 0 and end > self._logged and self._items[end].first_seq > again:
                 break
-            self._taken += 1
-        return self._waiting[: self._taken]
+            end += 1
+        return self._items[self._logged : end]
 
-    def wrote(self) -> None:
-        """Note that the log has what `take` returned last."""
-        self._written += [item for item in self._waiting[: self._taken] if isinstance(item, Block)]
-        self._had = max(self._had, self._waiting[self._taken - 1].last_seq)
-        del self._waiting[: self._taken]
-        self._taken = 0
-
-    def failed(self) -> None:
-        """Note that the log did not get what `take` returned last."""
-        self._taken = 0
+    def wrote(self, items: int) -> None:
+        """Note that the log has the items, so many, that `take` returned last."""
+        self._logged += items
 
     def write_again(self, after: int) -> None:
-        """Have the frames after a number written again; the log may have lost them."""
-        again = [block for block in self._written if block.last_seq > max(after, self.forgotten)]
-        del self._written[len(self._written) - len(again) :]
-        self._waiting[:0] = again
+        """Have the numbers after this one written again; the log may have lost them."""
+        self._logged = min(self._logged, bisect_right(self._items, after, key=attrgetter("last_seq")))
 
     def forget(self, finished: int) -> None:
-        """Drop waiting frames that are finished: the log needs no blocks up to this number."""
-        for block in self._drop(0, finished, None):
-            self.forgotten = max(self.forgotten, block.last_seq)
-        self.floor = max(self.floor, self.forgotten)
+        """Replace waiting blocks that are finished by marks, as the log needs no frame of them."""
+        self._drop(0, finished, None)
 
-    def lose(self, reason: LossReason) -> list[Block]:
-        """Replace waiting blocks that the log never had by marks, and return them."""
-        return self._drop(self._had, 1 << 63, reason)
+    def lose(self, had: int, reason: LossReason) -> list[Block]:
+        """Replace waiting blocks by marks, and return them; the log had others up to `had`."""
+        return self._drop(had, 1 << 63, reason)
 
     def _drop(self, after: int, through: int, lost: LossReason | None) -> list[Block]:
-        waiting, self._waiting, dropped = self._waiting, [], list[Block]()
+        waiting, dropped = self._items[self._logged :], list[Block]()
+        del self._items[self._logged :]
+        self._growing = None
         for item in waiting:
             if not isinstance(item, Block) or item.first_seq <= after or item.last_seq > through:
                 self.add(item)
                 continue
             dropped.append(item)
             self.bytes -= memory_bytes(item)
-            if lost:
-                self.add(Mark(item.first_seq, item.last_seq, lost))
+            self.add(Mark(item.first_seq, item.last_seq, lost))
         return dropped
 
     def trim(self, on_disk: int, most_on_disk: int, most: int) -> None:
@@ -114,23 +104,25 @@ class Memory:
         The log is on the disk up to number `on_disk`. Others go only if all need over `most` bytes.
         """
         count = 0
-        for block in self._written:
-            is_on_disk = block.last_seq <= on_disk
-            is_needed = not is_on_disk or block.last_seq > self.read_through
+        while count < self._logged:
+            item = self._items[count]
+            is_on_disk = item.last_seq <= on_disk
+            is_needed = not is_on_disk or item.last_seq > self.read_through
             if is_needed and self.bytes <= (most_on_disk if is_on_disk else most):
                 break
-            self.bytes -= memory_bytes(block)
-            self.floor = max(self.floor, block.last_seq)
+            self.bytes -= memory_bytes(item)
+            self.floor = max(self.floor, item.last_seq)
             count += 1
-        del self._written[:count]
+        del self._items[:count]
+        self._logged -= count
 
     # -- to delivery -------------------------------------------------------------------------------
 
     def read(self, after: int, through: int, limit: int) -> Block | None:
         """Return up to `limit` frames with `after` < number <= `through`, or None without one."""
         frames, first = list[Received](), 0
-        place = max(0, bisect_right(self._written, after + 1, key=attrgetter("first_seq")) - 1)
-        for item in chain(self._written[place:], self._waiting):
+        place = max(0, bisect_right(self._items, after + 1, key=attrgetter("first_seq")) - 1)
+        for item in (self._items[each] for each in range(place, len(self._items))):
             if not isinstance(item, Block) or item.last_seq <= after:
                 continue
             start = max(item.first_seq, after + 1)
@@ -144,9 +136,9 @@ class Memory:
         return Block(first, frames) if frames else None
 
 
-def memory_bytes(block: Block) -> int:
-    """Return about how much memory a block needs."""
-    return sum(len(frame.raw) + FRAME_BYTES for frame in block.frames)
+def memory_bytes(item: Item) -> int:
+    """Return about how much memory an item needs; keys and marks are few."""
+    return sum(len(frame.raw) + FRAME_BYTES for frame in item.frames) if isinstance(item, Block) else 0
 
 
 def log_bytes(item: Item) -> int:

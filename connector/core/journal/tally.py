@@ -11,15 +11,14 @@ class Tally:
     """Every number up to `last` is finished, pending or lost, and is counted once.
 
     Up to the watermark, a number is finished unless it is lost. Above the watermark it is pending
-    unless it is lost. Lost numbers up to `settled` are counted in `settled_losses`, and each lost
-    range above `settled` is known as a mark. The log has all that it needs up to `written`, and
-    the disk up to `synced`.
+    unless it is lost, and each lost range is known as a mark. `lost` counts lost numbers by reason.
+    The log has all that it needs up to `written`, and the disk up to `synced`.
     """
 
     def __init__(self, watermark: int, last: int, losses: Mapping[str, int], marks: Iterable[Mark]) -> None:
-        self.watermark = self.settled = watermark
+        self.watermark = watermark
         self.last = self.written = self.synced = max(last, watermark)
-        self.settled_losses = Counter(losses)
+        self.lost = Counter(losses)
         self.marks = list[Mark]()  # disjoint and in order
         for mark in marks:
             if mark.lost:
@@ -41,6 +40,7 @@ class Tally:
         return fresh
 
     def _add(self, mark: Mark) -> None:
+        self.lost[str(mark.lost)] += mark.last_seq - mark.first_seq + 1
         latest = self.marks[-1] if self.marks else None
         if latest and latest.last_seq == mark.first_seq - 1 and latest.lost == mark.lost:  # one loss after another
             self.marks[-1] = latest._replace(last_seq=mark.last_seq)
@@ -54,11 +54,9 @@ class Tally:
     def settle(self, through: int) -> None:
         """Forget the marks up to this number, which must not exceed the watermark."""
         while self.marks and self.marks[0].first_seq <= through:
-            first, last, reason = self.marks.pop(0)
-            self.settled_losses[str(reason)] += min(last, through) - first + 1
-            if through < last:
-                self.marks.insert(0, Mark(through + 1, last, reason))
-        self.settled = max(self.settled, through)
+            first = self.marks.pop(0)
+            if through < first.last_seq:
+                self.marks.insert(0, first._replace(first_seq=through + 1))
 
     def after_lost(self, seq: int) -> int:
         """Return the first number from `seq` on that is not lost."""
@@ -67,24 +65,22 @@ class Tally:
             seq, place = max(seq, self.marks[place].last_seq + 1), place + 1
         return seq
 
-    def _lost_above(self, seq: int) -> int:
-        return sum(last - max(first, seq + 1) + 1 for first, last, _ in self.marks if last > seq)
-
     @property
-    def lost(self) -> dict[str, int]:
-        """How many numbers are lost, by reason."""
-        lost = Counter(self.settled_losses)
+    def settled_losses(self) -> dict[str, int]:
+        """How many lost numbers have no mark, by reason."""
+        settled = self.lost.copy()
         for first, last, reason in self.marks:
-            lost[str(reason)] += last - first + 1
-        return {reason: count for reason, count in lost.items() if count}
+            settled[str(reason)] -= last - first + 1
+        return dict(+settled)
 
     @property
     def finished(self) -> int:
         """How many numbers are acknowledged or dead-lettered."""
-        lost_above = self._lost_above(self.settled) - self._lost_above(self.watermark)
-        return self.watermark - self.settled_losses.total() - lost_above
+        return self.last - self.pending - self.lost.total()
 
     @property
     def pending(self) -> int:
         """How many numbers are neither finished nor lost."""
-        return self.last - self.watermark - self._lost_above(self.watermark)
+        above = self.watermark + 1
+        lost_above = sum(last - max(first, above) + 1 for first, last, _ in self.marks if last >= above)
+        return self.last - self.watermark - lost_above

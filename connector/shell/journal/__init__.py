@@ -26,12 +26,12 @@ Rules that keep every frame:
 
 * `progress` never holds a watermark above what is on the disk, and a segment is unlinked only
   after a `progress` that covers it is on the disk.
-* A lost number has a mark with its reason in the log, or in `progress`. Any other number missing
-  above the watermark is `corrupt`.
+* The log has each number as a frame or in a mark, which says why there is none: it was lost, or
+  delivered before the log had it. `progress` has the latest marks of lost numbers, too. Any other
+  number missing above the watermark is `corrupt`.
 * A segment begins with the cipher keys and the finished numbers of that moment, so it can be read
-  alone. Numbers that were finished before the log had them never are within a segment, but between
-  two. An opening therefore reads only the last segment, and damage in others is found when they are
-  read.
+  alone. An opening therefore reads only the last segment, and damage in others is found when they
+  are read.
 * Damaged bytes are skipped up to the next whole record. Damage at the very end is a torn tail, and
   is cut.
 * Before each write, finished segments go until all files fit in `max_bytes`. If they do not, the
@@ -39,8 +39,9 @@ Rules that keep every frame:
 * While a write fails or takes over a second, delivery reads from memory, which is bounded. Then
   what is unfinished is written. Nobody waits for the disk but the two threads, except that the
   event loop gives a small write a fifth of a millisecond while the disk works.
-* A segment that could not be synced is given up. All that the disk may not have is written again,
-  to a new segment, which replaces any after it.
+* After a failed sync all segments that are not known to be whole on the disk are given up. What
+  they held above the last synced number is written again, to a new segment, which replaces any
+  after it.
 
 The pure parts are in `core/journal`: the bytes, the counts, the memory.
 """

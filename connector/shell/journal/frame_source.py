@@ -50,10 +50,7 @@ class FrameSource:
         return memory.read(after, through, limit) or Block(through + 1, [])
 
     async def _read_log(self, after: int, through: int, limit: int) -> Block:
-        through = min(through, self._state.memory.floor)
-        if through <= after:  # neither in memory nor written: finished while the disk failed
-            return Block(self._state.memory.floor + 1, [])
-        log = self._state.log
+        log, through = self._state.log, min(through, self._state.memory.floor)
         found = await self.worker.run(read, log.folder, log.segments, after, through + 1, limit)
         for key in found.keys:
             self._state.ring.add_older(key)

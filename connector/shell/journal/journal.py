@@ -39,7 +39,7 @@ class Journal(State):
         self._source = FrameSource(self)
         self._workers = [self._writing.worker, self._syncing.worker, self._source.worker]
         self.is_saved = True  # false after a close that could not save everything
-        self.lanes_at_start: Mapping[str, int] = found.progress.lanes if found.progress else {}
+        self.lanes_at_start = found.progress.lanes
         self._turn = asyncio.Lock()
         steps = (self._writing.write_all, self._syncing.sync_in_time, self.losses.report_in_time)
         self._tasks = [

@@ -23,14 +23,6 @@ class Full(Exception):
         self.room = room
 
 
-class SyncFailed(Exception):
-    """A segment could not be synced, so that nobody knows which of its bytes are on the disk."""
-
-    def __init__(self, segment: Segment, error: OSError) -> None:
-        super().__init__(str(error))
-        self.segment = segment
-
-
 class Log:
     """Segments in the order of their first numbers; a number is in the last that can hold it.
 
@@ -59,14 +51,14 @@ class Log:
     def write(self, items: Sequence[Item], head: Sequence[Item], finished: int) -> None:
         """Append items in one call of the system, or begin a new segment with them.
 
-        A segment has no hole in its numbers. A new one begins with the keys and marks of `head`, so
-        that it can be read without the segments before it. Segments up to number `finished` may be
-        unlinked. Raises Full and OSError. After an OSError the segment is not written again.
+        A new one begins with the keys and the mark of `head`, so that it can be read without the
+        segments before it. Segments up to number `finished` may be unlinked. Raises Full and
+        OSError. After an OSError the segment is not written again.
         """
         active, data = self._active, encode(items)
-        if active is None or active.size + len(data) > self._segment_bytes or _has_hole(active.last, items):
-            if others := [item for item in items if not isinstance(item, Key)]:  # the head of the next has all keys
-                self._create(others, head, finished)
+        if active is None or active.size + len(data) > self._segment_bytes:
+            if numbered := [item for item in items if not isinstance(item, Key)]:  # the head has all keys
+                self._create(numbered, head, finished)
             return
         self._make_room(len(data), finished)
         fd = CLOSED if active.fd is None else active.fd
@@ -114,12 +106,16 @@ class Log:
         self.segments = (*before, begun)
         self.is_dirty = True
 
-    def retire(self, failed: Segment) -> None:
-        """Neither write nor sync a segment and those after it: they will be written again."""
+    def retire(self) -> list[str]:
+        """Close all segments that may lack something on the disk; return the names of their files.
+
+        They are neither written nor synced any more.
+        """
         self.seal()
-        for segment in self.segments:
-            if segment.first >= failed.first:
-                segment.close()
+        retired = [segment for segment in self.segments if segment.fd is not None]
+        for segment in retired:
+            segment.close()
+        return [segment.name for segment in retired]
 
     def seal(self) -> None:
         """Append no more to the active segment."""
@@ -158,34 +154,25 @@ class Log:
     # -- the syncing thread ------------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Sync all that was written before. Raises SyncFailed and OSError."""
-        self.is_dirty = False
+        """Sync all that was written before.
+
+        After an OSError nobody knows which of the unsynced bytes and names are on the disk.
+        """
+        self.is_dirty, active = False, self._active
+        unsynced = [(segment, fd) for segment in self.segments if (fd := segment.fd) is not None]
         try:
-            for segment in self.segments:
-                self._sync(segment)
+            for _, fd in unsynced:
+                os.fdatasync(fd)
             self.folder.sync()
         except BaseException:
             self.is_dirty = True
             raise
-
-    def _sync(self, segment: Segment) -> None:
-        if segment.fd is None:
-            return
-        is_complete = segment is not self._active
-        try:
-            os.fdatasync(segment.fd)
-        except OSError as error:
-            raise SyncFailed(segment, error) from error
-        if is_complete:
-            segment.close()
+        for segment, _ in unsynced:
+            if segment is not active:
+                segment.close()
 
     def close(self) -> None:
         """Close all files and release the lock; no thread may be at work."""
         for segment in self.segments:
             segment.close()
         self.folder.close()
-
-
-def _has_hole(last: int, items: Sequence[Item]) -> bool:
-    ends = [last, *(item.last_seq for item in items)]
-    return any(item.first_seq != end + 1 for item, end in zip(items, ends, strict=False))

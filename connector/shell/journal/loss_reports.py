@@ -59,12 +59,12 @@ class LossReports:
 
     async def report_in_time(self) -> None:
         """Wait a second, report what is due, and keep the rest."""
-        before = self._tally.lost
+        before = self._tally.lost.total()
         await asyncio.sleep(ROUND_SECONDS)
         now = asyncio.get_running_loop().time()
         if not self._unreported:
             self._since = now
-        elif self._tally.lost == before or now - self._since >= LOSING_SECONDS:
+        elif self._tally.lost.total() == before or now - self._since >= LOSING_SECONDS:
             self.report()
             self._since = now
         self.keep()

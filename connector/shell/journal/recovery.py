@@ -29,7 +29,7 @@ class Recovered:
     """What the last process left; `keys` are those of the last segment, oldest first."""
 
     segments: list[Segment]
-    progress: Progress | None
+    progress: Progress
     saved: dict[str, Any]
     tally: Tally = field(default_factory=lambda: Tally(0, 0, {}, ()))
     keys: list[Key] = field(default_factory=list)
@@ -55,10 +55,9 @@ def recover(folder: Folder) -> Recovered:
     for name in folder.names():
         if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
-    first, end = (found.segments[0].first, found.segments[-1].last) if found.segments else (1, 0)
-    progress = found.progress or Progress(first - 1, 0, {}, [], {}, 0)
-    found.tally = counted(progress, end, [*progress.marks, *marks])
-    found.tally.lose(end + 1, progress.synced, "corrupt")
+    end = found.segments[-1].last if found.segments else 0
+    found.tally = counted(found.progress, end, [*found.progress.marks, *marks])
+    found.tally.lose(end + 1, found.progress.synced, "corrupt")
     found.tally.written = found.tally.synced = found.tally.last
     return found
 
@@ -71,7 +70,8 @@ def look(folder: Folder) -> Recovered:
     segments = [_segment(folder, name) for name in folder.names() if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
     refuse_newer(folder.path, content["format"] if content else None)
-    return Recovered(segments, Progress.from_content(content) if content else None, saved or {})
+    new = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
+    return Recovered(segments, Progress.from_content(content) if content else new, saved or {})
 
 
 def refuse_newer(path: Path, version: int | None) -> None:

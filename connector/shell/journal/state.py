@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connector.core.journal.key_ring import KeyRing
 from connector.core.journal.memory import Memory
-from connector.core.journal.state import Progress, sealed, state_bytes
+from connector.core.journal.state import sealed, state_bytes
 from connector.shell.journal.log import Log
 from connector.shell.journal.loss_reports import SAVED, LossReports
 from connector.shell.journal.trouble import Trouble
@@ -40,7 +40,7 @@ class State:
         self.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self.log.state_bytes = state_bytes(len(sealed(found.saved)))
         self.losses = LossReports(self.tally, self.texts.pop(SAVED, "[]"), on_loss)
-        self.progress = Progress(self.tally.settled, self.tally.last, {}, [], {}, 0)
+        self.progress = found.progress
         self.segments_retired = 0
 
     @property
@@ -86,7 +86,7 @@ class State:
     @property
     def lost(self) -> dict[str, int]:
         """Frames lost over the life of the journal, by reason."""
-        return self.tally.lost
+        return dict(self.tally.lost)
 
     @property
     def kept(self) -> int:

@@ -11,7 +11,7 @@ import structlog
 from connector.core.journal.record import FORMAT
 from connector.core.journal.state import MOST_MARKS, Progress, sealed, state_bytes
 from connector.shell.journal import loss_reports, trouble
-from connector.shell.journal.log import Full, SyncFailed
+from connector.shell.journal.log import Full
 from connector.shell.journal.recovery import PROGRESS, SAVED
 from connector.shell.journal.state import State
 from connector.shell.journal.writing import Writing
@@ -39,14 +39,13 @@ class Syncing:
         self._saved_texts: Mapping[str, str] = {}
         self._lacks_room = False  # for the texts
         self._soon = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []  # for a round that has not begun
+        self._next = asyncio.Event()  # set when the next round has ended
 
     async def next_round(self) -> None:
         """Sync at once, and wait until it is done; a round under way began too early to count."""
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
+        ended = self._next
         self._soon.set()
-        await done
+        await ended.wait()
 
     async def sync_in_time(self) -> None:
         """Wait until a sync is due, and do what can be done."""
@@ -54,42 +53,29 @@ class Syncing:
             async with asyncio.timeout(self._pause):
                 await self._soon.wait()
         self._soon.clear()
-        waiting, self._waiting = self._waiting, []
+        ended, self._next = self._next, asyncio.Event()
         try:
             if not self._state.trouble.is_hanging:
                 await self._sync()
         finally:
-            for done in waiting:
-                if not done.done():
-                    done.set_result(None)
+            ended.set()
 
     async def _sync(self) -> None:
-        state = self._state
-        through = self._settled
-        try:
-            with state.trouble.watched("sync"):
-                if state.log.is_dirty:
-                    await self.worker.run(state.log.sync)
-                state.tally.synced = max(state.tally.synced, through)
-                await self._save_progress()
-                await self._save_texts()
-        except SyncFailed as failed:
-            state.trouble.note("sync", str(failed))
-            await self._writing.write_again(failed.segment)
+        state, through = self._state, self._settled
+        with state.trouble.watched("sync"):
+            if state.log.is_dirty:
+                await self.worker.run(state.log.sync)
+        if "sync" in state.trouble.problems:
+            await self._writing.write_again()
             return
-        except OSError as error:
-            state.trouble.note("sync", str(error))
-            return
-        state.trouble.end("sync")
+        state.tally.synced = max(state.tally.synced, through)
+        with state.trouble.watched("save"):
+            await self._save_progress()
+            await self._save_texts()
         self.trim(MEMORY_BYTES)
-        try:
-            async with self._writing.folder_free:
-                with state.trouble.watched("prune"):
-                    await self._writing.worker.run(state.log.prune, state.progress.watermark)
-        except OSError as error:
-            state.trouble.note("prune", str(error))
-            return
-        state.trouble.end("prune")
+        async with self._writing.folder_free:
+            with state.trouble.watched("prune"):
+                await self._writing.worker.run(state.log.prune, state.progress.watermark)
 
     @property
     def _settled(self) -> int:
@@ -164,12 +150,13 @@ class Syncing:
         """Wait at most `seconds` until all is on the disk, and return whether it is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await self.next_round()
                 while not self._is_finished and not self._state.trouble.is_hanging:
-                    await self.next_round()
                     await asyncio.sleep(0.001)  # while the disk fails, the rounds are short
+                    await self.next_round()
         return self._is_finished
 
     @property
     def _is_finished(self) -> bool:
         is_saved = self._progress() == self._state.progress and self._has_saved_texts
-        return is_saved and self._writing.is_done and self._state.tally.synced >= self._settled
+        return is_saved and self._state.tally.synced >= self._settled == self._state.tally.last

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 
 import structlog
 
@@ -11,6 +12,7 @@ log = structlog.get_logger("connector.journal")
 
 SLOW_SECONDS = 1.0  # a call that takes longer counts as failing
 RETRY_SECONDS = 0.5
+WRITING: Final = ("write", "prune")  # the calls of the writing thread
 
 
 class Trouble:
@@ -38,6 +40,17 @@ class Trouble:
 
     @contextlib.contextmanager
     def watched(self, call: str) -> Iterator[None]:
+        """Note the problem if the call fails or takes too long; note its end if it works."""
+        try:
+            with self.timed(call):
+                yield
+        except OSError as error:
+            self.note(call, str(error))
+        else:
+            self.end(call)
+
+    @contextlib.contextmanager
+    def timed(self, call: str) -> Iterator[None]:
         """Note the problem if the call takes too long."""
         started = time.monotonic()
         timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._note_slow, call)
@@ -45,12 +58,12 @@ class Trouble:
             yield
         finally:
             timer.cancel()
-            self.is_hanging = self.is_hanging and call == "sync"
+            self.is_hanging = self.is_hanging and call not in WRITING
             if (seconds := time.monotonic() - started) > SLOW_SECONDS:
                 log.warning("journal_disk_slow", call=call, seconds=round(seconds, 1))
 
     def _note_slow(self, call: str) -> None:
-        self.is_hanging = self.is_hanging or call != "sync"
+        self.is_hanging = self.is_hanging or call in WRITING
         self.note(call, f"a {call} has taken over {SLOW_SECONDS:g} s")
 
     async def for_ever(self, step: Callable[[], Awaitable[None]]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from math import inf
 from typing import Final
 
 import structlog
@@ -12,7 +11,6 @@ from connector.core.journal.memory import log_bytes
 from connector.core.journal.record import Item, Mark
 from connector.shell.journal import trouble
 from connector.shell.journal.log import Full
-from connector.shell.journal.reading import Segment
 from connector.shell.journal.state import State
 from connector.shell.worker import Worker
 
@@ -41,14 +39,6 @@ class Writing:
         self._state = state
         self._trouble = state.trouble
         self._wake = asyncio.Event()
-        self._most_bytes: float = WRITE_BYTES  # in the next write
-        self._lacks_room = False
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the log has all that it needs, or has room for."""
-        tally = self._state.tally
-        return self._lacks_room or self._state.memory.settled(tally.last) >= tally.last
 
     def wake(self) -> None:
         """Have what was added to the memory written soon."""
@@ -61,78 +51,71 @@ class Writing:
         await self._wake.wait()
         self._wake.clear()
         memory, tally = self._state.memory, self._state.tally
-        self._lacks_room = is_fresh = False
+        most_bytes, is_fresh = WRITE_BYTES, False
         while not memory.is_written:
             try:
                 async with self.folder_free:
-                    await self._write()
-                self._most_bytes, is_fresh = WRITE_BYTES, False
+                    await self._write(most_bytes)
+                most_bytes, is_fresh = WRITE_BYTES, False
             except Full as full:
                 self._trouble.end("write")
                 memory.forget(tally.watermark)
                 if not is_fresh:  # a newer progress may free segments
                     await self.new_progress()
                     is_fresh = True
-                elif self._most_bytes == WRITE_BYTES and full.room > 0:
-                    self._most_bytes = full.room
+                elif most_bytes == WRITE_BYTES and full.room > 0:
+                    most_bytes = full.room
                 elif not self._lose_newest():
-                    self._lacks_room = True  # for marks, which wait; `progress` has the latest
-                    return
+                    return  # what is left waits for room: `progress` has the latest marks
             except OSError as error:
                 self._trouble.note("write", str(error))
                 memory.forget(tally.watermark)
                 await asyncio.sleep(trouble.RETRY_SECONDS)
 
-    async def _write(self) -> None:
-        state = self._state
-        items = state.memory.take(self._most_bytes)
+    async def _write(self, most_bytes: int) -> None:
+        state, saved = self._state, self._state.progress.watermark
+        items = state.memory.take(most_bytes, state.tally.written)
+        head = [*state.ring.needed(saved), *([Mark(1, saved, None)] if saved else [])]
         is_quick = len(items) == 1 and log_bytes(items[0]) < PATIENCE_BYTES and not self._trouble.problems
         try:
             written = self.worker.run(
                 state.log.write,
                 items,
-                self._head(),
-                state.progress.watermark,
+                head,
+                saved,
                 then=partial(self._wrote, items),
                 patience=PATIENCE_SECONDS if is_quick else 0,
             )
             if written.done():
                 written.result()
                 return
-            with self._trouble.watched("write"):
+            with self._trouble.timed("write"):
                 await written
         except BaseException:
-            state.memory.failed()
             self._wake.set()  # whatever happened, it is tried again
             raise
 
-    def _head(self) -> list[Item]:
-        """Return the keys and the finished numbers with which a new segment begins."""
-        saved = self._state.progress.watermark
-        finished = max(saved, self._state.memory.forgotten)
-        return [*self._state.ring.needed(saved), *([Mark(1, finished, None)] if finished else [])]
-
     def _wrote(self, items: Sequence[Item]) -> None:
         tally = self._state.tally
-        self._state.memory.wrote()
+        self._state.memory.wrote(len(items))
         tally.written = max(tally.written, items[-1].last_seq)
         self._trouble.end("write")
         self._trouble.changed.set()
 
     def _lose_newest(self) -> bool:
         """Give up the frames that the log never had; return whether there were any."""
-        dropped = self._state.memory.lose("journal_full")
+        dropped = self._state.memory.lose(self._state.tally.written, "journal_full")
         for block in dropped:
             self._state.losses.lose(block, "journal_full")
         self._trouble.changed.set()
         return bool(dropped)
 
-    async def write_again(self, failed: Segment) -> None:
+    async def write_again(self) -> None:
         """Have a new segment written with all that the disk may not have, as a sync has failed."""
-        self._state.segments_retired += 1
-        log.error("journal_segment_retired", file=failed.name, synced=self._state.tally.synced)
+        state = self._state
         async with self.folder_free:
-            await self.worker.run(self._state.log.retire, failed)
-            self._state.memory.write_again(self._state.tally.synced)
-            self._most_bytes = inf  # a new segment replaces those after it, so it has to hold everything
+            for name in await self.worker.run(state.log.retire):
+                state.segments_retired += 1
+                log.error("journal_segment_retired", file=name, synced=state.tally.synced)
+            state.memory.write_again(state.tally.synced)
             self.wake()

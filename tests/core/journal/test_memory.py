@@ -1,13 +1,13 @@
 """Memory gives the log what it does not have, and delivery what it asks for."""
 
-from math import inf
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.journal.memory import BLOCK_FRAMES, Memory, log_bytes
 from connector.core.journal.record import Block, Mark, encode
 from connector.core.ticks.frame import Received
+
+MUCH = 10**9  # bytes
 
 
 def frames(first, last):
@@ -19,6 +19,11 @@ def add(memory, first, last):
     """Add the frames of these numbers."""
     for seq, frame in enumerate(frames(first, last).frames, first):
         memory.add_frame(seq, frame)
+
+
+def write(memory):
+    """Let the log have all that waits."""
+    memory.wrote(len(memory.take(MUCH, 0)))
 
 
 def seqs(items):
@@ -34,21 +39,19 @@ def test_the_log_gets_every_frame_once_and_in_order(sizes, data):
         add(memory, last + 1, last + size)
         last += size
         if data.draw(st.booleans()):
-            items = memory.take(data.draw(st.integers(1, 400)))
+            items = memory.take(data.draw(st.integers(1, 400)), 0)
             assert items
             if data.draw(st.booleans()):
                 add(memory, last + 1, last + 1)  # comes while the write is under way
                 last += 1
             assert (memory.read(0, last, 1000) or frames(1, 0)).frames == frames(1, last).frames
             if data.draw(st.booleans()):
-                memory.wrote()
+                memory.wrote(len(items))
                 written += seqs(items)
-            else:
-                memory.failed()
         assert (memory.read(0, last, 1000) or frames(1, 0)).frames == frames(1, last).frames
     while not memory.is_written:
-        items = memory.take(100)
-        memory.wrote()
+        items = memory.take(100, 0)
+        memory.wrote(len(items))
         written += seqs(items)
     assert written == list(range(1, last + 1))
 
@@ -60,8 +63,7 @@ def test_a_read_gives_the_frames_asked_for(count, after, through, limit):
     for seq in range(1, count + 1):
         add(memory, seq, seq)
         if seq % 3 == 0:
-            memory.take(10**6)
-            memory.wrote()
+            write(memory)
     wanted = list(range(after + 1, min(through, count) + 1))[:limit]
     found = memory.read(after, through, limit)
     assert (wanted, found) == ([], None) or seqs([found]) == wanted
@@ -76,30 +78,25 @@ def in_blocks(memory, *blocks):
 
 def waiting(memory):
     """Return what waits for the log."""
-    items = memory.take(inf)
-    memory.failed()
-    return items
+    return memory.take(MUCH, 0)
 
 
 def test_finished_frames_that_were_not_written_are_forgotten():
-    """Whole blocks of frames delivered from memory are dropped; the log needs none of them."""
+    """In place of whole blocks of frames delivered from memory, the log gets one mark."""
     memory = Memory(0)
     in_blocks(memory, (1, 3), (4, 5), (6, 7), (8, 9))
-    memory.take(1)
-    memory.wrote()
+    memory.wrote(len(memory.take(1, 0)))
     memory.forget(7)
-    assert waiting(memory) == [frames(8, 9)]
-    assert (memory.forgotten, memory.floor) == (7, 7)
+    assert waiting(memory) == [Mark(4, 7, None), frames(8, 9)]
     memory.forget(8)
-    assert waiting(memory) == [frames(8, 9)], "9 is not finished"
-    assert memory.forgotten == 7
+    assert waiting(memory) == [Mark(4, 7, None), frames(8, 9)], "9 is not finished"
     memory.write_again(0)
     memory.forget(3)
-    assert (memory.forgotten, memory.floor) == (7, 7)
+    assert waiting(memory) == [Mark(1, 7, None), frames(8, 9)]
 
 
-def test_what_is_finished_need_not_be_written():
-    """Finished numbers are as good as written, up to the first that waits for the log."""
+def test_what_is_finished_or_lost_need_not_be_written():
+    """Such numbers are as good as written, up to the first frame that waits for the log."""
     memory = Memory(3)
     assert memory.settled(3) == 3
     in_blocks(memory, (4, 5), (6, 7), (8, 9))
@@ -109,7 +106,9 @@ def test_what_is_finished_need_not_be_written():
     memory.forget(9)
     assert memory.settled(9) == 9
     memory.add(Mark(10, 10, "disk"))
-    assert memory.settled(10) == 9
+    assert memory.settled(10) == 10
+    in_blocks(memory, (11, 11))
+    assert memory.settled(11) == 10
 
 
 def test_frames_given_up_become_a_mark():
@@ -118,7 +117,7 @@ def test_frames_given_up_become_a_mark():
     add(memory, 1, 3)
     memory.add(Mark(4, 4, "disk"))
     add(memory, 5, 6)
-    assert seqs(memory.lose("journal_full")) == [1, 2, 3, 5, 6]
+    assert seqs(memory.lose(0, "journal_full")) == [1, 2, 3, 5, 6]
     assert waiting(memory) == [Mark(1, 3, "journal_full"), Mark(4, 4, "disk"), Mark(5, 6, "journal_full")]
     assert memory.bytes == 0
 
@@ -127,11 +126,10 @@ def test_frames_that_the_log_had_are_not_given_up():
     """What has to be written again stays when there is no room for newer frames."""
     memory = Memory(0)
     add(memory, 1, 3)
-    memory.take(inf)
-    memory.wrote()
+    write(memory)
     add(memory, 4, 5)
     memory.write_again(0)
-    memory.lose("journal_full")
+    memory.lose(3, "journal_full")
     assert waiting(memory) == [frames(1, 3), Mark(4, 5, "journal_full")]
 
 
@@ -139,11 +137,9 @@ def test_only_frames_on_the_disk_leave_memory():
     """Written frames stay until they are on the disk and delivered, or memory is full."""
     memory = Memory(0)
     add(memory, 1, 4)
-    memory.take(10**6)
-    memory.wrote()
+    write(memory)
     add(memory, 5, 6)
-    memory.take(10**6)
-    memory.wrote()
+    write(memory)
     memory.read_through = 6
     memory.trim(3, 0, 10**6)
     assert memory.floor == 0
@@ -159,8 +155,7 @@ def test_what_the_log_may_have_lost_is_written_again():
     memory = Memory(0)
     for seq in (1, 3, 5):
         add(memory, seq, seq + 1)
-        memory.take(inf)
-        memory.wrote()
+        write(memory)
     add(memory, 7, 7)
     memory.write_again(3)
     assert waiting(memory) == [frames(3, 4), frames(5, 6), frames(7, 7)]
@@ -172,8 +167,7 @@ def test_no_block_skips_a_number():
     """A frame that follows what is written again begins a block of its own."""
     memory = Memory(0)
     add(memory, 1, 2)
-    memory.take(inf)
-    memory.wrote()
+    write(memory)
     memory.write_again(0)
     add(memory, 5, 6)
     assert waiting(memory) == [frames(1, 2), frames(5, 6)]
@@ -190,28 +184,26 @@ def test_what_is_being_written_grows_no_more():
     """Frames and marks that come during a write are in no item of that write."""
     memory = Memory(0)
     add(memory, 1, 2)
-    items = memory.take(inf)
+    items = memory.take(MUCH, 0)
     add(memory, 3, 3)
     assert items == [frames(1, 2)]
-    memory.wrote()
+    memory.wrote(1)
     memory.add(Mark(4, 4, "disk"))
-    memory.take(inf)
+    items = memory.take(MUCH, 0)
     memory.add(Mark(5, 5, "disk"))
-    memory.wrote()
+    memory.wrote(len(items))
     assert waiting(memory) == [Mark(5, 5, "disk")]
 
 
-def test_what_is_finished_is_not_written_again():
-    """Frames below a number that is finished without the log are not needed there either."""
+def test_what_is_written_again_comes_whole():
+    """A segment replaces those after it, so it begins with all that they had, in one write."""
     memory = Memory(0)
-    add(memory, 1, 3)
-    memory.take(inf)
-    memory.wrote()
-    add(memory, 4, 6)
-    memory.forget(6)
-    add(memory, 7, 8)
+    for seq in (1, 2, 3):
+        add(memory, seq, seq)
+        write(memory)
     memory.write_again(0)
-    assert waiting(memory) == [frames(7, 8)]
+    add(memory, 4, 4)
+    assert seqs(memory.take(1, 3)) == [1, 2, 3]
 
 
 @given(st.integers(1, 2**40), st.integers(0, 2**40), st.sampled_from([None, "disk", "journal_full", "corrupt"]))
