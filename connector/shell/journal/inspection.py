@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from connector.core.journal.record import HEADER_BYTES, Frame, Mark, format_of
+from connector.core.journal.record import HEADER_BYTES, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
-from connector.shell.journal.reading import records
+from connector.shell.journal.reading import Scan, scan
 from connector.shell.journal.recovery import PROGRESS, SEGMENT, counted, refuse_newer
 
 
@@ -67,20 +67,20 @@ def inspect(path: Path) -> Inspection:
         # as synced is read before the segments, and what counts as finished after them.
         synced = _progress(path).synced
         sizes = dict(_sizes(path))
-        scans = [scan for name in sorted(sizes) if SEGMENT.fullmatch(name) and (scan := _scan(path / name))]
+        scans = [found for name in sorted(sizes) if SEGMENT.fullmatch(name) and (found := _scan(path / name))]
         progress = _progress(path)
     # A segment without a record, as a power cut leaves one, says nothing about its numbers.
-    last = max([synced, progress.watermark, *(scan.segment.last for scan in scans if scan.frames or scan.marks)])
-    marks = [*progress.marks, *(mark for scan in scans for mark in scan.marks)]
+    last = max([synced, progress.watermark, *(each.found.last for each in scans if each.found.end)])
+    marks = [*progress.marks, *(mark for each in scans for mark in each.found.marks)]
     tally = counted(progress, last, [mark._replace(last_seq=min(mark.last_seq, last)) for mark in marks])
-    frames = sorted((each for scan in scans for each in scan.frames), key=lambda each: each.start)
+    frames = sorted((each for one in scans for each in one.found.frames), key=lambda each: each.start)
     missing, after = list[range](), tally.watermark
     for each in (*frames, range(last + 1, last + 1)):
         missing += tally.lose(after + 1, each.start - 1, "corrupt")
         after = max(after, each.stop - 1)
     torn = scans[-1].torn_bytes if scans else 0
     size = sum(sizes.values())
-    return Inspection(path, [scan.segment for scan in scans], tally.watermark, tally.pending, size, missing, torn)
+    return Inspection(path, [each.segment for each in scans], tally.watermark, tally.pending, size, missing, torn)
 
 
 @contextlib.contextmanager
@@ -118,8 +118,7 @@ def segment(path: Path) -> Iterator[int]:
 
 class _Scan(NamedTuple):
     segment: Segment
-    frames: list[range]
-    marks: list[Mark]
+    found: Scan
     torn_bytes: int
 
 
@@ -143,33 +142,19 @@ def _sizes(path: Path) -> Iterator[tuple[str, int]]:
 
 def _scan(path: Path) -> _Scan | None:
     """Read one segment; None if it was deleted meanwhile."""
+    skipped = list[int]()
     try:
         with segment(path) as fd:
-            return _read(path, fd)
+            # Looked up first, as what is appended while the records are read is no torn end.
+            size, head = os.fstat(fd).st_size, os.pread(fd, HEADER_BYTES, 0)
+            found = scan(fd, [(int(path.stem) - 1, HEADER_BYTES)], skipped.append)
     except FileNotFoundError:
         return None
-
-
-def _read(path: Path, fd: int) -> _Scan:
-    # What is appended while the records are read is no torn end, so the size is looked up first.
-    size = os.fstat(fd).st_size
-    head, first = os.pread(fd, HEADER_BYTES, 0), int(path.stem)
-    frames, marks, last = list[range](), list[Mark](), first - 1
     # The header of a segment that has just been created may not be complete yet.
-    damaged = format_of(head) is None and len(head) == HEADER_BYTES
-    sound = len(head) // HEADER_BYTES * HEADER_BYTES
-    for begin, end, record in records(fd, [(last, HEADER_BYTES)]):
-        damaged, sound = damaged or begin != sound, end
-        last = max(last, record.seq)
-        if isinstance(record, Mark):
-            marks.append(record)
-        elif isinstance(record, Frame):
-            if frames and frames[-1].stop == record.seq:
-                frames[-1] = range(frames[-1].start, record.seq + 1)
-            else:
-                frames.append(range(record.seq, record.seq + 1))
+    damaged = bool(skipped) or (format_of(head) is None and len(head) == HEADER_BYTES)
+    sound = found.end or len(head) // HEADER_BYTES * HEADER_BYTES
     size = max(size, sound)
-    return _Scan(Segment(path.name, first, last, size, damaged), frames, marks, size - sound)
+    return _Scan(Segment(path.name, int(path.stem), found.last, size, damaged), found, size - sound)
 
 
 def _numbers(each: range) -> str:

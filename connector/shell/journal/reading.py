@@ -102,6 +102,34 @@ def records(
             index.append((highest, at))
 
 
+class Scan(NamedTuple):
+    """All records of a segment; the last of them ends at `end`, which is 0 if there is none."""
+
+    frames: list[range]
+    marks: list[Mark]
+    keys: list[Key]
+    last: int
+    end: int
+
+
+def scan(fd: int, index: list[tuple[int, int]], on_skipped: Callable[[int], object]) -> Scan:
+    """Return what a whole segment holds. Raises OSError."""
+    frames, marks, keys = list[range](), list[Mark](), list[Key]()
+    last, end = index[0][0], 0
+    for _, end, record in records(fd, index, on_skipped=on_skipped):  # noqa: B007 - the last one is the result
+        if isinstance(record, Key):
+            keys.append(record)
+            continue
+        last = max(last, record.seq)
+        if isinstance(record, Mark):
+            marks.append(record)
+        elif frames and frames[-1].stop == record.seq:
+            frames[-1] = range(frames[-1].start, record.seq + 1)
+        else:
+            frames.append(range(record.seq, record.seq + 1))
+    return Scan(frames, marks, keys, last, end)
+
+
 def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
     first, frames = after + 1, list[Received]()
     result = Found(Block(first, frames), [], [], [])

@@ -15,12 +15,13 @@ from connector.core.journal.state import Progress, unsealed
 from connector.core.journal.tally import Tally
 from connector.errors import JournalUnusable
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.reading import Segment, records
+from connector.shell.journal.reading import Scan, Segment, scan
 
 log = structlog.get_logger("connector.journal")
 
 PROGRESS: Final = "progress"
 SAVED: Final = "saved.json"
+EMPTY: Final = Scan([], [], [], 0, 0)
 SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
 
 
@@ -40,24 +41,23 @@ def recover(folder: Folder) -> Recovered:
 
     Raises OSError and JournalUnusable.
     """
-    found = look(folder)
-    marks = list[Mark]()
-    while found.segments:
-        last = found.segments[-1]
-        end = _read_last(folder, last, found.keys, marks)
-        if end == last.size:
-            break
-        log.warning("journal_tail_cut", file=last.name, bytes=last.size - end)
-        if end:
-            _cut(folder, last, end)
-            break
-        folder.unlink(found.segments.pop().name)
+    found, last = look(folder), EMPTY
+    while found.segments and not last.end:
+        segment = found.segments[-1]
+        with folder.opened(segment.name) as fd:
+            last = scan(fd, segment.index, segment.note_damage)
+        if last.end < segment.size:
+            log.warning("journal_tail_cut", file=segment.name, bytes=segment.size - last.end)
+        if not last.end:
+            folder.unlink(found.segments.pop().name)
+        elif last.end < segment.size:
+            _cut(folder, segment, last.end)
     for name in folder.names():
         if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
-    end = found.segments[-1].last if found.segments else 0
-    found.tally = counted(found.progress, end, [*found.progress.marks, *marks])
-    found.tally.lose(end + 1, found.progress.synced, "corrupt")
+    found.keys = last.keys
+    found.tally = counted(found.progress, last.last, [*found.progress.marks, *last.marks])
+    found.tally.lose(last.last + 1, found.progress.synced, "corrupt")
     found.tally.written = found.tally.synced = found.tally.last
     return found
 
@@ -99,21 +99,6 @@ def _segment(folder: Folder, name: str) -> Segment:
         log.error("journal_header_damaged", file=name)
     age = max(0.0, time.time() - found.st_mtime)
     return Segment(name, int(name.removesuffix(".log")), found.st_size, time.monotonic() - age)
-
-
-def _read_last(folder: Folder, segment: Segment, keys: list[Key], marks: list[Mark]) -> int:
-    """Read a whole segment, and return where its last whole record ends, or 0 without any."""
-    sound = 0
-    with folder.opened(segment.name) as fd:
-        for _, end, record in records(fd, segment.index, on_skipped=segment.note_damage):
-            sound = end
-            if isinstance(record, Key):
-                keys.append(record)
-                continue
-            segment.last = max(segment.last, record.seq)
-            if isinstance(record, Mark):
-                marks.append(record)
-    return sound
 
 
 def _cut(folder: Folder, segment: Segment, end: int) -> None:

@@ -7,7 +7,7 @@ from connector.core.journal.record import Block, Key, Mark, encode, header
 from connector.core.journal.state import Progress
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable, RequestMalformed
-from connector.shell.journal import inspection, recovery
+from connector.shell.journal import inspection, reading, recovery
 from connector.shell.journal.inspection import inspect
 
 
@@ -71,13 +71,13 @@ def test_a_torn_end_is_no_damage(folder):
 def test_frames_appended_since_the_records_were_read_are_no_torn_end(tmp_path, monkeypatch):
     """A running connector may append to a segment just after its last record was read."""
     segment(tmp_path, 1, frames(1, 6))
-    read = inspection.records
+    read = reading.records
 
-    def read_and_append(*arguments):
-        yield from read(*arguments)
+    def read_and_append(*arguments, **others):
+        yield from read(*arguments, **others)
         segment(tmp_path, 1, frames(1, 7))
 
-    monkeypatch.setattr(inspection, "records", read_and_append)
+    monkeypatch.setattr(reading, "records", read_and_append)
     found = inspect(tmp_path)
     assert (found.segments[-1].last, found.torn_bytes) == (6, 0)
 

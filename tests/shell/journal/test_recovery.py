@@ -90,6 +90,16 @@ def test_a_last_segment_without_a_whole_record_is_removed(folder):
     assert [path.name for path in folder.path.glob("*.log")] == ["00000000000000000001.log"]
 
 
+def test_an_empty_last_segment_says_nothing(folder):
+    """A power cut may leave only its name, and the end of the segment before it may be gone."""
+    last(folder).write_bytes(b"")
+    first = folder.path / "00000000000000000001.log"
+    first.write_bytes(first.read_bytes()[:-1])
+    found = recover(folder)
+    assert [segment.first for segment in found.segments] == [1]
+    assert (found.tally.last, found.tally.lost) == (4, {})
+
+
 def test_a_watermark_above_the_last_record_is_kept(folder):
     """Numbers go on after it: the records up to it were delivered and then lost with the power."""
     folder.replace(PROGRESS, NOTHING._replace(watermark=20, synced=20).to_bytes())
