@@ -159,7 +159,6 @@ class Journal(State):
 
     async def close(self) -> None:
         """Write and sync what is left, and release the lock; does not wait for a hanging disk."""
-        self.losses.keep()
         self.is_saved = await self.on_disk(trouble.SLOW_SECONDS if self.trouble.problems else CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()

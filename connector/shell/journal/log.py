@@ -11,7 +11,6 @@ from connector.shell.journal.folder import Folder, write_all
 from connector.shell.journal.reading import Segment
 
 LARGEST_SEGMENT: Final = 64 * 2**20
-CLOSED: Final = -1  # a call with this descriptor fails
 PARTS: Final = 16  # a segment spans at most this part of the bytes and of the hours kept
 
 
@@ -56,20 +55,19 @@ class Log:
         OSError. After an OSError the segment is not written again.
         """
         active, data = self._active, encode(items)
-        if active is None or active.size + len(data) > self._segment_bytes:
+        if active is None or active.fd is None or active.size + len(data) > self._segment_bytes:
             if numbered := [item for item in items if not isinstance(item, Key)]:  # the head has all keys
                 self._create(numbered, head, finished)
             return
         self._make_room(len(data), finished)
-        fd = CLOSED if active.fd is None else active.fd
         try:
-            write_all(fd, data)
+            write_all(active.fd, data)
         except OSError:
             self.seal()
             with contextlib.suppress(OSError):
-                os.ftruncate(fd, active.size)
+                os.ftruncate(active.fd, active.size)
             with contextlib.suppress(OSError):
-                active.size = os.fstat(fd).st_size
+                active.size = os.fstat(active.fd).st_size
             raise
         self.is_dirty = True
         active.size += len(data)
@@ -81,17 +79,17 @@ class Log:
         keys = [item._replace(seq=first - 1) if isinstance(item, Key) else item for item in head]
         data = header(first) + encode([*keys, *items])
         self._make_room(len(data), finished)
-        name = f"{first:020}.log"
-        fd = self.folder.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        begun = Segment(first, last, len(data), time.monotonic())
+        new = f"{begun.name}.new"
+        begun.fd = self.folder.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         try:
-            write_all(fd, data)
-            self.folder.rename(f"{name}.new", name)
+            write_all(begun.fd, data)
+            self.folder.rename(new, begun.name)
         except OSError:
-            os.close(fd)
+            begun.close()
             with contextlib.suppress(OSError):
-                self.folder.unlink(f"{name}.new")
+                self.folder.unlink(new)
             raise
-        begun = Segment(name, first, len(data), time.monotonic(), last, fd)
         before = [segment for segment in self.segments if segment.first < first]
         after = [segment for segment in self.segments if segment.first > first]
         try:

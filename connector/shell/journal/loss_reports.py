@@ -21,17 +21,12 @@ SAVED: Final = "losses"
 
 
 class LossReports:
-    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop.
-
-    `to_save` is a text with those not reported a second ago, for the next process.
-    """
+    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop."""
 
     def __init__(self, tally: Tally, saved: str, on_loss: Callable[[Loss], None]) -> None:
-        self.to_save = saved
         self._tally = tally
         self._on_loss = on_loss
         self._unreported = _from_text(saved)
-        self._since = asyncio.get_running_loop().time()
 
     def lose(self, block: Block, reason: LossReason) -> None:
         """Count these frames as lost, without those that are finished."""
@@ -58,20 +53,19 @@ class LossReports:
             self._on_loss(loss)
 
     async def report_in_time(self) -> None:
-        """Wait a second, report what is due, and keep the rest."""
-        before = self._tally.lost.total()
+        """Wait for losses, and report them when they end, or after a minute."""
         await asyncio.sleep(ROUND_SECONDS)
-        now = asyncio.get_running_loop().time()
-        if not self._unreported:
-            self._since = now
-        elif self._tally.lost.total() == before or now - self._since >= LOSING_SECONDS:
-            self.report()
-            self._since = now
-        self.keep()
+        until = asyncio.get_running_loop().time() + LOSING_SECONDS
+        while self._unreported:
+            before = self._tally.lost.total()
+            await asyncio.sleep(ROUND_SECONDS)
+            if self._tally.lost.total() == before or asyncio.get_running_loop().time() >= until:
+                self.report()
 
-    def keep(self) -> None:
-        """Have the losses not yet reported saved for the next process."""
-        self.to_save = json.dumps([astuple(loss) for loss in self._unreported.values()])
+    @property
+    def to_save(self) -> str:
+        """The losses not yet reported, as a text for the next process."""
+        return json.dumps([astuple(loss) for loss in self._unreported.values()])
 
 
 def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:

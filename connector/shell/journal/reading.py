@@ -4,6 +4,7 @@ import contextlib
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,20 +18,24 @@ log = structlog.get_logger("connector.journal")
 CHUNK: Final = 256 * 1024
 
 
+@dataclass(eq=False)
 class Segment:
-    """One file. `fd` is open until the file is complete and synced."""
+    """One file. `fd` is open until the file is complete and synced.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one argument for each fact
-        self, name: str, first: int, size: int, since: float, last: int = 0, fd: int | None = None
-    ) -> None:
-        self.name = name
-        self.first = first
-        self.size = size
-        self.since = since  # monotonic time of its first record
-        self.last = max(last, first - 1)
-        self.fd = fd
-        self.index = [(first - 1, HEADER_BYTES)]  # numbers, and the places where later records begin
-        self.is_damaged = False
+    `since` is the monotonic time of its first record. `index` holds numbers, and the places where
+    later records begin.
+    """
+
+    first: int
+    last: int
+    size: int
+    since: float
+    fd: int | None = None
+    is_damaged: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.first:020}.log"
+        self.index = [(self.first - 1, HEADER_BYTES)]
 
     def note_damage(self, skipped: int) -> None:
         """Log the first damage that is met in this segment."""

@@ -46,6 +46,7 @@ def recover(folder: Folder) -> Recovered:
         segment = found.segments[-1]
         with folder.opened(segment.name) as fd:
             last = scan(fd, segment.index, segment.note_damage)
+        segment.last = last.last
         if last.end < segment.size:
             log.warning("journal_tail_cut", file=segment.name, bytes=segment.size - last.end)
         if not last.end:
@@ -98,7 +99,8 @@ def _segment(folder: Folder, name: str) -> Segment:
     if version is None and found.st_size >= HEADER_BYTES:  # a shorter one was torn, and is cut
         log.error("journal_header_damaged", file=name)
     age = max(0.0, time.time() - found.st_mtime)
-    return Segment(name, int(name.removesuffix(".log")), found.st_size, time.monotonic() - age)
+    first = int(name.removesuffix(".log"))
+    return Segment(first, first - 1, found.st_size, time.monotonic() - age)
 
 
 def _cut(folder: Folder, segment: Segment, end: int) -> None:

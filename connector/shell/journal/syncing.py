@@ -118,7 +118,7 @@ class Syncing:
         self._state.texts[name] = value
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
-                while not self._has_saved_texts and not self._state.trouble.problems:
+                while self._saved_texts.get(name) != value and not (self._lacks_room or self._state.trouble.problems):
                     await self.next_round()
 
     @property
