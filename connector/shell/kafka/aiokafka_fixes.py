@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, NodeNotReadyError
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record import default_records, legacy_records
 from aiokafka.record._crecords import default_records as fast_default_records
 from aiokafka.record._crecords import legacy_records as fast_legacy_records
@@ -27,6 +28,7 @@ from connector.shell.tcp import open_transport
 POLL_RECORDS: Final = 10_000
 POLL_BYTES: Final = 32 * 2**20
 RECORD_BYTES: Final = 500  # what a record takes in memory beside its key, value and headers
+SEQUENCE_NUMBERS: Final = 2**31  # by which Kafka counts the records of an idempotent producer, from 0
 
 log = structlog.get_logger("connector.kafka_client")
 
@@ -254,6 +256,16 @@ def _get_all(fetched: Any, max_records: int | None = None) -> list[Any]:
     return records
 
 
+def _count_records(numbers: Any, partition: Any, count: int) -> None:
+    """Move a partition's sequence number by a number of records; 0 follows the highest one.
+
+    aiokafka would go on with negative numbers, and Kafka would refuse every later record.
+    Source: `DefaultRecordBatch.incrementSequence` of Apache Kafka.
+    """
+    held = numbers._sequence_numbers  # noqa: SLF001 - no public way
+    held[partition] = (held[partition] + count) % SEQUENCE_NUMBERS
+
+
 async def _no_connection(*_: Any, **__: Any) -> None:
     """Return None, which tells aiokafka that the node cannot be reached."""
 
@@ -267,6 +279,7 @@ AIOKafkaConnection.close = _close_at_once  # type: ignore[method-assign]
 AIOKafkaClient.bootstrap = _bootstrap_or_explain  # type: ignore[method-assign]
 AIOKafkaClient.send = _send_or_explain  # type: ignore[assignment, method-assign]
 AIOKafkaClient.close = _close_for_good  # type: ignore[method-assign]
+TransactionManager.increment_sequence_number = _count_records  # type: ignore[assignment, method-assign]
 fetcher.PartitionRecords = _PartitionRecords  # type: ignore[misc]
 fetcher.FetchResult.getall = _get_all  # type: ignore[method-assign]
 for _records in (default_records, fast_default_records, legacy_records, fast_legacy_records):

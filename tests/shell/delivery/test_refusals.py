@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -103,6 +104,23 @@ async def test_ticks_older_than_the_topics_limit_leave_quickly_with_the_present_
             assert one.timestamp_ms >= began_ms - 20_000
         else:
             assert one.timestamp_ms == math.floor(min(true_ms, late[value["ACML_VOL"] - old].received_ns / 1e6))
+    counts = rig.delivery.counts
+    assert (counts.rebuilds, counts.dead_letters, rig.journal.lost) == (0, {}, {})
+
+
+async def test_the_numbers_of_a_partitions_records_begin_again_at_0(start, monkeypatch):
+    """After 2**31 records of one producer, Kafka takes the later ones as well, each once."""
+    begin = TransactionManager.__init__
+
+    def begin_near_the_end(numbers, *arguments):
+        begin(numbers, *arguments)
+        numbers._sequence_numbers = defaultdict(lambda: 2**31 - 20)
+
+    monkeypatch.setattr(TransactionManager, "__init__", begin_near_the_end)
+    rig = await start()
+    for number in range(60):
+        await rig.deliver(tick(number, 0))
+    await assert_all_ticks(rig, 60)
     counts = rig.delivery.counts
     assert (counts.rebuilds, counts.dead_letters, rig.journal.lost) == (0, {}, {})
 

@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -186,3 +187,13 @@ def test_a_batch_of_any_format_above_the_bound_is_skipped(magic, codec):
     assert (line["event"], line["topic"], line["partition"]) == ("batch_skipped", "t", 3)
     assert (line["first_offset"], line["last_offset"]) == (1, 1)
     assert aiokafka_fixes.skipped_batches == {"t": 1}
+
+
+async def test_zero_follows_the_highest_sequence_number():
+    """Numbers also go back over the end, because those of a refused batch are free again."""
+    numbers, place = TransactionManager(None, 0), TopicPartition("ticks", 0)
+    numbers.increment_sequence_number(place, 2**31 - 3)
+    numbers.increment_sequence_number(place, 7)
+    assert numbers.sequence_number(place) == 4
+    numbers.increment_sequence_number(place, -7)
+    assert numbers.sequence_number(place) == 2**31 - 3
