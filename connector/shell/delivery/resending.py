@@ -100,8 +100,11 @@ class Resending:
     def _as_large(self, batch: Batch, create: Callable[[], Any]) -> list[Record]:
         """Remove and return the records that are alone as large as a refused one."""
         self._too_large, bound = None, batch.bytes()
-        refused = [record for record in self._records if _bytes_alone(record, create()) >= bound]
-        self._records = deque(record for record in self._records if record not in refused)
+        refused: list[Record] = []
+        others: deque[Record] = deque()
+        for record in self._records:
+            (refused if _bytes_alone(record, create()) >= bound else others).append(record)
+        self._records = others
         return refused
 
 
