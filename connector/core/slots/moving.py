@@ -26,8 +26,8 @@ def carried(
     on this slot, but is placed on another slot, where it is not active yet. On a slot of another
     replica, `is_active_elsewhere(isin, slot)` says so. If this slot has no room for a moving bond,
     it releases the bond before the other slot has it.
-    A bond that KIS `refused` takes no room. A `lost` slot on which no bond is placed tries to get a
-    session with one bond of another slot.
+    A bond that KIS `refused` takes no room. A `lost` slot on which no other bond is placed tries to
+    get a session with one bond of another slot.
     """
     wishes: dict[int, list[str]] = {slot: [] for slot in slots}
     for isin, slot in placement.items():
@@ -49,6 +49,6 @@ def carried(
             wishes[slot] += [isin for isin in placement if isin in leaving][:room]
     for slot in lost:
         candidates = (*slots[slot].registrations, *islice(placement, 1))
-        if not wishes[slot]:
-            wishes[slot] = [isin for isin in candidates if isin in placement and isin not in refused][:1]
+        if all(isin in refused for isin in wishes[slot]):
+            wishes[slot] += [isin for isin in candidates if isin in placement and isin not in refused][:1]
     return wishes

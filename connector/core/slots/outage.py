@@ -26,6 +26,7 @@ class _Outage:
     lost_at: float = float("-inf")
     losses: int = 0
     is_lost: bool = False
+    was_idle: bool = False  # it had no bonds when it was last seen up, so it had no session either
 
 
 class Outages:
@@ -33,7 +34,8 @@ class Outages:
 
     A slot is lost after `lost_after` seconds without a session, until it has one again. Each
     further loss within an hour doubles the time that the new session must last, so that a flapping
-    slot does not move its bonds each time.
+    slot does not move its bonds each time. A slot that had no bonds has no session to get back, so
+    it is lost as soon as KIS blocks it: the bonds that came to it may have waited elsewhere before.
     """
 
     def __init__(self, lost_after: float) -> None:
@@ -44,11 +46,15 @@ class Outages:
         """Return the slots that are lost; this must be asked again and again."""
         self._slots = {slot: self._slots.get(slot) or _Outage() for slot in views}
         for slot, outage in self._slots.items():
+            state = views[slot].state
             if (is_down := _is_down(views[slot])) != outage.is_down:
                 outage.is_down, outage.since = is_down, now
+            if not is_down:
+                outage.was_idle = state == "IDLE"
+            patience = 0.0 if outage.was_idle and state == "BLOCKED" else self._lost_after
             if not is_down and now >= outage.since + _probation(outage.losses):
                 outage.is_lost = False
-            elif is_down and not outage.is_lost and now >= outage.since + self._lost_after:
+            elif is_down and not outage.is_lost and now >= outage.since + patience:
                 recent = now < outage.lost_at + FORGIVEN_AFTER_SECONDS
                 outage.losses = outage.losses + 1 if recent else 1
                 outage.is_lost, outage.lost_at = True, now
@@ -56,14 +62,16 @@ class Outages:
 
 
 def _is_down(view: SlotView) -> bool:
-    """Return whether KIS confirms none of the bonds; a refusal shows that a session works.
+    """Return whether KIS confirms none of the bonds; a refusal in a session shows that it works.
 
     A slot without bonds is down if its last session or attempt failed. So its outage is known
     before the bonds of another lost slot come to it.
     """
-    waiting = any(registration.state != "REJECTED" for registration in view.registrations.values())
-    has_failed = view.state == "IDLE" and view.code is not None
-    return view.registered == 0 and (waiting or has_failed)
+    if view.registered:
+        return False
+    if view.state == "CONNECTED":
+        return any(registration.state != "REJECTED" for registration in view.registrations.values())
+    return view.state != "IDLE" or view.code is not None
 
 
 def _probation(losses: int) -> float:

@@ -59,17 +59,21 @@ def is_ours(replica: ReplicaView, key: str, before: Record) -> bool:
 
 
 def _writer(replica: ReplicaView, isin: str, before: Record) -> object:
-    """Return the slot whose owner writes a bond's record."""
+    """Return the slot whose owner writes a bond's record.
+
+    The slot that got the bond's ticks or its refusal keeps the record until KIS confirms the bond
+    on another one. So two replicas that each were refused the bond follow the topic's last record.
+    """
     reported, placed = before.get("slot"), replica.placement.get(isin)
     if placed is None:
         return reported
-    if before.get("state") != "ACTIVE":
+    if before.get("state") != "ACTIVE" and (carrier := _carrier(replica, isin, placed)) is not None:
         # While we were out of contact, another replica may have written that KIS refused the bond,
         # but our session goes on and brings its ticks.
-        carrier = _carrier(replica, isin, placed)
-        return placed if carrier is None else carrier
-    is_leaving = type(reported) is int and (reported in replica.slots or reported in replica.alive)
-    return reported if is_leaving and not _is_active(replica, isin, placed) else placed
+        return carrier
+    has_answer = before.get("state") in {"ACTIVE", "REJECTED"}
+    is_known = type(reported) is int and (reported in replica.slots or reported in replica.alive)
+    return reported if has_answer and is_known and not _is_active(replica, isin, placed) else placed
 
 
 def _is_active(replica: ReplicaView, isin: str, slot: int | None) -> bool:

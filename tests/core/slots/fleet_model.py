@@ -137,7 +137,6 @@ class Replica:
         silent = self.heartbeats.silent(others, self.followed_seconds, LOST_AFTER)
         places = status.places(self.records, self.limits, silent)
         self.placement = place(self.lists.desired, places)
-        self.note_outages()
         views, alive = self.views(), others - self.heartbeats.silent(others, self.followed_seconds)
 
         def is_active_elsewhere(isin, slot):

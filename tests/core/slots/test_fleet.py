@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from tests.core.slots.fleet_model import BONDS, LOST_AFTER, MOST, SLOTS, TURN_SECONDS, Fleet
 from tests.histories import seeds
 
@@ -101,6 +103,41 @@ def test_two_blocked_slots_cost_a_bond_one_outage():
     live([(("block", 0), 1), (("block", 1), 1), (("want", [BONDS[0]], 1), 8), (("kill", 1), 2)], KEYS[2])
 
 
+@pytest.mark.parametrize(
+    ("first", "blocked", "keys"), [(BONDS[2:5], (0, 2), ALIKE), (BONDS[1:2], (2, 0), KEYS[1])], ids=["one", "two"]
+)
+def test_a_bond_of_a_lost_slot_does_not_wait_as_long_for_an_idle_one(first, blocked, keys):
+    """The idle slot was blocked as well, which shows as soon as the bond comes to it."""
+    wanted = [*first, *(isin for isin in BONDS if isin not in first)]
+    one, two = blocked
+    live([(("want", wanted, len(first)), 1), (("block", one), 1), (("block", two), 1)], keys)
+
+
+@pytest.mark.parametrize(
+    ("steps", "keys"),
+    [
+        (
+            [(("refuse_and_drop", BONDS[2]), 1), (("block", 0), 1), (("refuse", BONDS[1]), 1), (("hand_over", 2), 1)],
+            ALIKE,
+        ),
+        (
+            [
+                (("cut_off", 1), 1),
+                (("refuse_and_drop", BONDS[2]), 1),
+                (("narrow", 2, 3), 1),
+                (("refuse_and_drop", BONDS[1]), TURNS_TO_LOSE),
+                (("block", 0), 1),
+            ],
+            KEYS[1],
+        ),
+    ],
+    ids=["handed_over", "cut_off"],
+)
+def test_a_blocked_slot_with_nothing_but_refused_bonds_stays_lost(steps, keys):
+    """The refusals are older than the block, so they do not show that the slot works."""
+    live(steps, keys)
+
+
 def test_a_replica_without_kafka_keeps_its_sessions():
     """However long it hears nobody, it releases no bond, and back in contact it has its slots."""
     fleet = Fleet(ALIKE)
@@ -134,3 +171,25 @@ def test_a_replica_that_was_cut_off_forgets_whom_it_refused_meanwhile():
 def test_a_bond_that_ticks_is_not_shown_as_refused_after_an_outage_of_kafka():
     """Another replica asked for it meanwhile and was refused; the session that has it went on."""
     live([(("cut_off", 1), 1), (("refuse", BONDS[1]), 1), (("drop", 1), 2)], KEYS[2])
+
+
+@pytest.mark.parametrize(
+    ("steps", "keys"),
+    [
+        ([(("refuse_and_drop", BONDS[1]), 1), (("cut_off", 1), 1), (("name", BONDS[1]), 1)], KEYS[2]),
+        ([(("refuse", BONDS[2]), 1), (("cut_off", 0), TURNS_TO_LOSE), (("name", BONDS[2]), 1)], ALIKE),
+        (
+            [
+                (("cut_off", 1), 1),
+                (("want", [BONDS[n] for n in (7, 6, 9, 3, 2, 4, 10, 0, 1, 8, 5)], 3), 1),
+                (("refuse", BONDS[9]), 1),
+                (("block", 0), TURNS_TO_LOSE),
+            ],
+            ALIKE,
+        ),
+    ],
+    ids=["strangers", "alike", "blocked"],
+)
+def test_replicas_that_were_both_refused_a_bond_keep_one_record_of_it(steps, keys):
+    """Each asked KIS while one was cut off; then the last record of the topic counts for both."""
+    live(steps, keys)

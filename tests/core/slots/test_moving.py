@@ -56,12 +56,13 @@ def test_a_refused_bond_takes_no_room_from_one_that_moves():
 
 
 def test_a_lost_slot_tries_with_one_bond():
-    """Without a bond of its own, a lost slot keeps asking for one, and for the same one."""
+    """Without a good bond of its own, a lost slot keeps asking for one, and for the same one."""
     lost = slot(0, pending=["C"])
     assert carried({"A": 1, "C": 1}, {0: lost}, nowhere, lost=[0]) == {0: ["C"]}
     assert carried({"A": 1, "C": 1}, {0: slot(0)}, nowhere, lost=[0]) == {0: ["A"]}
     assert carried({"A": 1, "C": 0}, {0: lost}, nowhere, lost=[0]) == {0: ["C"]}
     assert carried({"A": 1}, {0: slot(0)}, nowhere, lost=[0], refused={"A"}) == {0: []}
+    assert carried({"A": 1, "B": 0}, {0: slot(0)}, nowhere, lost=[0], refused={"B"}) == {0: ["B", "A"]}
 
 
 def test_only_an_active_bond_stays_while_it_moves():

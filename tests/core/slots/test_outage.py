@@ -63,6 +63,32 @@ def test_a_slot_without_bonds_is_lost_if_its_last_attempt_failed(outages):
     assert outages.lost(slot(0, state="IDLE", code="OPSP8996"), 10.0 + LOST_AFTER) == {0}
 
 
+@pytest.mark.parametrize("state", ["BLOCKED", "CONNECTING"])
+def test_refusals_of_an_earlier_session_do_not_show_that_a_slot_works(outages, state):
+    """A slot that has nothing but refused bonds is lost, too, while KIS blocks it."""
+    view = slot(0, "REJECTED", state=state, code="OPSP8996")
+    assert outages.lost(view, 10.0) == frozenset()
+    assert outages.lost(view, 10.0 + LOST_AFTER) == {0}
+
+
+def test_a_slot_that_had_no_bonds_is_lost_as_soon_as_kis_blocks_it(outages):
+    """It has no session to get back, and its bonds may have waited for another slot before."""
+    blocked = slot(0, "PENDING", state="BLOCKED", code="OPSP8996")
+    outages.lost(slot(0, state="IDLE"), 10.0)
+    assert outages.lost(slot(0, "PENDING", state="CONNECTING"), 11.0) == frozenset()
+    assert outages.lost(blocked, 12.0) == {0}
+    assert outages.lost(UP, 13.0) == frozenset()
+    assert outages.lost(blocked, 14.0) == frozenset(), "it may get its session back"
+
+
+def test_a_slot_that_was_just_taken_over_may_be_blocked_for_a_while():
+    """KIS may still have the session of the last owner."""
+    blocked = slot(0, "PENDING", state="BLOCKED", code="OPSP8996")
+    taken = Outages(LOST_AFTER)
+    assert taken.lost(blocked, 0.0) == frozenset()
+    assert taken.lost(blocked, LOST_AFTER) == {0}
+
+
 def test_a_flapping_slot_must_keep_its_session_for_longer_each_time(outages):
     """The second loss within an hour costs a minute of probation, the next one twice as much."""
     at = 0.0

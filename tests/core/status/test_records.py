@@ -497,6 +497,15 @@ def test_the_record_of_a_bond_on_its_way_passes_from_owner_to_owner():
     assert (left["state"], left["slot"]) == ("PENDING", 1)
 
 
+def test_the_record_of_a_refused_bond_belongs_to_the_slot_that_it_names():
+    """Where a replica places the bond does not matter: its own refusal may be older."""
+    key, on_0 = f"instrument/{A}", {"state": "REJECTED", "slot": 0}
+    old, new = moving(), moving(at={1: replace(slot("CONNECTING"), slot=1)}, others=[0], alive=[0])
+    assert [status.is_ours(each, key, on_0) for each in (old, new)] == [True, False]
+    assert status.is_ours(replace(new, alive=frozenset()), key, on_0), "the old owner is gone"
+    assert status.records(new, {key: {"state": "REJECTED", "slot": 1}}, T0, {key: on_0})[key] == on_0
+
+
 @pytest.mark.parametrize("state", ["REJECTED", "DISCONNECTED", "PENDING"])
 def test_whoever_brings_the_ticks_of_a_placed_bond_corrects_a_record_without_ticks(state):
     """Out of contact, its session went on while another replica wrote about the bond's new slot."""
