@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FRAMES_A_TURN = 256  # decoding this many single-tick frames holds the loop for a few ms
 FRAMES_AGAIN = 1024  # a read for a lagging lane takes many frames, because it is handed to a thread
 PATIENCE_SECONDS = 0.5  # a full lane that sends nothing for this long is left behind
-KEY_WAIT_SECONDS = 5.0  # how long after its receipt an encrypted frame waits for a key
+KEY_WAIT_SECONDS = 5.0  # how long after the receipt of a session's first encrypted frame its key is waited for
 KEY_POLL_SECONDS = 0.02
 CATCH_UP_POLL_SECONDS = 0.02  # while a lane that lags is full or has no producer
 LAG_POLL_SECONDS = 0.2  # while no lane lags: not longer than a lane without a producer waits for the next
@@ -42,7 +42,7 @@ class Reading:
         self._sorter = sorter
         self._on_progress = on_progress
         self._served_at: dict[Lane, float] = {}
-        self._key_missed_at: dict[tuple[int, int], float] = {}
+        self._key_due: dict[tuple[int, int], float] = {}  # of each session whose key was missed
         self._placing = asyncio.Lock()
         self._caught_up = asyncio.Event()  # set after each step of a lane that lags
         self._caught_up.set()
@@ -92,16 +92,14 @@ class Reading:
                 lane.fall_behind(position(self.read_through + 1, 0))
 
     async def _keys_for(self, frames: Sequence[Received]) -> None:
-        """Wait for the key of each encrypted frame, up to KEY_WAIT_SECONDS after its receipt.
+        """Wait for the keys of encrypted frames.
 
-        If the clock was set back meanwhile, a frame's age is not known. All such frames of a
-        session together wait as long as one.
+        A session has to wait for once only, because the frames of all other sessions wait as well.
         """
         for frame in [frame for frame in frames if frame.raw[:2] == ENCRYPTED_PREFIX]:
             if self._sorter.lacks_key(frame):
-                now, age = time.monotonic(), (time.time_ns() - frame.received_ns) / 1e9
-                missed_at = self._key_missed_at.setdefault((frame.slot, frame.session), now)
-                until = (missed_at if age < 0 else now - age) + KEY_WAIT_SECONDS
+                age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)  # negative if the clock was set back
+                until = self._key_due.setdefault((frame.slot, frame.session), time.monotonic() + KEY_WAIT_SECONDS - age)
                 while self._sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
                     await asyncio.sleep(KEY_POLL_SECONDS)
 
