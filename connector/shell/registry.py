@@ -14,7 +14,16 @@ import structlog
 
 from connector.core.ticks.same_schema import same_schema
 from connector.settings import RegistrySettings
-from connector.shell.registry_http import NO_SUBJECT, RegistryFailed, ask, content_of, json_object, shown
+from connector.shell.registry_http import (
+    NO_SUBJECT,
+    Answer,
+    RegistryFailed,
+    ask,
+    content_of,
+    json_object,
+    last_to_answer,
+    shown,
+)
 
 Saved = Callable[[str], Awaitable[str | None]]
 Save = Callable[[str, str], Awaitable[None]]
@@ -51,9 +60,8 @@ async def schema_id(settings: RegistrySettings, subject: str, schema: str, saved
     if found is None:
         if not settings.auto_register:
             raise RegistryFailed(
-                f"REG_SUBJECT: subject {subject} of the schema registry does not hold this schema: "
-                "run `kis-bond topics init --register-schema`, or set registry.auto_register",
-                retryable=True,
+                f"REG_SUBJECT: subject {subject} of the schema registry at {last_to_answer(settings)} does not hold"
+                " this schema: run `kis-bond topics init --register-schema`, or set registry.auto_register"
             )
         found = await _register(settings, subject, schema)
     before = _saved_id(await saved(name), fingerprint)
@@ -85,13 +93,13 @@ async def schema_text(settings: RegistrySettings, held_id: int) -> str | None:
 
 async def _register(settings: RegistrySettings, subject: str, schema: str) -> int:
     answer = await ask(settings, "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-    return id_in(content_of(answer, subject))
+    return id_in(answer, subject)
 
 
 async def _look_up(settings: RegistrySettings, subject: str, schema: str) -> int | None:
     answer = await ask(settings, "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
     if not answer.is_not_there:
-        return id_in(content_of(answer, subject))
+        return id_in(answer, subject)
     if answer.content is None or answer.content.get("error_code") == NO_SUBJECT:
         return None
     return await _look_up_by_meaning(settings, subject, schema)
@@ -108,7 +116,7 @@ async def _look_up_by_meaning(settings: RegistrySettings, subject: str, schema: 
         if not answer.is_not_there:
             held = content_of(answer, subject)
             if same_schema(avro_in(held), schema):
-                return id_in(held)
+                return id_in(answer, subject)
             version = held.get("version", version)
         if not isinstance(version, int) or version <= 1:
             break
@@ -134,7 +142,7 @@ async def _pinned(settings: RegistrySettings, pinned: int, schema: str) -> int:
     if not holds_ours:
         found = "no schema" if held is None else "another schema" if kind == AVRO else f"a {shown(str(kind))} schema"
         raise RegistryFailed(
-            f"REG_ID: the schema registry holds {found} as id {pinned}: correct registry.schema_id", retryable=False
+            f"REG_ID: the schema registry at {answer.url} holds {found} as id {pinned}: correct registry.schema_id"
         )
     return pinned
 
@@ -145,12 +153,12 @@ def avro_in(content: dict[str, Any]) -> str:
     return text if isinstance(text, str) and (content.get("schemaType") or AVRO) == AVRO else ""
 
 
-def id_in(content: dict[str, Any]) -> int:
-    """Return the schema id in an answer. Raises RegistryFailed."""
-    found = content.get("id")
+def id_in(answer: Answer, subject: str) -> int:
+    """Return the schema id in a good answer. Raises RegistryFailed."""
+    found = content_of(answer, subject).get("id")
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_ID:
         raise RegistryFailed(
-            "REG_ID: the schema registry answered without a usable id: check registry.url", retryable=False
+            f"REG_ID: the schema registry at {answer.url} answered without a usable id: check registry.url"
         )
     return found
 

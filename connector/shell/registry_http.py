@@ -33,19 +33,16 @@ _answered: dict[str, str] = {}
 
 
 class RegistryFailed(NotInTime):
-    """The registry gave no id.
-
-    `retryable` is true if asking again may help even when nobody changes our settings or schema.
-    """
-
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    """No registry gave a usable answer."""
 
 
 class Answer(NamedTuple):
-    """One HTTP answer: its status, and its JSON object or None if the body is something else."""
+    """One HTTP answer: the URL of `registry.url` that gave it, its status, and its JSON object.
 
+    `content` is None if the body is something else.
+    """
+
+    url: str
     status: int
     content: dict[str, Any] | None
 
@@ -71,9 +68,8 @@ async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str
     """
     if settings.url is None:
         raise ConfigurationError(["registry.url: is not set: give the address of the schema registry"])
-    urls = settings.url.split(",")
-    last = _answered.get(settings.url, urls[0])
-    urls.sort(key=lambda url: url != last)
+    last = last_to_answer(settings)
+    urls = sorted(settings.url.split(","), key=lambda url: url != last)
     unfit: Answer | None = None
     failures = []
     for url in urls:
@@ -90,9 +86,13 @@ async def ask(settings: RegistrySettings, method: str, path: str, body: dict[str
         unfit = answer
     if unfit is not None:
         return unfit
-    raise RegistryFailed(
-        "; ".join(dict.fromkeys(map(str, failures))), retryable=any(each.retryable for each in failures)
-    ) from failures[-1].__cause__
+    raise RegistryFailed("; ".join(dict.fromkeys(map(str, failures)))) from failures[-1].__cause__
+
+
+def last_to_answer(settings: RegistrySettings) -> str:
+    """Return the URL that answered last; before any answer, the first one of `registry.url`."""
+    urls = settings.url or ""
+    return _answered.get(urls, urls.partition(",")[0])
 
 
 async def _ask_one(
@@ -104,41 +104,37 @@ async def _ask_one(
         headers = {"Accept": f"{CONTENT_TYPE}, application/json", "Content-Type": CONTENT_TYPE}
         headers |= await authorization(settings)
     except NoAccessToken as failure:
-        raise RegistryFailed(f"REG_TOKEN: no login at the schema registry: {failure}", retryable=True) from None
+        raise RegistryFailed(f"REG_TOKEN: no login at the schema registry: {failure}") from None
     except (OSError, ValueError) as error:
         # Perhaps the file is being replaced. The message must not show its content.
         cause = getattr(error, "strerror", None) or type(error).__name__
         named = " or ".join(map(str, files_of(settings)))
-        raise RegistryFailed(
-            f"REG_FILE: {named} could not be read for the schema registry: {cause}", retryable=True
-        ) from None
+        raise RegistryFailed(f"REG_FILE: {named} could not be read for the schema registry: {cause}") from None
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
             session.request(method, url, json=body, headers=headers, allow_redirects=False) as response,
         ):
-            return Answer(response.status, json_object(await _limited(response)))
+            return Answer(base, response.status, json_object(await _limited(response, base)))
     except TimeoutError:
         raise RegistryFailed(
-            f"REG_TIMEOUT: the schema registry at {base} did not answer in {TIMEOUT_SECONDS} s", retryable=True
+            f"REG_TIMEOUT: the schema registry at {base} did not answer in {TIMEOUT_SECONDS} s"
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         cause = await explain_unreachable(
             error, url, address_setting="registry.url", authority_setting="registry.ca_file"
         )
-        raise RegistryFailed(
-            f"REG_UNREACHABLE: the schema registry at {base} could not be reached: {cause}", retryable=True
-        ) from error
+        raise RegistryFailed(f"REG_UNREACHABLE: the schema registry at {base} could not be reached: {cause}") from error
 
 
-async def _limited(response: aiohttp.ClientResponse) -> bytes:
+async def _limited(response: aiohttp.ClientResponse, base: str) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             raise RegistryFailed(
-                f"REG_ANSWER: the schema registry answered with over {MAX_ANSWER_BYTES} bytes: check registry.url",
-                retryable=False,
+                f"REG_ANSWER: the schema registry at {base} answered with over {MAX_ANSWER_BYTES} bytes:"
+                " check registry.url"
             )
     return bytes(body)
 
@@ -156,34 +152,34 @@ def content_of(answer: Answer, subject: str) -> dict[str, Any]:
     """Return the object of a good answer; any other raises what happened and what to do."""
     if answer.status == 200 and answer.content is not None:
         return answer.content
-    said = f"{answer.status} {_message(answer.content)}".strip()
+    raise RegistryFailed(_refusal(answer, subject))
+
+
+def _refusal(answer: Answer, subject: str) -> str:
+    at, said = f"the schema registry at {answer.url}", f"{answer.status} {_message(answer.content)}".strip()
     if answer.is_failure:
-        raise RegistryFailed(f"REG_FAILED: the schema registry failed at {subject}: {said}", retryable=True)
-    raise RegistryFailed(_refusal(answer.status, said, subject), retryable=False)
-
-
-def _refusal(status: int, said: str, subject: str) -> str:
-    match status:
+        return f"REG_FAILED: {at} failed with {subject}: {said}"
+    match answer.status:
         case 401 | 403:
-            what = f"REG_REFUSED: the schema registry refused us: {said}"
+            what = f"REG_REFUSED: {at} refused us: {said}"
             fix = (
                 "check registry.username and registry.password_file, or the other login that is set, and its rights"
                 f" on {subject}"
             )
         case 409:
-            what = f"REG_INCOMPATIBLE: the schema registry refused the schema as incompatible with {subject}: {said}"
+            what = f"REG_INCOMPATIBLE: {at} refused the schema as incompatible with {subject}: {said}"
             fix = "use another topic, or change the subject's compatibility"
         case 422:
-            what = f"REG_SCHEMA: the schema registry refused the schema of {subject} as invalid: {said}"
+            what = f"REG_SCHEMA: {at} refused the schema of {subject} as invalid: {said}"
             fix = "its version may be too old for this Avro schema"
-        case _ if 300 <= status < 400:
-            what = f"REG_REDIRECT: the schema registry answered {said} with a redirect, which is not followed"
+        case status if 300 <= status < 400:
+            what = f"REG_REDIRECT: {at} answered {said} with a redirect, which is not followed"
             fix = "set registry.url to the address it leads to"
         case 200:
-            what = "REG_ANSWER: the schema registry answered with something other than a JSON object"
+            what = f"REG_ANSWER: {at} answered with something other than a JSON object"
             fix = PATH_FIX
         case _:
-            what, fix = f"REG_PATH: the schema registry answered {said} to {subject}", PATH_FIX
+            what, fix = f"REG_PATH: {at} answered {said} to {subject}", PATH_FIX
     return f"{what}: {fix}"
 
 

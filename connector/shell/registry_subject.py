@@ -65,7 +65,7 @@ async def versions(settings: RegistrySettings, subject: str) -> list[Version]:
             held = content_of(answer, subject)
             number = held.get("version", number)
             if isinstance(number, int):
-                found.append(Version(number, id_in(held), avro_in(held)))
+                found.append(Version(number, id_in(answer, subject), avro_in(held)))
         if not isinstance(number, int) or number <= 1:
             break
         number -= 1  # the next lower number may be missing, if that version was deleted

@@ -63,7 +63,7 @@ async def test_what_is_no_answer_of_a_registry_is_passed_over(name):
     """A page, a redirect, too much, a failure of any kind: the next registry is asked."""
     async with serving(UNFIT[name], good) as urls:
         settings = RegistrySettings(url=",".join(urls))
-        assert await ask(settings, "GET", "/schemas/ids/7") == Answer(200, {"id": 7})
+        assert await ask(settings, "GET", "/schemas/ids/7") == Answer(urls[1], 200, {"id": 7})
         alone = RegistrySettings(url=urls[0])
         with pytest.raises(RegistryFailed) as failed:
             content_of(await ask(alone, "GET", "/schemas/ids/7"), "id 7")
