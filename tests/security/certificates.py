@@ -6,10 +6,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Authority:
@@ -30,10 +32,16 @@ class Authority:
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, name: str, *, hosts: tuple[str, ...] = ("127.0.0.1",), days: int = 30, password: bytes | None = None
+        self,
+        name: str,
+        *,
+        hosts: tuple[str, ...] = ("127.0.0.1",),
+        days: int = 30,
+        password: bytes | None = None,
+        key: _Key | None = None,
     ) -> Path:
         """Return a file with key and certificate; a negative number of days makes it expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in hosts])
         certificate = (
@@ -47,7 +55,7 @@ class Authority:
         )
         return file
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: _Key, days: int) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connector.errors import ConfigurationError
 from connector.logs import clean
@@ -133,6 +134,19 @@ def test_good_files_are_loaded(files, names):
     if "login" in names:
         assert read_password(settings) == "canary passphrase"
         assert "canary" not in clean("tried canary passphrase")
+
+
+def test_an_rsa_key_is_not_searched_for_primes(files, tmp_path):
+    """That would hold up the event loop for half a second at each new client of Kafka."""
+    p, q = 2**2048 - 1, 2**2047 + 1  # neither is prime
+    numbers = rsa.RSAPrivateNumbers(
+        p=p, q=q, d=3, dmp1=3, dmq1=3, iqmp=3, public_numbers=rsa.RSAPublicNumbers(65537, p * q)
+    )
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    files["rsa"] = Authority(tmp_path).issue("rsa", key=key)
+    assert file_problems(kafka(files, certificate="rsa", key="rsa")) == []
+    (problem,) = file_problems(kafka(files, certificate="client", key="rsa"))
+    assert "does not belong to the certificate" in problem
 
 
 def test_files_without_effect_are_not_read(files):
