@@ -45,7 +45,7 @@ class Report:
         """
         return self._parts.journal.is_alive
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
         return self._metrics.text()
 
@@ -85,7 +85,7 @@ class Report:
             found.append(f"the journal is not writable: {parts.journal.write_error}")
         return [problem for problem in found if problem]
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the JSON of /status: slots, lists, instruments, frames, ticks, journal, events.
 
         It has today's coverage, too, once that is read.
@@ -136,16 +136,20 @@ class Report:
             "delivery": parts.delivery.view(),
             "slots": _by_name(records, SLOT),
             "lists": _by_name(records, LIST),
-            "instruments": _by_name(records, INSTRUMENT),
+            "instruments": self.instruments(),
             "last_ticks": self._last_ticks(),
             "events": [event.to_json() for event in reversed(parts.events.recent)],
             **parts.watched_coverage.look(),
         }
 
+    def instruments(self) -> dict[str, Record]:
+        """Return the status record of each wanted bond, by ISIN."""
+        return _by_name(self._parts.plan.records, INSTRUMENT)
+
     def _last_ticks(self) -> dict[str, dict[str, str]]:
         """Return the shown columns of each reported bond's latest tick in this run."""
         found: dict[str, dict[str, str]] = {}
-        for isin in _by_name(self._parts.plan.records, INSTRUMENT):
+        for isin in self.instruments():
             if tick := self._parts.delivery.last_tick(isin):
                 received_ns, columns = tick
                 found[isin] = {name: columns[name] for name in SHOWN_COLUMNS} | {"received_at": rfc3339(received_ns)}
@@ -162,17 +166,17 @@ class Starting:
         """Return whether the connector works; waiting for the journal is no fault."""
         return self.report is None or self.report.is_alive()
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
-        return self.report.metrics() if self.report else b""
+        return await self.report.metrics() if self.report else b""
 
     def readiness(self) -> tuple[list[str], list[str]]:
         """Return why the connector is not ready, and what does not work because of KIS."""
         return self.report.readiness() if self.report else (["the journal is not open yet"], [])
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the JSON of /status."""
-        return self.report.status() if self.report else {"ready": False, "reasons": self.readiness()[0]}
+        return await self.report.status() if self.report else {"ready": False, "reasons": self.readiness()[0]}
 
 
 def _by_name(records: Mapping[str, Record], kind: str) -> dict[str, Record]:

@@ -126,7 +126,7 @@ class WatchedCoverage:
         if not self._records.values:
             self._shown = {}
             return
-        found = await in_turns(shown_day(self._records.trade_date, self._records.values))
+        found = await in_turns(shown_day(self._records.trade_date, self._records.values.items()))
         found["coverage"]["written_at"] = dates.rfc3339(self._written_ms)
         self._shown = found
 

@@ -61,7 +61,7 @@ async def test_the_sum_of_the_day_is_on_top(auditor, open_page):
     async with open_page(auditor) as page:
         await expect(page.locator("#coverage-summary")).to_contain_text("2 bonds")
         await expect(page.locator("#coverage-summary")).to_contain_text("holes by cause: unknown 1")
-        missing = auditor.report.status()["coverage"]["missing_volume"]
+        missing = (await auditor.report.status())["coverage"]["missing_volume"]
         assert missing > 0
         await expect(page.locator("#coverage-sum")).to_contain_text(f"missing{missing:,}")
         first = page.locator("#main section:visible").first
@@ -105,7 +105,7 @@ async def test_the_connectors_own_page_shows_coverage_too(audited, open_page):
         await expect(page.locator("h1")).to_have_text("KIS bond connector")
         await expect(bond(page, LACKING).locator("rect.missing")).to_have_count(1)
         await expect(bond(page, WHOLE)).to_contain_text("100.00")
-        missing = auditor.report.status()["coverage"]["missing_volume"]
+        missing = (await auditor.report.status())["coverage"]["missing_volume"]
         await expect(page.locator("#coverage-sum")).to_contain_text(f"missing{missing:,}")
         await expect(page.locator("#coverage-summary")).to_contain_text(re.compile(r"last audited \d\d:\d\d:\d\d"))
         await expect(page.locator("#main section:visible").first).to_have_attribute("id", "coverage")

@@ -12,6 +12,7 @@ from connector.app.audit.metrics import AUDIT_CATALOGUE
 from connector.app.audit.report import AuditParts, AuditReport
 from connector.app.audit.rest_round import RestRound
 from connector.app.audit.running import RunningAuditor
+from connector.app.audit.todays_coverage import TodaysCoverage
 from connector.app.metrics import Metrics
 from connector.app.stop import Stop
 from connector.core import market_calendar
@@ -106,7 +107,7 @@ def _make_parts(
     backfill = Backfill(schema, partial(_framing, settings, schema), ticks)
     publish = backfill.publish if audit.backfill else None
     rounds = RestRound(auditor, lambda: counts.of_ticks, rest, publish)
-    parts = AuditParts(settings, stop, auditor, group, facts, rest, rounds)
+    parts = AuditParts(settings, stop, auditor, TodaysCoverage(auditor), group, facts, rest, rounds)
     return parts, [coverage, events, ticks]
 
 

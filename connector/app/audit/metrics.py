@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from connector import __version__
-from connector.app.audit.report import lag, lag_seconds, sums
+from connector.app.audit.report import lag, lag_seconds
 from connector.app.metrics.definition import Definition
-from connector.core.coverage.dates import seoul_date
 
 if TYPE_CHECKING:
-    from connector.app.audit.report import AuditParts, Sums
+    from collections.abc import Callable
+
+    from connector.app.audit.report import AuditParts
+    from connector.app.metrics.definition import Values
 
 STATES: Final = ("OPEN", "HOLES", "COMPLETE", "UNPROVEN")
 CAUSES: Final = ("unknown",)
 
 
-def _today(parts: AuditParts) -> Sums:
-    return sums(parts.auditor, seoul_date(time.time_ns() // 1_000_000))
+def _coverage(name: str) -> Callable[[AuditParts], Values]:
+    """Return a reader of one of today's sums, which its caller has made shortly before."""
+    return lambda of: of.today.coverage[name]
 
 
 AUDIT: Final = (
@@ -26,7 +28,7 @@ AUDIT: Final = (
         "gauge",
         "kis_bond_coverage_bonds",
         "Bonds by the state of today's coverage, of this auditor's partitions",
-        lambda of: _today(of).states,
+        _coverage("states"),
         ("state",),
         STATES,
     ),
@@ -34,25 +36,25 @@ AUDIT: Final = (
         "gauge",
         "kis_bond_coverage_covered_volume",
         "Volume of today that the ticks account for",
-        lambda of: float(_today(of).covered),
+        _coverage("covered_volume"),
     ),
     Definition(
         "gauge",
         "kis_bond_coverage_accumulated_volume",
         "Volume of today as KIS counted it",
-        lambda of: float(_today(of).accumulated),
+        _coverage("accumulated_volume"),
     ),
     Definition(
         "gauge",
         "kis_bond_coverage_missing_volume",
         "Volume of today that no tick accounts for, without what traded before a bond was wanted",
-        lambda of: float(_today(of).missing),
+        _coverage("missing_volume"),
     ),
     Definition(
         "gauge",
         "kis_bond_coverage_open_holes",
         "Holes of today that are not filled, by cause",
-        lambda of: _today(of).open_holes,
+        _coverage("open_holes"),
         ("cause",),
         CAUSES,
     ),

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connector import __version__
 from connector.app.clock import now
-from connector.core.coverage.dates import seoul_date
-from connector.core.coverage.record import value_of
-from connector.core.coverage.shown import shown_day
-from connector.core.steps import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
-
     from connector.app.audit.auditor import Auditor
     from connector.app.audit.rest_round import RestRound
+    from connector.app.audit.todays_coverage import TodaysCoverage
     from connector.app.stop import Stop
-    from connector.core.coverage.day import Day
     from connector.settings import Settings
     from connector.shell.coverage import FactTopics, TickGroup
     from connector.shell.kis_rest import RestClient
@@ -32,43 +24,11 @@ class AuditParts(NamedTuple):
     settings: Settings
     stop: Stop
     auditor: Auditor
+    today: TodaysCoverage
     group: TickGroup
     facts: FactTopics
     rest: RestClient | None
     round: RestRound
-
-
-class Sums(NamedTuple):
-    """The sums of one trade date over the bonds of this member."""
-
-    states: Counter[str]
-    covered: int
-    accumulated: int
-    missing: int
-    unwanted: int
-    open_holes: Counter[str]
-
-
-def sums(auditor: Auditor, trade_date: date) -> Sums:
-    """Return the sums of a date. `open_holes` counts holes that are not filled, by cause."""
-    states, open_holes = Counter[str](), Counter[str]()
-    covered = accumulated = missing = unwanted = 0
-    for day in days(auditor):
-        if day.trade_date != trade_date:
-            continue
-        states[day.state] += 1
-        covered += day.covered_volume
-        accumulated += day.accumulated_volume
-        missing += day.missing_volume
-        unwanted += day.unwanted_volume
-        open_holes.update(hole.cause for hole in day.holes if hole.state != "FILLED")
-    return Sums(states, covered, accumulated, missing, unwanted, open_holes)
-
-
-def days(auditor: Auditor) -> Iterator[Day]:
-    """Yield every day in memory."""
-    for audited in list(auditor.partitions.values()):
-        yield from list(audited.book.days.values())
 
 
 def lag(parts: AuditParts) -> int:
@@ -94,8 +54,9 @@ class AuditReport:
         """Return True: the answer itself shows that the event loop runs."""
         return True
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
+        await self._parts.today.look()
         text: bytes = self._metrics.text()
         return text
 
@@ -112,12 +73,11 @@ class AuditReport:
             degraded.append(parts.rest.problem)
         return reasons, degraded
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the JSON of /status: the audit, and today's coverage, in sum and by bond."""
         parts, settings = self._parts, self._parts.settings
+        shown = await parts.today.look()
         reasons, degraded = self.readiness()
-        today = seoul_date(time.time_ns() // 1_000_000)
-        values = {day.isin: value_of(day) for day in days(parts.auditor) if day.trade_date == today}
         return {
             "name": settings.replicas.name,
             "version": __version__,
@@ -135,6 +95,6 @@ class AuditReport:
                 "backfilled": parts.round.backfilled,
                 "rest": None if parts.rest is None else dict(parts.rest.calls),
             },
-            **finished(shown_day(today, values)),
+            **shown,
             "events": [event.to_json() for event in reversed(parts.auditor.recent)],
         }

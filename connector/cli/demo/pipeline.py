@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connector import app
 from connector.app import audit
-from connector.app.audit.report import Sums, days, sums
+from connector.app.audit.todays_coverage import days
 from connector.cli.demo.ledger import Ledger
 from connector.core.coverage.dates import seoul_date
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from connector.cli.demo.reader import Reader
+    from connector.core.coverage.day import Day
     from connector.core.status import Record
     from connector.settings import Settings
     from simulator import Simulator
@@ -36,7 +37,7 @@ class Pipeline:
     def __init__(self, kis: Simulator, connector: app.Connector, auditor: audit.RunningAuditor, reader: Reader) -> None:
         self._kis, self._connector, self._auditor, self._reader = kis, connector, auditor, reader
         self._traded: set[str] = set()
-        self._audited: Sums | None = None
+        self._covered = self._accumulated = 0
         self.port = connector.port
         self.trouble = ""
         self._is_stopping = False
@@ -50,9 +51,10 @@ class Pipeline:
     def ledger(self) -> Ledger:
         """Return the figures as they stand."""
         counts, stats = self._connector.delivery.counts, self._kis.stats
-        found = sums(self._auditor.parts.auditor, seoul_date(time.time_ns() // 1_000_000))
+        found = self._audited_days()
         # In the moments of a rebalance the auditor holds no partition, and knows of no volume.
-        self._audited = found if found.accumulated else self._audited
+        if accumulated := sum(day.accumulated_volume for day in found):
+            self._covered, self._accumulated = sum(day.covered_volume for day in found), accumulated
         return Ledger(
             frames=stats.frames,
             sent=stats.ticks,
@@ -66,16 +68,15 @@ class Pipeline:
             repeated=stats.repeats,
             malformed=stats.malformed,
             backfilled=self._reader.backfilled,
-            covered_volume=self._audited.covered if self._audited else 0,
-            accumulated_volume=self._audited.accumulated if self._audited else 0,
+            covered_volume=self._covered,
+            accumulated_volume=self._accumulated,
             ticks_per_frame=self._kis.ticks_per_frame,
             is_cut=self._kis.faults.cut_sessions,
         )
 
     def instruments(self) -> dict[str, Record]:
         """Return the status record of each wanted bond, by ISIN."""
-        found: dict[str, Record] = self._connector.report.status()["instruments"]
-        return found
+        return self._connector.report.instruments()
 
     def problems(self) -> list[str]:
         """Return the problems that the connector and the reader report.
@@ -160,12 +161,13 @@ class Pipeline:
             audited = auditor.partitions.get(number)
             if audited is None or (audited.next_offset or 0) < position:
                 return False
-        today = seoul_date(time.time_ns() // 1_000_000)
         return not any(
-            day.is_waiting or any(hole.state == "OPEN" for hole in day.holes)
-            for day in days(auditor)
-            if day.trade_date == today
+            day.is_waiting or any(hole.state == "OPEN" for hole in day.holes) for day in self._audited_days()
         )
+
+    def _audited_days(self) -> list[Day]:
+        """Return what the auditor knows of each bond's today."""
+        return list(days(self._auditor.parts.auditor, seoul_date(time.time_ns() // 1_000_000)))
 
 
 @contextlib.asynccontextmanager

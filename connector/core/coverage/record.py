@@ -71,17 +71,23 @@ def value_of(day: Day) -> dict[str, Any]:
 
 def _holes(day: Day) -> Iterator[dict[str, Any]]:
     """Yield the holes in ascending order. One that waits for its id has neither id nor cause."""
-    known = [(hole.low, _announced(day, hole)) for hole in day.holes]
-    new = [(each.low, _waiting(each)) for each in day.stretches.missing if each.hole is None]
+    remaining: dict[int, list[list[int]]] = {id(hole): [] for hole in day.holes}
+    new = []
+    for each in day.stretches.missing:
+        if each.hole is None:
+            new.append((each.low, _waiting(each)))
+        else:
+            remaining[id(each.hole)].append([each.low, each.high])
+    known = [(hole.low, _announced(hole, remaining[id(hole)])) for hole in day.holes]
     return (fields for _, fields in sorted(known + new, key=lambda one: one[0]))
 
 
-def _announced(day: Day, hole: Hole) -> dict[str, Any]:
+def _announced(hole: Hole, remaining: list[list[int]]) -> dict[str, Any]:
     return {
         "id": hole.id,
         "from_volume": hole.low,
         "to_volume": hole.high,
-        "remaining": [list(each) for each in day.remaining(hole)],
+        "remaining": remaining,
         "after": neighbour(hole.after),
         "before": neighbour(hole.before),
         "cause": hole.cause,

@@ -6,14 +6,14 @@ A record is shown with the widest of its holes.
 from __future__ import annotations
 
 from collections import Counter
-from heapq import nlargest
-from itertools import islice
+from heapq import heappush, heapreplace, nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core.coverage.overview import missing_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from datetime import date
 
 # A record may have a thousand holes, each in a thousand pieces.
@@ -21,49 +21,43 @@ HOLES: Final = 20
 PIECES: Final = 20  # of one hole
 BONDS: Final = 1_000  # of a day; together some half a megabyte
 CAUSES: Final = 20  # there are some fifteen
-STEP: Final = 500  # bonds that are summed up or shown at once, which takes about a millisecond
 SUMS: Final = ("covered_volume", "accumulated_volume", "missing_volume", "unwanted_volume")
 
 
-def shown_day(trade_date: date, values: Mapping[str, Mapping[str, Any]]) -> Generator[None, None, dict[str, Any]]:
-    """Return the parts `coverage` and `days` of a status, from the records of a date by bond.
+def shown_day(
+    trade_date: date, records: Iterable[tuple[str, Mapping[str, Any]]]
+) -> Generator[None, None, dict[str, Any]]:
+    """Return the parts `coverage` and `days` of a status, from a date's bonds and their records.
 
-    It works in steps, because there may be 20,000 bonds. `coverage` has the sums over all of them;
-    its `open_holes` counts holes that are not filled, by cause. `days` has the records of at most
-    BONDS bonds: those with most missing volume.
+    Each step takes one record, because there may be 20,000. `coverage` has the sums over all of
+    them; its `open_holes` counts holes that are not filled, by cause. `days` has the records of at
+    most BONDS bonds: those with most missing volume.
     """
     states, open_holes, sums = Counter[str](), Counter[str](), dict.fromkeys(SUMS, 0)
-    most: list[str] = []
-    for isins in _pieces(values):
-        for value in map(values.__getitem__, isins):
-            states[value["state"]] += 1
-            for name in SUMS:
-                sums[name] += value[name]
-            open_holes.update(
-                hole["cause"] for hole in value["holes"] if hole["state"] != "FILLED" and hole["cause"] is not None
-            )
-        most = nlargest(BONDS, [*most, *isins], key=lambda isin: values[isin]["missing_volume"])
-        yield
-    days: dict[str, dict[str, Any]] = {}
-    for isins in _pieces(sorted(most)):
-        days |= {isin: shown(values[isin]) for isin in isins}
+    most: list[tuple[int, str, dict[str, Any]]] = []  # a heap by missing volume
+    for isin, value in records:
+        states[value["state"]] += 1
+        for name in SUMS:
+            sums[name] += value[name]
+        open_holes.update(
+            hole["cause"] for hole in value["holes"] if hole["state"] != "FILLED" and hole["cause"] is not None
+        )
+        missing = value["missing_volume"]
+        if len(most) < BONDS:
+            heappush(most, (missing, isin, shown(value)))
+        elif missing > most[0][0]:
+            heapreplace(most, (missing, isin, shown(value)))
         yield
     return {
         "coverage": {
             "trade_date": trade_date.isoformat(),
-            "bonds": len(values),
+            "bonds": states.total(),
             "states": dict(states),
             **sums,
             "open_holes": dict(open_holes.most_common(CAUSES)),
         },
-        "days": days,
+        "days": {isin: value for _, isin, value in sorted(most, key=itemgetter(1))},
     }
-
-
-def _pieces(isins: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(isins)
-    while piece := list(islice(rest, STEP)):
-        yield piece
 
 
 def shown(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ async def try_to_bind(settings: HttpSettings) -> None:
 
 
 class Observed(Protocol):
-    """What the endpoints show; no method waits."""
+    """What the endpoints show. No method waits for another party."""
 
     def is_alive(self) -> bool:
         """Whether the process itself works, whatever the state of Kafka or KIS."""
@@ -72,11 +72,11 @@ class Observed(Protocol):
         """Return why the connector is not ready, and what does not work because of KIS."""
         ...
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the whole status, as JSON values."""
         ...
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
         ...
 
@@ -164,10 +164,10 @@ class HttpServer:
         )
 
     async def _make_metrics(self) -> bytes:
-        return self._observed.metrics()
+        return await self._observed.metrics()
 
     async def _make_status(self) -> bytes:
-        return await in_turns(json_in_steps(self._observed.status()))
+        return await in_turns(json_in_steps(await self._observed.status()))
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         return await send(request, await self._metrics_text.body(), TEXT_FORMAT)

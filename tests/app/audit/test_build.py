@@ -65,7 +65,7 @@ async def test_what_never_reached_the_socket_is_a_hole_with_bounds(deploy):
             await deployment.until_delivered()
             missing = {isin: union(found) for isin, found in withheld(deployment.kis).items()}
             await until(lambda: len(auditor.parts.auditor.recent) == sum(map(len, missing.values())))
-            status = auditor.report.status()
+            status = await auditor.report.status()
         records = coverage_of(deployment)
         for isin in ISINS:
             holes = [(hole["from_volume"], hole["to_volume"]) for hole in records[isin]["holes"]]

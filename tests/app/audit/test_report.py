@@ -1,6 +1,5 @@
 """What a running auditor shows of itself."""
 
-import asyncio
 import json
 import re
 from types import SimpleNamespace
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 from connector.app.audit.metrics import AUDIT_CATALOGUE
 from connector.app.audit.report import AuditParts, AuditReport, lag, lag_seconds
 from connector.app.audit.rest_round import RestRound
+from connector.app.audit.todays_coverage import TodaysCoverage
 from connector.app.metrics import Metrics
 from connector.app.stop import Stop
 from connector.packaged_files import page_file
@@ -20,7 +20,7 @@ def parts_of(world, rest=None):
     group = SimpleNamespace(partitions={0}, problem=None)
     facts = SimpleNamespace(problem=None)
     rounds = RestRound(world.auditor, lambda: 1, rest, None)
-    return AuditParts(load(None, {}), Stop(), world.auditor, group, facts, rest, rounds)
+    return AuditParts(load(None, {}), Stop(), world.auditor, TodaysCoverage(world.auditor), group, facts, rest, rounds)
 
 
 async def test_status_has_today_and_its_sums():
@@ -30,7 +30,7 @@ async def test_status_has_today_and_its_sums():
     await world.auditor.begin(0, None, range(1000))
     await world.auditor.take(0, world.records([*raws[:3], *raws[4:]]))
     await world.auditor.flush()
-    status = AuditReport(parts_of(world), None).status()
+    status = await AuditReport(parts_of(world), None).status()
     assert json.loads(json.dumps(status)) == status
     day = status["days"][ISIN]
     assert day == {**world.latest(), "holes_left_off": 0}
@@ -40,9 +40,9 @@ async def test_status_has_today_and_its_sums():
     assert [event["event"] for event in status["events"]] == ["gap"]
 
 
-def test_the_page_finds_every_name_of_coverage():
+async def test_the_page_finds_every_name_of_coverage():
     """The page's section on coverage finds each name that it reads in the auditor's status."""
-    status = AuditReport(parts_of(World()), None).status()
+    status = await AuditReport(parts_of(World()), None).status()
     script = page_file("coverage.js")
     (destructured,) = re.findall(r"const \{ ([\w, ]+) \} = status;", script)
     assert set(destructured.split(", ")) == {"coverage", "days"} <= status.keys()
@@ -82,8 +82,8 @@ async def test_lag_counts_what_is_not_audited():
 async def test_every_metric_is_shown():
     """Each metric of the auditor's catalogue has a value from the start."""
     parts = parts_of(World(), SimpleNamespace(problem=None, calls={"ok": 2}))
-    text = await asyncio.to_thread(Metrics(parts, AUDIT_CATALOGUE).text)
+    text = (await AuditReport(parts, Metrics(parts, AUDIT_CATALOGUE)).metrics()).decode()
     for definition in AUDIT_CATALOGUE["Auditor"]:
-        assert f"\n{definition.name}" in text.decode()
-    assert 'kis_bond_coverage_open_holes{cause="unknown"} 0.0' in text.decode()
-    assert 'kis_bond_audit_rest_calls_total{outcome="ok"} 2.0' in text.decode()
+        assert f"\n{definition.name}" in text
+    assert 'kis_bond_coverage_open_holes{cause="unknown"} 0.0' in text
+    assert 'kis_bond_audit_rest_calls_total{outcome="ok"} 2.0' in text

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -24,10 +23,10 @@ class Big(Observed):
 
     made = 0
 
-    def status(self):
+    async def status(self):
         """Return a large status after some work."""
         self.made += 1
-        time.sleep(0.02)
+        await asyncio.sleep(0.02)
         return BIG
 
 

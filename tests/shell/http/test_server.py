@@ -34,11 +34,11 @@ class Observed:
         """Return what the test says."""
         return list(self.reasons), list(self.degraded)
 
-    def status(self):
+    async def status(self):
         """Return something."""
         return {"name": "국고"}
 
-    def metrics(self):
+    async def metrics(self):
         """Return one metric."""
         return b"kis_bond_build_info 1.0\n"
 
