@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 # KIS may have refused a bond that it knows an hour later, such as one that is listed today.
 REFUSED_SECONDS: Final = 1800.0
+# A bond that has to wait longer for its next attempt gives up its place to other bonds.
+PLACE_KEPT_SECONDS: Final = 60.0
+# After a longer wait, the bond takes only a place that is free. Waits double from less than
+# PLACE_KEPT_SECONDS, so a bond claims a place back at most three times.
+PLACE_CLAIMED_SECONDS: Final = 300.0
 
 RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
@@ -82,10 +87,10 @@ class BondRegistration:
     `awaited` is the request whose reply we wait for. `unanswered` holds the unanswered requests of
     the latest kind. `superseded` holds the earlier unanswered requests, which may be of either
     kind. Each request in these two lists may still get a reply. Both lists are in the order of
-    sending. `refused_until` is when we ask again for a bond that KIS refused. `failed_at` is when
-    KIS last answered with an error whose wait goes on in later sessions. `is_proved` is true if
-    KIS's last answer was not an error. `found_full` is true if KIS had no room for the bond.
-    `release_sent_at` is when we sent the latest release that KIS confirmed.
+    sending. `failed_at` is when KIS last answered with an error whose wait goes on in later
+    sessions. `retry_wait` is how many seconds after that error we ask again by ourselves.
+    `is_proved` is true if KIS's last answer was not an error. `found_full` is true if KIS had no
+    room for the bond. `release_sent_at` is when we sent the latest release that KIS confirmed.
     """
 
     held: Held = Held.NO
@@ -93,8 +98,8 @@ class BondRegistration:
     latest: TrType | None = None
     unanswered: list[Request] = field(default_factory=list)
     superseded: list[Request] = field(default_factory=list)
-    refused_until: float | None = None
     failed_at: float | None = None
+    retry_wait: float = 0.0
     is_proved: bool = False
     found_full: bool = False
     unwanted_since: float | None = None
@@ -114,11 +119,13 @@ class BondRegistration:
         the attempt counts as failed; return whether it does.
         """
         has_failed = self.failed_at is not None and self.awaited is not None
+        self.held, self.awaited, self.latest = Held.NO, None, None
         if has_failed:
-            self._note_error(now, pace)
+            self._note_error(now, pace, self.retry_wait)
         elif self.failed_at is None:
             self.failures, self.not_before = 0, float("-inf")
-        self.held, self.awaited, self.latest = Held.NO, None, None
+        elif self.not_before > now:
+            self.retry_wait = max(self.retry_wait, self.not_before - self.failed_at)
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
@@ -129,12 +136,28 @@ class BondRegistration:
 
         That wait doubles, so that a list that is edited again and again makes no loop.
         """
-        if self.refused_until is not None:
-            self.refused_until = self.code = self.message = None
+        if self.failed_at is not None and self.held is not Held.YES:
+            self.retry_wait = max(0.0, self.not_before - self.failed_at)
+            if not self.is_rejected:
+                self.code = self.message = None
+
+    def claim_place(self, now: float) -> None:
+        """Count the bond among the others again once its wait is over, unless the wait was long."""
+        if self.retry_wait <= PLACE_CLAIMED_SECONDS and not self.is_refused(now):
+            self.retry_wait = 0.0
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether KIS refused the bond, and other bonds may have its place."""
+        return self.retry_wait > PLACE_KEPT_SECONDS
 
     def is_refused(self, now: float) -> bool:
         """Whether KIS refused the bond, and it is not time to ask again."""
-        return self.refused_until is not None and now < self.refused_until
+        return self.is_rejected and now < self._retry_at
+
+    @property
+    def _retry_at(self) -> float:
+        return self.retry_wait + (float("-inf") if self.failed_at is None else self.failed_at)
 
     def is_past(self, now: float) -> bool:
         """Whether KIS's last error says nothing any more about a bond that nobody wants."""
@@ -193,7 +216,7 @@ class BondRegistration:
 
     def waits(self, now: float) -> list[float]:
         """Return when the waits end that keep us from asking for the bond."""
-        return [at for at in (self.not_before, self.refused_until) if at is not None and at > now]
+        return [at for at in (self.not_before, self._retry_at) if at > now]
 
     @property
     def may_get_reply(self) -> bool:
@@ -220,7 +243,8 @@ class BondRegistration:
             self.unanswered = [replace(request, held_before=Held.MAYBE) for request in self.unanswered]
             return False
         self._resolve(Held.YES)
-        self.refused_until = self.failed_at = self.code = self.message = None
+        self.failed_at = self.code = self.message = None
+        self.retry_wait = 0.0
         self.is_proved, self.found_full = True, False
         return True
 
@@ -277,13 +301,13 @@ class BondRegistration:
             return Reaction.RETRY
         self.held = Held.MAYBE if reply.rt_cd == SUCCESS else known
         self.code, self.message = reply.msg_cd, reply.msg1
-        self.refused_until = now if what is Reaction.REFUSE else None
+        self.retry_wait = 0.0
         # A lack of room says nothing about the next session, unless it ends this one.
         if what is Reaction.FULL and reply.rt_cd != ENDS_SESSION:
             self.not_before = now + pace.backoff(self.failures)
             self.failures += 1
         else:
-            self._note_error(now, pace)
+            self._note_error(now, pace, REFUSED_SECONDS if what is Reaction.REFUSE else 0.0)
         if what is Reaction.FULL:
             # If this error answers a superseded request, KIS may have got room after that request.
             # (A refusal is valid whichever request it answers.)
@@ -292,18 +316,17 @@ class BondRegistration:
             self.found_full = True
         return what
 
-    def _note_error(self, now: float, pace: Pace) -> None:
-        """Set the wait after an error: longer each time, and half an hour if KIS refused the bond.
+    def _note_error(self, now: float, pace: Pace, least: float) -> None:
+        """Set the waits after an error: longer each time, and at least `least` seconds.
 
-        If a list names the refused bond anew, only the first of these two waits applies.
+        If a list newly wants the bond, `least` does not apply. A bond that KIS may hold keeps its
+        place if the error may pass, because its ticks may go on.
         """
-        if self.refused_until is not None:
-            if self.is_past(now):
-                self.failures = 0  # an attempt in half an hour is no loop
-            self.refused_until = now + REFUSED_SECONDS
-        self.failed_at, self.is_proved = now, False
-        self.not_before = now + pace.backoff_of_error(self.failures)
-        self.failures += 1
+        wait = pace.backoff_of_error(self.failures)
+        if self.failed_at is None or not self.is_past(now):
+            self.failures += 1  # an attempt in half an hour is no loop
+        self.failed_at, self.is_proved, self.not_before = now, False, now + wait
+        self.retry_wait = max(least, wait) if least or self.held is Held.NO else 0.0
 
     def _remove_superseded(self, tr_type: TrType) -> bool:
         """Remove the oldest superseded request of this kind; return whether there was one."""
@@ -336,10 +359,8 @@ class BondRegistration:
         """
         if self.held is Held.YES:
             return RegistrationView("ACTIVE", None, None)
-        if self.refused_until is not None:
+        if self.is_rejected:
             return RegistrationView("REJECTED", self.code, self.message)
-        if self.found_full and not self.awaited:
+        if (self.found_full and not self.awaited) or (is_beyond_room and self.held is Held.NO):
             return RegistrationView("WAITING_CAPACITY", self.code, self.message)
-        if is_beyond_room and self.held is Held.NO:
-            return RegistrationView("WAITING_CAPACITY", None, None)
         return RegistrationView("PENDING", self.code, self.message)

@@ -23,7 +23,7 @@ def registration_views(
     places = limit - sum(bond.held > Held.NO for bond in registrations.values())
     for isin, bond in registrations.items():
         seen[isin] = bond.view(is_beyond_room=places <= 0)
-        places -= bond.held is Held.NO and bond.refused_until is None
+        places -= bond.held is Held.NO and not bond.is_rejected
     for isin, bond in bonds.items():
         if isin not in seen and (bond.found_full or bond.held):
             seen[isin] = bond.view(is_beyond_room=True)

@@ -21,7 +21,7 @@ class Reaction(Enum):
     RELEASED = "not held by KIS"
     RETRY = "ask again, after longer and longer waits"
     FULL = "the session is full: the bond waits"
-    REFUSE = "ask again in half an hour, or once a list names the bond anew"
+    REFUSE = "ask again in half an hour, or once a list newly wants the bond"
     REISSUE = "get a new approval key, then ask again"
     IN_USE = "another session uses the app key: close and wait long"
 

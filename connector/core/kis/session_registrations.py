@@ -107,6 +107,7 @@ class SessionRegistrations:
         self._limit.advance(self._confirmed_count(), now)
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
+            bond.claim_place(now)
             if bond.stop_awaiting(now, self._pace):
                 self._failure_limit.count(now)
             if bond.held and isin not in self._wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connector.core.lists.control_record import shown_requested_at
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from connector.core.lists.desired import Desired
     from connector.core.lists.subscription import Entry, Lists, Position
     from connector.core.status.records import InstrumentRecord, ListRecord, PositionFields, Record, SlotRecord
+
+# The codes of a bond that KIS has not answered yet, or for which it had no room.
+NOT_JUDGED: Final = (None, "OPSP0008")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +217,8 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
     if slot is not None and (carrier := _carrier(replica, bond.isin, slot)) is not None:
         active = replica.slots[carrier].registrations[bond.isin]
         state, slot, code, message = "ACTIVE", carrier, active.code, active.message
-    elif slot is not None and (before.get("state"), before.get("slot")) == ("REJECTED", slot):
-        # Until KIS answers otherwise, a refusal stands, even if an earlier owner got it.
+    elif _refusal_stands(before, slot, registration):
         state, code, message = "REJECTED", before.get("code"), before.get("message")
-        if registration is not None and registration.state == "REJECTED":
-            code, message = registration.code, registration.message
     elif slot is None or (registration is not None and registration.state == "WAITING_CAPACITY"):
         state, slot, (code, message) = "WAITING_CAPACITY", None, _no_room(replica, bond.isin, before)
     elif slot in replica.others:
@@ -235,6 +235,12 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
         "control": _fields(bond.control),
         "wanted_since": shown_requested_at(bond.requested_at),
     }
+
+
+def _refusal_stands(before: Record, slot: int | None, registration: RegistrationView | None) -> bool:
+    """Return whether a refusal in the last record stands: KIS has not judged the bond since."""
+    is_refused_here = slot is not None and (before.get("state"), before.get("slot")) == ("REJECTED", slot)
+    return is_refused_here and (registration is None or registration.code in NOT_JUDGED)
 
 
 def _carrier(replica: ReplicaView, isin: str, placed: int) -> int | None:

@@ -89,6 +89,67 @@ def test_a_refused_bond_is_tried_again_after_half_an_hour(code):
     assert talk.states() == {A: "ACTIVE"}
 
 
+@pytest.mark.parametrize("code", ["OPSP0009", "OPSP0007"])
+def test_a_bond_whose_error_lasts_gives_up_its_place(code):
+    """It is REJECTED before waits of over a minute, and claims its place back three times."""
+    talk = Talk(A)
+    waits, given_up, claimed = [], [], 0
+    state, asked_at = "PENDING", talk.now
+    while len(waits) < 14:
+        asked = talk.ask(0.5)
+        if asked and talk.now > 101:
+            waits.append(talk.now - asked_at)
+            given_up.append(state == "REJECTED")
+        claimed += state == "REJECTED" and talk.states()[A] == "PENDING"
+        if asked:
+            asked_at = talk.now
+            talk.answer(code, A)
+        state = talk.states()[A]
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1800, 1800, 1800], abs=2)
+    assert given_up == [wait > 60 for wait in waits]
+    assert claimed == 3
+    assert talk.subject.view()[A].code == code
+    talk.now += 1800
+    talk.ask()
+    talk.answer("OPSP0000", A)
+    assert talk.states() == {A: "ACTIVE"}
+
+
+def test_a_bond_that_has_to_wait_in_the_next_session_has_no_place_there():
+    """After an error a missing answer leaves a doubt; a new session ends it, but not the wait."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0009", A)
+    asked = 0
+    while asked < 8:
+        asked += len(talk.ask(1.0))
+    talk.ask(6)
+    assert talk.states() == {A: "PENDING"}
+    talk.subject.end(talk.now)
+    assert talk.states() == {A: "REJECTED"}
+
+
+def test_a_bond_that_kis_may_hold_keeps_its_place():
+    """After a success with an unknown code ticks may come: the bond is asked for, not given up."""
+    talk = Talk(A)
+    while talk.now < 3600:
+        for tr_type, _ in talk.ask(1.0):
+            assert tr_type == "1"
+            talk.answer("OPSP0099", A, rt_cd="0")
+            assert talk.states() == {A: "PENDING"}
+
+
+def test_a_bond_that_lists_name_too_often_takes_no_place():
+    """While its wait is longer than a minute, naming it once more changes nothing."""
+    talk = Talk(A)
+    while talk.now < 300:
+        talk.subject.retry_rejected([A])
+        for _ in talk.ask(1.0):
+            talk.answer("OPSP8992", A)
+    talk.subject.retry_rejected([A])
+    assert (talk.states(), talk.subject.view()[A].code) == ({A: "REJECTED"}, "OPSP8992")
+
+
 def test_new_sessions_alone_try_no_refused_bond():
     """However often the session is new, a refused bond waits for half an hour."""
     talk = Talk(A)

@@ -16,7 +16,7 @@ def test_bonds_beyond_the_room_wait():
 
 def test_a_refused_bond_takes_no_place():
     """Beside a refused bond another one has room."""
-    bonds = {A: BondRegistration(refused_until=1.0)}
+    bonds = {A: BondRegistration(retry_wait=1800.0)}
     assert states([A, B, C], bonds, 1) == {A: "REJECTED", B: "PENDING", C: "WAITING_CAPACITY"}
 
 

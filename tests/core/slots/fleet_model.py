@@ -220,10 +220,13 @@ class Replica:
 
 
 class Fleet:
-    """Two replicas of one group, and what happens to them. One's clock is behind."""
+    """Two replicas of one group, and what happens to them. One's clock is behind.
 
-    def __init__(self, keys):
-        self.now = 0.0
+    KIS refuses bonds with `code`.
+    """
+
+    def __init__(self, keys, code="OPSP8992"):
+        self.now, self.code = 0.0, code
         self.limits, self.blocked, self.errors, self.dropping = dict.fromkeys(SLOTS, MOST), set(), {}, set()
         self.owners = {}  # the app key that each slot was last opened with
         self.generation, self.topic = 0, {}
@@ -337,7 +340,7 @@ class Fleet:
 
     def refuse(self, isin):
         """Refuse a bond from the next request on."""
-        self.errors[isin] = "OPSP8992"
+        self.errors[isin] = self.code
 
     def refuse_and_drop(self, isin):
         """Refuse a bond from the next request on, and end the connection just after the reply."""

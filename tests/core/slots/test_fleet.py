@@ -47,9 +47,9 @@ def keys(seed):
     return KEYS[seed % len(KEYS)]
 
 
-def live(steps, keys=ALIKE):
+def live(steps, keys=ALIKE, **options):
     """Let a fleet live through a history; what is written again asks KIS for nothing."""
-    fleet = Fleet(keys)
+    fleet = Fleet(keys, **options)
     for (step, *arguments), turns in steps:
         if step in {"rewrite", "make_topic_anew"}:
             fleet.settle()
@@ -61,6 +61,7 @@ def live(steps, keys=ALIKE):
             getattr(fleet, step)(*arguments)
             fleet.turns(turns)
     fleet.settle()
+    return fleet
 
 
 def test_replicas_that_know_each_other_by_their_records_agree():
@@ -75,6 +76,21 @@ def test_replicas_that_know_each_other_by_their_records_agree():
 def test_refused_bonds_of_a_high_priority_hold_no_place():
     """Six refused bonds come first, and every place still gets a good bond."""
     live([*((("refuse", isin), 1) for isin in BONDS[:6]), (("want", BONDS, 11), 2), (("rewrite",), 8)])
+
+
+def test_bonds_whose_errors_may_pass_hold_no_place():
+    """Six of them come first; two minutes later every good bond is carried, and stays so."""
+    fleet = Fleet(ALIKE, code="OPSP0009")
+    fleet.want(BONDS, 0)
+    for isin in BONDS[:6]:
+        fleet.refuse(isin)
+    fleet.turns(3)
+    fleet.want(BONDS, len(BONDS))
+    fleet.turns(12)
+    for _ in range(180):
+        fleet.turns(1)
+        assert sum(map(len, fleet.carried().values())) >= 5
+    fleet.settle()
 
 
 def test_a_slot_that_flaps_moves_its_bonds_ever_more_rarely():

@@ -451,13 +451,20 @@ def test_foreign_records_give_no_slot_more_room_than_its_limit(records):
 
 
 def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
-    """A new session that has not asked yet changes nothing; a confirmed bond does."""
+    """A session that has not asked yet or was full changes nothing; KIS's answer or a list does."""
     refused = status.records(replica(slots={0: slot(registrations={A: REJECTED})}), {}, T0)
     assert refused[f"instrument/{A}"]["state"] == "REJECTED"
     again = status.records(replica(slots={0: slot(registrations={A: PENDING})}), refused, T1)
     assert again == refused
     waits = status.records(replica(slots={0: slot(registrations={A: WAITING})}), refused, T1)
     assert waits == refused
+    for view, state in [
+        (RegistrationView("PENDING", "OPSP0009", "m"), "PENDING"),
+        (RegistrationView("WAITING_CAPACITY", "OPSP0009", "m"), "WAITING_CAPACITY"),
+        (RegistrationView("REJECTED", "OPSP0009", "m"), "REJECTED"),
+    ]:
+        judged = status.records(replica(slots={0: slot(registrations={A: view})}), refused, T1)
+        assert (judged[f"instrument/{A}"]["state"], judged[f"instrument/{A}"]["code"]) == (state, "OPSP0009")
     active = status.records(replica(slots={0: slot(registrations={A: ACTIVE})}), refused, T1)
     assert active[f"instrument/{A}"]["state"] == "ACTIVE"
     anew = status.asked_anew(refused, [A, B])
