@@ -51,6 +51,12 @@ _LIMITS = {
         NEWEST: (HOUR_MS, "Kafka refuses the times of dead letters if the clocks differ by more"),
         LARGEST: (KAFKAS_BYTES, "Kafka refuses the dead letters of large frames, which are then shortened"),
     },
+    "status": {
+        LARGEST: (KAFKAS_BYTES, "Kafka refuses the status records of long lists, so that these lists are refused")
+    },
+    "coverage": {
+        LARGEST: (KAFKAS_BYTES, "Kafka refuses the records of days with many holes, so that no hole is announced")
+    },
 }
 
 # Segments are closed after six hours, so that they are compacted soon and a first read stays short.

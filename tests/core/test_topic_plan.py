@@ -140,6 +140,8 @@ def test_drift_and_warnings(name, configs, fields, is_drift):
         ("d", {"message.timestamp.after.max.ms": "0"}, 3_600_000),
         ("t", {"max.message.bytes": "131071"}, 131_072),
         ("d", {"max.message.bytes": "1048587"}, 1_048_588),
+        ("s", {"max.message.bytes": "1048587"}, 1_048_588),
+        ("g", {"max.message.bytes": "1048587"}, 1_048_588),
     ],
 )
 def test_limits_by_which_kafka_refuses_records(name, configs, enough):
