@@ -14,7 +14,8 @@ ISSUER, AUDIENCE = "https://provider.example", "kafka"
 class Provider:
     """Issues tokens of `life` seconds at `/token` and shows its keys at `/keys`, while it runs.
 
-    `rotate` replaces the key, so that brokers refuse older tokens once they have looked again.
+    `rotate` replaces the key, so that brokers refuse older tokens once they looked again. While
+    `quotes` is true, each client is refused in words that hold its secrets; `refused` counts that.
     """
 
     def __init__(self, port, life):
@@ -22,7 +23,8 @@ class Provider:
         self.life = life
         self.audience, self.issuer = AUDIENCE, ISSUER
         self.forges = False  # signs with a key that it does not show
-        self.issued = 0
+        self.quotes, self.refused = False, 0
+        self.tokens = []
         self._runner = None
         self.rotate()
 
@@ -30,6 +32,11 @@ class Provider:
         """Sign with a new key from now on, and show no other."""
         self._key = _new_key()
         self._key_id = f"key-{time.monotonic_ns()}"
+
+    @property
+    def issued(self):
+        """How many tokens were issued."""
+        return len(self.tokens)
 
     @property
     def token_url(self):
@@ -57,7 +64,10 @@ class Provider:
         login = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
         if form["grant_type"] != "client_credentials" or login != "bond:canary-client-secret":
             return web.json_response({"error": "invalid_client"}, status=401)
-        self.issued += 1
+        if self.quotes:
+            self.refused += 1
+            said = f"no {login} ({request.headers['Authorization']}) with {' '.join(self.tokens[-2:])}"
+            return web.json_response({"error": "invalid_request", "error_description": said}, status=400)
         now = int(time.time())
         head = {"alg": "RS256", "typ": "JWT", "kid": self._key_id}
         claims = {"iss": self.issuer, "aud": self.audience, "sub": "bond", "iat": now, "exp": now + self.life}
@@ -65,8 +75,9 @@ class Provider:
         signature = (_new_key() if self.forges else self._key).sign(
             signed.encode(), padding.PKCS1v15(), hashes.SHA256()
         )
+        self.tokens.append(f"{signed}.{_base64(signature)}")
         return web.json_response(
-            {"access_token": f"{signed}.{_base64(signature)}", "token_type": "Bearer", "expires_in": max(1, self.life)}
+            {"access_token": self.tokens[-1], "token_type": "Bearer", "expires_in": max(1, self.life)}
         )
 
     async def _show(self, _):

@@ -1,6 +1,7 @@
 """A real broker takes the tokens of an OpenID provider, over their ends and its absence."""
 
 import asyncio
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from aiokafka.errors import KafkaError
 from connector.settings import KafkaSettings
 from connector.shell.kafka import clients
 from connector.shell.kafka.closing import abandon
+from simulator import Simulator
 from tests.conftest import started
+from tests.deployment import Deployment
 from tests.kafka.launcher import Broker, JavaKafka
 from tests.kafka.process import free_ports
 from tests.kafka.provider import AUDIENCE, ISSUER, Provider
@@ -151,3 +154,46 @@ async def test_a_broker_refuses_other_tokens(settings, provider):
             await abandon(producer)
     assert refused.keys() == OTHER.keys()
     assert all("refused our access token" in said and "kafka.oauth_audience" in said for said in refused.values())
+
+
+@pytest.mark.timeout(240)
+async def test_a_connector_that_logs_in_with_tokens_tells_no_secret(settings, provider, topic_names, tmp_path):
+    """Topics, page, status, metrics and log hide what the provider issues, asks for and quotes."""
+    kafka, broker = settings
+
+    async def was_asked():
+        return provider.refused >= 2
+
+    async def has_sent():
+        return kis.stats.ticks > sent + 50
+
+    async with Simulator(rate=50) as kis:
+        own = Deployment(kis, broker.bootstrap_servers, topic_names, tmp_path)
+        own.create_topics()
+        given = kafka.model_dump(exclude_unset=True)
+        own.environment |= {f"KIS_BOND_KAFKA__{name.upper()}": str(value) for name, value in given.items()}
+        own.environment["KIS_BOND_LOG__LEVEL"] = "debug"
+        isins = ["KR103502GA34", "KR103502GD31"]
+        own.write("desk", {"instruments": isins})
+        await own.start()
+        try:
+            await own.until_state("ACTIVE", isins)
+            provider.quotes = True
+            await own.until(was_asked)
+            shown = [await own.text("/status"), await own.text("/metrics")]
+            provider.quotes, sent = False, kis.stats.ticks
+            await own.until(has_sent)
+            kis.rate = 0
+            await own.until_delivered()
+            shown += [await own.text(path) for path in ("/status", "/metrics", "/readyz", "/")]
+        finally:
+            await own.end()
+        for name in ("ticks", "dead_letters", "status", "events"):
+            shown += [
+                repr((each.key, each.value, each.headers)) for each in await own.records(getattr(topic_names, name))
+            ]
+        shown.append(own.log.read_text())
+    assert "OAUTH_REFUSED" in shown[-1]
+    secrets = ["canary-client-secret", b64encode(b"bond:canary-client-secret").decode()]
+    secrets += [part for token in provider.tokens for part in token.split(".")[1:]]
+    assert not [secret for secret in secrets for text in shown if secret in text]
