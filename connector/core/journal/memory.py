@@ -88,7 +88,6 @@ class Memory:
     def _drop(self, after: int, through: int, lost: LossReason | None) -> list[Block]:
         waiting, dropped = self._items[self._logged :], list[Block]()
         del self._items[self._logged :]
-        self._growing = None
         for item in waiting:
             if not isinstance(item, Block) or item.first_seq <= after or item.last_seq > through:
                 self.add(item)
@@ -111,7 +110,7 @@ class Memory:
             if is_needed and self.bytes <= (most_on_disk if is_on_disk else most):
                 break
             self.bytes -= memory_bytes(item)
-            self.floor = max(self.floor, item.last_seq)
+            self.floor = item.last_seq
             count += 1
         del self._items[:count]
         self._logged -= count

@@ -24,30 +24,24 @@ class FrameSource:
         """
         state, memory = self._state, self._state.memory
         memory.read_through = after
-        while True:
-            begin = state.tally.after_lost(after + 1) - 1
-            if begin >= memory.floor:
-                if block := memory.read(begin, state.readable, limit):
-                    return block
-                if begin > after:
-                    return Block(begin + 1, [])
-                state.trouble.changed.clear()
-                await state.trouble.changed.wait()
-            elif self._ahead.first_seq <= begin + 1 <= self._ahead.last_seq:
-                start = begin + 1 - self._ahead.first_seq
-                return Block(begin + 1, self._ahead.frames[start : start + limit])
-            else:
-                self._ahead = await self._read_log(begin, state.tally.written, FRAMES_A_READ)
-                if not self._ahead.frames:
-                    return self._ahead
-                after = self._ahead.first_seq - 1
+        while (through := state.readable) <= after:
+            state.trouble.changed.clear()
+            await state.trouble.changed.wait()
+        if after >= memory.floor:
+            return await self.read_again(after, through, limit)
+        begin, ahead = state.tally.after_lost(after + 1) - 1, self._ahead
+        if not ahead.first_seq <= begin + 1 <= ahead.last_seq:
+            ahead = self._ahead = await self.read_again(begin, state.tally.written, FRAMES_A_READ)
+            begin = ahead.first_seq - 1
+        start = begin + 1 - ahead.first_seq
+        return Block(begin + 1, ahead.frames[start : start + limit])
 
     async def read_again(self, after: int, through: int, limit: int) -> Block:
         """Return up to `limit` frames with `after` < number <= `through`, or as `read` does."""
         memory = self._state.memory
         if after < memory.floor:
             return await self._read_log(after, min(through, self._state.tally.written), limit)
-        return memory.read(after, through, limit) or Block(through + 1, [])
+        return memory.read(after, through, limit) or Block(max(after, through) + 1, [])
 
     async def _read_log(self, after: int, through: int, limit: int) -> Block:
         log, through = self._state.log, min(through, self._state.memory.floor)

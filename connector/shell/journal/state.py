@@ -45,8 +45,8 @@ class State:
 
     @property
     def readable(self) -> int:
-        """Frames up to this number may be delivered: while the disk fails, from memory."""
-        return self.tally.last if self.trouble.problems else self.tally.written
+        """Numbers up to this one may be delivered; while the disk fails, from memory."""
+        return self.tally.last if self.trouble.problems else self.tally.after_lost(self.tally.written + 1) - 1
 
     @property
     def watermark(self) -> int:

@@ -115,20 +115,16 @@ class Syncing:
 
     async def save(self, name: str, value: str) -> None:
         """Save a text, but do not wait for a failing or hanging disk."""
-        self._state.texts[name] = value
+        texts, problems = self._state.texts, self._state.trouble.problems
+        texts[name] = value
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
-                while self._saved_texts.get(name) != value and not (self._lacks_room or self._state.trouble.problems):
+                while self._saved_texts.get(name) != texts[name] and not (self._lacks_room or problems):
                     await self.next_round()
 
     @property
     def _texts(self) -> Mapping[str, str]:
         return {**self._state.texts, loss_reports.SAVED: self._state.losses.to_save}
-
-    @property
-    def _has_saved_texts(self) -> bool:
-        """Whether the texts are saved, or there is no room for them."""
-        return self._lacks_room or self._texts == self._saved_texts
 
     async def _save_texts(self) -> None:
         texts = self._texts
@@ -158,5 +154,5 @@ class Syncing:
 
     @property
     def _is_finished(self) -> bool:
-        is_saved = self._progress() == self._state.progress and self._has_saved_texts
-        return is_saved and self._state.tally.synced >= self._settled == self._state.tally.last
+        tally, has_texts = self._state.tally, self._lacks_room or self._texts == self._saved_texts
+        return has_texts and self._progress() == self._state.progress and tally.synced >= self._settled == tally.last

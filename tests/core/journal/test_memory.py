@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.cipher_key import CipherKey
 from connector.core.journal.memory import BLOCK_FRAMES, Memory, log_bytes
-from connector.core.journal.record import Block, Mark, encode
+from connector.core.journal.record import Block, Key, Mark, encode
 from connector.core.ticks.frame import Received
 
 MUCH = 10**9  # bytes
@@ -107,6 +108,8 @@ def test_what_is_finished_or_lost_need_not_be_written():
     assert memory.settled(9) == 9
     memory.add(Mark(10, 10, "disk"))
     assert memory.settled(10) == 10
+    memory.add(Key(10, 0, 7, CipherKey("k" * 32, "i" * 16)))
+    assert memory.settled(10) == 10
     in_blocks(memory, (11, 11))
     assert memory.settled(11) == 10
 
@@ -193,6 +196,18 @@ def test_what_is_being_written_grows_no_more():
     memory.add(Mark(5, 5, "disk"))
     memory.wrote(len(items))
     assert waiting(memory) == [Mark(5, 5, "disk")]
+
+
+def test_a_mark_that_waits_still_waits_when_what_is_before_it_is_written_again():
+    """Numbers that need not be written are not written by that: their mark is still to come."""
+    memory = Memory(0)
+    add(memory, 1, 3)
+    write(memory)
+    add(memory, 4, 6)
+    memory.forget(6)
+    add(memory, 7, 7)
+    memory.write_again(6)
+    assert waiting(memory) == [Mark(4, 6, None), frames(7, 7)]
 
 
 def test_what_is_written_again_comes_whole():
