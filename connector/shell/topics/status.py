@@ -59,6 +59,9 @@ class StatusTopic:
         # The values in the topic, by key. After a failed write the value is unknown, so it is None
         # and the key is written again.
         self._content: dict[str, bytes | None] = {}
+        # The keys that we wrote after we last read a record of another replica. Their content is as
+        # we wrote it. Of other keys, only reading tells which record is the last one.
+        self._written: set[str] = set()
         self._decoded: dict[str, status.Record] = {}
         self._refused: dict[str, bytes] = {}
         self._is_restored = asyncio.Event()
@@ -79,6 +82,7 @@ class StatusTopic:
             decoded[key] = None if record.value is None else status.decode(record.value)
             yield
         self._content, self._decoded = dict.fromkeys(self._content), {}
+        self._written.clear()
         for record in records:
             self._set(key := _key(record), record.value, decoded[key])
         self._changed_keys |= dict.fromkeys((*self._content, *(self._wish or ())))
@@ -99,19 +103,26 @@ class StatusTopic:
         """Note the records of other replicas, and return them by key; None is a tombstone.
 
         The second result leaves out the records that were ours to write. They are written again
-        after the next `publish`.
+        after the next `publish`. It has a record of our own if another replica wrote the same key
+        shortly before, so that the last record of the topic counts for both.
         """
         theirs: dict[str, status.Record | None] = {}
         accepted: dict[str, status.Record | None] = {}
         for record in records:
             key = _key(record)
-            if not key.startswith(KINDS) or (WRITER, self._name) in map(tuple, record.headers):
+            is_own = (WRITER, self._name) in map(tuple, record.headers)
+            if not key.startswith(KINDS) or (is_own and key in self._written):
                 continue
             was_ours = self._is_ours(key)
-            theirs[key] = accepted[key] = None if record.value is None else status.decode(record.value)
-            self._set(key, record.value, theirs[key])
+            found = None if record.value is None else status.decode(record.value)
+            self._set(key, record.value, found)
+            if not is_own:
+                self._written.discard(key)
+                theirs[key] = found
             if was_ours and self._is_ours(key):
-                del accepted[key]
+                accepted.pop(key, None)
+            else:
+                accepted[key] = found
             self._changed_keys[key] = None
         return theirs, accepted
 
@@ -177,7 +188,10 @@ class StatusTopic:
                 pause = pauses()
 
     def differing(self) -> list[Outgoing]:
-        """Return the next writes that make the topic equal the wish: records, then tombstones."""
+        """Return the next writes that make the topic equal the wish: records, then tombstones.
+
+        The caller writes them at once.
+        """
         self._compare()
         new: list[Outgoing] = []
         gone: list[Outgoing] = []
@@ -187,6 +201,7 @@ class StatusTopic:
                 break
             if self._is_ours(key):
                 size += len(value or b"")
+                self._written.add(key)
                 (gone if value is None else new).append(Outgoing(key.encode(errors="replace"), value))
         return new + gone
 
@@ -223,6 +238,8 @@ class StatusTopic:
     def _note(self, record: Outgoing, outcome: Exception | None) -> Exception | None:
         """Note one record's outcome; return the failure if another attempt may succeed."""
         key = record.key.decode()
+        if outcome is not None:
+            self._written.discard(key)
         if isinstance(outcome, MessageSizeTooLargeError) and record.value is not None:
             log.error("status_record_too_large", key=key, bytes=len(record.value))
             self._refused[key] = record.value
@@ -233,6 +250,8 @@ class StatusTopic:
             self._content[key] = None
             return outcome
         self._refused.pop(key, None)
+        if key not in self._written:
+            return None
         # Keep the written record: when a slot is lost, we then need not decode thousands of them.
         is_latest = key not in self._changed_keys
         wish = (self._wish or {}).get(key) if is_latest else status.decode(record.value or b"")

@@ -18,6 +18,9 @@ from connector.core.slots.moving import carried
 from connector.core.slots.outage import Outages
 from connector.core.slots.placement import place
 from connector.core.status import ReplicaView
+from connector.core.steps import finished
+from connector.shell.kafka.compacted_topic import TopicRecord
+from connector.shell.topics.status import WRITER, StatusTopic
 from tests.core.kis.kis_model import PACE, WAITS, World, unchanged
 from tests.core.lists.at_once import apply_all
 
@@ -76,8 +79,10 @@ class Replica:
 
     def __init__(self, name, fleet, app_keys, clock):
         self.name, self.fleet, self.app_keys, self.clock = name, fleet, app_keys, clock
-        # what we know, and what the status topic holds as far as we read it
-        self.records, self.topic, self.heartbeats = {}, dict(fleet.topic), status.Heartbeats()
+        self.records, self.heartbeats = {}, status.Heartbeats()
+        self.writer_name = f"{name}-{next(fleet.offsets)}".encode()
+        self.topic = StatusTopic(None, self.writer_name)
+        self.unread = []  # the records of the status topic that we have yet to read
         self.placement, self.recorder = {}, status.Recorder()
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
         self.worlds, self.limits, self.lists = {}, {}, fleet.lists
@@ -85,7 +90,8 @@ class Replica:
         self.lease, self.generation, self.since = Lease(SESSION_TIMEOUT, FOREVER, fleet.now), -1, LATEST
         self.is_cut_off = False
         self.followed_seconds = 0.0  # for which we have followed the status topic
-        self.read_topic()
+        self.records = finished(self.topic.restore(list(fleet.topic.values())))
+        self.hear(self.records)
 
     @property
     def claim(self):
@@ -97,7 +103,8 @@ class Replica:
         self.limits, self.generation, self.since = limits, generation, min(self.since, generation)
         self.lease.assign(slots, self.fleet.now)
         if self.seen is not None and self.worlds.keys() - set(slots):
-            self.read_topic()
+            self.records = self.topic.readable()
+            self.hear(self.records)
             self.seen = replace(self.seen, slots={k: view for k, view in self.seen.slots.items() if k in slots})
         self.worlds = {slot: self.worlds.get(slot) or self.take(slot) for slot in slots}
 
@@ -125,7 +132,7 @@ class Replica:
             self.lost = self.outages.lost(self.views(), self.fleet.now)
 
     def turn(self):
-        """Place, send KIS what is due, and return our records, with None for a record to remove."""
+        """Place, send KIS what is due, and write our records."""
         if not self.is_cut_off:
             self.lease.confirm(self.fleet.now)
             self.followed_seconds += TURN_SECONDS
@@ -152,65 +159,58 @@ class Replica:
             world.session.data_received(world.now)
             world.advance(TURN_SECONDS)
         self.note_outages()
-        return self.report()
+        self.report()
 
     def report(self):
-        """Make our records, and return those that we may write."""
+        """Make our records, and write those that we may write."""
         views = self.views()
         others = frozenset(self.limits) - views.keys()
         alive = others - self.heartbeats.silent(others, self.followed_seconds)
         self.seen = ReplicaView(self.placement, views, self.lists, self.name, others, alive)
         # A record that was not made when due stays wrong, so a look now and then finds it.
         self.turns += 1
-        whole = None if self.turns % 5 else status.records(self.seen, self.records, self.now, self.topic)
-        self.records = self.recorder.records(self.seen, self.records, self.now, self.topic)
+        whole = None if self.turns % 5 else status.records(self.seen, self.records, self.now, self.topic.content)
+        self.records = self.recorder.records(self.seen, self.records, self.now, self.topic.content)
         assert whole is None or self.records == whole
-        if self.is_cut_off or not self.lease.is_undisputed(self.fleet.now):
-            return {}
-        written = {
-            key: self.records.get(key)
-            for key in self.topic.keys() | self.records.keys()
-            if self.records.get(key) != self.topic.get(key) and self.is_mine(key)
-        }
-        self.note(written)
-        return written
+        self.topic.publish(self.records, self.may_write)
+        for outgoing in self.topic.differing():
+            self.fleet.write(outgoing, self.writer_name)
+            self.topic._note(outgoing, None)
 
     def is_mine(self, key):
-        return self.seen is not None and status.is_ours(self.seen, key, self.topic.get(key, {}))
+        return self.seen is not None and status.is_ours(self.seen, key, self.topic.content.get(key, {}))
 
-    def read_topic(self):
-        """Know what the status topic says, and when each slot's owner was last heard."""
-        self.records = dict(self.topic)
-        self.heartbeats.note(self.topic, self.followed_seconds, self.now)
+    def may_write(self, key):
+        return not self.is_cut_off and self.lease.is_undisputed(self.fleet.now) and self.is_mine(key)
+
+    def hear(self, records):
+        """Note when each slot's owner was heard."""
+        self.heartbeats.note(records, self.followed_seconds, self.now)
 
     def read_topic_again(self):
         """Read the status topic from its beginning, as after each new connection to Kafka."""
-        self.topic = dict(self.fleet.topic)
+        self.unread = []
+        known = finished(self.topic.restore(list(self.fleet.topic.values())))
         kept = {
             key: record
             for key, record in self.records.items()
-            if key not in self.topic or (record.get("state") != "REJECTED" and self.is_mine(key))
+            if key not in known or (record.get("state") != "REJECTED" and self.is_mine(key))
         }
-        self.heartbeats.note(self.topic, self.followed_seconds, self.now)
-        ours = status.unconfirmed(self.topic, self.worlds.keys(), self.now)
+        self.hear(known)
+        ours = status.unconfirmed(known, self.worlds.keys(), self.now)
         self.records = ours | status.wanted(kept, self.lists.desired)
 
-    def note(self, written):
-        self.topic = {key: record for key, record in (self.topic | written).items() if record is not None}
-
-    def read(self, records):
-        """Apply the records that another replica wrote, except those that are ours."""
-        mine = {key for key in records if self.is_mine(key)}
-        self.note(records)
-        self.heartbeats.note(records, self.followed_seconds, self.now)
-        for key, record in records.items():
-            if key in mine and self.is_mine(key):
-                continue
+    def read(self):
+        """Apply the new records of the status topic, except those that are ours."""
+        records, self.unread = self.unread, []
+        theirs, accepted = self.topic.follow(records)
+        self.hear(theirs)
+        for key, record in accepted.items():
             if record is None:
                 self.records.pop(key, None)
             else:
                 self.records[key] = record
-        if any(status.owner(records, slot) is not None for slot in self.worlds):
+        if any(status.owner(theirs, slot) is not None for slot in self.worlds):
             self.lease.dispute(self.fleet.now)
 
     def read_lists(self, lists):
@@ -222,14 +222,15 @@ class Replica:
 class Fleet:
     """Two replicas of one group, and what happens to them. One's clock is behind.
 
-    KIS refuses bonds with `code`.
+    KIS refuses bonds with `code`. If the replicas' turns `overlap`, each writes before it reads
+    what the other one wrote, ten seconds later. So their records may be wrong for a turn.
     """
 
-    def __init__(self, keys, code="OPSP8992"):
-        self.now, self.code = 0.0, code
+    def __init__(self, keys, *, code="OPSP8992", overlap=False):
+        self.now, self.code, self.overlap = 0.0, code, overlap
         self.limits, self.blocked, self.errors, self.dropping = dict.fromkeys(SLOTS, MOST), set(), {}, set()
         self.owners = {}  # the app key that each slot was last opened with
-        self.generation, self.topic = 0, {}
+        self.generation, self.topic = 0, {}  # the latest record of the status topic by key, in order
         self.lists, self.values, self.offsets = Lists(), {}, count()
         self.attempts = {}  # when each app key was last used, by app key
         self.replicas = [Replica(f"replica-{n}", self, own, 200.0 * n) for n, own in enumerate(keys)]
@@ -317,8 +318,18 @@ class Fleet:
     def make_topic_anew(self):
         """Lose the status topic: each replica reads it from the beginning, and writes it again."""
         self.topic = {}
-        for replica in self.replicas:
-            replica.topic, replica.records = {}, status.wanted(replica.records, self.lists.desired)
+        for replica in self.members:
+            replica.read_topic_again()
+
+    def write(self, outgoing, writer_name):
+        """Write a record to the status topic, which has no room for tombstones."""
+        record = TopicRecord(outgoing.key, outgoing.value, 0, next(self.offsets), 0, ((WRITER, writer_name),))
+        key = outgoing.key.decode()
+        self.topic.pop(key, None)
+        if outgoing.value is not None:
+            self.topic[key] = record
+        for replica in self.members:
+            replica.unread.append(record)
 
     def narrow(self, slot, limit):
         """Lower the limit of an app key, from its next session on."""
@@ -394,14 +405,18 @@ class Fleet:
 
     def turns(self, count):
         for _ in range(count):
-            for writer, reader in (self.replicas, reversed(self.replicas)):
-                written = writer.turn()
-                self.topic = {key: record for key, record in (self.topic | written).items() if record is not None}
-                if not reader.is_cut_off:
-                    reader.read(written)
-                self.check_moving(writer)
+            for writer in self.replicas:
+                writer.turn()
+                if not self.overlap:
+                    self.read()
+                    self.check_moving(writer)
+            self.read()
             self.now += TURN_SECONDS
             self.check_carrying()
+
+    def read(self):
+        for replica in self.members:
+            replica.read()
 
     def check_carrying(self):
         """Check that no bond is long on two slots, or on none while there is room for it."""
@@ -460,6 +475,8 @@ class Fleet:
         ]
         assert timeless[0] == timeless[1]
         assert self.topic.keys() == one.records.keys() == two.records.keys(), "the topic lacks a record"
+        topic = {key: status.decode(record.value) for key, record in self.topic.items()}
+        assert topic == one.topic.readable() == two.topic.readable(), "a replica misread the topic"
         held = [isin for isins in self.carried().values() for isin in isins]
         good = [isin for isin in self.wanted if isin not in self.errors or isin in held]
         assert len(held) == min(len(good), self.room()), "room is empty while a good bond waits"

@@ -68,7 +68,7 @@ def test_replicas_that_know_each_other_by_their_records_agree():
     """Whatever happens, both replicas end alike, and lists written again release no bond."""
     for seed in seeds("fleet", 60):
         try:
-            live(history(seed), keys(seed))
+            live(history(seed), keys(seed), overlap=bool(seed % 2))
         except AssertionError as error:
             raise AssertionError(f"history {seed}, {error}: {keys(seed)} {history(seed)}") from error
 
@@ -189,6 +189,7 @@ def test_a_bond_that_ticks_is_not_shown_as_refused_after_an_outage_of_kafka():
     live([(("cut_off", 1), 1), (("refuse", BONDS[1]), 1), (("drop", 1), 2)], KEYS[2])
 
 
+@pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize(
     ("steps", "keys"),
     [
@@ -206,6 +207,6 @@ def test_a_bond_that_ticks_is_not_shown_as_refused_after_an_outage_of_kafka():
     ],
     ids=["strangers", "alike", "blocked"],
 )
-def test_replicas_that_were_both_refused_a_bond_keep_one_record_of_it(steps, keys):
+def test_replicas_that_were_both_refused_a_bond_keep_one_record_of_it(steps, keys, overlap):
     """Each asked KIS while one was cut off; then the last record of the topic counts for both."""
-    live(steps, keys)
+    live(steps, keys, overlap=overlap)

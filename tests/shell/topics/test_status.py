@@ -224,6 +224,41 @@ def test_a_record_that_passes_to_another_replica_is_theirs():
     assert (set(theirs), accepted) == ({"instrument/a", "instrument/b"}, {"instrument/a": {"slot": 1}})
 
 
+FIRST, SECOND = b'{"slot":0}', b'{"slot":1}'
+
+
+def test_of_two_records_written_at_the_same_time_the_later_one_counts_for_both():
+    """Each replica reads the other's record after Kafka acknowledged its own."""
+    replicas = {}
+    for name, mine, value in ((b"one", 0, FIRST), (b"two", 1, SECOND)):
+        replicas[name] = status = StatusTopic(Topic(), name)
+        restore(status, [])
+        status.publish({"instrument/a": {"slot": mine}})
+        (record,) = status.differing()
+        assert record.value == value
+        status._note(record, None)
+    log = [
+        TopicRecord(b"instrument/a", value, 0, offset, 0, (("writer", name),))
+        for offset, (name, value) in enumerate([(b"one", FIRST), (b"two", SECOND)])
+    ]
+    for name, status in replicas.items():
+        status.publish({}, lambda key, status=status, mine=name == b"two": status.content[key]["slot"] == mine)
+        _, accepted = status.follow(log)
+        assert (status.readable(), accepted) == ({"instrument/a": {"slot": 1}}, {"instrument/a": {"slot": 1}})
+
+
+def test_an_acknowledgement_that_comes_late_does_not_hide_what_was_read():
+    """Another replica wrote after us, and its record is read before Kafka acknowledges ours."""
+    status = StatusTopic(Topic(), b"me")
+    restore(status, [])
+    status.publish({"instrument/a": {"slot": 0}})
+    (record,) = status.differing()
+    ours = TopicRecord(b"instrument/a", FIRST, 0, 0, 0, (("writer", b"me"),))
+    status.follow([ours, TopicRecord(b"instrument/a", SECOND, 0, 1, 0)])
+    assert status._note(record, None) is None
+    assert status.readable() == {"instrument/a": {"slot": 1}}
+
+
 async def test_a_topic_made_again_gets_every_record_again():
     """What a repeated reading lacks is written again, and removed if it is not wished by then."""
     topic = Topic()
