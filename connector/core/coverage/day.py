@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from connector.core.coverage.facts import Facts
     from connector.core.coverage.readings import RestTrade, Total
-    from connector.core.coverage.tick import Tick
+    from connector.core.coverage.tick import Tick, Trade
 
 State = Literal["OPEN", "HOLES", "COMPLETE", "UNPROVEN"]
 Doubt = Literal["deleted", "partitions"]
@@ -23,9 +23,10 @@ Reason = Literal["law", "taken_back", "no_ticks"] | Doubt
 SKIPPED: Final = "skipped"  # the record holds the tick already
 IRREGULAR: Final = "irregular"  # counted, but it proves nothing about volume
 
-# Holes and stretches of one bond and date. A record of so many holes still fits into 1 MiB; jumps
-# beyond them are counted in one sum.
+# Holes and stretches of one bond and date, and the pieces into which ticks cut announced holes. A
+# record of so many still fits into 1 MiB; what is missing beyond them is counted in one sum.
 MOST_HOLES: Final = 1_000
+MOST_PIECES: Final = 2_000
 
 
 class Checked(NamedTuple):
@@ -40,10 +41,10 @@ class Day:
     """Add ticks with `add`; `settle` gives holes their ids and causes.
 
     `is_changed` is true until a record has it all. `broken` counts pairs of neighbours that no loss
-    explains. `unlisted` is missing volume beyond MOST_HOLES. `doubt` is why the day cannot be
-    proven, if what happened to the tick topic says so. `lacks_ticks` is true if the day ended
-    without a tick, and REST did not say 0. `offsets` has the offset of the last tick by partition
-    of the tick topic. A date on which the exchange is closed only counts its ticks.
+    explains. `unlisted` is missing volume beyond MOST_HOLES and MOST_PIECES. `doubt` is why the day
+    cannot be proven, if what happened to the tick topic says so. `lacks_ticks` is true if the day
+    ended without a tick, and REST did not say 0. `offsets` has the offset of the last tick by
+    partition of the tick topic. A date on which the exchange is closed only counts its ticks.
     """
 
     def __init__(self, isin: str, trade_date: date, *, is_trading_day: bool) -> None:
@@ -70,12 +71,8 @@ class Day:
         low = high - tick.volume
         if tick.volume <= 0 or low < 0 or not self.is_trading_day:
             return self._irregular(tick, now_ms)
-        stretches = self.stretches
-        if low > stretches.top and len(stretches.missing) + len(self.holes) >= MOST_HOLES:
-            self.unlisted += low - stretches.top
-            stretches.top = low
-        slot = stretches.last.slot if stretches.last is not None else None
-        change = stretches.add(low, high, tick.trade, now_ms)
+        slot = self.stretches.last.slot if self.stretches.last is not None else None
+        change = self._cover(low, high, tick.trade, now_ms)
         if change is REPEATED:
             self.repeats += 1
         elif change is OVERLAPPED:
@@ -94,8 +91,23 @@ class Day:
             self.stretches.add(0, tick.accumulated, tick.trade, now_ms)
             self._close_filled(tick.source)
         elif tick.accumulated > self.stretches.top:
-            self.stretches.add(tick.accumulated, tick.accumulated, tick.trade, now_ms)
+            self._cover(tick.accumulated, tick.accumulated, tick.trade, now_ms)
         return IRREGULAR
+
+    def _cover(self, low: int, high: int, trade: Trade, now_ms: int) -> str:
+        if len(self.stretches.missing) + len(self.holes) >= MOST_HOLES:
+            self._make_room(low, high)
+        return self.stretches.add(low, high, trade, now_ms)
+
+    def _make_room(self, low: int, high: int) -> None:
+        """Only count what is missing before (low, high], if that would be one more stretch."""
+        cut = self.stretches.around(low, high)
+        if low > self.stretches.top:
+            self.unlisted += low - self.stretches.top
+            self.stretches.top = low
+        elif cut is not None and (cut.hole is None or len(self.stretches.missing) >= MOST_PIECES):
+            self.unlisted += low - cut.low
+            cut.low = low
 
     def cast_doubt(self, reason: Doubt) -> None:
         """Record why the day cannot be proven. The first reason stays."""

@@ -68,6 +68,12 @@ class Stretches:
             return JUMPED
         return self._fill(low, high, trade, now_ms)
 
+    def around(self, low: int, high: int) -> Stretch | None:
+        """Return the stretch that (low, high] would cut in two, None without one."""
+        place = bisect_right(self.missing, low, key=_low) - 1
+        found = self.missing[place] if place >= 0 else None
+        return found if found is not None and found.low < low and high < found.high else None
+
     def reach(self, high: int, before: Trade | None, now_ms: int) -> None:
         """Record that the day's volume reached `high`, which is above `top`, without covering it.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.core.coverage.day import MOST_HOLES, Day
+from connector.core.coverage.day import MOST_HOLES, MOST_PIECES, Day
 from connector.core.coverage.facts import Facts
 from connector.core.coverage.readings import RestTrade, Total
 from tests.core.coverage.trades import FRIDAY, ISIN, at, tick
@@ -155,6 +155,32 @@ def test_more_holes_than_a_record_can_hold_are_one_sum():
     assert (len(day.stretches.missing), day.unlisted) == (MOST_HOLES, 90)
     assert volumes(day) == (MOST_HOLES + 11, MOST_HOLES * 10 + 101, MOST_HOLES * 9 + 90, 0)
     assert (day.state, day.reason) == ("UNPROVEN", "law")
+
+
+@pytest.mark.parametrize(("settled", "most"), [(False, MOST_HOLES), (True, MOST_PIECES)])
+def test_ticks_that_cut_a_hole_into_too_many_pieces_leave_a_sum(settled, most):
+    """The first stretches stay known, the volume stays right, and the day proves nothing."""
+    high = 10 * (most + 100)
+    day = day_of(tick(high, high + 1))
+    if settled:
+        settle(day)
+    for number in range(1, most + 50):
+        day.add(tick(10 * number, 10 * number + 1), NOON)
+    assert len(day.stretches.missing) == most
+    assert (day.unlisted, day.state, day.reason) == (9 * 50, "UNPROVEN", "law")
+    assert volumes(day) == (most + 50, high + 1, high + 1 - (most + 50), 0)
+    day.add(tick(0, 10), NOON)
+    assert volumes(day) == (most + 60, high + 1, high + 1 - (most + 60), 0)
+
+
+def test_ticks_without_volume_make_no_more_holes_than_others():
+    """A tick that only moves the day's volume is bounded, too."""
+    day = day_of()
+    for number in range(1, MOST_HOLES // 2 + 11):
+        day.add(tick(10 * number, 10 * number), at("10:00"))
+        settle(day)
+    assert len(day.stretches.missing) == len(day.holes) == MOST_HOLES // 2
+    assert day.unlisted == 100
 
 
 def test_without_rest_a_day_is_complete_when_it_is_over():
