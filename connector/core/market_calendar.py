@@ -7,7 +7,9 @@ Source of the hours: docs/kis-protocol.md, limits and sessions.
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime, time
+from importlib.util import find_spec, module_from_spec
 from typing import Final
 
 from holidays import financial_holidays
@@ -18,6 +20,11 @@ OPENS_AT: Final = time(9)
 CLOSES_AT: Final = time(15, 30)
 SATURDAY: Final = 5
 
+# These packages import the calendars of all countries, 300 modules and 9 MB, before any module of
+# theirs can be imported. Packages whose own code has not run let us import the exchange's alone.
+for _package in ("holidays.countries", "holidays.financial"):
+    if _package not in sys.modules and (_spec := find_spec(_package)) is not None:
+        sys.modules[_package] = module_from_spec(_spec)
 _closed_days: Final = financial_holidays("XKRX")
 
 

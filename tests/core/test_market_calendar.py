@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 
 import pytest
@@ -60,3 +62,15 @@ def test_a_trading_day_is_a_weekday_that_is_no_holiday():
     """A Monday is one, a Sunday and a holiday of the exchange are none."""
     days = [date(2026, 11, 30), date(2026, 11, 29), date(2026, 2, 17)]
     assert [is_trading_day(day) for day in days] == [True, False, False]
+
+
+def test_the_calendar_comes_without_those_of_other_countries():
+    """Importing the calendar imports no other country's, and leaves the library able to."""
+    program = (
+        "import sys, connector.core.market_calendar, holidays\n"
+        "found = [name for name in sys.modules if name.startswith(('holidays.countries.', 'holidays.financial.'))]\n"
+        "print(sorted(found), '2026-07-14' in holidays.France())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    expected = ["holidays.countries.south_korea", "holidays.financial.korea_exchange"]
+    assert done.stdout == f"{expected} True\n"
