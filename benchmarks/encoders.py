@@ -21,7 +21,7 @@ def connector_encoder() -> Encoder:
         values: list[bytes] = []
         for start in range(0, len(frames), FRAMES_A_TURN):
             taken = frames[start : start + FRAMES_A_TURN]
-            run = split_run(taken)
+            run = split_run(taken, encoder.begins)
             if run is None:
                 raise TypeError("the frames are no run")
             received_ms = run.for_each_record([frame.received_ns // 1_000_000 for frame in taken])

@@ -34,8 +34,9 @@ from connector.core.ticks.encoders import (
     encode_long,
     encode_string,
     encoders,
+    groups,
 )
-from connector.core.ticks.frame import MIN_WIDTH, WireRecord
+from connector.core.ticks.frame import MAX_WIDTH, MIN_WIDTH, WireRecord
 from connector.core.ticks.run import Run
 
 SINGLE_OBJECT_MARK = b"\xc3\x01"  # Avro specification, single-object encoding
@@ -129,6 +130,7 @@ class TickEncoder:
     """Encodes records as ticks of one schema in one framing, all from one source.
 
     `source` is `ws` for the live feed, `rest` for KIS's list of trades, `replay` for a recording.
+    `begins` are the columns at which the texts of a run have to begin.
     """
 
     def __init__(self, schema: TickSchema, prefix: bytes, source: Source = "ws") -> None:
@@ -136,7 +138,8 @@ class TickEncoder:
         self._source = encode_string(source)
         columns = encoders(schema.columns)
         self._encoders = [column.one for column in columns]
-        self._run_encoders = [column.many for column in columns]
+        self._groups = groups(columns)
+        self.begins = (*(group.begin for group in self._groups), *range(schema.width, MAX_WIDTH))
         self._names = names = [column["name"] for column in schema.columns]
         self._are_texts = [column["type"] == ["null", "string"] for column in schema.columns]
         self._isin, self._time = names.index(ISIN_COLUMN), names.index(TIME_COLUMN)
@@ -178,31 +181,35 @@ class TickEncoder:
     def encode_run(self, run: Run, received_ms: Sequence[int]) -> Ticks | None:
         """Return the ticks that `encode` makes of the records, or None if it has to encode them.
 
-        `received_ms` has the receive time of each record. Never raises.
+        The run was split at `begins`. `received_ms` has the receive time of each record. Never
+        raises.
         """
-        columns, width = run.columns, self._width
+        texts = run.texts
+        added = [texts[column] for column in range(self._width, run.width)]
         try:
-            traded = self._dated(columns[self._time], min(received_ms), max(received_ms))
+            traded = self._dated(texts[self._time], min(received_ms), max(received_ms))
             day, *other_days = {one.trade_date: one.identity for one in traded.values()}.values()
             if other_days:
                 return None
-            heads = [encode(texts) for encode, texts in zip(self._run_encoders, columns, strict=False)]
-            heads += [repeat(encode("")) for encode in self._encoders[len(columns) :]]
+            heads = [
+                group.many(texts[group.begin]) if group.begin < run.width else repeat(group.one(""))
+                for group in self._groups
+            ]
             origins = {ms: self.origin(ms).encoded for ms in set(received_ms)}
             parts = (
                 repeat(self._prefix),
                 *heads,
                 repeat(_ID_LENGTH),
                 tick_ids(day, run.raws),
-                [traded[text].encoded for text in columns[self._time]],
+                [traded[text].encoded for text in texts[self._time]],
                 [origins[ms] for ms in received_ms],
-                map(encode_array, zip(*columns[width:], strict=True)) if len(columns) > width else repeat(_EMPTY_ARRAY),
+                map(encode_array, zip(*added, strict=True)) if added else repeat(_EMPTY_ARRAY),
             )
             values = list(map(b"".join, zip(*parts, strict=False)))  # a `repeat` has no end
         except ValueError:
             return None
-        times = map(min, [traded[text].at_ms for text in columns[self._time]], received_ms)
-        return Ticks(columns[self._isin], list(times), values)
+        times = map(min, [traded[text].at_ms for text in texts[self._time]], received_ms)
+        return Ticks(texts[self._isin], list(times), values)
 
     def _dated(self, times: Sequence[str], earliest_ms: int, latest_ms: int) -> "dict[str, _Traded]":
         """Return the date of each time of day, for records received between the two times.

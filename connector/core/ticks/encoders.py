@@ -1,12 +1,19 @@
 """Encodes the texts of columns as Avro.
 
 A number is encoded by arithmetic, or taken from a cache of recent texts. Prices, yields, names and
-times repeat all day, so their bytes are cached. Volumes do not repeat, and are never cached.
+times repeat all day, so their bytes are cached. Volumes do not repeat, and are never cached, except
+those of the day before.
+
+Neighbouring columns that change together are looked up as one text: the price and its change, the
+open, high and low of the day. What 1,000 bonds have cached does not fit into a core's own cache, so
+each look-up less counts.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import call
 from typing import Any, NamedTuple
 
 from connector.core.bonds.isin import has_shape
@@ -17,13 +24,15 @@ EncodeTexts = Callable[[Sequence[str]], Iterable[bytes]]
 
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
+YIELD_COLUMN = "BOND_CNTG_ERT"  # changes with each price, and stands between columns that do not
+_ALONE = (ISIN_COLUMN, TIME_COLUMN, YIELD_COLUMN)
 
-# What each of the two halves of a cache holds. A day of 1,000 bonds has some 15,000 prices and as
-# many yields, and columns of one type share a cache. Full caches of both types of decimals hold
-# some 20 MB.
-CACHED_DECIMALS = 1 << 15
-CACHED_TEXTS = 1 << 12  # ISINs, names, codes, times of day
-CACHED_LENGTH = 64  # characters; longer texts are not cached
+# What each of the two halves of a cache holds. A day of 1,000 bonds has some 15,000 prices, each
+# with its change. Full caches of groups hold some 20 MB.
+CACHED_GROUPS = 1 << 14
+CACHED_DECIMALS = 1 << 13  # columns of one type share a cache
+CACHED_TEXTS = 1 << 12  # ISINs, names, codes, times of day, volumes of the day before
+CACHED_LENGTH = 128  # characters; longer texts are not cached
 
 _NULL, _NOT_NULL = b"\x00", b"\x02"  # the index of a branch in a union of null and a type
 # Fourteen bits as bytes of Avro's variable-length integers: inside a number, and at its end.
@@ -40,9 +49,23 @@ class Encoder(NamedTuple):
     """Encodes one column: one text, or the texts of many records.
 
     Both raise BadColumn if a text does not fit. `many` may also raise ValueError without a reason,
-    and may do so only when its result is read.
+    and may do so only when its result is read. If `is_grouped`, the column may be encoded together
+    with its neighbours.
     """
 
+    one: EncodeText
+    many: EncodeTexts
+    is_grouped: bool = False
+
+
+class Group(NamedTuple):
+    """Encodes consecutive columns, whose texts are separated by `^`; `begin` is the first one.
+
+    A text with fewer columns is encoded as if the others were empty. What is raised is as in
+    Encoder.
+    """
+
+    begin: int
     one: EncodeText
     many: EncodeTexts
 
@@ -72,14 +95,14 @@ class Cache(dict[str, bytes]):
 
 
 def encoders(columns: Sequence[Mapping[str, Any]]) -> list[Encoder]:
-    """Return each column's encoder; columns of one type share it and its cache.
+    """Return each column's encoder; most columns of one type share it and its cache.
 
     Raises ValueError if no text of KIS fits a column's type.
     """
     shared: dict[str, Encoder] = {}
     found = []
     for column in columns:
-        kind = column["name"] if column["name"] in (ISIN_COLUMN, TIME_COLUMN) else json.dumps(column["type"])
+        kind = column["name"] if column["name"] in _ALONE else json.dumps(column["type"])
         if kind not in shared:
             shared[kind] = _encoder(column)
         found.append(shared[kind])
@@ -94,19 +117,41 @@ def _encoder(column: Mapping[str, Any]) -> Encoder:
         case str(name), "string" if name == TIME_COLUMN:
             return _cached(_time, CACHED_TEXTS)
         case _, "string" if is_nullable:
-            return _cached(_nullable(encode_string), CACHED_TEXTS)
+            return _cached(_nullable(encode_string), CACHED_TEXTS, is_grouped=True)
+        case _, "long" if is_nullable:  # a volume of the day before
+            return _cached(_nullable(_volume), CACHED_TEXTS, is_grouped=True)
         case _, "long":
-            return Encoder(_nullable(_volume), _nullable_volumes) if is_nullable else Encoder(_volume, _volumes)
+            return Encoder(_volume, _volumes)
         case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
             encode = _decimal(precision, scale)
-            return _cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS)
+            is_grouped = column["name"] != YIELD_COLUMN
+            return _cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS, is_grouped=is_grouped)
         case name, other:
             raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
 
 
-def _cached(encode: EncodeText, size: int) -> Encoder:
+def groups(columns: Sequence[Encoder]) -> list[Group]:
+    """Return the groups of a record's columns, in their order."""
+    found = []
+    for _, numbered in groupby(enumerate(columns), lambda column: -1 if column[1].is_grouped else column[0]):
+        (begin, first), *others = numbered
+        if others:
+            first = _cached(_together([first.one, *[column.one for _, column in others]]), CACHED_GROUPS)
+        found.append(Group(begin, first.one, first.many))
+    return found
+
+
+def _together(encoders: Sequence[EncodeText]) -> EncodeText:
+    def encode(text: str) -> bytes:
+        texts = text.split("^")
+        return b"".join(map(call, encoders, texts + [""] * (len(encoders) - len(texts))))
+
+    return encode
+
+
+def _cached(encode: EncodeText, size: int, *, is_grouped: bool = False) -> Encoder:
     look_up = Cache(encode, size).__getitem__
-    return Encoder(look_up, partial(map, look_up))
+    return Encoder(look_up, partial(map, look_up), is_grouped)
 
 
 def _nullable(encode: EncodeText) -> EncodeText:
@@ -145,12 +190,6 @@ def _volumes(texts: Sequence[str]) -> list[bytes]:
         else encode_long(number)
         for number in map(int, texts)
     ]
-
-
-def _nullable_volumes(texts: Sequence[str]) -> Iterable[bytes]:
-    if all(texts):
-        return map(_NOT_NULL.__add__, _volumes(texts))
-    return map(_nullable(_volume), texts)
 
 
 def _decimal(precision: int, scale: int) -> EncodeText:

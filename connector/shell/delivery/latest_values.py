@@ -61,8 +61,8 @@ class LatestValues:
         serving: Sequence[Lane] | None,
     ) -> None:
         """Put the latest ticks of a run, all of one trade date, into the `serving` lanes."""
-        day = trade_date(run.columns[self._time][0], received_ns[0] // 1_000_000)
-        orders = map(Order, repeat(day), map(int, run.columns[self._volume]))
+        day = trade_date(run.texts[self._time][0], received_ns[0] // 1_000_000)
+        orders = map(Order, repeat(day), map(int, run.texts[self._volume]))
         candidates = zip(
             ticks.isins, orders, positions, received_ns, ticks.timestamps_ms, ticks.values, headers, strict=False
         )

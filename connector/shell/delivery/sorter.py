@@ -144,7 +144,7 @@ class Sorter:
     def _decode_run(self, frames: Sequence[Received]) -> tuple[Run, Ticks, Sequence[int], Sequence[int]] | None:
         """Return the records, their ticks and receive times (ns, ms); None if they are no run."""
         try:
-            if (run := split_run(frames)) is None:
+            if (run := split_run(frames, self._encoder.begins)) is None:
                 return None
             received_ns = run.for_each_record([frame.received_ns for frame in frames])
             received_ms = [ns // 1_000_000 for ns in received_ns]
@@ -168,7 +168,7 @@ class Sorter:
         ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, ticks.timestamps_ms, strict=True)])
         for seconds, count in ages.items():
             counts.event_ages[seconds] += count
-        self._note_width(len(run.columns), len(isins))
+        self._note_width(run.width, len(isins))
 
     def _headers(self, frame: Received) -> Headers:
         return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]

@@ -1,5 +1,6 @@
 """A run of frames has the records, and gives the ticks, that its frames have one by one."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from connector.packaged_files import bond_tick
 
 SAMPLE = (Path(__file__).parents[2] / "data/portal/h0bjcnt0-frame.txt").read_text(encoding="utf-8").split("|", 3)[3]
 SCHEMA = TickSchema(bond_tick())
+BEGINS = TickEncoder(SCHEMA, b"").begins
 RECEIVED_MS = 1_795_148_264_123  # 2026-11-20 13:17:44.123 in Seoul
 
 odd_texts = st.sampled_from(
@@ -77,7 +79,7 @@ def one_by_one(run_frames):
 
 def ticks_of(run_frames, encoder):
     """Return the ticks of a run, or None if the frames have to be read one by one."""
-    run = split_run(run_frames)
+    run = split_run(run_frames, encoder.begins)
     if run is None:
         return None
     ticks = encoder.encode_run(run, run.for_each_record([frame.received_ns // 1_000_000 for frame in run_frames]))
@@ -96,13 +98,15 @@ TWO_IN_ONE = received(b"0|H0BJCNT0|001|" + f"{SAMPLE}^0|H0BJCNT0|001|{SAMPLE}".e
 @example([frame_of(SAMPLE), frame_of(SAMPLE.replace("131743", "141844"), ms=RECEIVED_MS + 60_000)])
 def test_a_run_has_the_records_and_ticks_of_its_frames(run_frames):
     """If frames are a run, it has each frame's records and ticks; a bad tick is never in one."""
-    run = split_run(run_frames)
+    run = split_run(run_frames, BEGINS)
     if run is None:
         return
     found = one_by_one(run_frames)
     assert [len(records) for records in found] == list(run.counts)
     records = [record for each in found for record in each]
-    assert [record.columns for record in records] == [list(columns) for columns in zip(*run.columns, strict=True)]
+    assert {len(record.columns) for record in records} <= {run.width}
+    for begin, end in pairwise([*run.texts, run.width]):
+        assert ["^".join(record.columns[begin:end]) for record in records] == list(run.texts[begin])
     assert [record.raw for record in records] == list(run.raws)
     ticks = ticks_of(run_frames, TickEncoder(SCHEMA, b"prefix", "replay"))
     if ticks is not None:
@@ -142,8 +146,8 @@ def test_good_frames_of_one_width_are_a_run(data, width, sizes):
 def test_another_frame_ends_a_run(bad, place):
     """Frames among which one is encrypted, binary, malformed or of another width are no run."""
     good = [frame_of(SAMPLE)]
-    assert split_run(good) is not None
-    assert split_run([*good[place:], bad, *good[:place]]) is None
+    assert split_run(good, BEGINS) is not None
+    assert split_run([*good[place:], bad, *good[:place]], BEGINS) is None
 
 
 def test_a_run_over_midnight_is_read_record_by_record():
