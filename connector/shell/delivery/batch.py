@@ -83,14 +83,23 @@ class Batch:
     sent_at: float = 0.0
     error: BaseException | None = None
 
-    def add(self, record: Record) -> None:
-        """Note a record that was appended to the builder."""
+    def take(self, record: Record) -> bool:
+        """Append a record that is sent again, and return whether the batch took it.
+
+        After a first record without a timestamp, only others without one are taken. aiokafka stores
+        timestamps as distances from the first one that there is, so it would give the later
+        timestamp to the records before it.
+        """
+        is_kept_apart = self.resent and self.resent[0].timestamp_ms == NO_TIMESTAMP != record.timestamp_ms
+        if is_kept_apart or not record.append_to(self.builder):
+            return False
         self.last = record.position
         self.positions.append(record.position)
         self.received_ns.append(record.received_ns)
         if record.reason is not None:
             self.reasons.append(record.reason)
         self.resent.append(record)
+        return True
 
     def records(self) -> list[Record]:
         """Return the records of a closed batch."""

@@ -114,9 +114,8 @@ class Letters:
         batch = Batch(topic, partition, builder, builder.append, due[0].record.position)
         taken = []
         for letter in due[: self._at_most]:
-            if not letter.record.append_to(builder):
+            if not batch.take(letter.record):
                 break
-            batch.add(letter.record)
             taken.append(letter)
         batch.letters = taken
         return batch

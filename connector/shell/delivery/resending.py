@@ -49,8 +49,8 @@ class Resending:
         """Take the next batch, whose builder `create` makes."""
         builder = create()
         batch = Batch(topic, partition, builder, builder.append, self.first)
-        while self._records and len(batch.resent) < self._at_most and self._records[0].append_to(builder):
-            batch.add(self._records.popleft())
+        while self._records and len(batch.resent) < self._at_most and batch.take(self._records[0]):
+            self._records.popleft()
         return batch
 
     def put_back(self, batch: Batch, error: KafkaError, now_ms: int, create: Callable[[], Any]) -> list[Record]:

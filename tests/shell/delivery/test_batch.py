@@ -2,6 +2,7 @@
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record import MemoryRecords
 
 from connector.shell.delivery.batch import NO_TIMESTAMP, Batch, Record, size_as_sent
 
@@ -22,6 +23,19 @@ def test_the_records_of_a_built_batch_are_those_that_went_in(codec):
         batch.reasons.append(record.reason)
     assert batch.records() == records
     assert batch.bytes() == size_as_sent(builder) == builder.size()
+
+
+@pytest.mark.parametrize("stamps", [[-1, 7, 7], [-1, -1, 7], [7, -1, 8], [-1, -1]])
+def test_each_record_that_is_sent_again_keeps_its_own_stamp(stamps):
+    """A record without a stamp has none in the built batch either, whatever else was taken."""
+    builder = BatchBuilder(10_000, 0)
+    batch = Batch("ticks", 0, builder, builder.append, 1)
+    taken = [stamp for number, stamp in enumerate(stamps) if batch.take(Record(number, 1, stamp, b"k", b"v", []))]
+    builder.close()
+    written = MemoryRecords(bytes(builder._build()))
+    assert written.has_next()
+    assert [one.timestamp for one in written.next_batch()] == taken == [one.timestamp_ms for one in batch.records()]
+    assert taken == stamps if stamps[0] != NO_TIMESTAMP else set(taken) == {NO_TIMESTAMP}
 
 
 def test_stamps_follow_each_other_and_end():

@@ -219,6 +219,20 @@ async def test_the_waiting_letters_are_bounded():
     assert waiting.is_full
 
 
+async def test_letters_without_a_stamp_go_apart_from_those_with_one():
+    """A letter that needs no stamp to be taken gets none from a later letter."""
+    waiting, owner = Letters(None), Owner()
+    waiting.add(owner, letter(1))
+    for _ in range(3):  # the receive time, the present, and no stamp
+        batch = waiting.next_batch(0.0, lambda: Builder(10**6), "t", 0)
+        await waiting.refused(batch.letters, marked(InvalidTimestampError(), [0], is_certain=True), 0.0, 9)
+    waiting.add(owner, letter(2))
+    first = waiting.next_batch(0.0, lambda: Builder(10**6), "t", 0)
+    waiting.acknowledged(first.letters)
+    second = waiting.next_batch(0.0, lambda: Builder(10**6), "t", 0)
+    assert [[one.timestamp_ms for one in batch.records()] for batch in (first, second)] == [[-1], [2]]
+
+
 async def test_a_letter_that_is_refused_leaves_the_others_in_their_form():
     """Only the letters that the broker names change."""
     waiting, owner = Letters(None), Owner()

@@ -20,8 +20,7 @@ def batch_of(count, size=10):
     batch = Batch("t", 0, builder, builder.append, 1)
     for position in range(1, count + 1):
         record = Record(position, 1, 1, b"k", b"%d" % position + b"x" * size, ())
-        record.append_to(builder)
-        batch.add(record)
+        batch.take(record)
     return batch
 
 
