@@ -62,7 +62,7 @@ async def pipeline(run: Run, meter: Meter) -> None:
                 counts = connector.delivery.counts
                 counts.latencies = Metered(counts.latencies.bounds, meter)
                 group.create_task(connector.run())
-                while registered(connector) < run.bonds:
+                while await registered(connector) < run.bonds:
                     await asyncio.sleep(LOOK_SECONDS)
                 await meter.wait_for_start()
                 while run.outage and connector.journal.last_seq < -(-run.ticks // run.per_frame):
@@ -75,9 +75,9 @@ async def pipeline(run: Run, meter: Meter) -> None:
             handler.close()
 
 
-def registered(connector: Connector) -> int:
+async def registered(connector: Connector) -> int:
     """Return how many bonds KIS has registered."""
-    slots = connector.report.status()["slots"]
+    slots = (await connector.report.status())["slots"]
     return sum(slot["registered"] for slot in slots.values())
 
 
