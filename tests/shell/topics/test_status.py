@@ -259,6 +259,24 @@ def test_an_acknowledgement_that_comes_late_does_not_hide_what_was_read():
     assert status.readable() == {"instrument/a": {"slot": 1}}
 
 
+def test_a_record_of_ours_counts_when_it_is_read_after_a_failure_or_a_new_reading():
+    """Then nothing else tells whether it is the last one."""
+    status = StatusTopic(Topic(), b"me")
+    restore(status, [])
+    status.publish({"instrument/a": {"slot": 0}})
+    ours = TopicRecord(b"instrument/a", FIRST, 0, 1, 0, (("writer", b"me"),))
+    (record,) = status.differing()
+    assert isinstance(status._note(record, TimeoutError()), TimeoutError)
+    status.follow([ours])
+    assert status.differing() == []
+    status.publish({"instrument/a": {"slot": 2}})
+    (record,) = status.differing()
+    assert status._note(record, None) is None
+    restore(status, [TopicRecord(b"instrument/a", SECOND, 0, 2, 0)])
+    status.follow([ours._replace(value=record.value, offset=3)])
+    assert status.readable() == {"instrument/a": {"slot": 2}}
+
+
 async def test_a_topic_made_again_gets_every_record_again():
     """What a repeated reading lacks is written again, and removed if it is not wished by then."""
     topic = Topic()
