@@ -22,12 +22,12 @@ class FrameSource:
         While the disk fails, frames that are not written are returned from memory. An empty block
         means that no frame after `after` and up to its `last_seq` can be read.
         """
-        state, memory = self._state, self._state.memory
-        memory.read_through = after
+        state = self._state
+        state.memory.read_through = after
         while (through := state.readable) <= after:
             state.trouble.changed.clear()
             await state.trouble.changed.wait()
-        if after >= memory.floor:
+        if after >= state.memory.floor:
             return await self.read_again(after, through, limit)
         begin, ahead = state.tally.after_lost(after + 1) - 1, self._ahead
         if not ahead.first_seq <= begin + 1 <= ahead.last_seq:
@@ -41,7 +41,7 @@ class FrameSource:
         memory = self._state.memory
         if after < memory.floor:
             return await self._read_log(after, min(through, self._state.tally.written), limit)
-        return memory.read(after, through, limit) or Block(max(after, through) + 1, [])
+        return memory.read(after, through, limit) or Block(through + 1, [])
 
     async def _read_log(self, after: int, through: int, limit: int) -> Block:
         log, through = self._state.log, min(through, self._state.memory.floor)

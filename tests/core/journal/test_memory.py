@@ -109,9 +109,10 @@ def test_what_is_finished_or_lost_need_not_be_written():
     memory.add(Mark(10, 10, "disk"))
     assert memory.settled(10) == 10
     memory.add(Key(10, 0, 7, CipherKey("k" * 32, "i" * 16)))
-    assert memory.settled(10) == 10
-    in_blocks(memory, (11, 11))
-    assert memory.settled(11) == 10
+    memory.add(Mark(11, 11, "disk"))
+    assert memory.settled(11) == 11
+    in_blocks(memory, (12, 12))
+    assert memory.settled(12) == 11
 
 
 def test_frames_given_up_become_a_mark():

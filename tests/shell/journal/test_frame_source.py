@@ -3,6 +3,7 @@
 import asyncio
 
 from connector.core.cipher_key import CipherKey
+from connector.core.journal.record import Block
 from connector.shell.journal import frame_source
 from tests.shell.journal.frames import assert_law, collect, frame
 
@@ -83,6 +84,16 @@ async def test_damaged_last_frames_are_passed_without_a_further_one(opened, tmp_
     assert await collect(source.read, 0, 5, 4) == [frame(number) for number in range(1, 5)]
     source.advance(5)
     assert (source.finished, source.pending) == (4, 0)
+
+
+async def test_lost_last_frames_are_passed_at_once(opened):
+    """A reader passes them before the log has their mark, for which there may be no room."""
+    source = await opened()
+    source.append(frame(1))
+    await source.read(0, 1)
+    source.give_up(frame(2), "disk")
+    assert await source.read(1, 1) == Block(3, [])
+    assert source.committed_seq == 1
 
 
 async def test_a_frame_after_many_damaged_ones_is_found(opened, tmp_path, monkeypatch):

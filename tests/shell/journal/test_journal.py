@@ -112,7 +112,7 @@ async def test_a_key_that_comes_after_its_frame_survives_a_restart(opened):
     """A key alone is written too: the frame that needs it may be there already."""
     source = await opened()
     source.append(frame(1))
-    await source.read(0, 1)
+    await source.on_disk(10)
     source.keep_key(0, 7, CipherKey("a" * 32, "b" * 16))
     source = await opened()
     assert list(source.keys(0, 7)) == [CipherKey("a" * 32, "b" * 16)]

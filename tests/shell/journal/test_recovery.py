@@ -39,6 +39,7 @@ def test_a_sound_folder_is_read_as_it_is(folder):
     folder.replace(PROGRESS, NOTHING._replace(watermark=3, synced=10, lost={"disk": 1}).to_bytes())
     found = recover(folder)
     assert [segment.first for segment in found.segments] == [1, 6]
+    assert found.segments[-1].last == 10
     assert [key.key for key in found.keys] == [KEY.key]
     tally = found.tally
     assert (tally.watermark, tally.last, tally.finished, tally.pending, tally.lost) == (3, 10, 2, 7, {"disk": 1})

@@ -151,6 +151,14 @@ async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, mon
     monkeypatch.undo()
 
 
+async def test_whoever_saves_waits_for_no_text_that_was_replaced(source, monkeypatch):
+    """Of two texts saved under one name at once, both wait for the later."""
+    monkeypatch.setattr(trouble, "SLOW_SECONDS", 170)
+    async with asyncio.timeout(30):
+        await asyncio.gather(source.save("lists", "one"), source.save("lists", "other"))
+    assert await source.saved("lists") == "other"
+
+
 async def test_texts_that_do_not_fit_wait(source):
     """A text for which there is no room is logged, disturbs nothing, and is there for this run."""
     source.log._max_bytes = 20_000

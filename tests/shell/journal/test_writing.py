@@ -180,6 +180,7 @@ async def test_a_full_journal_gives_up_nothing_that_it_had(source):
         source.append(frame._replace(raw=bytes(3000)))
     await until(lambda: source.lost)
     assert (source.lost, source.pending) == ({"journal_full": 2}, 10)
+    assert not await source.on_disk(0.1), "what waits for room is not saved"
     source.log._max_bytes = 2**24
     await until(lambda: source.memory.is_written)
     source.append(*frames(13, 13))
