@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 REFUSED_SECONDS: Final = 1800.0
 # A bond that has to wait longer for its next attempt gives up its place to other bonds.
 PLACE_KEPT_SECONDS: Final = 60.0
-# After a longer wait, the bond takes only a place that is free. Waits double from less than
-# PLACE_KEPT_SECONDS, so a bond claims a place back at most three times.
-PLACE_CLAIMED_SECONDS: Final = 300.0
+# After a longer wait, the bond takes only a place that is free. Waits double, so a bond claims a
+# place at most twice. A bond that makes room for it twice need not rest (`FREE_RELEASES`).
+PLACE_CLAIMED_SECONDS: Final = 150.0
 
 RegistrationState = Literal["PENDING", "ACTIVE", "REJECTED", "WAITING_CAPACITY"]
 
