@@ -175,8 +175,8 @@ class Plan:
         return self._heartbeats.clocks_ahead(self.status_reader.followed_seconds)
 
     def _is_ours(self, key: str) -> bool:
-        """Return whether we write this record; a moving bond's depends on what the topic holds."""
-        return status.is_ours(self._situation, key, self.status_topic.content.get(key, {}))
+        """Return whether we write this record; the last one, in the topic or known, decides."""
+        return status.is_ours(self._situation, key, self.status_topic.content.get(key, self.records.get(key, {})))
 
     def _may_write(self, key: str) -> bool:
         """Return whether we may write this record.

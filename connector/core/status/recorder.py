@@ -135,7 +135,7 @@ class Recorder:
         for key in list(islice(self._unmade, self._at_once)):
             del self._unmade[key]
             before = previous.get(key)
-            mine = is_ours(replica, key, written.get(key, {}))
+            mine = is_ours(replica, key, written.get(key, before or {}))
             if mine:
                 record = _record(replica, key, before or {}, now)
             elif key.startswith(INSTRUMENT):

@@ -181,7 +181,8 @@ class Replica:
             self.topic._note(outgoing, None)
 
     def is_mine(self, key):
-        return self.seen is not None and status.is_ours(self.seen, key, self.topic.content.get(key, {}))
+        before = self.topic.content.get(key, self.records.get(key, {}))
+        return self.seen is not None and status.is_ours(self.seen, key, before)
 
     def may_write(self, key):
         return not self.is_cut_off and self.lease.is_undisputed(self.fleet.now) and self.is_mine(key)

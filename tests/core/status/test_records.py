@@ -513,6 +513,13 @@ def test_the_record_of_a_refused_bond_belongs_to_the_slot_that_it_names():
     assert status.records(new, {key: {"state": "REJECTED", "slot": 1}}, T0, {key: on_0})[key] == on_0
 
 
+def test_the_record_of_a_bond_on_its_way_stays_its_owners_in_a_topic_that_was_made_anew():
+    """KIS refused the bond here, but the record that the topic lacks shows its ticks."""
+    here = moving(at={1: replace(slot(registrations={A: REJECTED}), slot=1)}, others=[0], alive=[0])
+    known = {f"instrument/{A}": {"state": "ACTIVE", "slot": 0}}
+    assert status.records(here, known, T0, {})[f"instrument/{A}"] == known[f"instrument/{A}"]
+
+
 @pytest.mark.parametrize("state", ["REJECTED", "DISCONNECTED", "PENDING"])
 def test_whoever_brings_the_ticks_of_a_placed_bond_corrects_a_record_without_ticks(state):
     """Out of contact, its session went on while another replica wrote about the bond's new slot."""
