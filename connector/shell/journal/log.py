@@ -63,11 +63,11 @@ class Log:
         try:
             write_all(active.fd, data)
         except OSError:
-            self.seal()
             with contextlib.suppress(OSError):
                 os.ftruncate(active.fd, active.size)
             with contextlib.suppress(OSError):
                 active.size = os.fstat(active.fd).st_size
+            self.seal()  # last, because the syncing thread closes what is not active
             raise
         self.is_dirty = True
         active.size += len(data)
@@ -156,8 +156,9 @@ class Log:
 
         After an OSError nobody knows which of the unsynced bytes and names are on the disk.
         """
-        self.is_dirty, active = False, self._active
+        self.is_dirty = False
         unsynced = [(segment, fd) for segment in self.segments if (fd := segment.fd) is not None]
+        active = self._active  # after the segments, so that a new one among them is not taken for complete
         try:
             for _, fd in unsynced:
                 os.fdatasync(fd)

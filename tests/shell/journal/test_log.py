@@ -60,6 +60,45 @@ def test_a_sync_never_closes_a_segment_that_is_written_on(tmp_path):
     log.close()
 
 
+class BegunMeanwhile(Log):
+    """A log whose sync, just before it reads an attribute, waits until a new segment is begun."""
+
+    before_reading: str | None = None
+
+    def __getattribute__(self, name):
+        if name == object.__getattribute__(self, "before_reading"):
+            self.before_reading = None
+            self.seal()
+            self.write([block(6, 7)], [], 0)
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize("attribute", ["segments", "_active"])
+def test_a_sync_never_closes_a_segment_that_begins_meanwhile(tmp_path, attribute):
+    """A segment that the writing thread begins while a sync begins stays open."""
+    log = BegunMeanwhile(Folder(tmp_path / "journal"), [], 2**20, 3600.0)
+    log.write([block(1, 5)], [], 0)
+    log.before_reading = attribute
+    log.sync()
+    assert log.before_reading is None
+    assert [segment.fd is None for segment in log.segments] == [True, False]
+    log.close()
+
+
+def test_a_sync_never_closes_a_segment_whose_failed_write_is_being_undone(log, monkeypatch):
+    """The error is the disk's, also if a sync ends while a partial write is cut off."""
+    log.write([block(1, 5)], [], 0)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    truncate = os.ftruncate
+    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "ftruncate", lambda *args: (log.sync(), truncate(*args)))
+    with pytest.raises(OSError, match="No space left"):
+        log.write([block(6, 7)], [], 0)
+
+
 def test_a_sync_includes_the_names(log, monkeypatch):
     """What a new segment holds is on the disk once its folder is synced, too."""
     synced = []
