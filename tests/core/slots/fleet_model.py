@@ -35,8 +35,9 @@ LOST_AFTER = 120.0
 # begins again whenever slots get new owners, because an owner counts what it saw itself.
 MOST_SECONDS_WITHOUT_SLOT = LOST_AFTER + 4 * TURN_SECONDS
 MOST_SECONDS_ON_TWO_SLOTS = 30.0
-# After an error that may pass, a bond keeps its place for a minute more. Bonds that make room for
-# such bonds again and again rest longer each time.
+# After an error that may pass, a bond keeps its place for a minute more, and so does each further
+# such bond that takes the place after it. Bonds that make room for such bonds again and again rest
+# longer each time.
 MORE_SECONDS = {"OPSP0009": 80.0}
 # KIS could call more abuse. Without a session, a slot tries every half a minute; each step of a
 # history costs a few attempts more.
@@ -436,7 +437,7 @@ class Fleet:
         missing = {isin for isin in self.wanted if isin not in carriers and isin not in self.errors}
         if self.room() <= len(carriers):
             missing.clear()
-        more = MORE_SECONDS.get(self.code, 0.0)
+        more = MORE_SECONDS.get(self.code, 0.0) * len(self.errors)
         self.twice_since = {isin: self.twice_since.get(isin, self.now) for isin in twice}
         self.missing_since = {isin: self.missing_since.get(isin, self.now) for isin in missing}
         for isin, since in self.twice_since.items():
