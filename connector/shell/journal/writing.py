@@ -65,8 +65,9 @@ class Writing:
                     is_fresh = True
                 elif most_bytes == WRITE_BYTES and full.room > 0:
                     most_bytes = full.room
-                elif not self._lose_newest():
-                    return  # what is left waits for room: `progress` has the latest marks
+                elif not self._lose_newest():  # what is left waits for room: `progress` has the latest marks
+                    await asyncio.sleep(trouble.RETRY_SECONDS)
+                    return
             except OSError as error:
                 self._trouble.note("write", str(error))
                 memory.forget(tally.watermark)

@@ -188,6 +188,24 @@ async def test_a_full_journal_gives_up_nothing_that_it_had(source):
     assert len(await collect(source.read, 0, 13)) == 11
 
 
+async def test_a_full_journal_is_not_written_again_and_again(source, monkeypatch):
+    """When nothing more can be given up, the next write waits, however often the disk is synced."""
+    monkeypatch.setattr(trouble, "RETRY_SECONDS", 3600)
+    writes, write = [], source.log.write
+    monkeypatch.setattr(source.log, "write", lambda *args: (writes.append(args), write(*args)))
+    source.append(*frames(1, 1))
+    await until(lambda: source.synced_seq == 1)
+    source.log._max_bytes = source.log.used_bytes
+    source.append(*frames(2, 2))
+    await until(lambda: source.lost)
+    for _ in range(10):
+        await source._syncing.next_round()
+    before = len(writes)
+    for _ in range(10):
+        await source._syncing.next_round()
+    assert len(writes) == before
+
+
 async def test_numbers_go_on_when_all_frames_were_delivered_from_memory(source, disk, tmp_path):
     """If nothing is left to write, a mark and the watermark continue the numbers."""
     disk.fail("write", 28)
