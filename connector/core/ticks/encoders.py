@@ -6,7 +6,7 @@ those of the day before.
 
 Neighbouring columns that change together are looked up as one text: the price and its change, the
 open, high and low of the day. What 1,000 bonds have cached does not fit into a core's own cache, so
-each look-up less counts.
+fewer look-ups save more time than a look-up of a longer text costs.
 """
 
 import json

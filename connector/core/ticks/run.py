@@ -1,4 +1,4 @@
-"""Splits many data frames of KIS at once into columns.
+"""Splits many data frames of KIS at once into columns, or into groups of columns.
 
 This is several times as fast as record by record, because the loops over the records run in C. Only
 what nearly every frame is like is read this way; `frame.split` reads every frame.
@@ -22,8 +22,8 @@ class Run(NamedTuple):
     """The records of consecutive frames, all equally wide and in UTF-8.
 
     `counts[f]` is the number of records of frame f, and `width` the number of a record's columns.
-    `texts[c][r]` is the text of record r from column c to before the next column that is a key of
-    `texts`. `raws[r]` are the bytes of record r as KIS sent them.
+    `texts[c][r]` is the text of record r from column c up to the next column that is a key of
+    `texts`, without that one. `raws[r]` are the bytes of record r as KIS sent them.
     """
 
     counts: Sequence[int]
