@@ -223,9 +223,9 @@ class Plan:
         self._status_log.note_wanted(lists.desired)
         named, self._named = self._named, frozenset()
         if named:
-            self.records = status.asked_anew(self.records, named)
             for feed in self._slots.feeds.values():
                 feed.retry_rejected(named)
+            self.records = status.asked_anew(self.records, named, self._slots.views)
         self._places = self._present_places()
         self._placement = place(lists.desired, self._places)
         self._carry()

@@ -124,7 +124,7 @@ class BondRegistration:
             self._note_error(now, pace, self.retry_wait)
         elif self.failed_at is None:
             self.failures, self.not_before = 0, float("-inf")
-        elif self.not_before > now:
+        elif self.not_before > now and not self.is_rejected:
             self.retry_wait = max(self.retry_wait, self.not_before - self.failed_at)
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
@@ -134,16 +134,17 @@ class BondRegistration:
     def try_again(self) -> None:
         """Ask again for a bond that KIS refused, as soon as the wait after its last error is over.
 
-        That wait doubles, so that a list that is edited again and again makes no loop.
+        That wait doubles, so that a list that is edited again and again makes no loop. After it,
+        the bond claims a place however long the wait was.
         """
         if self.failed_at is not None and self.held is not Held.YES:
-            self.retry_wait = max(0.0, self.not_before - self.failed_at)
+            self.retry_wait = min(PLACE_CLAIMED_SECONDS, max(0.0, self.not_before - self.failed_at))
             if not self.is_rejected:
                 self.code = self.message = None
 
     def claim_place(self, now: float) -> None:
         """Count the bond among the others again once its wait is over, unless the wait was long."""
-        if self.retry_wait <= PLACE_CLAIMED_SECONDS and not self.is_refused(now):
+        if self.retry_wait <= PLACE_CLAIMED_SECONDS and now >= max(self._retry_at, self.not_before):
             self.retry_wait = 0.0
 
     @property

@@ -18,6 +18,8 @@ from connector.core.slots.placement import Places
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from connector.core.kis.slot_view import SlotView
+
 
 # Contract of the status topic: an owner writes every 30 s. After 90 s of silence it counts as gone.
 ALIVE_EVERY: Final = timedelta(seconds=30)
@@ -173,11 +175,21 @@ def places(records: Mapping[str, Record], limits: Mapping[int, int], silent: Con
     return Places(counted, spare, refused)
 
 
-def asked_anew(records: Mapping[str, Record], isins: Iterable[str]) -> dict[str, Record]:
-    """Return the records with PENDING for those of these bonds that KIS refused."""
-    refused = {key for isin in isins if records.get(key := INSTRUMENT + isin, {}).get("state") == "REJECTED"}
+def asked_anew(records: Mapping[str, Record], isins: Iterable[str], slots: Mapping[int, SlotView]) -> dict[str, Record]:
+    """Return the records with PENDING for those of these bonds that KIS refused on our `slots`.
+
+    A bond that has to wait longer is still REJECTED, so that no other bond makes room for it.
+    """
     pending = {"state": "PENDING", "code": None, "message": None}
-    return {key: {**record, **pending} if key in refused else record for key, record in records.items()}
+    anew = dict(records)
+    for isin in isins:
+        record = records.get(key := INSTRUMENT + isin, {})
+        view = slots.get(record["slot"]) if record.get("state") == "REJECTED" and _is_on(record, slots) else None
+        if view is not None:
+            registration = view.registrations.get(isin)
+            if registration is None or registration.state != "REJECTED":
+                anew[key] = {**record, **pending}
+    return anew
 
 
 def encode(record: Record) -> bytes:

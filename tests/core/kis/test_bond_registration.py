@@ -115,6 +115,22 @@ def test_a_bond_whose_error_lasts_gives_up_its_place(code):
     assert talk.states() == {A: "ACTIVE"}
 
 
+def test_a_bond_that_a_list_newly_wants_claims_a_place_however_long_its_wait_was():
+    """After a quarter of an hour of errors, it claims its place once its wait is over."""
+    talk = Talk(A, session_capacity=1)
+    while talk.now < 1000:
+        if talk.ask(1.0):
+            talk.answer("OPSP0009", A)
+    talk.subject.want([A, B])
+    talk.ask(1.0)
+    talk.answer("OPSP0000", B)
+    talk.subject.retry_rejected([A])
+    assert talk.ask(60) == []
+    assert talk.states() == {A: "REJECTED", B: "ACTIVE"}
+    talk.ask(600)
+    assert talk.states() == {A: "WAITING_CAPACITY", B: "ACTIVE"}
+
+
 def test_a_bond_that_has_to_wait_in_the_next_session_has_no_place_there():
     """After an error a missing answer leaves a doubt; a new session ends it, but not the wait."""
     talk = Talk(A)

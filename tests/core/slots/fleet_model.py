@@ -140,9 +140,9 @@ class Replica:
         if not self.is_cut_off:
             self.lease.confirm(self.fleet.now)
             self.followed_seconds += TURN_SECONDS
-        self.records = status.asked_anew(self.records, self.named)
         for world in self.worlds.values():
             world.session.retry_rejected(self.named)
+        self.records = status.asked_anew(self.records, self.named, self.views())
         self.named = frozenset()
         others = self.limits.keys() - self.worlds.keys()
         silent = self.heartbeats.silent(others, self.followed_seconds, LOST_AFTER)

@@ -93,6 +93,24 @@ def test_bonds_whose_errors_may_pass_hold_no_place():
     fleet.settle()
 
 
+def test_a_bond_asked_for_anew_takes_its_place_once_its_wait_is_over():
+    """Until then no other bond makes room for it; then KIS is asked, however long the wait was."""
+    fleet = Fleet(ALIKE, code="OPSP0009")
+    fleet.want(BONDS, 0)
+    fleet.refuse(BONDS[0])
+    fleet.want(BONDS, 1)
+    fleet.turns(60)
+    fleet.want(BONDS, 10)
+    fleet.turns(3)
+    fleet.errors.clear()
+    before = fleet.requests()
+    fleet.name(BONDS[0])
+    fleet.turns(20)
+    assert fleet.requests() == before
+    fleet.turns(40)
+    assert fleet.states()[BONDS[0]] == "ACTIVE"
+
+
 def test_a_slot_that_flaps_moves_its_bonds_ever_more_rarely():
     """Each time a slot is lost again, it waits longer for its bonds, which others carry."""
     fleet, waits = Fleet(ALIKE), []

@@ -467,7 +467,7 @@ def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
         assert (judged[f"instrument/{A}"]["state"], judged[f"instrument/{A}"]["code"]) == (state, "OPSP0009")
     active = status.records(replica(slots={0: slot(registrations={A: ACTIVE})}), refused, T1)
     assert active[f"instrument/{A}"]["state"] == "ACTIVE"
-    anew = status.asked_anew(refused, [A, B])
+    anew = status.asked_anew(refused, [A, B], {0: slot(registrations={A: PENDING})})
     asked = status.records(replica(slots={0: slot(registrations={A: PENDING})}), anew, T1)
     assert (asked[f"instrument/{A}"]["state"], asked[f"instrument/{A}"]["code"]) == ("PENDING", None)
 
