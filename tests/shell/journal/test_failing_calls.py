@@ -158,7 +158,7 @@ class History:
 
     def _kill(self, source):
         target = self.folder.parent / f"killed-{len(self.copies)}"
-        shutil.copytree(self.folder, target)
+        shutil.copytree(self.folder, target, ignore=shutil.ignore_patterns("progress.new", "saved.json.new"))
         is_sound = "fdatasync" not in self.disk.failed
         promised = source.committed_seq if is_sound else source.progress.synced
         self.copies.append((target, promised, source.watermark, list(source.tally.marks), is_sound))
