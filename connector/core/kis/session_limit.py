@@ -16,26 +16,24 @@ class SessionLimit:
 
     A limit stays learned from session to session. Once a full session has learned nothing for an
     hour, it tries one bond more, and after each success the next. If that is too many, KIS refuses
-    the bond, and we learn again. A limit `learned` by an earlier owner is tried at once: it may be
-    that owner's setting.
+    the bond, and we learn again.
     """
 
     def __init__(self, capacity: int, learned: int | None = None) -> None:
         self._capacity = capacity
         self.value = learned if learned is not None and 0 < learned < capacity else capacity
-        self._rest = 0.0 if self.value < capacity else TRY_MORE_SECONDS
         self._try_more_at = float("inf")
         self._is_trying = False
 
     def begin(self, now: float) -> None:
         """Start a session: one bond more is tried after an hour at the earliest."""
         self._is_trying = False
-        self._try_more_at = now + self._rest
+        self._try_more_at = now + TRY_MORE_SECONDS
 
     def learn(self, held: int, now: float) -> None:
         """Set the limit to the number of bonds that KIS held when it refused one more."""
         self.value, self._is_trying = held, False
-        self._rest_from(now)
+        self._try_more_at = now + TRY_MORE_SECONDS
 
     def confirm(self, confirmed: int) -> None:
         """Record how many bonds KIS holds: the limit is at least so high."""
@@ -52,8 +50,4 @@ class SessionLimit:
         due_at = self.try_more_at(confirmed)
         if due_at is not None and due_at <= now:
             self.value, self._is_trying = self.value + 1, True
-            self._rest_from(now)
-
-    def _rest_from(self, now: float) -> None:
-        self._rest = TRY_MORE_SECONDS
-        self._try_more_at = now + self._rest
+            self._try_more_at = now + TRY_MORE_SECONDS

@@ -1,13 +1,9 @@
 """The limit is learned from refusals, kept from session to session, and tried again each hour."""
 
-from dataclasses import replace
-
 import pytest
 
-from connector.core.kis.backoff import Backoff
-from connector.core.kis.session import Session
 from connector.core.kis.session_limit import SessionLimit
-from tests.core.kis.kis_model import PACE, WAITS, A, B, C, D, World, unchanged
+from tests.core.kis.kis_model import A, B, C, D, World
 
 
 @pytest.mark.parametrize(("learned", "value"), [(None, 41), (0, 41), (38, 38), (41, 41), (99, 41)])
@@ -43,24 +39,6 @@ def test_one_more_is_tried_once_an_hour():
     assert (limit.value, limit.try_more_at(3)) == (3, float("-inf")), "there was room, so the next is tried"
     limit.advance(3, 13_600.1)
     assert (limit.value, limit.try_more_at(4)) == (4, None), "never above the capacity"
-
-
-@pytest.mark.parametrize("places", [3, 4])
-def test_the_limit_of_an_earlier_owner_is_tried_at_once(places):
-    """It may be a setting that was raised since; if KIS taught it, one refusal says so."""
-    world = World(limit=places)
-    pace = replace(PACE, session_capacity=4)
-    world.session = Session(0, "P", pace, Backoff(WAITS, lambda: 0.5), clean=unchanged, learned_limit=2)
-    world.session.want([A, B, C, D], 0.0)
-    world.advance(60.0)
-    assert (len(world.held), world.session.capacity) == (places, places)
-    assert len(world.requests) == 4
-    for _ in range(3):
-        world.drop()
-        world.session.data_received(world.now)
-        before = len(world.requests)
-        world.advance(60.0)
-        assert len(world.requests) == before + places
 
 
 @pytest.mark.parametrize(("places", "active"), [(2, {A, B}), (3, {A, B, C})])
