@@ -124,8 +124,8 @@ class BondRegistration:
             self._note_error(now, pace, self.retry_wait)
         elif self.failed_at is None:
             self.failures, self.not_before = 0, float("-inf")
-        elif self.not_before > now and not self.is_rejected:
-            self.retry_wait = max(self.retry_wait, self.not_before - self.failed_at)
+        elif self.not_before > now + PLACE_KEPT_SECONDS and not self.is_rejected:
+            self.retry_wait = self.not_before - self.failed_at
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
@@ -137,7 +137,7 @@ class BondRegistration:
         That wait doubles, so that a list that is edited again and again makes no loop. After it,
         the bond claims a place however long the wait was.
         """
-        if self.failed_at is not None and self.held is not Held.YES:
+        if self.retry_wait and self.failed_at is not None:
             self.retry_wait = min(PLACE_CLAIMED_SECONDS, max(0.0, self.not_before - self.failed_at))
             if not self.is_rejected:
                 self.code = self.message = None

@@ -145,6 +145,50 @@ def test_a_bond_that_has_to_wait_in_the_next_session_has_no_place_there():
     assert talk.states() == {A: "REJECTED"}
 
 
+def without_answers():
+    """Return a talk in which A waits 32 s for its next attempt; KIS's only answer was an error."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0009", A)
+    asked = 0
+    while asked < 6:
+        asked += len(talk.ask(1.0))
+    talk.ask(6)
+    return talk
+
+
+def full_for_long():
+    """Return a talk in which A waits a minute for room; it had an error long ago."""
+    talk = Talk(A)
+    talk.ask()
+    talk.answer("OPSP0009", A)
+    while talk.now < 1000:
+        if talk.ask(1.0):
+            talk.answer("OPSP0008", A)
+    while not talk.ask(1.0):
+        pass
+    talk.answer("OPSP0008", A)
+    return talk
+
+
+@pytest.mark.parametrize("waiting", [without_answers, full_for_long])
+def test_a_bond_that_waits_shortly_keeps_its_place_in_the_next_session(waiting):
+    """Up to a minute counts as short, however long ago the error was."""
+    talk = waiting()
+    talk.subject.begin(talk.now)
+    assert (talk.ask(1.0), talk.states()) == ([], {A: "PENDING"})
+    assert talk.ask(60) == [("1", A)]
+
+
+@pytest.mark.parametrize("waiting", [without_answers, full_for_long])
+def test_a_list_that_names_a_bond_anew_takes_no_place_from_it(waiting):
+    """A bond that is not REJECTED is not so afterwards either, however long ago the error was."""
+    talk = waiting()
+    before = talk.states()
+    talk.subject.retry_rejected([A])
+    assert talk.states() == before != {A: "REJECTED"}
+
+
 def test_a_bond_that_kis_may_hold_keeps_its_place():
     """After a success with an unknown code ticks may come: the bond is asked for, not given up."""
     talk = Talk(A)
