@@ -42,7 +42,8 @@ class Reading:
         self._sorter = sorter
         self._on_progress = on_progress
         self._served_at: dict[Lane, float] = {}
-        self._key_due: dict[tuple[int, int], float] = {}  # of each session whose key was missed
+        # By slot: its latest session whose key was missed, and the end of the wait for that key.
+        self._key_due: dict[int, tuple[int, float]] = {}
         self._placing = asyncio.Lock()
         self._caught_up = asyncio.Event()  # set after each step of a lane that lags
         self._caught_up.set()
@@ -99,7 +100,10 @@ class Reading:
         for frame in [frame for frame in frames if frame.raw[:2] == ENCRYPTED_PREFIX]:
             if self._sorter.lacks_key(frame):
                 age = max(0.0, (time.time_ns() - frame.received_ns) / 1e9)  # negative if the clock was set back
-                until = self._key_due.setdefault((frame.slot, frame.session), time.monotonic() + KEY_WAIT_SECONDS - age)
+                session, until = self._key_due.get(frame.slot, (None, 0.0))
+                if session != frame.session:
+                    until = time.monotonic() + KEY_WAIT_SECONDS - age
+                    self._key_due[frame.slot] = frame.session, until
                 while self._sorter.lacks_key(frame) and time.monotonic() < until:  # noqa: ASYNC110 - rare and short
                     await asyncio.sleep(KEY_POLL_SECONDS)
 

@@ -57,6 +57,8 @@ class Sorter:
         self._routes: dict[str, tuple[bytes, Lane]] = {}
         # Receive time (ns) and bytes of each bond's latest good tick.
         self._latest: dict[str, tuple[int, bytes]] = {}
+        # By session: the last frame that none of so many keys opened, for each number of keys.
+        self._unopened: dict[tuple[int, int], dict[int, int]] = {}
         self._held: tuple[int, str] | None = None  # the frame that waits for a mended decoding, and why
 
     def frame_with(self, prefix: bytes) -> None:
@@ -179,7 +181,7 @@ class Sorter:
         A frame counts once, however often lanes that lag read it again.
         """
         try:
-            records, ticks = self._decode(frame)
+            records, ticks = self._decode(seq, frame)
         except MemoryError:  # says nothing about the frame
             raise
         except Exception as error:
@@ -191,18 +193,42 @@ class Sorter:
             self._bury(position(seq, 0), frame, dead_letter.of_bug(frame, error), serving)
         else:
             if isinstance(records, BadFrame):
+                if records.reason.startswith("DECRYPT_"):
+                    self._note_unopened(seq, frame)
                 self._bury(position(seq, 0), frame, dead_letter.of_frame(frame, records), serving)
             else:
                 self._place_records(seq, frame, records, ticks, serving)
         self.counted_through = max(self.counted_through, seq)
 
-    def _decode(self, frame: Received) -> tuple[list[WireRecord] | BadFrame, list[Tick | BadTick]]:
-        encrypted = frame.raw.startswith(ENCRYPTED_PREFIX)
-        records = split(frame, self._keys(frame.slot, frame.session) if encrypted else ())
+    def _decode(self, seq: int, frame: Received) -> tuple[list[WireRecord] | BadFrame, list[Tick | BadTick]]:
+        records = split(frame, self._keys_for(seq, frame) if frame.raw.startswith(ENCRYPTED_PREFIX) else ())
         if isinstance(records, BadFrame):
             return records, []
         origin = self._encoder.origin(frame.received_ns // 1_000_000)
         return records, [self._encoder.encode(record, origin) for record in records]
+
+    def _keys_for(self, seq: int, frame: Received) -> Sequence[CipherKey]:
+        """Return the session's keys; of a dead letter, only those that it was tried with.
+
+        The lanes that keep up have passed it without a tick. So a reading for a lane that lags must
+        not make a tick of it instead of the dead letter.
+        """
+        session = frame.slot, frame.session
+        keys = self._keys(*session)
+        for count, last in self._unopened.get(session, {}).items():
+            if seq <= last:
+                return keys[len(keys) - count :]
+        return keys
+
+    def _note_unopened(self, seq: int, frame: Received) -> None:
+        if seq <= self.counted_through or not self._dead_letters:
+            return
+        session, delivered = (frame.slot, frame.session), lane_of(None, self._dead_letters).acknowledged
+        if session not in self._unopened:
+            self._unopened = {
+                each: lasts for each, lasts in self._unopened.items() if position(max(lasts.values()), 0) > delivered
+            }
+        self._unopened.setdefault(session, {})[len(self._keys(*session))] = seq
 
     def _place_records(
         self,

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from connector.core.cipher_key import CipherKey
 from connector.core.ticks.avro import TickSchema, decode
 from connector.core.ticks.dead_letter import HIDDEN
 from connector.core.ticks.partition import partition
@@ -15,6 +14,7 @@ from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.position import position
 from connector.shell.delivery.sorter import Sorter
+from tests.core.ticks.test_frame import KEY, OTHER, encrypted
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, TICKS, Builder
 from tests.shell.delivery.frames import ISINS, frame, record
 
@@ -51,6 +51,11 @@ def sorter():
     return make_sorter()
 
 
+def sealed(text):
+    """Return an encrypted frame of one record."""
+    return frame(raw=f"1|H0BJCNT0|001|{encrypted(text, KEY)}".encode())
+
+
 def lane_of(sorter, isin):
     """Return the lane of a bond's ticks."""
     return sorter.ticks[partition(isin.encode(), 4)]
@@ -85,11 +90,38 @@ def test_serving_one_lane_leaves_the_others_alone(sorter):
 
 def test_an_encrypted_frame_lacks_its_key_until_the_session_has_one(sorter):
     """An encrypted frame lacks a key until its session has one; a plain frame never does."""
-    encrypted = frame(raw=b"1|H0BJCNT0|001|abc")
-    assert sorter.lacks_key(encrypted)
+    bare = sealed(record())
+    assert sorter.lacks_key(bare)
     assert not sorter.lacks_key(frame(record()))
-    sorter.cipher_keys[encrypted.slot, encrypted.session] = [CipherKey("k" * 32, "i" * 16)]
-    assert not sorter.lacks_key(encrypted)
+    sorter.cipher_keys[bare.slot, bare.session] = [KEY]
+    assert not sorter.lacks_key(bare)
+
+
+@pytest.mark.parametrize("known", [[], [OTHER]])
+def test_what_no_key_opened_stays_a_dead_letter_whatever_key_comes_later(sorter, known):
+    """If dead letters lag, a frame that the lanes of ticks passed without its key stays one."""
+    bare, opened = sealed(record()), sealed(record(accumulated=2))
+    letters, ticks = sorter.letters[0], lane_of(sorter, ISINS[0])
+    letters.fall_behind(position(1, 0))
+    for seq, keys in enumerate([known, [KEY, *known]], 1):
+        sorter.cipher_keys[bare.slot, bare.session] = keys
+        sorter.place(2 * seq - 1, [bare if seq == 1 else opened, frame(record())])
+    sorter.place(1, [bare, frame(record()), opened], [letters])
+    ((_, letter),) = letters.records()
+    assert (letter.value, letter.headers["reason"][:8]) == (bare.raw, b"DECRYPT_")
+    assert len(ticks.records()) == sorter.counts.decoded == 3
+    ticks.fall_behind(position(5, 0))
+    sorter.place(5, [opened])
+    sorter.place(5, [opened], [ticks])
+    assert len(ticks.records()) == 4
+
+
+def test_sessions_whose_dead_letters_kafka_has_are_forgotten(sorter):
+    """Of the sessions without a key, only those with dead letters under way are kept."""
+    for number in range(1, 100):
+        sorter.place(number, [sealed(record())._replace(session=number)])
+        sorter.letters[0].acknowledged = position(number, 0)
+    assert len(sorter._unopened) == 1
 
 
 def test_records_wider_than_documented_are_counted(sorter):
