@@ -165,7 +165,8 @@ class Auditor:
                 await self._recall(tick.trade_date)
             book.add(tick, now)
         audited.next_offset = records[-1].offset + 1
-        audited.latest_ms = records[-1].timestamp
+        if records[-1].timestamp >= 0:  # a tick that Kafka took only without a timestamp has -1
+            audited.latest_ms = records[-1].timestamp
 
     async def _read(self, record: Any) -> Any:
         pause = pauses()

@@ -79,6 +79,17 @@ async def test_lag_counts_what_is_not_audited():
     assert 89 < lag_seconds(parts) < 100
 
 
+async def test_a_record_without_a_timestamp_has_no_age():
+    """A tick that Kafka took only without a timestamp does not make the audit 56 years late."""
+    world = World()
+    await world.auditor.begin(0, None, range(1000))
+    *_, last = records = world.records(world.trades(3))
+    last.timestamp = -1
+    await world.auditor.take(0, records)
+    world.auditor.note_ends({0: 5})
+    assert lag_seconds(parts_of(world)) < 10
+
+
 async def test_every_metric_is_shown():
     """Each metric of the auditor's catalogue has a value from the start."""
     parts = parts_of(World(), SimpleNamespace(problem=None, calls={"ok": 2}))
