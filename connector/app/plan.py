@@ -81,8 +81,9 @@ class Plan:
         self._saved: subscription.Lists | None = None
         self._places = Places({}, {}, {})
         self._placement: dict[str, int] = {}
+        self._limits = slots.limits  # of the slots of all replicas
         # What the last round was made from; before the first round, no record is ours.
-        self._situation = ReplicaView({}, {}, subscription.Lists(), settings.replicas.name, slots.others)
+        self._situation = ReplicaView({}, {}, subscription.Lists(), settings.replicas.name, self._others)
         self._recorder = status.Recorder()
         self._heartbeats = status.Heartbeats()
         self._status_log = StatusLog()
@@ -210,7 +211,7 @@ class Plan:
             self.records = self.status_topic.readable()
             self._heartbeats.note(self.records, self.status_reader.followed_seconds, now())
             remaining = {slot: view for slot, view in situation.slots.items() if slot in feeds}
-            self._situation = replace(situation, slots=remaining, others=self._slots.others)
+            self._situation = replace(situation, slots=remaining, others=self._others)
         self._request_placement()
 
     def _place(self, lists: subscription.Lists) -> None:
@@ -232,13 +233,18 @@ class Plan:
 
     def _present_places(self) -> Places:
         seconds = max(self._settings.kis.slot_lost_seconds, status.SILENT_SECONDS)
-        silent = self._heartbeats.silent(self._slots.others, self.status_reader.followed_seconds, seconds)
-        return status.places(self.records, self._slots.limits, silent)
+        silent = self._heartbeats.silent(self._others, self.status_reader.followed_seconds, seconds)
+        self._limits = status.known_limits(self._slots.limits, self._limits, self.records, silent)
+        return status.places(self.records, self._limits, silent)
+
+    @property
+    def _others(self) -> frozenset[int]:
+        """The slots that this replica does not run, including slots that no replica runs."""
+        return frozenset({*self._limits, *self._slots.limits}) - self._slots.feeds.keys()
 
     def _alive(self) -> frozenset[int]:
         """Return the slots of other replicas whose owners are not silent."""
-        others = self._slots.others
-        return others - self._heartbeats.silent(others, self.status_reader.followed_seconds)
+        return self._others - self._heartbeats.silent(self._others, self.status_reader.followed_seconds)
 
     def _note_use(self) -> None:
         # Out of contact, another replica may own a slot of ours and have its session open.
@@ -299,7 +305,7 @@ class Plan:
     def _publish(self, lists: subscription.Lists) -> None:
         self._slots.note_outages()
         self._carry()
-        at, slots, others, pending = now(), self._slots.views, self._slots.others, self._undelivered.count()
+        at, slots, others, pending = now(), self._slots.views, self._others, self._undelivered.count()
         self._situation = ReplicaView(
             self._placement, slots, lists, self._settings.replicas.name, others, self._alive(), pending
         )

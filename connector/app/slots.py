@@ -122,11 +122,6 @@ class Slots:
             log.info("slot_used_again", slot=slot)
 
     @property
-    def others(self) -> frozenset[int]:
-        """The slots that this replica does not run, including slots that no replica runs."""
-        return frozenset(self.limits) - self.feeds.keys()
-
-    @property
     def held(self) -> frozenset[int]:
         """The slots that we hold at this moment and can open; `feeds` follows shortly after."""
         return frozenset(slot for slot in self.lease.held(monotonic()) if slot < self.app_keys)

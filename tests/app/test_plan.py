@@ -22,6 +22,7 @@ from connector.core.bonds.isin import with_check_digit
 from connector.core.kis.bond_registration import RegistrationView
 from connector.core.kis.slot_view import SlotView
 from connector.core.lists.subscription import Lists
+from connector.core.slots.assignment import Fleet
 from connector.core.steps import finished
 from connector.settings import load
 from connector.shell.kafka.compacted_topic import SILENCE_SECONDS, TopicRecord
@@ -408,6 +409,34 @@ def test_neither_a_clock_that_is_set_nor_an_outage_of_kafka_moves_a_bond(clock, 
     assert plan._present_places() == before
     plan.status_reader.followed_seconds = SHARED.kis.slot_lost_seconds
     assert plan._present_places().counted == {1: 41}, "it was silent while we listened"
+
+
+def test_a_slot_whose_owner_has_not_joined_again_keeps_its_bonds():
+    """A group that forms after an outage lacks the slots that only later members can open."""
+    slots = Slots(SHARED, 1, lambda *_: None, dict, tuple)
+    slots.feeds[1] = feed_of(1)
+    slots.group.fleet = Fleet({0: 41, 1: 41})
+    plan = plan_of_one(slots)
+    before = plan._present_places()
+    assert before.counted == {0: 7, 1: 41}
+    slots.group.fleet = Fleet({1: 41})
+    assert plan._present_places() == before
+    plan._publish(Lists())
+    assert (plan._situation.others, plan._situation.alive) == ({0}, {0})
+    plan.status_reader.followed_seconds = SHARED.kis.slot_lost_seconds
+    assert plan._present_places().counted == {1: 41}, "its owner was silent while we listened"
+
+
+def test_a_slot_that_its_owner_left_counts_no_more():
+    """A replica that has stopped says so, and nobody else can open its slot."""
+    slots = Slots(SHARED, 1, lambda *_: None, dict, tuple)
+    slots.feeds[1] = feed_of(1)
+    slots.group.fleet = Fleet({0: 41, 1: 41})
+    plan = plan_of_one(slots)
+    plan._present_places()
+    slots.group.fleet = Fleet({1: 41})
+    plan._on_others_status([slot_0(None, 7)])
+    assert plan._present_places().counted == {1: 41}
 
 
 def test_after_an_outage_a_refusal_is_as_the_topic_says():

@@ -151,6 +151,18 @@ def stopped(previous: Mapping[str, Record], now: str, pending: int = 0) -> dict[
     return last
 
 
+def known_limits(
+    told: Mapping[int, int], before: Mapping[int, int], records: Mapping[str, Record], silent: Container[int]
+) -> dict[int, int]:
+    """Return the limits that the group `told`, and those `before` of owners that are not `silent`.
+
+    When Kafka is back, one owner joins the group before another, whose slots go on meanwhile.
+    """
+    return {
+        slot: most for slot, most in before.items() if slot not in silent and owner(records, slot) is not None
+    } | dict(told)
+
+
 def places(records: Mapping[str, Record], limits: Mapping[int, int], silent: Container[int] = ()) -> Places:
     """Return where bonds can be placed, as every replica reads it in the records.
 

@@ -89,7 +89,8 @@ class Replica:
         self.unread = []  # the records of the status topic that we have yet to read
         self.placement, self.recorder = {}, status.Recorder()
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
-        self.worlds, self.limits, self.lists = {}, {}, fleet.lists
+        self.worlds, self.lists = {}, fleet.lists
+        self.told, self.limits = {}, {}  # of all slots: what the group said last, and what we count
         self.named = frozenset()  # the bonds that lists ask for anew
         self.lease, self.generation, self.since = Lease(SESSION_TIMEOUT, FOREVER, fleet.now), -1, LATEST
         self.is_cut_off = False
@@ -104,7 +105,7 @@ class Replica:
 
     def follow(self, slots, limits, generation):
         """Run exactly the slots that the group assigned."""
-        self.limits, self.generation, self.since = limits, generation, min(self.since, generation)
+        self.told, self.generation, self.since = limits, generation, min(self.since, generation)
         self.lease.assign(slots, self.fleet.now)
         if self.seen is not None and self.worlds.keys() - set(slots):
             self.records = self.topic.readable()
@@ -130,6 +131,10 @@ class Replica:
         views = {slot: world.session.view for slot, world in self.worlds.items()}
         return views | {slot: replace(views[slot], capacity=0) for slot in self.lost & views.keys()}
 
+    def others(self):
+        """Return the slots that we do not run."""
+        return frozenset({*self.told, *self.limits}) - self.worlds.keys()
+
     def note_outages(self):
         """Find out which of our slots are lost, unless another replica may have their sessions."""
         if self.lease.in_contact(self.fleet.now):
@@ -144,8 +149,9 @@ class Replica:
             world.session.retry_rejected(self.named)
         self.records = status.asked_anew(self.records, self.named, self.views())
         self.named = frozenset()
-        others = self.limits.keys() - self.worlds.keys()
+        others = self.others()
         silent = self.heartbeats.silent(others, self.followed_seconds, LOST_AFTER)
+        self.limits = status.known_limits(self.told, self.limits, self.records, silent)
         places = status.places(self.records, self.limits, silent)
         self.placement = place(self.lists.desired, places)
         views, alive = self.views(), others - self.heartbeats.silent(others, self.followed_seconds)
@@ -168,7 +174,7 @@ class Replica:
     def report(self):
         """Make our records, and write those that we may write."""
         views = self.views()
-        others = frozenset(self.limits) - views.keys()
+        others = self.others()
         alive = others - self.heartbeats.silent(others, self.followed_seconds)
         self.seen = ReplicaView(self.placement, views, self.lists, self.name, others, alive)
         # A record that was not made when due stays wrong, so a look now and then finds it.
@@ -254,10 +260,10 @@ class Fleet:
         """The replicas that the group knows of."""
         return [replica for replica in self.replicas if not replica.is_cut_off]
 
-    def rebalance(self):
-        """Let the group assign the slots to its members."""
+    def rebalance(self, members=()):
+        """Let the group assign the slots to these members, or to all."""
         self.generation += 1
-        members = self.members
+        members = members or self.members
         given, told = assign(SLOTS, {member.name: member.claim for member in members}, self.owners)
         self.owners = told.owners
         self.missing_since, self.twice_since = {}, {}
@@ -369,8 +375,8 @@ class Fleet:
         if slot < len(taker.app_keys) and len(self.members) == len(self.replicas):
             self.generation += 1
             self.missing_since = {}
-            giver.follow(giver.worlds.keys() - {slot}, giver.limits, self.generation)
-            taker.follow([*taker.worlds, slot], taker.limits, self.generation)
+            giver.follow(giver.worlds.keys() - {slot}, giver.told, self.generation)
+            taker.follow([*taker.worlds, slot], taker.told, self.generation)
 
     # What KIS sees.
 

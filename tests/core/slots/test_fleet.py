@@ -73,6 +73,23 @@ def test_replicas_that_know_each_other_by_their_records_agree(code, quick):
             raise AssertionError(f"history {seed}, {code}, {error}: {keys(seed)} {history(seed)}") from error
 
 
+def test_a_group_that_forms_again_moves_no_bond():
+    """A replica that joins first cannot open the other one's slot, whose bonds stay there."""
+    fleet = Fleet(KEYS[1])
+    one, two = fleet.replicas
+    fleet.want(BONDS, len(BONDS))
+    for slot in one.told.keys() & two.worlds.keys() - {2}:
+        fleet.hand_over(slot)
+    fleet.turns(6)
+    assert two.worlds.keys() == {2}
+    requests, carried = fleet.requests(), fleet.carried()
+    fleet.rebalance([one])
+    fleet.turns(2)
+    fleet.rebalance()
+    fleet.turns(2)
+    assert (fleet.requests(), fleet.carried()) == (requests, carried)
+
+
 def test_refused_bonds_of_a_high_priority_hold_no_place():
     """Six refused bonds come first, and every place still gets a good bond."""
     live([*((("refuse", isin), 1) for isin in BONDS[:6]), (("want", BONDS, 11), 2), (("rewrite",), 8)])
