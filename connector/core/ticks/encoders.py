@@ -111,21 +111,21 @@ def encoders(columns: Sequence[Mapping[str, Any]]) -> list[Encoder]:
 
 def _encoder(column: Mapping[str, Any]) -> Encoder:
     is_nullable = isinstance(column["type"], list)
+    cached = partial(_cached, is_grouped=column["name"] not in _ALONE)
     match column["name"], _bare_type(column["type"]):
         case str(name), "string" if name == ISIN_COLUMN:
-            return _cached(_isin, CACHED_TEXTS)
+            return cached(_isin, CACHED_TEXTS)
         case str(name), "string" if name == TIME_COLUMN:
-            return _cached(_time, CACHED_TEXTS)
+            return cached(_time, CACHED_TEXTS)
         case _, "string" if is_nullable:
-            return _cached(_nullable(encode_string), CACHED_TEXTS, is_grouped=True)
+            return cached(_nullable(encode_string), CACHED_TEXTS)
         case _, "long" if is_nullable:  # a volume of the day before
-            return _cached(_nullable(_volume), CACHED_TEXTS, is_grouped=True)
+            return cached(_nullable(_volume), CACHED_TEXTS)
         case _, "long":
             return Encoder(_volume, _volumes)
         case _, {"logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
             encode = _decimal(precision, scale)
-            is_grouped = column["name"] != YIELD_COLUMN
-            return _cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS, is_grouped=is_grouped)
+            return cached(_nullable(encode) if is_nullable else encode, CACHED_DECIMALS)
         case name, other:
             raise ValueError(f"bond_tick.avsc: column {name} has type {other}, which no text of KIS fits")
 
