@@ -196,9 +196,8 @@ def asked_anew(records: Mapping[str, Record], isins: Iterable[str], slots: Mappi
     anew = dict(records)
     for isin in isins:
         record = records.get(key := INSTRUMENT + isin, {})
-        view = slots.get(record["slot"]) if record.get("state") == "REJECTED" and _is_on(record, slots) else None
-        if view is not None:
-            registration = view.registrations.get(isin)
+        if record.get("state") == "REJECTED" and _is_on(record, slots):
+            registration = slots[record["slot"]].registrations.get(isin)
             if registration is None or registration.state != "REJECTED":
                 anew[key] = {**record, **pending}
     return anew
