@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from connector.app.audit.auditor import now_ms
 from connector.core.coverage.dates import seoul_date
 from connector.core.coverage.record import value_of
 from connector.core.coverage.shown import shown_day
@@ -27,7 +27,7 @@ class TodaysCoverage:
 
     async def look(self) -> dict[str, Any]:
         """Return the parts `coverage` and `days` of the status."""
-        today = seoul_date(time.time_ns() // 1_000_000)
+        today = seoul_date(now_ms())
         found = {day.isin: day for day in days(self._auditor, today)}  # a bond may be in two partitions
         shown = await in_turns(shown_day(today, ((isin, value_of(day)) for isin, day in found.items())))
         self.coverage = shown["coverage"]

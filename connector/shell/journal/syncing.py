@@ -100,7 +100,7 @@ class Syncing:
         return Progress(
             watermark,
             tally.synced,
-            dict(tally.settled_losses),
+            tally.settled_losses,
             tally.marks[-MOST_MARKS:],
             {lane: seq for lane, seq in lanes.items() if seq > watermark},
             self._state.progress.alive_at,
