@@ -470,6 +470,8 @@ def test_a_refusal_stands_until_kis_answers_or_a_list_asks_anew():
     anew = status.asked_anew(refused, [A, B], {0: slot(registrations={A: PENDING})})
     asked = status.records(replica(slots={0: slot(registrations={A: PENDING})}), anew, T1)
     assert (asked[f"instrument/{A}"]["state"], asked[f"instrument/{A}"]["code"]) == ("PENDING", None)
+    for waits_longer_or_is_elsewhere in ({0: slot(registrations={A: REJECTED})}, {1: slot()}):
+        assert status.asked_anew(refused, [A], waits_longer_or_is_elsewhere) == refused
 
 
 def moving(active=(), at=None, others=(1,), alive=(1,)):
