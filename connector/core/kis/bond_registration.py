@@ -88,9 +88,11 @@ class BondRegistration:
     the latest kind. `superseded` holds the earlier unanswered requests, which may be of either
     kind. Each request in these two lists may still get a reply. Both lists are in the order of
     sending. `failed_at` is when KIS last answered with an error whose wait goes on in later
-    sessions. `retry_wait` is how many seconds after that error we ask again by ourselves.
-    `is_proved` is true if KIS's last answer was not an error. `found_full` is true if KIS had no
-    room for the bond. `release_sent_at` is when we sent the latest release that KIS confirmed.
+    sessions. `retry_wait` says by its length what becomes of the bond's place meanwhile: it is the
+    seconds from that error to our next attempt, or less if a list newly wants the bond, and 0 while
+    the bond counts among the others. `is_proved` is true if KIS's last answer was not an error.
+    `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent the
+    latest release that KIS confirmed.
     """
 
     held: Held = Held.NO
