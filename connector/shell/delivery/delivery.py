@@ -82,9 +82,8 @@ class Delivery:
     @property
     def waiting_for(self) -> str | None:
         """What delivery or the first lane in trouble is waiting for, or None while all is well."""
-        if self.held_by_bug is not None:
-            return self.held_by_bug
-        return self._waiting.reason or next((lane.waiting_for for lane in self.lanes if lane.waiting_for), None)
+        of_lanes = (lane.waiting_for for lane in self.lanes if lane.waiting_for)
+        return self.held_by_bug or self._waiting.reason or next(of_lanes, None)
 
     @property
     def held_by_bug(self) -> str | None:
