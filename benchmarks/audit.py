@@ -22,7 +22,7 @@ from connector.core.ticks.avro import Tick, TickEncoder, TickSchema
 from connector.core.ticks.frame import WireRecord
 from connector.core.ticks.partition import partition
 from connector.packaged_files import bond_tick
-from tests.kafka.launcher import find_kafka
+from tests.kafka.launcher import MEASURED, find_kafka
 from tests.kafka.reader import read_all
 
 LEFT_OUT, REPEATED = 1 / 10_000, 1 / 1_000  # of the ticks
@@ -159,7 +159,7 @@ def main() -> None:
     chosen = options()
     first, *_, last = sorted(os.sched_getaffinity(0)) * 2
     os.sched_setaffinity(0, {last})
-    kafka = find_kafka()
+    kafka = find_kafka(options=MEASURED)
     try:
         topics = Topics(kafka.bootstrap_servers, new_topics(kafka.bootstrap_servers, "audit-cost"))
         with progress.status(f"writing {chosen.ticks:,} ticks"):

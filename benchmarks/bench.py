@@ -15,7 +15,7 @@ from benchmarks.figures import Figures, median_ratio, medians
 from benchmarks.pipeline import Run
 from benchmarks.report import HEADING, LEGEND, lines, row
 from benchmarks.runs import run_once
-from tests.kafka.launcher import KafkaCluster, find_kafka
+from tests.kafka.launcher import MEASURED, KafkaCluster, find_kafka
 
 MACHINE = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 ABOUT = f"""{__doc__}
@@ -105,7 +105,7 @@ def main() -> None:
     run = Run(ticks=chosen.ticks, bonds=chosen.bonds, prices=chosen.prices, core=first, seed=chosen.seed)
     cases = [CASES[name] for name in chosen.only or CASES] if chosen.soak is None else [SOAK]
     progress = Console(stderr=True)
-    kafka = find_kafka()
+    kafka = find_kafka(options=MEASURED)
     try:
         if not kafka.restartable and (left_out := [case for case in cases if case.outage]):
             cases = [case for case in cases if not case.outage]

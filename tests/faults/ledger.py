@@ -161,8 +161,9 @@ def broken_laws(status: Mapping[str, Any], written: int) -> list[str]:
         "received = finished + pending + lost": frames["received"] == frames["finished"] + frames["pending"] + lost,
         "decoded = acknowledged + dead letters + in flight": ticks["decoded"]
         == ticks["acknowledged"] + of_records + ticks["in_flight"],
-        "acknowledged + dead letters = records acknowledged by lanes": ticks["acknowledged"] + sum(letters.values())
-        == by_lanes,
+        "acknowledged + dead letters = records acknowledged by lanes + refused letters": ticks["acknowledged"]
+        + sum(letters.values())
+        == by_lanes + frames["lost"].get("dead_letter_refused", 0),
         "0 ≤ in flight ≤ pending": 0 <= ticks["in_flight"] <= frames["pending"],
         "received ≤ what the exchange wrote": frames["received"] <= written,
     }

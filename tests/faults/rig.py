@@ -132,9 +132,18 @@ class Run:
         raise RigTrouble(f"broker {place + 1} still counts after {seconds} s")
 
     def checks(
-        self, *, lost: int = 0, missed: int | None = 0, connects: int | None = None, split_bonds: int = 0
+        self,
+        *,
+        lost: int = 0,
+        missed: int | None = 0,
+        connects: int | None = None,
+        split_bonds: int = 0,
+        unreadable: int = 0,
     ) -> list[Check]:
-        """Return the checks of every row; `missed` is None if the fault makes frames be missed."""
+        """Return the checks of every row; `missed` is None if the fault makes frames be missed.
+
+        `unreadable` frames ended as dead letters.
+        """
         ledger = self.ledger
         found = [
             at_least("ticks of each bond", ledger.least_ticks, LEAST_TICKS),
@@ -151,7 +160,7 @@ class Run:
         if missed is not None:
             found.append(equal("M", ledger.missed, missed))
         if ledger.watched.processes == 1:
-            found.append(equal("received, kept and not decoded", ledger.not_decoded, 0))
+            found.append(equal("received, kept and not decoded", ledger.not_decoded, unreadable))
         return found
 
     async def audit_checks(self, *causes: str) -> list[Check]:

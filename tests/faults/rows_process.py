@@ -88,6 +88,14 @@ time.time_ns = lambda: _time_ns() + int(_shift() * 1e9)
 """
 
 
+def own_clock(run: Run, ahead: float) -> None:
+    """Set the connector's wall clock this many seconds ahead; the first time before it starts."""
+    folder = run.connector.folder
+    (folder / "sitecustomize.py").write_text(CLOCK)
+    (folder / "shift").write_text(str(ahead))
+    run.connector.environment |= {"SHIFT_FILE": str(folder / "shift"), "PYTHONPATH": str(folder)}
+
+
 @row(
     "C9",
     fault="clock set forward and back by 58 min; midnight in Seoul passes during an outage",
@@ -98,12 +106,6 @@ async def clock(rig: Rig) -> list[Check]:
     now = time.time()
     to_midnight = 86400 - (now + SEOUL_HOURS * 3600) % 86400 - 25  # seconds to 25 s before the next midnight in Seoul
 
-    def with_a_clock_of_its_own(run: Run) -> None:
-        shift = run.connector.folder / "shift"
-        shift.write_text(str(to_midnight))
-        (run.connector.folder / "sitecustomize.py").write_text(CLOCK)
-        run.connector.environment |= {"SHIFT_FILE": str(shift), "PYTHONPATH": str(run.connector.folder)}
-
     def topics_of_the_future(connector: Deployment) -> None:
         """Create topics whose brokers, with an unmoved clock, accept ticks of a later day."""
         names = connector.names
@@ -112,7 +114,7 @@ async def clock(rig: Rig) -> list[Check]:
         create_topics(connector.bootstrap_servers, {names.control: 1, names.status: 1}, cleanup_policy="compact")
 
     async with rig.run(
-        prepare=with_a_clock_of_its_own,
+        prepare=lambda run: own_clock(run, to_midnight),
         create_topics=topics_of_the_future,
         exchange={"clock": lambda: time.time() + to_midnight},
         rate=400,
@@ -125,7 +127,7 @@ async def clock(rig: Rig) -> list[Check]:
         run.watch.healed()
         await run.connector.until(partial(little_pending, run), 60)
         for minutes in (58, 0, -58, 0):
-            (run.connector.folder / "shift").write_text(str(to_midnight + minutes * 60))
+            own_clock(run, to_midnight + minutes * 60)
             await run.passed(3)
     return [
         *run.checks(),

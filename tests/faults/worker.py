@@ -25,6 +25,7 @@ from tests.faults import (  # noqa: F401 - they register their rows
     rows_lists,
     rows_partitions,
     rows_process,
+    rows_refusals,
     rows_tokens,
 )
 from tests.faults.cluster import ProxiedKafka, RigTrouble

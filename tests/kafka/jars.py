@@ -9,6 +9,8 @@ from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".cache" / "java"
+# For a JVM that lives for minutes: what the second compiler costs, it would never earn back.
+BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 GOALS = {
     "kafka": "dependency:copy-dependencies",
     "registry": "dependency:copy",

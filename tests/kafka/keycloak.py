@@ -102,7 +102,7 @@ class Keycloak:
         # Without Keycloak's own script, which would be a parent of the process that is to be ended.
         command = [
             *("env", *(f"{name}={value}" for name, value in first.items()), jars.java()),
-            *("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dkc.home.dir={home}"),
+            *("-Xmx384m", *jars.BRIEF, f"-Dkc.home.dir={home}"),
             *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("util", "util.concurrent", "security")),
             *("-Djava.util.logging.manager=org.jboss.logmanager.LogManager", "-Dpicocli.disable.closures=true"),
             *("-cp", str(home / "lib" / "quarkus-run.jar"), "io.quarkus.bootstrap.runner.QuarkusEntryPoint"),

@@ -10,8 +10,9 @@ import time
 import uuid
 import warnings
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ IMAGE = "apache/kafka:4.1.0"
 DOCKER_SOCKET = "/var/run/docker.sock"
 START_SECONDS = 180
 HEAP = "-Xmx512m"
+TESTED = (HEAP, *jars.BRIEF)
+MEASURED = (HEAP,)  # a benchmark's broker is compiled as well as a user's
 
 
 class KafkaCluster(Protocol):
@@ -44,23 +47,23 @@ class KafkaCluster(Protocol):
         """Stop all brokers for good, and delete their data."""
 
 
-def find_kafka(properties: Mapping[str, str] | None = None) -> KafkaCluster:
+def find_kafka(properties: Mapping[str, str] | None = None, options: Sequence[str] = TESTED) -> KafkaCluster:
     """Return a running Kafka: `KAFKA_BOOTSTRAP_SERVERS`, else Docker, else Java.
 
-    `properties` are broker settings for a Kafka that is started here; a given one is used as it is.
-    Raises `Unavailable` with every reason.
+    `properties` are broker settings for a Kafka that is started here, `options` those of its JVM if
+    it is started by Java; a given one is used as it is. Raises `Unavailable` with every reason.
     """
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return GivenKafka(given)
-    return start_kafka(properties)
+    return start_kafka(properties, options)
 
 
-def start_kafka(properties: Mapping[str, str] | None = None) -> KafkaCluster:
+def start_kafka(properties: Mapping[str, str] | None = None, options: Sequence[str] = TESTED) -> KafkaCluster:
     """Return a Kafka of one broker that the caller may stop. Raises `Unavailable`."""
     reasons = []
-    for kind in (DockerKafka, JavaKafka):
+    for kind in (DockerKafka, partial(JavaKafka, options=options)):
         try:
-            cluster = kind(properties=properties or {})
+            cluster: KafkaCluster = kind(properties=properties or {})
             cluster.start()
         except Unavailable as reason:
             reasons.append(str(reason))
@@ -131,7 +134,7 @@ class JavaKafka:
 
     size: int = 1
     properties: Mapping[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = (HEAP,)
+    options: Sequence[str] = TESTED
     restartable: bool = True
     brokers: list[Broker] = field(default_factory=list)
 

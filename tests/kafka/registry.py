@@ -38,7 +38,7 @@ class Registry:
         [port] = free_ports(1)
         address = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]
         [program] = folder.glob("**/apicurio-registry-app-*-runner.jar")
-        command = [java, "-Xmx384m", *address, *options, "-jar", str(program)]
+        command = [java, "-Xmx384m", *jars.BRIEF, *address, *options, "-jar", str(program)]
         registry = cls(
             f"http://127.0.0.1:{port}/apis/ccompat/v7", Server(command, folder / "registry.log", cwd=folder), folder
         )
