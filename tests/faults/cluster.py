@@ -97,8 +97,13 @@ class ProxiedKafka(JavaKafka):
         """Start brokers and proxies."""
         await asyncio.gather(asyncio.to_thread(self.start), *(proxy.start() for proxy in self.proxies))
 
+    async def away(self) -> None:
+        """Let no client reach a broker; the brokers themselves run on."""
+        for proxy in self.proxies:
+            await proxy.stop()
+
     async def heal(self) -> None:
-        """Undo every fault: toxics, frozen brokers and dead ones."""
+        """Undo every fault: toxics, brokers that are away, frozen or dead."""
         for broker, proxy in zip(self.brokers, self.proxies, strict=True):
             proxy.heal()
             with contextlib.suppress(RuntimeError):

@@ -39,8 +39,7 @@ async def journal_damaged(rig: Rig) -> list[Check]:
         for damage in damages:
             await run.passed(0.5)
             begun = len(segments(run.connector.journal))
-            for broker in rig.cluster.brokers:
-                await rig.off_loop(broker.server.kill)
+            await rig.cluster.away()
             await run.passed(2)
             if damage is a_segment_missing:  # the one that is under way holds delivered frames, too
                 await run.until(lambda begun=begun: len(segments(run.connector.journal)) >= begun + 2)

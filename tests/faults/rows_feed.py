@@ -137,8 +137,7 @@ async def kafka_down(rig: Rig) -> list[Check]:
     """The reader does not notice Kafka's absence."""
     async with rig.run() as run:
         await run.passed(2)
-        for broker in rig.cluster.brokers:
-            await rig.off_loop(broker.server.kill)
+        await rig.cluster.away()
         await run.passed(1800 if rig.full else 15)
         await rig.cluster.heal()
         run.watch.healed()
@@ -155,8 +154,7 @@ async def pingpong_under_load(rig: Rig) -> list[Check]:
     """The reader itself answers PINGPONG."""
     waits = []
     async with rig.run(rate=3000) as run:
-        for broker in rig.cluster.brokers:
-            await rig.off_loop(broker.server.kill)
+        await rig.cluster.away()
         for _ in range(100):
             waits.append(await seconds_to_answer(run))
             await run.passed(0.05)

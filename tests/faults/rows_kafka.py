@@ -234,8 +234,7 @@ async def journal_too_small(rig: Rig) -> list[Check]:
     """The newest frames are dropped and counted; events follow once Kafka is back."""
     async with rig.run(rate=4000, settings={"JOURNAL__MAX_BYTES": "16MiB"}) as run:
         await run.passed(2)
-        for broker in rig.cluster.brokers:
-            await rig.off_loop(broker.server.kill)
+        await rig.cluster.away()
         await run.until(lambda: run.watch.max_lost > 1000, 120)
         await rig.cluster.heal()
         run.watch.healed()

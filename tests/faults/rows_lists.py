@@ -22,17 +22,13 @@ async def written_again(rig: Rig) -> list[Check]:
         isins=wanted[:ROOM], exchange={"capacity": ROOM}, settings={"KIS__SESSION_CAPACITY": str(ROOM)}
     ) as run:
         connector = run.connector
-        for isin in wanted[:ROOM]:
-            await asyncio.to_thread(connector.write, isin, {})
-        await asyncio.to_thread(connector.write, "desk", None)
-        for isin in wanted[ROOM:]:
-            await asyncio.to_thread(connector.write, isin, {})
+        lists = [(isin, {}) for isin in wanted]
+        await asyncio.to_thread(connector.write_all, [*lists[:ROOM], ("desk", None), *lists[ROOM:]])
         await connector.until_state("WAITING_CAPACITY", wanted[ROOM:], 60)
         asked = len(run.kis.replies)
-        for _ in range(TIMES):
-            for isin in wanted:
-                await asyncio.to_thread(connector.write, isin, {})
-        await connector.until(partial(_is_read, run, wanted[-1], len(wanted) * (TIMES + 1)), 60)
+        for earlier in range(1, TIMES + 1):
+            await asyncio.to_thread(connector.write_all, lists)
+            await connector.until(partial(_is_read, run, wanted[-1], len(wanted) * (earlier + 1)), 60)
         await run.passed(2)
         carried = {isin for session in run.kis.sessions for isin in session.tr_keys}
         requests = len(run.kis.replies) - asked

@@ -36,8 +36,7 @@ async def old_stamps(rig: Rig) -> list[Check]:
     limit = "20000" if rig.full else "4000"
     async with rig.run(create_topics=lambda of: topics(of, ticks={"message_timestamp_before_max_ms": limit})) as run:
         await run.passed(2)
-        for broker in rig.cluster.brokers:
-            await rig.off_loop(broker.server.kill)
+        await rig.cluster.away()
         await run.passed(30 if rig.full else 10)
         pending = run.watch.max_pending
         await rig.cluster.heal()
