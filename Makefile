@@ -29,17 +29,19 @@ REALM := $(call debian,krb5kdc:krb5-kdc kadmin.local:krb5-admin-server) || echo 
 
 # These tests have targets of their own: they need more than Python, Java and Maven.
 ELSEWHERE := not helm and not prometheus and not browser and not docker and not examples and not access
+QUICK_TESTS := quick-core quick-parts quick-cli
 QUICK := not kafka and not registry and not slow and $(ELSEWHERE)
 real-cli := tests/cli tests/security
 real-rest := tests --ignore tests/cli --ignore tests/security
 quick-parts := tests/shell tests/simulator tests/kafka
-quick-core := tests --ignore tests/shell --ignore tests/simulator --ignore tests/kafka
+quick-cli := tests/cli tests/bad_input
+quick-core := tests $(quick-parts:%=--ignore %) $(quick-cli:%=--ignore %)
 
 # The output of each part is kept, so that a failed run ends with the names of the failed tests.
 kept = > .venv/$@.log 2>&1; code=$$?; cat .venv/$@.log; exit $$code
 failed = (cd .venv && grep -E '^(FAILED|ERROR) ' $(patsubst %,%.log,$(1)) | cut -c1-200; false)
 
-.PHONY: audit-cost audit-cut-full audit-kill-full help demo test check lint quick-core quick-parts real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page settings-page asyncapi image-test fuzz bench bench-guard lock clean
+.PHONY: audit-cost audit-cut-full audit-kill-full help demo test check lint $(QUICK_TESTS) real-cli real-rest coverage coverage-full models-full faults faults-full journal-kill-full replicas-test capacity-test operations-test metrics-page settings-page asyncapi image-test fuzz bench bench-guard lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -69,9 +71,9 @@ test: .venv/dev.stamp check  ## check, then the tests that use real parts, and a
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target real-cli real-rest || $(call failed,real-cli real-rest)
 
 check: .venv/dev.stamp  ## lint, and the quick tests, which need only Python
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target quick-parts quick-core lint || $(call failed,quick-parts quick-core)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(QUICK_TESTS) lint || $(call failed,$(QUICK_TESTS))
 
-quick-core quick-parts: .venv/dev.stamp
+$(QUICK_TESTS): .venv/dev.stamp
 	@$(BIN)/python -m pytest -q -m "$(QUICK)" $($@) $(ARGS) $(kept)
 
 real-cli real-rest: .venv/dev.stamp
