@@ -222,11 +222,11 @@ class Plan:
         self._is_unplaced = False
         self._on_desired(frozenset(lists.desired))
         self._status_log.note_wanted(lists.desired)
-        named, self._named = self._named, frozenset()
-        if named:
+        if named := self._named:
             for feed in self._slots.feeds.values():
                 feed.retry_rejected(named)
             self.records = status.asked_anew(self.records, named, self._slots.views)
+            self._named = status.unowned(self.records, named, self._others - self._alive())
         self._places = self._present_places()
         self._placement = place(lists.desired, self._places)
         self._carry()

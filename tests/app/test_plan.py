@@ -234,6 +234,11 @@ async def test_the_status_is_put_right_after_a_second_connector_wrote_it(deploy)
         own.write("desk", {"instruments": [A, B]})
         await own.start()
         await own.until_state("ACTIVE", [A, B])
+
+        async def is_written():
+            return {"slot/0", f"instrument/{A}", f"instrument/{B}"} <= (await own.latest(own.names.status)).keys()
+
+        await own.until(is_written)
         ours = await own.latest(own.names.status)
         own.write("slot/0", ours["slot/0"] | {"state": "BLOCKED", "code": "OPSP8996"}, own.names.status)
         for isin in (A, B):
@@ -446,7 +451,7 @@ def test_after_an_outage_a_refusal_is_as_the_topic_says():
     plan = plan_of_one(slots)
     list(plan.control.snapshot([control(A, 0)]))
     plan._placement, key = {A: 1}, f"instrument/{A}"
-    plan.records[key] = {"state": "REJECTED", "slot": 1}
+    plan.records[key] = {"state": "REJECTED", "slot": 1, "code": "OPSP8992"}
     plan._publish(plan.control.lists)
     assert (plan.records[key]["state"], plan.records[key]["slot"]) == ("REJECTED", 1)
     theirs = {"state": "REJECTED", "slot": 0}

@@ -127,7 +127,8 @@ class BondRegistration:
         elif self.failed_at is None:
             self.failures, self.not_before = 0, float("-inf")
         elif self.not_before > now + PLACE_KEPT_SECONDS and not self.is_rejected:
-            self.retry_wait = self.not_before - self.failed_at
+            wait, is_long = self.not_before - self.failed_at, self.not_before > now + PLACE_CLAIMED_SECONDS
+            self.retry_wait = wait if is_long else min(wait, PLACE_CLAIMED_SECONDS)
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")

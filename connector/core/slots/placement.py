@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 from heapq import heappush, heappushpop
@@ -20,7 +21,8 @@ class Places(NamedTuple):
 
     `counted` has the number of bonds for each slot. A `spare` slot has no session, so it only gets
     bonds for which the others have no room. A bond that KIS `refused` takes no place. It stays on
-    its slot, which may ask KIS again while it has room.
+    its slot, which may ask KIS again while it has room. If that slot does not count, the bond goes
+    where the good ones leave room.
     """
 
     counted: Mapping[int, int]
@@ -34,7 +36,10 @@ def place(ranking: Collection[str], places: Places) -> dict[str, int]:
     placed = placement(good, places.counted)
     if places.spare and len(placed) < len(good):
         placed |= placement([isin for isin in good if isin not in placed], places.spare)
-    return placed | {isin: places.refused[isin] for isin in ranking if isin in places.refused}
+    staying = {isin: places.refused[isin] for isin in ranking if isin in places.refused}
+    room = Counter(places.counted)
+    room.subtract(placed.values())
+    return placed | staying | placement([isin for isin, slot in staying.items() if slot not in room], room)
 
 
 def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str, int]:

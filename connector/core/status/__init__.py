@@ -15,6 +15,7 @@ from connector.core.status.records import (
     places,
     stopped,
     unconfirmed,
+    unowned,
     wanted,
 )
 from connector.core.status.standing import Standings
@@ -39,5 +40,6 @@ __all__ = [
     "records",
     "stopped",
     "unconfirmed",
+    "unowned",
     "wanted",
 ]

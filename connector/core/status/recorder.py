@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from connector.core.kis.reply_codes import REACTIONS, Reaction
 from connector.core.lists.control_record import shown_requested_at
 from connector.core.record_keys import INSTRUMENT, LIST, SLOT
 from connector.core.status.records import dated, is_due, since
@@ -238,9 +239,14 @@ def _instrument(replica: ReplicaView, bond: Desired, before: Record, now: str) -
 
 
 def _refusal_stands(before: Record, slot: int | None, registration: RegistrationView | None) -> bool:
-    """Return whether a refusal in the last record stands: KIS has not judged the bond since."""
+    """Return whether a refusal in the last record stands: KIS has not judged the bond since.
+
+    An error that may pass stands only as long as its session counts the seconds.
+    """
     is_refused_here = slot is not None and (before.get("state"), before.get("slot")) == ("REJECTED", slot)
-    return is_refused_here and (registration is None or registration.code in NOT_JUDGED)
+    code = before.get("code")
+    is_lasting = code is not None and REACTIONS.get(str(code), Reaction.REFUSE) is Reaction.REFUSE
+    return is_refused_here and is_lasting and (registration is None or registration.code in NOT_JUDGED)
 
 
 def _carrier(replica: ReplicaView, isin: str, placed: int) -> int | None:

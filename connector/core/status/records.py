@@ -203,6 +203,12 @@ def asked_anew(records: Mapping[str, Record], isins: Iterable[str], slots: Mappi
     return anew
 
 
+def unowned(records: Mapping[str, Record], isins: Iterable[str], slots: Container[int]) -> frozenset[str]:
+    """Return those of these bonds that KIS refused on one of these `slots`, which nobody runs."""
+    found = ((isin, records.get(INSTRUMENT + isin, {})) for isin in isins)
+    return frozenset(isin for isin, record in found if record.get("state") == "REJECTED" and _is_on(record, slots))
+
+
 def encode(record: Record) -> bytes:
     """Return a record's value as JSON in UTF-8, with an escape for half a surrogate pair."""
     return _ENCODER.encode(record).encode(errors="backslashreplace")

@@ -112,6 +112,8 @@ class StatusTopic:
             key = _key(record)
             is_own = (WRITER, self._name) in map(tuple, record.headers)
             if not key.startswith(KINDS) or (is_own and key in self._written):
+                if record.value is None and key not in self._content:
+                    self._written.discard(key)
                 continue
             was_ours = self._is_ours(key)
             found = None if record.value is None else status.decode(record.value)

@@ -145,6 +145,26 @@ def test_a_bond_that_has_to_wait_in_the_next_session_has_no_place_there():
     assert talk.states() == {A: "REJECTED"}
 
 
+def test_a_bond_that_has_to_wait_two_minutes_in_the_next_session_claims_its_place_then():
+    """The wait that is left counts, and not the time since the last error."""
+    talk = Talk(A, session_capacity=1)
+    errors = 0
+    while errors < 6:
+        if talk.ask(1.0):
+            talk.answer("OPSP0009", A)
+            errors += 1
+    while not 120 < talk.subject.next_deadline(talk.now) - talk.now < 130:
+        talk.ask(0.5)
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    talk.subject.want([A, B])
+    talk.ask(1.0)
+    talk.answer("OPSP0000", B)
+    assert talk.states() == {A: "REJECTED", B: "ACTIVE"}
+    talk.ask(150)
+    assert talk.states() == {A: "WAITING_CAPACITY", B: "ACTIVE"}
+
+
 def without_answers():
     """Return a talk in which A waits 32 s for its next attempt; KIS's only answer was an error."""
     talk = Talk(A)

@@ -39,6 +39,7 @@ MOST_SECONDS_ON_TWO_SLOTS = 30.0
 # such bond that takes the place after it. Bonds that make room for such bonds again and again rest
 # longer each time.
 MORE_SECONDS = {"OPSP0009": 80.0}
+RETRY_TURNS = 200  # more than half an hour, after which KIS is asked again for what it refused
 # KIS could call more abuse. Without a session, a slot tries every half a minute; each step of a
 # history costs a few attempts more.
 MOST_ATTEMPTS_AN_HOUR = 150
@@ -148,13 +149,14 @@ class Replica:
         for world in self.worlds.values():
             world.session.retry_rejected(self.named)
         self.records = status.asked_anew(self.records, self.named, self.views())
-        self.named = frozenset()
         others = self.others()
+        alive = others - self.heartbeats.silent(others, self.followed_seconds)
+        self.named = status.unowned(self.records, self.named, others - alive)
         silent = self.heartbeats.silent(others, self.followed_seconds, LOST_AFTER)
         self.limits = status.known_limits(self.told, self.limits, self.records, silent)
         places = status.places(self.records, self.limits, silent)
         self.placement = place(self.lists.desired, places)
-        views, alive = self.views(), others - self.heartbeats.silent(others, self.followed_seconds)
+        views = self.views()
 
         def is_active_elsewhere(isin, slot):
             return slot in alive and status.is_active(self.records, isin, slot)
@@ -240,6 +242,7 @@ class Fleet:
     def __init__(self, keys, *, code="OPSP8992", overlap=False):
         self.now, self.code, self.overlap = 0.0, code, overlap
         self.limits, self.blocked, self.errors, self.dropping = dict.fromkeys(SLOTS, MOST), set(), {}, set()
+        self.forgiven = set()  # the bonds that KIS refused at some time, and takes by now
         self.owners = {}  # the app key that each slot was last opened with
         self.generation, self.topic = 0, {}  # the latest record of the status topic by key, in order
         self.lists, self.values, self.offsets = Lists(), {}, count()
@@ -369,6 +372,12 @@ class Fleet:
         self.refuse(isin)
         self.dropping.add(isin)
 
+    def forgive(self):
+        """Refuse no bond any more."""
+        self.forgiven |= self.errors.keys()
+        self.errors.clear()
+        self.dropping.clear()
+
     def hand_over(self, slot):
         """Let a slot go to the other replica if it can open the slot."""
         giver, taker = self.replicas if slot in self.replicas[0].worlds else reversed(self.replicas)
@@ -440,16 +449,20 @@ class Fleet:
         lost = {slot for replica in self.replicas for slot in replica.lost & replica.worlds.keys()}
         moving = Counter(isin for slot, held in self.carried().items() if slot not in lost for isin in held)
         twice = {isin for isin, slots in moving.items() if slots > 1}
-        missing = {isin for isin in self.wanted if isin not in carriers and isin not in self.errors}
+        missing = {isin for isin in self.wanted if isin not in carriers and isin not in self.ever_refused}
         if self.room() <= len(carriers):
             missing.clear()
-        more = MORE_SECONDS.get(self.code, 0.0) * len(self.errors)
+        more = MORE_SECONDS.get(self.code, 0.0) * len(self.ever_refused)
         self.twice_since = {isin: self.twice_since.get(isin, self.now) for isin in twice}
         self.missing_since = {isin: self.missing_since.get(isin, self.now) for isin in missing}
         for isin, since in self.twice_since.items():
             assert self.now - since <= MOST_SECONDS_ON_TWO_SLOTS + more, f"{isin} is registered twice"
         for isin, since in self.missing_since.items():
             assert self.now - since <= MOST_SECONDS_WITHOUT_SLOT + more, f"{isin} waits though there is room"
+
+    @property
+    def ever_refused(self):
+        return self.forgiven | self.errors.keys()
 
     def room(self):
         """Return how many bonds the slots can carry that no other program keeps from us."""
@@ -490,12 +503,30 @@ class Fleet:
         topic = {key: status.decode(record.value) for key, record in self.topic.items()}
         assert topic == one.topic.readable() == two.topic.readable(), "a replica misread the topic"
         held = [isin for isins in self.carried().values() for isin in isins]
-        good = [isin for isin in self.wanted if isin not in self.errors or isin in held]
+        good = [isin for isin in self.wanted if isin not in self.ever_refused or isin in held]
         assert len(held) == min(len(good), self.room()), "room is empty while a good bond waits"
         assert len(set(held)) == len(held), "a bond is registered twice"
         assert set(held) <= set(good)
         active = {isin for isin, state in self.states().items() if state == "ACTIVE"}
         assert active == set(held)
+        if self.forgiven:
+            self.turns(RETRY_TURNS)
+            self.check_retries()
+
+    def check_retries(self):
+        """Check that each bond which KIS would take has been asked for, if its slot has room."""
+        carried = self.carried()
+        held = {isin for isins in carried.values() for isin in isins}
+        free = {
+            world.slot: world.session.capacity - len(carried[world.slot])
+            for world in self.worlds()
+            if world.slot not in self.blocked
+        }
+        for isin in self.wanted:
+            if isin not in held and isin not in self.errors:
+                slot = self.replicas[0].records[f"instrument/{isin}"]["slot"]
+                room = free[slot] if slot in free else sum(free.values())
+                assert room <= 0, f"{isin} is tried by nobody: {self.states()[isin]} on {slot}, {free}"
 
     def is_steady(self):
         """Whether each slot that is not blocked has a session, or needs none."""

@@ -32,6 +32,7 @@ def history(seed):
                 ("reconnect",),
                 ("refuse", isin),
                 ("refuse_and_drop", isin),
+                ("forgive",),
                 ("name", isin),
                 ("rewrite",),
                 ("make_topic_anew",),
@@ -125,6 +126,78 @@ def test_a_bond_asked_for_anew_takes_its_place_once_its_wait_is_over():
     fleet.turns(20)
     assert fleet.requests() == before
     fleet.turns(40)
+    assert fleet.states()[BONDS[0]] == "ACTIVE"
+
+
+def refused_first(code, wanted):
+    """Return a fleet that wants so many bonds, the first of which KIS refused, and its slot."""
+    fleet = Fleet(ALIKE, code=code)
+    fleet.want(BONDS, 0)
+    fleet.refuse(BONDS[0])
+    fleet.want(BONDS, wanted)
+    fleet.turns(1)
+    while fleet.states()[BONDS[0]] != "REJECTED":
+        fleet.turns(1)
+    slot = fleet.replicas[0].records[f"instrument/{BONDS[0]}"]["slot"]
+    fleet.forgive()
+    return fleet, slot
+
+
+@pytest.mark.parametrize("code", ["OPSP8992", "OPSP0009"])
+def test_a_refused_bond_of_a_lost_slot_is_tried_where_there_is_room(code):
+    """Another program has the app key for hours; the other slots have six free places."""
+    fleet, slot = refused_first(code, 3)
+    fleet.block(slot)
+    fleet.turns(2 * TURNS_TO_LOSE)
+    assert fleet.states()[BONDS[0]] == "ACTIVE"
+    fleet.settle()
+
+
+def test_a_refused_bond_of_a_lost_slot_takes_no_place_from_another():
+    """All places are taken, so it stays where it was refused."""
+    fleet, slot = refused_first("OPSP8992", 7)
+    fleet.block(slot)
+    fleet.turns(2 * TURNS_TO_LOSE)
+    requests = fleet.requests()
+    fleet.turns(60)
+    assert (fleet.requests(), fleet.states()[BONDS[0]]) == (requests, "REJECTED")
+
+
+def test_after_a_crash_a_bond_whose_error_passed_has_its_place_again():
+    """Its wait died with its session, so the next owner asks KIS."""
+    fleet, slot = refused_first("OPSP0009", 10)
+    fleet.kill(next(n for n, replica in enumerate(fleet.replicas) if slot in replica.worlds))
+    fleet.turns(12)
+    assert fleet.states()[BONDS[0]] == "ACTIVE"
+
+
+def test_a_list_that_names_a_refused_bond_before_its_slot_has_an_owner_is_heard():
+    """The owner is dead, and the group has yet to notice."""
+    fleet, slot = refused_first("OPSP8992", 10)
+    number = next(n for n, replica in enumerate(fleet.replicas) if slot in replica.worlds)
+    died = fleet.replicas[number]
+    died.is_cut_off, died.worlds = True, {}
+    fleet.turns(11)
+    fleet.name(BONDS[0])
+    fleet.turns(2)
+    fleet.kill(number)
+    fleet.turns(6)
+    assert fleet.states()[BONDS[0]] == "ACTIVE"
+
+
+def test_a_bond_named_while_its_error_may_pass_is_not_refused_without_a_code_for_good():
+    """KIS ends the sessions without a word after the bond was named; then KIS is well again."""
+    fleet = Fleet(ALIKE, code="OPSP0009")
+    fleet.want(BONDS, 0)
+    fleet.refuse_and_drop(BONDS[0])
+    for world in fleet.worlds():
+        world.is_terse = True
+    fleet.want(BONDS, 10)
+    fleet.turns(4)
+    fleet.name(BONDS[0])
+    fleet.turns(3)
+    fleet.forgive()
+    fleet.turns(30)
     assert fleet.states()[BONDS[0]] == "ACTIVE"
 
 

@@ -67,7 +67,7 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
     brokers.hanging.clear()
     await until(lambda: journal.watermark == 1000)
     assert_complete(brokers, 1000)
-    assert decoded < 1.2 * 1000
+    assert decoded < 1.5 * 1000, "twice, if each reader decoded all"
 
 
 async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch):

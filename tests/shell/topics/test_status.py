@@ -277,6 +277,18 @@ def test_a_record_of_ours_counts_when_it_is_read_after_a_failure_or_a_new_readin
     assert status.readable() == {"instrument/a": {"slot": 2}}
 
 
+def test_nothing_is_kept_of_a_record_that_was_removed():
+    """Lists of ever new names come and go; our own tombstones are the last we hear of them."""
+    status = StatusTopic(Topic(), b"me")
+    restore(status, [])
+    for wish in ({"list/job": {"state": "ACCEPTED"}}, {}):
+        status.publish(wish)
+        (record,) = status.differing()
+        status._note(record, None)
+        status.follow([TopicRecord(record.key, record.value, 0, 0, 0, (("writer", b"me"),))])
+    assert not (status._written or status._content or status._unwritten or status._changed_keys)
+
+
 async def test_a_topic_made_again_gets_every_record_again():
     """What a repeated reading lacks is written again, and removed if it is not wished by then."""
     topic = Topic()
