@@ -107,6 +107,8 @@ class Day:
             self.stretches.top = low
         elif cut is not None and (cut.hole is None or len(self.stretches.missing) >= MOST_PIECES):
             self.unlisted += low - cut.low
+            if cut.hole is not None:
+                cut.hole.unlisted += low - cut.low
             cut.low = low
 
     def cast_doubt(self, reason: Doubt) -> None:
@@ -117,7 +119,7 @@ class Day:
     def _close_filled(self, source: str) -> None:
         remaining = {id(each.hole) for each in self.stretches.missing if each.hole is not None}
         for hole in self.holes:
-            if hole.state != "FILLED" and id(hole) not in remaining:
+            if hole.state != "FILLED" and not hole.unlisted and id(hole) not in remaining:
                 hole.state, hole.is_announced = "FILLED", False
                 hole.filled_by = FILLED_BY.get(source, "late")
 
@@ -134,7 +136,8 @@ class Day:
     def unwanted_volume(self) -> int:
         """Missing volume from before the bond was wanted."""
         missing = self.stretches.missing
-        return sum(each.high - each.low for each in missing if each.hole and each.hole.cause == NOT_WANTED)
+        listed = sum(each.high - each.low for each in missing if each.hole and each.hole.cause == NOT_WANTED)
+        return listed + sum(hole.unlisted for hole in self.holes if hole.cause == NOT_WANTED)
 
     @property
     def missing_volume(self) -> int:
@@ -250,7 +253,7 @@ class Day:
                 continue
             inside = [each for low, high in self.remaining(hole) for each in readings.within(trades, low, high)]
             fitting += inside
-            if inside:
+            if inside or hole.unlisted:
                 continue
             hole.state, self.is_changed = "CONFIRMED", True
             if readings.are_neighbours(trades, hole.low, hole.high):

@@ -24,7 +24,8 @@ class Hole:
 
     `until_ms` is when the hole got its bounds. `has_gap_event` is true once Kafka has its `gap`
     event, and `is_announced` once Kafka has the event of its present state. `filled_by` is how the
-    last of the missing volume arrived.
+    last of the missing volume arrived. `unlisted` is what of it is only counted, so that nobody can
+    tell whether it came: such a hole is neither filled nor confirmed.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Hole:
     is_announced: bool = False
     has_gap_event: bool = False
     filled_by: By = "late"
+    unlisted: int = 0
 
 
 def hole_id(isin: str, trade_date: date, low: int, high: int) -> str:

@@ -129,6 +129,7 @@ def resume_of(day: Day) -> dict[str, Any]:
         "filled_by": {hole.id: hole.filled_by for hole in day.holes if hole.state == "FILLED"},
         "broken": day.broken,
         "unlisted": day.unlisted,
+        "unlisted_of": {hole.id: hole.unlisted for hole in day.holes if hole.unlisted},
     }
 
 
@@ -170,6 +171,7 @@ class _Resume(NamedTuple):
     filled_by: Mapping[str, By]
     broken: int
     unlisted: int
+    unlisted_of: Mapping[str, int]
 
     @classmethod
     def of(cls, headers: Mapping[str, bytes]) -> Self:
@@ -183,6 +185,7 @@ class _Resume(NamedTuple):
             filled_by={name: _by(text) for name, text in fields.get("filled_by", {}).items()},
             broken=_count(fields.get("broken", 0)),
             unlisted=_count(fields.get("unlisted", 0)),
+            unlisted_of={name: _count(number) for name, number in fields.get("unlisted_of", {}).items()},
         )
 
 
@@ -240,6 +243,7 @@ def _restore_hole(day: Day, fields: dict[str, Any], resume: _Resume, now_ms: int
         hole.state, hole.is_announced = fields["state"], fields["announced"]
         hole.has_gap_event = hole.is_announced
         hole.filled_by = resume.filled_by.get(name, FILLED_BY["ws"])
+        hole.unlisted = resume.unlisted_of.get(name, 0)
         day.holes.append(hole)
     for piece_low, piece_high in fields["remaining"]:
         after = sides[0] if piece_low == low else None

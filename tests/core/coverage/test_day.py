@@ -173,6 +173,46 @@ def test_ticks_that_cut_a_hole_into_too_many_pieces_leave_a_sum(settled, most):
     assert volumes(day) == (most + 60, high + 1, high + 1 - (most + 60), 0)
 
 
+@pytest.fixture
+def cut_hole(monkeypatch):
+    """Return what makes a day with the hole (0, 1000], of which only (900, 1000] is listed."""
+    monkeypatch.setattr("connector.core.coverage.day.MOST_HOLES", 1)
+    monkeypatch.setattr("connector.core.coverage.day.MOST_PIECES", 1)
+
+    def make(facts=None):
+        day = settle(day_of(tick(1000, 1010)), facts)
+        day.add(tick(890, 900), NOON)
+        return day
+
+    return make
+
+
+def test_a_hole_of_which_a_part_is_only_counted_is_never_filled(cut_hole):
+    """Ticks that fill all that is listed say nothing about the rest, nor do they announce it."""
+    day = cut_hole()
+    (hole,) = day.holes
+    hole.is_announced = True
+    assert (day.remaining(hole), day.unlisted) == ([(900, 1000)], 890)
+    day.add(tick(900, 1000), NOON)
+    assert (hole.state, hole.is_announced, day.remaining(hole), day.missing_volume) == ("OPEN", True, [], 890)
+
+
+def test_a_hole_of_which_a_part_is_only_counted_is_not_confirmed(cut_hole):
+    """KIS's list may have trades of the part that nobody can look for."""
+    day = cut_hole()
+    trades = [RestTrade("100200", "1", 10, 800), RestTrade("100300", "1", 10, 1010)]
+    assert day.read_trades(trades) == []
+    assert day.holes[0].state == "OPEN"
+
+
+def test_what_is_only_counted_of_an_unwanted_hole_stays_unwanted(cut_hole):
+    """It does not become missing volume when there are too many pieces to list it."""
+    facts = Facts()
+    facts.wanted_since(ISIN, at("09:59"))
+    day = cut_hole(facts)
+    assert (day.holes[0].cause, volumes(day)) == ("not_wanted", (20, 1010, 0, 990))
+
+
 def test_ticks_without_volume_make_no_more_holes_than_others():
     """A tick that only moves the day's volume is bounded, too."""
     day = day_of()

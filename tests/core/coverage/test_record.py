@@ -106,6 +106,19 @@ def test_a_day_goes_on_from_its_record(day):
     assert value_of(found) == value_of(day)
 
 
+def test_a_hole_that_is_listed_in_part_outlives_a_restart(day, monkeypatch):
+    """Its record says what remains, and the ticks that fill this do not fill the hole."""
+    monkeypatch.setattr("connector.core.coverage.day.MOST_HOLES", 1)
+    monkeypatch.setattr("connector.core.coverage.day.MOST_PIECES", 4)
+    day.add(tick(54, 55, "10:10", offset=74), NOW)
+    found = again(day)
+    assert (value_of(found), resume_of(found)) == (value_of(day), resume_of(day))
+    for number, (low, high) in enumerate(((40, 45), (55, 60))):
+        found.add(tick(low, high, "10:11", offset=75 + number), NOW)
+    (hole,) = (each for each in found.holes if each.low == 40)
+    assert (hole.state, hole.unlisted, found.remaining(hole), found.missing_volume) == ("OPEN", 4, [], 14)
+
+
 def test_a_new_hole_waits_again_after_a_restart(day):
     """How long its bounds had stood is not in the record."""
     found = again(day)
@@ -183,6 +196,7 @@ def test_a_key_of_no_bond_or_no_plausible_date_is_refused(key):
         b'{"filled_by":{"a":"me"}}',
         b'{"broken":-1}',
         b'{"unlisted":1e400}',
+        b'{"unlisted_of":{"a":-1}}',
         b"[" * 100_000,
     ],
 )
