@@ -165,8 +165,9 @@ class Auditor:
                 await self._recall(tick.trade_date)
             book.add(tick, now)
         audited.next_offset = records[-1].offset + 1
-        if records[-1].timestamp >= 0:  # a tick that Kafka took only without a timestamp has -1
-            audited.latest_ms = records[-1].timestamp
+        # A tick that Kafka took only without a timestamp has -1.
+        stamps = (record.timestamp for record in reversed(records) if record.timestamp >= 0)
+        audited.latest_ms = next(stamps, audited.latest_ms)
 
     async def _read(self, record: Any) -> Any:
         pause = pauses()
