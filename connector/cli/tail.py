@@ -17,6 +17,7 @@ from connector.cli.table import chosen
 from connector.core import time_span
 from connector.core.bonds import isin as bond_isin
 from connector.core.ticks.avro import OWN_FIELDS, TickSchema
+from connector.core.ticks.record_time import time_ms
 from connector.errors import RequestMalformed
 from connector.packaged_files import bond_tick
 
@@ -81,7 +82,8 @@ def tail(
 ) -> None:
     """Print ticks as they arrive. A record that cannot be decoded is shown as a bad record.
 
-    Times are those of Seoul (KST); with --json they are in UTC.
+    Times are those of Seoul (KST); with --json they are in UTC. For --last and --since, a record
+    without a timestamp counts as of the time at which its tick was received.
     """
     wrong = [fault for each in isin or [] if (fault := bond_isin.fault(each))]
     if wrong:
@@ -131,7 +133,7 @@ class _Printer:
         return self._left == 0
 
     def is_wanted(self, record: Any) -> bool:
-        if self._since_ms is not None and record.timestamp < self._since_ms:
+        if self._since_ms is not None and time_ms(record) < self._since_ms:
             return False
         return not self._isins or (record.key or b"").decode(errors="replace") in self._isins
 

@@ -1,10 +1,12 @@
 """Tests of `kis-bond tail` with a real Kafka."""
 
+import asyncio
 import io
 import json
 import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import fastavro
 import pytest
@@ -15,6 +17,7 @@ from connector.core.ticks.avro import TickSchema
 from connector.packaged_files import bond_tick
 from simulator.embedded_kafka import EmbeddedKafka
 from tests.kafka.reader import QUIET, create_topics
+from tests.shell.kafka.stamps import write_with_stamps
 
 A, B = "KR103502GA34", "KR103502GD31"
 SCHEMA = TickSchema(bond_tick())
@@ -200,6 +203,32 @@ def test_ticks_since_a_time_from_the_demos_broker(cli):
         servers = broker.bootstrap_servers
         result = cli("tail", "--since", since, "--count", "3", "--json", KAFKA__BOOTSTRAP_SERVERS=servers)
     assert sorted(json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()) == [3, 4, 5]
+
+
+@pytest.fixture
+def partly_stamped():
+    """Give a broker with ticks of the volumes 1 to 6, received in these seconds.
+
+    Odd ones have timestamps, and lie in another partition than 4 and 6.
+    """
+    with EmbeddedKafka({"bond.ticks": 2}) as broker:
+        arguments = {"bootstrap_servers": broker.bootstrap_servers}
+        asyncio.run(
+            write_with_stamps(arguments, "bond.ticks", partial(framed, A), {1: 0, 2: 0, 3: 0, 4: 1, 5: 0, 6: 1})
+        )
+        yield broker
+
+
+@pytest.mark.parametrize(
+    ("options", "volumes"),
+    [(["--last", "2"], [5, 6]), (["--last", "3"], [4, 5, 6])]
+    + [(["--since", datetime.fromtimestamp(begin, UTC).isoformat()], [*range(begin, 7)]) for begin in (3, 6)],
+)
+def test_ticks_without_timestamps_count_by_their_receive_times(partly_stamped, cli, options, volumes):
+    """Kafka takes some ticks only without a timestamp; they are not older than all others."""
+    options += ["--count", str(len(volumes)), "--json"]
+    result = cli("tail", *options, KAFKA__BOOTSTRAP_SERVERS=partly_stamped.bootstrap_servers)
+    assert sorted(json.loads(line)["CNTG_VOL"] for line in result.stdout.splitlines()) == volumes
 
 
 def test_other_topics(kafka, cli, variables, produce, topic_names):

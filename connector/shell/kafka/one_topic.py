@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from connector.core.ticks.record_time import time_ms
 from connector.errors import NotInTime
 from connector.shell.kafka.clients import has_topic
 from connector.shell.kafka.closing import stop
@@ -77,14 +78,21 @@ async def has_read(consumer: Any, offsets: Mapping[TopicPartition, int]) -> bool
 async def last(
     consumer: Any, partitions: Sequence[TopicPartition], count: int, is_wanted: Callable[[Any], bool]
 ) -> list[Any]:
-    """Return the last wanted records by their time; the consumer then stands after the topic's end.
+    """Return the last wanted records by `time_ms`; the consumer then stands at the topic's end."""
+    found = await _last_before(consumer, await end_offsets(consumer, partitions), count, is_wanted)
+    return sorted((one for each in found.values() for one in each), key=time_ms)[-count:]
+
+
+async def _last_before(
+    consumer: Any, ends: Mapping[TopicPartition, int], count: int, is_wanted: Callable[[Any], bool]
+) -> Mapping[TopicPartition, Sequence[Any]]:
+    """Return the last wanted records of each partition before these offsets, and place it there.
 
     Looks further and further back in each partition until it has enough.
     """
-    begins = await _within_patience(consumer.beginning_offsets(partitions))
-    ends = await end_offsets(consumer, partitions)
-    found = {place: deque[Any](maxlen=count) for place in partitions}
-    reach, open_places = count, list(partitions)
+    begins = await _within_patience(consumer.beginning_offsets(list(ends)))
+    found = {place: deque[Any](maxlen=count) for place in ends}
+    reach, open_places = count, list(ends)
     while open_places:
         consumer.assign(open_places)
         starts = {place: max(begins[place], ends[place] - reach) for place in open_places}
@@ -97,27 +105,30 @@ async def last(
                     found[TopicPartition(one.topic, one.partition)].append(one)
         open_places = [place for place in open_places if len(found[place]) < count and starts[place] > begins[place]]
         reach *= WIDER
-    consumer.assign(partitions)
-    for place in partitions:
-        consumer.seek(place, ends[place])
-    merged = sorted((one for each in found.values() for one in each), key=lambda one: one.timestamp)
-    return merged[-count:]
+    consumer.assign(list(ends))
+    for place, offset in ends.items():
+        consumer.seek(place, offset)
+    return found
 
 
 async def seek_to_time(consumer: Any, partitions: Sequence[TopicPartition], since_ms: int) -> None:
     """Place the consumer before the first record of each partition that is not older than that.
 
-    A broker that looks up no times, as the demo's, is read from its beginning, with older records.
+    Kafka finds no record without a timestamp, so those just before that one are read, too. A broker
+    that looks up no times, as the demo's, is read from its beginning, with older records.
     """
-    newest = await last(consumer, partitions, 1, lambda _: True)
-    offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
     ends = await end_offsets(consumer, partitions)
-    if newest and newest[0].timestamp >= since_ms and not any(offsets.values()):
+    offsets = await _within_patience(consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
+    firsts = {place: found.offset for place, found in offsets.items() if found is not None}
+    older = await _last_before(consumer, {**ends, **firsts}, 1, lambda one: one.timestamp >= 0)
+    if not firsts and any(one.timestamp >= since_ms for each in older.values() for one in each):
         await consumer.seek_to_beginning(*partitions)
         return
-    for place in partitions:
-        found = offsets.get(place)
-        consumer.seek(place, ends[place] if found is None else found.offset)
+    for place, each in older.items():
+        if each:
+            consumer.seek(place, each[0].offset + 1)
+        else:
+            await consumer.seek_to_beginning(place)
 
 
 async def _all_partitions(consumer: Any, topic: str) -> list[TopicPartition]:

@@ -4,12 +4,16 @@ import asyncio
 import socket
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import OffsetAndTimestamp
 from confluent_kafka import Producer
 
 from connector.errors import NotInTime
 from connector.shell.kafka import one_topic
 from connector.shell.kafka.one_topic import records
+from simulator.embedded_kafka import EmbeddedKafka
 from tests.kafka.reader import QUIET, create_topics
+from tests.shell.kafka.stamps import write_with_stamps
 
 
 async def values(topic, kafka, **more):
@@ -42,6 +46,21 @@ async def test_an_empty_topic_has_no_records(kafka, topic_names):
     """The reader ends at once."""
     create_topics(kafka.bootstrap_servers, {topic_names.ticks: 1})
     assert await values(topic_names.ticks, kafka) == []
+
+
+async def test_records_without_timestamps_before_a_time_are_read(monkeypatch):
+    """Kafka finds the first record with a timestamp; those just before it may be as new."""
+    monkeypatch.setattr(AIOKafkaConsumer, "offsets_for_times", found_at_2)
+    with EmbeddedKafka({"t": 2}) as broker:
+        arguments = {"bootstrap_servers": broker.bootstrap_servers}
+        await write_with_stamps(arguments, "t", lambda number: b"%d" % number, {1: 0, 2: 0, 3: 0, 4: 1, 5: 0, 6: 1})
+        found = [one.value async for batch in records("t", arguments, 3000) for one in batch]
+    assert sorted(found) == [b"2", b"3", b"4", b"5", b"6"]
+
+
+async def found_at_2(_, places):
+    """Return what a broker with look-up of times finds: offset 2 of partition 0, no other."""
+    return {place: None if place.partition else OffsetAndTimestamp(2, 3000) for place in places}
 
 
 async def test_a_missing_topic_is_named(kafka, topic_names):
