@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from connector.app.audit.auditor import Auditor
     from connector.app.audit.rest_round import RestRound
     from connector.app.audit.todays_coverage import TodaysCoverage
+    from connector.app.metrics import Metrics
     from connector.app.stop import Stop
     from connector.settings import Settings
     from connector.shell.coverage import FactTopics, TickGroup
@@ -45,7 +46,7 @@ def lag_seconds(parts: AuditParts) -> float:
 class AuditReport:
     """Answers what the HTTP endpoints ask."""
 
-    def __init__(self, parts: AuditParts, metrics: Any) -> None:
+    def __init__(self, parts: AuditParts, metrics: Metrics) -> None:
         self._parts = parts
         self._metrics = metrics
         self._started_at = now()
@@ -57,8 +58,7 @@ class AuditReport:
     async def metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
         await self._parts.today.look()
-        text: bytes = self._metrics.text()
-        return text
+        return self._metrics.text()
 
     def readiness(self) -> tuple[list[str], list[str]]:
         """Return why the auditor is not ready, and what does not work because of KIS."""
