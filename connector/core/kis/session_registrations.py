@@ -78,7 +78,7 @@ class SessionRegistrations:
     # The session's life.
 
     def begin(self, now: float) -> None:
-        """Start a session that holds nothing and may hold one bond more than the learned limit."""
+        """Start a session that holds nothing; it tries to pass the learned limit after an hour."""
         self.end(now)
         for bond in self._bonds.values():
             bond.found_full = False
