@@ -286,7 +286,7 @@ def test_nothing_is_kept_of_a_record_that_was_removed():
         (record,) = status.differing()
         status._note(record, None)
         status.follow([TopicRecord(record.key, record.value, 0, 0, 0, (("writer", b"me"),))])
-    assert not (status._written or status._content or status._unwritten or status._changed_keys)
+    assert (status._written, status._content, status._unwritten) == (set(), {}, {})
 
 
 async def test_a_topic_made_again_gets_every_record_again():
