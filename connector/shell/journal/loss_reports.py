@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Final
 
@@ -36,7 +36,11 @@ class LossReports:
 
     def miss(self, first: int, last: int) -> None:
         """Count as lost what should be in the log and cannot be read there."""
-        for each in self._tally.lose(first, last, "corrupt"):
+        self.note_missing(self._tally.lose(first, last, "corrupt"))
+
+    def note_missing(self, missing: Sequence[range]) -> None:
+        """Have these numbers reported, which are counted as `corrupt` already."""
+        for each in missing:
             now = time.time_ns()
             self._note(Loss(0, "corrupt", len(each), 0, now, now))
 

@@ -27,13 +27,17 @@ SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
 
 @dataclass
 class Recovered:
-    """What the last process left; `keys` are those of the last segment, oldest first."""
+    """What the last process left; `keys` are those of the last segment, oldest first.
+
+    `missing` are the numbers counted as lost because they were synced and have no record.
+    """
 
     segments: list[Segment]
     progress: Progress
     saved: dict[str, Any]
     tally: Tally = field(default_factory=lambda: Tally(0, 0, {}, ()))
     keys: list[Key] = field(default_factory=list)
+    missing: list[range] = field(default_factory=list)
 
 
 def recover(folder: Folder) -> Recovered:
@@ -58,7 +62,7 @@ def recover(folder: Folder) -> Recovered:
             folder.unlink(name)
     found.keys = last.keys
     found.tally = counted(found.progress, last.last, [*found.progress.marks, *last.marks])
-    found.tally.lose(last.last + 1, found.progress.synced, "corrupt")
+    found.missing = found.tally.lose(last.last + 1, found.progress.synced, "corrupt")
     found.tally.written = found.tally.synced = found.tally.last
     return found
 

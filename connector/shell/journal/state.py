@@ -40,6 +40,7 @@ class State:
         self.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self.log.state_bytes = state_bytes(len(sealed(found.saved)))
         self.losses = LossReports(self.tally, self.texts.pop(SAVED, "[]"), on_loss)
+        self.losses.note_missing(found.missing)
         self.progress = found.progress
         self.segments_retired = 0
 

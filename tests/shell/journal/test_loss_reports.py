@@ -1,9 +1,11 @@
 """Losses are reported merged, soon enough, and once."""
 
 import asyncio
+import os
 from itertools import pairwise
 
 import pytest
+import structlog
 
 from connector.core.journal.record import FORMAT, Block
 from connector.core.journal.state import sealed
@@ -66,6 +68,24 @@ async def test_an_unreported_loss_is_reported_by_the_next_process(opened):
     assert [(loss.frames, loss.from_ns, loss.to_ns) for loss in opened.losses] == [(2, 2, 4)]
     (await opened()).report_losses()
     assert len(opened.losses) == 1
+
+
+async def test_synced_frames_that_a_start_does_not_find_are_reported(opened, tmp_path):
+    """Synced frames after the last record that is left are logged as lost, and reported once."""
+    source = await opened()
+    for number in range(1, 6):
+        source.append(Received(number, 0, 7, False, bytes(10)))
+    await source.close()
+    [path] = (tmp_path / "journal").glob("*.log")
+    os.truncate(path, path.stat().st_size - 60)  # the last frame, and part of the one before
+    with structlog.testing.capture_logs() as logs:
+        source = await opened()
+    assert [entry["reason"] for entry in logs if entry["event"] == "frames_lost"] == ["corrupt"]
+    assert source.lost == {"corrupt": 2}
+    source = await opened()
+    source.report_losses()
+    assert [(loss.reason, loss.frames) for loss in opened.losses] == [("corrupt", 2)]
+    assert source.lost == {"corrupt": 2}
 
 
 @pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]', "[[1, 2, 3, 4, 5, 6, 7]]", "1"])
