@@ -125,6 +125,7 @@ class Log:
         # Undelivered frames alone keep it open: the number of files must not grow with an outage.
         if active and active.first <= finished and time.monotonic() - active.since > age / PARTS:
             self.seal()
+            self.is_dirty = True  # the next sync closes it, even if nothing more is written
         while self._is_finished(finished) and time.monotonic() - self.segments[0].since > age:
             self._unlink_oldest()
 

@@ -151,6 +151,17 @@ async def test_a_segment_goes_only_after_the_progress_that_covers_it(source, mon
     monkeypatch.undo()
 
 
+async def test_delivered_frames_go_in_time_from_a_journal_that_gets_no_more(source):
+    """The last segment is deleted when it is old, though no later frame is written."""
+    source.log._retain_seconds = 0.1
+    for frame in frames(1, 5):
+        source.append(frame)
+    await until(lambda: source.synced_seq == 5)
+    source.advance(5)
+    await until(lambda: not source.log.segments)
+    assert not list(source.log.folder.path.glob("*.log"))
+
+
 async def test_whoever_saves_waits_for_no_text_that_was_replaced(source, monkeypatch):
     """Of two texts saved under one name at once, both wait for the later."""
     monkeypatch.setattr(trouble, "SLOW_SECONDS", 170)
