@@ -3,10 +3,10 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from connector.core.journal.record import Item, Key, encode, header
+from connector.core.journal.record import Item, Key, Mark, encode, header
 from connector.shell.journal.folder import Folder, write_all
 from connector.shell.journal.reading import Segment
 
@@ -47,7 +47,7 @@ class Log:
 
     # -- the writing thread ------------------------------------------------------------------------
 
-    def write(self, items: Sequence[Item], head: Sequence[Item], finished: int) -> None:
+    def write(self, items: Sequence[Item], head: Sequence[Key | Mark], finished: int) -> None:
         """Append items in one call of the system, or begin a new segment with them.
 
         A new one begins with the keys and the mark of `head`, so that it can be read without the
@@ -73,11 +73,10 @@ class Log:
         active.size += len(data)
         active.last = items[-1].last_seq
 
-    def _create(self, items: Sequence[Item], head: Sequence[Item], finished: int) -> None:
+    def _create(self, items: Sequence[Item], head: Sequence[Key | Mark], finished: int) -> None:
         """Begin a segment, which replaces all that begin with its first number or a later one."""
         first, last = items[0].first_seq, items[-1].last_seq
-        keys = [item._replace(seq=first - 1) if isinstance(item, Key) else item for item in head]
-        data = header(first) + encode([*keys, *items])
+        data = header(first) + encode([*_head(head, first), *items])
         self._make_room(len(data), finished)
         begun = Segment(first, last, len(data), time.monotonic())
         new = f"{begun.name}.new"
@@ -176,3 +175,16 @@ class Log:
         for segment in self.segments:
             segment.close()
         self.folder.close()
+
+
+def _head(items: Iterable[Key | Mark], first: int) -> Iterator[Key | Mark]:
+    """Yield the head of a segment whose first number is `first`, below which all of it stays.
+
+    The finished numbers may reach further: lost frames are finished without being on the disk, and
+    after a failed sync a segment begins with the first frame that is not there.
+    """
+    for item in items:
+        if isinstance(item, Key):
+            yield item._replace(seq=first - 1)
+        elif item.first_seq < first:
+            yield item._replace(last_seq=min(item.last_seq, first - 1))

@@ -204,6 +204,15 @@ def test_a_key_that_is_older_than_the_finished_numbers_is_in_the_head_alone(log)
     assert not log.segments[0].is_damaged
 
 
+@pytest.mark.parametrize(("first", "marks"), [(5, [Mark(1, 4, None)]), (1, [])])
+def test_finished_numbers_go_no_further_in_the_head_than_to_the_first_frame(log, first, marks):
+    """A segment whose first frames are lost, and so finished, holds nothing that looks damaged."""
+    log.write([block(first, 10)], [Mark(1, 6, None)], 6)
+    found = read(log.folder, log.segments, first - 1, 11, 10)
+    assert (found.marks, found.block) == (marks, block(first, 10))
+    assert not log.segments[0].is_damaged
+
+
 def test_a_segment_that_cannot_be_removed_hides_no_later_frame(log, monkeypatch):
     """What is written again stays waiting until all that it replaces is gone."""
     for first in (1, 6, 11):
