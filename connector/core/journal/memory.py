@@ -73,9 +73,14 @@ class Memory:
         """Note that the log has the items, so many, that `take` returned last."""
         self._logged += items
 
-    def write_again(self, after: int) -> None:
-        """Have the numbers after this one written again; the log may have lost them."""
+    def write_again(self, after: int, finished: int) -> None:
+        """Have the numbers after this one written again, the finished ones as marks.
+
+        The log may have lost them. Newer frames come in blocks of their own.
+        """
         self._logged = min(self._logged, bisect_right(self._items, after, key=attrgetter("last_seq")))
+        self.forget(finished)
+        self._growing = None
 
     def forget(self, finished: int) -> None:
         """Replace waiting blocks that are finished by marks, as the log needs no frame of them."""

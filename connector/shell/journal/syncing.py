@@ -67,6 +67,7 @@ class Syncing:
                 await self.worker.run(state.log.sync)
         if "sync" in state.trouble.problems:
             await self._writing.write_again()
+            await asyncio.sleep(trouble.RETRY_SECONDS)
             return
         state.tally.synced = max(state.tally.synced, through)
         with state.trouble.watched("save"):

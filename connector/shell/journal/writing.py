@@ -118,5 +118,5 @@ class Writing:
             for name in await self.worker.run(state.log.retire):
                 state.segments_retired += 1
                 log.error("journal_segment_retired", file=name, synced=state.tally.synced)
-            state.memory.write_again(state.tally.synced)
+            state.memory.write_again(state.tally.synced, state.tally.watermark)
             self.wake()

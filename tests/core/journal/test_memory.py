@@ -91,8 +91,7 @@ def test_finished_frames_that_were_not_written_are_forgotten():
     assert waiting(memory) == [Mark(4, 7, None), frames(8, 9)]
     memory.forget(8)
     assert waiting(memory) == [Mark(4, 7, None), frames(8, 9)], "9 is not finished"
-    memory.write_again(0)
-    memory.forget(3)
+    memory.write_again(0, 3)
     assert waiting(memory) == [Mark(1, 7, None), frames(8, 9)]
 
 
@@ -132,7 +131,7 @@ def test_frames_that_the_log_had_are_not_given_up():
     add(memory, 1, 3)
     write(memory)
     add(memory, 4, 5)
-    memory.write_again(0)
+    memory.write_again(0, 0)
     memory.lose(3, "journal_full")
     assert waiting(memory) == [frames(1, 3), Mark(4, 5, "journal_full")]
 
@@ -161,7 +160,7 @@ def test_what_the_log_may_have_lost_is_written_again():
         add(memory, seq, seq + 1)
         write(memory)
     add(memory, 7, 7)
-    memory.write_again(3)
+    memory.write_again(3, 0)
     assert waiting(memory) == [frames(3, 4), frames(5, 6), frames(7, 7)]
     assert memory.settled(7) == 2
     assert memory.read(0, 7, 10) == frames(1, 7)
@@ -172,7 +171,7 @@ def test_no_block_skips_a_number():
     memory = Memory(0)
     add(memory, 1, 2)
     write(memory)
-    memory.write_again(0)
+    memory.write_again(0, 0)
     add(memory, 5, 6)
     assert waiting(memory) == [frames(1, 2), frames(5, 6)]
 
@@ -207,7 +206,7 @@ def test_a_mark_that_waits_still_waits_when_what_is_before_it_is_written_again()
     add(memory, 4, 6)
     memory.forget(6)
     add(memory, 7, 7)
-    memory.write_again(6)
+    memory.write_again(6, 0)
     assert waiting(memory) == [Mark(4, 6, None), frames(7, 7)]
 
 
@@ -217,7 +216,7 @@ def test_what_is_written_again_comes_whole():
     for seq in (1, 2, 3):
         add(memory, seq, seq)
         write(memory)
-    memory.write_again(0)
+    memory.write_again(0, 0)
     add(memory, 4, 4)
     assert seqs(memory.take(1, 3)) == [1, 2, 3]
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import threading
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -76,6 +78,24 @@ async def test_after_a_failed_sync_all_frames_are_on_the_disk(source, monkeypatc
     assert await collect(again.read, 0, 10) == frames(1, 10)
     assert again.lost == {}
     await again.close()
+
+
+async def test_a_sync_that_keeps_failing_is_tried_now_and_then(source, monkeypatch):
+    """After each failed sync, the next one waits a while, whoever asks for it."""
+    monkeypatch.setattr(trouble, "RETRY_SECONDS", 0.1)
+    times = []
+
+    def failing(_):
+        times.append(time.monotonic())
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing)
+        source.append(*frames(1, 1))
+        while len(times) < 4:
+            await source._syncing.next_round()
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
+    await until(lambda: source.synced_seq == 1)
 
 
 async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch):

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from connector.core.journal import memory
-from connector.core.journal.record import Block
+from connector.core.journal.record import Block, Mark
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, syncing, trouble, writing
 from tests.shell.journal.frames import assert_law, collect, frames, until
@@ -150,6 +150,26 @@ async def test_what_is_written_again_is_one_write(source, monkeypatch):
     await source._writing.write_again()
     await until(lambda: source.memory.is_written)
     assert [[item.first_seq for item in items] for items in writes] == [list(range(4, 11))]
+
+
+async def test_what_was_delivered_is_not_written_again(source, disk, monkeypatch):
+    """While syncs fail, each new segment gets the frames that Kafka does not have, and a mark."""
+    disk.fail("fdatasync", 5)
+    for frame in frames(1, 10):
+        source.append(frame)
+    await until(lambda: source.segments_retired)
+    for frame in frames(11, 12):
+        source.append(frame)
+    await until(lambda: source.committed_seq == 12)
+    source.advance(10)
+    writes, work = [], source.log.write
+    monkeypatch.setattr(source.log, "write", lambda items, *others: (writes.append(items), work(items, *others)))
+    retired = source.segments_retired
+    await until(lambda: source.segments_retired > retired + 2)
+    assert writes[-1] == [Mark(1, 10, None), Block(11, frames(11, 12))]
+    disk.heal()
+    await until(lambda: source.progress.watermark == 10)
+    assert await collect(source.read, 10, 12) == frames(11, 12)
 
 
 async def test_what_waits_in_memory_is_not_missing_in_the_log(source, disk, tmp_path, monkeypatch):
