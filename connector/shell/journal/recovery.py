@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ class Recovered:
 def recover(folder: Folder) -> Recovered:
     """Read the small files and the last segment, and cut that one after its last whole record.
 
+    All that is found is on the disk afterwards: a kill leaves the latest records to the kernel.
     Raises OSError and JournalUnusable.
     """
     found, last = look(folder), EMPTY
@@ -60,6 +62,7 @@ def recover(folder: Folder) -> Recovered:
     for name in folder.names():
         if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
+    _sync(folder, found)
     found.keys = last.keys
     found.tally = counted(found.progress, last.last, [*found.progress.marks, *last.marks])
     found.missing = found.tally.lose(last.last + 1, found.progress.synced, "corrupt")
@@ -112,6 +115,15 @@ def _cut(folder: Folder, segment: Segment, end: int) -> None:
         os.ftruncate(fd, end)
         os.fsync(fd)
     segment.size = end
+
+
+def _sync(folder: Folder, found: Recovered) -> None:
+    """Sync the segment that may hold the first number above the synced ones, and all later ones."""
+    place = bisect_right(found.segments, found.progress.synced + 1, key=lambda segment: segment.first)
+    for segment in found.segments[max(0, place - 1) :]:
+        with folder.opened(segment.name) as fd:
+            os.fdatasync(fd)
+    folder.sync()
 
 
 def counted(progress: Progress, last: int, marks: Sequence[Mark]) -> Tally:

@@ -1,6 +1,7 @@
 """A journal is opened once no other process holds it, and only if it is one."""
 
 import asyncio
+import os
 
 import pytest
 import structlog
@@ -9,6 +10,7 @@ from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
 from connector.shell.journal import Journal, opening
 from connector.shell.journal.folder import Folder
+from tests.shell.journal.frames import collect, frame
 
 
 async def test_a_start_waits_for_the_lock_and_says_so_once(tmp_path, monkeypatch):
@@ -54,3 +56,16 @@ async def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "data").write_text("x")
     with pytest.raises(JournalUnusable):
         await Journal.open(JournalSettings(path=tmp_path / "data" / "journal"), print)
+
+
+async def test_a_disk_that_cannot_sync_what_a_kill_left_ends_the_start(opened, tmp_path, monkeypatch):
+    """Frames that may not be on the disk do not count as synced; the next start tries it again."""
+    source = await opened()
+    source.append(frame(1))
+    await source.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(JournalUnusable, match=r"could not be opened: .*Input/output error"):
+            await opened()
+    source = await opened()
+    assert await collect(source.read, 0, 1) == [frame(1)]

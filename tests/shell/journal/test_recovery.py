@@ -1,5 +1,7 @@
 """A start finds what the last process left, and cuts only what was never whole."""
 
+import os
+
 import pytest
 
 from connector.core.cipher_key import CipherKey
@@ -129,6 +131,18 @@ def test_without_anything_but_segments_all_frames_are_pending(folder):
     """Without progress and finished numbers, everything is delivered again."""
     tally = recover(folder).tally
     assert (tally.watermark, tally.pending) == (0, 10)
+
+
+@pytest.mark.parametrize(("synced", "count"), [(10, 1), (6, 1), (5, 1), (4, 2), (0, 2)])
+def test_what_a_kill_left_to_the_kernel_is_synced(folder, monkeypatch, synced, count):
+    """Each segment that may hold a number above the synced ones is on the disk, then the names."""
+    folder.replace(PROGRESS, NOTHING._replace(synced=synced).to_bytes())
+    calls = []
+    for call in ("fdatasync", "fsync"):
+        monkeypatch.setattr(os, call, lambda fd: calls.append(os.fstat(fd).st_ino))
+    assert recover(folder).tally.synced == 10
+    files = [path.stat().st_ino for path in sorted(folder.path.glob("*.log"))]
+    assert calls == [*files[-count:], folder.path.stat().st_ino]
 
 
 @pytest.mark.parametrize("what", ["segment", "progress"])
