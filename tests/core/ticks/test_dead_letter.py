@@ -143,8 +143,8 @@ def test_a_long_text_is_cut():
     "raw", [b'"key"' * 200_000, b"\\" * 1_000_000, b'"key": "' * 120_000, b'"key"' + b" " * 1_000_000]
 )
 def test_the_search_for_key_material_is_fast(raw):
-    """Even a huge frame built to be slow is searched in a moment."""
-    assert is_within(1, lambda: (published(raw), published(b"0|H0BJCNT0|1|" + raw)))
+    """Even a huge frame built to be slow is searched in a few seconds."""
+    assert is_within(3, lambda: (published(raw), published(b"0|H0BJCNT0|1|" + raw)))
 
 
 def test_a_bad_record_is_published_with_its_key_and_field():
