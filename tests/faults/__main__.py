@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.conftest import ACCESS_REQUIRED
-from tests.faults import results
+from tests.faults import results, share
 from tests.faults.row import ACCESS
 from tests.faults.worker import ROWS
 
@@ -42,13 +42,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     parser.add_argument("--table", action="store_true", help="write the kept results into docs/guarantee.md and end")
+    share.add_argument(parser)
     given = parser.parse_args()
     groups = list(dict.fromkeys(name[0] for name in in_order()))
     unknown = [name for name in given.rows if name not in ROWS and name not in groups]
     if unknown:
         parser.error(f"there is no row {', '.join(unknown)}; the rows are {', '.join(in_order())}")
     asked = given.rows or [group for group in groups if group != ACCESS]
-    given.rows = [name for each in asked for name in in_order() if each in {name, name[0]}]
+    named = [name for each in asked for name in in_order() if each in {name, name[0]}]
+    given.rows = share.share_of(named, given.share)
     return given
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ACCESS_REQUIRED
 from tests.faults import __main__ as program
 from tests.faults.row import Row
+from tests.faults.share import share_of
 
 
 def rows(monkeypatch, *given):
@@ -27,6 +28,15 @@ def test_rows_and_groups_are_played_as_they_are_named(monkeypatch):
     assert rows(monkeypatch, "F")[:2] == ["F1", "F2"]
     with pytest.raises(SystemExit):
         rows(monkeypatch, "A999")
+
+
+def test_the_shares_of_all_commits_are_all_rows(monkeypatch):
+    """Two commits whose numbers differ by one play different halves."""
+    everything = rows(monkeypatch)
+    halves = [share_of(everything, 2, commit) for commit in ("a0", "a1")]
+    assert sorted(halves[0] + halves[1]) == sorted(everything)
+    assert abs(len(halves[0]) - len(halves[1])) <= 1
+    assert rows(monkeypatch, "--share", "2") in halves
 
 
 @pytest.mark.parametrize(("required", "name", "code"), [("", "F1", 0), ("1", "F1", 5), ("1", "C19", 0)])

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.faults import share
 from tests.faults.cluster import ProxiedKafka
 from tests.faults.row import Check, shown
 from tests.replicas import rows_rollout  # noqa: F401 - its rows register themselves
@@ -42,9 +43,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows by name: {', '.join(ROWS)}; without any, all")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON")
     parser.add_argument("--table", action="store_true", help="write the figures into docs/hand-over.md")
+    share.add_argument(parser)
     given = parser.parse_args()
     if unknown := [name for name in given.rows if name not in ROWS]:
         parser.error(f"there is no row {', '.join(unknown)}; the rows are {', '.join(ROWS)}")
+    given.rows = share.share_of(given.rows or list(ROWS), given.share)
     return given
 
 
@@ -127,7 +130,7 @@ async def main(given: argparse.Namespace) -> int:
     started_at = time.monotonic()
     try:
         await cluster.open()
-        for name in given.rows or ROWS:
+        for name in given.rows:
             result = await play(name, Rig(cluster))
             results.append(result)
             if given.json:
