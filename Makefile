@@ -194,12 +194,13 @@ ACCESS := $(call debian,tinyproxy:tinyproxy krb5-config:libkrb5-dev gcc:gcc pyth
 GSSAPI := $(INSTALL) -r requirements/gssapi-build.txt && \
   $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/gssapi.txt
 .PHONY: access-test
+SHARES ?= 1
 access-test: .venv/dev.stamp  ## logins with Kerberos and tokens, and KIS through a proxy, with real ones (ARGS="F5 F11" for some rows)
 	@$(REALM)
 	@$(ACCESS)
 	@$(BIN)/python -c "import gssapi" 2> /dev/null || ($(GSSAPI)) || echo "The package gssapi could not be built"
 	@test -n "$(ARGS)" || $(BIN)/python -m pytest tests/access
-	@$(BIN)/python -m tests.faults $(or $(ARGS),F)
+	@$(BIN)/python -m tests.faults $(or $(ARGS),F --share $(SHARES))
 
 pictures: page-needs  ## renew the pictures of the pages and of the terminal, docs/*.png and docs/*.svg
 	@$(BIN)/python -m tests.page.pictures
