@@ -36,10 +36,10 @@ def place(ranking: Collection[str], places: Places) -> dict[str, int]:
     placed = placement(good, places.counted)
     if places.spare and len(placed) < len(good):
         placed |= placement([isin for isin in good if isin not in placed], places.spare)
-    staying = {isin: places.refused[isin] for isin in ranking if isin in places.refused}
+    refused = {isin: places.refused[isin] for isin in ranking if isin in places.refused}
     room = Counter(places.counted)
     room.subtract(placed.values())
-    return placed | staying | placement([isin for isin, slot in staying.items() if slot not in room], room)
+    return placed | refused | placement([isin for isin, slot in refused.items() if slot not in places.counted], room)
 
 
 def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str, int]:
