@@ -1,6 +1,7 @@
 """The count of work sees each bytecode and each call of a C function, but nothing inside one."""
 
 import dis
+import gc
 import sys
 
 from benchmarks.work import count
@@ -55,3 +56,19 @@ def test_tracer_is_restored():
     before = sys.gettrace(), sys.getprofile()
     count(loop(1))
     assert (sys.gettrace(), sys.getprofile()) == before
+
+
+def test_garbage_is_not_collected():
+    """What others do when garbage is collected does not count; it is collected again afterwards."""
+    phases = []
+
+    def remember(phase, _info):
+        phases.append(phase)
+
+    gc.callbacks.append(remember)
+    try:
+        count(lambda: [[] for _ in range(10_000)])
+        assert phases == []
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(remember)
