@@ -8,6 +8,7 @@ from string import ascii_uppercase
 
 from connector.core.printable import printable
 
+LENGTH = 12
 _SHAPE = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _FIRST_ELEVEN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}")
 # ISO 6166, annex C: each letter becomes two digits, beginning with A=10. The check digit is
@@ -28,7 +29,7 @@ def has_shape(text: str) -> bool:
 
 def is_valid(text: str) -> bool:
     """Return whether `text` has the shape of an ISIN and ends in the right check digit."""
-    return len(text) == 12 and _is_valid(text)
+    return len(text) == LENGTH and _is_valid(text)
 
 
 # Cached, because one bond is in many lists and in each new record of a list. The cache has room for

@@ -6,12 +6,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 from io import BytesIO
 from itertools import repeat
-from operator import call
+from operator import call, itemgetter
 from typing import Any, Literal, NamedTuple
 
 from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from connector.core.bonds.isin import LENGTH as ISIN_LENGTH
 from connector.core.bonds.isin import has_shape
 from connector.core.ticks.columns import (
     CLOCK_ALLOWANCE_MS,
@@ -51,6 +52,7 @@ CACHED_TIMES = 1024  # times of day, with their dates
 _EPOCH = date(1970, 1, 1)
 _ID_LENGTH = b"\x40"  # zigzag(32): Avro writes this length before the 32 digits of a tick_id
 _EMPTY_ARRAY = encode_array([])
+_isin_of = itemgetter(slice(ISIN_LENGTH))  # from a text that begins with an ISIN
 
 
 class Tick(NamedTuple):
@@ -209,7 +211,7 @@ class TickEncoder:
         except ValueError:
             return None
         times = map(min, [traded[text].at_ms for text in texts[self._time]], received_ms)
-        return Ticks(texts[self._isin], list(times), values)
+        return Ticks(list(map(_isin_of, texts[self._isin])), list(times), values)
 
     def _dated(self, times: Sequence[str], earliest_ms: int, latest_ms: int) -> "dict[str, _Traded]":
         """Return the date of each time of day, for records received between the two times.

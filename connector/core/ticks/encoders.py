@@ -4,9 +4,9 @@ A number is encoded by arithmetic, or taken from a cache of recent texts. Prices
 times repeat all day, so their bytes are cached. Volumes do not repeat, and are never cached, except
 those of the day before.
 
-Neighbouring columns that change together are looked up as one text: the price and its change, the
-open, high and low of the day. What 1,000 bonds have cached does not fit into a core's own cache, so
-fewer look-ups save more time than a look-up of a longer text costs.
+Neighbouring columns that change together are looked up as one text: the ISIN and the name, the
+price and its change, the open, high and low of the day. What 1,000 bonds have cached does not fit
+into a core's own cache, so fewer look-ups save more time than a look-up of a longer text costs.
 """
 
 import json
@@ -25,7 +25,7 @@ EncodeTexts = Callable[[Sequence[str]], Iterable[bytes]]
 ISIN_COLUMN = "STND_ISCD"
 TIME_COLUMN = "STCK_CNTG_HOUR"
 YIELD_COLUMN = "BOND_CNTG_ERT"  # changes with each price, and stands between columns that do not
-_ALONE = (ISIN_COLUMN, TIME_COLUMN, YIELD_COLUMN)
+_ALONE = (TIME_COLUMN, YIELD_COLUMN)
 
 # What each of the two halves of a cache holds. A day of 1,000 bonds has some 15,000 prices, each
 # with its change. Full caches of groups hold some 20 MB.
@@ -102,7 +102,8 @@ def encoders(columns: Sequence[Mapping[str, Any]]) -> list[Encoder]:
     shared: dict[str, Encoder] = {}
     found = []
     for column in columns:
-        kind = column["name"] if column["name"] in _ALONE else json.dumps(column["type"])
+        has_own = column["name"] in (ISIN_COLUMN, *_ALONE)
+        kind = column["name"] if has_own else json.dumps(column["type"])
         if kind not in shared:
             shared[kind] = _encoder(column)
         found.append(shared[kind])

@@ -97,7 +97,7 @@ class Delivery:
 
     def request(self, isins: frozenset[str]) -> None:
         """Set the wanted bonds; ticks of other bonds are counted as unrequested."""
-        self._sorter.requested = isins
+        self._sorter.request(isins)
 
     def last_tick_ns(self, isin: str) -> int | None:
         """Return the receive time (ns) of a bond's latest tick, or None."""

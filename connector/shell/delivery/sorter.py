@@ -17,6 +17,7 @@ from connector.core.ticks.frame import ENCRYPTED_PREFIX, BadFrame, Received, Wir
 from connector.core.ticks.partition import partition
 from connector.core.ticks.run import Run, split_run
 from connector.logs import clean, clean_known
+from connector.shell.delivery.bond import Bond
 from connector.shell.delivery.counts import Counts
 from connector.shell.delivery.lane import Lane
 from connector.shell.delivery.latest_values import LatestValues
@@ -41,7 +42,6 @@ class Sorter:
         counts: Counts,
         tick_source: Source = "ws",
     ) -> None:
-        self.requested: frozenset[str] | None = None  # None until the lists are known
         self.counted_through = 0  # frames up to this number are already in `counts`
         self.latest_values = LatestValues(schema)
         self._schema = schema
@@ -54,9 +54,8 @@ class Sorter:
         self._delivered = 0  # records after this position no earlier process has delivered
         self._keys = keys
         self._counts = counts
-        self._routes: dict[str, tuple[bytes, Lane]] = {}
-        # Receive time (ns) and bytes of each bond's latest good tick.
-        self._latest: dict[str, tuple[int, bytes]] = {}
+        self._bonds: dict[str, Bond] = {}
+        self._requested: frozenset[str] | None = None  # None until the lists are known
         # By session: the last frame that none of so many keys opened, for each number of keys.
         self._unopened: dict[tuple[int, int], dict[int, int]] = {}
         self._held: tuple[int, str] | None = None  # the frame that waits for a mended decoding, and why
@@ -70,9 +69,17 @@ class Sorter:
 
         Without lanes of dead letters, dead letters are only counted.
         """
-        self._ticks, self._dead_letters, self._routes = ticks, dead_letters, {}
+        self._ticks, self._dead_letters = ticks, dead_letters
+        for bond in self._bonds.values():
+            bond.lane = self._lane(bond.key)
         self.latest_values.route_to(latest_values)
         self._delivered = max(lane.delivered for lane in ticks)
+
+    def request(self, isins: frozenset[str]) -> None:
+        """Set the wanted bonds; ticks of other bonds are counted as unrequested."""
+        self._requested = isins
+        for isin, bond in self._bonds.items():
+            bond.is_requested = isin in isins
 
     @property
     def holds(self) -> str | None:
@@ -81,17 +88,17 @@ class Sorter:
 
     def last_tick_ns(self, isin: str) -> int | None:
         """Return the receive time (ns) of a bond's latest tick, or None."""
-        return self._latest[isin][0] if isin in self._latest else None
+        bond = self._bonds.get(isin)
+        return bond.received_ns if bond and bond.raw else None
 
     def last_tick(self, isin: str) -> tuple[int, dict[str, str]] | None:
         """Return the receive time (ns) and the columns by name of a bond's latest tick, or None."""
-        if isin not in self._latest:
+        bond = self._bonds.get(isin)
+        if bond is None or not bond.raw:
             return None
-        received_ns, raw = self._latest[isin]
         names = [column["name"] for column in self._schema.columns]
-        return received_ns, dict(
-            zip(names, map(repaired, raw.decode("utf-8", "surrogateescape").split("^")), strict=False)
-        )
+        texts = map(repaired, bond.raw.decode("utf-8", "surrogateescape").split("^"))
+        return bond.received_ns, dict(zip(names, texts, strict=False))
 
     def lacks_key(self, frame: Received) -> bool:
         """Whether the frame is encrypted and its session has no key yet."""
@@ -126,21 +133,22 @@ class Sorter:
         run, ticks, received_ns, received_ms = decoded
         positions, headers = _positions(first_seq, run), run.for_each_record(map(self._headers, frames))
         accepting = {lane for lane in self._ticks if lane.behind_from is None} if serving is None else serving
-        routes = self._routes
-        records = zip(ticks.isins, positions, received_ns, ticks.timestamps_ms, ticks.values, headers, strict=True)
-        for isin, at, ns, timestamp_ms, value, its_headers in records:
-            key, lane = routes.get(isin) or self._route(isin)
-            if lane in accepting:
-                lane.append(at, ns, timestamp_ms, key, value, its_headers)
+        bonds = [self._bonds.get(isin) or self._new_bond(isin) for isin in ticks.isins]
+        records = zip(bonds, positions, received_ns, ticks.timestamps_ms, ticks.values, headers, strict=True)
+        for bond, at, ns, timestamp_ms, value, its_headers in records:
+            if (lane := bond.lane) in accepting:
+                lane.append(at, ns, timestamp_ms, bond.key, value, its_headers)
         if self.latest_values.lanes:
             self.latest_values.place_run(run, ticks, positions, received_ns, headers, serving)
         if is_first_time:
-            self._count_run(last_seq, run, ticks, received_ns, received_ms)
+            self.counted_through = last_seq
+            self._count_run(run, bonds, ticks.timestamps_ms, received_ms)
+            for bond, ns, raw in zip(bonds, received_ns, run.raws, strict=True):
+                bond.received_ns, bond.raw = ns, raw
             if positions[0] <= self._delivered:
-                delivered = sum(
-                    at <= self._route(isin)[1].delivered for isin, at in zip(ticks.isins, positions, strict=True)
+                self._counts.decoded -= sum(
+                    at <= bond.lane.delivered for bond, at in zip(bonds, positions, strict=True)
                 )
-                self._counts.decoded -= delivered
         return True
 
     def _decode_run(self, frames: Sequence[Received]) -> tuple[Run, Ticks, Sequence[int], Sequence[int]] | None:
@@ -159,18 +167,15 @@ class Sorter:
         return ticks and (run, ticks, received_ns, received_ms)
 
     def _count_run(
-        self, last_seq: int, run: Run, ticks: Ticks, received_ns: Sequence[int], received_ms: Sequence[int]
+        self, run: Run, bonds: Sequence[Bond], timestamps_ms: Sequence[int], received_ms: Sequence[int]
     ) -> None:
-        self.counted_through = last_seq
-        counts, isins = self._counts, ticks.isins
-        counts.decoded += len(isins)
-        if self.requested is not None:
-            counts.unrequested += len(isins) - sum(map(self.requested.__contains__, isins))
-        self._latest.update(zip(isins, zip(received_ns, run.raws, strict=True), strict=True))
-        ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, ticks.timestamps_ms, strict=True)])
+        counts = self._counts
+        counts.decoded += len(bonds)
+        counts.unrequested += [bond.is_requested for bond in bonds].count(False)
+        ages = Counter([(ms - traded) // 1000 for ms, traded in zip(received_ms, timestamps_ms, strict=True)])
         for seconds, count in ages.items():
             counts.event_ages[seconds] += count
-        self._note_width(run.width, len(isins))
+        self._note_width(run.width, len(bonds))
 
     def _headers(self, frame: Received) -> Headers:
         return [("received-ns", b"%d" % frame.received_ns), ("slot", b"%d" % frame.slot), self._schema_header]
@@ -240,7 +245,6 @@ class Sorter:
     ) -> None:
         received_ns = frame.received_ns
         headers = self._headers(frame)
-        routes, requested, latest = self._routes, self.requested, self._latest
         at = position(seq, 0)
         unrequested = delivered = 0
         is_first_time, received_ms, ages = seq > self.counted_through, received_ns // 1_000_000, self._counts.event_ages
@@ -249,14 +253,14 @@ class Sorter:
                 self._bury(at, frame, dead_letter.of_record(frame, record, tick), serving)
             else:
                 isin, timestamp_ms, value = tick
-                key, lane = routes.get(isin) or self._route(isin)
+                bond = self._bonds.get(isin) or self._new_bond(isin)
+                lane = bond.lane
                 if lane.behind_from is None if serving is None else lane in serving:
-                    lane.append(at, received_ns, timestamp_ms, key, value, headers)
+                    lane.append(at, received_ns, timestamp_ms, bond.key, value, headers)
                 delivered += at <= lane.delivered
-                if requested is not None and isin not in requested:
-                    unrequested += 1
+                unrequested += not bond.is_requested
                 if is_first_time:  # a frame that is read again may be older than the latest tick
-                    latest[isin] = received_ns, record.raw
+                    bond.received_ns, bond.raw = received_ns, record.raw
                     ages[(received_ms - timestamp_ms) // 1000] += 1
             at += 1
         if self.latest_values.lanes:
@@ -281,10 +285,13 @@ class Sorter:
                 log.warning("columns_added", columns=width, documented=self._width, kept_in="extra")
             self._counts.extended += records
 
-    def _route(self, isin: str) -> tuple[bytes, Lane]:
-        key = isin.encode()
-        route = self._routes[isin] = key, self._ticks[partition(key, len(self._ticks))]
-        return route
+    def _new_bond(self, isin: str) -> Bond:
+        key, requested = isin.encode(), self._requested
+        bond = self._bonds[isin] = Bond(key, self._lane(key), requested is None or isin in requested)
+        return bond
+
+    def _lane(self, key: bytes) -> Lane:
+        return self._ticks[partition(key, len(self._ticks))]
 
     def _bury(self, at: int, frame: Received, letter: DeadLetter, serving: Sequence[Lane] | None) -> None:
         if not self._dead_letters:

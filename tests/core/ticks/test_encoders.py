@@ -143,11 +143,10 @@ def test_a_group_has_the_bytes_of_its_columns(data):
 
 
 def test_what_repeats_is_grouped_and_the_rest_is_alone():
-    """ISIN, time, yield and volumes of the day are alone; the others join their neighbours."""
+    """Time, yield and volumes of the day are alone; the others join their neighbours."""
     names = list(ENCODERS)
     assert [names[group.begin] for group in codec.groups(list(ENCODERS.values()))] == [
         "STND_ISCD",
-        "BOND_ISNM",
         "STCK_CNTG_HOUR",
         "PRDY_VRSS_SIGN",
         "CNTG_VOL",

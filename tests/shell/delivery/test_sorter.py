@@ -165,10 +165,15 @@ def test_the_latest_good_tick_of_each_bond_is_kept(sorter):
     sorter.place(2, [second])
     sorter.place(3, [frame(record(ISINS[0], price="1e9"))])
     sorter.place(1, [first], [lane_of(sorter, ISINS[0])])
-    assert {isin: (received_ns, kept) for isin, (received_ns, kept) in sorter._latest.items()} == {
+    assert latest_of(sorter) == {
         ISINS[0]: (second.received_ns, record(ISINS[0], accumulated=2).encode()),
         ISINS[1]: (first.received_ns, record(ISINS[1]).encode()),
     }
+
+
+def latest_of(sorter):
+    """Return the receive time and the record of each bond's latest good tick."""
+    return {isin: (bond.received_ns, bond.raw) for isin, bond in sorter._bonds.items() if bond.raw}
 
 
 GOOD = [frame(record(isin, accumulated=number)) for number, isin in enumerate(ISINS)]
@@ -196,7 +201,7 @@ def test_a_run_places_what_its_frames_place_one_by_one(frames, again):
     """A run gives every lane, count and latest tick what its frames give one by one."""
     one, other = make_sorter(), make_sorter()
     for each in (one, other):
-        each.requested = frozenset(ISINS[:5])
+        each.request(frozenset(ISINS[:5]))
         each.counted_through = again
         lane_of(each, ISINS[2]).fall_behind(position(1, 0))
     one.place(1, frames)
@@ -209,7 +214,7 @@ def test_a_run_places_what_its_frames_place_one_by_one(frames, again):
         assert batches[0] == batches[1]
     one.counts.latencies, one.counts.decode_bugs = other.counts.latencies, other.counts.decode_bugs  # of no concern
     assert one.counts == other.counts
-    assert (one._latest, one.counted_through) == (other._latest, other.counted_through)
+    assert (latest_of(one), one.counted_through) == (latest_of(other), other.counted_through)
 
 
 def test_one_bad_frame_among_many_does_not_slow_the_others(sorter, monkeypatch):
