@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,14 +41,14 @@ class Wanted:
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         self.entries = dict(lists.entries)
-        self._added: dict[str, int] = {}
+        self._added: Counter[str] = Counter()
         self._before: dict[str, InForce | None] = {}
         self.count = len(lists.desired)
 
     def _wanted_by(self, isin: str) -> int:
         """Return how many lists want a bond."""
         bond = self._lists.desired.get(isin)
-        return (0 if bond is None else len(bond.lists)) + self._added.get(isin, 0)
+        return (0 if bond is None else len(bond.lists)) + self._added[isin]
 
     def put(self, name: str, entry: Entry | None) -> None:
         """Replace a list, or remove it if `entry` is None."""
@@ -61,9 +62,9 @@ class Wanted:
         old_bonds, new_bonds = _active(old), _active(new)
         for isin in new_bonds - old_bonds:
             self.count += self._wanted_by(isin) == 0
-            self._added[isin] = self._added.get(isin, 0) + 1
+            self._added[isin] += 1
         for isin in old_bonds - new_bonds:
-            self._added[isin] = self._added.get(isin, 0) - 1
+            self._added[isin] -= 1
             self.count -= self._wanted_by(isin) == 0
 
     def finish(self) -> Generator[None, None, Lists]:

@@ -10,6 +10,7 @@ the reading.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -91,13 +92,10 @@ def list_name(key: bytes | None) -> str | None:
 
     A record without a list name changes nothing.
     """
-    if key is None:
-        return None
-    try:
-        name = key.decode()
-    except UnicodeDecodeError:
-        return None
-    return name if len(name) <= MAX_KEY_CHARACTERS else None
+    with suppress(UnicodeDecodeError):
+        if key is not None and len(name := key.decode()) <= MAX_KEY_CHARACTERS:
+            return name
+    return None
 
 
 def with_entries(lists: Lists, entries: Mapping[str, Entry]) -> Generator[None, None, Lists]:
@@ -216,8 +214,8 @@ class _Draft:
 
     def remove_absent(self, names: Iterable[str]) -> None:
         """Remove lists that are absent from the topic, unless the guard holds the removal back."""
-        absent = {name: self.wanted.entries[name] for name in names}
-        absent = {name: entry for name, entry in absent.items() if not is_held_back(entry.refusal)}
+        entries = self.wanted.entries
+        absent = {name: entries[name] for name in names if not is_held_back(entries[name].refusal)}
         before = self.wanted.count
         for name in absent:
             self.wanted.put(name, None)

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 from heapq import heappush, heappushpop
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -76,8 +76,5 @@ def placement(desired: Sequence[str], capacities: Mapping[int, int]) -> dict[str
 # Cached, because each edit of a list places all bonds again. 2,048 bonds fill 49 sessions.
 @lru_cache(maxsize=2048)
 def _heaviest_first(isin: str, slots: tuple[int, ...]) -> tuple[_Pair, ...]:
-    return tuple(sorted(((_weight(isin, slot), isin, slot) for slot in slots), reverse=True))
-
-
-def _weight(isin: str, slot: int) -> bytes:
-    return blake2b(f"{slot}|{isin}".encode(), digest_size=8).digest()
+    weights = [blake2b(f"{slot}|{isin}".encode(), digest_size=8).digest() for slot in slots]
+    return tuple(sorted(zip(weights, repeat(isin), slots, strict=False), reverse=True))

@@ -32,7 +32,8 @@ SESSION_TIMEOUT = 15.0
 LOST_AFTER = 120.0
 # A bond is carried by nobody at most until its slot is lost, and the others have placed and
 # registered the bond: kis.slot_lost_seconds, three turns, and one turn of the measuring. The time
-# begins again whenever slots get new owners, because an owner counts what it saw itself.
+# begins again whenever slots get new owners, because an owner counts what it saw itself, and when
+# the bond comes to a slot that is blocked and not lost yet.
 MOST_SECONDS_WITHOUT_SLOT = LOST_AFTER + 4 * TURN_SECONDS
 MOST_SECONDS_ON_TWO_SLOTS = 30.0
 # After an error that may pass, a bond keeps its place for a minute more, and so does each further
@@ -249,7 +250,7 @@ class Fleet:
         self.attempts = {}  # when each app key was last used, by app key
         self.replicas = [Replica(f"replica-{n}", self, own, 200.0 * n) for n, own in enumerate(keys)]
         self.ticking = {}  # the slot on which each bond was last shown as ACTIVE
-        self.twice_since, self.missing_since = {}, {}
+        self.twice_since, self.missing_since, self.placement = {}, {}, {}
         self.rebalance()
         self.want(BONDS, 8)
 
@@ -454,11 +455,19 @@ class Fleet:
             missing.clear()
         more = MORE_SECONDS.get(self.code, 0.0) * len(self.ever_refused)
         self.twice_since = {isin: self.twice_since.get(isin, self.now) for isin in twice}
-        self.missing_since = {isin: self.missing_since.get(isin, self.now) for isin in missing}
+        came, self.placement = self.came_to_blocked(), self.replicas[0].placement
+        self.missing_since = {
+            isin: self.now if isin in came else self.missing_since.get(isin, self.now) for isin in missing
+        }
         for isin, since in self.twice_since.items():
             assert self.now - since <= MOST_SECONDS_ON_TWO_SLOTS + more, f"{isin} is registered twice"
         for isin, since in self.missing_since.items():
             assert self.now - since <= MOST_SECONDS_WITHOUT_SLOT + more, f"{isin} waits though there is room"
+
+    def came_to_blocked(self):
+        """Return the bonds that were just placed on a slot which another program keeps from us."""
+        placed = self.replicas[0].placement.items()
+        return {isin for isin, slot in placed if slot in self.blocked and self.placement.get(isin) != slot}
 
     @property
     def ever_refused(self):
