@@ -136,8 +136,7 @@ def paused(name: str, value: bytes | None, request: Request, *, is_paused: bool,
 
     Raises RequestMalformed if there is no such list.
     """
-    fields = _fields(name, value) | {"paused": is_paused}
-    return [(name, _value(name, fields, request, confirm=confirm))]
+    return [(name, _value(name, _fields(name, value) | {"paused": is_paused}, request, confirm=confirm))]
 
 
 def tombstone(name: str, *, confirm: bool) -> Records:

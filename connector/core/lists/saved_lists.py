@@ -27,14 +27,12 @@ def to_text(lists: Lists) -> Generator[None, None, str]:
 
 def from_text(text: str | None) -> Generator[None, None, Lists | None]:
     """Return, in steps, the lists that `to_text` wrote, or None if unreadable. Never raises."""
-    try:
+    document = None
+    with suppress(ValueError, RecursionError):
         document = json.loads(text or "")
-    except (ValueError, RecursionError):
-        return None
     if not isinstance(document, dict):
         return None
-    entries = yield from _entries(document)
-    return (yield from subscription.with_entries(Lists(), entries))
+    return (yield from subscription.with_entries(Lists(), (yield from _entries(document))))
 
 
 def from_status(records: Mapping[str, Any], saved: Lists | None) -> Generator[None, None, Lists]:
