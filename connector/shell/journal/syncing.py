@@ -19,7 +19,7 @@ from connector.shell.worker import Worker
 
 log = structlog.get_logger("connector.journal")
 
-WINDOW_BYTES: Final = 16 * 2**20  # frames that are on the disk and wait in memory for delivery
+WINDOW_BYTES: Final = 2 * 2**20  # frames that are on the disk and wait in memory: two seconds of a busy day
 MEMORY_BYTES = 64 * 2**20  # all frames in memory
 PROGRESS_SECONDS = 0.25  # after a kill, records acknowledged within this time may be sent again
 ALIVE_SECONDS = 5.0
