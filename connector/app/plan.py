@@ -145,6 +145,7 @@ class Plan:
             if key not in known or (record.get("state") != "REJECTED" and self._is_ours(key))
         }
         self._heartbeats.note(known, self.status_reader.followed_seconds, at := now())
+        self._recorder = status.Recorder()  # each record may have another writer now
         desired = self.control.lists.desired if self.control.lists else ()
         self.records = status.unconfirmed(known, self._slots.held, at) | status.wanted(kept, desired)
         self.are_limits_known.set()

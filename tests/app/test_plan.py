@@ -459,6 +459,24 @@ def test_after_an_outage_a_refusal_is_as_the_topic_says():
     assert plan.records[key] == theirs
 
 
+def test_after_an_outage_a_record_that_became_ours_is_made_anew():
+    """While we did not read it, the bond lost its place on another replica's slot."""
+    slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)
+    slots.feeds[0] = Feed(**vars(feed_of(0)))
+    plan = plan_of_one(slots)
+    list(plan.control.snapshot([control(A, 0)]))
+    other = TopicRecord(b"slot/1", slot_0("two").value, 0, 1, 0)
+
+    def read_again(state, slot):
+        bond = status.encode({"state": state, "slot": slot})
+        finished(plan._on_known_status([other, TopicRecord(f"instrument/{A}".encode(), bond, 0, 2, 0)]))
+        plan._publish(plan.control.lists)
+        return plan.records[f"instrument/{A}"]["state"]
+
+    assert read_again("ACTIVE", 1) == "ACTIVE"
+    assert read_again("WAITING_CAPACITY", None) == "WAITING_CAPACITY"
+
+
 def test_a_killed_owner_was_last_alive_by_its_own_clock():
     """Who looks for killed sessions reads the records as their owners wrote them."""
     seen = []

@@ -211,6 +211,7 @@ class Replica:
             if key not in known or (record.get("state") != "REJECTED" and self.is_mine(key))
         }
         self.hear(known)
+        self.recorder = status.Recorder()
         ours = status.unconfirmed(known, self.worlds.keys(), self.now)
         self.records = ours | status.wanted(kept, self.lists.desired)
 
