@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The codes of a bond that KIS has not answered yet, or for which it had no room.
 NOT_JUDGED: Final = (None, "OPSP0008")
+# The states in which KIS has answered. No set: a foreign record's state may be anything.
+ANSWERED: Final = ("ACTIVE", "REJECTED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _writer(replica: ReplicaView, isin: str, before: Record) -> object:
         # While we were out of contact, another replica may have written that KIS refused the bond,
         # but our session goes on and brings its ticks.
         return carrier
-    has_answer = before.get("state") in {"ACTIVE", "REJECTED"}
+    has_answer = before.get("state") in ANSWERED
     is_known = type(reported) is int and (reported in replica.slots or reported in replica.alive)
     return reported if has_answer and is_known and not _is_active(replica, isin, placed) else placed
 

@@ -272,12 +272,13 @@ JSON = st.recursive(
 )
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from([f"instrument/{A}", "slot/0", "list/desk", f"instrument/{B}"]),
-        st.dictionaries(st.sampled_from(["state", "since", "alive_at", "code"]), JSON),
-    )
+FOREIGN = st.dictionaries(
+    st.sampled_from([f"instrument/{A}", "slot/0", "list/desk", f"instrument/{B}"]),
+    st.dictionaries(st.sampled_from(["state", "since", "alive_at", "slot", "code", "owner", "capacity"]), JSON),
 )
+
+
+@given(FOREIGN)
 def test_foreign_previous_records_do_no_harm(previous):
     """Foreign records under our keys raise nothing and are replaced by the next records."""
     records = status.records(replica(), previous, T0)
@@ -290,6 +291,23 @@ def shared(owned, others, placed, before=None):
     slots = {number: SlotView(number, "CONNECTED", 41, 1, None, None, {A: ACTIVE}) for number in owned}
     made = replace(replica(placement=placed, slots=slots), others=frozenset(others))
     return made, status.records(made, before or {}, T0)
+
+
+@given(FOREIGN, st.sampled_from([([1], [0]), ([0], [1]), ([], [0, 1])]), st.sampled_from([{}, {A: 0}, {A: 1}]))
+@example({f"instrument/{A}": {"state": []}}, ([1], [0]), {A: 0})
+def test_foreign_records_stop_no_replica(previous, slots, placed):
+    """Whatever a record of a bond or a slot holds, each replica reads it and makes its own."""
+    owned, others = slots
+    made, records = shared(owned, others, placed, previous)
+    assert {f"slot/{slot}" for slot in owned} <= records.keys()
+    for key, record in previous.items():
+        assert status.is_ours(made, key, record) in {True, False}
+    status.records(made, records, T0, previous)
+    status.unconfirmed(previous, owned, T0)
+    status.places(previous, {0: 41, 1: 41})
+    status.known_limits({0: 41}, {1: 41}, previous, ())
+    status.asked_anew(previous, [A], made.slots)
+    status.unowned(previous, [A], others)
 
 
 def test_the_owner_of_a_slot_writes_it_and_its_bonds():
