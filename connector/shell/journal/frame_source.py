@@ -1,8 +1,11 @@
 """Gives delivery its frames: from memory, or from the log where memory no longer reaches."""
 
+import asyncio
+
 from connector.core.journal.record import Block
-from connector.shell.journal.reading import read
+from connector.shell.journal.reading import Found, read
 from connector.shell.journal.state import State
+from connector.shell.journal.trouble import RETRY_SECONDS
 from connector.shell.worker import Worker
 
 FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
@@ -28,6 +31,7 @@ class FrameSource:
             state.trouble.changed.clear()
             await state.trouble.changed.wait()
         if after >= state.memory.floor:
+            self._ahead = Block(0, [])
             return await self.read_again(after, through, limit)
         begin, ahead = state.tally.after_lost(after + 1) - 1, self._ahead
         if not ahead.first_seq <= begin + 1 <= ahead.last_seq:
@@ -44,8 +48,7 @@ class FrameSource:
         return memory.read(after, through, limit) or Block(through + 1, [])
 
     async def _read_log(self, after: int, through: int, limit: int) -> Block:
-        log, through = self._state.log, min(through, self._state.memory.floor)
-        found = await self.worker.run(read, log.folder, log.segments, after, through + 1, limit)
+        found = await self._found(after, min(through, self._state.memory.floor) + 1, limit)
         for key in found.keys:
             self._state.ring.add_older(key)
         for first, last, reason in found.marks:
@@ -54,3 +57,16 @@ class FrameSource:
         for missing in found.missing:
             self._state.losses.miss(missing.start, missing.stop - 1)
         return found.block
+
+    async def _found(self, after: int, before: int, limit: int) -> Found:
+        """Read the log; while the disk gives an error, try again."""
+        log, trouble = self._state.log, self._state.trouble
+        while True:
+            try:
+                found = await self.worker.run(read, log.folder, log.segments, after, before, limit)
+            except OSError as error:
+                trouble.note("read", str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                trouble.end("read")
+                return found

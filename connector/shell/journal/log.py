@@ -8,7 +8,7 @@ from typing import Final
 
 from connector.core.journal.record import Item, Key, Mark, encode, header
 from connector.shell.journal.folder import Folder, write_all
-from connector.shell.journal.reading import Segment
+from connector.shell.journal.segment import Segment
 
 LARGEST_SEGMENT: Final = 64 * 2**20
 PARTS: Final = 16  # a segment spans at most this part of the bytes and of the hours kept

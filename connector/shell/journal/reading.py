@@ -1,54 +1,17 @@
 """Reads records and frames from segments."""
 
-import contextlib
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import structlog
-
-from connector.core.journal.record import HEADER_BYTES, Block, Key, Mark, Record, take
+from connector.core.journal.record import Block, Key, Mark, Record, take
 from connector.core.ticks.frame import Received
 from connector.shell.journal.folder import Folder
-
-log = structlog.get_logger("connector.journal")
+from connector.shell.journal.segment import Segment
 
 CHUNK: Final = 256 * 1024
-
-
-@dataclass(eq=False)
-class Segment:
-    """One file. `fd` is open until the file is complete and synced.
-
-    `since` is the monotonic time of its first record. `index` holds numbers, and the places where
-    later records begin.
-    """
-
-    first: int
-    last: int
-    size: int
-    since: float
-    fd: int | None = None
-    is_damaged: bool = False
-
-    def __post_init__(self) -> None:
-        self.name = f"{self.first:020}.log"
-        self.index = [(self.first - 1, HEADER_BYTES)]
-
-    def note_damage(self, skipped: int) -> None:
-        """Log the first damage that is met in this segment."""
-        if not self.is_damaged:
-            log.error("journal_damaged", file=self.name, bytes=skipped)
-        self.is_damaged = True
-
-    def close(self) -> None:
-        """Close the file, if it is open."""
-        fd, self.fd = self.fd, None
-        if fd is not None:
-            with contextlib.suppress(OSError):  # a sync that failed was told of
-                os.close(fd)
+READ_BYTES: Final = 2**20  # of frames in one block; the last one may exceed it
 
 
 class Found(NamedTuple):
@@ -63,8 +26,9 @@ class Found(NamedTuple):
 def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, limit: int) -> Found:
     """Return consecutive frames with `after` < number < `before`, from one segment.
 
-    A number is in the last segment that can hold it. The block begins after numbers that cannot be
-    read. If it is empty, its `last_seq` is the last number searched. Raises OSError.
+    They are at most `limit`, and about READ_BYTES. A number is in the last segment that can hold
+    it. The block begins after numbers that cannot be read. If it is empty, its `last_seq` is the
+    last number searched. Raises OSError.
     """
     place = bisect_right(segments, after + 1, key=lambda segment: segment.first) - 1
     if place < 0:
@@ -75,23 +39,28 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     segment = segments[place]
     try:
         with folder.opened(segment.name) as fd:
-            return _search(records(fd, segment.index, after, segment.note_damage), after, before, limit)
+            found = records(fd, segment.index, after, segment.note_damage, segment.pread)
+            return _search(found, after, before, limit)
     except FileNotFoundError:
         return Found(Block(before, []), [range(after + 1, before)], [], [])
 
 
 def records(
-    fd: int, index: list[tuple[int, int]], after: int = 0, on_skipped: Callable[[int], object] = abs
+    fd: int,
+    index: list[tuple[int, int]],
+    after: int = 0,
+    on_skipped: Callable[[int], object] = abs,
+    pread: Callable[[int, int, int], bytes] = os.pread,
 ) -> Iterator[tuple[int, int, Record]]:
     """Yield a segment's records from `after` on, or from a little before, and where each is.
 
     `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
-    record. Raises OSError.
+    record. `pread` reads the file as os.pread does. Raises OSError.
     """
     highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
     size, sound = CHUNK, at
     while True:
-        data = os.pread(fd, size, at)
+        data = pread(fd, size, at)
         is_end = len(data) < size
         found, used = take(data, highest, is_end=is_end)
         for begin, end, record in found:
@@ -136,7 +105,7 @@ def scan(fd: int, index: list[tuple[int, int]], on_skipped: Callable[[int], obje
 
 
 def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
-    first, frames = after + 1, list[Received]()
+    first, frames, size = after + 1, list[Received](), 0
     result = Found(Block(first, frames), [], [], [])
     for _, _, record in found:
         expected = first + len(frames)
@@ -149,12 +118,14 @@ def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, l
                     break
                 first = min(record.last_seq + 1, before)
         elif record.seq >= expected:
-            if record.seq >= before or len(frames) == limit or (frames and record.seq > expected):
+            is_full = len(frames) == limit or size >= READ_BYTES
+            if record.seq >= before or is_full or (frames and record.seq > expected):
                 break
             if record.seq > expected:
                 result.missing.append(range(expected, record.seq))
                 first = record.seq
             frames.append(record.received)
+            size += len(record.received.raw)
     if not frames and first < before:
         result.missing.append(range(first, before))
         first = before

@@ -16,7 +16,8 @@ from connector.core.journal.state import Progress, unsealed
 from connector.core.journal.tally import Tally
 from connector.errors import JournalUnusable
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.reading import Scan, Segment, scan
+from connector.shell.journal.reading import Scan, scan
+from connector.shell.journal.segment import Segment
 
 log = structlog.get_logger("connector.journal")
 

@@ -1,11 +1,15 @@
 """Damaged frames are counted exactly once, and hold up nobody."""
 
 import asyncio
+import errno
+import os
+
+import pytest
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import Block
-from connector.shell.journal import frame_source
-from tests.shell.journal.frames import assert_law, collect, frame
+from connector.shell.journal import frame_source, segment, syncing
+from tests.shell.journal.frames import assert_law, collect, frame, frames, until
 
 
 async def damaged(opened, tmp_path, count, damaged_numbers):
@@ -137,3 +141,74 @@ async def test_a_segment_that_is_gone_is_a_counted_loss(opened, tmp_path):
     assert await collect(source.read, 0, 10, 4) == [frame(number) for number in range(6, 11)]
     assert source.lost == {"corrupt": 5}
     assert_law(source)
+
+
+@pytest.fixture
+def log_alone(monkeypatch):
+    """Let no written frame stay in memory, so that each read is one of the log."""
+    monkeypatch.setattr(syncing, "WINDOW_BYTES", 0)
+
+
+@pytest.mark.usefixtures("log_alone")
+async def test_a_disk_that_fails_for_a_while_costs_nothing(opened, monkeypatch):
+    """A read waits while the log cannot be read, and names the file; then all frames come."""
+    source, real = await opened(), os.pread
+    await filled(source, 100)
+    is_bad = True
+    monkeypatch.setattr(os, "pread", lambda *place: b"" if is_bad else real(*place))
+    read = asyncio.create_task(collect(source.read, 0, 100, 10))
+    await until(lambda: source.write_error)
+    assert "00000000000000000001.log" in source.write_error
+    assert not read.done()
+    is_bad = False
+    assert await read == frames(1, 100)
+    assert (source.write_error, source.lost) == (None, {})
+
+
+@pytest.mark.usefixtures("log_alone")
+async def test_a_page_that_stays_unreadable_costs_its_frames(opened, monkeypatch):
+    """What the disk no longer gives is counted exactly, and the frames before and after it come."""
+    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
+    source, real = await opened(), os.pread
+    await filled(source, 1000)
+
+    def pread(fd, size, at):
+        if at < 2 * segment.PAGE and at + size > segment.PAGE:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    found = [each.received_ns - 1000 for each in await collect(source.read, 0, 1000, 64)]
+    missing = sorted(set(range(1, 1001)) - set(found))
+    assert found == sorted(found)
+    assert missing == list(range(missing[0], missing[-1] + 1))
+    assert 50 < len(missing) < 150, "a page of frames"
+    assert source.lost == {"corrupt": len(missing)}
+    source.advance(1000)
+    assert_law(source)
+
+
+@pytest.mark.usefixtures("log_alone")
+async def test_a_read_of_large_frames_takes_few_of_them(opened):
+    """A read takes some 1 MiB, however large frames are, and holds nothing once all was read."""
+    source, raw = await opened(), bytes(100_000)
+    for number in range(1, 101):
+        source.append(frame(number, raw=raw))
+        await asyncio.sleep(0)
+    await source.on_disk(30)
+    await until(lambda: source.memory.floor == 100)
+    await source.read(0, 1)
+    assert 1 < len(source._source._ahead.frames) <= 2**20 // len(raw) + 1
+    assert len((await source.read_again(0, 100, 1000)).frames) <= 2**20 // len(raw) + 1
+    assert len(await collect(source.read, 0, 100, 7)) == 100
+    source.append(frame(101))
+    await collect(source.read, 100, 101)
+    assert not source._source._ahead.frames
+
+
+async def filled(source, count):
+    """Write so many frames, and wait until only the log has them."""
+    for number in range(1, count + 1):
+        source.append(frame(number))
+    await source.on_disk(30)
+    await until(lambda: source.memory.floor == count)
