@@ -16,17 +16,24 @@ FAILURES_AN_HOUR: Final = 240
 
 
 class FailureLimit:
-    """Counts errors and missing replies, `most` an hour; it lives as long as the slot."""
+    """Counts errors and missing replies; it lives as long as the slot.
+
+    Half of the `most` failures an hour may come at any pace. Then requests that may fail go out one
+    by one, with pauses, so that the slot goes on soon after KIS takes requests again.
+    """
 
     def __init__(self, most: int = FAILURES_AN_HOUR) -> None:
-        self._failed_at: deque[float] = deque(maxlen=most)
+        self._failed_at: deque[float] = deque(maxlen=most // 2)
+        self._pause = HOUR_SECONDS / (most - most // 2)
 
     def count(self, now: float) -> None:
         """Count a request that failed."""
         self._failed_at.append(now)
 
-    @property
-    def passed_at(self) -> float:
+    def is_reached(self, now: float) -> bool:
+        """Whether requests that may fail go out one by one."""
+        return len(self._failed_at) == self._failed_at.maxlen and now < self._failed_at[0] + HOUR_SECONDS
+
+    def passed_at(self, now: float) -> float:
         """When a request that may fail is permitted again."""
-        is_full = len(self._failed_at) == self._failed_at.maxlen
-        return self._failed_at[0] + HOUR_SECONDS if is_full else float("-inf")
+        return self._failed_at[-1] + self._pause if self.is_reached(now) else float("-inf")

@@ -160,7 +160,7 @@ class SessionRegistrations:
                 self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._is_resting(isin, now)
             ]
             times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
-            times += [limit] if (limit := self._failure_limit.passed_at) > now else []
+            times += [limit] if (limit := self._failure_limit.passed_at(now)) > now else []
             if self._suspects:
                 times += [at for bond in self._bonds.values() for at in bond.lost_at(self._pace)]
         return min(times, default=None)
@@ -198,7 +198,10 @@ class SessionRegistrations:
         bond = self._bonds.get(isin)
         if outstanding not in ([], [isin]) or (bond and (bond.awaited or bond.not_before > now)):
             return False
-        return now >= self._failure_limit.passed_at or (bond is not None and bond.is_proved and not bond.failures)
+        if (bond is not None and bond.is_proved and not bond.failures) or not self._failure_limit.is_reached(now):
+            return True
+        is_alone = not any(each.awaited for each in self._bonds.values())
+        return is_alone and now >= self._failure_limit.passed_at(now)
 
     def _may_register(self, isin: str, room: int, now: float) -> bool:
         bond = self._bonds.get(isin)
