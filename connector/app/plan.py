@@ -330,6 +330,7 @@ class Plan:
         if self.records:
             last = status.stopped(self.records, at := now(), self._undelivered.count())
             self.status_topic.publish(last, self._may_write)
-            self._wanted_events.note(last, last, self._may_write, at)
+            desired = self.control.lists.desired if self.control.lists else ()
+            self._wanted_events.note(last, status.wanted(last, desired), self._may_write, at)
             self._wanted_events.publish_some()
             await self.status_topic.wait_until_written(seconds)

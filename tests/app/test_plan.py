@@ -459,6 +459,18 @@ def test_after_an_outage_a_refusal_is_as_the_topic_says():
     assert plan.records[key] == theirs
 
 
+async def test_a_stop_tells_nothing_of_bonds_that_no_list_wants(standalone):
+    """A stop just after the topic was read again does not take foreign records for ours."""
+    plan, _ = standalone
+    finished(plan._on_known_status([]))
+    list(plan.control.snapshot([control(A, 0)]))
+    plan.pause()
+    foreign = status.encode({"lists": ["x"], "slot": 0, "state": "ACTIVE"})
+    finished(plan._on_known_status([TopicRecord(f"instrument/{B}".encode(), foreign, 0, 1, 0)]))
+    await plan.say_goodbye(0)
+    assert f"instrument/{B}" not in plan._wanted_events._standings._changed
+
+
 def test_after_an_outage_a_record_that_became_ours_is_made_anew():
     """While we did not read it, the bond lost its place on another replica's slot."""
     slots = Slots(SHARED, 2, lambda *_: None, dict, tuple)

@@ -67,7 +67,11 @@ class Standings:
                 continue
             self._note_told(key, what)
             kind: Literal["wanted", "unwanted"] = UNWANTED if what == UNWANTED else WANTED
-            detail = {"state": None if what == UNWANTED else record["state"], "lists": list(record.get("lists", ()))}
+            lists = record.get("lists")  # of a foreign record perhaps
+            detail = {
+                "state": None if what == UNWANTED else record.get("state"),
+                "lists": list(lists) if isinstance(lists, list) else [],
+            }
             found.append(Event(kind, at, record.get("slot"), key.removeprefix(INSTRUMENT), detail))
         return found
 

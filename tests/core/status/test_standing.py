@@ -80,3 +80,12 @@ def test_what_another_replica_wrote_is_not_told_again():
     assert standings.changed == 0
     assert told(standings, {A: record("REJECTED")}) == []
     assert told(standings, {A: record("ACTIVE")}) == [("wanted", A, "ACTIVE")]
+
+
+@pytest.mark.parametrize("lists", [5, "desk", {"desk": 1}, ["desk"]])
+def test_a_foreign_record_stops_no_event(lists):
+    """A record without a state, or with lists of another type, is told as far as it is readable."""
+    standings = Standings()
+    standings.note([f"instrument/{A}"], T1)
+    (event,) = standings.events({f"instrument/{A}": {"lists": lists}}, lambda _: True, 100)
+    assert event.detail == {"state": None, "lists": lists if isinstance(lists, list) else []}
