@@ -52,6 +52,9 @@ class Segment:
         """
         end = max(at, min(at + size, os.fstat(fd).st_size))
         if (data := _bytes(fd, at, end)) is not None:
+            if self.unreadable:
+                for page in range(at // PAGE, end // PAGE + 1):
+                    self.unreadable.pop(page, None)
             return data
         bounds = [at, *range((at // PAGE + 1) * PAGE, end, PAGE), end]
         pages = [self._page(fd, begin, stop) for begin, stop in pairwise(bounds)]

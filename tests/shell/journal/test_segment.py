@@ -85,3 +85,25 @@ def test_a_disk_gets_time_to_come_back(file, disk, monkeypatch):
     disk.bad = {1}
     with pytest.raises(OSError, match=one.name):  # the page came back meanwhile, so its time begins again
         one.pread(file, 2**20, 0)
+
+
+def test_each_failure_gets_the_whole_time(file, disk, monkeypatch):
+    """A page that came back and fails again later is waited for as long as the first time."""
+    now = [100.0]
+    monkeypatch.setattr(segment.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 60.0)
+    one, others = Segment(1, 1, 0, 0.0), 4 * PAGE
+    disk.bad = {1}
+    with pytest.raises(OSError, match=one.name):
+        one.pread(file, others, 0)
+    assert one.pread(file, PAGE, others) == CONTENT[others : others + PAGE]
+    now[0] = 159.0
+    with pytest.raises(OSError, match=one.name):  # what another read found good begins no time again
+        one.pread(file, others, 0)
+    now[0] = 160.0
+    assert one.pread(file, others, 0)[PAGE : 2 * PAGE] == bytes(PAGE)
+    disk.bad = set()
+    assert one.pread(file, others, 0) == CONTENT[:others]
+    disk.bad, now[0] = {1}, 4000.0
+    with pytest.raises(OSError, match=one.name):
+        one.pread(file, others, 0)
