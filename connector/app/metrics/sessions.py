@@ -145,6 +145,13 @@ SESSIONS: Final = (
         ("slot",),
     ),
     Definition(
+        "gauge",
+        "kis_bond_requests_slowed",
+        "1 while the slot sends requests that may fail one by one, because 120 failed within an hour",
+        _by_slot(lambda feed: float(feed.is_slowed)),
+        ("slot",),
+    ),
+    Definition(
         "counter",
         "kis_bond_replies_unreadable",
         "JSON messages of KIS that could not be read",

@@ -316,6 +316,10 @@ class Session:
         """How many attempts and sessions failed since a session last proved alive."""
         return self._backoff.failures
 
+    def is_slowed(self, now: float) -> bool:
+        """Whether requests that may fail go out one by one, as many failed within an hour."""
+        return self._registrations.is_slowed(now)
+
     @property
     def unsolicited(self) -> int:
         """How many replies arrived that we were not waiting for."""

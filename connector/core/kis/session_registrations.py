@@ -318,6 +318,10 @@ class SessionRegistrations:
 
     # What others read.
 
+    def is_slowed(self, now: float) -> bool:
+        """Whether requests that may fail go out one by one, as many failed within an hour."""
+        return self._failure_limit.is_reached(now)
+
     @property
     def limit(self) -> int:
         """How many bonds the session may hold."""

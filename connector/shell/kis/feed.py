@@ -79,7 +79,7 @@ class KisFeed:
         self._permission = permission
         backoff = Backoff(_waits(kis), random.random, taken_over=taken_over)
         self._probe = Probe(kis.probe_seconds, is_market_open, partial(_last_tick_at, last_tick_ns))
-        self._is_probe_end_logged = False
+        self._is_probe_end_logged = self._is_slowing_logged = False
         self._session = Session(
             slot,
             kis.customer_type,
@@ -147,6 +147,11 @@ class KisFeed:
     def unsolicited(self) -> int:
         """How many replies arrived that we were not waiting for."""
         return self._session.unsolicited
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether requests that may fail go out one by one, as many failed within an hour."""
+        return self._session.is_slowed(monotonic())
 
     @property
     def connect_failures(self) -> int:
@@ -289,6 +294,9 @@ class KisFeed:
         if self._probe.stopped and not self._is_probe_end_logged:
             self._is_probe_end_logged = True
             log.warning("probing_stopped", slot=self.slot, why=self._probe.stopped, until="a restart")
+        if self.is_slowed and not self._is_slowing_logged:
+            log.warning("requests_slowed", slot=self.slot)
+        self._is_slowing_logged = self.is_slowed
         self._on_change()
 
     def _lost(self, lost: Lost) -> None:

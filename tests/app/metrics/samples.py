@@ -48,6 +48,7 @@ def _feed():
         last_tick_seconds=None,
         connect_failures=2,
         approval_key_age_seconds=7.5,
+        is_slowed=True,
         unreadable=5,
         unsolicited=6,
     )

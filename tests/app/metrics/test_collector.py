@@ -28,6 +28,7 @@ CONTRACT = {
     "kis_bond_events_dropped_total": (),
     "kis_bond_ticks_extended_total": (),
     "kis_bond_records_not_utf8_total": (),
+    "kis_bond_requests_slowed": ("slot",),
     "kis_bond_replies_unreadable_total": ("slot",),
     "kis_bond_replies_unsolicited_total": ("slot",),
     "kis_bond_feed_cleartext": (),

@@ -2,9 +2,11 @@ import contextlib
 import json
 
 import pytest
+import structlog
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from connector.core.bonds.isin import with_check_digit
 from connector.logs import clean
 from simulator import Simulator
 from tests.core.kis.kis_model import reply
@@ -118,3 +120,24 @@ async def test_keys_are_hidden_by_value():
             said = clean(f"somebody said {keys.key} and {keys.iv} aloud")
             assert keys.key not in said
             assert keys.iv not in said
+
+
+async def test_a_slot_that_slows_down_says_so_once():
+    """Once 120 requests failed within an hour, one line of the log and the metric say it."""
+    refused = []
+
+    async def refuse(connection):
+        async for text in connection:
+            refused.append(json.loads(text)["body"]["input"]["tr_key"])
+            await connection.send(reply("OPSP8991", refused[-1], rt_cd="1"))
+
+    wrong = [with_check_digit(f"KR10350{number:04d}") for number in range(130)]
+    with structlog.testing.capture_logs() as lines:
+        async with serve(refuse, "127.0.0.1", 0) as kis:
+            bench = Bench(url=f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+            async with bench.running(*wrong):
+                await until(lambda: bench.feed.is_slowed, lambda: len(refused))
+                assert len(refused) >= 120
+                bench.feed.want([])
+                await until(bench.downs)
+    assert [line["slot"] for line in lines if line["event"] == "requests_slowed"] == [0]
