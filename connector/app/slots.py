@@ -182,22 +182,22 @@ class Slots:
         """Start and end feeds, so that each slot we hold has one feed."""
         held = self.held
         for slot in self.feeds.keys() - held:
-            self._ending[slot] = group.create_task(self._end(self.feeds.pop(slot)), name=f"end-feed-{slot}")
+            end = self._end(self.feeds.pop(slot), self._ending.get(slot))
+            self._ending[slot] = group.create_task(end, name=f"end-feed-{slot}")
         # We start no slot that we get while we are stopping: leaving the group passes the slot on.
         for slot in () if self._is_stopping else sorted(held - self.feeds.keys()):
             self.feeds[slot] = feed = self._new_feed(slot, self.lease, learned_limit(slot))
-            group.create_task(self._start(feed, self._ending.pop(slot, None)), name=f"feed-{slot}")
+            group.create_task(self._start(feed, self._ending.get(slot)), name=f"feed-{slot}")
         for feed in self.feeds.values():
             feed.permission_changed()
 
-    async def _end(self, feed: KisFeed) -> None:
-        """End the feed of a slot that we lost.
-
-        If we are in contact, another replica may own the slot, so we close the session at once.
-        Otherwise we first release the bonds.
-        """
+    async def _end(self, feed: KisFeed, before: asyncio.Task[None] | None) -> None:
+        """End the feed of a slot that we lost, and the feed `before` that still ends."""
         log.warning("slot_lost", slot=feed.slot)
+        # In contact, another replica may own the slot by now. Otherwise we first release the bonds.
         await feed.stop("lease", release_seconds=0 if self.in_contact else RELEASE_SECONDS)
+        if before is not None:
+            await before
 
     @staticmethod
     async def _start(feed: KisFeed, ending: asyncio.Task[None] | None) -> None:

@@ -192,3 +192,34 @@ async def test_an_app_key_without_a_partition_shows_as_a_slot_nobody_runs(pair):
 
     await one.until(told)
     assert await one.end() == 0
+
+
+async def test_a_slot_that_comes_back_twice_waits_for_its_first_session():
+    """The slot leaves and returns two times while its first session still closes."""
+    settings = load(None, {"KIS_BOND_REPLICAS__COORDINATION": "group", "KIS_BOND_REPLICAS__NAME": "one"})
+    began, may_close, feeds = [], asyncio.Event(), []
+
+    class Closing(Feed):
+        async def run(self):
+            if not self.is_stopped.is_set():
+                began.append(self)
+
+        async def stop(self, *_, **__):
+            await super().stop()
+            if self in began:
+                await may_close.wait()
+
+    def new_feed(slot, *_):
+        feeds.append(Closing(slot))
+        return feeds[-1]
+
+    slots = Slots(settings, 1, new_feed, dict, tuple)
+    async with asyncio.TaskGroup() as group:
+        for turn, own in enumerate([{0}, set(), {0}, set(), {0}]):
+            slots.lease.assign(own, monotonic() + turn)
+            slots._follow_lease(group, lambda slot: None)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert began == feeds[:1]
+        may_close.set()
+    assert began == [feeds[0], feeds[2]]

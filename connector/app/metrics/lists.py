@@ -21,7 +21,7 @@ LIST_STATES: Final = ("ACCEPTED", "REFUSED")
 
 def _states(kind: str) -> Callable[[Parts], Values]:
     return lambda parts: Counter(
-        str(record["state"]) for key, record in parts.plan.records.items() if key.startswith(kind)
+        str(record.get("state")) for key, record in parts.plan.records.items() if key.startswith(kind)
     )
 
 

@@ -147,7 +147,7 @@ SESSIONS: Final = (
     Definition(
         "gauge",
         "kis_bond_requests_slowed",
-        "1 while the slot sends requests that may fail one by one, because 120 failed within an hour",
+        "1 while the slot sends its requests one by one, because so many failed within an hour",
         _by_slot(lambda feed: float(feed.is_slowed)),
         ("slot",),
     ),

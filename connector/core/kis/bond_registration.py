@@ -90,7 +90,8 @@ class BondRegistration:
     sending. `failed_at` is when KIS last answered with an error whose wait goes on in later
     sessions. `retry_wait` says by its length what becomes of the bond's place meanwhile: it is the
     seconds from that error to our next attempt, or less if a list newly wants the bond, and 0 while
-    the bond counts among the others. `is_proved` is true if KIS's last answer was not an error.
+    the bond counts among the others. `latest_failure_at` is when the latest request about the bond
+    failed, unless KIS has confirmed the bond since.
     `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent the
     latest release that KIS confirmed.
     """
@@ -102,7 +103,7 @@ class BondRegistration:
     superseded: list[Request] = field(default_factory=list)
     failed_at: float | None = None
     retry_wait: float = 0.0
-    is_proved: bool = False
+    latest_failure_at: float | None = None
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
@@ -117,12 +118,14 @@ class BondRegistration:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
         What KIS answered is not forgotten, and neither is the wait after an error: asking at once
-        could end the next session, too. If the session ended before KIS answered our next attempt,
-        the attempt counts as failed; return whether it does.
+        could end the next session, too. If the session ended before KIS answered our request, the
+        request counts as failed; return whether it does.
         """
-        has_failed = self.failed_at is not None and self.awaited is not None
+        was_cut_off = self.awaited is not None
+        if was_cut_off:
+            self.latest_failure_at = now
         self.held, self.awaited, self.latest = Held.NO, None, None
-        if has_failed:
+        if was_cut_off and self.failed_at is not None:
             self._note_error(now, pace, self.retry_wait)
         elif self.failed_at is None:
             self.failures, self.not_before = 0, float("-inf")
@@ -132,7 +135,7 @@ class BondRegistration:
         self.unanswered, self.superseded = [], []
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
-        return has_failed
+        return was_cut_off
 
     def try_again(self) -> None:
         """Ask again for a bond that KIS refused, as soon as the wait after its last error is over.
@@ -203,6 +206,7 @@ class BondRegistration:
         backoff = pace.backoff if self.failed_at is None else pace.backoff_of_error
         self.not_before = now + (backoff(self.failures - 1) if self.failures else 0.0)
         self.failures += 1
+        self.latest_failure_at = now
         return True
 
     def lost_at(self, pace: Pace) -> list[float]:
@@ -249,7 +253,7 @@ class BondRegistration:
         self._resolve(Held.YES)
         self.failed_at = self.code = self.message = None
         self.retry_wait = 0.0
-        self.is_proved, self.found_full = True, False
+        self.latest_failure_at, self.found_full = None, False
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:
@@ -298,7 +302,7 @@ class BondRegistration:
         is_old = self.held is Held.NO or self.latest == RELEASE or was_superseded
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
             return None
-        self.awaited = None
+        self.awaited, self.latest_failure_at = None, now
         if self.latest == RELEASE:
             self.not_before = now + pace.backoff(self.failures)
             self.failures += 1
@@ -329,7 +333,7 @@ class BondRegistration:
         wait = pace.backoff_of_error(self.failures)
         if self.failed_at is None or not self.is_past(now):
             self.failures += 1  # an attempt in half an hour is no loop
-        self.failed_at, self.is_proved, self.not_before = now, False, now + wait
+        self.failed_at, self.not_before = now, now + wait
         self.retry_wait = max(least, wait) if least or self.held is Held.NO else 0.0
 
     def _remove_superseded(self, tr_type: TrType) -> bool:

@@ -43,9 +43,12 @@ class ReissueKey:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """KIS did not confirm what we asked for this bond; `code` and `message` say why."""
+    """KIS did not confirm what we asked for this bond; `code` and `message` say why.
 
-    isin: str
+    `isin` is None if we cannot tell which request the error answers.
+    """
+
+    isin: str | None
     code: str
     message: str
 

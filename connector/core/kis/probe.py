@@ -25,6 +25,7 @@ BLAMED_SECONDS: Final = 5.0
 # We end a session for these causes ourselves.
 _OUR_CAUSES: Final = ("lease", "silence", "stop")
 
+NEVER: Final = float("-inf")
 REGISTERED_ANEW: Final = "OPSP0000"
 
 
@@ -57,9 +58,11 @@ class Probe:
         self._is_market_open = is_market_open
         self._last_tick_at = last_tick_at
         self._next_at = float("inf")
-        self._asked_at = float("-inf")
+        self._asked_at = NEVER
         # The bonds that KIS should hold, but that we ask for or will ask for.
         self._open: dict[str, Literal["probe", "doubt"]] = {}
+        # A bond that brought no clear answer goes to the end, so that others have their turn.
+        self._probed_at: dict[str, float] = {}
         self._confirmed_at: dict[str, float] = {}
         self._lost_at: dict[str, float] = {}
         self.stopped: str | None = None
@@ -67,16 +70,17 @@ class Probe:
     def begin(self, now: float) -> None:
         """Start a session."""
         self._open.clear()
+        self._probed_at.clear()
         self._confirmed_at.clear()
         self._lost_at.clear()
-        self._asked_at = float("-inf")
+        self._asked_at = NEVER
         self._next_at = now + self._seconds if self._seconds and self.stopped is None else float("inf")
 
     def end(self, cause: Cause, now: float) -> None:
         """End the session, and stop the probes if one of them may have ended it."""
         if now - self._asked_at <= BLAMED_SECONDS and cause not in _OUR_CAUSES:
             self._stop(f"the session ended ({cause}) just after a probe")
-        self._next_at, self._asked_at = float("inf"), float("-inf")
+        self._next_at, self._asked_at = float("inf"), NEVER
 
     def _stop(self, why: str) -> None:
         self._next_at = float("inf")
@@ -97,14 +101,14 @@ class Probe:
         self._next_at = now + self._seconds
         if not self._is_market_open():
             return None
-        isin = min(held, key=self._alive_at, default=None)
+        isin = min(held, key=lambda isin: max(self._alive_at(isin), self._probed_at.get(isin, NEVER)), default=None)
         if isin is not None:
-            self._open[isin] = "probe"
+            self._open[isin], self._probed_at[isin] = "probe", now
         return isin
 
     def _alive_at(self, isin: str) -> float:
         tick_at = self._last_tick_at(isin)
-        return max(self._confirmed_at.get(isin, float("-inf")), float("-inf") if tick_at is None else tick_at)
+        return max(self._confirmed_at.get(isin, NEVER), NEVER if tick_at is None else tick_at)
 
     def doubt(self, isins: Iterable[str]) -> None:
         """Record that we will ask for these bonds, because KIS has lost another one."""

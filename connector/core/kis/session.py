@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
 from connector.core.kis.probe import Probe
 from connector.core.kis.reply import REGISTER, Ping, Reply, Unreadable, parse, request
-from connector.core.kis.reply_codes import Reaction
+from connector.core.kis.reply_codes import Reaction, reaction
 from connector.core.kis.session_registrations import SessionRegistrations
 from connector.core.kis.slot_view import SlotView
 
@@ -33,6 +33,7 @@ LINGER_SECONDS: Final = 2.0
 MOST_CIPHER_KEYS: Final = 1000
 # If KIS drops the socket because of an error, it does so within this time.
 DROP_AFTER_ERROR_SECONDS: Final = 5.0
+_TOLD: Final = (Reaction.REFUSE, Reaction.FULL, Reaction.RETRY)
 
 
 class Session:
@@ -200,10 +201,10 @@ class Session:
             self.cipher_keys[reply.cipher_key] = None
             if len(self.cipher_keys) > MOST_CIPHER_KEYS:
                 del self.cipher_keys[next(iter(self.cipher_keys))]
-        received = self._registrations.receive(reply, now)
-        if received and received[0] not in (Reaction.REGISTERED, Reaction.RELEASED):
+        what = reaction(reply)
+        if what not in (Reaction.REGISTERED, Reaction.RELEASED):
             self._latest_error = now, Close("reset", reply.msg_cd, reply.msg1)
-        match received:
+        match self._registrations.receive(reply, now):
             case (what, str(isin)) if loss := self._probe.judge(isin, what, reply.msg_cd, now):
                 if loss.why == "probe":
                     self._probe.doubt(self._registrations.doubt_others(isin))
@@ -212,8 +213,10 @@ class Session:
                 return self._close("in_use", reply.msg_cd, reply.msg1)
             case (Reaction.REISSUE, _):
                 return self._key_refused(reply)
-            case (Reaction.REFUSE | Reaction.FULL | Reaction.RETRY, str(isin)):
+            case (_, isin) if what in _TOLD:
                 return [Refused(isin, reply.msg_cd, reply.msg1)]
+            case None if what in _TOLD:
+                return [Refused(None, reply.msg_cd, reply.msg1)]
         return []
 
     def _key_refused(self, reply: Reply) -> list[Effect]:
@@ -317,7 +320,7 @@ class Session:
         return self._backoff.failures
 
     def is_slowed(self, now: float) -> bool:
-        """Whether requests that may fail go out one by one, as many failed within an hour."""
+        """Whether requests go out one by one, because so many failed within an hour."""
         return self._registrations.is_slowed(now)
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from connector.core.bonds.isin import has_shape
 from connector.core.kis.bond_registration import BondRegistration, Held, Request
 from connector.core.kis.damping import Damping
-from connector.core.kis.failure_limit import FailureLimit
+from connector.core.kis.failure_limit import FIRST_FAILURES_AN_HOUR, REPEATED_FAILURES_AN_HOUR, FailureLimit
 from connector.core.kis.registration_views import registration_views
 from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
 from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
@@ -40,7 +40,8 @@ class SessionRegistrations:
         self._bonds: dict[str, BondRegistration] = {}
         self._wanted: dict[str, None] = {}
         self._damping = Damping()
-        self._failure_limit = FailureLimit()
+        self._first_failures = FailureLimit(FIRST_FAILURES_AN_HOUR)
+        self._repeated_failures = FailureLimit(REPEATED_FAILURES_AN_HOUR)
         # An error that named no bond may be about any of these, so we ask about one at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
@@ -93,8 +94,9 @@ class SessionRegistrations:
     def end(self, now: float) -> None:
         """End the session, but keep the suspects for the next session."""
         for bond in self._bonds.values():
+            limit = self._failure_limit(bond)
             if bond.end_session(now, self._pace):
-                self._failure_limit.count(now)
+                limit.count(now)
 
     def change_key(self) -> None:
         """Record that the approval key changed, so that a refusal of an older key is recognized."""
@@ -108,8 +110,9 @@ class SessionRegistrations:
         for isin, bond in self._bonds.items():
             bond.give_up_lost(now, self._pace)
             bond.claim_place(now)
+            limit = self._failure_limit(bond)
             if bond.stop_awaiting(now, self._pace):
-                self._failure_limit.count(now)
+                limit.count(now)
             if bond.held and isin not in self._wanted:
                 bond.unwanted_since = now if bond.unwanted_since is None else bond.unwanted_since
                 self._damping.note_unwanted(isin, now)
@@ -160,7 +163,8 @@ class SessionRegistrations:
                 self._rested_at(isin, bond, now) for isin, bond in self._bonds.items() if self._is_resting(isin, now)
             ]
             times += [rest for isin in self._wanted if (rest := self._damping.quiet_until(isin)) > now]
-            times += [limit] if (limit := self._failure_limit.passed_at(now)) > now else []
+            limits = self._first_failures, self._repeated_failures
+            times += [at for limit in limits if (at := limit.passed_at(now)) > now]
             if self._suspects:
                 times += [at for bond in self._bonds.values() for at in bond.lost_at(self._pace)]
         return min(times, default=None)
@@ -179,7 +183,7 @@ class SessionRegistrations:
     def _choose_wanted(self, outstanding: list[str], now: float) -> tuple[TrType, str] | None:
         room = self.limit - self.held_count
         releasing = sum(bond.awaited is not None and bond.awaited.tr_type == RELEASE for bond in self._bonds.values())
-        for isin in sorted(self._wanted, key=self._has_failed):
+        for isin in sorted(self._wanted, key=self._latest_failure):
             if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
                 continue
             if self._may_register(isin, room, now):
@@ -190,18 +194,25 @@ class SessionRegistrations:
                     return RELEASE, leaving
         return None
 
-    def _has_failed(self, isin: str) -> bool:
-        """Whether KIS's last answer was an error, which may end the session the next time, too."""
-        return isin in self._bonds and self._bonds[isin].failed_at is not None
+    def _latest_failure(self, isin: str) -> float:
+        """When the bond failed, by which bonds take turns: an error may end the session again."""
+        bond = self._bonds.get(isin)
+        if bond is None or bond.latest_failure_at is None or bond.found_full:
+            return float("-inf")
+        return bond.latest_failure_at
+
+    def _failure_limit(self, bond: BondRegistration | None) -> FailureLimit:
+        """Return what limits the requests about a bond that did or did not fail before."""
+        return self._first_failures if bond is None or bond.latest_failure_at is None else self._repeated_failures
 
     def _may_ask(self, isin: str, outstanding: list[str], now: float) -> bool:
         bond = self._bonds.get(isin)
         if outstanding not in ([], [isin]) or (bond and (bond.awaited or bond.not_before > now)):
             return False
-        if (bond is not None and bond.is_proved and not bond.failures) or not self._failure_limit.is_reached(now):
+        limit = self._failure_limit(bond)
+        if not limit.is_reached(now):
             return True
-        is_alone = not any(each.awaited for each in self._bonds.values())
-        return is_alone and now >= self._failure_limit.passed_at(now)
+        return now >= limit.passed_at(now) and not any(each.awaited for each in self._bonds.values())
 
     def _may_register(self, isin: str, room: int, now: float) -> bool:
         bond = self._bonds.get(isin)
@@ -298,10 +309,11 @@ class SessionRegistrations:
         sent_at = bond.unanswered[0].sent_at if bond.unanswered else now
         if bond.awaited is None:
             self.unsolicited += 1
+        limit = self._failure_limit(bond)
         proved = bond.fail(reply, what, now, self._pace)
         if proved is None:
             return
-        self._failure_limit.count(now)
+        limit.count(now)
         self._suspects.discard(isin)
         if proved is Reaction.FULL:
             self._learn_limit(isin, sent_at, now)
@@ -319,8 +331,8 @@ class SessionRegistrations:
     # What others read.
 
     def is_slowed(self, now: float) -> bool:
-        """Whether requests that may fail go out one by one, as many failed within an hour."""
-        return self._failure_limit.is_reached(now)
+        """Whether requests go out one by one, because so many failed within an hour."""
+        return self._first_failures.is_reached(now) or self._repeated_failures.is_reached(now)
 
     @property
     def limit(self) -> int:

@@ -150,7 +150,7 @@ class KisFeed:
 
     @property
     def is_slowed(self) -> bool:
-        """Whether requests that may fail go out one by one, as many failed within an hour."""
+        """Whether requests go out one by one, because so many failed within an hour."""
         return self._session.is_slowed(monotonic())
 
     @property

@@ -222,7 +222,8 @@ def without_secrets(reply: Reply) -> Reply:
 def _why_closed(closed: ConnectionClosed, last_words: Close | None) -> Close:
     """Return how a connection ended; KIS usually ends it without a close frame."""
     if closed.rcvd is not None:
-        return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
+        end = Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
+        return replace(last_words, cause=end.cause) if last_words else end
     if closed.sent is not None:
         return Close("reset", str(closed.sent.code), "The connection ended without a close frame")
     return last_words or Close("reset", None, "The connection ended without a close frame")

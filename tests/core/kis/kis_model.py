@@ -50,13 +50,14 @@ class World:
         self.requests: list[tuple[float, str, str]] = []
         self.connection = self.letters = 0
         self.session = Session(0, "P", PACE, Backoff(WAITS, lambda: 0.5), clean=unchanged)
-        self.errors: dict[str, str] = {}
+        # What KIS answers about a bond; nothing if None.
+        self.errors: dict[str, str | None] = {}
         # After an error about one of these bonds, KIS ends the connection at once.
         self.dropping: set[str] = set()
         # If set, KIS says so only the first time, and then ends the connection without a word.
         self.is_terse = False
         self.told: set[str] = set()
-        self.failed: list[float] = []
+        self.failed: list[tuple[float, str]] = []
 
     def connect(self):
         self.connection += 1
@@ -99,9 +100,9 @@ class World:
             code, fate = "OPSP0007", "now"
         else:
             code = self.release(isin) if tr_type == "2" else self.register(isin)
-        if code not in ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003"):
-            self.failed.append(self.now)
-        if fate == "lost":
+        if code not in ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003") or fate in ("lost", "unread"):
+            self.failed.append((self.now, isin))
+        if code is None or fate == "lost":
             return
         if fate == "unread":
             self.post(None, 0.01)

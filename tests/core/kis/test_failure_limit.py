@@ -1,23 +1,21 @@
 """Failures within an hour are bounded, and the slot goes on soon after KIS is well."""
 
-from itertools import pairwise
-
 import pytest
 
 from connector.core.bonds.isin import with_check_digit
-from connector.core.kis.failure_limit import FAILURES_AN_HOUR, FailureLimit
+from connector.core.kis.failure_limit import FIRST_FAILURES_AN_HOUR, REPEATED_FAILURES_AN_HOUR, FailureLimit
 from connector.core.kis.pace import Pace
 from connector.core.kis.reply import TR_ID, Reply
 from connector.core.kis.session_registrations import SessionRegistrations
 
-AT_ANY_PACE = FAILURES_AN_HOUR // 2
+AT_ANY_PACE = REPEATED_FAILURES_AN_HOUR // 2
 BONDS = [with_check_digit(f"KR10350{number:04d}") for number in range(300)]
 GOOD = ("0", "OPSP0000")
 
 
 def test_a_few_failures_hold_nothing_up():
     """Below half of the limit, the next request is permitted at once."""
-    limit = FailureLimit()
+    limit = FailureLimit(REPEATED_FAILURES_AN_HOUR)
     for second in range(AT_ANY_PACE - 1):
         limit.count(second)
         assert not limit.is_reached(second)
@@ -26,7 +24,7 @@ def test_a_few_failures_hold_nothing_up():
 
 def test_then_failures_come_with_pauses():
     """At half of the limit, the next request is permitted half a minute after the last failure."""
-    limit = FailureLimit()
+    limit = FailureLimit(REPEATED_FAILURES_AN_HOUR)
     for second in range(AT_ANY_PACE):
         limit.count(second)
     assert limit.is_reached(200.0)
@@ -36,55 +34,102 @@ def test_then_failures_come_with_pauses():
     assert limit.passed_at(3600.0) == float("-inf")
 
 
-def asked(kis, wanted, until):
-    """Return when requests failed, and how many bonds are active at the end.
+def asked(kis, wanted, until, reset_every=None):
+    """Return each request that failed as time and bond, and how many bonds are active at the end.
 
     `kis(isin, now)` gives rt_cd and code, or None for no reply. `wanted` are lists by their times.
+    A connection ends after `reset_every` seconds, and the next one begins at once.
     """
     session, now, wanted = SessionRegistrations(Pace(0.2, 5.0, 41, 1.0, 60.0)), 0.0, dict(wanted)
     session.begin(now)
-    failed = []
+    failed, reset_at = [], reset_every or until
     while now < until:
+        if now >= reset_at:
+            session.begin(now)
+            reset_at = now + reset_every
         for at in [at for at in wanted if at <= now]:
             session.want(wanted.pop(at))
         session.advance(now)
         while (request := session.send_next(now)) is not None:
             _, isin = request
             if (answer := kis(isin, now)) != GOOD:
-                failed.append(now)
+                failed.append((now, isin))
             if answer is not None:
                 session.receive(Reply(TR_ID, isin, *answer, "message"), now)
-        deadlines = (session.next_deadline(now), *wanted, until)
+        deadlines = (session.next_deadline(now), *wanted, reset_at, until)
         now = min(at for at in deadlines if at is not None and at > now)
     return failed, session.active_count
 
 
+def repeated(failed):
+    """Return the times of all failures but the first of each bond."""
+    seen = set()
+    return [now for now, isin in failed if isin in seen or seen.add(isin)]
+
+
 def bound(failed):
-    """Check that no hour had more failures than are allowed, and those on their way."""
-    most = FAILURES_AN_HOUR + 41
-    assert all(later - first >= 3600.0 for first, later in zip(failed, failed[most:], strict=False))
+    """Check that no hour had more repeated failures than are allowed, and those on their way."""
+    times, most = repeated(failed), REPEATED_FAILURES_AN_HOUR + 41
+    assert all(later - first >= 3600.0 for first, later in zip(times, times[most:], strict=False))
 
 
 @pytest.mark.parametrize("answer", [None, ("1", "OPSP9993"), ("9", "OPSP0009")], ids=["none", "other", "entitled"])
 @pytest.mark.parametrize("seconds", [20, 75, 120])
-def test_a_slot_goes_on_soon_after_kis_is_well(answer, seconds):
-    """When requests have failed for a while, all bonds are registered once their waits are over."""
-    failed, active = asked(lambda _, now: answer if now < seconds else GOOD, {0.0: BONDS[:41]}, seconds + 200.0)
-    assert active == 41
+@pytest.mark.parametrize(("never", "reset_every"), [(0, None), (2, None), (2, 50)])
+def test_a_slot_goes_on_soon_after_kis_is_well(answer, seconds, never, reset_every):
+    """When requests have failed for a while, all bonds are registered once their waits are over.
+
+    The most important bonds may never get a good answer: the others do not wait for them.
+    """
+    bad = BONDS[:never]
+    held = {}
+
+    def kis(isin, now):
+        if now < seconds or isin in bad:
+            return answer
+        return held.setdefault(isin, GOOD)
+
+    failed, _ = asked(kis, {0.0: BONDS[:41]}, seconds + 240.0, reset_every)
+    assert len(held) == 41 - never
     bound(failed)
 
 
 @pytest.mark.parametrize("answer", [None, ("1", "OPSP9993"), ("1", "OPSP8992")], ids=["none", "other", "refused"])
-def test_an_hour_has_room_for_so_many_failures(answer):
-    """If KIS never takes a request, the failures of an hour are bounded, the last with pauses."""
-    failed, _ = asked(lambda *_: answer, {0.0: BONDS[:41] if answer is None else BONDS}, 7300.0)
+@pytest.mark.parametrize("reset_every", [None, 20, 120])
+def test_an_hour_has_room_for_so_many_failures(answer, reset_every):
+    """If KIS never takes a request, the failures of an hour are bounded."""
+    failed, _ = asked(lambda *_: answer, {0.0: BONDS[:41] if answer is None else BONDS}, 7300.0, reset_every)
     bound(failed)
-    assert all(later - earlier >= 29.9 for earlier, later in pairwise([at for at in failed if 600.0 < at < 3600.0]))
 
 
-def test_wrong_bonds_do_not_hold_up_a_good_one():
-    """A good bond that comes after hundreds of wrong ones is asked for within a minute."""
+@pytest.mark.parametrize("answer", [None, ("1", "OPSP0008"), ("1", "OPSP9993"), ("1", "OPSP8992")])
+@pytest.mark.parametrize("reset_every", [20, 120])
+def test_bonds_that_kis_confirmed_once_are_bounded_too(answer, reset_every):
+    """KIS stops taking requests for bonds that it held, and sessions end again and again."""
+    failed, _ = asked(lambda _, now: GOOD if now < 19 else answer, {0.0: BONDS[:41]}, 7300.0, reset_every)
+    assert len(failed) > 41
+    bound(failed)
+
+
+@pytest.mark.parametrize("wrong", [130, 200, 299])
+def test_wrong_bonds_do_not_hold_up_good_ones(wrong):
+    """Good bonds behind hundreds of wrong ones, which fill the slot at first, are held soon."""
+    good = [with_check_digit(f"KR60000{number:04d}") for number in range(41)]
+    _, active = asked(lambda isin, _: GOOD if isin in good else ("1", "OPSP8992"), {0.0: BONDS[:wrong] + good}, 120.0)
+    assert active == 41
+
+
+def test_a_bond_that_did_not_fail_waits_for_none_that_did():
+    """While 40 bonds get no reply for minutes, a new bond is asked for at once."""
     good = BONDS[-1]
-    lists = {0.0: BONDS[:260], 100.0: [good, *BONDS[:260]]}
-    _, active = asked(lambda isin, _: GOOD if isin == good else ("1", "OPSP8992"), lists, 160.0)
+    lists = {0.0: BONDS[:40], 900.0: [*BONDS[:40], good]}
+    failed, active = asked(lambda isin, _: GOOD if isin == good else None, lists, 902.0)
+    assert len(repeated(failed)) > REPEATED_FAILURES_AN_HOUR // 2
     assert active == 1
+
+
+def test_bonds_that_never_failed_are_bounded_as_well():
+    """However many different wrong bonds lists name, an hour has only so many failures."""
+    wrong = [with_check_digit(f"KR1035{number:05d}") for number in range(1500)]
+    failed, _ = asked(lambda *_: ("1", "OPSP8992"), {0.0: wrong}, 3600.0)
+    assert len(failed) <= FIRST_FAILURES_AN_HOUR + REPEATED_FAILURES_AN_HOUR

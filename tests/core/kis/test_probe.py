@@ -34,6 +34,18 @@ def test_a_held_bond_stays_active_while_it_is_asked_for():
     assert world.session.view.registered == 1
 
 
+@pytest.mark.parametrize("code", [None, "OPSP0007", "OPSP0009"])
+def test_a_bond_without_a_clear_answer_keeps_no_other_from_its_turn(code):
+    """KIS does not say whether it holds a bond; the others are asked for in their turns."""
+    world = Probed(A, B, C)
+    world.errors = {A: code}
+    world.live(290.0)
+    world.forget(B)
+    world.live(6 * PERIOD)
+    assert [loss.isin for loss in world.losses] == [B]
+    assert world.held == {A, B, C}
+
+
 def test_nothing_is_asked_while_the_market_is_closed():
     """Silence at night says nothing; the next day begins with a whole period."""
     world = Probed(A)

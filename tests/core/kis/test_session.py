@@ -125,6 +125,18 @@ def test_refusals_of_the_old_key_count_once(session):
     assert len(sent(session.converge(0.5)) + sent(session.converge(0.8))) == 2
 
 
+@pytest.mark.parametrize("wanted", [[A], [A, B], []])
+def test_an_error_that_names_no_bond_is_told(session, wanted):
+    """Its code and text explain the end, whether one, several or no bonds may be meant."""
+    session.want(wanted, 0.0)
+    for now in (0.0, 0.2):
+        session.converge(now)
+    error = reply("OPSP9999", "", rt_cd="9", tr_id="(null)")
+    isin = A if wanted == [A] else None
+    assert session.receive_control(error, 0.3) == [Refused(isin, "OPSP9999", "text")]
+    assert session.last_words(0.4) == Close("reset", "OPSP9999", "text")
+
+
 def test_flowing_bonds_outlive_a_refused_key(session):
     """While another bond flows, a session waits for its next key on the open connection."""
     confirmed(session)

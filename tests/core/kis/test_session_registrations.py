@@ -157,27 +157,12 @@ def test_a_bond_whose_refusal_drops_the_socket_comes_last():
     talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert talk.ask(3) == [("1", B)]
+    talk.answer("OPSP0000", B)
     assert talk.states()[A] == "REJECTED"
     talk.now += 1800
     talk.subject.end(talk.now)
     talk.subject.begin(talk.now)
     assert talk.ask(0.35) == [("1", B), ("1", A)]
-
-
-def test_a_slot_that_fails_all_the_time_asks_first_for_proved_bonds():
-    """Once too much failed within an hour, bonds that KIS never confirmed wait half a minute."""
-    talk = Talk().active(A)
-    wrong = [f"KR{number:09}0" for number in range(400)]
-    for isin in wrong:
-        talk.subject.want([A, isin])
-        for _ in talk.ask():
-            talk.answer("OPSP8992", isin)
-    talk.subject.want([B, A])
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
-    assert talk.ask(3) == [("1", A)]
-    talk.answer("OPSP0000", A)
-    assert talk.ask(31) == [("1", B)]
 
 
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])

@@ -65,8 +65,12 @@ async def test_keys_stand_before_the_first_encrypted_frame():
 
 
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP0011", "OPSP8992", "OPSP7777"])
-async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, monkeypatch):
-    """An error just before the end of TCP is the reason, even if the next key came in between."""
+@pytest.mark.parametrize("cause", ["reset", "closed"])
+async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, cause, monkeypatch):
+    """An error just before the end is the reason, with a close frame or without one.
+
+    That holds even if the next key came in between.
+    """
     monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.0)
 
     async def refuse_and_drop(connection):
@@ -75,6 +79,8 @@ async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, monk
             await connection.send(reply(code, A, rt_cd="9"))
             if code == "OPSP0011":
                 await connection.recv()
+            if cause == "closed":
+                await connection.close(1000, "bye")
             connection.transport.abort()
 
     async with serve(refuse_and_drop, "127.0.0.1", 0) as kis:
@@ -82,7 +88,7 @@ async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, monk
         async with bench.running(A):
             await until(bench.downs)
             down = next(event["detail"] for event in bench.events if event["event"] == "session_down")
-            assert (down["cause"], down["code"], down["message"]) == ("reset", code, "text")
+            assert (down["cause"], down["code"], down["message"]) == (cause, code, "text")
 
 
 async def test_unsolicited_ack_is_released():
@@ -122,8 +128,9 @@ async def test_keys_are_hidden_by_value():
             assert keys.iv not in said
 
 
-async def test_a_slot_that_slows_down_says_so_once():
-    """Once 120 requests failed within an hour, one line of the log and the metric say it."""
+async def test_a_slot_that_slows_down_says_so_once(monkeypatch):
+    """Once too many requests failed within an hour, one line of the log and the metric say it."""
+    monkeypatch.setattr("connector.core.kis.session_registrations.FIRST_FAILURES_AN_HOUR", 240)
     refused = []
 
     async def refuse(connection):
