@@ -118,11 +118,12 @@ class BondRegistration:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
         What KIS answered is not forgotten, and neither is the wait after an error: asking at once
-        could end the next session, too. If the session ended before KIS answered our request, the
-        request counts as failed; return whether it does.
+        could end the next session, too. Return whether the session ended before KIS answered a
+        request. That counts as a failure of the bond only if an earlier request failed: otherwise,
+        another bond may have ended the session.
         """
         was_cut_off = self.awaited is not None
-        if was_cut_off:
+        if was_cut_off and self.latest_failure_at is not None:
             self.latest_failure_at = now
         self.held, self.awaited, self.latest = Held.NO, None, None
         if was_cut_off and self.failed_at is not None:

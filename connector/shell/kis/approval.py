@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from yarl import URL
 
+from connector.core.kis import approval_keys
 from connector.core.kis.approval import Granted, Refused, Unavailable, read_answer, request_body
 from connector.logs import hide_issued, peer_text
 from connector.shell.unreachable import explain_unreachable
@@ -38,7 +39,8 @@ class ApprovalService:
 
     Each call waits for the answer to the previous call, but at most a second. Once KIS has said
     that this is too fast, each call waits the full second. If KIS counts all app keys together,
-    many calls at once cost one refusal. If KIS counts each app key by itself, no time is lost.
+    many calls at once cost one refusal. If KIS counts each app key by itself, no time is lost. A
+    slot that comes back has new keys, but its app key waits a minute after KIS gave the last one.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS, proxy: Proxy | None = None) -> None:
@@ -46,6 +48,7 @@ class ApprovalService:
         self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._flights: dict[str, asyncio.Future[Answer]] = {}
+        self._granted_at: dict[str, float] = {}
         self._turn = asyncio.Lock()
         self._latest: _Call | None = None
         self._too_fast = False
@@ -64,6 +67,8 @@ class ApprovalService:
             flight.set_result(answer)
 
     async def _request_in_turn(self, app_key: AppKey) -> Answer:
+        granted_at = self._granted_at.get(app_key.appkey, float("-inf"))
+        await asyncio.sleep(granted_at + approval_keys.KEY_SPACING_SECONDS - monotonic())
         async with self._turn:
             if self._latest is not None:
                 await self._wait_for(self._latest)
@@ -71,6 +76,8 @@ class ApprovalService:
         try:
             answer = await self._request(app_key)
             self._too_fast |= isinstance(answer, Unavailable) and answer.code == TOO_FAST
+            if isinstance(answer, Granted):
+                self._granted_at[app_key.appkey] = monotonic()
             return answer
         finally:
             call.answered.set()

@@ -9,10 +9,10 @@ from tests.histories import count, histories
 
 WRONG = [f"KR{number:09}0" for number in range(8)]
 # A tiny world has a tiny limit, which these bonds reach together within the hour.
-FAILURES_AN_HOUR = 40
-# The first failure of each bond counts apart, and a request about each may be on its way when the
-# limit is reached.
-MOST_AN_HOUR = FAILURES_AN_HOUR + 2 * len(WRONG)
+REPEATED_AN_HOUR = 40
+FIRST_AN_HOUR = 120
+# When a limit is reached, a request about each bond may be on its way.
+MOST_AN_HOUR = REPEATED_AN_HOUR + FIRST_AN_HOUR + 2 * len(WRONG)
 SILENT = None  # KIS does not reply
 HOURS = 2
 CODES = ["OPSP8992", "OPSP8993", "OPSP0009", "OPSP0007", "OPSP4242", SILENT]
@@ -48,12 +48,20 @@ def invariant(world):
 @example(
     codes=["OPSP8992"], refused=8, dropping=0, terse=False, steps=[("name", 8), ("pass", 5.0)]
 )  # lists edited all day
+@example(  # a good bond is cut off again and again because other bonds end the connection
+    codes=["OPSP8993", "OPSP0009"],
+    refused=6,
+    dropping=3,
+    terse=False,
+    steps=[("drop", None), ("pass", 5.0), ("reorder", None), ("name", 8)],
+)
 @example(codes=["OPSP0009"], refused=2, dropping=2, terse=False, steps=[("drop", None), ("pass", 60.0)])
 def test_no_history_of_refusals_becomes_a_loop_at_kis(codes, refused, dropping, terse, steps):
     """Whatever lists and connections do for hours, refusals are few, and good bonds are held."""
     count("session, refused bonds")
     world = World(limit=41)
-    world.session._registrations._repeated_failures = FailureLimit(FAILURES_AN_HOUR)
+    world.session._registrations._repeated_failures = FailureLimit(REPEATED_AN_HOUR)
+    world.session._registrations._first_failures = FailureLimit(FIRST_AN_HOUR)
     wrong = WRONG[:refused]
     world.errors = {isin: codes[number % len(codes)] for number, isin in enumerate(wrong)}
     world.dropping, world.is_terse = set(wrong[:dropping]), terse

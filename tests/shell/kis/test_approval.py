@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from aiohttp import web
 
+from connector.core.kis import approval_keys
 from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.logs import hide
 from connector.shell.kis import approval
@@ -59,14 +60,29 @@ async def test_nobody_listening_is_survived():
     assert isinstance(await ApprovalService("http://127.0.0.1:9/oauth2/Approval").request(PAIR), Unavailable)
 
 
-async def test_one_request_at_a_time():
+async def test_one_request_at_a_time(monkeypatch):
     """Calls for one app key at the same time share one request; a later call makes a new one."""
+    monkeypatch.setattr(approval_keys, "KEY_SPACING_SECONDS", 0.0)
     async with Simulator(approval_interval_seconds=0, faults=["approval-slow=0.2"]) as kis:
         service = ApprovalService(kis.approval_url)
         first, second = await asyncio.gather(service.request(PAIR), service.request(PAIR))
         assert first == second
         assert len(kis.approvals) == 1
         assert await service.request(PAIR) != first
+
+
+async def test_two_keys_of_an_app_key_are_a_minute_apart(monkeypatch):
+    """Whoever asks, an app key gets its next key a while after the last one; others do not wait."""
+    monkeypatch.setattr(approval_keys, "KEY_SPACING_SECONDS", 0.5)
+    async with Simulator(approval_interval_seconds=0) as kis:
+        service = ApprovalService(kis.approval_url)
+        await service.request(PAIR)
+        granted_at = time.monotonic()
+        again = asyncio.create_task(service.request(PAIR))
+        assert isinstance(await service.request(PAIRS[0]), Granted)
+        assert not again.done()
+        assert isinstance(await again, Granted)
+        assert time.monotonic() - granted_at >= 0.4
 
 
 PAIRS = [AppKey(f"appkey-{number}", "secret") for number in range(8)]
@@ -174,8 +190,9 @@ async def test_redirect_is_not_followed(monkeypatch):
 
 
 @pytest.mark.parametrize("code", ["EGW00103", "EGW00201"])
-async def test_a_message_that_quotes_secrets_hides_them(code):
+async def test_a_message_that_quotes_secrets_hides_them(code, monkeypatch):
     """An answer that quotes app key, secret or an approval key keeps its code and other words."""
+    monkeypatch.setattr(approval_keys, "KEY_SPACING_SECONDS", 0.0)
     hide(PAIR.appkey, PAIR.appsecret)
     async with Simulator(approval_interval_seconds=0) as kis:
         service = ApprovalService(kis.approval_url)
