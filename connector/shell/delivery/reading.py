@@ -118,12 +118,12 @@ class Reading:
             lane = min(waiting, key=lambda each: self._served_at.get(each, 0.0))
             self._served_at[lane] = time.monotonic()
             after = frame_of(lane.behind_from or 0) - 1
-            if self.read_through - after > FRAMES_AGAIN:
-                block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
+            through = self.read_through
+            block = await self._source.read_again(after, through, FRAMES_AGAIN)
+            if through - after > FRAMES_AGAIN:
                 await self._catch_up(lanes, after, block, is_last=False)
             else:  # nearly there: the lock stops the other reader, which would otherwise stay ahead
                 async with self._placing:
-                    block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
                     await self._catch_up(lanes, after, block, is_last=block.last_seq >= self.read_through)
             self._on_progress()
             await asyncio.sleep(0)

@@ -70,7 +70,8 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
     assert decoded < 1.5 * 1000, "twice, if each reader decoded all"
 
 
-async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch):
+@pytest.mark.parametrize("frames_again", [1, 32], ids=["far", "nearly there"])
+async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch, frames_again):
     """While frames for a lane that lags cannot be read again, the other lanes go on."""
     monkeypatch.setattr(Builder.__init__, "__defaults__", (16_384,))  # the other lanes are never full
     brokers, journal, running = work
@@ -85,7 +86,7 @@ async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, m
         return await read_again(after, through, limit)
 
     monkeypatch.setattr(journal, "read_again", stuck)
-    monkeypatch.setattr(reading, "FRAMES_AGAIN", 1)  # so that it is not nearly there
+    monkeypatch.setattr(reading, "FRAMES_AGAIN", frames_again)
     lagging = running.lanes[partition(ISINS[0].encode(), 4)]
     lagging.fall_behind(position(98, 0))
     await asyncio.wait_for(is_stuck.wait(), 60)
