@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import os
+import threading
 
 import pytest
+import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import Block
-from connector.shell.journal import frame_source, segment, syncing
+from connector.shell.journal import frame_source, segment, syncing, trouble
 from tests.shell.journal.frames import assert_law, collect, frame, frames, until
 
 
@@ -163,6 +165,26 @@ async def test_a_disk_that_fails_for_a_while_costs_nothing(opened, monkeypatch):
     is_bad = False
     assert await read == frames(1, 100)
     assert (source.write_error, source.lost) == (None, {})
+
+
+@pytest.mark.usefixtures("log_alone")
+async def test_a_read_that_hangs_is_told(opened, monkeypatch):
+    """While a read takes long it is a problem, and its length is logged at its end."""
+    monkeypatch.setattr(trouble, "SLOW_SECONDS", 0.05)
+    source, real, goes_on = await opened(), os.pread, threading.Event()
+    await filled(source, 100)
+    monkeypatch.setattr(os, "pread", lambda *place: goes_on.wait(30) and real(*place))
+    with structlog.testing.capture_logs() as logs:
+        read = asyncio.create_task(collect(source.read, 0, 100))
+        await until(lambda: source.trouble.problems.get("read") == "a read has taken over 0.05 s")
+        assert not read.done()
+        goes_on.set()
+        assert await read == frames(1, 100)
+    assert "read" not in source.trouble.problems
+    assert [entry["event"] for entry in logs if entry.get("call") == "read"] == [
+        "journal_write_failed",
+        "journal_disk_slow",
+    ]
 
 
 @pytest.mark.usefixtures("log_alone")
