@@ -37,12 +37,11 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     if place + 1 < len(segments):
         before = min(before, segments[place + 1].first)
     segment = segments[place]
-    try:
-        with folder.opened(segment.name) as fd:
+    with segment.opened(folder) as fd:
+        if fd is not None:
             found = records(fd, segment.index, after, segment.note_damage, segment.pread)
             return _search(found, after, before, limit)
-    except FileNotFoundError:
-        return Found(Block(before, []), [range(after + 1, before)], [], [])
+    return Found(Block(before, []), [range(after + 1, before)], [], [])
 
 
 def records(

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -11,12 +12,16 @@ from typing import Final, NamedTuple
 import structlog
 
 from connector.core.journal.record import HEADER_BYTES
+from connector.errors import JournalUnusable
+from connector.shell.journal.folder import Folder
 
 log = structlog.get_logger("connector.journal")
 
 PAGE: Final = 4096  # what a failing disk loses at least
 # A volume that was cut off may come back. After so long, what it does not give counts as damaged.
 UNREADABLE_SECONDS = 60.0
+OPENING: Final = (0, -1)  # among the places of reads
+SCARCE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # tell of the machine, not of the file
 
 
 class Unreadable(OSError):
@@ -24,7 +29,7 @@ class Unreadable(OSError):
 
 
 class Failure(NamedTuple):
-    """Reads failed from `since` to `until`, in monotonic time; `read` has the last one's place."""
+    """Reads failed from `since` to `until`, in monotonic time; `read` is the last one's place."""
 
     since: float
     until: float
@@ -57,6 +62,34 @@ class Segment:
             log.error("journal_damaged", file=self.name, bytes=skipped)
         self.is_damaged = True
 
+    @contextlib.contextmanager
+    def opened(self, folder: Folder) -> Iterator[int | None]:
+        """Give the file's descriptor for a while; None if it is gone or failed to open for long.
+
+        Raises OSError before that.
+        """
+        fd = self._open(folder)
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _open(self, folder: Folder) -> int | None:
+        begun = time.monotonic()
+        try:
+            fd = folder.open(self.name)
+        except FileNotFoundError:
+            return None
+        except (OSError, JournalUnusable) as error:
+            if getattr(error, "errno", None) in SCARCE:
+                raise
+            self._note_failure(begun, OPENING, getattr(error, "strerror", None) or str(error))
+            self.note_damage(self.size)
+            return None
+        self._note_success(OPENING)
+        return fd
+
     def pread(self, fd: int, size: int, at: int) -> bytes:
         """Return what os.pread does; once reads have failed for long, zeros for unreadable pages.
 
@@ -65,13 +98,16 @@ class Segment:
         begun = time.monotonic()
         end = max(at, min(at + size, os.fstat(fd).st_size))
         if (data := _bytes(fd, at, end)) is not None:
-            # A good read of other bytes says nothing of those that are waited for.
-            if self.failure and self.failure.read == (size, at):
-                self.failure = None
+            self._note_success((size, at))
             return data
         self._note_failure(begun, (size, at), "the disk does not give a part of it")
         bounds = [at, *range((at // PAGE + 1) * PAGE, end, PAGE), end]
         return b"".join(_bytes(fd, start, stop) or bytes(stop - start) for start, stop in pairwise(bounds))
+
+    def _note_success(self, read: tuple[int, int]) -> None:
+        """End the failure of this read; a good one of other bytes says nothing of it."""
+        if self.failure and self.failure.read == read:
+            self.failure = None
 
     def _note_failure(self, begun: float, read: tuple[int, int], problem: str) -> None:
         """Note a read that failed; raise Unreadable while the disk may still come back."""
@@ -79,7 +115,7 @@ class Segment:
         since = last.since if last and begun <= last.until + UNREADABLE_SECONDS else begun
         self.failure = Failure(since, now, read)
         if now < since + UNREADABLE_SECONDS:
-            raise Unreadable(errno.EIO, problem, self.name)
+            raise Unreadable(f"{self.name}: {problem}")
 
     def close(self) -> None:
         """Close the file, if it is open."""

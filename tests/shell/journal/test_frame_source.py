@@ -211,6 +211,24 @@ async def test_a_page_that_stays_unreadable_costs_its_frames(opened, monkeypatch
 
 
 @pytest.mark.usefixtures("log_alone")
+async def test_a_segment_that_may_not_be_opened_costs_its_frames(opened, tmp_path, monkeypatch):
+    """It is waited for and named; once that took long, its frames are lost and others come."""
+    source = await opened()
+    await filled(source, 100)
+    (path,) = (tmp_path / "journal").glob("*.log")
+    path.rename(tmp_path / "kept")
+    path.symlink_to(tmp_path / "kept")
+    read = asyncio.create_task(collect(source.read, 0, 101))
+    await until(lambda: path.name in (source.write_error or ""))
+    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
+    await until(lambda: source.lost == {"corrupt": 100})
+    source.append(frame(101))
+    assert await read == [frame(101)]
+    assert source.write_error is None
+    assert_law(source)
+
+
+@pytest.mark.usefixtures("log_alone")
 async def test_a_read_of_large_frames_takes_few_of_them(opened):
     """A read takes some 1 MiB, however large frames are, and holds nothing once all was read."""
     source, raw = await opened(), bytes(100_000)

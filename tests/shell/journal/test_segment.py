@@ -4,8 +4,11 @@ import errno
 import os
 
 import pytest
+import structlog
 
+from connector.errors import JournalUnusable
 from connector.shell.journal import segment
+from connector.shell.journal.folder import Folder
 from connector.shell.journal.segment import PAGE, Segment, Unreadable
 
 CONTENT = bytes(range(1, 251)) * 100  # no zero in it; six whole pages and a part
@@ -142,3 +145,41 @@ def test_a_disk_that_is_slow_to_fail_is_waited_for_once(file, disk, now):
     assert_waits(one, file)
     assert zeros(one, file) == [1]
     assert zeros(one, file, 2 * PAGE) == [1]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EUCLEAN, "Structure needs cleaning"), JournalUnusable("is a link")])
+def test_a_file_that_cannot_be_opened_is_waited_for_and_then_passed(tmp_path, now, monkeypatch, error):
+    """It gets as long as an unreadable page, and both share the time; then it is told as damage."""
+    folder, one = Folder(tmp_path), Segment(1, 1, 500, 0.0)
+    (tmp_path / one.name).write_bytes(b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "open", lambda _: (_ for _ in ()).throw(error))
+        for now[0] in (100.0, 159.0):
+            with pytest.raises(Unreadable, match=f"{one.name}: .*(cleaning|is a link)$"), one.opened(folder):
+                pass
+        now[0] = 160.0
+        with structlog.testing.capture_logs() as logs, one.opened(folder) as fd:
+            assert fd is None
+    assert logs == [{"event": "journal_damaged", "file": one.name, "bytes": 500, "log_level": "error"}]
+    with one.opened(folder) as fd:
+        assert fd is not None
+    assert one.failure is None
+    folder.close()
+
+
+def test_without_descriptors_a_file_is_not_given_up(tmp_path, now, monkeypatch):
+    """A process that has too many files open says nothing of this one."""
+    folder, one = Folder(tmp_path), Segment(1, 1, 500, 0.0)
+    monkeypatch.setattr(folder, "open", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many open files")))
+    for now[0] in (100.0, 160.0):
+        with pytest.raises(OSError, match="Too many"), one.opened(folder):
+            pass
+    folder.close()
+
+
+def test_a_file_that_is_gone_is_none(tmp_path):
+    """A segment may be unlinked before it is read."""
+    folder = Folder(tmp_path)
+    with Segment(1, 1, 500, 0.0).opened(folder) as fd:
+        assert fd is None
+    folder.close()
