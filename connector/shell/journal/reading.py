@@ -85,11 +85,16 @@ class Scan(NamedTuple):
     end: int
 
 
-def scan(fd: int, index: list[tuple[int, int]], on_skipped: Callable[[int], object]) -> Scan:
+def scan(
+    fd: int,
+    index: list[tuple[int, int]],
+    on_skipped: Callable[[int], object],
+    pread: Callable[[int, int, int], bytes] = os.pread,
+) -> Scan:
     """Return what a whole segment holds. Raises OSError."""
     frames, marks, keys = list[range](), list[Mark](), list[Key]()
     last, end = index[0][0], 0
-    for _, end, record in records(fd, index, on_skipped=on_skipped):  # noqa: B007 - the last one is the result
+    for _, end, record in records(fd, index, 0, on_skipped, pread):  # noqa: B007 - the last one is the result
         if isinstance(record, Key):
             keys.append(record)
             continue
