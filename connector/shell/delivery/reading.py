@@ -118,25 +118,24 @@ class Reading:
             lane = min(waiting, key=lambda each: self._served_at.get(each, 0.0))
             self._served_at[lane] = time.monotonic()
             after = frame_of(lane.behind_from or 0) - 1
-            if self.read_through - after > FRAMES_AGAIN:
-                block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
+            through = self.read_through
+            block = await self._source.read_again(after, through, FRAMES_AGAIN)
+            if through - after > FRAMES_AGAIN:
                 await self._catch_up(lanes, after, block, is_last=False)
             else:  # nearly there: the lock stops the other reader, which would otherwise stay ahead
                 async with self._placing:
-                    block = await self._source.read_again(after, self.read_through, FRAMES_AGAIN)
                     await self._catch_up(lanes, after, block, is_last=block.last_seq >= self.read_through)
             self._on_progress()
-            await asyncio.sleep(0)
 
     async def _catch_up(self, lanes: Sequence[Lane], after: int, block: Block, *, is_last: bool) -> None:
         """Place the block's frames into each lagging lane that has all records up to `after`.
 
         `is_last` is true if these lanes keep up again after the block.
         """
+        await asyncio.sleep(0)  # the other reader may just have placed a turn
         for turn in turns(block):
             if turn.first_seq > block.first_seq:
                 after = turn.first_seq - 1
-                await asyncio.sleep(0)
             serving = [lane for lane in lanes if lane.can_catch_up and frame_of(lane.behind_from or 0) > after]
             if not serving:
                 return
@@ -145,3 +144,4 @@ class Reading:
             for lane in serving:
                 lane.catch_up(None if is_end else position(turn.last_seq + 1, 0))
             self._caught_up.set()
+            await asyncio.sleep(0)

@@ -32,8 +32,8 @@ Rules that keep every frame:
 * A segment begins with the cipher keys and the finished numbers of that moment, so it can be read
   alone. An opening therefore reads only the last segment, and damage in others is found when they
   are read.
-* Damaged bytes are skipped up to the next whole record. Damage at the very end is a torn tail, and
-  is cut.
+* Damaged bytes are skipped up to the next whole record, and so is what the disk has not given for a
+  minute. Damage at the very end is a torn tail, and is cut.
 * Before each write, finished segments go until all files fit in `max_bytes`. If they do not, the
   new frames are lost as `journal_full`.
 * While a write fails or takes over a second, delivery reads from memory, which is bounded. Then

@@ -62,11 +62,6 @@ class FrameSource:
         """Read the log; while the disk gives an error, try again."""
         log, trouble = self._state.log, self._state.trouble
         while True:
-            try:
-                found = await self.worker.run(read, log.folder, log.segments, after, before, limit)
-            except OSError as error:
-                trouble.note("read", str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                trouble.end("read")
-                return found
+            with trouble.watched("read"):
+                return await self.worker.run(read, log.folder, log.segments, after, before, limit)
+            await asyncio.sleep(RETRY_SECONDS)

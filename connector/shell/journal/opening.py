@@ -9,9 +9,12 @@ from typing import Final
 import structlog
 
 from connector.errors import JournalUnusable
+from connector.shell.journal import segment
 from connector.shell.journal.earlier import Place, place
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.recovery import Recovered, recover
+from connector.shell.journal.recovery import Recovered, look, recover
+from connector.shell.journal.segment import Unreadable
+from connector.shell.journal.trouble import RETRY_SECONDS
 
 log = structlog.get_logger("connector.journal")
 
@@ -20,14 +23,15 @@ LOCK_POLL_SECONDS: Final = 0.2
 
 
 class Unopened(Exception):
-    """A stop was asked for while another process held the journal."""
+    """A stop was asked for while the start waited for the journal."""
 
 
 async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, Recovered]:
     """Return where the journal is, its locked folder, and what it holds.
 
-    Waits up to LOCK_SECONDS while another process holds the folder. Raises JournalUnusable, and
-    Unopened if `stop` is set meanwhile.
+    Waits up to LOCK_SECONDS while another process holds the folder, and up to UNREADABLE_SECONDS
+    for a segment that the disk does not give. Raises JournalUnusable, and Unopened if `stop` is set
+    meanwhile.
     """
     folder: Folder | None = None
     try:
@@ -36,7 +40,7 @@ async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, R
         await _lock(folder, stop)
         if folder.mode & 0o077:
             log.warning("journal_folder_open", path=str(folder.path), mode=f"{folder.mode:o}", fix="chmod 700")
-        return found, folder, await asyncio.to_thread(recover, folder)
+        return found, folder, await _recover(folder, stop)
     except BaseException as error:
         if folder:
             folder.close()
@@ -59,6 +63,23 @@ async def _lock(folder: Folder, stop: asyncio.Event) -> None:
         if not is_told:
             log.warning("journal_held", path=str(folder.path), by=process, waiting_seconds=LOCK_SECONDS)
             is_told = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOCK_POLL_SECONDS)
-            raise Unopened
+        await _pause(LOCK_POLL_SECONDS, stop)
+
+
+async def _recover(folder: Folder, stop: asyncio.Event) -> Recovered:
+    found, is_told = await asyncio.to_thread(look, folder), False
+    while True:
+        try:
+            return await asyncio.to_thread(recover, folder, found)
+        except Unreadable as error:
+            if not is_told:
+                waits = segment.UNREADABLE_SECONDS
+                log.error("journal_unreadable", error=str(error), waiting_seconds=waits)  # noqa: TRY400 - one line
+            is_told = True
+            await _pause(RETRY_SECONDS, stop)
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+        raise Unopened

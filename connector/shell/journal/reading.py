@@ -37,12 +37,11 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     if place + 1 < len(segments):
         before = min(before, segments[place + 1].first)
     segment = segments[place]
-    try:
-        with folder.opened(segment.name) as fd:
+    with segment.opened(folder) as fd:
+        if fd is not None:
             found = records(fd, segment.index, after, segment.note_damage, segment.pread)
             return _search(found, after, before, limit)
-    except FileNotFoundError:
-        return Found(Block(before, []), [range(after + 1, before)], [], [])
+    return Found(Block(before, []), [range(after + 1, before)], [], [])
 
 
 def records(
@@ -86,11 +85,16 @@ class Scan(NamedTuple):
     end: int
 
 
-def scan(fd: int, index: list[tuple[int, int]], on_skipped: Callable[[int], object]) -> Scan:
+def scan(
+    fd: int,
+    index: list[tuple[int, int]],
+    on_skipped: Callable[[int], object],
+    pread: Callable[[int, int, int], bytes] = os.pread,
+) -> Scan:
     """Return what a whole segment holds. Raises OSError."""
     frames, marks, keys = list[range](), list[Mark](), list[Key]()
     last, end = index[0][0], 0
-    for _, end, record in records(fd, index, on_skipped=on_skipped):  # noqa: B007 - the last one is the result
+    for _, end, record in records(fd, index, 0, on_skipped, pread):  # noqa: B007 - the last one is the result
         if isinstance(record, Key):
             keys.append(record)
             continue

@@ -42,17 +42,17 @@ class Recovered:
     missing: list[range] = field(default_factory=list)
 
 
-def recover(folder: Folder) -> Recovered:
-    """Read the small files and the last segment, and cut that one after its last whole record.
+def recover(folder: Folder, found: Recovered) -> Recovered:
+    """Read the last segment of what `look` found, and cut it after its last whole record.
 
     All that is found is on the disk afterwards: a kill leaves the latest records to the kernel.
-    Raises OSError and JournalUnusable.
+    Raises OSError. After an Unreadable it may be called again.
     """
-    found, last = look(folder), EMPTY
+    last = EMPTY
     while found.segments and not last.end:
         segment = found.segments[-1]
-        with folder.opened(segment.name) as fd:
-            last = scan(fd, segment.index, segment.note_damage)
+        with segment.opened(folder) as fd:
+            last = EMPTY if fd is None else scan(fd, segment.index, segment.note_damage, segment.pread)
         segment.last = last.last
         if last.end < segment.size:
             log.warning("journal_tail_cut", file=segment.name, bytes=segment.size - last.end)
@@ -101,14 +101,20 @@ def _state(folder: Folder, name: str) -> dict[str, Any] | None:
 
 
 def _segment(folder: Folder, name: str) -> Segment:
-    with folder.opened(name) as fd:
-        found, version = os.fstat(fd), format_of(os.pread(fd, HEADER_BYTES, 0))
-    refuse_newer(folder.path, version)
-    if version is None and found.st_size >= HEADER_BYTES:  # a shorter one was torn, and is cut
+    size, changed_at, head = 0, time.time(), b""
+    try:
+        with folder.opened(name) as fd:
+            found = os.fstat(fd)
+            size, changed_at = found.st_size, found.st_mtime
+            head = os.pread(fd, HEADER_BYTES, 0)
+    except OSError as error:  # the records are waited for when they are read
+        if isinstance(error, PermissionError):  # that is no damage, and somebody can mend it
+            raise
+    refuse_newer(folder.path, format_of(head))
+    if format_of(head) is None and size >= HEADER_BYTES:  # a shorter one was torn, and is cut
         log.error("journal_header_damaged", file=name)
-    age = max(0.0, time.time() - found.st_mtime)
     first = int(name.removesuffix(".log"))
-    return Segment(first, first - 1, found.st_size, time.monotonic() - age)
+    return Segment(first, first - 1, size, time.monotonic() - max(0.0, time.time() - changed_at))
 
 
 def _cut(folder: Folder, segment: Segment, end: int) -> None:
@@ -122,8 +128,9 @@ def _sync(folder: Folder, found: Recovered) -> None:
     """Sync the segment that may hold the first number above the synced ones, and all later ones."""
     place = bisect_right(found.segments, found.progress.synced + 1, key=lambda segment: segment.first)
     for segment in found.segments[max(0, place - 1) :]:
-        with folder.opened(segment.name) as fd:
-            os.fdatasync(fd)
+        with segment.opened(folder) as fd:
+            if fd is not None:
+                os.fdatasync(fd)
     folder.sync()
 
 

@@ -4,19 +4,36 @@ import contextlib
 import errno
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from connector.core.journal.record import HEADER_BYTES
+from connector.errors import JournalUnusable
+from connector.shell.journal.folder import Folder
 
 log = structlog.get_logger("connector.journal")
 
 PAGE: Final = 4096  # what a failing disk loses at least
-# A volume that was cut off comes back. What it has not given for so long counts as damaged.
+# A volume that was cut off may come back. After so long, what it does not give counts as damaged.
 UNREADABLE_SECONDS = 60.0
+OPENING: Final = (0, -1)  # among the places of reads
+SCARCE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # tell of the machine, not of the file
+
+
+class Unreadable(OSError):
+    """The disk does not give a part of a segment, but still may."""
+
+
+class Failure(NamedTuple):
+    """Reads failed from `since` to `until`, in monotonic time; `read` is the last one's place."""
+
+    since: float
+    until: float
+    read: tuple[int, int]
 
 
 @dataclass(eq=False)
@@ -24,7 +41,7 @@ class Segment:
     """One file. `fd` is open until the file is complete and synced.
 
     `since` is the monotonic time of its first record. `index` holds numbers, and the places where
-    later records begin. `unreadable` says by place since when the disk has not given a page.
+    later records begin. All unreadable parts of the file share one `failure`, and so one wait.
     """
 
     first: int
@@ -33,7 +50,7 @@ class Segment:
     since: float
     fd: int | None = None
     is_damaged: bool = False
-    unreadable: dict[int, float] = field(default_factory=dict)
+    failure: Failure | None = None
 
     def __post_init__(self) -> None:
         self.name = f"{self.first:020}.log"
@@ -45,29 +62,60 @@ class Segment:
             log.error("journal_damaged", file=self.name, bytes=skipped)
         self.is_damaged = True
 
-    def pread(self, fd: int, size: int, at: int) -> bytes:
-        """Return what os.pread does, with zeros for pages that have been unreadable for long.
+    @contextlib.contextmanager
+    def opened(self, folder: Folder) -> Iterator[int | None]:
+        """Give the file's descriptor for a while; None if it is gone or failed to open for long.
 
-        Raises OSError while the disk may still give a page.
+        Raises OSError before that.
         """
+        fd = self._open(folder)
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _open(self, folder: Folder) -> int | None:
+        begun = time.monotonic()
+        try:
+            fd = folder.open(self.name)
+        except FileNotFoundError:
+            return None
+        except (OSError, JournalUnusable) as error:
+            if getattr(error, "errno", None) in SCARCE:
+                raise
+            self._note_failure(begun, OPENING, getattr(error, "strerror", None) or str(error))
+            self.note_damage(self.size)
+            return None
+        self._note_success(OPENING)
+        return fd
+
+    def pread(self, fd: int, size: int, at: int) -> bytes:
+        """Return what os.pread does; once reads have failed for long, zeros for unreadable pages.
+
+        Raises Unreadable before that.
+        """
+        begun = time.monotonic()
         end = max(at, min(at + size, os.fstat(fd).st_size))
         if (data := _bytes(fd, at, end)) is not None:
-            if self.unreadable:
-                for page in range(at // PAGE, end // PAGE + 1):
-                    self.unreadable.pop(page, None)
+            self._note_success((size, at))
             return data
+        self._note_failure(begun, (size, at), "the disk does not give a part of it")
         bounds = [at, *range((at // PAGE + 1) * PAGE, end, PAGE), end]
-        pages = [self._page(fd, begin, stop) for begin, stop in pairwise(bounds)]
-        if None in pages:
-            raise OSError(errno.EIO, "the disk does not give a part of it", self.name)
-        return b"".join(filter(None, pages))
+        return b"".join(_bytes(fd, start, stop) or bytes(stop - start) for start, stop in pairwise(bounds))
 
-    def _page(self, fd: int, begin: int, end: int) -> bytes | None:
-        if (data := _bytes(fd, begin, end)) is not None:
-            self.unreadable.pop(begin // PAGE, None)
-            return data
-        since = self.unreadable.setdefault(begin // PAGE, time.monotonic())
-        return bytes(end - begin) if time.monotonic() >= since + UNREADABLE_SECONDS else None
+    def _note_success(self, read: tuple[int, int]) -> None:
+        """End the failure of this read; a good one of other bytes says nothing of it."""
+        if self.failure and self.failure.read == read:
+            self.failure = None
+
+    def _note_failure(self, begun: float, read: tuple[int, int], problem: str) -> None:
+        """Note a read that failed; raise Unreadable while the disk may still come back."""
+        last, now = self.failure, time.monotonic()
+        since = last.since if last and begun <= last.until + UNREADABLE_SECONDS else begun
+        self.failure = Failure(since, now, read)
+        if now < since + UNREADABLE_SECONDS:
+            raise Unreadable(f"{self.name}: {problem}")
 
     def close(self) -> None:
         """Close the file, if it is open."""

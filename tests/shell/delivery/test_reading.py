@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from connector.core.journal.record import Block
 from connector.core.ticks.partition import partition
 from connector.settings import JournalSettings
 from connector.shell.delivery import Delivery, lane, reading, source
 from connector.shell.delivery.position import position
+from connector.shell.delivery.reading import Reading
 from connector.shell.journal import Journal
 from tests.shell.delivery.fake_kafka import DEAD_LETTERS, Brokers, Builder
 from tests.shell.delivery.frames import ISINS, frame, record
@@ -70,7 +73,8 @@ async def test_what_piled_up_while_kafka_was_away_is_decoded_once(work, monkeypa
     assert decoded < 1.5 * 1000, "twice, if each reader decoded all"
 
 
-async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch):
+@pytest.mark.parametrize("frames_again", [1, 32], ids=["far", "nearly there"])
+async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, monkeypatch, frames_again):
     """While frames for a lane that lags cannot be read again, the other lanes go on."""
     monkeypatch.setattr(Builder.__init__, "__defaults__", (16_384,))  # the other lanes are never full
     brokers, journal, running = work
@@ -85,7 +89,7 @@ async def test_a_second_reader_that_is_stuck_holds_the_first_one_up_once(work, m
         return await read_again(after, through, limit)
 
     monkeypatch.setattr(journal, "read_again", stuck)
-    monkeypatch.setattr(reading, "FRAMES_AGAIN", 1)  # so that it is not nearly there
+    monkeypatch.setattr(reading, "FRAMES_AGAIN", frames_again)
     lagging = running.lanes[partition(ISINS[0].encode(), 4)]
     lagging.fall_behind(position(98, 0))
     await asyncio.wait_for(is_stuck.wait(), 60)
@@ -175,6 +179,51 @@ async def test_a_turn_is_bounded_in_bytes(work, monkeypatch, is_behind):
     others_turn.cancel()
     assert most == 3
     assert volumes(brokers)[ISINS[0]] == list(range(80 * 50 + 1))
+
+
+class OpenLane:
+    """A lane that takes all frames; `behind_from` is set if it lags."""
+
+    is_open, is_full = True, False
+
+    def __init__(self, behind_from):
+        self.behind_from = behind_from
+
+    @property
+    def can_catch_up(self):
+        """Whether it lags."""
+        return self.behind_from is not None
+
+    def catch_up(self, behind_from):
+        """Lag for ever."""
+        self.behind_from = behind_from or self.behind_from
+
+
+async def test_the_two_readers_take_turns():
+    """While a lane is nearly there, one turn of the loop decodes for one reader alone."""
+    placed_in = [[]]  # by turn of the loop, how many arguments each call had: those for a lane that lags have more
+
+    async def soon(after, *_):
+        for _ in range(len(placed_in) % 3):
+            await asyncio.sleep(0)
+        return Block(after + 1, [frame(record())])
+
+    lanes = [OpenLane(None), OpenLane(position(1, 0))]
+    journal = SimpleNamespace(watermark=100, last_seq=100, read=soon, read_again=soon)
+    sorter = SimpleNamespace(place=lambda *arguments: placed_in[-1].append(len(arguments)))
+    reader = Reading(journal, sorter, lambda: None)
+    readers = [
+        asyncio.create_task(reader.read_on(lanes, asyncio.Event())),
+        asyncio.create_task(reader.read_again(lanes)),
+    ]
+    while len(placed_in) < 500:
+        await asyncio.sleep(0)
+        placed_in.append([])
+    assert not any(task.done() for task in readers)
+    for task in readers:
+        task.cancel()
+    assert {len(each) for each in placed_in} == {0, 1}
+    assert {each[0] for each in placed_in if each} == {2, 3}
 
 
 async def test_damaged_frames_at_the_journals_end_hold_up_no_stop(tmp_path):

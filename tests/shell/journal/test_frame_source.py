@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import os
+import threading
 
 import pytest
+import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import Block
-from connector.shell.journal import frame_source, segment, syncing
+from connector.shell.journal import frame_source, segment, syncing, trouble
 from tests.shell.journal.frames import assert_law, collect, frame, frames, until
 
 
@@ -166,6 +168,26 @@ async def test_a_disk_that_fails_for_a_while_costs_nothing(opened, monkeypatch):
 
 
 @pytest.mark.usefixtures("log_alone")
+async def test_a_read_that_hangs_is_told(opened, monkeypatch):
+    """While a read takes long it is a problem, and its length is logged at its end."""
+    monkeypatch.setattr(trouble, "SLOW_SECONDS", 0.05)
+    source, real, goes_on = await opened(), os.pread, threading.Event()
+    await filled(source, 100)
+    monkeypatch.setattr(os, "pread", lambda *place: goes_on.wait(30) and real(*place))
+    with structlog.testing.capture_logs() as logs:
+        read = asyncio.create_task(collect(source.read, 0, 100))
+        await until(lambda: source.trouble.problems.get("read") == "a read has taken over 0.05 s")
+        assert not read.done()
+        goes_on.set()
+        assert await read == frames(1, 100)
+    assert "read" not in source.trouble.problems
+    assert [entry["event"] for entry in logs if entry.get("call") == "read"] == [
+        "journal_write_failed",
+        "journal_disk_slow",
+    ]
+
+
+@pytest.mark.usefixtures("log_alone")
 async def test_a_page_that_stays_unreadable_costs_its_frames(opened, monkeypatch):
     """What the disk no longer gives is counted exactly, and the frames before and after it come."""
     monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
@@ -185,6 +207,24 @@ async def test_a_page_that_stays_unreadable_costs_its_frames(opened, monkeypatch
     assert 50 < len(missing) < 150, "a page of frames"
     assert source.lost == {"corrupt": len(missing)}
     source.advance(1000)
+    assert_law(source)
+
+
+@pytest.mark.usefixtures("log_alone")
+async def test_a_segment_that_may_not_be_opened_costs_its_frames(opened, tmp_path, monkeypatch):
+    """It is waited for and named; once that took long, its frames are lost and others come."""
+    source = await opened()
+    await filled(source, 100)
+    (path,) = (tmp_path / "journal").glob("*.log")
+    path.rename(tmp_path / "kept")
+    path.symlink_to(tmp_path / "kept")
+    read = asyncio.create_task(collect(source.read, 0, 101))
+    await until(lambda: path.name in (source.write_error or ""))
+    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
+    await until(lambda: source.lost == {"corrupt": 100})
+    source.append(frame(101))
+    assert await read == [frame(101)]
+    assert source.write_error is None
     assert_law(source)
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, opening
+from connector.shell.journal import Journal, Unopened, opening, segment
 from connector.shell.journal.folder import Folder
 from tests.shell.journal.frames import collect, frame
 
@@ -69,3 +69,64 @@ async def test_a_disk_that_cannot_sync_what_a_kill_left_ends_the_start(opened, t
             await opened()
     source = await opened()
     assert await collect(source.read, 0, 1) == [frame(1)]
+
+
+@pytest.fixture
+async def unreadable(opened, tmp_path, monkeypatch):
+    """Return a journal's settings, and the set of its segments that the disk does not give."""
+    source = await opened()
+    for number in (1, 2):
+        source.append(frame(number))
+    await source.close()
+    (path,) = (tmp_path / "journal").glob("*.log")
+    real, inode, failing = os.pread, path.stat().st_ino, {path.name}
+
+    def pread(fd, size, at):
+        if failing and os.fstat(fd).st_ino == inode:
+            raise OSError(5, "Input/output error")
+        return real(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(opening, "RETRY_SECONDS", 0.01)
+    return JournalSettings(path=tmp_path / "journal"), failing
+
+
+async def test_a_start_waits_for_the_disk_and_says_so_once(unreadable):
+    """While the disk does not give the last segment, the start names it once and waits."""
+    settings, failing = unreadable
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(Journal.open(settings, print))
+        async with asyncio.timeout(30):
+            while "journal_unreadable" not in [entry["event"] for entry in logs]:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        (name,) = failing
+        failing.clear()
+        source = await task
+    assert [name in entry["error"] for entry in logs if entry["event"] == "journal_unreadable"] == [True]
+    assert await collect(source.read, 0, 2) == [frame(1), frame(2)]
+    await source.close()
+
+
+async def test_a_disk_that_does_not_come_back_stops_no_start(unreadable, monkeypatch):
+    """After a while its frames are a loss, and the journal is open."""
+    settings, _ = unreadable
+    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.2)
+    source = await Journal.open(settings, print)
+    assert source.lost == {"corrupt": 2}
+    await source.close()
+
+
+async def test_a_stop_ends_the_wait_for_the_disk(unreadable):
+    """Nothing was received yet, so a stop need not wait."""
+    settings, _ = unreadable
+    stop = asyncio.Event()
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(Journal.open(settings, print, stop))
+        async with asyncio.timeout(30):
+            while "journal_unreadable" not in [entry["event"] for entry in logs]:
+                await asyncio.sleep(0.01)
+            stop.set()
+            with pytest.raises(Unopened):
+                await task

@@ -1,9 +1,12 @@
 """Reading finds every frame from any number on, and says which are missing."""
 
+import errno
+import os
+
 import pytest
 
 from connector.core.journal.record import Mark
-from connector.shell.journal import reading
+from connector.shell.journal import reading, segment
 from connector.shell.journal.reading import read
 from tests.shell.journal.logs import block, new_log, seqs
 
@@ -65,3 +68,29 @@ def test_marks_are_told(log):
     found = read(log.folder, log.segments, 300, 401, 10)
     assert found.marks == [Mark(301, 400, "disk")]
     assert (found.block.last_seq, found.missing) == (400, [])
+
+
+def test_a_segment_that_the_disk_does_not_give_costs_one_wait(log, monkeypatch):
+    """However many pieces it is read in, its unreadable parts are waited for a minute in all."""
+    now, real, path = [100.0], os.pread, log.folder.path / log.segments[0].name
+    content, size = path.read_bytes(), 2 * segment.PAGE
+    bad = [(place, place + segment.PAGE) for place in range(segment.PAGE, len(content), size)]
+
+    def pread(fd, size, at):
+        if os.fstat(fd).st_ino == path.stat().st_ino and any(at < end and at + size > begin for begin, end in bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(segment.time, "monotonic", lambda: now[0])
+    after, found = 0, 0
+    while after < 300:
+        try:
+            block = read(log.folder, log.segments, after, 301, 50).block
+        except segment.Unreadable:
+            now[0] += 0.5
+        else:
+            found, after = found + len(block.frames), block.last_seq
+    assert len(bad) > 2
+    assert now[0] == 160.0
+    assert 180 < found < 300

@@ -1,12 +1,15 @@
-"""A segment on a disk that fails is read page by page, and only for what fails for long."""
+"""A segment on a disk that fails is waited for, and then read page by page."""
 
 import errno
 import os
 
 import pytest
+import structlog
 
+from connector.errors import JournalUnusable
 from connector.shell.journal import segment
-from connector.shell.journal.segment import PAGE, Segment
+from connector.shell.journal.folder import Folder
+from connector.shell.journal.segment import PAGE, Segment, Unreadable
 
 CONTENT = bytes(range(1, 251)) * 100  # no zero in it; six whole pages and a part
 REAL = os.pread
@@ -16,7 +19,7 @@ class Disk:
     """Gives a file but for the `bad` pages; a read that meets one may be short, or fail."""
 
     def __init__(self):
-        self.bad, self.is_short = set(), False
+        self.bad, self.is_short, self.on_error = set(), False, list
 
     def pread(self, fd, size, at):
         """Read as os.pread does."""
@@ -25,6 +28,7 @@ class Disk:
             return REAL(fd, size, at)
         if self.is_short and ends[0] > at:
             return REAL(fd, ends[0] - at, at)
+        self.on_error()
         raise OSError(errno.EIO, "Input/output error")
 
 
@@ -68,42 +72,114 @@ def test_only_the_pages_that_fail_are_zeros(file, disk, bad, is_short, at):
     assert Segment(1, 1, 0, 0.0).pread(file, 2**20, at) == expected[at:]
 
 
-def test_a_disk_gets_time_to_come_back(file, disk, monkeypatch):
-    """While an error is young it is an error with the file's name; all pages' times run at once."""
-    now = [100.0]
-    monkeypatch.setattr(segment.time, "monotonic", lambda: now[0])
+@pytest.fixture
+def now(monkeypatch):
+    """Return a list with the time, which the test may change; a failure is waited for a minute."""
+    made = [100.0]
+    monkeypatch.setattr(segment.time, "monotonic", lambda: made[0])
     monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 60.0)
-    one, disk.bad = Segment(1, 1, 0, 0.0), {1, 3}
+    return made
+
+
+def assert_waits(one, file, at=0):
+    """Check that a read gives an error with the file's name, as the disk may come back."""
+    with pytest.raises(Unreadable, match=one.name):
+        one.pread(file, 2 * PAGE, at)
+
+
+def zeros(one, file, at=0):
+    """Return which of two pages are read as zeros."""
+    data = one.pread(file, 2 * PAGE, at)
+    return [place for place in (0, 1) if data[place * PAGE : (place + 1) * PAGE] == bytes(PAGE)]
+
+
+def test_a_disk_gets_time_to_come_back(file, disk, now):
+    """While an error is young it is an error; later only what is still unreadable is zeros."""
+    one, disk.bad = Segment(1, 1, 0, 0.0), {0, 1}
     for now[0] in (100.0, 159.0):
-        with pytest.raises(OSError, match=one.name):
-            one.pread(file, 2**20, 0)
-    disk.bad = {3}
-    now[0] = 160.0
-    found = one.pread(file, 2**20, 0)
-    assert found[: 3 * PAGE] == CONTENT[: 3 * PAGE]
-    assert found[3 * PAGE : 4 * PAGE] == bytes(PAGE)
-    disk.bad = {1}
-    with pytest.raises(OSError, match=one.name):  # the page came back meanwhile, so its time begins again
-        one.pread(file, 2**20, 0)
+        assert_waits(one, file)
+    disk.bad, now[0] = {1}, 160.0
+    assert zeros(one, file) == [1]
 
 
-def test_each_failure_gets_the_whole_time(file, disk, monkeypatch):
-    """A page that came back and fails again later is waited for as long as the first time."""
-    now = [100.0]
-    monkeypatch.setattr(segment.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 60.0)
-    one, others = Segment(1, 1, 0, 0.0), 4 * PAGE
-    disk.bad = {1}
-    with pytest.raises(OSError, match=one.name):
-        one.pread(file, others, 0)
-    assert one.pread(file, PAGE, others) == CONTENT[others : others + PAGE]
-    now[0] = 159.0
-    with pytest.raises(OSError, match=one.name):  # what another read found good begins no time again
-        one.pread(file, others, 0)
+def test_a_segment_is_waited_for_once(file, disk, now):
+    """Once the time is over, every other unreadable page is zeros at once."""
+    one, disk.bad = Segment(1, 1, 0, 0.0), {1, 3, 4}
+    assert_waits(one, file)
     now[0] = 160.0
-    assert one.pread(file, others, 0)[PAGE : 2 * PAGE] == bytes(PAGE)
-    disk.bad = set()
-    assert one.pread(file, others, 0) == CONTENT[:others]
-    disk.bad, now[0] = {1}, 4000.0
-    with pytest.raises(OSError, match=one.name):
-        one.pread(file, others, 0)
+    assert zeros(one, file) == [1]
+    now[0] = 219.0
+    assert zeros(one, file, 2 * PAGE) == [1]
+    now[0] = 278.0
+    assert zeros(one, file, 4 * PAGE) == [0]
+
+
+def test_a_good_read_elsewhere_begins_no_time_again(file, disk, now):
+    """Other bytes of the file may be read well while some are waited for."""
+    one, disk.bad = Segment(1, 1, 0, 0.0), {1}
+    for now[0] in (100.0, 159.0):
+        assert zeros(one, file, 4 * PAGE) == []
+        assert one.pread(file, PAGE, 0) == CONTENT[:PAGE]
+        assert_waits(one, file)
+    now[0] = 160.0
+    assert zeros(one, file) == [1]
+
+
+def test_each_failure_gets_the_whole_time(file, disk, now):
+    """What was read well again, or not met for long, is waited for as long as the first time."""
+    one, disk.bad = Segment(1, 1, 0, 0.0), {1}
+    assert_waits(one, file)
+    disk.bad, now[0] = set(), 101.0
+    assert zeros(one, file) == []
+    disk.bad, now[0] = {1}, 160.0
+    assert_waits(one, file)
+    now[0] = 220.0
+    assert zeros(one, file) == [1]
+    disk.bad, now[0] = {3}, 281.0
+    assert_waits(one, file, 2 * PAGE)
+
+
+def test_a_disk_that_is_slow_to_fail_is_waited_for_once(file, disk, now):
+    """The time an error takes to come counts as failing, and not as working."""
+    one, disk.bad, disk.on_error = Segment(1, 1, 0, 0.0), {1, 3}, lambda: now.__setitem__(0, now[0] + 40)
+    assert_waits(one, file)
+    assert zeros(one, file) == [1]
+    assert zeros(one, file, 2 * PAGE) == [1]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EUCLEAN, "Structure needs cleaning"), JournalUnusable("is a link")])
+def test_a_file_that_cannot_be_opened_is_waited_for_and_then_passed(tmp_path, now, monkeypatch, error):
+    """It gets as long as an unreadable page, and both share the time; then it is told as damage."""
+    folder, one = Folder(tmp_path), Segment(1, 1, 500, 0.0)
+    (tmp_path / one.name).write_bytes(b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "open", lambda _: (_ for _ in ()).throw(error))
+        for now[0] in (100.0, 159.0):
+            with pytest.raises(Unreadable, match=f"{one.name}: .*(cleaning|is a link)$"), one.opened(folder):
+                pass
+        now[0] = 160.0
+        with structlog.testing.capture_logs() as logs, one.opened(folder) as fd:
+            assert fd is None
+    assert logs == [{"event": "journal_damaged", "file": one.name, "bytes": 500, "log_level": "error"}]
+    with one.opened(folder) as fd:
+        assert fd is not None
+    assert one.failure is None
+    folder.close()
+
+
+def test_without_descriptors_a_file_is_not_given_up(tmp_path, now, monkeypatch):
+    """A process that has too many files open says nothing of this one."""
+    folder, one = Folder(tmp_path), Segment(1, 1, 500, 0.0)
+    monkeypatch.setattr(folder, "open", lambda _: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many open files")))
+    for now[0] in (100.0, 160.0):
+        with pytest.raises(OSError, match="Too many"), one.opened(folder):
+            pass
+    folder.close()
+
+
+def test_a_file_that_is_gone_is_none(tmp_path):
+    """A segment may be unlinked before it is read."""
+    folder = Folder(tmp_path)
+    with Segment(1, 1, 500, 0.0).opened(folder) as fd:
+        assert fd is None
+    folder.close()
