@@ -141,6 +141,7 @@ class Syncing:
             self._lacks_room = True
             return
         await self.worker.run(self._state.log.folder.replace, SAVED, content)
+        self._state.log.state_bytes = size
         self._saved_texts, self._lacks_room = texts, False
 
     async def finish(self, seconds: float) -> bool:
@@ -155,5 +156,5 @@ class Syncing:
 
     @property
     def _is_finished(self) -> bool:
-        tally, has_texts = self._state.tally, self._lacks_room or self._texts == self._saved_texts
+        tally, has_texts = self._state.tally, self._texts == self._saved_texts
         return has_texts and self._progress() == self._state.progress and tally.synced >= self._settled == tally.last
