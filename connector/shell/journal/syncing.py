@@ -118,6 +118,8 @@ class Syncing:
         """Save a text, but do not wait for a failing or hanging disk."""
         texts, problems = self._state.texts, self._state.trouble.problems
         texts[name] = value
+        if name == loss_reports.EVENTS:
+            self._state.losses.forget_reported()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
                 while self._saved_texts.get(name) != texts[name] and not (self._lacks_room or problems):
@@ -125,7 +127,7 @@ class Syncing:
 
     @property
     def _texts(self) -> Mapping[str, str]:
-        return {**self._state.texts, loss_reports.SAVED: self._state.losses.to_save}
+        return {**self._state.texts, **self._state.losses.to_save}
 
     async def _save_texts(self) -> None:
         texts = self._texts

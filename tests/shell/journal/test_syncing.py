@@ -214,8 +214,8 @@ async def test_events_are_saved_when_undelivered_frames_fill_the_journal(tmp_pat
         number += 1
         full.append(frames(number, number)[0]._replace(raw=bytes(20_000)))
         await asyncio.sleep(0)
-    await full.save("events", "E" * 400_000)
     full.report_losses()
+    await full.save("events", "E" * 400_000)
     full.give_up(frames(0, 0)[0], "disk")
     await until(lambda: full._syncing._texts == full._syncing._saved_texts)
     assert sum(path.stat().st_size for path in kept.iterdir()) <= full.used_bytes <= 2**24
