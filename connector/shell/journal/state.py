@@ -35,7 +35,8 @@ class State:
         self.memory = Memory(found.tally.last)
         self.ring = KeyRing()
         for key in found.keys:
-            self.ring.add(key)
+            # The head of a segment does not tell where an older session ended: here, at the latest.
+            self.ring.add(key._replace(seq=self.tally.last))
         self.trouble = Trouble()
         self.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self.log.state_bytes = state_bytes(len(sealed(found.saved)))
