@@ -35,6 +35,7 @@ class Syncing:
         self._writing = writing
         writing.new_progress = self.next_round
         self._pause = min(sync_seconds, PROGRESS_SECONDS)
+        self._begun_at = asyncio.get_running_loop().time()
         self._saved_at = -ALIVE_SECONDS
         self._saved_texts: Mapping[str, str] = {}
         self._lacks_room = False  # for the texts
@@ -48,11 +49,15 @@ class Syncing:
         await ended.wait()
 
     async def sync_in_time(self) -> None:
-        """Wait until a sync is due, and do what can be done."""
+        """Wait until a sync is due, and do what can be done.
+
+        After a round that took longer than the pause, the next one begins at once.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
+            async with asyncio.timeout_at(self._begun_at + self._pause):
                 await self._soon.wait()
         self._soon.clear()
+        self._begun_at = asyncio.get_running_loop().time()
         ended, self._next = self._next, asyncio.Event()
         try:
             if not self._state.trouble.is_hanging:

@@ -124,6 +124,21 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
     assert source.lost == {}
 
 
+async def test_the_pause_counts_from_the_beginning_of_a_round(source, monkeypatch):
+    """After a round that took longer than the pause, the next one begins at once."""
+    sync, ended = source._syncing, []
+
+    async def slow():
+        ended.append(None)
+        sync._begun_at -= 3600  # as if the round took an hour
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "_pause", 3600)
+        patch.setattr(sync, "_sync", slow)
+        await sync.next_round()
+        await until(lambda: len(ended) > 3)
+
+
 async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
     """Whoever asks for a sync gets one that began later, and so has all that was written before."""
     gate, waits, work = threading.Event(), threading.Event(), source.log.sync
