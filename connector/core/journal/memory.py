@@ -14,15 +14,15 @@ BLOCK_FRAMES = 64  # waiting frames are in few blocks, but each is small for a w
 class Memory:
     """What the log gets, in order: every number above `floor` is in a block or a mark.
 
-    The log has the first `_logged` items, and the others wait for it. Delivery reads from number
-    `read_through` on. `bytes` estimates the memory in use.
+    The log has the first `_logged` items, the next `_taken` ones are on their way to it, and the
+    others wait. Delivery reads from number `read_through` on. `bytes` estimates the memory in use.
     """
 
     def __init__(self, floor: int) -> None:
         self.floor = self.read_through = floor
         self.bytes = 0
         self._items: list[Item] = []
-        self._logged = 0
+        self._logged = self._taken = 0
         self._growing: Item | None = None  # the last item, unless it is being written
 
     def add_frame(self, seq: int, frame: Received) -> None:
@@ -67,32 +67,41 @@ class Memory:
             if most_bytes < 0 and end > self._logged and self._items[end].first_seq > again:
                 break
             end += 1
+        self._taken = end - self._logged
         return self._items[self._logged : end]
 
     def wrote(self, items: int) -> None:
-        """Note that the log has the items, so many, that `take` returned last."""
+        """Note that a write is over: the log has so many of the items that `take` returned."""
         self._logged += items
+        self._taken = 0
 
     def write_again(self, after: int, finished: int) -> None:
         """Have the numbers after this one written again, the finished ones as marks.
 
         The log may have lost them. Newer frames come in blocks of their own.
         """
-        self._logged = min(self._logged, bisect_right(self._items, after, key=attrgetter("last_seq")))
+        self._logged = min(self._logged, self._place_after(after))
         self.forget(finished)
         self._growing = None
 
     def forget(self, finished: int) -> None:
         """Replace waiting blocks that are finished by marks, as the log needs no frame of them."""
-        self._drop(0, finished, None)
+        waiting = self._items[self._logged + self._taken : self._place_after(finished)]
+        if any(isinstance(item, Block) for item in waiting):
+            self._drop(0, finished, None)
+
+    def _place_after(self, seq: int) -> int:
+        """Return the place of the first item that does not end at or before this number."""
+        return bisect_right(self._items, seq, key=attrgetter("last_seq"))
 
     def lose(self, had: int, reason: LossReason) -> list[Block]:
         """Replace waiting blocks by marks, and return them; the log had others up to `had`."""
         return self._drop(had, 1 << 63, reason)
 
     def _drop(self, after: int, through: int, lost: LossReason | None) -> list[Block]:
-        waiting, dropped = self._items[self._logged :], list[Block]()
-        del self._items[self._logged :]
+        start, dropped = self._logged + self._taken, list[Block]()
+        waiting = self._items[start:]
+        del self._items[start:]
         for item in waiting:
             if not isinstance(item, Block) or item.first_seq <= after or item.last_seq > through:
                 self.add(item)

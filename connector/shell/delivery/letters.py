@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiokafka.errors import InvalidTimestampError, KafkaError
@@ -35,7 +36,8 @@ class Letter:
     """One dead letter out of order.
 
     `record` is the form to send next, and `whole` the first one. `due` is the loop's time from
-    which on it may be sent. `refused_since` is when Kafka refused it first.
+    which on it may be sent. `refused_since` is when Kafka refused it first, or an earlier letter if
+    Kafka took none between.
     """
 
     owner: Owner
@@ -69,8 +71,10 @@ class Letter:
 class Letters:
     """The letters of one partition of the dead-letter topic that wait to be sent.
 
-    They stay here when a producer fails. A letter leaves if Kafka acknowledges it. If Kafka has
-    refused it in every form for REFUSED_SECONDS, `give_up(letter)` counts the loss and settles it.
+    They stay here when a producer fails. A letter leaves if Kafka acknowledges it. If Kafka refuses
+    it in every form, and has done so for REFUSED_SECONDS or taken no letter for so long,
+    `give_up(letter)` counts the loss and settles it. So letters that are all refused, however many,
+    take a minute together.
     """
 
     def __init__(self, give_up: Callable[[Letter], Awaitable[None]]) -> None:
@@ -79,6 +83,7 @@ class Letters:
         self._waiting: dict[tuple[int, int], Letter] = {}
         self._bytes = 0
         self._at_most = LETTERS
+        self._refused_since = self._refused_at = -inf  # the first of the refusals since a letter was taken; the last
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -123,6 +128,7 @@ class Letters:
     def acknowledged(self, letters: Sequence[Letter]) -> None:
         """Remove letters that Kafka has."""
         self._at_most = min(LETTERS, 2 * self._at_most)
+        self._refused_at = -inf
         for letter in letters:
             self._forget(letter)
             letter.owner.settle(letter.whole.position)
@@ -133,10 +139,13 @@ class Letters:
         if places is None:
             self._at_most = len(letters) // 2
             return
+        if now > self._refused_at + REFUSED_SECONDS:  # what was refused long ago says nothing of these
+            self._refused_since = now
+        self._refused_at = now
         for place in sorted(places):
             letter = letters[place]
             if letter.refused_since is None:
-                letter.refused_since = now
+                letter.refused_since = self._refused_since
             if letter.take_next_form(restamp=isinstance(error, InvalidTimestampError), now_ms=now_ms):
                 continue
             until = letter.refused_since + REFUSED_SECONDS

@@ -35,7 +35,8 @@ Rules that keep every frame:
 * Damaged bytes are skipped up to the next whole record, and so is what the disk has not given for a
   minute. Damage at the very end is a torn tail, and is cut.
 * Before each write, finished segments go until all files fit in `max_bytes`. If they do not, the
-  new frames are lost as `journal_full`.
+  new frames are lost as `journal_full`. Frames leave a spare for `saved.json`, which has to tell of
+  these losses.
 * While a write fails or takes over a second, delivery reads from memory, which is bounded. Then
   what is unfinished is written. Nobody waits for the disk but the two threads, except that the
   event loop gives a small write a fifth of a millisecond while the disk works.

@@ -71,6 +71,7 @@ class Journal(State):
         most = syncing.MEMORY_BYTES - len(frame.raw) - FRAME_BYTES
         if self.memory.bytes > most:
             self._syncing.trim(most)
+            self.memory.forget(self.tally.watermark)
             if self.memory.bytes > most:
                 self.give_up(frame, "disk")
                 return

@@ -12,10 +12,13 @@ from connector.shell.journal.segment import Segment
 
 LARGEST_SEGMENT: Final = 64 * 2**20
 PARTS: Final = 16  # a segment spans at most this part of the bytes and of the hours kept
+# Frames leave so much to the small files, or one part if that is less. The 1,000 events that may
+# wait take a third of a MiB or more, and each file has a second copy.
+SPARE_BYTES: Final = 2 * 2**20
 
 
 class Full(Exception):
-    """The write would exceed `max_bytes` even without the delivered segments; `room` is left."""
+    """The write does not fit in `max_bytes` even without the delivered segments; `room` is left."""
 
     def __init__(self, room: int) -> None:
         super().__init__(f"the journal is full: {room} bytes are left")
@@ -37,6 +40,7 @@ class Log:
         self.is_dirty = False
         self._max_bytes = max_bytes
         self._segment_bytes = min(LARGEST_SEGMENT, max_bytes // PARTS)
+        self._spare_bytes = min(SPARE_BYTES, max_bytes // PARTS)
         self._retain_seconds = retain_seconds
         self._active: Segment | None = None
 
@@ -59,7 +63,7 @@ class Log:
             if numbered := [item for item in items if not isinstance(item, Key)]:  # the head has all keys
                 self._create(numbered, head, finished)
             return
-        self._make_room(len(data), finished)
+        self._make_room(len(data), finished, self._spare_bytes)
         try:
             write_all(active.fd, data)
         except OSError:
@@ -77,7 +81,7 @@ class Log:
         """Begin a segment, which replaces all that begin with its first number or a later one."""
         first, last = items[0].first_seq, items[-1].last_seq
         data = header(first) + encode([*_head(head, first), *items])
-        self._make_room(len(data), finished)
+        self._make_room(len(data), finished, self._spare_bytes)
         begun = Segment(first, last, len(data), time.monotonic())
         new = f"{begun.name}.new"
         begun.fd = self.folder.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
@@ -128,16 +132,17 @@ class Log:
         while self._is_finished(finished) and time.monotonic() - self.segments[0].since > age:
             self._unlink_oldest()
 
-    def _make_room(self, size: int, finished: int) -> None:
-        while self.used_bytes + size > self._max_bytes:
+    def _make_room(self, size: int, finished: int, spare: int = 0) -> None:
+        while size > (room := self._max_bytes - self.used_bytes - spare):
             if not self._is_finished(finished):
-                raise Full(self._max_bytes - self.used_bytes)
+                raise Full(room)
             self._unlink_oldest()
 
     def reserve(self, state_bytes: int, finished: int) -> None:
-        """Make room for the other files. Raises Full."""
-        self._make_room(state_bytes - self.state_bytes, finished)
-        self.state_bytes = state_bytes
+        """Make room for the other files, which may take the spare bytes. Raises Full."""
+        if state_bytes > self.state_bytes:
+            self._make_room(state_bytes - self.state_bytes, finished)
+            self.state_bytes = state_bytes
 
     def _is_finished(self, finished: int) -> bool:
         if not self.segments or self.segments[0].fd is not None:

@@ -1,11 +1,12 @@
-"""Reports losses, merged, and keeps for the next process what is not reported yet."""
+"""Reports losses, merged, and keeps for the next process those whose reports are not saved yet."""
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -18,15 +19,28 @@ log = structlog.get_logger("connector.journal")
 ROUND_SECONDS = 1.0
 LOSING_SECONDS = 60.0  # the longest time between two reports while frames are being lost
 SAVED: Final = "losses"
+COUNTED: Final = "losses_counted"  # how many frames were lost in all when this was saved, by reason
+EVENTS: Final = "events"  # the name under which shell/topics/events.py saves what was reported to it
 
 
 class LossReports:
-    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop."""
+    """Losses are reported when no more frames are lost, every minute meanwhile, and at a stop.
 
-    def __init__(self, tally: Tally, saved: str, on_loss: Callable[[Loss], None]) -> None:
+    `saved` holds the last process's texts. If a kill left losses counted but not saved, what is
+    reported is their number. `missing` is how many frames this start found lost.
+    """
+
+    def __init__(self, tally: Tally, saved: Mapping[str, str], missing: int, on_loss: Callable[[Loss], None]) -> None:
         self._tally = tally
         self._on_loss = on_loss
-        self._unreported = _from_text(saved)
+        self._reported: dict[tuple[int, LossReason], Loss] = {}  # the events that tell of these are not saved yet
+        self._unreported = _from_text(saved.get(SAVED, "[]"))
+        try:
+            untold = tally.lost - Counter(json.loads(saved[COUNTED]))
+        except (KeyError, TypeError, ValueError):  # earlier versions saved none
+            untold = +Counter(corrupt=missing)
+        for reason, frames in untold.items():
+            self._note_unseen(cast("LossReason", reason), frames)
 
     def lose(self, block: Block, reason: LossReason) -> None:
         """Count these frames as lost, without those that are finished."""
@@ -36,25 +50,28 @@ class LossReports:
 
     def miss(self, first: int, last: int) -> None:
         """Count as lost what should be in the log and cannot be read there."""
-        self.note_missing(self._tally.lose(first, last, "corrupt"))
+        for each in self._tally.lose(first, last, "corrupt"):
+            self._note_unseen("corrupt", len(each))
 
-    def note_missing(self, missing: Sequence[range]) -> None:
-        """Have these numbers reported, which are counted as `corrupt` already."""
-        for each in missing:
-            now = time.time_ns()
-            self._note(Loss(0, "corrupt", len(each), 0, now, now))
+    def _note_unseen(self, reason: LossReason, frames: int) -> None:
+        now = time.time_ns()
+        self._note(Loss(0, reason, frames, 0, now, now))
 
     def _note(self, loss: Loss) -> None:
-        before = self._unreported.get((loss.slot, loss.reason))
-        if before is None:
+        if (loss.slot, loss.reason) not in self._unreported:
             log.error("frames_lost", slot=loss.slot, reason=loss.reason)
-        self._unreported[loss.slot, loss.reason] = before + loss if before else loss
+        _merge(self._unreported, loss)
 
     def report(self) -> None:
         """Report the losses not yet reported."""
         reported, self._unreported = self._unreported, {}
         for loss in reported.values():
+            _merge(self._reported, loss)
             self._on_loss(loss)
+
+    def forget_reported(self) -> None:
+        """Forget what was reported, as the events are saved from here on."""
+        self._reported.clear()
 
     async def report_in_time(self) -> None:
         """Wait for losses, and report them when they end, or after a minute."""
@@ -67,16 +84,23 @@ class LossReports:
                 self.report()
 
     @property
-    def to_save(self) -> str:
-        """The losses not yet reported, as a text for the next process."""
-        return json.dumps([astuple(loss) for loss in self._unreported.values()])
+    def to_save(self) -> Mapping[str, str]:
+        """The texts for the next process."""
+        losses = [*self._reported.values(), *self._unreported.values()]
+        return {SAVED: json.dumps([astuple(loss) for loss in losses]), COUNTED: json.dumps(self._tally.lost)}
+
+
+def _merge(losses: dict[tuple[int, LossReason], Loss], loss: Loss) -> None:
+    before = losses.get((loss.slot, loss.reason))
+    losses[loss.slot, loss.reason] = before + loss if before else loss
 
 
 def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:
     """Return the losses that the last process saved, or none if the text is unreadable."""
+    merged = dict[tuple[int, LossReason], Loss]()
     try:
-        losses = [Loss(*fields) for fields in json.loads(saved)]
+        for fields in json.loads(saved):
+            _merge(merged, Loss(*fields))
     except (TypeError, ValueError):
         log.warning("kept_losses_unreadable", kept=saved)
-        losses = []
-    return {(loss.slot, loss.reason): loss for loss in losses}
+    return merged

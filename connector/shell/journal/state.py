@@ -8,7 +8,7 @@ from connector.core.journal.key_ring import KeyRing
 from connector.core.journal.memory import Memory
 from connector.core.journal.state import sealed, state_bytes
 from connector.shell.journal.log import Log
-from connector.shell.journal.loss_reports import SAVED, LossReports
+from connector.shell.journal.loss_reports import LossReports
 from connector.shell.journal.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class State:
         self.memory = Memory(found.tally.last)
         self.ring = KeyRing()
         for key in found.keys:
-            self.ring.add(key)
+            # The head of a segment does not tell where an older session ended: here, at the latest.
+            self.ring.add(key._replace(seq=self.tally.last))
         self.trouble = Trouble()
         self.texts = {str(name): str(text) for name, text in found.saved.get("texts", {}).items()}
         self.log.state_bytes = state_bytes(len(sealed(found.saved)))
-        self.losses = LossReports(self.tally, self.texts.pop(SAVED, "[]"), on_loss)
-        self.losses.note_missing(found.missing)
+        self.losses = LossReports(self.tally, self.texts, sum(map(len, found.missing)), on_loss)
         self.progress = found.progress
         self.segments_retired = 0
 

@@ -35,6 +35,7 @@ class Syncing:
         self._writing = writing
         writing.new_progress = self.next_round
         self._pause = min(sync_seconds, PROGRESS_SECONDS)
+        self._begun_at = asyncio.get_running_loop().time()
         self._saved_at = -ALIVE_SECONDS
         self._saved_texts: Mapping[str, str] = {}
         self._lacks_room = False  # for the texts
@@ -48,11 +49,15 @@ class Syncing:
         await ended.wait()
 
     async def sync_in_time(self) -> None:
-        """Wait until a sync is due, and do what can be done."""
+        """Wait until a sync is due, and do what can be done.
+
+        After a round that took longer than the pause, the next one begins at once.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
+            async with asyncio.timeout_at(self._begun_at + self._pause):
                 await self._soon.wait()
         self._soon.clear()
+        self._begun_at = asyncio.get_running_loop().time()
         ended, self._next = self._next, asyncio.Event()
         try:
             if not self._state.trouble.is_hanging:
@@ -118,6 +123,8 @@ class Syncing:
         """Save a text, but do not wait for a failing or hanging disk."""
         texts, problems = self._state.texts, self._state.trouble.problems
         texts[name] = value
+        if name == loss_reports.EVENTS:
+            self._state.losses.forget_reported()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(trouble.SLOW_SECONDS):
                 while self._saved_texts.get(name) != texts[name] and not (self._lacks_room or problems):
@@ -125,7 +132,7 @@ class Syncing:
 
     @property
     def _texts(self) -> Mapping[str, str]:
-        return {**self._state.texts, loss_reports.SAVED: self._state.losses.to_save}
+        return {**self._state.texts, **self._state.losses.to_save}
 
     async def _save_texts(self) -> None:
         texts = self._texts
@@ -141,6 +148,7 @@ class Syncing:
             self._lacks_room = True
             return
         await self.worker.run(self._state.log.folder.replace, SAVED, content)
+        self._state.log.state_bytes = size
         self._saved_texts, self._lacks_room = texts, False
 
     async def finish(self, seconds: float) -> bool:
@@ -155,5 +163,5 @@ class Syncing:
 
     @property
     def _is_finished(self) -> bool:
-        tally, has_texts = self._state.tally, self._lacks_room or self._texts == self._saved_texts
+        tally, has_texts = self._state.tally, self._texts == self._saved_texts
         return has_texts and self._progress() == self._state.progress and tally.synced >= self._settled == tally.last

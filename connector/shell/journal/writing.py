@@ -93,6 +93,7 @@ class Writing:
             with self._trouble.timed("write"):
                 await written
         except BaseException:
+            state.memory.wrote(0)
             self._wake.set()  # whatever happened, it is tried again
             raise
 

@@ -79,7 +79,9 @@ def in_blocks(memory, *blocks):
 
 def waiting(memory):
     """Return what waits for the log."""
-    return memory.take(MUCH, 0)
+    items = memory.take(MUCH, 0)
+    memory.wrote(0)
+    return items
 
 
 def test_finished_frames_that_were_not_written_are_forgotten():
@@ -93,6 +95,24 @@ def test_finished_frames_that_were_not_written_are_forgotten():
     assert waiting(memory) == [Mark(4, 7, None), frames(8, 9)], "9 is not finished"
     memory.write_again(0, 3)
     assert waiting(memory) == [Mark(1, 7, None), frames(8, 9)]
+
+
+def test_finished_frames_behind_a_write_are_forgotten():
+    """While a write is under way, its frames stay, and later finished ones become a mark."""
+    memory = Memory(0)
+    in_blocks(memory, (1, 3), (4, 5), (6, 7), (8, 9))
+    items = memory.take(1, 0)
+    memory.forget(7)
+    assert seqs(items) == [1, 2, 3]
+    assert memory.read(0, 9, 10) == frames(1, 3)
+    memory.wrote(len(items))
+    assert memory.take(MUCH, 0) == [Mark(4, 7, None), frames(8, 9)]
+    memory.wrote(0)
+    memory.forget(9)
+    assert waiting(memory) == [Mark(4, 9, None)], "what was not written waits again"
+    memory.add(Mark(10, 10, None))
+    memory.forget(10)
+    assert waiting(memory) == [Mark(4, 9, None), Mark(10, 10, None)]
 
 
 def test_what_is_finished_or_lost_need_not_be_written():

@@ -203,6 +203,86 @@ def letter(number, value=b"x"):
     return Record(number << 10, number, number, b"k", value, [("slot", b"0"), ("detail", b"")], "FIELD_TIME")
 
 
+async def refuse(waiting, now):
+    """Refuse every form of the letters that are due; return how many were sent."""
+    sent = 0
+    while batch := waiting.next_batch(now, lambda: Builder(10**6), "t", 0):
+        sent += len(batch.letters)
+        error = marked(PolicyViolationError(), range(len(batch.letters)), is_certain=True)
+        await waiting.refused(batch.letters, error, now, 0)
+    return sent
+
+
+@pytest.fixture
+def given_up():
+    """Return the numbers of the letters that were given up."""
+    return []
+
+
+@pytest.fixture
+def waiting(monkeypatch, given_up):
+    """Return letters that have a minute."""
+    monkeypatch.setattr(letters, "REFUSED_SECONDS", 60.0)
+    monkeypatch.setattr(letters, "AGAIN_SECONDS", 2.0)
+
+    async def give_up(letter):
+        given_up.append(letter.whole.received_ns)
+
+    return Letters(give_up)
+
+
+async def test_all_refused_letters_have_one_minute_together(waiting, given_up):
+    """While Kafka takes no letter, one that comes after a minute has one try in every form."""
+    for number in (1, 2):
+        waiting.add(Owner(), letter(number))
+        await refuse(waiting, 50.0 * number)
+        assert given_up == []
+    await refuse(waiting, 110.0)
+    assert given_up == [1, 2]
+    waiting.add(Owner(), letter(3, b"x" * 2000))
+    assert await refuse(waiting, 111.0) > 1, "every form is sent"
+    assert given_up == [1, 2, 3]
+
+
+def acknowledge(waiting, number, now):
+    """Add a letter and have Kafka take it, and no other."""
+    waiting.add(Owner(), letter(number))
+    batch = waiting.next_batch(now, lambda: Builder(10**6), "t", 0)
+    waiting.acknowledged([one for one in batch.letters if one.whole.received_ns == number])
+
+
+async def test_a_letter_that_kafka_takes_begins_a_minute_for_those_refused_later(waiting, given_up):
+    """It begins no other minute for a letter that Kafka refuses all the time."""
+    waiting.add(Owner(), letter(1))
+    for now in range(50, 110, 5):
+        await refuse(waiting, now)
+        acknowledge(waiting, now, now)
+    assert given_up == []
+    await refuse(waiting, 110.0)
+    assert given_up == [1], "a minute after it was refused first"
+    acknowledge(waiting, 2, 111.0)
+    waiting.add(Owner(), letter(3))
+    await refuse(waiting, 112.0)
+    await refuse(waiting, 171.9)
+    assert given_up == [1]
+    await refuse(waiting, 172.0)
+    assert given_up == [1, 3]
+
+
+async def test_a_refusal_long_ago_takes_nothing_from_a_letter(waiting, given_up):
+    """If no letter came for a minute, the next one has its own, though Kafka took none between."""
+    waiting.add(Owner(), letter(1))
+    await refuse(waiting, 0.0)
+    await refuse(waiting, 60.0)
+    assert given_up == [1]
+    waiting.add(Owner(), letter(2))
+    await refuse(waiting, 120.1)
+    await refuse(waiting, 180.0)
+    assert given_up == [1]
+    await refuse(waiting, 180.1)
+    assert given_up == [1, 2]
+
+
 async def test_the_waiting_letters_are_bounded():
     """Above a number of letters, or of bytes, there is no room until some have left."""
     waiting, owner = Letters(None), Owner()

@@ -204,8 +204,10 @@ def played(seed, failing, names=CALLS, bound=150_000, burst=30):
             assert history.reported <= sum(source.lost.values())
             problems = inspect(history.folder).problems
             promised = source.last_seq if source.is_saved else source.progress.synced
+            # What a failed sync damaged stays if no new segment could replace it before the stop.
+            is_sound = not disk.failed >= {"fdatasync", "open"}
             again = loop.run_until_complete(
-                history.opened(history.folder, promised, source.watermark, source.tally.marks)
+                history.opened(history.folder, promised, source.watermark, source.tally.marks, is_sound)
             )
             if source.is_saved:
                 assert (again.last_seq, again.lost, problems) == (source.last_seq, source.lost, [])

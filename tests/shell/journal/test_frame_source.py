@@ -37,6 +37,7 @@ async def test_a_damaged_frame_is_counted_once_over_rereading_and_restarts(opene
         assert source.lost == {"corrupt": 1}
         assert_law(source)
         source.report_losses()
+        await source.save("events", "the report")
         source = await opened()
     assert [(loss.reason, loss.frames) for loss in opened.losses] == [("corrupt", 1)]
 

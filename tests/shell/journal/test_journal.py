@@ -108,6 +108,33 @@ async def test_keys_are_there_before_the_frame_that_needs_them(opened):
     assert list(source.keys(1, 7)) == []
 
 
+async def test_no_key_goes_at_a_restart_while_frames_of_its_session_are_pending(opened):
+    """A key stays until all frames from before the restart are finished."""
+    older, newer, newest = (CipherKey(letter * 32, letter * 16) for letter in "abc")
+    source = await opened()
+    for number in range(1, 6):
+        source.append(frame(number))
+    source.advance(5)
+    await until(lambda: source.progress.watermark == 5)
+    source.log.seal()
+    source.keep_key(0, 7, older)  # before the next segment begins, so both are in its head
+    for number in range(6, 11):
+        source.append(frame(number))
+    source.keep_key(0, 8, newer)
+    source.append(frame(11))
+    source = await opened()
+    assert (source.watermark, source.pending) == (5, 6)
+    source.keep_key(0, 9, newest)
+    source.append(frame(12))
+    await until(lambda: source.committed_seq == 12)
+    assert list(source.keys(0, 7)) == [older]
+    source.advance(11)
+    await until(lambda: source.progress.watermark == 11)
+    source.append(frame(13))
+    await until(lambda: source.committed_seq == 13)
+    assert [list(source.keys(0, session)) for session in (7, 8, 9)] == [[], [], [newest]]
+
+
 async def test_a_key_that_comes_after_its_frame_survives_a_restart(opened):
     """A key alone is written too: the frame that needs it may be there already."""
     source = await opened()

@@ -317,6 +317,23 @@ def test_other_files_get_room(log):
     assert log.state_bytes == 600_000
 
 
+def test_frames_leave_room_for_other_files_to_grow(log):
+    """When no more frames fit, the small files may take a sixteenth more, and frames may not."""
+    log.reserve(10_000, 0)
+    with pytest.raises(Full):
+        fill(log, 1, 20_000, step=1)
+    spare = 2**20 - log.used_bytes
+    assert 2**16 <= spare < 2**16 + 200
+    log.reserve(10_000 + spare, 0)
+    assert log.used_bytes == 2**20
+    held = log.segments[-1].last
+    with pytest.raises(Full):
+        fill(log, held + 1, held + 1, finished=log.segments[1].first - 1)
+    log.state_bytes = 10_000
+    fill(log, held + 1, held + 1, finished=held)
+    assert log.used_bytes <= 2**20 - 2**16
+
+
 def test_what_is_found_at_a_start_is_never_appended_to(tmp_path):
     """A log over known segments begins a new one."""
     first = new_log(tmp_path / "journal")

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +12,9 @@ import structlog
 from connector.core.journal.record import FORMAT, Block
 from connector.core.journal.state import sealed
 from connector.core.ticks.frame import Received
-from connector.shell.journal import loss_reports
+from connector.settings import JournalSettings
+from connector.shell.journal import Journal, loss_reports
+from connector.shell.topics import events
 from tests.shell.journal.frames import until
 
 
@@ -66,8 +70,50 @@ async def test_an_unreported_loss_is_reported_by_the_next_process(opened):
     lose(source, 4, 4)
     source.report_losses()
     assert [(loss.frames, loss.from_ns, loss.to_ns) for loss in opened.losses] == [(2, 2, 4)]
+    await source.save("events", "the report")
     (await opened()).report_losses()
     assert len(opened.losses) == 1
+
+
+async def test_a_reported_loss_is_kept_until_the_events_are_saved(opened):
+    """If the event of a reported loss is not saved by a stop, the next process reports the loss."""
+    source = await opened()
+    lose(source, 2, 2)
+    source.report_losses()
+    await source.save("lists", "{}")
+    lose(source, 4, 4)
+    source = await opened()
+    source.report_losses()
+    assert [(loss.frames, loss.from_ns, loss.to_ns) for loss in opened.losses] == [(1, 2, 2), (2, 2, 4)]
+
+
+def test_the_event_topic_saves_its_events_under_the_name_that_is_waited_for():
+    """Reported losses are kept until this text is saved, which has the events that tell of them."""
+    assert loss_reports.EVENTS == events.SAVED
+
+
+@pytest.mark.parametrize("step", ["_save_texts", "_sync"], ids=["after progress", "after the write"])
+async def test_losses_that_a_kill_left_counted_but_not_saved_are_reported(tmp_path, monkeypatch, step):
+    """A kill before `saved.json` has the losses makes the next start report their number, once."""
+    before, told = await Journal.open(JournalSettings(path=tmp_path / "journal"), print), []
+    lose(before, 2, 2)
+    before.report_losses()
+    await before.save("events", "[]")
+    monkeypatch.setattr(before._syncing, step, partial(asyncio.sleep, 0))
+    lose(before, 3, 7)
+    await until(lambda: before.memory.is_written)
+    if step == "_save_texts":
+        await until(lambda: sum(mark.last_seq - mark.first_seq + 1 for mark in before.progress.marks) == 6)
+    shutil.copytree(tmp_path / "journal", tmp_path / "killed", ignore=shutil.ignore_patterns("*.new"))
+    monkeypatch.undo()
+    await before.close()
+    for _ in range(2):
+        killed = await Journal.open(JournalSettings(path=tmp_path / "killed"), told.append)
+        assert killed.lost == {"disk": 6}
+        killed.report_losses()
+        await killed.save("events", "[]")
+        assert [(loss.reason, loss.frames) for loss in told] == [("disk", 5)]
+        await killed.close()
 
 
 async def test_synced_frames_that_a_start_does_not_find_are_reported(opened, tmp_path):
@@ -92,7 +138,7 @@ async def test_synced_frames_that_a_start_does_not_find_are_reported(opened, tmp
 async def test_unreadable_saved_losses_do_not_stop_a_start(opened, tmp_path, kept):
     """The journal opens, and counts the frames, if the saved losses are unreadable."""
     await (await opened()).close()
-    content = sealed({"format": FORMAT, "texts": {loss_reports.SAVED: kept}})
+    content = sealed({"format": FORMAT, "texts": {loss_reports.SAVED: kept, loss_reports.COUNTED: kept}})
     (tmp_path / "journal" / "saved.json").write_bytes(content)
     source = await opened()
     source.report_losses()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 import time
 from itertools import pairwise
@@ -123,6 +124,21 @@ async def test_a_sync_that_hangs_lets_memory_grow_no_further(source, monkeypatch
     assert source.lost == {}
 
 
+async def test_the_pause_counts_from_the_beginning_of_a_round(source, monkeypatch):
+    """After a round that took longer than the pause, the next one begins at once."""
+    sync, ended = source._syncing, []
+
+    async def slow():
+        ended.append(None)
+        sync._begun_at -= 3600  # as if the round took an hour
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "_pause", 3600)
+        patch.setattr(sync, "_sync", slow)
+        await sync.next_round()
+        await until(lambda: len(ended) > 3)
+
+
 async def test_a_round_that_was_under_way_does_not_count(source, monkeypatch):
     """Whoever asks for a sync gets one that began later, and so has all that was written before."""
     gate, waits, work = threading.Event(), threading.Event(), source.log.sync
@@ -195,9 +211,51 @@ async def test_texts_that_do_not_fit_wait(source):
     source.log._max_bytes = 20_000
     await source.save("lists", "x" * 30_000)
     assert await source.saved("lists") == "x" * 30_000
+    source.log._max_bytes = 30_000
     source.append(*frames(1, 1))
     await until(lambda: source.synced_seq == 1)
     assert source.write_error is None
+    assert not await source.on_disk(0.1), "a text that waits for room is not saved"
+    source.log._max_bytes = 100_000
+    assert await source.on_disk(30)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["kill", "stop"])
+async def test_events_are_saved_when_undelivered_frames_fill_the_journal(tmp_path, is_killed):
+    """What a full journal has to tell is there after a kill or a stop, and fits in `max_bytes`."""
+    settings, kept = JournalSettings(path=tmp_path / "journal", max_bytes=2**24), tmp_path / "journal"
+    full, number, losses = await Journal.open(settings, print), 0, []
+    while not full.lost:
+        number += 1
+        full.append(frames(number, number)[0]._replace(raw=bytes(20_000)))
+        await asyncio.sleep(0)
+    full.report_losses()
+    await full.save("events", "E" * 400_000)
+    full.give_up(frames(0, 0)[0], "disk")
+    await until(lambda: full._syncing._texts == full._syncing._saved_texts)
+    assert sum(path.stat().st_size for path in kept.iterdir()) <= full.used_bytes <= 2**24
+    if is_killed:
+        kept = shutil.copytree(kept, tmp_path / "killed", ignore=shutil.ignore_patterns("*.new"))
+    await full.close()
+    assert full.is_saved
+    again = await Journal.open(settings.model_copy(update={"path": kept}), losses.append)
+    assert await again.saved("events") == "E" * 400_000
+    again.report_losses()
+    assert [loss.reason for loss in losses] == ["disk"]
+    await again.close()
+
+
+async def test_what_a_shorter_text_frees_is_free_once_it_is_saved(source, monkeypatch):
+    """Frames get the room of a longer text only after a shorter one has replaced it."""
+    await source.save("lists", "x" * 30_000)
+    reserved, replace = source.log.state_bytes, source.log.folder.replace
+    known = []
+    monkeypatch.setattr(
+        source.log.folder, "replace", lambda *args: (known.append(source.log.state_bytes), replace(*args))
+    )
+    await source.save("lists", "x")
+    assert set(known) == {reserved}
+    await until(lambda: source.log.state_bytes < 20_000)
 
 
 async def test_a_stop_on_a_full_volume_saves_what_was_delivered(source, monkeypatch, tmp_path):

@@ -285,6 +285,35 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
     assert source.lost == {}
 
 
+async def test_a_hanging_write_costs_no_frame_while_delivery_goes_on(source, disk, monkeypatch, tmp_path):
+    """Only unfinished frames count to the limit of memory; the log gets a mark for the others."""
+    monkeypatch.setattr(syncing, "MEMORY_BYTES", 100_000)
+    source.append(*frames(1, 1))
+    await until(lambda: source.synced_seq == 1)
+    disk.hang("write")
+    source.append(*frames(2, 2))
+    await asyncio.to_thread(disk.hangs.wait, 60)
+    await until(lambda: source.write_error)
+    for first in range(3, 2000, 100):
+        for frame in frames(first, first + 99):
+            source.append(frame)
+        assert await collect(source.read, first - 1, first + 99) == frames(first, first + 99)
+        source.advance(first + 99)
+    assert (source.lost, source.pending) == ({}, 0)
+    for frame in frames(2003, 3002):
+        source.append(frame)
+    assert 0 < source.pending < 1000, "those that Kafka does not have are bounded"
+    assert source.lost == {"disk": 1000 - source.pending}
+    assert_law(source)
+    pending = source.pending
+    disk.heal()
+    await until(lambda: source.write_error is None)
+    source = await again(source, tmp_path)
+    assert (source.lost, source.pending) == ({"disk": 1000 - pending}, pending)
+    assert await collect(source.read, 2002, 2002 + pending) == frames(2003, 2002 + pending)
+    await source.close()
+
+
 async def test_a_quick_write_is_done_in_the_turn_that_began_it(source, monkeypatch):
     """The loop waits a moment for a small write, and needs no turn to hear of it."""
     monkeypatch.setattr(writing, "PATIENCE_SECONDS", 60)
