@@ -114,16 +114,16 @@ class BondRegistration:
 
     # The session's life.
 
-    def end_session(self, now: float, pace: Pace) -> bool:
+    def end_session(self, now: float, pace: Pace, *, is_to_blame: bool = False) -> bool:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
         What KIS answered is not forgotten, and neither is the wait after an error: asking at once
         could end the next session, too. Return whether the session ended before KIS answered a
-        request. That counts as a failure of the bond only if an earlier request failed: otherwise,
-        another bond may have ended the session.
+        request. That is a failure of the bond if the bond is to blame, or if an earlier request
+        failed. Otherwise, another bond may have ended the session.
         """
         was_cut_off = self.awaited is not None
-        if was_cut_off and self.latest_failure_at is not None:
+        if was_cut_off and (is_to_blame or self.latest_failure_at is not None):
             self.latest_failure_at = now
         self.held, self.awaited, self.latest = Held.NO, None, None
         if was_cut_off and self.failed_at is not None:

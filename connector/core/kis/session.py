@@ -14,7 +14,7 @@ from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, 
 from connector.core.kis.probe import Probe
 from connector.core.kis.reply import REGISTER, Ping, Reply, Unreadable, parse, request
 from connector.core.kis.reply_codes import Reaction, reaction
-from connector.core.kis.session_registrations import SessionRegistrations
+from connector.core.kis.session_registrations import UNNAMED, SessionRegistrations
 from connector.core.kis.slot_view import SlotView
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ class Session:
         if self._opened_at is not None:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
-        self._registrations.end(now)
+        is_unexplained = cause in ("closed", "reset") and self.last_words(now) is None
+        self._registrations.end(now, is_unexplained=is_unexplained)
         self._probe.end(cause, now)
         self._opened_at = None
         self._approval_key = None
@@ -215,7 +216,7 @@ class Session:
                 return self._key_refused(reply)
             case (_, isin) if what in _TOLD:
                 return [Refused(isin, reply.msg_cd, reply.msg1)]
-            case None if what in _TOLD:
+            case None if what in _TOLD and reply.tr_key in UNNAMED:
                 return [Refused(None, reply.msg_cd, reply.msg1)]
         return []
 

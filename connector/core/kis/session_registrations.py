@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_BONDS: Final = 1000
 
 # What KIS writes as tr_id or tr_key if an error names no bond.
-_UNNAMED: Final = ("", "(null)")
+UNNAMED: Final = ("", "(null)")
 
 
 class SessionRegistrations:
@@ -91,11 +91,15 @@ class SessionRegistrations:
         self._key_number = 0
         self._limit.begin(now)
 
-    def end(self, now: float) -> None:
-        """End the session, but keep the suspects for the next session."""
+    def end(self, now: float, *, is_unexplained: bool = False) -> None:
+        """End the session, but keep the suspects for the next session.
+
+        If nothing else explains the end, we blame the only bond that KIS did not answer.
+        """
+        cut_off = [bond for bond in self._bonds.values() if bond.awaited]
         for bond in self._bonds.values():
             limit = self._failure_limit(bond)
-            if bond.end_session(now, self._pace):
+            if bond.end_session(now, self._pace, is_to_blame=is_unexplained and len(cut_off) == 1):
                 limit.count(now)
 
     def change_key(self) -> None:
@@ -170,20 +174,25 @@ class SessionRegistrations:
         return min(times, default=None)
 
     def _choose(self, now: float) -> tuple[TrType, str] | None:
-        """Return the next request; releases come before registrations."""
+        """Return the next request; releases come before registrations, unless they failed."""
         outstanding = self._outstanding() if self._suspects else []
         if len(outstanding) > 1:
             return None
-        for isin, bond in self._bonds.items():
-            may_release = bond.held and not self._should_hold(isin, bond, now)
-            if may_release and self._may_ask(isin, outstanding, now) and not self._is_resting(isin, now):
-                return RELEASE, isin
-        return self._choose_wanted(outstanding, now)
+        releasable = [
+            isin
+            for isin, bond in self._bonds.items()
+            if bond.held and not self._should_hold(isin, bond, now)
+            if self._may_ask(isin, outstanding, now) and not self._is_resting(isin, now)
+        ]
+        release, request = min(releasable, key=self._turn, default=None), self._choose_wanted(outstanding, now)
+        if release is not None and (request is None or self._turn(release) <= self._turn(request[1])):
+            return RELEASE, release
+        return request
 
     def _choose_wanted(self, outstanding: list[str], now: float) -> tuple[TrType, str] | None:
         room = self.limit - self.held_count
         releasing = sum(bond.awaited is not None and bond.awaited.tr_type == RELEASE for bond in self._bonds.values())
-        for isin in sorted(self._wanted, key=self._latest_failure):
+        for isin in sorted(self._wanted, key=self._turn):
             if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
                 continue
             if self._may_register(isin, room, now):
@@ -194,12 +203,12 @@ class SessionRegistrations:
                     return RELEASE, leaving
         return None
 
-    def _latest_failure(self, isin: str) -> float:
-        """When the bond failed, by which bonds take turns: an error may end the session again."""
+    def _turn(self, isin: str) -> tuple[int, float]:
+        """By what bonds take turns: those that failed less often, or longer ago, come first."""
         bond = self._bonds.get(isin)
         if bond is None or bond.latest_failure_at is None or bond.found_full:
-            return float("-inf")
-        return bond.latest_failure_at
+            return 0, float("-inf")
+        return bond.failures, bond.latest_failure_at
 
     def _failure_limit(self, bond: BondRegistration | None) -> FailureLimit:
         """Return what limits the requests about a bond that did or did not fail before."""
@@ -279,7 +288,7 @@ class SessionRegistrations:
     def _addressee(self, reply: Reply, what: Reaction) -> str | None:
         """Return the bond that a reply is about, or None; count a reply that fits no request."""
         isin = reply.tr_key
-        if reply.tr_id in (TR_ID, *_UNNAMED) and isin not in _UNNAMED:
+        if reply.tr_id in (TR_ID, *UNNAMED) and isin not in UNNAMED:
             if isin not in self._bonds:
                 self.unsolicited += 1
                 if what is not Reaction.REGISTERED or not has_shape(isin) or len(self._bonds) >= MOST_BONDS:
@@ -287,7 +296,7 @@ class SessionRegistrations:
                 self._bonds[isin] = BondRegistration()
             return isin
         outstanding = self._outstanding()
-        if reply.rt_cd == SUCCESS or reply.tr_id not in (TR_ID, *_UNNAMED) or not outstanding:
+        if reply.rt_cd == SUCCESS or reply.tr_id not in (TR_ID, *UNNAMED) or not outstanding:
             self.unsolicited += 1
             return None
         if len(outstanding) == 1:
@@ -297,7 +306,7 @@ class SessionRegistrations:
 
     def _refuses_this_key(self, reply: Reply, what: Reaction) -> bool:
         awaited = [bond.awaited for bond in self._bonds.values() if bond.awaited]
-        is_unnamed_refusal = what is Reaction.REISSUE and reply.tr_key in _UNNAMED and bool(awaited)
+        is_unnamed_refusal = what is Reaction.REISSUE and reply.tr_key in UNNAMED and bool(awaited)
         return is_unnamed_refusal and all(request.key_number == self._key_number for request in awaited)
 
     def _receive_registered(self, isin: str, bond: BondRegistration) -> None:

@@ -74,10 +74,11 @@ class ApprovalService:
                 await self._wait_for(self._latest)
             call = self._latest = _Call(monotonic())
         try:
+            self._granted_at[app_key.appkey] = monotonic()  # also if nobody waits for the answer any more
             answer = await self._request(app_key)
             self._too_fast |= isinstance(answer, Unavailable) and answer.code == TOO_FAST
-            if isinstance(answer, Granted):
-                self._granted_at[app_key.appkey] = monotonic()
+            if not isinstance(answer, Granted):
+                del self._granted_at[app_key.appkey]
             return answer
         finally:
             call.answered.set()

@@ -222,8 +222,9 @@ def without_secrets(reply: Reply) -> Reply:
 def _why_closed(closed: ConnectionClosed, last_words: Close | None) -> Close:
     """Return how a connection ended; KIS usually ends it without a close frame."""
     if closed.rcvd is not None:
-        end = Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
-        return replace(last_words, cause=end.cause) if last_words else end
+        if last_words and not closed.rcvd.reason:
+            return replace(last_words, cause="closed")
+        return Close("closed", str(closed.rcvd.code), peer_text(closed.rcvd.reason) or None)
     if closed.sent is not None:
         return Close("reset", str(closed.sent.code), "The connection ended without a close frame")
     return last_words or Close("reset", None, "The connection ended without a close frame")

@@ -44,3 +44,8 @@ def test_replicas_that_differ_are_told(difference, ahead, expected):
     plan = SimpleNamespace(clocks_ahead=ahead)
     found = _differ(SimpleNamespace(slots=SimpleNamespace(group=SimpleNamespace(difference=difference)), plan=plan))
     assert (found["settings"], found["clock"]) == expected
+
+
+def test_a_slot_that_asks_one_by_one_shows():
+    """The gauge is 1 while the slot's requests are slowed."""
+    assert samples()["kis_bond_requests_slowed", (("slot", "0"),)] == 1

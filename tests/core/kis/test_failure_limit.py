@@ -35,7 +35,7 @@ def test_then_failures_come_with_pauses():
 
 
 def asked(kis, wanted, until, reset_every=None):
-    """Return each request that failed as time and bond, and how many bonds are active at the end.
+    """Return each request that failed as time and bond, and the registrations at the end.
 
     `kis(isin, now)` gives rt_cd and code, or None for no reply. `wanted` are lists by their times.
     A connection ends after `reset_every` seconds, and the next one begins at once.
@@ -58,7 +58,7 @@ def asked(kis, wanted, until, reset_every=None):
                 session.receive(Reply(TR_ID, isin, *answer, "message"), now)
         deadlines = (session.next_deadline(now), *wanted, reset_at, until)
         now = min(at for at in deadlines if at is not None and at > now)
-    return failed, session.active_count
+    return failed, session
 
 
 def repeated(failed):
@@ -115,17 +115,55 @@ def test_bonds_that_kis_confirmed_once_are_bounded_too(answer, reset_every):
 def test_wrong_bonds_do_not_hold_up_good_ones(wrong):
     """Good bonds behind hundreds of wrong ones, which fill the slot at first, are held soon."""
     good = [with_check_digit(f"KR60000{number:04d}") for number in range(41)]
-    _, active = asked(lambda isin, _: GOOD if isin in good else ("1", "OPSP8992"), {0.0: BONDS[:wrong] + good}, 120.0)
-    assert active == 41
+    _, session = asked(lambda isin, _: GOOD if isin in good else ("1", "OPSP8992"), {0.0: BONDS[:wrong] + good}, 120.0)
+    assert session.active_count == 41
 
 
 def test_a_bond_that_did_not_fail_waits_for_none_that_did():
     """While 40 bonds get no reply for minutes, a new bond is asked for at once."""
     good = BONDS[-1]
     lists = {0.0: BONDS[:40], 900.0: [*BONDS[:40], good]}
-    failed, active = asked(lambda isin, _: GOOD if isin == good else None, lists, 902.0)
+    failed, session = asked(lambda isin, _: GOOD if isin == good else None, lists, 902.0)
     assert len(repeated(failed)) > REPEATED_FAILURES_AN_HOUR // 2
-    assert active == 1
+    assert session.is_slowed(902.0)
+    assert session.active_count == 1
+
+
+@pytest.mark.parametrize("answer", [None, ("1", "OPSP9993")])
+def test_a_bond_that_failed_once_does_not_wait_for_those_that_fail_always(answer):
+    """A single failure of a good bond costs it a minute, however many bonds fail all the time."""
+    good, asked_at = BONDS[-1], []
+
+    def kis(isin, now):
+        if isin == good:
+            asked_at.append(now)
+        return GOOD if len(asked_at) > 1 and isin == good else answer
+
+    asked(kis, {0.0: BONDS[:40], 900.0: [*BONDS[:40], good]}, 1000.0)
+    assert asked_at[1] - asked_at[0] < 60
+
+
+@pytest.mark.parametrize("answer", [None, ("1", "OPSP8997")])
+def test_releases_that_fail_hold_up_no_bond(answer):
+    """While KIS carries out no release of 20 bonds, a good bond that failed once is registered."""
+    good, asked_at = BONDS[-1], []
+
+    def kis(isin, now):
+        if isin == good:
+            asked_at.append(now)
+            return GOOD if len(asked_at) > 1 else None
+        return GOOD if now < 10.0 else answer
+
+    _, session = asked(kis, {0.0: BONDS[:20], 10.0: [], 1800.0: [good]}, 1900.0)
+    assert session.active_count == 1
+
+
+def test_requests_that_sessions_cut_off_are_bounded():
+    """KIS answers nothing, and each session ends before a reply is overdue."""
+    failed, _ = asked(lambda *_: None, {0.0: BONDS[:41]}, 5000.0, reset_every=3)
+    times, most = [at for at, _ in failed], FIRST_FAILURES_AN_HOUR + REPEATED_FAILURES_AN_HOUR + 41
+    assert len(times) > 500
+    assert all(later - first >= 3600.0 for first, later in zip(times, times[most:], strict=False))
 
 
 def test_bonds_that_never_failed_are_bounded_as_well(monkeypatch):
@@ -133,5 +171,5 @@ def test_bonds_that_never_failed_are_bounded_as_well(monkeypatch):
     assert FIRST_FAILURES_AN_HOUR == 1000
     monkeypatch.setattr("connector.core.kis.session_registrations.FIRST_FAILURES_AN_HOUR", 100)
     failed, _ = asked(lambda *_: ("1", "OPSP8992"), {0.0: BONDS}, 3600.0)
-    assert 50 < len(failed) - len(repeated(failed)) <= 100
+    assert 95 < len(failed) - len(repeated(failed)) <= 100
     assert len(repeated(failed)) <= REPEATED_FAILURES_AN_HOUR

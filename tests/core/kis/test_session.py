@@ -137,6 +137,28 @@ def test_an_error_that_names_no_bond_is_told(session, wanted):
     assert session.last_words(0.4) == Close("reset", "OPSP9999", "text")
 
 
+def test_a_late_error_about_a_bond_is_only_counted(session):
+    """An error that names a bond whose request was answered is no news."""
+    confirmed(session)
+    assert session.receive_control(reply("OPSP8993", A), 0.3) == []
+    assert session.unsolicited == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "error_at", "order"), [("reset", None, [B, A]), ("reset", 0.05, [A, B]), ("stop", None, [A, B])]
+)
+def test_an_end_that_nothing_explains_is_blamed_on_the_only_request(session, cause, error_at, order):
+    """An error just before the end, or our own wish, explains the end, and blames no bond."""
+    session.want([A, B], 0.0)
+    session.converge(0.0)
+    if error_at is not None:
+        session.receive_control(reply("OPSP9999", "KR6000000001"), error_at)
+    session.closed(cause, None, None, 0.1)
+    session.opened("key-two", 10.0)
+    asked = sent(session.converge(10.0) + session.converge(10.2))
+    assert [message["body"]["input"]["tr_key"] for message in asked] == order
+
+
 def test_flowing_bonds_outlive_a_refused_key(session):
     """While another bond flows, a session waits for its next key on the open connection."""
     confirmed(session)

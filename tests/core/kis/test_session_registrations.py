@@ -165,6 +165,21 @@ def test_a_bond_whose_refusal_drops_the_socket_comes_last():
     assert talk.ask(0.35) == [("1", B), ("1", A)]
 
 
+def test_a_bond_whose_request_ends_sessions_without_a_word_comes_last():
+    """The only bond that KIS did not answer is to blame, unless something else explains the end."""
+    talk = Talk(A, B)
+    assert talk.ask(0.15) == [("1", A)]
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.15) == [("1", A)]
+    talk.subject.end(talk.now, is_unexplained=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    talk.subject.end(talk.now, is_unexplained=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+
+
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])
 def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code):
     """The wait after an error that cost a session goes on in the next one, and doubles."""

@@ -80,7 +80,7 @@ async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, caus
             if code == "OPSP0011":
                 await connection.recv()
             if cause == "closed":
-                await connection.close(1000, "bye")
+                await connection.close(1000)
             connection.transport.abort()
 
     async with serve(refuse_and_drop, "127.0.0.1", 0) as kis:
@@ -89,6 +89,23 @@ async def test_what_kis_said_before_it_dropped_the_connection_is_told(code, caus
             await until(bench.downs)
             down = next(event["detail"] for event in bench.events if event["event"] == "session_down")
             assert (down["cause"], down["code"], down["message"]) == (cause, code, "text")
+
+
+async def test_the_reason_of_a_close_frame_is_told():
+    """A close frame that gives a reason is the last word, after an error about one bond, too."""
+
+    async def refuse_and_close(connection):
+        with contextlib.suppress(ConnectionClosed):
+            await connection.recv()
+            await connection.send(reply("OPSP8993", A))
+            await connection.close(1008, "too many connections")
+
+    async with serve(refuse_and_close, "127.0.0.1", 0) as kis:
+        bench = Bench(url=f"ws://127.0.0.1:{kis.sockets[0].getsockname()[1]}/")
+        async with bench.running(A):
+            await until(bench.downs)
+            down = next(event["detail"] for event in bench.events if event["event"] == "session_down")
+            assert (down["cause"], down["code"], down["message"]) == ("closed", "1008", "too many connections")
 
 
 async def test_unsolicited_ack_is_released():
