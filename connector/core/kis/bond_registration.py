@@ -90,8 +90,8 @@ class BondRegistration:
     sending. `failed_at` is when KIS last answered with an error whose wait goes on in later
     sessions. `retry_wait` says by its length what becomes of the bond's place meanwhile: it is the
     seconds from that error to our next attempt, or less if a list newly wants the bond, and 0 while
-    the bond counts among the others. `latest_failure_at` is when the latest request about the bond
-    failed, unless KIS has confirmed the bond since.
+    the bond counts among the others. `failed_requests` counts, over all sessions, the requests
+    about the bond that failed since KIS last confirmed it, the last one at `latest_failure_at`.
     `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent the
     latest release that KIS confirmed.
     """
@@ -104,6 +104,7 @@ class BondRegistration:
     failed_at: float | None = None
     retry_wait: float = 0.0
     latest_failure_at: float | None = None
+    failed_requests: int = 0
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
@@ -123,8 +124,8 @@ class BondRegistration:
         failed. Otherwise, another bond may have ended the session.
         """
         was_cut_off = self.awaited is not None
-        if was_cut_off and (is_to_blame or self.latest_failure_at is not None):
-            self.latest_failure_at = now
+        if was_cut_off and (is_to_blame or self.failed_requests):
+            self._count_failure(now)
         self.held, self.awaited, self.latest = Held.NO, None, None
         if was_cut_off and self.failed_at is not None:
             self._note_error(now, pace, self.retry_wait)
@@ -207,7 +208,7 @@ class BondRegistration:
         backoff = pace.backoff if self.failed_at is None else pace.backoff_of_error
         self.not_before = now + (backoff(self.failures - 1) if self.failures else 0.0)
         self.failures += 1
-        self.latest_failure_at = now
+        self._count_failure(now)
         return True
 
     def lost_at(self, pace: Pace) -> list[float]:
@@ -254,7 +255,7 @@ class BondRegistration:
         self._resolve(Held.YES)
         self.failed_at = self.code = self.message = None
         self.retry_wait = 0.0
-        self.latest_failure_at, self.found_full = None, False
+        self.latest_failure_at, self.failed_requests, self.found_full = None, 0, False
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:
@@ -303,7 +304,8 @@ class BondRegistration:
         is_old = self.held is Held.NO or self.latest == RELEASE or was_superseded
         if self.awaited is None and (is_old or (was_unanswered and self.held is Held.YES)):
             return None
-        self.awaited, self.latest_failure_at = None, now
+        self.awaited = None
+        self._count_failure(now)
         if self.latest == RELEASE:
             self.not_before = now + pace.backoff(self.failures)
             self.failures += 1
@@ -324,6 +326,10 @@ class BondRegistration:
                 return Reaction.RETRY
             self.found_full = True
         return what
+
+    def _count_failure(self, now: float) -> None:
+        self.latest_failure_at = now
+        self.failed_requests += 1
 
     def _note_error(self, now: float, pace: Pace, least: float) -> None:
         """Set the waits after an error: longer each time, and at least `least` seconds.

@@ -148,7 +148,8 @@ class Session:
         if self._opened_at is not None:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
-        is_unexplained = cause in ("closed", "reset") and self.last_words(now) is None
+        is_silent = (cause == "reset" and code is None) or (cause == "closed" and message is None)
+        is_unexplained = is_silent and self.last_words(now) is None
         self._registrations.end(now, is_unexplained=is_unexplained)
         self._probe.end(cause, now)
         self._opened_at = None

@@ -208,7 +208,7 @@ class SessionRegistrations:
         bond = self._bonds.get(isin)
         if bond is None or bond.latest_failure_at is None or bond.found_full:
             return 0, float("-inf")
-        return bond.failures, bond.latest_failure_at
+        return bond.failed_requests, bond.latest_failure_at
 
     def _failure_limit(self, bond: BondRegistration | None) -> FailureLimit:
         """Return what limits the requests about a bond that did or did not fail before."""
@@ -272,7 +272,7 @@ class SessionRegistrations:
         if isin is None:
             return (what, None) if self._refuses_this_key(reply, what) else None
         bond = self._bonds[isin]
-        was_awaited = bond.awaited
+        is_news = was_awaited = bool(bond.awaited)
         match what:
             case Reaction.REGISTERED:
                 self._receive_registered(isin, bond)
@@ -282,8 +282,8 @@ class SessionRegistrations:
             case Reaction.REISSUE:
                 return (what, isin) if bond.refuse_key(reply, self._key_number) else None
             case _:
-                self._receive_error(isin, bond, reply, what, now)
-        return (what, isin) if was_awaited else None
+                is_news = self._receive_error(isin, bond, reply, what, now) or was_awaited
+        return (what, isin) if is_news else None
 
     def _addressee(self, reply: Reply, what: Reaction) -> str | None:
         """Return the bond that a reply is about, or None; count a reply that fits no request."""
@@ -314,18 +314,20 @@ class SessionRegistrations:
             self._suspects.discard(isin)
             self._limit.confirm(self._confirmed_count())
 
-    def _receive_error(self, isin: str, bond: BondRegistration, reply: Reply, what: Reaction, now: float) -> None:
+    def _receive_error(self, isin: str, bond: BondRegistration, reply: Reply, what: Reaction, now: float) -> bool:
+        """Handle an error; return whether it says something about the bond."""
         sent_at = bond.unanswered[0].sent_at if bond.unanswered else now
         if bond.awaited is None:
             self.unsolicited += 1
         limit = self._failure_limit(bond)
         proved = bond.fail(reply, what, now, self._pace)
         if proved is None:
-            return
+            return False
         limit.count(now)
         self._suspects.discard(isin)
         if proved is Reaction.FULL:
             self._learn_limit(isin, sent_at, now)
+        return True
 
     def _learn_limit(self, refused: str, sent_at: float, now: float) -> None:
         """Set the limit to the most bonds that KIS may have held when it had no room for this one.

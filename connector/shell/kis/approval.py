@@ -77,7 +77,9 @@ class ApprovalService:
             self._granted_at[app_key.appkey] = monotonic()  # also if nobody waits for the answer any more
             answer = await self._request(app_key)
             self._too_fast |= isinstance(answer, Unavailable) and answer.code == TOO_FAST
-            if not isinstance(answer, Granted):
+            if isinstance(answer, Granted):
+                self._granted_at[app_key.appkey] = monotonic()
+            else:
                 del self._granted_at[app_key.appkey]
             return answer
         finally:

@@ -137,10 +137,21 @@ def test_an_error_that_names_no_bond_is_told(session, wanted):
     assert session.last_words(0.4) == Close("reset", "OPSP9999", "text")
 
 
-def test_a_late_error_about_a_bond_is_only_counted(session):
-    """An error that names a bond whose request was answered is no news."""
+def test_an_overdue_error_is_told(session):
+    """A refusal that comes after its request counted as unanswered is told with its bond."""
+    session.converge(0.0)
+    session.converge(PACE.reply_timeout + 0.01)
+    now = PACE.reply_timeout + 0.02
+    while session._registrations._bonds[A].awaited:
+        now += 0.5
+        session.converge(now)
+    assert Refused(A, "OPSP8993", "text") in session.receive_control(reply("OPSP8993", A), now)
+
+
+def test_an_error_about_a_bond_that_we_never_asked_for_is_only_counted(session):
+    """A peer that names other bonds writes no lines in our log."""
     confirmed(session)
-    assert session.receive_control(reply("OPSP8993", A), 0.3) == []
+    assert session.receive_control(reply("OPSP8993", B), 0.3) == []
     assert session.unsolicited == 1
 
 

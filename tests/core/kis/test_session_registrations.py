@@ -180,6 +180,22 @@ def test_a_bond_whose_request_ends_sessions_without_a_word_comes_last():
     assert talk.ask(0.35) == [("1", B), ("1", A)]
 
 
+def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
+    """A single error that may pass puts no good bond behind the one that ends each session."""
+    talk = Talk(A)
+    for _ in range(2):
+        assert talk.ask(0.15) == [("1", A)]
+        talk.subject.end(talk.now, is_unexplained=True)
+        talk.subject.begin(talk.now)
+    talk.subject.want([A, B])
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    talk.answer("OPSP9993", B)
+    talk.subject.end(talk.now)
+    talk.now += 60
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B), ("1", A)]
+
+
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])
 def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code):
     """The wait after an error that cost a session goes on in the next one, and doubles."""
