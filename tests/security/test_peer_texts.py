@@ -59,15 +59,15 @@ async def _approval_errors(kis, bench):
     kis.faults.set("echo=approval")
     kis.faults.set("approval-error=EGW00103")
     bench.feed._key_supply.keys.discard()
-    bench.feed._key_supply.keys._spaced_from = None
     await kis.drop(0, "abrupt")
     await until(lambda: "refused" in bench.downs())
     return bench.feed.view.message
 
 
 @pytest.mark.parametrize("quote", [_replies, _refused_key, _close_reasons, _handshake_headers, _approval_errors])
-async def test_no_quoted_secret_is_shown(quote):
+async def test_no_quoted_secret_is_shown(quote, monkeypatch):
     """A secret quoted in a reply, close reason, header or approval error is shown nowhere."""
+    monkeypatch.setattr("connector.core.kis.approval_keys.KEY_SPACING_SECONDS", 0.0)
     hide(PAIR.appkey, PAIR.appsecret)
     async with Simulator(app_keys=[(PAIR.appkey, PAIR.appsecret)], approval_interval_seconds=0) as kis:
         with capture_logs() as logs:
