@@ -103,7 +103,7 @@ class BondRegistration:
     superseded: list[Request] = field(default_factory=list)
     failed_at: float | None = None
     retry_wait: float = 0.0
-    latest_failure_at: float | None = None
+    latest_failure_at: float = float("-inf")
     failed_requests: int = 0
     found_full: bool = False
     unwanted_since: float | None = None
@@ -255,7 +255,7 @@ class BondRegistration:
         self._resolve(Held.YES)
         self.failed_at = self.code = self.message = None
         self.retry_wait = 0.0
-        self.latest_failure_at, self.failed_requests, self.found_full = None, 0, False
+        self.latest_failure_at, self.failed_requests, self.found_full = float("-inf"), 0, False
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 HOUR_SECONDS: Final = 3600.0
 # One every fifteen seconds, of bonds that failed before. KIS names no number.
 REPEATED_FAILURES_AN_HOUR: Final = 240
-# Of bonds that did not fail since KIS last confirmed them: so many take as many different bonds.
+# Of bonds that have not failed since KIS confirmed them, or that a session's end cut off.
 FIRST_FAILURES_AN_HOUR: Final = 1000
 
 

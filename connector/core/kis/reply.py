@@ -14,6 +14,8 @@ from typing import Any, Literal
 from connector.core.cipher_key import CipherKey
 
 TR_ID = "H0BJCNT0"
+# What KIS writes as tr_id or tr_key if an error names no bond.
+UNNAMED = ("", "(null)")
 REGISTER: Literal["1"] = "1"
 # The portal and the official sample's code send "2"; the sample's docstring says "0".
 RELEASE: Literal["2"] = "2"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from connector.core.kis.effect import Close, Echo, Effect, Refused, ReissueKey, Send, Strange
 from connector.core.kis.probe import Probe
-from connector.core.kis.reply import REGISTER, Ping, Reply, Unreadable, parse, request
+from connector.core.kis.reply import REGISTER, UNNAMED, Ping, Reply, Unreadable, parse, request
 from connector.core.kis.reply_codes import Reaction, reaction
-from connector.core.kis.session_registrations import UNNAMED, SessionRegistrations
+from connector.core.kis.session_registrations import SessionRegistrations
 from connector.core.kis.slot_view import SlotView
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from connector.core.kis.bond_registration import BondRegistration, Held, Request
 from connector.core.kis.damping import Damping
 from connector.core.kis.failure_limit import FIRST_FAILURES_AN_HOUR, REPEATED_FAILURES_AN_HOUR, FailureLimit
 from connector.core.kis.registration_views import registration_views
-from connector.core.kis.reply import REGISTER, RELEASE, TR_ID
+from connector.core.kis.reply import REGISTER, RELEASE, TR_ID, UNNAMED
 from connector.core.kis.reply_codes import SUCCESS, Reaction, reaction
 from connector.core.kis.session_limit import SessionLimit
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 # More bonds than any session is given. Above this number, we only count replies about bonds that
 # we never requested, and do not remember those bonds.
 MOST_BONDS: Final = 1000
-
-# What KIS writes as tr_id or tr_key if an error names no bond.
-UNNAMED: Final = ("", "(null)")
 
 
 class SessionRegistrations:
@@ -206,13 +203,13 @@ class SessionRegistrations:
     def _turn(self, isin: str) -> tuple[int, float]:
         """By what bonds take turns: those that failed less often, or longer ago, come first."""
         bond = self._bonds.get(isin)
-        if bond is None or bond.latest_failure_at is None or bond.found_full:
+        if bond is None or bond.found_full:
             return 0, float("-inf")
         return bond.failed_requests, bond.latest_failure_at
 
     def _failure_limit(self, bond: BondRegistration | None) -> FailureLimit:
         """Return what limits the requests about a bond that did or did not fail before."""
-        return self._first_failures if bond is None or bond.latest_failure_at is None else self._repeated_failures
+        return self._repeated_failures if bond and bond.failed_requests else self._first_failures
 
     def _may_ask(self, isin: str, outstanding: list[str], now: float) -> bool:
         bond = self._bonds.get(isin)

@@ -294,9 +294,9 @@ class KisFeed:
         if self._probe.stopped and not self._is_probe_end_logged:
             self._is_probe_end_logged = True
             log.warning("probing_stopped", slot=self.slot, why=self._probe.stopped, until="a restart")
-        if self.is_slowed and not self._is_slowing_logged:
+        was_logged, self._is_slowing_logged = self._is_slowing_logged, self.is_slowed
+        if self._is_slowing_logged and not was_logged:
             log.warning("requests_slowed", slot=self.slot)
-        self._is_slowing_logged = self.is_slowed
         self._on_change()
 
     def _lost(self, lost: Lost) -> None:

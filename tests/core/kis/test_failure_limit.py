@@ -129,16 +129,23 @@ def test_a_bond_that_did_not_fail_waits_for_none_that_did():
     assert session.active_count == 1
 
 
-@pytest.mark.parametrize("answer", [None, ("1", "OPSP9993")])
-def test_a_bond_that_failed_once_does_not_wait_for_those_that_fail_always(answer):
-    """A single failure of a good bond costs it a minute, however many bonds fail all the time."""
+def failing_once(first, others):
+    """Return a KIS, a bond whose first request alone fails, and when it was asked for."""
     good, asked_at = BONDS[-1], []
 
     def kis(isin, now):
-        if isin == good:
-            asked_at.append(now)
-        return GOOD if len(asked_at) > 1 and isin == good else answer
+        if isin != good:
+            return others(now)
+        asked_at.append(now)
+        return GOOD if len(asked_at) > 1 else first
 
+    return kis, good, asked_at
+
+
+@pytest.mark.parametrize("answer", [None, ("1", "OPSP9993")])
+def test_a_bond_that_failed_once_does_not_wait_for_those_that_fail_always(answer):
+    """A single failure of a good bond costs it a minute, however many bonds fail all the time."""
+    kis, good, asked_at = failing_once(answer, lambda _: answer)
     asked(kis, {0.0: BONDS[:40], 900.0: [*BONDS[:40], good]}, 1000.0)
     assert asked_at[1] - asked_at[0] < 60
 
@@ -146,14 +153,7 @@ def test_a_bond_that_failed_once_does_not_wait_for_those_that_fail_always(answer
 @pytest.mark.parametrize("answer", [None, ("1", "OPSP8997")])
 def test_releases_that_fail_hold_up_no_bond(answer):
     """While KIS carries out no release of 20 bonds, a good bond that failed once is registered."""
-    good, asked_at = BONDS[-1], []
-
-    def kis(isin, now):
-        if isin == good:
-            asked_at.append(now)
-            return GOOD if len(asked_at) > 1 else None
-        return GOOD if now < 10.0 else answer
-
+    kis, good, _ = failing_once(None, lambda now: GOOD if now < 10.0 else answer)
     _, session = asked(kis, {0.0: BONDS[:20], 10.0: [], 1800.0: [good]}, 1900.0)
     assert session.active_count == 1
 

@@ -263,14 +263,19 @@ async def test_memory_is_bounded_while_nothing_leaves(source, disk, monkeypatch,
     await source.close()
 
 
-async def test_nobody_waits_for_a_hanging_write(source, disk):
-    """While a write hangs, frames come and go, and nothing else is done in the folder."""
+async def hang(source, disk):
+    """Write frame 1, and begin to write frame 2, which hangs."""
     source.append(*frames(1, 1))
     await until(lambda: source.synced_seq == 1)
     disk.hang("write")
     source.append(*frames(2, 2))
     await asyncio.to_thread(disk.hangs.wait, 60)
     await until(lambda: source.write_error)
+
+
+async def test_nobody_waits_for_a_hanging_write(source, disk):
+    """While a write hangs, frames come and go, and nothing else is done in the folder."""
+    await hang(source, disk)
     assert "has taken over" in source.write_error
     for frame in frames(3, 30):
         source.append(frame)
@@ -288,12 +293,7 @@ async def test_nobody_waits_for_a_hanging_write(source, disk):
 async def test_a_hanging_write_costs_no_frame_while_delivery_goes_on(source, disk, monkeypatch, tmp_path):
     """Only unfinished frames count to the limit of memory; the log gets a mark for the others."""
     monkeypatch.setattr(syncing, "MEMORY_BYTES", 100_000)
-    source.append(*frames(1, 1))
-    await until(lambda: source.synced_seq == 1)
-    disk.hang("write")
-    source.append(*frames(2, 2))
-    await asyncio.to_thread(disk.hangs.wait, 60)
-    await until(lambda: source.write_error)
+    await hang(source, disk)
     for first in range(3, 2000, 100):
         for frame in frames(first, first + 99):
             source.append(frame)
