@@ -66,6 +66,7 @@ class Session:
         self._key_was_refused = False
         self.key_refusal: Close | None = None
         self._latest_error: tuple[float, Close] | None = None
+        self._is_error_ours = False  # whether the latest error may answer a request of ours
         self._key_expires_at = 0.0
         self._empty_since: float | None = None
         self._leaving: tuple[Cause, float] | None = None
@@ -148,9 +149,7 @@ class Session:
         if self._opened_at is not None:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
-        is_silent = (cause == "reset" and code is None) or (cause == "closed" and message is None)
-        is_unexplained = is_silent and self.last_words(now) is None
-        self._registrations.end(now, is_unexplained=is_unexplained)
+        self._registrations.end(now, is_unexplained=not self._is_explained(cause, code, message, now))
         self._probe.end(cause, now)
         self._opened_at = None
         self._approval_key = None
@@ -158,6 +157,13 @@ class Session:
         self._is_blocked = self._is_barred or cause == "in_use" or refused_twice
         self._code, self._message = code, message
         self.may_connect_at = now + self._backoff.ended(cause, in_use=cause == "in_use" or refused_twice)
+
+    def _is_explained(self, cause: Cause, code: str | None, message: str | None, now: float) -> bool:
+        """Whether we know why a connection ended: by our wish, KIS's reason, or its last error."""
+        words = self.last_words(now)
+        if words is not None and (code, message) == (words.code, words.message):
+            return self._is_error_ours
+        return not ((cause == "reset" and code is None) or (cause == "closed" and message is None))
 
     def app_key_accepted(self) -> None:
         """Record that KIS issued an approval key, which ends a refusal of the app key."""
@@ -203,10 +209,11 @@ class Session:
             self.cipher_keys[reply.cipher_key] = None
             if len(self.cipher_keys) > MOST_CIPHER_KEYS:
                 del self.cipher_keys[next(iter(self.cipher_keys))]
-        what = reaction(reply)
+        what, received = reaction(reply), self._registrations.receive(reply, now)
         if what not in (Reaction.REGISTERED, Reaction.RELEASED):
             self._latest_error = now, Close("reset", reply.msg_cd, reply.msg1)
-        match self._registrations.receive(reply, now):
+            self._is_error_ours = received is not None or reply.tr_key in UNNAMED
+        match received:
             case (what, str(isin)) if loss := self._probe.judge(isin, what, reply.msg_cd, now):
                 if loss.why == "probe":
                     self._probe.doubt(self._registrations.doubt_others(isin))

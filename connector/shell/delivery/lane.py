@@ -252,6 +252,8 @@ class Lane:
         if batch.letters and self.letters is not None:
             self.letters.acknowledged(batch.letters)
         else:
+            if self.letters is not None:
+                self.letters.note_taken()
             self._resending.note_acknowledged()
             self._move_on(batch.last)
 

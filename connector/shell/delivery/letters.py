@@ -125,10 +125,14 @@ class Letters:
         batch.letters = taken
         return batch
 
+    def note_taken(self) -> None:
+        """Note that Kafka took a letter: a later refusal says something of its own letter alone."""
+        self._refused_at = -inf
+
     def acknowledged(self, letters: Sequence[Letter]) -> None:
         """Remove letters that Kafka has."""
         self._at_most = min(LETTERS, 2 * self._at_most)
-        self._refused_at = -inf
+        self.note_taken()
         for letter in letters:
             self._forget(letter)
             letter.owner.settle(letter.whole.position)

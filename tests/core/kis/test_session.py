@@ -5,7 +5,7 @@ import pytest
 from connector.core.kis.backoff import Backoff
 from connector.core.kis.effect import Close, Echo, Refused, ReissueKey, Send, Strange
 from connector.core.kis.session import Session
-from tests.core.kis.kis_model import PACE, WAITS, A, B, reply, unchanged
+from tests.core.kis.kis_model import PACE, WAITS, A, B, C, reply, unchanged
 
 PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20231004160455"}}'
 
@@ -156,18 +156,49 @@ def test_an_error_about_a_bond_that_we_never_asked_for_is_only_counted(session):
 
 
 @pytest.mark.parametrize(
-    ("cause", "error_at", "order"), [("reset", None, [B, A]), ("reset", 0.05, [A, B]), ("stop", None, [A, B])]
+    ("cause", "about", "order"),
+    [
+        ("reset", None, [B, A]),
+        ("reset", f"{A} ", [B, A]),
+        ("closed", f"{A} ", [B, A]),
+        ("stop", None, [A, B]),
+    ],
 )
-def test_an_end_that_nothing_explains_is_blamed_on_the_only_request(session, cause, error_at, order):
-    """An error just before the end, or our own wish, explains the end, and blames no bond."""
+def test_an_end_that_nothing_explains_is_blamed_on_the_only_request(session, cause, about, order):
+    """Our own wish explains the end, but an error about a bond that we never asked for does not."""
     session.want([A, B], 0.0)
     session.converge(0.0)
-    if error_at is not None:
-        session.receive_control(reply("OPSP9999", "KR6000000001"), error_at)
-    session.closed(cause, None, None, 0.1)
+    if about is not None:
+        session.receive_control(reply("OPSP9999", about), 0.05)
+    words = session.last_words(0.1)
+    session.closed(cause, words and words.code, words and words.message, 0.1)
     session.opened("key-two", 10.0)
     asked = sent(session.converge(10.0) + session.converge(10.2))
     assert [message["body"]["input"]["tr_key"] for message in asked] == order
+
+
+def test_an_error_about_one_bond_explains_the_end_to_the_other(session):
+    """KIS refuses a bond and ends the session: the other bond that it did not answer goes first."""
+    session.want([A, B, C], 0.0)
+    session.converge(0.0)
+    session.converge(0.2)
+    session.receive_control(reply("OPSP8993", B), 0.25)
+    session.closed("reset", "OPSP8993", "text", 0.3)
+    session.opened("key-two", 10.0)
+    asked = sent(session.converge(10.0) + session.converge(10.2))
+    assert [message["body"]["input"]["tr_key"] for message in asked] == [A, C]
+
+
+def test_an_error_that_names_no_bond_explains_the_end(session):
+    """Nobody is to blame, though one bond alone is unanswered in the end."""
+    session.want([A, B], 0.0)
+    session.converge(0.0)
+    session.converge(0.2)
+    session.receive_control(reply("OPSP9999", "", tr_id="(null)"), 0.25)
+    session.receive_control(reply("OPSP0000", B), 0.28)
+    session.closed("reset", "OPSP9999", "text", 0.3)
+    session.opened("key-two", 10.0)
+    assert sent(session.converge(10.0))[0]["body"]["input"]["tr_key"] == A
 
 
 def test_flowing_bonds_outlive_a_refused_key(session):

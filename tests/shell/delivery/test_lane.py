@@ -233,6 +233,18 @@ async def test_letters_and_the_others_take_turns():
     lane.task.cancel()
 
 
+async def test_a_letter_sent_in_order_tells_that_kafka_takes_letters(monkeypatch):
+    """Whoever waits apart then has its own minute."""
+    lane, told = Lane("letters", 0, letters=Letters(None)), []
+    monkeypatch.setattr(lane.letters, "note_taken", lambda: told.append(lane.acknowledged))
+    lane.producer, lane.seen = Producer(), []
+    run(lane)
+    fill(lane, 1)
+    assert await answered(lane) == [b"1"]
+    assert len(told) == 1
+    lane.task.cancel()
+
+
 async def test_a_doubtful_refusal_ends_the_producer(lane):
     """If the batch may be in the log all the same, its lane fails, and is read again."""
     fill(lane, 1, 2, 3)

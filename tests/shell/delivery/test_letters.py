@@ -269,6 +269,21 @@ async def test_a_letter_that_kafka_takes_begins_a_minute_for_those_refused_later
     assert given_up == [1, 3]
 
 
+async def test_letters_that_kafka_takes_in_order_count_as_taken(waiting, given_up):
+    """While letters of the partition pass in their order, a refused one has its whole minute."""
+    waiting.add(Owner(), letter(1))
+    for now in (0.0, 59.0):
+        await refuse(waiting, now)
+    waiting.note_taken()
+    waiting.add(Owner(), letter(2))
+    await refuse(waiting, 60.0)
+    assert given_up == [1]
+    await refuse(waiting, 119.9)
+    assert given_up == [1]
+    await refuse(waiting, 120.0)
+    assert given_up == [1, 2]
+
+
 async def test_a_refusal_long_ago_takes_nothing_from_a_letter(waiting, given_up):
     """If no letter came for a minute, the next one has its own, though Kafka took none between."""
     waiting.add(Owner(), letter(1))

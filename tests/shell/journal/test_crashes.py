@@ -101,6 +101,17 @@ class Durable:
         self._contents, self._names, self._held = {}, {}, []
         for call in ("fsync", "fdatasync"):
             monkeypatch.setattr(os, call, self._noting(getattr(os, call)))
+        for call in ("rename", "replace", "unlink"):
+            monkeypatch.setattr(os, call, self._alone(getattr(os, call)))
+
+    def _alone(self, change):
+        """Return this call, which does not change the folder while its names are noted."""
+
+        def changing(*args, **kwargs):
+            with self._lock:
+                return change(*args, **kwargs)
+
+        return changing
 
     def _noting(self, sync):
         def noting(fd):
