@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connector.app.build import Parts
+    from connector.core.kis.slot_view import SlotView
     from connector.core.status import Record
 
 # These columns of each bond's latest tick are shown as KIS sent them. 1,000 bonds add a quarter of
@@ -28,6 +29,13 @@ SHOWN_COLUMNS: Final = (
     "CNTG_VOL",
     "ACML_VOL",
 )
+
+
+def why_ended(view: SlotView) -> str | None:
+    """Return why a slot's latest session ended, or None if none has ended or one is open."""
+    if view.message is None:
+        return None
+    return " ".join(filter(None, (view.code, view.message))) or "no reason was given"
 
 
 class Report:
@@ -62,9 +70,10 @@ class Report:
             view = feed.view
             if view.state in ("CONNECTED", "IDLE"):
                 continue
-            why = " ".join(filter(None, (view.code, view.message))) or "no session yet"
-            held_up_by_kis = view.message and not feed.refused
-            (degraded if held_up_by_kis else reasons).append(f"slot {view.slot} is {view.state}: {why}")
+            why = why_ended(view)
+            held_up_by_kis = why and not feed.refused
+            said = f"slot {view.slot} is {view.state}: {why or 'no session yet'}"
+            (degraded if held_up_by_kis else reasons).append(said)
         plan = self._parts.plan
         degraded += [reader.held_up for reader in (plan.status_reader, plan.control_reader) if reader.held_up]
         return reasons, degraded

@@ -4,8 +4,12 @@ import json
 import time
 from datetime import datetime
 
+import pytest
+
+from connector.app.report import why_ended
 from connector.core.bonds.isin import with_check_digit
 from connector.core.coverage.dates import seoul_date
+from connector.core.kis.slot_view import SlotView
 from tests.cli.coverage_records import record as coverage_record
 
 ISINS = [with_check_digit(f"KR10350{number:04d}") for number in range(60)]
@@ -16,6 +20,21 @@ WRONG = f"{A[:-1]}{9 - int(A[-1])}"  # a check digit is never its own complement
 async def _says(own, words):
     status, body = await own.ask("/readyz")
     return status == 503 and words in json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "why"),
+    [
+        (None, None, None),
+        ("OPSP0011", "invalid approval", "OPSP0011 invalid approval"),
+        (None, "reset by peer", "reset by peer"),
+        ("OPSP9999", "", "OPSP9999"),
+        ("", "", "no reason was given"),
+    ],
+)
+def test_why_a_session_ended(code, message, why):
+    """An end without words is an end all the same."""
+    assert why_ended(SlotView(0, "CONNECTING", 41, 0, code, message, {})) == why
 
 
 async def test_missing_topics_are_not_ready_and_say_what_to_do(deploy):

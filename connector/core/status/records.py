@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ALIVE_EVERY: Final = timedelta(seconds=30)
 SILENT_AFTER: Final = timedelta(seconds=90)
 
+MOST_LEVELS: Final = 16  # of nested objects and arrays; our records have three
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 # A record as it was read. Anyone may have written it, so we check each field before we use it.
@@ -220,7 +221,15 @@ def decode(value: bytes) -> Record | None:
         record = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and not _is_deeper(record, MOST_LEVELS) else None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether objects and arrays in this value are nested deeper than so many levels."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def is_due(written_at: object, now: str) -> bool:

@@ -106,6 +106,9 @@ class Folder:
                 return file.read()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            error.filename = name  # which a failed read does not name
+            raise
 
     def replace(self, name: str, content: bytes) -> None:
         """Replace a file so that, whatever happens, it has the old content or the new.

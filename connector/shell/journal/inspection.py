@@ -11,6 +11,7 @@ from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.reading import Scan, scan
 from connector.shell.journal.recovery import PROGRESS, SEGMENT, counted, refuse_newer
+from connector.shell.journal.segment import given
 
 
 class Segment(NamedTuple):
@@ -48,7 +49,7 @@ class Inspection(NamedTuple):
         """Each damage as a sentence; none in a sound journal."""
         return [
             *(
-                f"{self.path / each.file} is damaged: some bytes are no record."
+                f"{self.path / each.file} is damaged: some bytes are no record or cannot be read."
                 for each in self.segments
                 if each.damaged
             ),
@@ -105,7 +106,7 @@ def segment(path: Path) -> Iterator[int]:
     fd = None
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        refuse_newer(path.parent, format_of(os.pread(fd, HEADER_BYTES, 0)))
+        refuse_newer(path.parent, format_of(given(fd, HEADER_BYTES, 0)))
         yield fd
     except FileNotFoundError:
         raise
@@ -146,7 +147,7 @@ def _scan(path: Path) -> _Scan | None:
     try:
         with segment(path) as fd:
             # Looked up first, as what is appended while the records are read is no torn end.
-            size, head = os.fstat(fd).st_size, os.pread(fd, HEADER_BYTES, 0)
+            size, head = os.fstat(fd).st_size, given(fd, HEADER_BYTES, 0)
             found = scan(fd, [(int(path.stem) - 1, HEADER_BYTES)], skipped.append)
     except FileNotFoundError:
         return None

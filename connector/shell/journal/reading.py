@@ -1,6 +1,5 @@
 """Reads records and frames from segments."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -8,7 +7,7 @@ from typing import Final, NamedTuple
 from connector.core.journal.record import Block, Key, Mark, Record, take
 from connector.core.ticks.frame import Received
 from connector.shell.journal.folder import Folder
-from connector.shell.journal.segment import Segment
+from connector.shell.journal.segment import Segment, given
 
 CHUNK: Final = 256 * 1024
 READ_BYTES: Final = 2**20  # of frames in one block; the last one may exceed it
@@ -49,12 +48,12 @@ def records(
     index: list[tuple[int, int]],
     after: int = 0,
     on_skipped: Callable[[int], object] = abs,
-    pread: Callable[[int, int, int], bytes] = os.pread,
+    pread: Callable[[int, int, int], bytes] = given,
 ) -> Iterator[tuple[int, int, Record]]:
     """Yield a segment's records from `after` on, or from a little before, and where each is.
 
     `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
-    record. `pread` reads the file as os.pread does. Raises OSError.
+    record. `pread` reads the file as os.pread does, and may raise OSError.
     """
     highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
     size, sound = CHUNK, at
@@ -89,9 +88,9 @@ def scan(
     fd: int,
     index: list[tuple[int, int]],
     on_skipped: Callable[[int], object],
-    pread: Callable[[int, int, int], bytes] = os.pread,
+    pread: Callable[[int, int, int], bytes] = given,
 ) -> Scan:
-    """Return what a whole segment holds. Raises OSError."""
+    """Return what a whole segment holds. Raises what `pread` does."""
     frames, marks, keys = list[range](), list[Mark](), list[Key]()
     last, end = index[0][0], 0
     for _, end, record in records(fd, index, 0, on_skipped, pread):  # noqa: B007 - the last one is the result

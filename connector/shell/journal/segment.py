@@ -96,13 +96,12 @@ class Segment:
         Raises Unreadable before that.
         """
         begun = time.monotonic()
-        end = max(at, min(at + size, os.fstat(fd).st_size))
+        end = _end(fd, size, at)
         if (data := _bytes(fd, at, end)) is not None:
             self._note_success((size, at))
             return data
         self._note_failure(begun, (size, at), "the disk does not give a part of it")
-        bounds = [at, *range((at // PAGE + 1) * PAGE, end, PAGE), end]
-        return b"".join(_bytes(fd, start, stop) or bytes(stop - start) for start, stop in pairwise(bounds))
+        return _pages(fd, at, end)
 
     def _note_success(self, read: tuple[int, int]) -> None:
         """End the failure of this read; a good one of other bytes says nothing of it."""
@@ -123,6 +122,22 @@ class Segment:
         if fd is not None:
             with contextlib.suppress(OSError):  # a sync that failed was told of
                 os.close(fd)
+
+
+def given(fd: int, size: int, at: int) -> bytes:
+    """Return what os.pread does, with zeros for the pages that the disk does not give."""
+    end = _end(fd, size, at)
+    data = _bytes(fd, at, end)
+    return _pages(fd, at, end) if data is None else data
+
+
+def _pages(fd: int, begin: int, end: int) -> bytes:
+    bounds = [begin, *range((begin // PAGE + 1) * PAGE, end, PAGE), end]
+    return b"".join(_bytes(fd, start, stop) or bytes(stop - start) for start, stop in pairwise(bounds))
+
+
+def _end(fd: int, size: int, at: int) -> int:
+    return max(at, min(at + size, os.fstat(fd).st_size))
 
 
 def _bytes(fd: int, begin: int, end: int) -> bytes | None:

@@ -243,6 +243,12 @@ def test_a_clean_stop_leaves_no_owner():
     assert after["list/desk"] == before["list/desk"]
 
 
+def test_a_record_that_is_not_too_deep():
+    """Foreign fields within 16 levels are kept; deeper ones could not be shown again."""
+    found = status.decode(b'{"a":' * 16 + b"5" + b"}" * 16)
+    assert str(found).count("a") == 16
+
+
 def test_foreign_text_is_encoded_whatever_it_is():
     """Korean text stays readable, and half a surrogate pair survives encoding."""
     assert "국고".encode() in status.encode({"note": "국고"})
@@ -256,7 +262,7 @@ def test_decoding_never_raises(value):
     assert record is None or isinstance(record, dict)
 
 
-@pytest.mark.parametrize("value", [b"[" * 100_000, b"[]", b"5", b"\xff"])
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"[]", b"5", b"\xff", b'{"a":' * 17 + b"5" + b"}" * 17])
 def test_what_is_no_record_is_none(value):
     """Deep nesting, other JSON and other bytes hold no record."""
     assert status.decode(value) is None

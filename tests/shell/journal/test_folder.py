@@ -38,6 +38,15 @@ def test_an_open_file_becomes_private(folder):
     assert (folder.path / "progress").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_file_that_cannot_be_read_is_named(folder, monkeypatch):
+    """A failed read names the file, as the folder has several."""
+    folder.replace("saved.json", b"x")
+    path = folder.path / "saved.json"
+    monkeypatch.setattr(folder, "open", lambda _: os.open(path, os.O_WRONLY))
+    with pytest.raises(OSError, match=r"'saved\.json'"):
+        folder.read("saved.json")
+
+
 @pytest.mark.parametrize("name", ["lock", "progress", "00000000000000000001.log"])
 def test_a_symbolic_link_is_refused(folder, tmp_path, name):
     """A file that is a symbolic link is refused with its name, and its target is left alone."""

@@ -1,5 +1,8 @@
 """Tests of reading a journal's folder without its lock."""
 
+import errno
+import os
+
 import pytest
 
 from connector.core.cipher_key import CipherKey
@@ -47,6 +50,26 @@ def test_a_sound_journal(folder):
     ]
     assert (found.watermark, found.pending, found.corrupt, found.torn_bytes, found.problems) == (4, 6, 0, 0, [])
     assert found.bytes == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_a_part_that_the_disk_does_not_give_hides_no_other(folder, monkeypatch):
+    """What cannot be read of one segment is damage of that one, and all others are read."""
+    real, broken = os.pread, folder / "00000000000000000001.log"
+
+    def pread(fd, size, at):
+        if os.path.sameopenfile(fd, held):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, size, at)
+
+    with broken.open("rb") as file:
+        held = file.fileno()
+        monkeypatch.setattr(os, "pread", pread)
+        found = inspect(folder)
+    assert [(each.first, each.last, each.damaged) for each in found.segments] == [(1, 0, True), (7, 10, False)]
+    assert found.problems == [
+        f"{broken} is damaged: some bytes are no record or cannot be read.",
+        f"{folder} lacks the 2 frames 5 to 6, which were not delivered.",
+    ]
 
 
 def test_nothing_is_changed(folder):
