@@ -54,12 +54,12 @@ def recover(folder: Folder, found: Recovered) -> Recovered:
         with segment.opened(folder) as fd:
             last = EMPTY if fd is None else scan(fd, segment.index, segment.note_damage, segment.pread)
         segment.last = last.last
-        if not last.end:
-            found.segments.pop()
         if last.end < segment.size:
-            _end_at(folder, segment, last.end)
-        elif not last.end:
-            folder.unlink(segment.name)
+            log.warning("journal_tail_cut", file=segment.name, bytes=segment.size - last.end)
+        if not last.end:
+            folder.unlink(found.segments.pop().name)
+        elif last.end < segment.size:
+            _cut(folder, segment, last.end)
     for name in folder.names():
         if name.endswith(".new") and SEGMENT.fullmatch(name[:-4]):
             folder.unlink(name)
@@ -101,9 +101,10 @@ def _state(folder: Folder, name: str) -> dict[str, Any] | None:
 
 
 def _segment(folder: Folder, name: str) -> Segment:
-    found, head = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), b""
-    size = found.st_size
+    size, changed_at, head = 0, time.time(), b""
     try:
+        found = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+        size, changed_at = found.st_size, found.st_mtime
         with folder.opened(name) as fd:
             head = os.pread(fd, HEADER_BYTES, 0)
     except OSError as error:  # the records are waited for when they are read
@@ -113,21 +114,7 @@ def _segment(folder: Folder, name: str) -> Segment:
     if format_of(head) is None and size >= HEADER_BYTES:  # a shorter one was torn, and is cut
         log.error("journal_header_damaged", file=name)
     first = int(name.removesuffix(".log"))
-    return Segment(first, first - 1, size, time.monotonic() - max(0.0, time.time() - found.st_mtime))
-
-
-def _end_at(folder: Folder, segment: Segment, end: int) -> None:
-    """End the last segment here. What the disk does not give is kept, as it may be mended."""
-    rest, kept = segment.size - end, segment.name if end else f"{segment.name}.unreadable"
-    if segment.failure:
-        log.error("journal_end_unreadable", file=kept, bytes=rest)
-        folder.rename(segment.name, kept)
-        return
-    log.warning("journal_tail_cut", file=segment.name, bytes=rest)
-    if end:
-        _cut(folder, segment, end)
-    else:
-        folder.unlink(segment.name)
+    return Segment(first, first - 1, size, time.monotonic() - max(0.0, time.time() - changed_at))
 
 
 def _cut(folder: Folder, segment: Segment, end: int) -> None:

@@ -195,18 +195,26 @@ def test_an_older_segment_that_the_disk_does_not_give_stops_no_start(folder, unr
 
 def test_an_older_segment_that_cannot_be_opened_stops_no_start(folder, monkeypatch):
     """A damaged file is a segment all the same, but one that this user may not open is refused."""
-    real, error = folder.open, errno.EUCLEAN
+    real, real_stat, error = folder.open, os.stat, errno.EUCLEAN
 
     def refuse(name, *flags):
         if name == "00000000000000000001.log":
             raise OSError(error, os.strerror(error))
         return real(name, *flags)
 
+    def refuse_stat(name, **where):
+        if name == "00000000000000000001.log":
+            raise OSError(error, os.strerror(error))
+        return real_stat(name, **where)
+
     monkeypatch.setattr(folder, "open", refuse)
     monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
     found = recover(folder, look(folder))
     assert ([each.first for each in found.segments], found.tally.last) == ([1, 6], 10)
     assert found.segments[0].size == min(folder.path.glob("*.log")).stat().st_size
+    monkeypatch.setattr(os, "stat", refuse_stat)
+    found = recover(folder, look(folder))
+    assert ([(each.first, each.size > 0) for each in found.segments], found.tally.last) == ([(1, False), (6, True)], 10)
     error = errno.EACCES
     with pytest.raises(PermissionError):
         look(folder)
@@ -233,37 +241,6 @@ def test_pages_of_the_last_segment_that_the_disk_does_not_give_are_damage(folder
     assert seqs(log, 10, 61) == ([seq for seq in range(11, 61) if seq not in lost], lost)
     assert found.tally.lost == ({"corrupt": len(lost)} if 60 in lost else {})
     log.close()
-
-
-def test_what_the_disk_does_not_give_of_the_end_is_kept(folder, unreadable):
-    """It may be mended later, so nothing of it is cut."""
-    log = new_log(folder.path)
-    log.write([block(11, 60, size=300)], [], 0)
-    log.close()
-    path, content = last(folder), last(folder).read_bytes()
-    unreadable(path, {3, 4})
-    found = recover(folder, look(folder))
-    assert 20 < found.tally.last < 60
-    assert path.read_bytes() == content
-    assert found.segments[-1].size == len(content)
-
-
-def test_a_last_segment_that_the_disk_does_not_give_at_all_is_set_aside(folder, monkeypatch):
-    """A new segment may get its name, so the file gets another one."""
-    real, path = folder.open, last(folder)
-    content = path.read_bytes()
-
-    def refuse(name, *flags):
-        if name == path.name:
-            raise OSError(errno.EIO, "Input/output error")
-        return real(name, *flags)
-
-    monkeypatch.setattr(folder, "open", refuse)
-    monkeypatch.setattr(segment, "UNREADABLE_SECONDS", 0.0)
-    found = recover(folder, look(folder))
-    assert ([each.first for each in found.segments], found.tally.last) == ([1], 5)
-    assert not path.exists()
-    assert path.with_name(f"{path.name}.unreadable").read_bytes() == content
 
 
 def test_the_last_segment_is_left_as_it_is_while_the_disk_may_come_back(folder, unreadable, monkeypatch):
