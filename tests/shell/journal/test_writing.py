@@ -28,7 +28,7 @@ async def source(tmp_path, monkeypatch):
 
 
 async def set_back(source, synced):
-    """Set back what counts as synced; a round of the syncer under way would set it forward again."""
+    """Set back what counts as synced; a round under way would set it forward again."""
     source._syncing._pause = 3600
     await source._syncing.next_round()
     source.tally.synced = synced
