@@ -93,7 +93,8 @@ class BondRegistration:
     the bond counts among the others. `failed_requests` counts, over all sessions, the requests
     about the bond that failed since KIS last confirmed it, the last one at `latest_failure_at`.
     `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent the
-    latest release that KIS confirmed.
+    latest release that KIS confirmed. `blames` counts the sessions that ended because of the bond
+    since KIS last confirmed it. For them it waits until `blamed_until`.
     """
 
     held: Held = Held.NO
@@ -108,6 +109,8 @@ class BondRegistration:
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
+    blames: int = 0
+    blamed_until: float = float("-inf")
     failures: int = 0
     not_before: float = float("-inf")
     code: str | None = None
@@ -118,19 +121,23 @@ class BondRegistration:
     def end_session(self, now: float, pace: Pace, *, is_to_blame: bool = False) -> bool:
         """Forget what KIS holds and what we asked: registrations end with their session.
 
-        What KIS answered is not forgotten, and neither is the wait after an error: asking at once
-        could end the next session, too. Return whether the session ended before KIS answered a
-        request. That is a failure of the bond if the bond is to blame, or if an earlier request
-        failed. Otherwise, another bond may have ended the session.
+        What KIS answered is not forgotten, and neither is the wait after an error, or after a
+        session that the bond ended: asking at once could end the next session, too. Return whether
+        the session ended before KIS answered a request. That is a failure of the bond if the bond
+        is to blame, or if an earlier request failed. Otherwise, another bond may have ended the
+        session.
         """
         was_cut_off = self.awaited is not None
+        if is_to_blame and was_cut_off:
+            self.blamed_until = now + pace.backoff_of_error(self.blames)
+            self.blames += 1
         if was_cut_off and (is_to_blame or self.failed_requests):
             self._count_failure(now)
         self.held, self.awaited, self.latest = Held.NO, None, None
         if was_cut_off and self.failed_at is not None:
             self._note_error(now, pace, self.retry_wait)
         elif self.failed_at is None:
-            self.failures, self.not_before = 0, float("-inf")
+            self.failures, self.not_before = 0, self.blamed_until
         elif self.not_before > now + PLACE_KEPT_SECONDS and not self.is_rejected:
             wait, is_long = self.not_before - self.failed_at, self.not_before > now + PLACE_CLAIMED_SECONDS
             self.retry_wait = wait if is_long else min(wait, PLACE_CLAIMED_SECONDS)
@@ -256,6 +263,7 @@ class BondRegistration:
         self.failed_at = self.code = self.message = None
         self.retry_wait = 0.0
         self.latest_failure_at, self.failed_requests, self.found_full = float("-inf"), 0, False
+        self.blames, self.blamed_until = 0, float("-inf")
         return True
 
     def confirm_not_held(self, *, released: bool) -> bool:

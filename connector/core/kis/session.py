@@ -66,7 +66,7 @@ class Session:
         self._key_was_refused = False
         self.key_refusal: Close | None = None
         self._latest_error: tuple[float, Close] | None = None
-        self._is_error_ours = False  # whether the latest error may answer a request of ours
+        self._is_error_ours = False  # whether the latest error may be about a bond that we asked for
         self._key_expires_at = 0.0
         self._empty_since: float | None = None
         self._leaving: tuple[Cause, float] | None = None
@@ -212,7 +212,7 @@ class Session:
         what, received = reaction(reply), self._registrations.receive(reply, now)
         if what not in (Reaction.REGISTERED, Reaction.RELEASED):
             self._latest_error = now, Close("reset", reply.msg_cd, reply.msg1)
-            self._is_error_ours = received is not None or reply.tr_key in UNNAMED
+            self._is_error_ours = reply.tr_key in UNNAMED or self._registrations.knows(reply.tr_key)
         match received:
             case (what, str(isin)) if loss := self._probe.judge(isin, what, reply.msg_cd, now):
                 if loss.why == "probe":

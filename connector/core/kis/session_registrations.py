@@ -39,7 +39,8 @@ class SessionRegistrations:
         self._damping = Damping()
         self._first_failures = FailureLimit(FIRST_FAILURES_AN_HOUR)
         self._repeated_failures = FailureLimit(REPEATED_FAILURES_AN_HOUR)
-        # An error that named no bond may be about any of these, so we ask about one at a time.
+        # An error that named no bond may be about any of these, or one of them ended a session
+        # without a word, so we ask about one at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
         self.next_request_at = float("-inf")
@@ -91,9 +92,12 @@ class SessionRegistrations:
     def end(self, now: float, *, is_unexplained: bool = False) -> None:
         """End the session, but keep the suspects for the next session.
 
-        If nothing else explains the end, we blame the only bond that KIS did not answer.
+        If nothing else explains the end, we blame the only bond that KIS did not answer. If there
+        are several, we ask about one at a time in the next session.
         """
-        cut_off = [bond for bond in self._bonds.values() if bond.awaited]
+        cut_off = [isin for isin, bond in self._bonds.items() if bond.awaited]
+        if is_unexplained and len(cut_off) > 1:
+            self._suspects.update(isin for isin in cut_off if self._bonds[isin].is_suspicious)
         for bond in self._bonds.values():
             limit = self._failure_limit(bond)
             if bond.end_session(now, self._pace, is_to_blame=is_unexplained and len(cut_off) == 1):
@@ -346,6 +350,10 @@ class SessionRegistrations:
     def limit(self) -> int:
         """How many bonds the session may hold."""
         return self._limit.value
+
+    def knows(self, isin: str) -> bool:
+        """Whether we asked KIS about this bond, or KIS said that it registered it."""
+        return isin in self._bonds
 
     def may_get_reply(self, isin: str) -> bool:
         """Whether KIS may still reply to a request about this bond."""

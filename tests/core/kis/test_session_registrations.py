@@ -173,11 +173,23 @@ def test_a_bond_whose_request_ends_sessions_without_a_word_comes_last():
     talk.subject.begin(talk.now)
     assert talk.ask(0.15) == [("1", A)]
     talk.subject.end(talk.now, is_unexplained=True)
+    talk.now += 60
     talk.subject.begin(talk.now)
     assert talk.ask(0.35) == [("1", B), ("1", A)]
+
+
+def test_after_an_unexplained_end_with_several_requests_one_is_asked_at_a_time():
+    """If any of several may have ended the session, the next session finds out which."""
+    talk = Talk(A, B, C)
+    assert talk.ask(0.35) == [("1", A), ("1", B)]
     talk.subject.end(talk.now, is_unexplained=True)
     talk.subject.begin(talk.now)
-    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    assert talk.ask(0.35) == [("1", A)]
+    talk.subject.end(talk.now, is_unexplained=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", B)]
+    talk.answer("OPSP0000", B)
+    assert talk.ask(0.35) == [("1", C)]
 
 
 def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
@@ -186,6 +198,7 @@ def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
     for _ in range(2):
         assert talk.ask(0.15) == [("1", A)]
         talk.subject.end(talk.now, is_unexplained=True)
+        talk.now += 60
         talk.subject.begin(talk.now)
     talk.subject.want([A, B])
     assert talk.ask(0.35) == [("1", B), ("1", A)]
@@ -196,9 +209,9 @@ def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
     assert talk.ask(0.35) == [("1", B), ("1", A)]
 
 
-@pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993"])
-def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code):
-    """The wait after an error that cost a session goes on in the next one, and doubles."""
+@pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993", None])
+def test_bond_that_drops_the_socket_waits_longer_and_longer(code):
+    """The wait after what cost a session goes on in the next one, and doubles; None is no word."""
     talk = Talk(A, B)
     asked_at = []
     while talk.now < 1000:
@@ -206,8 +219,9 @@ def test_bond_whose_passing_error_drops_the_socket_waits_longer_and_longer(code)
         while not [isin for _, isin in talk.ask(0.55) if isin == A]:
             talk.answer("OPSP0000", B)
         asked_at.append(talk.now)
-        talk.answer(code, A, rt_cd="9")
-        talk.subject.end(talk.now)
+        if code:
+            talk.answer(code, A, rt_cd="9")
+        talk.subject.end(talk.now, is_unexplained=not code)
     assert len(asked_at) < 14
     assert asked_at[-1] - asked_at[-2] > 200
 
