@@ -94,7 +94,8 @@ class BondRegistration:
     about the bond that failed since KIS last confirmed it, the last one at `latest_failure_at`.
     `found_full` is true if KIS had no room for the bond. `release_sent_at` is when we sent the
     latest release that KIS confirmed. `blames` counts the sessions that ended because of the bond
-    since KIS last confirmed it. For them it waits until `blamed_until`.
+    since KIS last confirmed it. For them it waits until `blamed_until`. `is_doubted` is true from
+    a session's end that may be the bond's doing until another session outlives a request for it.
     """
 
     held: Held = Held.NO
@@ -109,6 +110,7 @@ class BondRegistration:
     found_full: bool = False
     unwanted_since: float | None = None
     release_sent_at: float = float("-inf")
+    is_doubted: bool = False
     blames: int = 0
     blamed_until: float = float("-inf")
     failures: int = 0
@@ -128,9 +130,6 @@ class BondRegistration:
         session.
         """
         was_cut_off = self.awaited is not None
-        if is_to_blame and was_cut_off:
-            self.blamed_until = now + pace.backoff_of_error(self.blames)
-            self.blames += 1
         if was_cut_off and (is_to_blame or self.failed_requests):
             self._count_failure(now)
         self.held, self.awaited, self.latest = Held.NO, None, None
@@ -145,6 +144,11 @@ class BondRegistration:
         self.unwanted_since = None
         self.release_sent_at = float("-inf")
         return was_cut_off
+
+    def blame(self, now: float, pace: Pace) -> None:
+        """Wait before the next attempt, as this one ended the session of confirmed bonds."""
+        self.blamed_until = now + pace.backoff_of_error(self.blames)
+        self.blames += 1
 
     def try_again(self) -> None:
         """Ask again for a bond that KIS refused, as soon as the wait after its last error is over.
@@ -176,8 +180,9 @@ class BondRegistration:
         return self.retry_wait + (float("-inf") if self.failed_at is None else self.failed_at)
 
     def is_past(self, now: float) -> bool:
-        """Whether KIS's last error says nothing any more about a bond that nobody wants."""
-        return self.failed_at is None or now >= self.failed_at + REFUSED_SECONDS
+        """Whether what happened to a bond that nobody wants says nothing any more."""
+        was_refused_at = float("-inf") if self.failed_at is None else self.failed_at
+        return now >= max(self.blamed_until, was_refused_at + REFUSED_SECONDS)
 
     # Requests.
 
@@ -208,6 +213,7 @@ class BondRegistration:
         """
         if not self.awaited or now < self.awaited.sent_at + pace.reply_timeout:
             return False
+        self.is_doubted = False
         was_probe, self.awaited = self._is_probed, None
         if was_probe:
             return False  # it is not repeated: KIS blocks clients that register again and again

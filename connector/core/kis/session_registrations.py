@@ -39,8 +39,7 @@ class SessionRegistrations:
         self._damping = Damping()
         self._first_failures = FailureLimit(FIRST_FAILURES_AN_HOUR)
         self._repeated_failures = FailureLimit(REPEATED_FAILURES_AN_HOUR)
-        # An error that named no bond may be about any of these, or one of them ended a session
-        # without a word, so we ask about one at a time.
+        # An error that named no bond may be about any of these, so we ask about one at a time.
         self._suspects: set[str] = set()
         self._is_leaving = False
         self.next_request_at = float("-inf")
@@ -92,15 +91,18 @@ class SessionRegistrations:
     def end(self, now: float, *, is_unexplained: bool = False) -> None:
         """End the session, but keep the suspects for the next session.
 
-        If nothing else explains the end, we blame the only bond that KIS did not answer. If there
-        are several, we ask about one at a time in the next session.
+        If nothing else explains the end, any bond that KIS did not answer may have caused it. We
+        blame it if it is the only one.
         """
-        cut_off = [isin for isin, bond in self._bonds.items() if bond.awaited]
-        if is_unexplained and len(cut_off) > 1:
-            self._suspects.update(isin for isin in cut_off if self._bonds[isin].is_suspicious)
+        cut_off = [bond for bond in self._bonds.values() if bond.awaited]
+        is_to_blame = is_unexplained and len(cut_off) == 1
+        for bond in cut_off:
+            bond.is_doubted = bond.is_doubted or (is_unexplained and bond.is_suspicious)
+            if is_to_blame and self._confirmed_count():
+                bond.blame(now, self._pace)
         for bond in self._bonds.values():
             limit = self._failure_limit(bond)
-            if bond.end_session(now, self._pace, is_to_blame=is_unexplained and len(cut_off) == 1):
+            if bond.end_session(now, self._pace, is_to_blame=is_to_blame):
                 limit.count(now)
 
     def change_key(self) -> None:
@@ -177,7 +179,7 @@ class SessionRegistrations:
     def _choose(self, now: float) -> tuple[TrType, str] | None:
         """Return the next request; releases come before registrations, unless they failed."""
         outstanding = self._outstanding() if self._suspects else []
-        if len(outstanding) > 1:
+        if len(outstanding) > 1 or any(bond.is_doubted and bond.awaited for bond in self._bonds.values()):
             return None
         releasable = [
             isin
@@ -197,19 +199,23 @@ class SessionRegistrations:
             if not self._may_ask(isin, outstanding, now) or self._damping.quiet_until(isin) > now:
                 continue
             if self._may_register(isin, room, now):
-                return REGISTER, isin
+                is_doubted = isin in self._bonds and self._bonds[isin].is_doubted
+                return None if is_doubted and self._is_awaiting else (REGISTER, isin)
             if self._may_register(isin, 1, now):
                 releasing -= 1
                 if releasing < 0 and (leaving := self._longest_resting(outstanding, now)) is not None:
                     return RELEASE, leaving
         return None
 
-    def _turn(self, isin: str) -> tuple[int, float]:
-        """By what bonds take turns: those that failed less often, or longer ago, come first."""
+    def _turn(self, isin: str) -> tuple[int, bool, float]:
+        """By what bonds take turns: those that failed less often, or longer ago, come first.
+
+        A bond that may have ended a session is asked for alone, and so after the others.
+        """
         bond = self._bonds.get(isin)
         if bond is None or bond.found_full:
-            return 0, float("-inf")
-        return bond.failed_requests, bond.latest_failure_at
+            return 0, False, float("-inf")
+        return bond.failed_requests, bond.is_doubted, bond.latest_failure_at
 
     def _failure_limit(self, bond: BondRegistration | None) -> FailureLimit:
         """Return what limits the requests about a bond that did or did not fail before."""
@@ -222,7 +228,7 @@ class SessionRegistrations:
         limit = self._failure_limit(bond)
         if not limit.is_reached(now):
             return True
-        return now >= limit.passed_at(now) and not any(each.awaited for each in self._bonds.values())
+        return now >= limit.passed_at(now) and not self._is_awaiting
 
     def _may_register(self, isin: str, room: int, now: float) -> bool:
         bond = self._bonds.get(isin)
@@ -233,6 +239,10 @@ class SessionRegistrations:
     def _should_hold(self, isin: str, bond: BondRegistration, now: float) -> bool:
         is_full = bond.found_full and bond.held is Held.MAYBE
         return isin in self._wanted and not bond.is_refused(now) and not is_full
+
+    @property
+    def _is_awaiting(self) -> bool:
+        return any(bond.awaited for bond in self._bonds.values())
 
     def _outstanding(self) -> list[str]:
         return [isin for isin, bond in self._bonds.items() if bond.may_get_reply]
@@ -274,6 +284,7 @@ class SessionRegistrations:
             return (what, None) if self._refuses_this_key(reply, what) else None
         bond = self._bonds[isin]
         is_news = was_awaited = bool(bond.awaited)
+        bond.is_doubted = False
         match what:
             case Reaction.REGISTERED:
                 self._receive_registered(isin, bond)

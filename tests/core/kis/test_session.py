@@ -173,7 +173,9 @@ def test_an_end_that_nothing_explains_is_blamed_on_the_only_request(session, cau
     words = session.last_words(0.1)
     session.closed(cause, words and words.code, words and words.message, 0.1)
     session.opened("key-two", 10.0)
-    asked = sent(session.converge(10.0) + session.converge(10.2))
+    asked = sent(session.converge(10.0))
+    session.receive_control(reply("OPSP0000", order[0]), 10.1)
+    asked += sent(session.converge(10.2))
     assert [message["body"]["input"]["tr_key"] for message in asked] == order
 
 

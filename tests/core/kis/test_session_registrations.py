@@ -175,21 +175,78 @@ def test_a_bond_whose_request_ends_sessions_without_a_word_comes_last():
     talk.subject.end(talk.now, is_unexplained=True)
     talk.now += 60
     talk.subject.begin(talk.now)
-    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    assert talk.ask(0.35) == [("1", B)]
+    talk.answer("OPSP0000", B)
+    assert talk.ask(0.35) == [("1", A)]
 
 
-def test_after_an_unexplained_end_with_several_requests_one_is_asked_at_a_time():
-    """If any of several may have ended the session, the next session finds out which."""
-    talk = Talk(A, B, C)
+def doubting(*isins):
+    """Return the second session, after a first one that ended while A and B were unanswered."""
+    talk = Talk(*isins)
     assert talk.ask(0.35) == [("1", A), ("1", B)]
     talk.subject.end(talk.now, is_unexplained=True)
     talk.subject.begin(talk.now)
-    assert talk.ask(0.35) == [("1", A)]
+    return talk
+
+
+def test_bonds_that_may_have_ended_a_session_are_asked_for_alone_and_last():
+    """If any of several may have ended the session, the next session finds out which."""
+    talk = doubting(A, B, C, D)
+    assert talk.ask(0.55) == [("1", C), ("1", D)]
+    talk.answer("OPSP0000", C)
+    assert talk.ask(0.35) == []
+    talk.answer("OPSP0000", D)
+    assert talk.ask(0.55) == [("1", A)]
     talk.subject.end(talk.now, is_unexplained=True)
     talk.subject.begin(talk.now)
+    assert talk.ask(0.55) == [("1", C), ("1", D)]
+    talk.answer("OPSP0000", C)
+    talk.answer("OPSP0000", D)
     assert talk.ask(0.35) == [("1", B)]
     talk.answer("OPSP0000", B)
-    assert talk.ask(0.35) == [("1", C)]
+    assert talk.ask(2) == [("1", A)]
+
+
+@pytest.mark.parametrize("code", ["OPSP0000", "OPSP9993", None])
+def test_a_session_that_outlives_a_request_ends_the_doubt(code):
+    """KIS answers, or stays silent for as long as it may take: then the bond ends no sessions."""
+    talk = doubting(A, B)
+    assert talk.ask(4.9) == [("1", A)]
+    if code:
+        talk.answer(code, A)
+        assert talk.ask(0.2) == [("1", B)]
+    else:
+        assert talk.ask(0.3) == [("1", B)]
+        talk.answer("OPSP0000", B)
+        assert talk.ask(0.3) == [("1", A)]
+        talk.subject.want([A, B, C, D])
+        assert talk.ask(0.5) == [("1", C), ("1", D)]
+
+
+def test_who_ends_sessions_is_not_known_before_kis_confirmed_any_bond():
+    """While KIS confirms nothing, an end may be KIS's trouble, and no bond waits for it."""
+    talk = Talk(A)
+    for _ in range(9):
+        assert talk.ask(0.15) == [("1", A)]
+        talk.subject.end(talk.now, is_unexplained=True)
+        talk.subject.begin(talk.now)
+
+
+def test_a_bond_to_blame_is_remembered_while_no_list_wants_it():
+    """Lists that add and remove it do not shorten its wait."""
+    talk = Talk(B, A)
+    for _ in range(5):
+        assert talk.ask(0.15) == [("1", B)]
+        talk.answer("OPSP0000", B)
+        while not talk.ask(0.15):
+            pass
+        talk.subject.end(talk.now, is_unexplained=True)
+        talk.subject.begin(talk.now)
+    talk.subject.want([B])
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    talk.subject.want([B, A])
+    assert talk.ask(5) == [("1", B)]
 
 
 def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
@@ -201,12 +258,12 @@ def test_a_bond_that_ends_sessions_comes_after_one_that_had_an_error():
         talk.now += 60
         talk.subject.begin(talk.now)
     talk.subject.want([A, B])
-    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    assert talk.ask(0.35) == [("1", B)]
     talk.answer("OPSP9993", B)
     talk.subject.end(talk.now)
     talk.now += 60
     talk.subject.begin(talk.now)
-    assert talk.ask(0.35) == [("1", B), ("1", A)]
+    assert talk.ask(0.35) == [("1", B)]
 
 
 @pytest.mark.parametrize("code", ["OPSP0009", "OPSP9993", None])
