@@ -196,7 +196,10 @@ def test_bonds_that_may_have_ended_a_session_are_asked_for_alone_and_last():
     talk.answer("OPSP0000", C)
     assert talk.ask(0.35) == []
     talk.answer("OPSP0000", D)
-    assert talk.ask(0.55) == [("1", A)]
+    assert talk.ask(0.15) == [("1", A)]
+    talk.subject.want([A, B, C, D, "KR6000000009"])
+    assert talk.ask(0.4) == []
+    talk.subject.want([A, B, C, D])
     talk.subject.end(talk.now, is_unexplained=True)
     talk.subject.begin(talk.now)
     assert talk.ask(0.55) == [("1", C), ("1", D)]
@@ -221,6 +224,60 @@ def test_a_session_that_outlives_a_request_ends_the_doubt(code):
         assert talk.ask(0.3) == [("1", A)]
         talk.subject.want([A, B, C, D])
         assert talk.ask(0.5) == [("1", C), ("1", D)]
+
+
+def test_a_bond_that_ends_no_sessions_is_repeated_beside_others():
+    """What KIS answered once needs not be asked for alone again."""
+    talk = doubting(A, B)
+    assert talk.ask() == [("1", A)]
+    talk.answer("OPSP9993", A)
+    assert talk.ask() == [("1", B)]
+    talk.answer("OPSP0000", B)
+    talk.subject.want([A, B, C])
+    assert talk.ask(2) == [("1", C), ("1", A)]
+
+
+def test_a_doubt_outlives_a_session_that_ends_by_our_wish():
+    """A session that did not live long enough for an answer says nothing about the bond."""
+    talk = doubting(A, B)
+    assert talk.ask() == [("1", A)]
+    talk.subject.end(talk.now)
+    talk.subject.begin(talk.now)
+    talk.subject.want([A, C])
+    assert talk.ask(0.35) == [("1", C)]
+
+
+def test_only_a_bond_that_is_alone_waits():
+    """Of several nobody knows which ended the session, and a bond that KIS holds did not."""
+    talk = Talk().active(C)
+    talk.subject.want([C, A, B, D])
+    talk.subject.send_probe(C, talk.now)
+    assert talk.ask(0.55) == [("1", A), ("1", B)]
+    talk.subject.end(talk.now, is_unexplained=True)
+    talk.subject.begin(talk.now)
+    assert talk.ask(0.35) == [("1", C), ("1", D)]
+    talk.answer("OPSP0000", C)
+    talk.answer("OPSP0000", D)
+    assert talk.ask(0.15) == [("1", A)]
+
+
+def test_a_bond_that_kis_confirms_waits_as_little_as_at_first():
+    """What a bond did before KIS confirmed it is forgotten."""
+    talk = Talk(B, A)
+    waits = []
+    for number in range(6):
+        assert talk.ask(0.15) == [("1", B)]
+        talk.answer("OPSP0000", B)
+        since = talk.now
+        while not talk.ask(0.15):
+            pass
+        waits.append(round(talk.now - since))
+        if number == 4:
+            talk.answer("OPSP0000", A)
+            talk.subject.send_probe(A, talk.now)
+        talk.subject.end(talk.now, is_unexplained=True)
+        talk.subject.begin(talk.now)
+    assert waits == [0, 1, 2, 4, 8, 1]
 
 
 def test_who_ends_sessions_is_not_known_before_kis_confirmed_any_bond():
