@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # KIS may have refused a bond that it knows an hour later, such as one that is listed today.
 REFUSED_SECONDS: Final = 1800.0
+# So long at most waits a bond that seems to end sessions: the network may have ended them.
+BLAMED_SECONDS: Final = 300.0
 # A bond that has to wait longer for its next attempt gives up its place to other bonds.
 PLACE_KEPT_SECONDS: Final = 60.0
 # After a longer wait, the bond takes only a place that is free. Waits double, so a bond claims a
@@ -147,7 +149,7 @@ class BondRegistration:
 
     def blame(self, now: float, pace: Pace) -> None:
         """Wait before the next attempt, as this one ended the session of confirmed bonds."""
-        self.blamed_until = now + pace.backoff_of_error(self.blames)
+        self.blamed_until = now + min(BLAMED_SECONDS, pace.backoff_of_error(self.blames))
         self.blames += 1
 
     def try_again(self) -> None:

@@ -179,7 +179,7 @@ class SessionRegistrations:
     def _choose(self, now: float) -> tuple[TrType, str] | None:
         """Return the next request; releases come before registrations, unless they failed."""
         outstanding = self._outstanding() if self._suspects else []
-        if len(outstanding) > 1 or any(bond.is_doubted and bond.awaited for bond in self._bonds.values()):
+        if len(outstanding) > 1 or (self._is_testing and not self._is_leaving):
             return None
         releasable = [
             isin
@@ -243,6 +243,11 @@ class SessionRegistrations:
     @property
     def _is_awaiting(self) -> bool:
         return any(bond.awaited for bond in self._bonds.values())
+
+    @property
+    def _is_testing(self) -> bool:
+        """Whether KIS has yet to answer for a bond that may have ended a session."""
+        return any(bond.is_doubted and bond.awaited for bond in self._bonds.values())
 
     def _outstanding(self) -> list[str]:
         return [isin for isin, bond in self._bonds.items() if bond.may_get_reply]
