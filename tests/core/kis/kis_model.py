@@ -243,6 +243,11 @@ class Talk:
     def answer_unnamed(self, code, rt_cd="9"):
         return self.answer(code, "", rt_cd=rt_cd, tr_id="(null)")
 
+    def reconnect(self, *, is_unexplained=False):
+        """End the session and begin the next one."""
+        self.subject.end(self.now, is_unexplained=is_unexplained)
+        self.subject.begin(self.now)
+
     def states(self):
         return {isin: seen.state for isin, seen in self.subject.view().items()}
 

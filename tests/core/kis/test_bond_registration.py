@@ -155,8 +155,7 @@ def test_a_bond_that_has_to_wait_two_minutes_in_the_next_session_claims_its_plac
             errors += 1
     while not 120 < talk.subject.next_deadline(talk.now) - talk.now < 130:
         talk.ask(0.5)
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     talk.subject.want([A, B])
     talk.ask(1.0)
     talk.answer("OPSP0000", B)
@@ -249,8 +248,7 @@ def test_a_session_that_ends_before_the_answer_counts_as_refusal():
     talk.answer("OPSP8992", A)
     talk.now += 1800
     assert talk.ask() == [("1", A)]
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert talk.ask(1790) == []
     assert talk.ask(10.1) == [("1", A)]
 

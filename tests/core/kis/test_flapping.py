@@ -96,8 +96,7 @@ def test_a_new_session_forgives_nothing():
     """A flapping bond still counts as flapping after a reconnect."""
     talk = Talk()
     flap(talk, times=2)
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert flap(talk, times=20) == [("1", A)]
 
 

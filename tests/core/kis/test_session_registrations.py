@@ -70,8 +70,7 @@ def test_a_new_session_keeps_the_learned_limit():
     talk.ask()
     talk.answer("OPSP0008", B)
     for _ in range(3):
-        talk.subject.end(talk.now)
-        talk.subject.begin(talk.now)
+        talk.reconnect()
         assert talk.subject.limit == 1
         talk.active(A)
 
@@ -119,8 +118,7 @@ def test_suspects_are_remembered_over_the_drop():
     talk = Talk(A, B)
     talk.ask(0.35)
     talk.answer_unnamed("OPSP8993")
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert talk.ask(3) == [("1", A)]
 
 
@@ -154,14 +152,12 @@ def test_a_bond_whose_refusal_drops_the_socket_comes_last():
     talk = Talk(A, B)
     talk.ask()
     talk.answer("OPSP8993", A, rt_cd="9")
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert talk.ask(3) == [("1", B)]
     talk.answer("OPSP0000", B)
     assert talk.states()[A] == "REJECTED"
     talk.now += 1800
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert talk.ask(0.35) == [("1", B), ("1", A)]
 
 
@@ -169,8 +165,7 @@ def test_a_bond_whose_request_ends_sessions_without_a_word_comes_last():
     """The only bond that KIS did not answer is to blame, unless something else explains the end."""
     talk = Talk(A, B)
     assert talk.ask(0.15) == [("1", A)]
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     assert talk.ask(0.15) == [("1", A)]
     talk.subject.end(talk.now, is_unexplained=True)
     talk.now += 60
@@ -184,8 +179,7 @@ def doubting(*isins):
     """Return the second session, after a first one that ended while A and B were unanswered."""
     talk = Talk(*isins)
     assert talk.ask(0.35) == [("1", A), ("1", B)]
-    talk.subject.end(talk.now, is_unexplained=True)
-    talk.subject.begin(talk.now)
+    talk.reconnect(is_unexplained=True)
     return talk
 
 
@@ -200,8 +194,7 @@ def test_bonds_that_may_have_ended_a_session_are_asked_for_alone_and_last():
     talk.subject.want([A, B, C, D, "KR6000000009"])
     assert talk.ask(0.4) == []
     talk.subject.want([A, B, C, D])
-    talk.subject.end(talk.now, is_unexplained=True)
-    talk.subject.begin(talk.now)
+    talk.reconnect(is_unexplained=True)
     assert talk.ask(0.55) == [("1", C), ("1", D)]
     talk.answer("OPSP0000", C)
     talk.answer("OPSP0000", D)
@@ -241,8 +234,7 @@ def test_a_doubt_outlives_a_session_that_ends_by_our_wish():
     """A session that did not live long enough for an answer says nothing about the bond."""
     talk = doubting(A, B)
     assert talk.ask() == [("1", A)]
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     talk.subject.want([A, C])
     assert talk.ask(0.35) == [("1", C)]
 
@@ -253,8 +245,7 @@ def test_only_a_bond_that_is_alone_waits():
     talk.subject.want([C, A, B, D])
     talk.subject.send_probe(C, talk.now)
     assert talk.ask(0.55) == [("1", A), ("1", B)]
-    talk.subject.end(talk.now, is_unexplained=True)
-    talk.subject.begin(talk.now)
+    talk.reconnect(is_unexplained=True)
     assert talk.ask(0.35) == [("1", C), ("1", D)]
     talk.answer("OPSP0000", C)
     talk.answer("OPSP0000", D)
@@ -275,8 +266,7 @@ def test_a_bond_that_kis_confirms_waits_as_little_as_at_first():
         if number == 4:
             talk.answer("OPSP0000", A)
             talk.subject.send_probe(A, talk.now)
-        talk.subject.end(talk.now, is_unexplained=True)
-        talk.subject.begin(talk.now)
+        talk.reconnect(is_unexplained=True)
     assert waits == [0, 1, 2, 4, 8, 1]
 
 
@@ -295,8 +285,7 @@ def test_who_ends_sessions_is_not_known_before_kis_confirmed_any_bond():
     talk = Talk(A)
     for _ in range(9):
         assert talk.ask(0.15) == [("1", A)]
-        talk.subject.end(talk.now, is_unexplained=True)
-        talk.subject.begin(talk.now)
+        talk.reconnect(is_unexplained=True)
 
 
 def test_a_bond_to_blame_is_remembered_while_no_list_wants_it():
@@ -307,11 +296,9 @@ def test_a_bond_to_blame_is_remembered_while_no_list_wants_it():
         talk.answer("OPSP0000", B)
         while not talk.ask(0.15):
             pass
-        talk.subject.end(talk.now, is_unexplained=True)
-        talk.subject.begin(talk.now)
+        talk.reconnect(is_unexplained=True)
     talk.subject.want([B])
-    talk.subject.end(talk.now)
-    talk.subject.begin(talk.now)
+    talk.reconnect()
     talk.subject.want([B, A])
     assert talk.ask(5) == [("1", B)]
 
