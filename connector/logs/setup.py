@@ -214,14 +214,22 @@ def _unreadable_line(record: logging.LogRecord, error: Exception) -> str:
 
 
 def write_to_stdout(text: str) -> None:
-    """Write to the current `sys.stdout` and flush it; escape characters its encoding lacks.
+    """Write to the current `sys.stdout` at once; escape characters its encoding lacks.
 
-    Without a stdout, because the process was started with it closed, the text is dropped.
+    Without a stdout, because the process was started with it closed, the text is dropped. Raises
+    OSError and ValueError.
     """
     if sys.stdout is None:
         return
-    try:
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a stream of text alone, such as io.StringIO
         sys.stdout.write(text)
-    except UnicodeEncodeError:
-        sys.stdout.write(rendering.encodable(text, sys.stdout.encoding))
+        return
     sys.stdout.flush()
+    # Past the buffer: when Python ends, it aborts while another thread waits in that.
+    left = memoryview(rendering.encodable(text, sys.stdout.encoding).encode(sys.stdout.encoding))
+    while left:
+        written = getattr(buffer, "raw", buffer).write(left)
+        if written is None:
+            raise BlockingIOError
+        left = left[written:]

@@ -174,7 +174,8 @@ def test_a_slow_stdout_gets_the_last_lines(lines, monkeypatch):
     assert len(written) == 8
 
 
-def test_a_process_ends_while_stdout_is_blocked():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_process_ends_while_stdout_is_blocked(unbuffered):
     """A pipe that nobody reads blocks neither the logging program nor its exit."""
     program = (
         "import structlog; from connector import logs; from connector.settings import LogSettings;"
@@ -183,7 +184,10 @@ def test_a_process_ends_while_stdout_is_blocked():
     )
     reader, writer = os.pipe()
     try:
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE)
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, env=environment
+        )
         _, errors = process.communicate(timeout=60)
     finally:
         os.close(reader)
