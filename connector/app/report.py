@@ -33,7 +33,7 @@ SHOWN_COLUMNS: Final = (
 
 def why_ended(view: SlotView) -> str | None:
     """Return why a slot's latest session ended, or None if none has ended or one is open."""
-    if view.message is None:
+    if view.code is None and view.message is None:
         return None
     return " ".join(filter(None, (view.code, view.message))) or "no reason was given"
 

@@ -29,6 +29,7 @@ async def _says(own, words):
         ("OPSP0011", "invalid approval", "OPSP0011 invalid approval"),
         (None, "reset by peer", "reset by peer"),
         ("OPSP9999", "", "OPSP9999"),
+        ("1001", None, "1001"),
         ("", "", "no reason was given"),
     ],
 )

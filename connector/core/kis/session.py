@@ -149,7 +149,7 @@ class Session:
         if self._opened_at is not None:
             self._key_was_refused = cause == "approval"
         refused_twice = self._opened_at is not None and cause == "approval" and self._key_refusals > 1
-        self._registrations.end(now, is_unexplained=not self._is_explained(cause, code, message, now))
+        self._registrations.end(now, is_unexplained=not self._is_explained(cause, now))
         self._probe.end(cause, now)
         self._opened_at = None
         self._approval_key = None
@@ -158,12 +158,13 @@ class Session:
         self._code, self._message = code, message
         self.may_connect_at = now + self._backoff.ended(cause, in_use=cause == "in_use" or refused_twice)
 
-    def _is_explained(self, cause: Cause, code: str | None, message: str | None, now: float) -> bool:
-        """Whether we know why a connection ended: by our wish, KIS's reason, or its last error."""
-        words = self.last_words(now)
-        if words is not None and (code, message) == (words.code, words.message):
-            return self._is_error_ours
-        return not ((cause == "reset" and code is None) or (cause == "closed" and message is None))
+    def _is_explained(self, cause: Cause, now: float) -> bool:
+        """Whether no request ended a connection: we did, or an error about another one came last.
+
+        A close frame explains nothing, whatever it says: a request may have brought it.
+        """
+        is_ended_by_kis = cause in ("closed", "reset")
+        return not is_ended_by_kis or (self._is_error_ours and self.last_words(now) is not None)
 
     def app_key_accepted(self) -> None:
         """Record that KIS issued an approval key, which ends a refusal of the app key."""

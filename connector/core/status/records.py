@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from connector.core.kis.approval import REFUSED_FOR_GOOD
@@ -221,15 +222,15 @@ def decode(value: bytes) -> Record | None:
         record = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and not _is_deeper(record, MOST_LEVELS) else None
+    return record if isinstance(record, dict) and _is_writable(record, MOST_LEVELS) else None
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    """Whether objects and arrays in this value are nested deeper than so many levels."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return not levels or any(_is_deeper(each, levels - 1) for each in inner)
+def _is_writable(value: object, levels: int) -> bool:
+    """Whether this value can be JSON again: its numbers are finite, and it has no more levels."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return bool(levels) and all(_is_writable(each, levels - 1) for each in inner)
+    return not isinstance(value, float) or isfinite(value)
 
 
 def is_due(written_at: object, now: str) -> bool:

@@ -179,6 +179,16 @@ def test_an_end_that_nothing_explains_is_blamed_on_the_only_request(session, cau
     assert [message["body"]["input"]["tr_key"] for message in asked] == order
 
 
+@pytest.mark.parametrize(("cause", "code"), [("closed", "1011"), ("reset", "1002")])
+def test_a_close_frame_explains_no_end(session, cause, code):
+    """KIS's reason, or a frame of KIS's that is none, may be what a request brought."""
+    session.want([A, B], 0.0)
+    session.converge(0.0)
+    session.closed(cause, code, "internal error", 0.1)
+    session.opened("key-two", 10.0)
+    assert [message["body"]["input"]["tr_key"] for message in sent(session.converge(10.0))] == [B]
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_error_about_one_bond_explains_the_end_to_the_other(session, times):
     """KIS refuses a bond and ends the session: the other bond that it did not answer goes first."""

@@ -262,7 +262,9 @@ def test_decoding_never_raises(value):
     assert record is None or isinstance(record, dict)
 
 
-@pytest.mark.parametrize("value", [b"[" * 100_000, b"[]", b"5", b"\xff", b'{"a":' * 17 + b"5" + b"}" * 17])
+@pytest.mark.parametrize(
+    "value", [b"[" * 100_000, b"[]", b"5", b"\xff", b'{"a":' * 17 + b"5" + b"}" * 17, b'{"a": [1e400]}', b'{"a": NaN}']
+)
 def test_what_is_no_record_is_none(value):
     """Deep nesting, other JSON and other bytes hold no record."""
     assert status.decode(value) is None
