@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from connector.core.journal.record import HEADER_BYTES, Frame, Key, Record
+from connector.core.journal.record import HEADER_BYTES, Frame, Key, Record, format_of
 from connector.core.ticks.frame import Received
-from connector.shell.journal.inspection import segment, unlocked
+from connector.shell.journal.inspection import opened, unlocked
 from connector.shell.journal.reading import records
-from connector.shell.journal.recovery import SEGMENT
+from connector.shell.journal.recovery import SEGMENT, refuse_newer
+from connector.shell.journal.segment import given
 
 
 class Copying:
@@ -55,7 +56,11 @@ class Copying:
 
 
 def _records(path: Path, on_skipped: Callable[[int], object] = abs) -> Iterator[tuple[int, int, Record]]:
-    with segment(path) as fd:
+    with opened(path) as fd:
+        if fd is None:
+            on_skipped(_size(path))
+            return
+        refuse_newer(path.parent, format_of(given(fd, HEADER_BYTES, 0)))
         yield from records(fd, [(int(path.stem) - 1, HEADER_BYTES)], on_skipped=on_skipped)
 
 

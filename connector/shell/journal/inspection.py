@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from connector.core.journal.record import HEADER_BYTES, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.reading import Scan, scan
-from connector.shell.journal.recovery import PROGRESS, SEGMENT, counted, refuse_newer
+from connector.shell.journal.recovery import EMPTY, PROGRESS, SEGMENT, counted, refuse_newer
 from connector.shell.journal.segment import given
+
+NOTHING: Final = Progress(0, 0, {}, [], {}, 0)
 
 
 class Segment(NamedTuple):
@@ -28,7 +31,8 @@ class Inspection(NamedTuple):
     """What a journal's folder holds.
 
     `missing` are the numbers above the watermark, up to the last, for which there is neither a
-    frame nor a mark. `torn_bytes` follow the last whole record.
+    frame nor a mark. `torn_bytes` follow the last whole record. `has_progress` is false if the file
+    `progress` is damaged, so that more counts as pending than is.
     """
 
     path: Path
@@ -38,6 +42,7 @@ class Inspection(NamedTuple):
     bytes: int
     missing: list[range]
     torn_bytes: int
+    has_progress: bool
 
     @property
     def corrupt(self) -> int:
@@ -47,7 +52,9 @@ class Inspection(NamedTuple):
     @property
     def problems(self) -> list[str]:
         """Each damage as a sentence; none in a sound journal."""
+        damaged = () if self.has_progress else (f"{self.path / PROGRESS} is damaged or cannot be read.",)
         return [
+            *damaged,
             *(
                 f"{self.path / each.file} is damaged: some bytes are no record or cannot be read."
                 for each in self.segments
@@ -66,10 +73,11 @@ def inspect(path: Path) -> Inspection:
     with unlocked(path):
         # In this order, what a running connector does meanwhile looks like no damage: what counts
         # as synced is read before the segments, and what counts as finished after them.
-        synced = _progress(path).synced
+        first_progress = _progress(path)
         sizes = dict(_sizes(path))
         scans = [found for name in sorted(sizes) if SEGMENT.fullmatch(name) and (found := _scan(path / name))]
-        progress = _progress(path)
+        last_progress = _progress(path)
+    synced, progress = (first_progress or NOTHING).synced, last_progress or NOTHING
     # A segment without a record, as a power cut leaves one, says nothing about its numbers.
     last = max([synced, progress.watermark, *(each.found.last for each in scans if each.found.end)])
     marks = [*progress.marks, *(mark for each in scans for mark in each.found.marks)]
@@ -81,7 +89,8 @@ def inspect(path: Path) -> Inspection:
         after = max(after, each.stop - 1)
     torn = scans[-1].torn_bytes if scans else 0
     size = sum(sizes.values())
-    return Inspection(path, [each.segment for each in scans], tally.watermark, tally.pending, size, missing, torn)
+    segments = [each.segment for each in scans]
+    return Inspection(path, segments, tally.watermark, tally.pending, size, missing, torn, bool(last_progress))
 
 
 @contextlib.contextmanager
@@ -98,23 +107,25 @@ def unlocked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def segment(path: Path) -> Iterator[int]:
-    """Give the descriptor of a segment.
+def opened(path: Path) -> Iterator[int | None]:
+    """Give the descriptor of a file of the journal, None if the disk does not give it.
 
-    Raises FileNotFoundError if it was deleted meanwhile, and JournalUnusable.
+    Raises FileNotFoundError if it was deleted meanwhile, and JournalUnusable if this user may not
+    read it.
     """
-    fd = None
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        refuse_newer(path.parent, format_of(given(fd, HEADER_BYTES, 0)))
-        yield fd
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except PermissionError as error:
         raise JournalUnusable(f"The journal {path.parent} could not be read: {error.strerror}.") from error
+    except OSError:
+        yield None
+        return
+    try:
+        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
     finally:
-        if fd is not None:
-            os.close(fd)
+        os.close(fd)
 
 
 class _Scan(NamedTuple):
@@ -123,31 +134,48 @@ class _Scan(NamedTuple):
     torn_bytes: int
 
 
-def _progress(path: Path) -> Progress:
-    """Return the saved progress, or that of a new journal if there is none that can be read."""
-    with contextlib.suppress(FileNotFoundError, KeyError, TypeError):
-        if (content := unsealed((path / PROGRESS).read_bytes())) is not None:
+def _progress(path: Path) -> Progress | None:
+    """Return the saved progress, or that of a new journal if there is none; None if damaged."""
+    try:
+        with opened(path / PROGRESS) as fd:
+            content = None if fd is None else unsealed(given(fd, os.fstat(fd).st_size, 0))
+    except FileNotFoundError:
+        path.stat()  # raises FileNotFoundError if there is no folder either
+        return NOTHING
+    with contextlib.suppress(KeyError, TypeError):
+        if content is not None:
             refuse_newer(path, content["format"])
             return Progress.from_content(content)
-    path.stat()  # raises FileNotFoundError if there is no folder either
-    return Progress(0, 0, {}, [], {}, 0)
+    return None
 
 
 def _sizes(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the name and size of each file; one that vanishes meanwhile is left out."""
+    """Yield the name and size of each file, 0 if the disk does not give its size.
+
+    One that vanishes meanwhile is left out.
+    """
     for entry in os.scandir(path):
-        with contextlib.suppress(FileNotFoundError):
-            if entry.is_file(follow_symlinks=False):
-                yield entry.name, entry.stat(follow_symlinks=False).st_size
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        try:
+            size = entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue
+        except OSError:
+            size = 0
+        yield entry.name, size
 
 
 def _scan(path: Path) -> _Scan | None:
     """Read one segment; None if it was deleted meanwhile."""
     skipped = list[int]()
     try:
-        with segment(path) as fd:
+        with opened(path) as fd:
+            if fd is None:
+                return _Scan(Segment(path.name, int(path.stem), int(path.stem) - 1, 0, damaged=True), EMPTY, 0)
             # Looked up first, as what is appended while the records are read is no torn end.
             size, head = os.fstat(fd).st_size, given(fd, HEADER_BYTES, 0)
+            refuse_newer(path.parent, format_of(head))
             found = scan(fd, [(int(path.stem) - 1, HEADER_BYTES)], skipped.append)
     except FileNotFoundError:
         return None

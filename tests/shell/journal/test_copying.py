@@ -1,5 +1,8 @@
 """Frames are copied out of a journal once each, while a connector holds it too."""
 
+import errno
+import os
+
 import pytest
 
 from connector.core.cipher_key import CipherKey
@@ -35,6 +38,25 @@ def test_a_torn_end_and_damage_are_skipped(tmp_path):
     copying = Copying(tmp_path)
     assert numbers(copying) == [1, 2, 4, 5, 6, 7, 8]
     assert copying.skipped_bytes > 0
+
+
+def test_a_segment_that_does_not_open_hides_no_other(tmp_path, monkeypatch):
+    """All its bytes are skipped, as those of a folder or a pipe in its place are."""
+    broken = segment(tmp_path, 1, frames(1, 2))
+    segment(tmp_path, 3, frames(3, 4))
+    os.mkfifo(tmp_path / "00000000000000000005.log")
+    (tmp_path / "00000000000000000007.log").mkdir()
+    real = os.open
+
+    def refuse(path, *flags):
+        if path == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    copying = Copying(tmp_path)
+    assert numbers(copying) == [3, 4]
+    assert copying.skipped_bytes >= broken.stat().st_size
 
 
 def test_keys_of_all_segments_are_found(tmp_path):

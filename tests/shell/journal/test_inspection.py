@@ -72,6 +72,50 @@ def test_a_part_that_the_disk_does_not_give_hides_no_other(folder, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("name", ["00000000000000000001.log", "progress"])
+def test_a_file_that_the_disk_does_not_open_hides_no_other(folder, monkeypatch, name):
+    """It is damaged, as one that cannot be read. One that this user may not read is told apart."""
+    real, error = os.open, errno.EIO
+
+    def refuse(path, *flags):
+        if str(path).endswith(name):
+            raise OSError(error, os.strerror(error))
+        return real(path, *flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    found = inspect(folder)
+    assert [each.last for each in found.segments] == [6 if name == "progress" else 0, 10]
+    assert found.problems[0].startswith(f"{folder / name} is damaged")
+    error = errno.EACCES
+    with pytest.raises(JournalUnusable, match="Permission denied"):
+        inspect(folder)
+
+
+def test_a_size_that_the_disk_does_not_give_hides_nothing(folder, monkeypatch):
+    """The content may be readable all the same."""
+    real = os.scandir
+
+    class Entry:
+        def __init__(self, entry):
+            self.name, self._entry = entry.name, entry
+
+        def is_file(self, **options):
+            return self._entry.is_file(**options)
+
+        def stat(self, **_):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", lambda path: map(Entry, real(path)))
+    assert (inspect(folder).pending, inspect(folder).problems, inspect(folder).bytes) == (6, [], 0)
+
+
+def test_a_pipe_is_no_file(folder):
+    """Nothing waits for a pipe's writer."""
+    (folder / "progress").unlink()
+    os.mkfifo(folder / "progress")
+    assert inspect(folder).problems == [f"{folder / 'progress'} is damaged or cannot be read."]
+
+
 def test_nothing_is_changed(folder):
     """Neither files nor their modes nor their times change."""
     for path in folder.iterdir():
@@ -184,6 +228,7 @@ def test_a_damaged_progress_hides_nothing(folder):
     """Without a readable `progress`, what no segment calls finished is pending."""
     (folder / "progress").write_bytes(b"{")
     assert (inspect(folder).watermark, inspect(folder).pending) == (0, 10)
+    assert inspect(folder).problems == [f"{folder / 'progress'} is damaged or cannot be read."]
     segment(folder, 7, Mark(1, 3, None), frames(7, 10))
     assert (inspect(folder).watermark, inspect(folder).pending) == (3, 7)
 
