@@ -16,7 +16,8 @@ _MARKER: Final = b"\xffREC"  # no UTF-8 text contains 0xff, so a search rarely s
 _HEADER: Final = Struct("<8sIQ")  # magic, format, first number; their CRC-32 follows
 _CRC: Final = Struct("<I")
 _HEAD: Final = Struct("<4sII")  # marker, length of the body, CRC-32 of all that follows
-_META: Final = Struct("<QBqHQB")  # number, kind, receive time, slot, session, whether a binary message
+_META: Final = Struct("<QBqHQ?")  # number, kind, receive time, slot, session, whether a binary message
+_WHOLE_HEAD: Final = Struct(_HEAD.format + _META.format[1:])
 HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_BYTES: Final = _HEAD.size + _META.size  # without the body
 _FRAME, _KEY, _MARK = 1, 2, 3
@@ -34,13 +35,6 @@ class Block(NamedTuple):
     def last_seq(self) -> int:
         """The number of the last frame, or `first_seq - 1` in an empty block."""
         return self.first_seq + len(self.frames) - 1
-
-
-class Frame(NamedTuple):
-    """One frame with its number."""
-
-    seq: int
-    received: Received
 
 
 class Key(NamedTuple):
@@ -69,13 +63,7 @@ class Mark(NamedTuple):
     last_seq: int
     lost: LossReason | None  # None: finished
 
-    @property
-    def seq(self) -> int:
-        """The number of the record."""
-        return self.last_seq
 
-
-Record = Frame | Key | Mark
 Item = Block | Key | Mark
 
 
@@ -115,32 +103,54 @@ def _record(meta: bytes, body: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 class Taken(NamedTuple):
-    """Whole records, each with the places where it begins and ends; `used` bytes are done with."""
+    """Items and the places where each begins and ends; `used` bytes are done with."""
 
-    records: list[tuple[int, int, Record]]
+    items: list[tuple[int, int, Item]]
     used: int
 
 
 def take(data: bytes, highest: int, *, is_end: bool) -> Taken:
-    """Return the whole records with ascending numbers above `highest`.
+    """Return the items of the whole records with ascending numbers above `highest`.
 
     Bytes that are no such record are skipped, up to the next one that is. Unless `data` ends with
     the file, the last bytes may be the beginning of a record and are left.
     """
-    found, at, size, view = list[tuple[int, int, Record]](), 0, len(data), memoryview(data)
+    found, at, size, view = list[tuple[int, int, Item]](), 0, len(data), memoryview(data)
     while at < size:
         end = _end(data, at)
         if end is not None and end > size and not is_end:
             return Taken(found, at)
-        record = _whole(data, view, at, end, highest) if end is not None and end <= size else None
-        if record is not None and end is not None:
-            found.append((at, end, record))
-            highest, at = max(highest, record.seq), end
+        item = _whole(data, view, at, end, highest) if end is not None and end <= size else None
+        if item is not None and end is not None:
+            if isinstance(item, Block):
+                end = _extend(item, data, view, end)
+            found.append((at, end, item))
+            highest, at = max(highest, item.last_seq), end
         elif (following := data.find(_MARKER, at + 1)) >= 0:
             at = following
         else:
             return Taken(found, size if is_end else max(at + 1, size - len(_MARKER) + 1))
     return Taken(found, at)
+
+
+def _extend(block: Block, data: bytes, view: memoryview, at: int) -> int:
+    """Append the frames whose records follow with the next numbers; return where they end.
+
+    Nearly all records are such, and a backlog is millions of them.
+    """
+    unpack, add, received, checked = _WHOLE_HEAD.unpack_from, block.frames.append, tuple.__new__, _HEAD.size
+    last, seq = len(data) - RECORD_BYTES, block.last_seq + 1
+    while at <= last:
+        marker, length, crc, number, kind, received_ns, slot, session, binary = unpack(data, at)
+        body = at + RECORD_BYTES
+        end = body + length
+        if number != seq or kind != _FRAME or marker != _MARKER or end > len(data):
+            break
+        if crc32(view[at + checked : end]) != crc:
+            break
+        add(received(Received, (received_ns, slot, session, binary, data[body:end])))
+        seq, at = number + 1, end
+    return at
 
 
 def _end(data: bytes, at: int) -> int | None:
@@ -151,13 +161,13 @@ def _end(data: bytes, at: int) -> int | None:
     return at + RECORD_BYTES + length if marker == _MARKER and length <= MOST_BYTES else None
 
 
-def _whole(data: bytes, view: memoryview, at: int, end: int, highest: int) -> Record | None:
+def _whole(data: bytes, view: memoryview, at: int, end: int, highest: int) -> Item | None:
     body = at + RECORD_BYTES
     if crc32(view[at + _HEAD.size : end]) != _HEAD.unpack_from(data, at)[2]:
         return None
     seq, kind, received_ns, slot, session, binary = _META.unpack_from(data, at + _HEAD.size)
     if kind == _FRAME:
-        return Frame(seq, Received(received_ns, slot, session, bool(binary), data[body:end])) if seq > highest else None
+        return Block(seq, [Received(received_ns, slot, session, binary, data[body:end])]) if seq > highest else None
     try:
         content = json.loads(data[body:end])
         if kind == _KEY:

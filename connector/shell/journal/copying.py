@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from connector.core.journal.record import HEADER_BYTES, Frame, Key, Record, format_of
+from connector.core.journal.record import HEADER_BYTES, Block, Item, Key, format_of
 from connector.core.ticks.frame import Received
 from connector.shell.journal.inspection import opened, unlocked
-from connector.shell.journal.reading import records
+from connector.shell.journal.reading import items
 from connector.shell.journal.recovery import SEGMENT, refuse_newer
 from connector.shell.journal.segment import given
 
@@ -36,11 +36,11 @@ class Copying:
         for path, before in zip(self._segments, [*ends, 1 << 63], strict=True):
             size, read_before = _size(path), self.bytes_read
             try:
-                for _, end, record in _records(path, self._skip):
+                for _, end, item in _items(path, self._skip):
                     self.bytes_read = read_before + end
                     # A later segment holds again what an earlier one may have lost.
-                    if isinstance(record, Frame) and record.seq < before:
-                        yield record.received
+                    if isinstance(item, Block):
+                        yield from item.frames[: max(0, before - item.first_seq)]
             except FileNotFoundError:
                 self.deleted += 1
             self.bytes_read = read_before + size
@@ -52,16 +52,16 @@ class Copying:
         """Yield the cipher keys, oldest first. A key may be stored after frames that need it."""
         for path in self._segments:
             with contextlib.suppress(FileNotFoundError):
-                yield from (record for _, _, record in _records(path) if isinstance(record, Key))
+                yield from (item for _, _, item in _items(path) if isinstance(item, Key))
 
 
-def _records(path: Path, on_skipped: Callable[[int], object] = abs) -> Iterator[tuple[int, int, Record]]:
+def _items(path: Path, on_skipped: Callable[[int], object] = abs) -> Iterator[tuple[int, int, Item]]:
     with opened(path) as fd:
         if fd is None:
             on_skipped(_size(path))
             return
         refuse_newer(path.parent, format_of(given(fd, HEADER_BYTES, 0)))
-        yield from records(fd, [(int(path.stem) - 1, HEADER_BYTES)], on_skipped=on_skipped)
+        yield from items(fd, [(int(path.stem) - 1, HEADER_BYTES)], on_skipped=on_skipped)
 
 
 def _size(path: Path) -> int:

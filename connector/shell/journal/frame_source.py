@@ -8,7 +8,9 @@ from connector.shell.journal.state import State
 from connector.shell.journal.trouble import RETRY_SECONDS
 from connector.shell.worker import Worker
 
-FRAMES_A_READ = 4096  # many, because a hand-over to the reading thread takes a millisecond on a busy loop
+# More than the bytes of one read hold, so that the next one begins where this one ended. Many,
+# because a hand-over to the reading thread takes a millisecond on a busy loop.
+FRAMES_A_READ = 8192
 
 
 class FrameSource:
@@ -54,8 +56,8 @@ class FrameSource:
         for first, last, reason in found.marks:
             if reason:
                 self._state.tally.lose(first, last, reason)
-        for missing in found.missing:
-            self._state.losses.miss(missing.start, missing.stop - 1)
+        if found.missing:
+            self._state.losses.miss(found.missing.start, found.missing.stop - 1)
         return found.block
 
     async def _found(self, after: int, before: int, limit: int) -> Found:

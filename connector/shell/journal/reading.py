@@ -1,23 +1,23 @@
-"""Reads records and frames from segments."""
+"""Reads items and frames from segments."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from connector.core.journal.record import Block, Key, Mark, Record, take
+from connector.core.journal.record import Block, Item, Key, Mark, take
 from connector.core.ticks.frame import Received
 from connector.shell.journal.folder import Folder
 from connector.shell.journal.segment import Segment, given
 
 CHUNK: Final = 256 * 1024
-READ_BYTES: Final = 2**20  # of frames in one block; the last one may exceed it
+READ_BYTES: Final = 4 * CHUNK  # of one read; its last chunk may exceed it
 
 
 class Found(NamedTuple):
-    """What a read found: frames, numbers that should have been there, marks and keys."""
+    """What a read found: frames, the numbers before them that should be there, marks and keys."""
 
     block: Block
-    missing: list[range]
+    missing: range
     marks: list[Mark]
     keys: list[Key]
 
@@ -32,25 +32,25 @@ def read(folder: Folder, segments: Sequence[Segment], after: int, before: int, l
     place = bisect_right(segments, after + 1, key=lambda segment: segment.first) - 1
     if place < 0:
         first = min(segments[0].first, before) if segments else before
-        return Found(Block(first, []), [range(after + 1, first)], [], [])
+        return Found(Block(first, []), range(after + 1, first), [], [])
     if place + 1 < len(segments):
         before = min(before, segments[place + 1].first)
     segment = segments[place]
     with segment.opened(folder) as fd:
         if fd is not None:
-            found = records(fd, segment.index, after, segment.note_damage, segment.pread)
+            found = items(fd, segment.index, after, segment.note_damage, segment.pread)
             return _search(found, after, before, limit)
-    return Found(Block(before, []), [range(after + 1, before)], [], [])
+    return Found(Block(before, []), range(after + 1, before), [], [])
 
 
-def records(
+def items(
     fd: int,
     index: list[tuple[int, int]],
     after: int = 0,
     on_skipped: Callable[[int], object] = abs,
     pread: Callable[[int, int, int], bytes] = given,
-) -> Iterator[tuple[int, int, Record]]:
-    """Yield a segment's records from `after` on, or from a little before, and where each is.
+) -> Iterator[tuple[int, int, Item]]:
+    """Yield a segment's items from `after` on, or from a little before, and where each is.
 
     `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
     record. `pread` reads the file as os.pread does, and may raise OSError.
@@ -61,17 +61,18 @@ def records(
         data = pread(fd, size, at)
         is_end = len(data) < size
         found, used = take(data, highest, is_end=is_end)
-        for begin, end, record in found:
+        following = max([highest, *(item.last_seq for _, _, item in found)]), at + used
+        if not is_end and found and found[-1][1] == used and at + used > index[-1][1]:
+            index.append(following)
+        for begin, end, item in found:
             if at + begin != sound:
                 on_skipped(at + begin - sound)
-            highest, sound = max(highest, record.seq), at + end
-            yield at + begin, sound, record
+            sound = at + end
+            yield at + begin, sound, item
         if is_end:
             return
-        at += used
+        highest, at = following
         size = CHUNK if used else 2 * size
-        if at > index[-1][1] and at == sound:
-            index.append((highest, at))
 
 
 class Scan(NamedTuple):
@@ -93,43 +94,41 @@ def scan(
     """Return what a whole segment holds. Raises what `pread` does."""
     frames, marks, keys = list[range](), list[Mark](), list[Key]()
     last, end = index[0][0], 0
-    for _, end, record in records(fd, index, 0, on_skipped, pread):  # noqa: B007 - the last one is the result
-        if isinstance(record, Key):
-            keys.append(record)
-            continue
-        last = max(last, record.seq)
-        if isinstance(record, Mark):
-            marks.append(record)
-        elif frames and frames[-1].stop == record.seq:
-            frames[-1] = range(frames[-1].start, record.seq + 1)
-        else:
-            frames.append(range(record.seq, record.seq + 1))
+    for _, end, item in items(fd, index, 0, on_skipped, pread):  # noqa: B007 - the last one is the result
+        match item:
+            case Key():
+                keys.append(item)
+                continue
+            case Mark():
+                marks.append(item)
+            case Block(first, _):
+                start = frames.pop().start if frames and frames[-1].stop == first else first
+                frames.append(range(start, item.last_seq + 1))
+        last = max(last, item.last_seq)
     return Scan(frames, marks, keys, last, end)
 
 
-def _search(found: Iterator[tuple[int, int, Record]], after: int, before: int, limit: int) -> Found:
-    first, frames, size = after + 1, list[Received](), 0
-    result = Found(Block(first, frames), [], [], [])
-    for _, _, record in found:
-        expected = first + len(frames)
-        if isinstance(record, Key):
-            result.keys.append(record)
-        elif isinstance(record, Mark):
-            result.marks.append(record)
-            if record.first_seq <= expected <= record.last_seq:
-                if frames:
+def _search(found: Iterator[tuple[int, int, Item]], after: int, before: int, limit: int) -> Found:
+    needed, first, frames, size = after + 1, before, list[Received](), 0
+    marks, keys = list[Mark](), list[Key]()
+    for begin, end, item in found:
+        expected = first + len(frames) if frames else needed
+        match item:
+            case Key():
+                keys.append(item)
+            case Mark():
+                marks.append(item)
+                if item.first_seq <= expected <= item.last_seq:
+                    if frames:
+                        break
+                    needed = min(item.last_seq + 1, before)
+            case Block(start, some) if item.last_seq >= expected:
+                if start > expected and (frames or start >= before):
                     break
-                first = min(record.last_seq + 1, before)
-        elif record.seq >= expected:
-            is_full = len(frames) == limit or size >= READ_BYTES
-            if record.seq >= before or is_full or (frames and record.seq > expected):
-                break
-            if record.seq > expected:
-                result.missing.append(range(expected, record.seq))
-                first = record.seq
-            frames.append(record.received)
-            size += len(record.received.raw)
-    if not frames and first < before:
-        result.missing.append(range(first, before))
-        first = before
-    return result._replace(block=Block(first, frames))
+                first = first if frames else max(start, expected)
+                stop = min(before, first + limit)
+                frames += some[max(0, expected - start) : stop - start]
+                size += end - begin
+                if item.last_seq + 1 >= stop or size >= READ_BYTES:
+                    break
+    return Found(Block(first, frames), range(needed, first), marks, keys)

@@ -1,5 +1,6 @@
 """Records come back as they were written, and damage never makes another one of them."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +9,6 @@ from connector.core.journal.record import (
     FORMAT,
     HEADER_BYTES,
     Block,
-    Frame,
     Key,
     Mark,
     encode,
@@ -32,23 +32,45 @@ def items(frames):
     """Return a key, the frames from number 10 on, and a mark."""
     key = Key(9, 1, 7, CipherKey("k" * 32, "i" * 16))
     end = 10 + len(frames)
-    return [key, Block(10, frames), Mark(end, end + 4, "disk"), Mark(end + 5, end + 5, None)]
+    return [key, Block(10, frames), Mark(end, end, "disk"), Mark(end + 1, end + 5, None)]
 
 
-def expected(frames):
-    """Return the records of `items`."""
-    key, block, *marks = items(frames)
-    return [key, *(Frame(seq, frame) for seq, frame in enumerate(block.frames, 10)), *marks]
+def singles(found):
+    """Return the items with each frame in a block of its own."""
+    return [
+        one
+        for item in found
+        for one in (
+            [Block(seq, [frame]) for seq, frame in enumerate(item.frames, item.first_seq)]
+            if isinstance(item, Block)
+            else [item]
+        )
+    ]
+
+
+def alone(frames):
+    """Return the records of `items`, and where each one begins and ends."""
+    records, at = [], 0
+    for item in singles(items(frames)):
+        end = at + len(encode([item]))
+        records.append((at, end, item))
+        at = end
+    return records
+
+
+def taken(data, highest=9):
+    """Return what is found in these bytes, with each frame in a block of its own."""
+    return singles(item for _, _, item in take(data, highest, is_end=True).items)
 
 
 @given(st.lists(FRAMES, max_size=6))
 def test_what_was_encoded_is_found(frames):
-    """Every record is found whole, in order, and all bytes are used."""
-    data = encode(items(frames))
-    taken = take(data, 9, is_end=True)
-    assert [record for _, _, record in taken.records] == expected(frames)
-    assert taken.used == len(data)
-    assert [begin for begin, _, _ in taken.records] == [0, *(end for _, end, _ in taken.records)][:-1]
+    """Every item is found whole, in order, and all bytes are used."""
+    written = [item for item in items(frames) if not isinstance(item, Block) or item.frames]
+    found, used = take(encode(written), 9, is_end=True)
+    assert [item for _, _, item in found] == written
+    assert [encode(written)[begin:end] for begin, end, _ in found] == [encode([item]) for item in written]
+    assert used == len(encode(written))
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=5), st.data())
@@ -56,22 +78,18 @@ def test_what_was_encoded_is_found(frames):
 def test_a_flipped_bit_costs_exactly_its_record(frames, data):
     """With one bit flipped, every other record is found, and none is invented."""
     sound = encode(items(frames))
-    places = take(sound, 9, is_end=True).records
     bit = data.draw(st.integers(0, 8 * len(sound) - 1))
     damaged = bytearray(sound)
     damaged[bit // 8] ^= 1 << bit % 8
-    hit = next(record for begin, end, record in places if begin <= bit // 8 < end)
-    found = [record for _, _, record in take(bytes(damaged), 9, is_end=True).records]
-    assert found == [record for record in expected(frames) if record is not hit and record != hit]
+    assert taken(bytes(damaged)) == [one for begin, end, one in alone(frames) if not begin <= bit // 8 < end]
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=4), st.data())
 def test_a_tail_torn_at_any_byte_leaves_the_whole_records(frames, data):
     """Bytes up to any place give the records that end there or before."""
     sound = encode(items(frames))
-    end = data.draw(st.integers(0, len(sound)))
-    whole = [record for _, stop, record in take(sound, 9, is_end=True).records if stop <= end]
-    assert [record for _, _, record in take(sound[:end], 9, is_end=True).records] == whole
+    torn = data.draw(st.integers(0, len(sound)))
+    assert taken(sound[:torn]) == [one for _, end, one in alone(frames) if end <= torn]
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=4), st.data())
@@ -80,16 +98,26 @@ def test_a_record_that_is_not_all_there_yet_is_left(frames, data):
     sound = encode(items(frames))
     end = data.draw(st.integers(0, len(sound)))
     first = take(sound[:end], 9, is_end=False)
-    highest = max([9, *(record.seq for _, _, record in first.records)])
-    second = take(sound[first.used :], highest, is_end=True)
-    assert [record for _, _, record in (*first.records, *second.records)] == expected(frames)
+    found = [item for _, _, item in first.items]
+    highest = max([9, *(item.last_seq for item in found)])
+    assert [*singles(found), *taken(sound[first.used :], highest)] == singles(items(frames))
 
 
-def test_a_lower_number_is_no_record():
+def test_a_record_that_would_be_longer_than_the_file_is_none():
+    """A whole record is found, and one that ends beyond the file is not, whatever its checksum."""
+    sound = encode([Block(10, [Received(1, 0, 7, False, b"x")])])
+    following = bytearray(encode([Block(11, [Received(1, 0, 7, False, b"y")])]))
+    following[4] += 1  # the lowest byte of the length, which the checksum does not cover
+    assert taken(sound + following) == [Block(10, [Received(1, 0, 7, False, b"x")])]
+
+
+@pytest.mark.parametrize("numbers", [(5, 3, 6), (5, 6, 6, 7), (5, 7, 6, 8)])
+def test_a_lower_number_is_no_record(numbers):
     """A whole record whose number is not above the ones before it is skipped."""
     frame = Received(1, 0, 7, False, b"x")
-    data = encode([Block(5, [frame]), Block(3, [frame]), Block(6, [frame])])
-    assert [record.seq for _, _, record in take(data, 0, is_end=True).records] == [5, 6]
+    ascending = [number for place, number in enumerate(numbers) if number > max(numbers[:place], default=0)]
+    found = taken(encode([Block(number, [frame]) for number in numbers]), 0)
+    assert [block.first_seq for block in found] == ascending
 
 
 def test_a_header_names_its_format():

@@ -1,5 +1,7 @@
 """A log in a folder, for tests."""
 
+from itertools import cycle
+
 from connector.core.journal.record import Block
 from connector.core.ticks.frame import Received
 from connector.shell.journal.folder import Folder
@@ -17,12 +19,14 @@ def new_log(path, max_bytes=2**20, retain_seconds=3600.0):
     return Log(Folder(path), [], max_bytes, retain_seconds)
 
 
-def seqs(log, after, before):
-    """Return the numbers of all frames that can be read, and the missing numbers."""
+def seqs(log, after, before, limits=(50,)):
+    """Return the numbers of all frames, read at most so many at once, and the missing numbers."""
     found, missing = [], []
+    limit = cycle(limits)
     while after < before - 1:
-        part = read(log.folder, log.segments, after, before, 50)
+        part = read(log.folder, log.segments, after, before, most := next(limit))
+        assert len(part.block.frames) <= most
         found += [frame.received_ns for frame in part.block.frames]
-        missing += [seq for each in part.missing for seq in each]
+        missing += part.missing
         after = part.block.last_seq
     return found, missing

@@ -138,13 +138,13 @@ def test_a_torn_end_is_no_damage(folder):
 def test_frames_appended_since_the_records_were_read_are_no_torn_end(tmp_path, monkeypatch):
     """A running connector may append to a segment just after its last record was read."""
     segment(tmp_path, 1, frames(1, 6))
-    read = reading.records
+    read = reading.items
 
     def read_and_append(*arguments, **others):
         yield from read(*arguments, **others)
         segment(tmp_path, 1, frames(1, 7))
 
-    monkeypatch.setattr(reading, "records", read_and_append)
+    monkeypatch.setattr(reading, "items", read_and_append)
     found = inspect(tmp_path)
     assert (found.segments[-1].last, found.torn_bytes) == (6, 0)
 

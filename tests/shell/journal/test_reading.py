@@ -2,8 +2,12 @@
 
 import errno
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.core.journal.record import Mark
 from connector.shell.journal import reading, segment
@@ -15,12 +19,18 @@ from tests.shell.journal.logs import block, new_log, seqs
 def log(tmp_path, monkeypatch):
     """Return a log of 300 frames in two segments, read in small pieces."""
     monkeypatch.setattr(reading, "CHUNK", 512)
-    made = new_log(tmp_path / "journal")
+    made = two_segments(tmp_path / "journal")
+    yield made
+    made.close()
+
+
+def two_segments(path):
+    """Return a log of 300 frames in two segments."""
+    made = new_log(path)
     made.write([block(1, 200)], [], 0)
     made.seal()
     made.write([block(201, 300, size=900)], [], 0)
-    yield made
-    made.close()
+    return made
 
 
 @pytest.mark.parametrize("after", [0, 1, 57, 199, 200, 201, 299])
@@ -30,10 +40,44 @@ def test_reading_begins_anywhere(log, after):
         assert seqs(log, after, 301) == (list(range(after + 1, 301)), [])
 
 
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=4),
+    st.integers(1, 300),
+    st.sets(st.integers(1, 300), max_size=5),
+)
+def test_reads_of_any_length_give_all_that_is_not_damaged(limits, chunk, damaged):
+    """However long each read and each piece of it is, every whole frame comes once, in order."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "CHUNK", 100 * chunk)
+        patch.setattr(reading, "READ_BYTES", 400 * chunk)
+        log = two_segments(Path(folder) / "journal")
+        for seq in damaged:
+            path = log.folder.path / log.segments[seq > 200].name
+            content = bytearray(path.read_bytes())
+            content[content.index(block(seq, seq, size=900 if seq > 200 else 100).frames[0].raw)] ^= 4
+            path.write_bytes(content)
+        for _ in range(2):
+            assert seqs(log, 0, 301, limits) == ([seq for seq in range(1, 301) if seq not in damaged], sorted(damaged))
+        log.close()
+
+
+def test_a_long_read_begins_where_the_last_one_ended(log, monkeypatch):
+    """What one read took, the next one does not read again."""
+    places, real = [], os.pread
+    monkeypatch.setattr(reading, "READ_BYTES", 2048)
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: places.append(at) or real(fd, size, at))
+    assert seqs(log, 0, 201, (1000,)) == (list(range(1, 201)), [])
+    assert len(places) == len(set(places)) > 20
+
+
 def test_a_read_stops_before_a_number(log):
     """No frame at or above `before` is returned."""
     assert read(log.folder, log.segments, 10, 13, 100).block == block(11, 12)
     assert read(log.folder, log.segments, 10, 100, 5).block == block(11, 15)
+    path = log.folder.path / log.segments[0].name
+    path.write_bytes(path.read_bytes().replace(b"%0100d" % 10, b"%0100d" % 9).replace(b"%0100d" % 11, b"%0100d" % 9))
+    found = read(log.folder, log.segments, 9, 11, 100)
+    assert (found.block.last_seq, found.missing) == (10, range(10, 11))
 
 
 def test_numbers_of_a_segment_that_is_gone_are_missing(log):
@@ -58,7 +102,7 @@ def test_an_empty_log_has_nothing(tmp_path):
     """Without a segment every number is missing."""
     log = new_log(tmp_path / "journal")
     found = read(log.folder, log.segments, 4, 8, 10)
-    assert (found.block.last_seq, found.missing) == (7, [range(5, 8)])
+    assert (found.block.last_seq, found.missing) == (7, range(5, 8))
     log.close()
 
 
@@ -67,7 +111,7 @@ def test_marks_are_told(log):
     log.write([Mark(301, 400, "disk")], [], 0)
     found = read(log.folder, log.segments, 300, 401, 10)
     assert found.marks == [Mark(301, 400, "disk")]
-    assert (found.block.last_seq, found.missing) == (400, [])
+    assert (found.block.last_seq, len(found.missing)) == (400, 0)
 
 
 def test_a_segment_that_the_disk_does_not_give_costs_one_wait(log, monkeypatch):
