@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from connector.core.ticks import avro as codec
 from connector.core.ticks.avro import BadTick, Tick, TickEncoder, TickSchema, decode, plain, registry_prefix
 from connector.core.ticks.frame import Received, WireRecord, split
+from connector.core.ticks.run import split_run
 from connector.packaged_files import bond_tick
 
 DATA = Path(__file__).parents[2] / "data"
@@ -155,9 +156,15 @@ def test_a_frame_of_any_width_is_a_tick_of_any_schema(wider, data, columns_sent,
     one = "^".join([SAMPLE, *sent])
     caret = "^" * data.draw(st.integers(0, 1))
     raw = f"0|H0BJCNT0|{count:03d}|{'^'.join([one] * count)}{caret}".encode()
-    wires = split(Received(RECEIVED_MS * 1_000_000, 0, 1, False, raw), ())
+    frame = Received(RECEIVED_MS * 1_000_000, 0, 1, False, raw)
+    wires = split(frame, ())
     schema = wider[width]
     used = TickEncoder(schema, schema.single_object_prefix)
+    run = split_run([frame], used.begins)
+    assert (run is not None) is (not caret and (not sent or sent[-1] != ""))
+    if run is not None:
+        at_once = used.encode_run(run, [RECEIVED_MS] * count)
+        assert list(at_once.values) == [encode(used, wire, RECEIVED_MS).value for wire in wires]
     while sent and not sent[-1]:
         sent.pop()
     assert len(wires) == count
