@@ -90,9 +90,9 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
             async with opened(settings, stop) as connector:
                 on_ready(connector.port)
                 await connector.run()
-        except Unopened:  # nothing was received
-            log.info("stopped", pending=0)
-            return 0
+        except Unopened as unopened:  # nothing was received, but who knows what was left
+            log.info("stopped", journal="not opened")
+            return UNDELIVERED if unopened.may_hold_frames else 0
         if connector.refusal:
             raise connector.refusal
         return UNDELIVERED if connector.journal.pending or not connector.journal.is_saved else 0

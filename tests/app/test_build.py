@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import threading
 from types import SimpleNamespace
 
 import aiohttp
@@ -12,6 +13,7 @@ import structlog
 from connector.app import build, opened
 from connector.core.event import Event
 from connector.errors import CredentialsRefused
+from connector.shell.journal import opening
 from connector.shell.journal.folder import Folder
 from tests.app.settings import settings_of_one
 from tests.kafka.process import free_ports
@@ -59,6 +61,22 @@ async def test_a_stop_while_another_process_holds_the_journal_is_obeyed_at_once(
             signal.raise_signal(signal.SIGTERM)
             assert await starting == 0
     held.close()
+
+
+async def test_a_stop_while_the_disk_hangs_at_the_start_is_obeyed(tmp_path, monkeypatch):
+    """SIGTERM ends such a start with 6: nobody knows whether the journal holds frames."""
+    hangs, ends = threading.Event(), threading.Event()
+    monkeypatch.setattr(opening, "recover", lambda *_: hangs.set() or ends.wait())
+    monkeypatch.setattr(opening, "SLOW_SECONDS", 0.1)
+    with structlog.testing.capture_logs() as logs:
+        starting = asyncio.create_task(build.run(settings_of_one(tmp_path), lambda _: None))
+        async with asyncio.timeout(10):
+            while not hangs.is_set():
+                await asyncio.sleep(0.01)
+            signal.raise_signal(signal.SIGTERM)
+            assert await starting == 6
+    assert logs[-1]["journal"] == "not opened"
+    ends.set()
 
 
 async def test_it_is_alive_while_another_process_holds_the_journal(tmp_path):

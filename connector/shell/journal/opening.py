@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -14,7 +16,8 @@ from connector.shell.journal.earlier import Place, place
 from connector.shell.journal.folder import Folder
 from connector.shell.journal.recovery import Recovered, look, recover
 from connector.shell.journal.segment import Unreadable
-from connector.shell.journal.trouble import RETRY_SECONDS
+from connector.shell.journal.trouble import RETRY_SECONDS, SLOW_SECONDS
+from connector.shell.worker import Worker
 
 log = structlog.get_logger("connector.journal")
 
@@ -23,7 +26,12 @@ LOCK_POLL_SECONDS: Final = 0.2
 
 
 class Unopened(Exception):
-    """A stop was asked for while the start waited for the journal."""
+    """A stop was asked for while the start waited for the journal.
+
+    `may_hold_frames` is true if this process holds its lock and could not read it.
+    """
+
+    may_hold_frames = False
 
 
 async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, Recovered]:
@@ -31,29 +39,48 @@ async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, R
 
     Waits up to LOCK_SECONDS while another process holds the folder, and up to UNREADABLE_SECONDS
     for a segment that the disk does not give. Raises JournalUnusable, and Unopened if `stop` is set
-    meanwhile.
+    meanwhile, or while the disk hangs.
     """
     folder: Folder | None = None
+    worker = Worker("journal-opener")
+    call = partial(_call, worker, stop)
     try:
-        found = await asyncio.to_thread(place, path)
-        folder = await asyncio.to_thread(Folder, found.folder)
-        await _lock(folder, stop)
+        found = await call(place, path)
+        folder = await call(Folder, found.folder)
+        await _lock(folder, call, stop)
         if folder.mode & 0o077:
             log.warning("journal_folder_open", path=str(folder.path), mode=f"{folder.mode:o}", fix="chmod 700")
-        return found, folder, await _recover(folder, stop)
+        return found, folder, await _recover(folder, call, stop)
     except BaseException as error:
-        if folder:
-            folder.close()
+        if isinstance(error, Unopened):
+            error.may_hold_frames = folder is not None and folder.is_locked
+        if folder:  # by the same thread, because a call that hangs may still use it
+            await asyncio.wait([worker.run(folder.close)], timeout=SLOW_SECONDS)
         if isinstance(error, OSError):
             raise JournalUnusable(
                 f"The journal {path} could not be opened: {error}. Check journal.path and its volume."
             ) from error
         raise
+    finally:
+        worker.stop()
 
 
-async def _lock(folder: Folder, stop: asyncio.Event) -> None:
+async def _call(worker: Worker, stop: asyncio.Event, function: Callable[..., Any], *args: Any) -> Any:
+    """Return what the function returns; raise Unopened if it hangs while a stop is asked for."""
+    made, asked = worker.run(function, *args), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([made, asked], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+    await asyncio.wait([made], timeout=SLOW_SECONDS)
+    if not made.done():
+        raise Unopened
+    return made.result()
+
+
+async def _lock(folder: Folder, call: Callable[..., Awaitable[Any]], stop: asyncio.Event) -> None:
     until, is_told = time.monotonic() + LOCK_SECONDS, False
-    while (holder := await asyncio.to_thread(folder.lock)) is not None:
+    while (holder := await call(folder.lock)) is not None:
         process = f"pid {holder}" if holder else "an unknown process"
         if time.monotonic() >= until:
             raise JournalUnusable(
@@ -66,17 +93,19 @@ async def _lock(folder: Folder, stop: asyncio.Event) -> None:
         await _pause(LOCK_POLL_SECONDS, stop)
 
 
-async def _recover(folder: Folder, stop: asyncio.Event) -> Recovered:
-    found, is_told = await asyncio.to_thread(look, folder), False
+async def _recover(folder: Folder, call: Callable[..., Awaitable[Any]], stop: asyncio.Event) -> Recovered:
+    found, is_told = await call(look, folder), False
     while True:
         try:
-            return await asyncio.to_thread(recover, folder, found)
+            recovered: Recovered = await call(recover, folder, found)
         except Unreadable as error:
             if not is_told:
                 waits = segment.UNREADABLE_SECONDS
                 log.error("journal_unreadable", error=str(error), waiting_seconds=waits)  # noqa: TRY400 - one line
             is_told = True
             await _pause(RETRY_SECONDS, stop)
+        else:
+            return recovered
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

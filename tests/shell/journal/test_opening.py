@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import pytest
 import structlog
@@ -130,3 +131,47 @@ async def test_a_stop_ends_the_wait_for_the_disk(unreadable):
             stop.set()
             with pytest.raises(Unopened):
                 await task
+    held = Folder(settings.path)
+    assert held.lock() is None, "the lock was released"
+    held.close()
+
+
+async def test_a_stop_does_not_wait_for_a_disk_that_hangs(unreadable, monkeypatch):
+    """The stop goes on, and the folder stays open until the call that hangs in it has ended."""
+    settings, failing = unreadable
+    failing.clear()
+    hangs, ends, stop, real = threading.Event(), threading.Event(), asyncio.Event(), os.pread
+
+    def pread(fd, size, at):
+        hangs.set()
+        ends.wait()
+        return real(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(opening, "SLOW_SECONDS", 0.05)
+    task = asyncio.create_task(Journal.open(settings, print, stop))
+    async with asyncio.timeout(10):
+        while not hangs.is_set():
+            await asyncio.sleep(0.01)
+        stop.set()
+        with pytest.raises(Unopened) as raised:
+            await task
+        assert raised.value.may_hold_frames
+        other = Folder(settings.path)
+        monkeypatch.setattr(os, "pread", real)
+        assert other.lock() is not None
+        ends.set()
+        while other.lock() is not None:
+            await asyncio.sleep(0.01)
+        other.close()
+
+
+async def test_a_stop_during_a_quick_start_is_no_reason_to_break_it_off(unreadable):
+    """The journal opens, and tells what it holds."""
+    settings, failing = unreadable
+    failing.clear()
+    stop = asyncio.Event()
+    stop.set()
+    source = await Journal.open(settings, print, stop)
+    assert source.pending == 2
+    await source.close()
