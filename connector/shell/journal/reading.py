@@ -62,12 +62,12 @@ def items(
         is_end = len(data) < size
         found, used = take(data, highest, is_end=is_end)
         following = max([highest, *(item.last_seq for _, _, item in found)]), at + used
-        if not is_end and found and found[-1][1] == used and at + used > index[-1][1]:
-            index.append(following)
         for begin, end, item in found:
             if at + begin != sound:
                 on_skipped(at + begin - sound)
             sound = at + end
+            if end == used and not is_end and sound > index[-1][1]:
+                index.append(following)  # now, because the reader may want no more than this item
             yield at + begin, sound, item
         if is_end:
             return
@@ -118,17 +118,15 @@ def _search(found: Iterator[tuple[int, int, Item]], after: int, before: int, lim
                 keys.append(item)
             case Mark():
                 marks.append(item)
-                if item.first_seq <= expected <= item.last_seq:
-                    if frames:
-                        break
+                if not frames and item.first_seq <= expected <= item.last_seq:
                     needed = min(item.last_seq + 1, before)
             case Block(start, some) if item.last_seq >= expected:
                 if start > expected and (frames or start >= before):
                     break
                 first = first if frames else max(start, expected)
-                stop = min(before, first + limit)
-                frames += some[max(0, expected - start) : stop - start]
+                frames += some[max(0, expected - start) : min(before, first + limit) - start]
                 size += end - begin
-                if item.last_seq + 1 >= stop or size >= READ_BYTES:
+                # The next read begins behind keys and marks at the segment's end.
+                if (len(frames) == limit or size >= READ_BYTES) and first + len(frames) < before:
                     break
     return Found(Block(first, frames), range(needed, first), marks, keys)

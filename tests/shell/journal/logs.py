@@ -19,8 +19,11 @@ def new_log(path, max_bytes=2**20, retain_seconds=3600.0):
     return Log(Folder(path), [], max_bytes, retain_seconds)
 
 
-def seqs(log, after, before, limits=(50,)):
-    """Return the numbers of all frames, read at most so many at once, and the missing numbers."""
+def seqs(log, after, before, limits=(50,), on_key=print):
+    """Return the numbers of all frames, read at most so many at once, and the missing numbers.
+
+    `on_key` gets each cipher key on the way.
+    """
     found, missing = [], []
     limit = cycle(limits)
     while after < before - 1:
@@ -28,5 +31,7 @@ def seqs(log, after, before, limits=(50,)):
         assert len(part.block.frames) <= most
         found += [frame.received_ns for frame in part.block.frames]
         missing += part.missing
+        for key in part.keys:
+            on_key(key)
         after = part.block.last_seq
     return found, missing

@@ -42,14 +42,20 @@ async def test_a_damaged_frame_is_counted_once_over_rereading_and_restarts(opene
     assert [(loss.reason, loss.frames) for loss in opened.losses] == [("corrupt", 1)]
 
 
-async def test_a_key_that_only_an_earlier_segment_has_is_found(opened, tmp_path):
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("limit", [1, 4])
+async def test_a_key_that_only_an_earlier_segment_has_is_found(opened, tmp_path, is_last, limit):
     """If the last segment's copy of a key is damaged, reading the frames before finds the key."""
     key = CipherKey("k" * 32, "i" * 16)
-    for number in (1, 2):
-        source = await opened()
-        if number == 1:
-            source.keep_key(0, 7, key)
-        source.append(frame(number))
+    source = await opened()
+    if not is_last:
+        source.keep_key(0, 7, key)
+    source.append(frame(1))
+    await source.on_disk(30)
+    if is_last:
+        source.keep_key(0, 7, key)
+    source = await opened()
+    source.append(frame(2))
     await source.close()
     last = max((tmp_path / "journal").glob("*.log"))
     content = bytearray(last.read_bytes())
@@ -57,7 +63,7 @@ async def test_a_key_that_only_an_earlier_segment_has_is_found(opened, tmp_path)
     last.write_bytes(content)
     source = await opened()
     assert list(source.keys(0, 7)) == []
-    await collect(source.read, 0, 2, 4)
+    await collect(source.read, 0, 2, limit)
     assert list(source.keys(0, 7)) == [key]
 
 

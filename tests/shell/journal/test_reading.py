@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.journal.record import Mark
+from connector.core.cipher_key import CipherKey
+from connector.core.journal.record import Key, Mark, encode
 from connector.shell.journal import reading, segment
 from connector.shell.journal.reading import read
 from tests.shell.journal.logs import block, new_log, seqs
@@ -24,10 +25,14 @@ def log(tmp_path, monkeypatch):
     made.close()
 
 
-def two_segments(path):
-    """Return a log of 300 frames in two segments."""
-    made = new_log(path)
-    made.write([block(1, 200)], [], 0)
+def two_segments(path, keyed=()):
+    """Return a log of 300 frames in two segments; a key follows each of the `keyed` ones."""
+    made, first = new_log(path), 1
+    for last in sorted({*keyed, 200}):
+        made.write([block(first, last)], [], 0)
+        if last in keyed:
+            made.write([Key(last, 0, 7, CipherKey("k" * 32, "i" * 16))], [], 0)
+        first = last + 1
     made.seal()
     made.write([block(201, 300, size=900)], [], 0)
     return made
@@ -44,20 +49,29 @@ def test_reading_begins_anywhere(log, after):
     st.lists(st.integers(1, 400), min_size=1, max_size=4),
     st.integers(1, 300),
     st.sets(st.integers(1, 300), max_size=5),
+    st.sets(st.integers(1, 200) | st.just(200), max_size=5),
 )
-def test_reads_of_any_length_give_all_that_is_not_damaged(limits, chunk, damaged):
-    """However long each read and each piece of it is, every whole frame comes once, in order."""
+def test_reads_of_any_length_give_all_that_is_not_damaged(limits, chunk, damaged, keyed):
+    """However long each read and each piece of it is, every whole frame comes once, in order.
+
+    Every key comes, too, even the one after a segment's last frame.
+    """
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK", 100 * chunk)
         patch.setattr(reading, "READ_BYTES", 400 * chunk)
-        log = two_segments(Path(folder) / "journal")
+        log = two_segments(Path(folder) / "journal", keyed)
         for seq in damaged:
             path = log.folder.path / log.segments[seq > 200].name
             content = bytearray(path.read_bytes())
             content[content.index(block(seq, seq, size=900 if seq > 200 else 100).frames[0].raw)] ^= 4
             path.write_bytes(content)
+        keys = []
         for _ in range(2):
-            assert seqs(log, 0, 301, limits) == ([seq for seq in range(1, 301) if seq not in damaged], sorted(damaged))
+            assert seqs(log, 0, 301, limits, keys.append) == (
+                [seq for seq in range(1, 301) if seq not in damaged],
+                sorted(damaged),
+            )
+            assert {key.seq for key in keys} == keyed
         log.close()
 
 
@@ -68,6 +82,37 @@ def test_a_long_read_begins_where_the_last_one_ended(log, monkeypatch):
     monkeypatch.setattr(os, "pread", lambda fd, size, at: places.append(at) or real(fd, size, at))
     assert seqs(log, 0, 201, (1000,)) == (list(range(1, 201)), [])
     assert len(places) == len(set(places)) > 20
+
+
+def test_a_short_read_reads_little(log, monkeypatch):
+    """A read of few frames ends with them, wherever the next segment begins."""
+    sizes, real = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: sizes.append(size) or real(fd, size, at))
+    assert read(log.folder, log.segments, 0, 301, 5).block == block(1, 5)
+    assert sum(sizes) <= 2 * reading.CHUNK
+
+
+def test_a_key_at_the_end_of_a_piece_comes_with_a_later_read(tmp_path, monkeypatch):
+    """If a read ends before the key, the next one does not begin behind it."""
+    log, key = new_log(tmp_path / "journal"), Key(3, 0, 7, CipherKey("k" * 32, "i" * 16))
+    monkeypatch.setattr(reading, "CHUNK", len(encode([block(1, 3), key])))
+    log.write([block(1, 3)], [], 0)
+    log.write([key, block(4, 6)], [], 0)
+    keys = []
+    assert seqs(log, 0, 7, (3,), keys.append) == ([1, 2, 3, 4, 5, 6], [])
+    assert keys == [key]
+    log.close()
+
+
+def test_a_mark_behind_frames_hides_no_damage_before_them(tmp_path):
+    """A read tells of the damage before its frames, whatever follows them."""
+    log = new_log(tmp_path / "journal")
+    log.write([block(1, 3), Mark(4, 5, "disk"), block(6, 6)], [], 0)
+    path = log.folder.path / log.segments[0].name
+    path.write_bytes(path.read_bytes().replace(b"%0100d" % 1, b"%0100d" % 9))
+    found = read(log.folder, log.segments, 0, 7, 10)
+    assert (found.block, found.missing, found.marks) == (block(2, 3), range(1, 2), [Mark(4, 5, "disk")])
+    log.close()
 
 
 def test_a_read_stops_before_a_number(log):
