@@ -49,11 +49,14 @@ class Folder:
                 ) from error
             raise
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise JournalUnusable(f"{self.path / name} is not a regular file, so not the journal's. Remove it.")
+        if found.st_uid != os.geteuid():
             os.close(fd)
             raise JournalUnusable(
-                f"The journal's file {self.path / name} is not a regular file of this user (uid {os.geteuid()}), "
-                f"but of uid {found.st_uid}. Change its owner, or set journal.path to another folder."
+                f"The journal's file {self.path / name} belongs to uid {found.st_uid}, not to this user "
+                f"(uid {os.geteuid()}). Change its owner, or set journal.path to another folder."
             )
         if found.st_mode & 0o7777 != 0o600:
             os.fchmod(fd, 0o600)

@@ -71,7 +71,7 @@ def test_a_foreign_owner_is_refused(folder):
     """A file of another user is refused with both users' numbers."""
     (folder.path / "progress").write_bytes(b"x")
     os.chown(folder.path / "progress", 12345, -1)
-    with pytest.raises(JournalUnusable, match="but of uid 12345"):
+    with pytest.raises(JournalUnusable, match="belongs to uid 12345, not to this user"):
         folder.read("progress")
 
 
@@ -84,10 +84,11 @@ def test_a_folder_of_a_foreign_owner_is_refused(tmp_path):
         Folder(tmp_path / "journal")
 
 
-def test_what_is_no_regular_file_is_refused(folder):
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_is_refused(folder, make):
     """A pipe in a file's place is refused without waiting for its other end."""
-    os.mkfifo(folder.path / "progress")
-    with pytest.raises(JournalUnusable, match="not a regular file"):
+    make(folder.path / "progress")
+    with pytest.raises(JournalUnusable, match=r"progress is not a regular file, so not the journal's\. Remove it\."):
         folder.read("progress")
 
 
