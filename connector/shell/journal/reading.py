@@ -1,4 +1,4 @@
-"""Reads items and frames from segments."""
+"""Reads blocks, keys and marks from segments."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
