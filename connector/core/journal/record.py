@@ -163,9 +163,9 @@ def _end(data: bytes, at: int) -> int | None:
 
 def _whole(data: bytes, view: memoryview, at: int, end: int, highest: int) -> Item | None:
     body = at + RECORD_BYTES
-    if crc32(view[at + _HEAD.size : end]) != _HEAD.unpack_from(data, at)[2]:
+    _, _, crc, seq, kind, received_ns, slot, session, binary = _WHOLE_HEAD.unpack_from(data, at)
+    if crc32(view[at + _HEAD.size : end]) != crc:
         return None
-    seq, kind, received_ns, slot, session, binary = _META.unpack_from(data, at + _HEAD.size)
     if kind == _FRAME:
         return Block(seq, [Received(received_ns, slot, session, binary, data[body:end])]) if seq > highest else None
     try:
