@@ -92,7 +92,7 @@ async def run(settings: Settings, on_ready: Callable[[int], None]) -> int:
                 await connector.run()
         except Unopened as unopened:  # nothing was received, but who knows what was left
             log.info("stopped", journal="not opened")
-            return UNDELIVERED if unopened.may_hold_frames else 0
+            return 0 if unopened.held_by else UNDELIVERED
         if connector.refusal:
             raise connector.refusal
         return UNDELIVERED if connector.journal.pending or not connector.journal.is_saved else 0

@@ -63,10 +63,11 @@ async def test_a_stop_while_another_process_holds_the_journal_is_obeyed_at_once(
     held.close()
 
 
-async def test_a_stop_while_the_disk_hangs_at_the_start_is_obeyed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["place", "Folder", "look", "recover"])
+async def test_a_stop_while_the_disk_hangs_at_the_start_is_obeyed(tmp_path, monkeypatch, step):
     """SIGTERM ends such a start with 6: nobody knows whether the journal holds frames."""
     hangs, ends = threading.Event(), threading.Event()
-    monkeypatch.setattr(opening, "recover", lambda *_: hangs.set() or ends.wait())
+    monkeypatch.setattr(opening, step, lambda *_: hangs.set() or ends.wait())
     monkeypatch.setattr(opening, "SLOW_SECONDS", 0.1)
     with structlog.testing.capture_logs() as logs:
         starting = asyncio.create_task(build.run(settings_of_one(tmp_path), lambda _: None))

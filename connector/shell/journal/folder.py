@@ -98,11 +98,6 @@ class Folder:
             os.pwrite(fd, b"%d" % os.getpid(), 0)
         return None
 
-    @property
-    def is_locked(self) -> bool:
-        """Whether this process holds the lock."""
-        return self._lock is not None
-
     def names(self) -> list[str]:
         """Return the names of all files, in order."""
         return sorted(os.listdir(self.fd))  # noqa: PTH208 - a descriptor

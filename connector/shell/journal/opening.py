@@ -28,10 +28,12 @@ LOCK_POLL_SECONDS: Final = 0.2
 class Unopened(Exception):
     """A stop was asked for while the start waited for the journal.
 
-    `may_hold_frames` is true if this process holds its lock and could not read it.
+    `held_by` is the other process that holds it. If that is None, the disk was waited for.
     """
 
-    may_hold_frames = False
+    def __init__(self, held_by: str | None = None) -> None:
+        super().__init__(held_by)
+        self.held_by = held_by
 
 
 async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, Recovered]:
@@ -52,8 +54,6 @@ async def open_folder(path: Path, stop: asyncio.Event) -> tuple[Place, Folder, R
             log.warning("journal_folder_open", path=str(folder.path), mode=f"{folder.mode:o}", fix="chmod 700")
         return found, folder, await _recover(folder, call, stop)
     except BaseException as error:
-        if isinstance(error, Unopened):
-            error.may_hold_frames = folder is not None and folder.is_locked
         if folder:  # by the same thread, because a call that hangs may still use it
             await asyncio.wait([worker.run(folder.close)], timeout=SLOW_SECONDS)
         if isinstance(error, OSError):
@@ -90,7 +90,7 @@ async def _lock(folder: Folder, call: Callable[..., Awaitable[Any]], stop: async
         if not is_told:
             log.warning("journal_held", path=str(folder.path), by=process, waiting_seconds=LOCK_SECONDS)
             is_told = True
-        await _pause(LOCK_POLL_SECONDS, stop)
+        await _pause(LOCK_POLL_SECONDS, stop, held_by=process)
 
 
 async def _recover(folder: Folder, call: Callable[..., Awaitable[Any]], stop: asyncio.Event) -> Recovered:
@@ -108,7 +108,7 @@ async def _recover(folder: Folder, call: Callable[..., Awaitable[Any]], stop: as
             return recovered
 
 
-async def _pause(seconds: float, stop: asyncio.Event) -> None:
+async def _pause(seconds: float, stop: asyncio.Event, held_by: str | None = None) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-        raise Unopened
+        raise Unopened(held_by)

@@ -52,8 +52,9 @@ def items(
 ) -> Iterator[tuple[int, int, Item]]:
     """Yield a segment's items from `after` on, or from a little before, and where each is.
 
-    `index` gets a place in each chunk. `on_skipped` is told how many bytes before a record are no
-    record. `pread` reads the file as os.pread does, and may raise OSError.
+    `index` gets a place behind each chunk that ends with a frame. `on_skipped` is told how many
+    bytes before a record are no record. `pread` reads the file as os.pread does, and may raise
+    OSError.
     """
     highest, at = index[max(0, bisect_right(index, (after, 1 << 62)) - 1)]
     size, sound = CHUNK, at
@@ -66,8 +67,9 @@ def items(
             if at + begin != sound:
                 on_skipped(at + begin - sound)
             sound = at + end
-            if end == used and not is_end and sound > index[-1][1]:
-                index.append(following)  # now, because the reader may want no more than this item
+            # Only behind a block: a read that begins behind a key might never give it.
+            if end == used and not is_end and sound > index[-1][1] and isinstance(item, Block):
+                index.append(following)
             yield at + begin, sound, item
         if is_end:
             return

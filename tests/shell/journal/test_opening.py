@@ -156,7 +156,7 @@ async def test_a_stop_does_not_wait_for_a_disk_that_hangs(unreadable, monkeypatc
         stop.set()
         with pytest.raises(Unopened) as raised:
             await task
-        assert raised.value.may_hold_frames
+        assert raised.value.held_by is None
         other = Folder(settings.path)
         monkeypatch.setattr(os, "pread", real)
         assert other.lock() is not None

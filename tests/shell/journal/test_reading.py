@@ -104,6 +104,22 @@ def test_a_key_at_the_end_of_a_piece_comes_with_a_later_read(tmp_path, monkeypat
     log.close()
 
 
+def test_a_key_comes_again_if_the_read_that_gave_it_failed(tmp_path, monkeypatch):
+    """A read that fails behind a key is made again, from before the key."""
+    log, key = new_log(tmp_path / "journal"), Key(3, 0, 7, CipherKey("k" * 32, "i" * 16))
+    monkeypatch.setattr(reading, "CHUNK", len(encode([block(1, 3), key])))
+    log.write([block(1, 3)], [], 0)
+    log.write([key, block(4, 9)], [], 0)
+    assert read(log.folder, log.segments, 0, 10, 3).block == block(1, 3)
+    with monkeypatch.context() as patch:
+        real = os.pread
+        patch.setattr(os, "pread", lambda fd, size, at: real(fd, size, at) if at < reading.CHUNK else real(-1, 1, 0))
+        with pytest.raises(segment.Unreadable):
+            read(log.folder, log.segments, 3, 10, 3)
+    assert read(log.folder, log.segments, 3, 10, 3).keys == [key]
+    log.close()
+
+
 def test_a_mark_behind_frames_hides_no_damage_before_them(tmp_path):
     """A read tells of the damage before its frames, whatever follows them."""
     log = new_log(tmp_path / "journal")
