@@ -118,10 +118,11 @@ def _search(found: Iterator[tuple[int, int, Item]], after: int, before: int, lim
         match item:
             case Key():
                 keys.append(item)
-            case Mark():
+            case Mark(start, through, lost):
                 marks.append(item)
-                if not frames and item.first_seq <= expected <= item.last_seq:
-                    needed = min(item.last_seq + 1, before)
+                # Finished numbers are those up to a watermark, so none below them is needed either.
+                if not frames and through >= needed and (lost is None or start <= needed):
+                    needed = min(through + 1, before)
             case Block(start, some) if item.last_seq >= expected:
                 if start > expected and (frames or start >= before):
                     break

@@ -131,6 +131,18 @@ def test_a_mark_behind_frames_hides_no_damage_before_them(tmp_path):
     log.close()
 
 
+@pytest.mark.parametrize(("lost", "missing"), [(None, range(6, 6)), ("disk", range(3, 6))])
+def test_damage_before_finished_numbers_was_finished_too(tmp_path, lost, missing):
+    """Finished numbers say that all before them were finished; lost ones do not."""
+    log = new_log(tmp_path / "journal")
+    log.write([block(1, 3), Mark(4, 5, lost), block(6, 6)], [], 0)
+    path = log.folder.path / log.segments[0].name
+    path.write_bytes(path.read_bytes().replace(b"%0100d" % 3, b"%0100d" % 9))
+    found = read(log.folder, log.segments, 2, 7, 10)
+    assert (found.block, found.missing, found.marks) == (block(6, 6), missing, [Mark(4, 5, lost)])
+    log.close()
+
+
 def test_a_read_stops_before_a_number(log):
     """No frame at or above `before` is returned."""
     assert read(log.folder, log.segments, 10, 13, 100).block == block(11, 12)
