@@ -15,8 +15,8 @@ from connector.core.kis.approval import Granted, Refused, Unavailable
 from connector.errors import ConfigurationError, CredentialsRefused, JournalUnusable, NotInTime
 from connector.packaged_files import bond_tick
 from connector.shell import registry
-from connector.shell.journal.earlier import place as find_place
 from connector.shell.journal.folder import Folder
+from connector.shell.journal.place import place as find_place
 from connector.shell.journal.recovery import look
 from connector.shell.kafka.diagnosis import address
 from connector.shell.kis.approval import TOO_FAST, ApprovalService

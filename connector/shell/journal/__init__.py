@@ -50,6 +50,6 @@ The pure parts are in `core/journal`: the bytes, the counts, the memory.
 from connector.core.journal.loss import Loss
 from connector.core.journal.record import Block, LossReason
 from connector.shell.journal.journal import Journal
-from connector.shell.journal.opening import Unopened
+from connector.shell.journal.start import Unopened
 
 __all__ = ["Block", "Journal", "Loss", "LossReason", "Unopened"]

@@ -12,11 +12,13 @@ from connector.core.journal.memory import FRAME_BYTES
 from connector.core.journal.record import Block, Key, LossReason, Mark
 from connector.core.ticks.frame import Received
 from connector.settings import JournalSettings
-from connector.shell.journal import earlier, syncing, trouble
+from connector.shell.journal import syncing, trouble
+from connector.shell.journal.earlier import take_over
 from connector.shell.journal.folder import Folder
 from connector.shell.journal.frame_source import FrameSource
 from connector.shell.journal.opening import open_folder
 from connector.shell.journal.recovery import Recovered
+from connector.shell.journal.start import Start
 from connector.shell.journal.state import State
 from connector.shell.journal.syncing import Syncing
 from connector.shell.journal.writing import Writing
@@ -52,16 +54,21 @@ class Journal(State):
     ) -> Self:
         """Open the journal; wait a while if another process holds it.
 
-        Raises JournalUnusable, and Unopened if `stop` is set during that wait.
+        Raises JournalUnusable, and Unopened if `stop` is set during that wait, during the import of
+        an earlier journal, or while the disk hangs.
         """
-        place, folder, found = await open_folder(settings.path, stop or asyncio.Event())
-        journal = cls(folder, found, settings, on_loss)
+        start = Start(stop or asyncio.Event())
         try:
-            if place.earlier:
-                await earlier.take_over(place.earlier, journal)
-        except BaseException:
-            await journal.close()
-            raise
+            place, folder, found = await open_folder(settings.path, start)
+            journal = cls(folder, found, settings, on_loss)
+            try:
+                if place.earlier:
+                    await take_over(place.earlier, journal, start)
+            except BaseException:
+                await journal.close()
+                raise
+        finally:
+            start.end()
         return journal
 
     # -- called by the reader of the feed ----------------------------------------------------------

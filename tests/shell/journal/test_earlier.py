@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import sqlite3
+import threading
 import zlib
 
 import pytest
@@ -13,9 +14,10 @@ from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, syncing
+from connector.shell.journal import Journal, Unopened, start, syncing
 from connector.shell.journal import earlier as module
-from connector.shell.journal.earlier import SQLITE, place
+from connector.shell.journal.inspection import inspect
+from connector.shell.journal.place import SQLITE, place
 from tests.shell.journal.frames import collect
 
 SCHEMA = """
@@ -54,7 +56,7 @@ def earlier(path, damaged=()):
 async def test_pending_frames_keys_and_texts_are_taken_over(tmp_path, old, given):
     """Wherever the file is, its pending frames come in order, once, and the file is renamed."""
     earlier(tmp_path / "data" / old)
-    for start in range(2):
+    for times in range(2):
         with structlog.testing.capture_logs() as logs:
             source = await Journal.open(JournalSettings(path=tmp_path / "data" / given), print)
         assert source.synced_seq == 6
@@ -63,7 +65,7 @@ async def test_pending_frames_keys_and_texts_are_taken_over(tmp_path, old, given
         assert await source.saved("lists") == "{}"
         await source.close()
         events = [entry["event"] for entry in logs]
-        assert events.count("journal_imported") == (start == 0)
+        assert events.count("journal_imported") == (times == 0)
         assert events.count("journal_path_is_a_folder") == given.endswith(".db")
     assert (tmp_path / "data" / "journal").is_dir()
     assert (tmp_path / "data" / "journal.db.imported").exists()
@@ -112,6 +114,55 @@ async def test_more_than_memory_holds_is_taken_over(tmp_path, monkeypatch):
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     assert (source.lost, source.pending) == ({}, 6)
     await source.close()
+
+
+async def test_a_stop_ends_the_import_and_the_next_start_goes_on(tmp_path, monkeypatch):
+    """However many frames there are, a stop waits for one part, and no frame comes twice."""
+    monkeypatch.setattr(module, "FLUSHED_FRAMES", 2)
+    earlier(tmp_path / "journal.db")
+    settings, stop = JournalSettings(path=tmp_path / "journal"), asyncio.Event()
+    stop.set()
+    for parts in range(1, 4):
+        with pytest.raises(Unopened) as raised:
+            await Journal.open(settings, print, stop)
+        assert raised.value.held_by is None
+        assert (tmp_path / "journal.db").exists()
+        assert inspect(settings.path).pending == 2 * parts
+    source = await Journal.open(settings, print, stop)  # only the renaming is left, and waits for nothing
+    assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
+    await source.close()
+
+
+async def test_a_file_that_takes_no_note_is_taken_over(tmp_path, monkeypatch):
+    """If the file cannot say how far it was taken over, it is taken over all the same."""
+    earlier(tmp_path / "journal.db")
+    monkeypatch.setattr(module, "SETTLED", "INSERT OR REPLACE INTO missing VALUES (?)")
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert source.pending == 6
+    await source.close()
+
+
+async def test_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path, monkeypatch):
+    """While SQLite waits for its disk, the stop goes on; the file stays as it is."""
+    earlier(tmp_path / "journal.db")
+    hangs, ends, stop, real = threading.Event(), threading.Event(), asyncio.Event(), sqlite3.connect
+
+    def connect(path, **options):
+        hangs.set()
+        ends.wait()
+        return real(path, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    monkeypatch.setattr(start, "SLOW_SECONDS", 0.05)
+    task = asyncio.create_task(Journal.open(JournalSettings(path=tmp_path / "journal"), print, stop))
+    async with asyncio.timeout(10):
+        while not hangs.is_set():
+            await asyncio.sleep(0.01)
+        stop.set()
+        with pytest.raises(Unopened):
+            await task
+    ends.set()
+    assert (tmp_path / "journal.db").exists()
 
 
 async def test_a_file_that_another_process_holds_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import structlog
 
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, Unopened, opening, segment
+from connector.shell.journal import Journal, Unopened, opening, segment, start
 from connector.shell.journal.folder import Folder
 from tests.shell.journal.frames import collect, frame
 
@@ -148,7 +148,7 @@ async def test_a_stop_does_not_wait_for_a_disk_that_hangs(unreadable, monkeypatc
         return real(fd, size, at)
 
     monkeypatch.setattr(os, "pread", pread)
-    monkeypatch.setattr(opening, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(start, "SLOW_SECONDS", 0.05)
     task = asyncio.create_task(Journal.open(settings, print, stop))
     async with asyncio.timeout(10):
         while not hangs.is_set():
