@@ -38,20 +38,21 @@ class Folder:
             )
         self._lock: int | None = None
 
+    def check(self, name: str) -> None:
+        """Raise JournalUnusable if something of this name is no regular file."""
+        try:
+            mode = os.lstat(name, dir_fd=self.fd).st_mode
+        except OSError:  # there is none, or the disk fails: who opens it learns that
+            return
+        if not stat.S_ISREG(mode):
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise JournalUnusable(f"{self.path / name} is {kind}, and so not the journal's. Remove it.")
+
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """Open a file of this user and make it private. Raises OSError and JournalUnusable."""
-        try:
-            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
-        except OSError as error:
-            if (self.path / name).is_symlink():
-                raise JournalUnusable(
-                    f"The journal's file {self.path / name} is a symbolic link. Remove it."
-                ) from error
-            raise
+        self.check(name)
+        fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(fd)
-            raise JournalUnusable(f"{self.path / name} is not a regular file, so not the journal's. Remove it.")
         if found.st_uid != os.geteuid():
             os.close(fd)
             raise JournalUnusable(

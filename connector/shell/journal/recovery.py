@@ -25,6 +25,7 @@ PROGRESS: Final = "progress"
 SAVED: Final = "saved.json"
 EMPTY: Final = Scan([], [], [], 0, 0)
 SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
+OURS: Final = re.compile(rf"({PROGRESS}|{re.escape(SAVED)}|{SEGMENT.pattern})(\.new)?")
 
 
 @dataclass
@@ -76,7 +77,11 @@ def look(folder: Folder) -> Recovered:
 
     Raises OSError and JournalUnusable.
     """
-    segments = [_segment(folder, name) for name in folder.names() if SEGMENT.fullmatch(name)]
+    names = folder.names()
+    for name in names:
+        if OURS.fullmatch(name):
+            folder.check(name)
+    segments = [_segment(folder, name) for name in names if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
     refuse_newer(folder.path, content["format"] if content else None)
     new = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)

@@ -1,6 +1,7 @@
 """The folder has one owner, and its files are private whoever made them."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -84,12 +85,21 @@ def test_a_folder_of_a_foreign_owner_is_refused(tmp_path):
         Folder(tmp_path / "journal")
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_regular_file_is_refused(folder, make):
+def make_socket(path):
+    """Leave a socket behind."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize("name", ["lock", "progress", "00000000000000000001.log"])
+@pytest.mark.parametrize(
+    ("make", "kind"), [(os.mkfifo, "no regular file"), (os.mkdir, "a folder"), (make_socket, "no regular file")]
+)
+def test_what_is_no_regular_file_is_refused(folder, name, make, kind):
     """A pipe in a file's place is refused without waiting for its other end."""
-    make(folder.path / "progress")
-    with pytest.raises(JournalUnusable, match=r"progress is not a regular file, so not the journal's\. Remove it\."):
-        folder.read("progress")
+    make(folder.path / name)
+    with pytest.raises(JournalUnusable, match=rf"{name} is {kind}, and so not the journal's\. Remove it\."):
+        folder.lock() if name == "lock" else folder.read(name)
 
 
 def test_a_lock_that_another_process_holds_names_it(folder):
