@@ -13,7 +13,7 @@ import structlog
 from connector.app import build, opened
 from connector.core.event import Event
 from connector.errors import CredentialsRefused
-from connector.shell.journal import opening
+from connector.shell.journal import opening, start
 from connector.shell.journal.folder import Folder
 from tests.app.settings import settings_of_one
 from tests.kafka.process import free_ports
@@ -68,7 +68,7 @@ async def test_a_stop_while_the_disk_hangs_at_the_start_is_obeyed(tmp_path, monk
     """SIGTERM ends such a start with 6: nobody knows whether the journal holds frames."""
     hangs, ends = threading.Event(), threading.Event()
     monkeypatch.setattr(opening, step, lambda *_: hangs.set() or ends.wait())
-    monkeypatch.setattr(opening, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(start, "SLOW_SECONDS", 0.1)
     with structlog.testing.capture_logs() as logs:
         starting = asyncio.create_task(build.run(settings_of_one(tmp_path), lambda _: None))
         async with asyncio.timeout(10):

@@ -1,0 +1,56 @@
+"""The journal is in the folder that its path means, whatever files are there."""
+
+import pytest
+
+from connector.errors import JournalUnusable
+from connector.shell.journal.place import SQLITE, place
+
+
+def lookalike(path):
+    """Make what looks like a journal of the earlier kind, with its log."""
+    path.write_bytes(SQLITE + bytes(84))
+    path.with_name(f"{path.name}-wal").write_bytes(b"log")
+
+
+def test_a_new_path_is_the_folder(tmp_path):
+    """Nothing is created, and nothing taken over."""
+    assert place(tmp_path / "journal") == (tmp_path / "journal", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_with_db_means_the_folder_without(tmp_path):
+    """Whether the file is there or not, the folder is the same."""
+    assert place(tmp_path / "journal.db") == (tmp_path / "journal", None)
+    lookalike(tmp_path / "journal.db")
+    assert place(tmp_path / "journal.db") == (tmp_path / "journal", tmp_path / "journal.db")
+    assert place(tmp_path / "journal") == (tmp_path / "journal", tmp_path / "journal.db")
+
+
+def test_a_file_whose_name_the_folder_needs_is_renamed_with_its_log(tmp_path):
+    """A trial renames nothing."""
+    lookalike(tmp_path / "journal")
+    place(tmp_path / "journal", is_trial=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal", "journal-wal"]
+    assert place(tmp_path / "journal") == (tmp_path / "journal", tmp_path / "journal.db")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.db-wal"]
+
+
+def test_a_folder_named_db_is_the_journal(tmp_path):
+    """An existing folder is used whatever its name."""
+    (tmp_path / "journal.db").mkdir()
+    assert place(tmp_path / "journal.db") == (tmp_path / "journal.db", None)
+
+
+@pytest.mark.parametrize("name", ["journal", "journal.db"])
+def test_any_other_file_is_refused(tmp_path, name):
+    """A file that is no journal stays what it is."""
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(JournalUnusable, match="no journal"):
+        place(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"precious"
+
+
+def test_another_file_beside_the_path_does_not_matter(tmp_path):
+    """`<path>.db` is taken over only if it is a journal."""
+    (tmp_path / "journal.db").write_bytes(b"precious")
+    assert place(tmp_path / "journal") == (tmp_path / "journal", None)
