@@ -152,6 +152,14 @@ class Journal(State):
         self.memory.add(Mark(self.tally.last, self.tally.last, reason))
         self._writing.wake()
 
+    def miss(self, numbers: int) -> None:
+        """Give so many numbers to frames that cannot be read, and count them as lost."""
+        if numbers:
+            first, last = self.tally.last + 1, self.tally.last + numbers
+            self.losses.miss(first, last)
+            self.memory.add(Mark(first, last, "corrupt"))
+            self._writing.wake()
+
     def report_losses(self) -> None:
         """Report the losses not yet reported, as before a stop."""
         self.losses.report()

@@ -121,7 +121,7 @@ def _search(found: Iterator[tuple[int, int, Item]], after: int, before: int, lim
             case Mark(start, through, lost):
                 marks.append(item)
                 # Finished numbers are those up to a watermark, so none below them is needed either.
-                if not frames and through >= needed and (lost is None or start <= needed):
+                if through >= needed and (lost is None or (not frames and start <= needed)):
                     needed = min(through + 1, before)
             case Block(start, some) if item.last_seq >= expected:
                 if start > expected and (frames or start >= before):

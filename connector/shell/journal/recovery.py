@@ -15,7 +15,7 @@ from connector.core.journal.record import FORMAT, HEADER_BYTES, Key, Mark, forma
 from connector.core.journal.state import Progress, unsealed
 from connector.core.journal.tally import Tally
 from connector.errors import JournalUnusable
-from connector.shell.journal.folder import Folder
+from connector.shell.journal.folder import LOCK, Folder
 from connector.shell.journal.reading import Scan, scan
 from connector.shell.journal.segment import Segment
 
@@ -25,7 +25,7 @@ PROGRESS: Final = "progress"
 SAVED: Final = "saved.json"
 EMPTY: Final = Scan([], [], [], 0, 0)
 SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
-OURS: Final = re.compile(rf"({PROGRESS}|{re.escape(SAVED)}|{SEGMENT.pattern})(\.new)?")
+OURS: Final = re.compile(rf"({LOCK}|{PROGRESS}|{re.escape(SAVED)}|{SEGMENT.pattern})(\.new)?")
 
 
 @dataclass

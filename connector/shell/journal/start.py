@@ -55,7 +55,9 @@ class Start:
 
     async def close(self, function: Callable[[], None]) -> None:
         """Call the function after a call that may hang, and wait a second for both."""
-        await asyncio.wait([self._worker.run(function)], timeout=SLOW_SECONDS)
+        closed: asyncio.Future[None] = self._worker.run(function)
+        closed.add_done_callback(asyncio.Future.exception)  # what cannot be closed is not needed any more
+        await asyncio.wait([closed], timeout=SLOW_SECONDS)
 
     def end(self) -> None:
         """End the thread as soon as its calls have ended."""

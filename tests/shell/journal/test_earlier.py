@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import os
 import sqlite3
 import threading
 import zlib
@@ -14,9 +15,10 @@ from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
 from connector.settings import JournalSettings
-from connector.shell.journal import Journal, Unopened, start, syncing
+from connector.shell.journal import Journal, Unopened, opening, start, syncing
 from connector.shell.journal import earlier as module
 from connector.shell.journal.inspection import inspect
+from connector.shell.journal.place import Place
 from tests.shell.journal.frames import collect
 
 SCHEMA = """
@@ -96,7 +98,7 @@ async def test_a_file_that_cannot_be_read_for_the_moment_is_kept(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(JournalUnusable, match=r"journal\.db could not be read: database is locked"):
+        with pytest.raises(JournalUnusable, match=r"journal\.db could not be taken over: database is locked"):
             await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     turning.cancel()
     assert len(turns) > 20
@@ -107,7 +109,7 @@ async def test_a_file_that_cannot_be_read_for_the_moment_is_kept(tmp_path):
 
 async def test_more_than_memory_holds_is_taken_over(tmp_path, monkeypatch):
     """Frames go to the disk a part at a time, so none is lost for want of memory."""
-    monkeypatch.setattr(module, "FLUSHED_FRAMES", 2)
+    monkeypatch.setattr(module, "PART_BYTES", 1)
     monkeypatch.setattr(syncing, "MEMORY_BYTES", 500)
     earlier(tmp_path / "journal.db")
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
@@ -117,28 +119,158 @@ async def test_more_than_memory_holds_is_taken_over(tmp_path, monkeypatch):
 
 async def test_a_stop_ends_the_import_and_the_next_start_goes_on(tmp_path, monkeypatch):
     """However many frames there are, a stop waits for one part, and no frame comes twice."""
-    monkeypatch.setattr(module, "FLUSHED_FRAMES", 2)
+    monkeypatch.setattr(module, "PART_BYTES", 1)
     earlier(tmp_path / "journal.db")
     settings, stop = JournalSettings(path=tmp_path / "journal"), asyncio.Event()
     stop.set()
-    for parts in range(1, 4):
+    for parts in range(1, 7):
         with pytest.raises(Unopened) as raised:
             await Journal.open(settings, print, stop)
         assert raised.value.held_by is None
         assert (tmp_path / "journal.db").exists()
-        assert inspect(settings.path).pending == 2 * parts
-    source = await Journal.open(settings, print, stop)  # only the renaming is left, and waits for nothing
+        assert inspect(settings.path).pending == parts
+    source = await Journal.open(settings, print, stop)
     assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[4:]
     await source.close()
 
 
-async def test_a_file_that_takes_no_note_is_taken_over(tmp_path, monkeypatch):
-    """If the file cannot say how far it was taken over, it is taken over all the same."""
+async def test_a_file_that_takes_no_note_is_refused_before_the_first_frame(tmp_path, monkeypatch):
+    """It could not say how far it was taken over, so each start would append its frames again."""
     earlier(tmp_path / "journal.db")
-    monkeypatch.setattr(module, "SETTLED", "INSERT OR REPLACE INTO missing VALUES (?)")
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **options: real(path.replace("=rw", "=ro"), **options))
+    for _ in range(2):
+        with pytest.raises(JournalUnusable, match=r"journal\.db could not be taken over: .*\. Mend that, and start"):
+            await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert inspect(tmp_path / "journal").pending == 0
+
+
+def damage(path, statement, *values):
+    """Change a row as damage does, which obeys no type."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        loose = "replace(replace(sql, 'STRICT', ''), 'NOT NULL', '')"
+        database.execute(f"UPDATE sqlite_schema SET sql = {loose} WHERE sql LIKE '%STRICT%'")
+        database.commit()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(statement, values)
+        database.commit()
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["raw = CAST(raw AS TEXT)", "raw = NULL", "slot = NULL", "slot = 70000", "session = -3", "received_ns = 'x'"],
+)
+async def test_a_row_with_a_damaged_column_is_a_counted_loss(tmp_path, column):
+    """Whatever is in a column, only that frame is lost."""
+    earlier(tmp_path / "journal.db")
+    damage(tmp_path / "journal.db", f"UPDATE frame SET {column} WHERE seq = 7")
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
-    assert source.pending == 6
+    assert await collect(source.read, source.watermark, source.last_seq) == [*FRAMES[4:6], *FRAMES[7:]]
+    assert (source.lost, source.received) == ({"corrupt": 1}, 6)
     await source.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "first"),
+    [
+        ("UPDATE cipher_key SET slot = NULL", 5),
+        ("UPDATE cipher_key SET key = 7", 5),
+        ("UPDATE kept SET value = x'ff00'", 5),
+        ("UPDATE progress SET value = 'x'", 1),
+        ("UPDATE progress SET value = 1 << 60", 1),
+        ("DELETE FROM progress", 1),
+        ("UPDATE sqlite_sequence SET seq = 1 << 60", 5),
+        ("UPDATE sqlite_sequence SET seq = 'x'", 5),
+    ],
+)
+async def test_damage_beside_the_frames_costs_no_frame(tmp_path, statement, first):
+    """Without a readable watermark all frames are pending, as no one knows what was delivered."""
+    earlier(tmp_path / "journal.db")
+    damage(tmp_path / "journal.db", statement)
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[first - 1 :]
+    assert source.lost == {}
+    await source.close()
+
+
+@pytest.mark.parametrize("part", [0.4, 0.9, 1.0])
+async def test_frames_behind_a_damaged_page_come(tmp_path, part):
+    """Each number without a readable frame is a loss; there are none that nobody counts."""
+    path, number = tmp_path / "journal.db", 3000
+    earlier(path)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = [
+            (seq, 2000 + seq, 0, 7, 0, zlib.crc32(b"%0100d" % seq), b"%0100d" % seq) for seq in range(11, number + 1)
+        ]
+        database.executemany("INSERT INTO frame VALUES (?,?,?,?,?,?,?)", rows)
+        database.commit()
+    content = bytearray(path.read_bytes())
+    page = min(int(len(content) * part), len(content) - 1) // 4096 * 4096
+    content[page : page + 4096] = os.urandom(4096)
+    path.write_bytes(content)
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    found = await collect(source.read, source.watermark, source.last_seq)
+    assert source.received == number - 4
+    assert 0 < source.lost["corrupt"] < 80
+    assert len(found) == source.received - source.lost["corrupt"]
+    times = [frame.received_ns for frame in found]
+    assert times == sorted(set(times))
+    await source.close()
+
+
+async def test_what_does_not_fit_is_kept(tmp_path, monkeypatch):
+    """The file keeps its frames, and the start says what to raise."""
+    monkeypatch.setattr(module, "PART_BYTES", 1)
+    earlier(tmp_path / "journal.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        for seq in range(11, 60):
+            raw = bytes(2**19)
+            database.execute("INSERT INTO frame VALUES (?,?,0,7,0,?,?)", (seq, seq, zlib.crc32(raw), raw))
+        database.commit()
+    with pytest.raises(JournalUnusable, match=r"it does not fit in journal\.max_bytes"):
+        await Journal.open(JournalSettings(path=tmp_path / "journal", max_bytes=2**24), print)
+    assert (tmp_path / "journal.db").exists()
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal", max_bytes=2**27), print)
+    assert len({frame.received_ns for frame in await collect(source.read, source.watermark, source.last_seq)}) == 55
+    await source.close()
+
+
+async def test_who_waited_for_the_folder_takes_over_nothing(tmp_path, monkeypatch):
+    """The other process has done it, and its file stays as it is."""
+    earlier(tmp_path / "journal.db")
+    monkeypatch.setattr(opening, "place", lambda path: Place(path, tmp_path / "journal.db"))
+    for _ in range(2):
+        source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+        assert source.pending == 6
+        await source.close()
+    assert (tmp_path / "journal.db.imported").stat().st_size > 0
+    assert not (tmp_path / "journal.db").exists()
+
+
+@pytest.mark.parametrize("what", ["another program's", "taken", "successor", "lock"])
+async def test_what_is_not_to_be_taken_over_is_refused(tmp_path, what):
+    """Nothing is changed, and the sentence says what is in the way."""
+    path = tmp_path / "journal.db"
+    if what == "another program's":
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE frame (x)")
+        expected = "journal.db is no journal, or one that is damaged throughout. Move it elsewhere."
+    else:
+        earlier(path)
+        name, expected = {
+            "taken": ("journal.db.imported", "journal.db.imported is in the way"),
+            "successor": (
+                "journal.db.2",
+                "journal.db.2 has newer frames than .*journal.db. Start and",
+            ),
+            "lock": ("journal.db.lock", "journal.db could not be taken over: .*Is a directory"),
+        }[what]
+        (tmp_path / name).mkdir()
+    content = path.read_bytes()
+    with pytest.raises(JournalUnusable, match=expected):
+        await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert path.read_bytes() == content
 
 
 async def test_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """The journal is in the folder that its path means, whatever files are there."""
 
+import fcntl
+
 import pytest
 
 from connector.errors import JournalUnusable
@@ -32,7 +34,7 @@ def test_a_file_whose_name_the_folder_needs_is_renamed_with_its_log(tmp_path):
     place(tmp_path / "journal", is_trial=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal", "journal-wal"]
     assert place(tmp_path / "journal") == (tmp_path / "journal", tmp_path / "journal.db")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.db-wal"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.db-wal", "journal.lock"]
 
 
 def test_a_folder_named_db_is_the_journal(tmp_path):
@@ -54,3 +56,24 @@ def test_another_file_beside_the_path_does_not_matter(tmp_path):
     """`<path>.db` is taken over only if it is a journal."""
     (tmp_path / "journal.db").write_bytes(b"precious")
     assert place(tmp_path / "journal") == (tmp_path / "journal", None)
+
+
+@pytest.mark.parametrize("other", ["journal.db", "journal.1"])
+def test_a_file_whose_name_the_folder_needs_replaces_no_other(tmp_path, other):
+    """Both stay, and the sentence names the one in the way."""
+    lookalike(tmp_path / "journal")
+    (tmp_path / other).write_bytes(b"precious")
+    with pytest.raises(JournalUnusable, match=other):
+        place(tmp_path / "journal")
+    assert (tmp_path / other).read_bytes() == b"precious"
+    assert (tmp_path / "journal").is_file()
+
+
+def test_a_file_that_the_earlier_version_holds_is_not_renamed(tmp_path):
+    """It is held by the lock of its own name."""
+    lookalike(tmp_path / "journal")
+    with (tmp_path / "journal.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(JournalUnusable, match="held by another instance"):
+            place(tmp_path / "journal")
+    assert (tmp_path / "journal").is_file()

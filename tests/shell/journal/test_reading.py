@@ -131,6 +131,17 @@ def test_a_mark_behind_frames_hides_no_damage_before_them(tmp_path):
     log.close()
 
 
+def test_finished_numbers_behind_frames_say_that_all_before_was_finished(tmp_path):
+    """A frame between the damage and the mark changes nothing."""
+    log = new_log(tmp_path / "journal")
+    log.write([block(1, 2), Mark(3, 4, None)], [], 0)
+    path = log.folder.path / log.segments[0].name
+    path.write_bytes(path.read_bytes().replace(b"%0100d" % 1, b"%0100d" % 9))
+    found = read(log.folder, log.segments, 0, 5, 10)
+    assert (found.block, len(found.missing)) == (block(2, 2), 0)
+    log.close()
+
+
 @pytest.mark.parametrize(("lost", "missing"), [(None, range(6, 6)), ("disk", range(3, 6))])
 def test_damage_before_finished_numbers_was_finished_too(tmp_path, lost, missing):
     """Finished numbers say that all before them were finished; lost ones do not."""

@@ -11,7 +11,7 @@ from connector.core.journal.record import HEADER_BYTES, RECORD_BYTES, Key, Mark,
 from connector.core.journal.state import Progress
 from connector.errors import JournalUnusable
 from connector.shell.journal import segment
-from connector.shell.journal.folder import Folder
+from connector.shell.journal.folder import LOCK, Folder
 from connector.shell.journal.recovery import PROGRESS, SAVED, look, recover
 from connector.shell.journal.segment import Unreadable
 from tests.shell.journal.logs import block, new_log, seqs
@@ -274,7 +274,7 @@ def test_segments_that_were_not_finished_are_removed(folder):
     assert [path.name for path in folder.path.glob("*.new")] == ["progress.new"]
 
 
-@pytest.mark.parametrize("name", [PROGRESS, SAVED, "00000000000000000006.log"])
+@pytest.mark.parametrize("name", [LOCK, PROGRESS, SAVED, "00000000000000000006.log"])
 @pytest.mark.parametrize("suffix", ["", ".new"])
 def test_a_folder_in_the_place_of_a_file_is_refused(folder, name, suffix):
     """It is named at the start, even if it would be met only later."""
