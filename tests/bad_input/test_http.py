@@ -90,6 +90,7 @@ def lines():
 
 async def test_bad_requests_leave_one_line_of_each_kind_and_no_traceback(server, lines):
     """Nothing that a client sends brings a traceback, an error or its own words into the log."""
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is no bad request
     for _ in range(3):
         for raw in REQUESTS.values():
             await talk(server, raw)

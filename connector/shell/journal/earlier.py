@@ -29,14 +29,16 @@ KEYS: Final = """SELECT slot, session, key, iv FROM cipher_key
     AND typeof(key) = 'text' AND typeof(iv) = 'text' ORDER BY seq"""
 TEXTS: Final = "SELECT name, value FROM kept WHERE typeof(name) = 'text' AND typeof(value) = 'text'"
 WATERMARK: Final = "SELECT value FROM progress WHERE name = 'watermark' AND typeof(value) = 'integer'"
-# The second counts also if the end of the table cannot be read.
+# The larger one counts, as damage may hide the end of the table.
 LAST: Final = ("SELECT max(seq) FROM frame", "SELECT seq FROM sqlite_sequence WHERE name = 'frame'")
 FRAMES: Final = """SELECT seq, crc, received_ns, slot, session, binary, raw FROM frame
   WHERE typeof(slot) = 'integer' AND slot BETWEEN 0 AND 65535 AND typeof(session) = 'integer' AND session >= 0
     AND typeof(received_ns) = 'integer' AND typeof(raw) = 'blob' AND seq > ? AND seq <= ? ORDER BY seq"""
-SETTLED: Final = "INSERT OR REPLACE INTO progress VALUES ('watermark', ?)"
+TAKEN: Final = "earlier_taken"  # the name of a saved text: which file, and the last number that the log has
 DAMAGE: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the first: no such table
 PART_BYTES: Final = 2**20  # so much of the file is in memory at once
+PART_NUMBERS: Final = 1000  # so many are looked for, one by one, where rows cannot be read
+ROW_BYTES: Final = 32  # of the shortest row
 
 
 class Earlier:
@@ -46,6 +48,7 @@ class Earlier:
         self._path = path
         self._opened = contextlib.ExitStack()
         self._is_damaged = False
+        self.identity = ""
         self.close = self._opened.close
 
     def open(self) -> None:
@@ -54,29 +57,39 @@ class Earlier:
         refuse_successor(self._path)
         self._opened.enter_context(held(self._path))
         database = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)
+        database.text_factory = lambda text: text.decode(errors="replace")  # one bad text hides no other
         self._database = self._opened.enter_context(contextlib.closing(database))
+        self.identity = str(self._path.stat().st_ino)
         if self.rows(TABLES) != [(4,)]:
-            raise JournalUnusable(f"{self._path} is no journal, or one that is damaged throughout. Move it elsewhere.")
+            raise JournalUnusable(
+                f"{self._path} is no journal, or so damaged that SQLite cannot open it. "
+                "Mend it, for instance by .recover of the program sqlite3, or move it elsewhere."
+            )
 
     def rows(self, query: str, *values: int) -> list[Any]:
         """Return the rows, or those before damage. Raises JournalUnusable."""
         return self._read(query, *values)[0]
 
     def pending(self) -> tuple[int, int]:
-        """Return the number up to which nothing is pending, and the last one given."""
-        watermark = max((value for (value,) in self.rows(WATERMARK)), default=0)
-        given = next((number for query in LAST for (number,) in self.rows(query) if isinstance(number, int)), 0)
-        # A damaged number may be anything, but a file has fewer frames than bytes.
-        watermark = watermark if watermark <= given else 0
-        return watermark, min(given, watermark + self._path.stat().st_size)
+        """Return the number up to which nothing is pending, and the last one given.
+
+        Raises JournalUnusable if nobody can say how many frames are lost.
+        """
+        found = [self._read(query) for query in LAST]
+        given = max((number for rows, _ in found for (number,) in rows if isinstance(number, int)), default=None)
+        if given is None and any(is_damaged for _, is_damaged in found):
+            raise _refusal(self._path, "the number of its last frame cannot be read")
+        last = given or 0
+        watermark = max((value for (value,) in self.rows(WATERMARK) if 0 <= value <= last), default=0)
+        # A damaged number may be anything, but the rows have to fit in the file.
+        return watermark, min(last, watermark + self._path.stat().st_size // ROW_BYTES)
 
     def frames(self, after: int, last: int) -> list[Any]:
-        """Return rows of some PART_BYTES, at least one if there is any that can be read."""
-        rows, is_damaged = list[Any](), True
-        while not rows and is_damaged and after < last:
-            rows, is_damaged = self._read(FRAMES, after, last, most_bytes=PART_BYTES)
-            after += 1
-        return rows
+        """Return rows of some PART_BYTES, or none if the next PART_NUMBERS cannot be read."""
+        for searched in range(after, min(after + PART_NUMBERS, last)):
+            if rows := self._read(FRAMES, searched, last, most_bytes=PART_BYTES)[0]:
+                return rows
+        return []
 
     def _read(self, query: str, *values: int, most_bytes: float = inf) -> tuple[list[Any], bool]:
         rows, size = list[Any](), 0
@@ -103,7 +116,10 @@ def imported(path: Path) -> Path:
 
 
 def _refusal(path: Path, error: object) -> JournalUnusable:
-    return JournalUnusable(f"The journal {path} could not be taken over: {error}. Mend that, and start.")
+    return JournalUnusable(
+        f"The journal {path} could not be taken over: {error}. No other program may use it, "
+        "and this user has to be able to read it and to rename it. Mend that, and start."
+    )
 
 
 async def take_over(path: Path, journal: "Journal", start: Start) -> None:
@@ -128,6 +144,7 @@ async def take_over(path: Path, journal: "Journal", start: Start) -> None:
         finally:
             await start.close(earlier.close)
         await start.call(rename, path, imported(path))
+        await journal.save(TAKEN, "")
     except OSError as error:
         raise _refusal(path, error) from error
     log.warning("journal_imported", file=str(imported(path)), frames=frames, damaged=damaged)
@@ -136,8 +153,9 @@ async def take_over(path: Path, journal: "Journal", start: Start) -> None:
 async def _append_frames(earlier: Earlier, journal: "Journal", start: Start) -> tuple[int, int]:
     """Return how many frames were appended, and how many were damaged."""
     watermark, last = await start.call(earlier.pending)
-    seq, frames, full = watermark, 0, journal.lost.get("journal_full", 0)
-    await start.call(earlier.rows, SETTLED, seq)  # before the first frame: the file has to take this note
+    file, _, taken = (await journal.saved(TAKEN) or "").partition(" ")
+    seq = first = max(watermark, int(taken)) if file == earlier.identity else watermark
+    frames, full = 0, journal.lost.get("journal_full", 0)
     while seq < last:
         before = seq
         for number, crc, received_ns, slot, session, binary, raw in await start.call(earlier.frames, seq, last):
@@ -151,12 +169,12 @@ async def _append_frames(earlier: Earlier, journal: "Journal", start: Start) -> 
             else:
                 journal.give_up(frame, "corrupt")
         if seq == before:
-            journal.miss(last - seq)
-            seq = last
+            seq = min(seq + PART_NUMBERS, last)
+            journal.miss(seq - before)
         if not await start.wait(asyncio.ensure_future(journal.on_disk(60))):
             raise OSError(journal.write_error)
         if journal.lost.get("journal_full", 0) > full:
             raise OSError("it does not fit in journal.max_bytes")
-        await start.call(earlier.rows, SETTLED, seq)
+        await journal.save(TAKEN, f"{earlier.identity} {seq}")
         await start.pause(0)
-    return frames, last - watermark - frames
+    return frames, last - first - frames

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import glob
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from connector.errors import JournalUnusable
 
 log = structlog.get_logger("connector.journal")
 
+SUFFIXES: Final = ("-wal", "-shm", "")
 SQLITE: Final = b"SQLite format 3\0"
 
 
@@ -37,7 +39,11 @@ def place(path: Path, *, is_trial: bool = False) -> Place:
             with held(path):
                 rename(path, Path(f"{path}.db"))
         earlier = Path(f"{path}.db")
-        return Place(path, earlier if _is_earlier(earlier) else None)
+        if _is_earlier(earlier):
+            return Place(path, earlier)
+        if earlier.is_file():
+            log.warning("journal_file_ignored", file=str(earlier), fix="if it is a journal, mend its beginning")
+        return Place(path, None)
     log.warning("journal_path_is_a_folder", given=str(path), used=str(path.with_suffix("")), fix="leave out .db")
     return Place(path.with_suffix(""), path if path.is_file() else None)
 
@@ -52,12 +58,17 @@ def _is_earlier(path: Path) -> bool:
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold a file of the earlier kind as its own version does. Raises OSError, JournalUnusable."""
-    with Path(f"{path}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise JournalUnusable(f"The journal {path} is held by another instance. Stop that one.") from error
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    lock = os.open(f"{path}.lock", flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise JournalUnusable(f"The journal {path} is held by another instance. Stop that one.") from error
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def rename(path: Path, new: Path) -> None:
@@ -66,15 +77,16 @@ def rename(path: Path, new: Path) -> None:
     Raises OSError, and JournalUnusable rather than replace a file.
     """
     refuse_taken(new)
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{new}{suffix}")
 
 
 def refuse_taken(new: Path) -> None:
-    """Raise JournalUnusable if there is something where a file is to be renamed to."""
-    if new.exists() or new.is_symlink():
-        raise JournalUnusable(f"{new} is in the way of a journal that is to get this name. Move it elsewhere.")
+    """Raise JournalUnusable if there is something where a file or its log is to be renamed to."""
+    for each in (f"{new}{suffix}" for suffix in (*SUFFIXES, "-journal")):
+        if os.path.lexists(each):
+            raise JournalUnusable(f"{each} is in the way of a journal that is to get this name. Move it elsewhere.")
 
 
 def refuse_successor(path: Path) -> None:
@@ -82,5 +94,6 @@ def refuse_successor(path: Path) -> None:
     for each in path.parent.glob(f"{glob.escape(path.name)}.*"):
         if each.suffix[1:].isdecimal():
             raise JournalUnusable(
-                f"{each} has newer frames than {path}. Start and stop the earlier version once: it joins the two."
+                f"{each} may have newer frames than {path}. If it is a copy, move it elsewhere. "
+                "Otherwise start and stop the earlier version once, which joins the two."
             )

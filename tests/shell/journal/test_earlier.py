@@ -134,15 +134,53 @@ async def test_a_stop_ends_the_import_and_the_next_start_goes_on(tmp_path, monke
     await source.close()
 
 
-async def test_a_file_that_takes_no_note_is_refused_before_the_first_frame(tmp_path, monkeypatch):
-    """It could not say how far it was taken over, so each start would append its frames again."""
+async def test_a_file_that_nobody_may_write_is_taken_over_once(tmp_path, monkeypatch):
+    """How far a start came is noted in the journal, so no start appends a frame again."""
+    monkeypatch.setattr(module, "PART_BYTES", 1)
     earlier(tmp_path / "journal.db")
-    real = sqlite3.connect
+    real, stop = sqlite3.connect, asyncio.Event()
     monkeypatch.setattr(sqlite3, "connect", lambda path, **options: real(path.replace("=rw", "=ro"), **options))
+    monkeypatch.setattr(module, "rename", lambda *_: (tmp_path / "forbidden").stat())
+    stop.set()
+    for _ in range(6):
+        with pytest.raises(Unopened):
+            await Journal.open(JournalSettings(path=tmp_path / "journal"), print, stop)
     for _ in range(2):
-        with pytest.raises(JournalUnusable, match=r"journal\.db could not be taken over: .*\. Mend that, and start"):
+        with pytest.raises(JournalUnusable, match=r"journal\.db could not be taken over: .*forbidden"):
             await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
-    assert inspect(tmp_path / "journal").pending == 0
+    assert inspect(tmp_path / "journal").pending == 6
+
+
+async def test_another_file_is_taken_over_from_its_own_beginning(tmp_path):
+    """How far one file was taken over says nothing of the next one, even of the same inode."""
+    for times in (1, 2):
+        earlier(tmp_path / "journal.db")
+        source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+        assert source.pending == 6 * times
+        await source.close()
+        (tmp_path / "journal.db.imported").unlink()
+
+
+async def test_a_file_that_does_not_say_how_many_frames_it_has_is_refused(tmp_path, monkeypatch):
+    """Its losses could not be counted."""
+    earlier(tmp_path / "journal.db")
+    monkeypatch.setattr(module, "LAST", ("SELECT max(seq) FROM unreadable", "SELECT seq FROM unreadable"))
+    with pytest.raises(JournalUnusable, match="the number of its last frame cannot be read"):
+        await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+
+
+async def test_a_bad_text_hides_no_other(tmp_path):
+    """Keys and texts behind one that is no UTF-8 come."""
+    earlier(tmp_path / "journal.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        database.execute("UPDATE cipher_key SET key = CAST(x'ff' AS TEXT)")
+        database.execute("INSERT INTO cipher_key VALUES (2, 1, 7, ?, ?)", ("l" * 32, "i" * 16))
+        database.execute("INSERT INTO kept VALUES ('a', CAST(x'ff' AS TEXT))")
+        database.commit()
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert list(source.keys(1, 7)) == [CipherKey("l" * 32, "i" * 16)]
+    assert await source.saved("lists") == "{}"
+    await source.close()
 
 
 def damage(path, statement, *values):
@@ -172,25 +210,32 @@ async def test_a_row_with_a_damaged_column_is_a_counted_loss(tmp_path, column):
 
 
 @pytest.mark.parametrize(
-    ("statement", "first"),
+    ("statement", "first", "lost"),
     [
-        ("UPDATE cipher_key SET slot = NULL", 5),
-        ("UPDATE cipher_key SET key = 7", 5),
-        ("UPDATE kept SET value = x'ff00'", 5),
-        ("UPDATE progress SET value = 'x'", 1),
-        ("UPDATE progress SET value = 1 << 60", 1),
-        ("DELETE FROM progress", 1),
-        ("UPDATE sqlite_sequence SET seq = 1 << 60", 5),
-        ("UPDATE sqlite_sequence SET seq = 'x'", 5),
+        ("UPDATE cipher_key SET slot = NULL", 5, 0),
+        ("UPDATE cipher_key SET key = 7", 5, 0),
+        ("UPDATE kept SET value = x'ff00'", 5, 0),
+        ("UPDATE progress SET value = 'x'", 1, 0),
+        ("UPDATE progress SET value = 1 << 60", 1, 0),
+        ("UPDATE progress SET value = -(1 << 60)", 1, 0),
+        ("UPDATE progress SET value = -1", 1, 0),
+        ("DELETE FROM progress", 1, 0),
+        ("UPDATE sqlite_sequence SET seq = 12", 5, 2),
+        ("UPDATE sqlite_sequence SET seq = 8", 5, 0),
+        ("UPDATE sqlite_sequence SET seq = 'x'", 5, 0),
+        ("UPDATE sqlite_sequence SET seq = 1 << 60", 5, 32_768 // 32 - 6),
     ],
 )
-async def test_damage_beside_the_frames_costs_no_frame(tmp_path, statement, first):
-    """Without a readable watermark all frames are pending, as no one knows what was delivered."""
+async def test_damage_beside_the_frames_costs_no_frame(tmp_path, statement, first, lost):
+    """Without a readable watermark all frames are pending, as no one knows what was delivered.
+
+    Numbers that were given and have no frame are lost, at most as many as fit in the file.
+    """
     earlier(tmp_path / "journal.db")
     damage(tmp_path / "journal.db", statement)
     source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
     assert await collect(source.read, source.watermark, source.last_seq) == FRAMES[first - 1 :]
-    assert source.lost == {}
+    assert source.lost.get("corrupt", 0) == lost
     await source.close()
 
 
@@ -255,14 +300,14 @@ async def test_what_is_not_to_be_taken_over_is_refused(tmp_path, what):
     if what == "another program's":
         with contextlib.closing(sqlite3.connect(path)) as database:
             database.execute("CREATE TABLE frame (x)")
-        expected = "journal.db is no journal, or one that is damaged throughout. Move it elsewhere."
+        expected = "journal.db is no journal, or so damaged that SQLite cannot open it."
     else:
         earlier(path)
         name, expected = {
             "taken": ("journal.db.imported", "journal.db.imported is in the way"),
             "successor": (
                 "journal.db.2",
-                "journal.db.2 has newer frames than .*journal.db. Start and",
+                "journal.db.2 may have newer frames than .*journal.db. If it is a copy",
             ),
             "lock": ("journal.db.lock", "journal.db could not be taken over: .*Is a directory"),
         }[what]

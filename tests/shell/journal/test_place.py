@@ -1,11 +1,14 @@
 """The journal is in the folder that its path means, whatever files are there."""
 
+import contextlib
 import fcntl
+import os
 
 import pytest
+import structlog
 
 from connector.errors import JournalUnusable
-from connector.shell.journal.place import SQLITE, place
+from connector.shell.journal.place import SQLITE, held, place
 
 
 def lookalike(path):
@@ -52,13 +55,17 @@ def test_any_other_file_is_refused(tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"precious"
 
 
-def test_another_file_beside_the_path_does_not_matter(tmp_path):
-    """`<path>.db` is taken over only if it is a journal."""
+def test_another_file_beside_the_path_is_ignored_but_told_of(tmp_path):
+    """`<path>.db` is taken over only if it is a journal; a damaged beginning is one sign of one."""
     (tmp_path / "journal.db").write_bytes(b"precious")
-    assert place(tmp_path / "journal") == (tmp_path / "journal", None)
+    with structlog.testing.capture_logs() as logs:
+        assert place(tmp_path / "journal") == (tmp_path / "journal", None)
+    assert [(entry["event"], entry["file"]) for entry in logs] == [
+        ("journal_file_ignored", str(tmp_path / "journal.db"))
+    ]
 
 
-@pytest.mark.parametrize("other", ["journal.db", "journal.1"])
+@pytest.mark.parametrize("other", ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db-journal", "journal.1"])
 def test_a_file_whose_name_the_folder_needs_replaces_no_other(tmp_path, other):
     """Both stay, and the sentence names the one in the way."""
     lookalike(tmp_path / "journal")
@@ -67,6 +74,16 @@ def test_a_file_whose_name_the_folder_needs_replaces_no_other(tmp_path, other):
         place(tmp_path / "journal")
     assert (tmp_path / other).read_bytes() == b"precious"
     assert (tmp_path / "journal").is_file()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path.with_name("precious"))])
+def test_a_lock_that_is_no_file_is_refused(tmp_path, make):
+    """Nothing behind it is waited for or emptied."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    make(tmp_path / "journal.lock")
+    with contextlib.suppress(OSError), held(tmp_path / "journal"):
+        pass
+    assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
 def test_a_file_that_the_earlier_version_holds_is_not_renamed(tmp_path):
