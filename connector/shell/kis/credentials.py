@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,8 +56,9 @@ class Credentials:
         folder = self._kis.credentials_dir
         if folder is None:
             return int(self._kis.appkey is not None and self._kis.appsecret is not None)
-        while all(path.exists() for path in _files(folder, self._pairs)):
-            self._pairs += 1
+        with contextlib.suppress(PermissionError):  # of a folder that this user may not search
+            while all(path.exists() for path in _files(folder, self._pairs)):
+                self._pairs += 1
         return self._pairs
 
     def check_files(self) -> dict[Path, str | None]:

@@ -1,7 +1,10 @@
 """App keys from a folder or from the environment."""
 
 import base64
+import errno
+import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +34,18 @@ def refusal(settings):
     with pytest.raises(ConfigurationError) as refused:
         require_credentials(settings)
     return list(refused.value.problems)
+
+
+def test_a_folder_that_may_not_be_searched_has_no_pair(tmp_path, monkeypatch):
+    """Whoever counts goes on; the problem is named where the files are read."""
+    settings = fill(tmp_path, pair(0))
+    monkeypatch.setattr(Path, "stat", forbid)
+    assert Credentials(settings.kis).count() == 0
+
+
+def forbid(path, **_):
+    """Refuse a path as the system refuses one in a folder that may not be searched."""
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def test_folder(tmp_path):
