@@ -94,12 +94,11 @@ class Earlier:
     def _read(self, query: str, *values: int, most_bytes: float = inf) -> tuple[list[Any], bool]:
         rows, size = list[Any](), 0
         try:
-            with self._database:
-                for row in self._database.execute(query, values):
-                    rows.append(row)
-                    size += sys.getsizeof(row[-1])
-                    if size > most_bytes:
-                        break
+            for row in self._database.execute(query, values):
+                rows.append(row)
+                size += sys.getsizeof(row[-1])
+                if size > most_bytes:
+                    break
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGE:  # such as a lock
                 raise _refusal(self._path, error) from error

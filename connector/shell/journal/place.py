@@ -1,4 +1,4 @@
-"""Where the journal is, and what file of the earlier kind is there to take over."""
+"""Where the journal is: its folder, or a file of the earlier kind to take over."""
 
 import contextlib
 import fcntl

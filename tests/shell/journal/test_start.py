@@ -1,6 +1,7 @@
 """A start waits for a disk, but not after a stop."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -8,6 +9,14 @@ import pytest
 from connector.shell.journal import Unopened
 from connector.shell.journal import start as module
 from connector.shell.journal.start import Start
+
+
+@pytest.fixture
+async def unheard():
+    """Return the failures that asyncio tells of because nobody awaited them."""
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    return told
 
 
 @pytest.fixture
@@ -33,7 +42,7 @@ async def test_calls_give_what_they_return_even_after_a_stop(start, stop):
         await start.call(divmod, 1, 0)
 
 
-async def test_a_call_that_hangs_is_left_after_a_stop(start, stop, monkeypatch):
+async def test_a_call_that_hangs_is_left_after_a_stop(start, stop, monkeypatch, unheard):
     """Nobody hears of its end, nor of its failure; what it uses is closed after it."""
     monkeypatch.setattr(module, "SLOW_SECONDS", 0.05)
     ends, order = threading.Event(), []
@@ -54,11 +63,16 @@ async def test_a_call_that_hangs_is_left_after_a_stop(start, stop, monkeypatch):
     ends.set()
     await start.close(lambda: order.append("closed again"))
     assert order == ["ended", "closed", "closed again"]
+    del call, raised
+    gc.collect()
+    assert unheard == []
 
 
-async def test_what_cannot_be_closed_is_left(start):
+async def test_what_cannot_be_closed_is_left(start, unheard):
     """Nobody hears of it: the process ends, or has what it wants."""
     await start.close(lambda: 1 // 0)
+    gc.collect()
+    assert unheard == []
 
 
 async def test_a_pause_ends_at_a_stop_that_names_the_holder(start, stop):
