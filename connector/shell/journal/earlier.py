@@ -14,7 +14,7 @@ import structlog
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable
-from connector.shell.journal.place import held, refuse_successor, refuse_taken, rename
+from connector.shell.journal.earlier_names import held, refuse_successor, refuse_taken, rename
 from connector.shell.journal.start import Start
 
 if TYPE_CHECKING:

@@ -1,14 +1,12 @@
 """The journal is in the folder that its path means, whatever files are there."""
 
-import contextlib
 import fcntl
-import os
 
 import pytest
 import structlog
 
 from connector.errors import JournalUnusable
-from connector.shell.journal.place import SQLITE, held, place
+from connector.shell.journal.place import SQLITE, place
 
 
 def lookalike(path):
@@ -74,16 +72,6 @@ def test_a_file_whose_name_the_folder_needs_replaces_no_other(tmp_path, other):
         place(tmp_path / "journal")
     assert (tmp_path / other).read_bytes() == b"precious"
     assert (tmp_path / "journal").is_file()
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path.with_name("precious"))])
-def test_a_lock_that_is_no_file_is_refused(tmp_path, make):
-    """Nothing behind it is waited for or emptied."""
-    (tmp_path / "precious").write_bytes(b"precious")
-    make(tmp_path / "journal.lock")
-    with contextlib.suppress(OSError), held(tmp_path / "journal"):
-        pass
-    assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
 def test_a_file_that_the_earlier_version_holds_is_not_renamed(tmp_path):
