@@ -14,7 +14,7 @@ from connector.app.clock import now
 from connector.app.status_log import StatusLog
 from connector.core import status
 from connector.core.lists import saved_lists, subscription
-from connector.core.slots.moving import carried
+from connector.core.slots.moving import Moves, with_attempts
 from connector.core.slots.placement import Places, place
 from connector.core.status import ReplicaView
 from connector.shell.kafka.compacted_topic import CompactedTopic
@@ -81,6 +81,7 @@ class Plan:
         self._saved: subscription.Lists | None = None
         self._places = Places({}, {}, {})
         self._placement: dict[str, int] = {}
+        self._moves = Moves()
         self._limits = slots.limits  # of the slots of all replicas
         # What the last round was made from; before the first round, no record is ours.
         self._situation = ReplicaView({}, {}, subscription.Lists(), settings.replicas.name, self._others)
@@ -257,13 +258,16 @@ class Plan:
         if self.status_reader.restored.is_set():
             self._note_use()
         views, alive = self._slots.views, self._alive()
-        wishes = carried(
+        refused = self._places.refused
+        wishes = self._moves.carried(
             self._placement,
             views,
             lambda isin, slot: slot in alive and status.is_active(self.records, isin, slot),
-            refused=self._places.refused,
-            lost=self._slots.lost & views.keys(),
+            refused,
+            monotonic(),
         )
+        lost = self._slots.lost & views.keys()
+        wishes = with_attempts(wishes, self._placement, views, refused, lost)
         for slot, wish in wishes.items():
             if wish != list(self._slots.feeds[slot].wanted):
                 self._slots.feeds[slot].want(wish)

@@ -334,26 +334,37 @@ async def rolling(rig: Rig) -> list[Check]:
 
 @row(
     "move",
-    "two replicas with a slot each; lists change so that bonds move between the slots",
+    "two replicas with a slot each; lists change so that bonds move between the slots, and one replica is late",
     "a bond that stays wanted misses nothing",
 )
 async def move(rig: Rig) -> list[Check]:
     """A bond is registered on the new slot before the old one lets it go."""
     async with rig.run(count=12, exchange={"capacity": 9}) as run:
+        run.keys = 1  # so that the other replica gets the other slot
         await run.start("one", KIS__SESSION_CAPACITY="9")
+        run.keys = 2
         await run.start("two", KIS__SESSION_CAPACITY="9")
         await run.until_active(60)
+        slots = await run.slots_of("one"), await run.slots_of("two")
         run.market(RATE)
         await traded(run, 2)
         stay, go = run.isins[:8], run.isins[8:]
         for wanted in (stay, stay + go[:2], stay + go, stay + go[2:]):
+            run.signal("two", signal.SIGSTOP)
             await run.by_name["one"].until(lambda wanted=wanted: _write(run, wanted), 10)
+            await traded(run, 0.5)
+            run.signal("two", signal.SIGCONT)
             await run.until(lambda wanted=wanted: run.registered() == set(wanted), 30)
             await traded(run, 2)
         moved = sum(reply.tr_type == "2" and reply.tr_key in stay for reply in run.kis.replies)
         run.isins = stay
         ledger = await run.settle()
-    return [*ledger.checks(owner_changes=0, missed=0), shown("releases of bonds that stayed", moved), *figures(ledger)]
+    return [
+        *ledger.checks(owner_changes=0, missed=0),
+        true("each replica has a slot", slots == ([0], [1])),
+        shown("releases of bonds that stayed", moved),
+        *figures(ledger),
+    ]
 
 
 async def _write(run: Replicas, wanted: list[str]) -> bool:

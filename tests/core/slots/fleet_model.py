@@ -14,7 +14,7 @@ from connector.core.lists.desired import newly_asked
 from connector.core.lists.subscription import ControlRecord, Lists, Position
 from connector.core.slots.assignment import LATEST, Claim, assign
 from connector.core.slots.lease import FOREVER, Lease
-from connector.core.slots.moving import carried
+from connector.core.slots.moving import Moves, with_attempts
 from connector.core.slots.outage import Outages
 from connector.core.slots.placement import place
 from connector.core.status import ReplicaView
@@ -90,7 +90,7 @@ class Replica:
         self.writer_name = f"{name}-{next(fleet.offsets)}".encode()
         self.topic = StatusTopic(None, self.writer_name)
         self.unread = []  # the records of the status topic that we have yet to read
-        self.placement, self.recorder = {}, status.Recorder()
+        self.placement, self.moves, self.recorder = {}, Moves(), status.Recorder()
         self.outages, self.seen, self.turns, self.lost = Outages(LOST_AFTER), None, 0, frozenset()
         self.worlds, self.lists = {}, fleet.lists
         self.told, self.limits = {}, {}  # of all slots: what the group said last, and what we count
@@ -163,9 +163,9 @@ class Replica:
         def is_active_elsewhere(isin, slot):
             return slot in alive and status.is_active(self.records, isin, slot)
 
-        wishes = carried(
-            self.placement, views, is_active_elsewhere, refused=places.refused, lost=self.lost & views.keys()
-        )
+        wishes = self.moves.carried(self.placement, views, is_active_elsewhere, places.refused, self.fleet.now)
+        lost = self.lost & views.keys()
+        wishes = with_attempts(wishes, self.placement, views, places.refused, lost)
         for slot, wish in wishes.items():
             world = self.worlds[slot]
             world.limit = self.fleet.limits[slot]
