@@ -9,6 +9,7 @@ import sys
 import pytest
 import typer
 
+import connector.__main__
 from connector.cli import app, main
 from connector.errors import CredentialsRefused, JournalUnusable, NotInTime
 
@@ -102,6 +103,22 @@ def test_endings(cli, monkeypatch, error, code):
     assert (result.exit_code, result.stdout) == (code, "")
     assert ("Traceback" in result.stderr) == (code == 1)
     assert "canary" not in result.stderr
+
+
+def test_ctrl_c_during_the_imports(monkeypatch):
+    """The imports take a second or two, and Ctrl-C ends them without a traceback."""
+
+    class Interrupting:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "connector.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "connector.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting])
+    with pytest.raises(SystemExit) as ended:
+        connector.__main__.main()
+    assert ended.value.code == 130
 
 
 def test_main_exits(capsys):

@@ -172,8 +172,8 @@ def _whole(data: bytes, view: memoryview, at: int, end: int, highest: int) -> It
         content = json.loads(data[body:end])
         if kind == _KEY:
             return Key(seq, slot, session, CipherKey(*content)) if seq >= highest else None
-        lost = content["reason"]
-        is_sound = kind == _MARK and (lost is None or lost in get_args(LossReason))
-        return Mark(content["from"], content["to"], lost) if is_sound else None
+        first, lost = content["from"], content["reason"]
+        is_sound = kind == _MARK and (lost is None or lost in get_args(LossReason)) and type(first) is int
+        return Mark(first, seq, lost) if is_sound and 0 < first <= seq == content["to"] else None
     except (KeyError, TypeError, ValueError):
         return None

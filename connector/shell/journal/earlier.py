@@ -149,11 +149,19 @@ async def take_over(path: Path, journal: "Journal", start: Start) -> None:
     log.warning("journal_imported", file=str(imported(path)), frames=frames, damaged=damaged)
 
 
+def _begin(identity: str, text: str, watermark: int, last: int) -> int:
+    """Return up to which number the file was taken over, by its watermark and the saved text."""
+    file, _, taken = text.partition(" ")
+    is_number = taken.isascii() and taken.isdecimal() and len(taken) <= len(str(last))
+    if file == identity and is_number and watermark <= int(taken) <= last:
+        return int(taken)
+    return watermark
+
+
 async def _append_frames(earlier: Earlier, journal: "Journal", start: Start) -> tuple[int, int]:
     """Return how many frames were appended, and how many were damaged."""
     watermark, last = await start.call(earlier.pending)
-    file, _, taken = (await journal.saved(TAKEN) or "").partition(" ")
-    seq = first = max(watermark, int(taken)) if file == earlier.identity else watermark
+    seq = first = _begin(earlier.identity, await journal.saved(TAKEN) or "", watermark, last)
     frames, full = 0, journal.lost.get("journal_full", 0)
     while seq < last:
         before = seq

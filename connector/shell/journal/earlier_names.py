@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +33,12 @@ def rename(path: Path, new: Path) -> None:
 
     Raises OSError, and JournalUnusable rather than replace a file.
     """
+    log, its_name = f"{new}-wal", f"{path}-wal"
+    if os.path.lexists(log) and not os.path.lexists(its_name) and not os.path.lexists(new):
+        raise JournalUnusable(
+            f"{log} is in the way of {path}, which is to be renamed. It may be the log of {path}, with frames: "
+            f"if nothing else has put it there, name it {its_name}. Otherwise move it elsewhere."
+        )
     refuse_taken(new)
     for suffix in SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
@@ -48,10 +53,13 @@ def refuse_taken(new: Path) -> None:
 
 
 def refuse_successor(path: Path) -> None:
-    """Raise JournalUnusable if the earlier version has begun another file and not renamed it."""
-    for each in path.parent.glob(f"{glob.escape(path.name)}.*"):
-        if each.suffix[1:].isdecimal():
+    """Raise JournalUnusable if the earlier version has begun another file and not renamed it.
+
+    Raises OSError.
+    """
+    for name in os.listdir(path.parent):  # noqa: PTH208 - unlike glob, it says if it may not
+        if name.startswith(f"{path.name}.") and name.removeprefix(f"{path.name}.").isdecimal():
             raise JournalUnusable(
-                f"{each} may have newer frames than {path}. If it is a copy, move it elsewhere. "
+                f"{path.parent / name} may have newer frames than {path}. If it is a copy, move it elsewhere. "
                 "Otherwise start and stop the earlier version once, which joins the two."
             )

@@ -11,6 +11,17 @@ from typing import Final
 from connector.errors import JournalUnusable
 
 LOCK: Final = "lock"
+MOST_READ_BYTES: Final = 256 * 2**20  # of a small file; ours have some kB, and waiting events some MB
+
+
+class Foreign(JournalUnusable, OSError):
+    """Something in the folder is not the journal's.
+
+    At a start this ends the connector. Later it is trouble of the disk like any other.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Folder:
@@ -39,23 +50,23 @@ class Folder:
         self._lock: int | None = None
 
     def check(self, name: str) -> None:
-        """Raise JournalUnusable if something of this name is no regular file."""
+        """Raise Foreign if something of this name is no regular file."""
         try:
             mode = os.lstat(name, dir_fd=self.fd).st_mode
         except OSError:  # there is none, or the disk fails: who opens it learns that
             return
         if not stat.S_ISREG(mode):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise JournalUnusable(f"{self.path / name} is {kind}, and so not the journal's. Remove it.")
+            raise Foreign(f"{self.path / name} is {kind}, and so not the journal's. Remove it.")
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a file of this user and make it private. Raises OSError and JournalUnusable."""
+        """Open a file of this user and make it private. Raises OSError, which may be Foreign."""
         self.check(name)
         fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
         found = os.fstat(fd)
         if found.st_uid != os.geteuid():
             os.close(fd)
-            raise JournalUnusable(
+            raise Foreign(
                 f"The journal's file {self.path / name} belongs to uid {found.st_uid}, not to this user "
                 f"(uid {os.geteuid()}). Change its owner, or set journal.path to another folder."
             )
@@ -65,7 +76,7 @@ class Folder:
 
     @contextlib.contextmanager
     def opened(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:
-        """Give the descriptor of a file for a while. Raises OSError and JournalUnusable."""
+        """Give the descriptor of a file for a while. Raises OSError, which may be Foreign."""
         fd = self.open(name, flags)
         try:
             yield fd
@@ -76,6 +87,8 @@ class Folder:
         """Take the lock; return None, or the process that holds it (0 if unknown)."""
         try:
             fd = self.open(LOCK, os.O_RDWR | os.O_CREAT)
+        except Foreign:
+            raise
         except OSError as error:
             raise JournalUnusable(
                 f"The journal's folder {self.path} is not writable: {error.strerror}. "
@@ -104,14 +117,17 @@ class Folder:
         return sorted(os.listdir(self.fd))  # noqa: PTH208 - a descriptor
 
     def read(self, name: str) -> bytes | None:
-        """Return a small file's content, or None if it does not exist."""
+        """Return a small file's content, or None if it does not exist.
+
+        Of a file that is too large to be ours, the beginning is returned.
+        """
         try:
             with open(self.open(name), "rb") as file:  # noqa: PTH123 - a descriptor
-                return file.read()
+                return file.read(MOST_READ_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
-            error.filename = name  # which a failed read does not name
+            error.filename = str(self.path / name)  # which a failed read does not name
             raise
 
     def replace(self, name: str, content: bytes) -> None:

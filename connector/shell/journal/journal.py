@@ -186,7 +186,8 @@ class Journal(State):
         if not busy:
             self.log.close()
         if not self.is_saved:
-            log.error("journal_close_failed", error=self.write_error, frames=self.tally.last - self.tally.synced)
+            frames = min(self.pending, self.tally.last - self.tally.synced)
+            log.error("journal_close_failed", error=self.write_error, frames=frames)
 
 
 def _nothing() -> None:

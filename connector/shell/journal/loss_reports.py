@@ -37,7 +37,7 @@ class LossReports:
         self._unreported = _from_text(saved.get(SAVED, "[]"))
         try:
             untold = tally.lost - Counter(json.loads(saved[COUNTED]))
-        except (KeyError, TypeError, ValueError):  # earlier versions saved none
+        except (KeyError, RecursionError, TypeError, ValueError):  # earlier versions saved none
             untold = +Counter(corrupt=missing)
         for reason, frames in untold.items():
             self._note_unseen(cast("LossReason", reason), frames)
@@ -101,6 +101,6 @@ def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:
     try:
         for fields in json.loads(saved):
             _merge(merged, Loss(*fields))
-    except (TypeError, ValueError):
+    except (RecursionError, TypeError, ValueError):
         log.warning("kept_losses_unreadable", kept=saved)
     return merged

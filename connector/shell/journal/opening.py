@@ -39,7 +39,7 @@ async def open_folder(path: Path, start: Start) -> tuple[Place, Folder, Recovere
     except BaseException as error:
         if folder:
             await start.close(folder.close)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, JournalUnusable):
             raise JournalUnusable(
                 f"The journal {path} could not be opened: {error}. Check journal.path and its volume."
             ) from error

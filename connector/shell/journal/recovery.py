@@ -15,7 +15,7 @@ from connector.core.journal.record import FORMAT, HEADER_BYTES, Key, Mark, forma
 from connector.core.journal.state import Progress, unsealed
 from connector.core.journal.tally import Tally
 from connector.errors import JournalUnusable
-from connector.shell.journal.folder import LOCK, Folder
+from connector.shell.journal.folder import LOCK, Folder, Foreign
 from connector.shell.journal.reading import Scan, scan
 from connector.shell.journal.segment import Segment
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("connector.journal")
 PROGRESS: Final = "progress"
 SAVED: Final = "saved.json"
 EMPTY: Final = Scan([], [], [], 0, 0)
-SEGMENT: Final = re.compile(r"[0-9]{20}\.log")
+SEGMENT: Final = re.compile(r"0[0-8][0-9]{18}\.log")  # a number is below 2**63
 OURS: Final = re.compile(rf"({LOCK}|{PROGRESS}|{re.escape(SAVED)}|{SEGMENT.pattern})(\.new)?")
 
 
@@ -83,6 +83,9 @@ def look(folder: Folder) -> Recovered:
             folder.check(name)
     segments = [_segment(folder, name) for name in names if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
+    if saved is not None and not isinstance(saved.get("texts"), dict):
+        log.error("journal_state_damaged", file=SAVED)
+        saved = None
     refuse_newer(folder.path, content["format"] if content else None)
     new = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
     return Recovered(segments, Progress.from_content(content) if content else new, saved or {})
@@ -113,7 +116,7 @@ def _segment(folder: Folder, name: str) -> Segment:
         with folder.opened(name) as fd:
             head = os.pread(fd, HEADER_BYTES, 0)
     except OSError as error:  # the records are waited for when they are read
-        if isinstance(error, PermissionError):  # that is no damage, and somebody can mend it
+        if isinstance(error, (PermissionError, Foreign)):  # that is no damage, and somebody can mend it
             raise
     refuse_newer(folder.path, format_of(head))
     if format_of(head) is None and size >= HEADER_BYTES:  # a shorter one was torn, and is cut

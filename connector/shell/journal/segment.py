@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import structlog
 
 from connector.core.journal.record import HEADER_BYTES
-from connector.errors import JournalUnusable
 from connector.shell.journal.folder import Folder
 
 log = structlog.get_logger("connector.journal")
@@ -81,10 +80,10 @@ class Segment:
             fd = folder.open(self.name)
         except FileNotFoundError:
             return None
-        except (OSError, JournalUnusable) as error:
-            if getattr(error, "errno", None) in SCARCE:
+        except OSError as error:
+            if error.errno in SCARCE:
                 raise
-            self._note_failure(begun, OPENING, getattr(error, "strerror", None) or str(error))
+            self._note_failure(begun, OPENING, error.strerror or str(error))
             self.note_damage(self.size)
             return None
         self._note_success(OPENING)

@@ -73,7 +73,7 @@ class Trouble:
                 await step()
             except Exception as error:
                 log.exception("journal_bug")
-                self.note("bug", f"{type(error).__name__}: {error}")
+                self.note(step.__name__, f"{type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self.end("bug")
+                self.end(step.__name__)

@@ -1,5 +1,9 @@
 """Records come back as they were written, and damage never makes another one of them."""
 
+import json
+import struct
+from zlib import crc32
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +12,7 @@ from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import (
     FORMAT,
     HEADER_BYTES,
+    RECORD_BYTES,
     Block,
     Key,
     Mark,
@@ -130,3 +135,22 @@ def test_a_header_names_its_format():
         damaged = bytearray(sound)
         damaged[bit // 8] ^= 1 << bit % 8
         assert format_of(bytes(damaged)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "reason"),
+    [("1", 20, None), (None, 20, None), (1.5, 20, "disk"), (True, 20, None), (0, 20, None), (21, 20, "corrupt")],
+)
+def test_a_mark_of_no_range_is_damage(first, last, reason):
+    """A mark has numbers from one on, the last one not before the first."""
+    assert taken(encode([Mark(first, last, reason)])) == []
+    assert taken(encode([Mark(1, last, None)])) == [Mark(1, last, None)]
+
+
+@pytest.mark.parametrize("last", ["x", None, 19, 21, 2**70])
+def test_a_mark_ends_with_its_own_number(last):
+    """The number of its record is the last one of its range."""
+    sound = encode([Mark(1, 20, None)])
+    meta, body = sound[12:RECORD_BYTES], json.loads(sound[RECORD_BYTES:])
+    odd = json.dumps({**body, "to": last}).encode()
+    assert taken(sound[:4] + struct.pack("<II", len(odd), crc32(odd, crc32(meta))) + meta + odd) == []

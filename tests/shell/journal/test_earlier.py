@@ -151,6 +151,39 @@ async def test_a_file_that_nobody_may_write_is_taken_over_once(tmp_path, monkeyp
     assert inspect(tmp_path / "journal").pending == 6
 
 
+@pytest.mark.parametrize(
+    ("note", "taken"),
+    [
+        ("", 6),
+        (" ", 6),
+        (" x", 6),
+        (" 7 8", 6),
+        (" 1_0", 6),
+        (" ٧", 6),
+        (" -7", 6),
+        (" 3", 6),
+        (" 11", 6),
+        (f" {10**30}", 6),
+        (f" {'7' * 5000}", 6),
+        (" 7", 3),
+        (" 10", 0),
+    ],
+)
+async def test_an_odd_note_hides_no_frame(tmp_path, note, taken):
+    """Only a number between the watermark and the last row says how far a file was taken over."""
+    earlier(tmp_path / "journal.db")
+    source = await Journal.open(JournalSettings(path=tmp_path / "other"), print)
+    file = module.Earlier(tmp_path / "journal.db")
+    file.open()
+    await source.save(module.TAKEN, file.identity + note)
+    file.close()
+    await source.close()
+    (tmp_path / "other").rename(tmp_path / "journal")
+    source = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert (source.pending, source.lost) == (taken, {})
+    await source.close()
+
+
 async def test_another_file_is_taken_over_from_its_own_beginning(tmp_path):
     """How far one file was taken over says nothing of the next one, even of the same inode."""
     for times in (1, 2):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from connector.errors import JournalUnusable
+from connector.shell.journal import folder as module
 from connector.shell.journal.folder import Folder
 
 
@@ -44,7 +45,7 @@ def test_a_file_that_cannot_be_read_is_named(folder, monkeypatch):
     folder.replace("saved.json", b"x")
     path = folder.path / "saved.json"
     monkeypatch.setattr(folder, "open", lambda _: os.open(path, os.O_WRONLY))
-    with pytest.raises(OSError, match=r"'saved\.json'"):
+    with pytest.raises(OSError, match=r"journal/saved\.json'"):
         folder.read("saved.json")
 
 
@@ -161,3 +162,10 @@ def test_a_missing_file_is_none(folder):
     """A file that does not exist has no content, and can be unlinked."""
     assert folder.read("progress") is None
     folder.unlink("progress")
+
+
+def test_of_a_huge_file_only_the_beginning_is_read(folder, monkeypatch):
+    """A file with a hole of terabytes is damage, and no reason to run out of memory."""
+    monkeypatch.setattr(module, "MOST_READ_BYTES", 100)
+    folder.replace("progress", b"x" * 101)
+    assert folder.read("progress") == b"x" * 100

@@ -4,11 +4,12 @@ import errno
 import os
 
 import pytest
+import structlog
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal import record
-from connector.core.journal.record import HEADER_BYTES, RECORD_BYTES, Key, Mark, header
-from connector.core.journal.state import Progress
+from connector.core.journal.record import FORMAT, HEADER_BYTES, RECORD_BYTES, Key, Mark, header
+from connector.core.journal.state import Progress, sealed
 from connector.errors import JournalUnusable
 from connector.shell.journal import segment
 from connector.shell.journal.folder import LOCK, Folder
@@ -258,7 +259,7 @@ def test_the_last_segment_is_left_as_it_is_while_the_disk_may_come_back(folder, 
 
 def test_other_programs_files_are_left_alone(folder):
     """Files with other names change nothing, and stay."""
-    names = ["lost+found", "notes.txt", "1.log", "00000000000000000001.log.gz", "x.new"]
+    names = ["lost+found", "notes.txt", "1.log", "00000000000000000001.log.gz", "x.new", "9" * 20 + ".log"]
     for name in names:
         (folder.path / name).write_bytes(b"x")
     found = recover(folder, look(folder))
@@ -283,3 +284,13 @@ def test_a_folder_in_the_place_of_a_file_is_refused(folder, name, suffix):
     path.mkdir()
     with pytest.raises(JournalUnusable, match=f"{path} is a folder, and so not the journal's"):
         look(folder)
+
+
+@pytest.mark.parametrize("texts", [[], None, "x", 5])
+def test_texts_that_are_none_are_damage(folder, texts):
+    """The frames come all the same."""
+    folder.replace(SAVED, sealed({"format": FORMAT, "texts": texts}))
+    with structlog.testing.capture_logs() as logs:
+        found = recover(folder, look(folder))
+    assert (found.saved, found.tally.last) == ({}, 10)
+    assert [(entry["event"], entry["file"]) for entry in logs] == [("journal_state_damaged", SAVED)]

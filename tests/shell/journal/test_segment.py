@@ -6,9 +6,8 @@ import os
 import pytest
 import structlog
 
-from connector.errors import JournalUnusable
 from connector.shell.journal import segment
-from connector.shell.journal.folder import Folder
+from connector.shell.journal.folder import Folder, Foreign
 from connector.shell.journal.segment import PAGE, Segment, Unreadable
 
 CONTENT = bytes(range(1, 251)) * 100  # no zero in it; six whole pages and a part
@@ -147,7 +146,7 @@ def test_a_disk_that_is_slow_to_fail_is_waited_for_once(file, disk, now):
     assert zeros(one, file, 2 * PAGE) == [1]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EUCLEAN, "Structure needs cleaning"), JournalUnusable("is a link")])
+@pytest.mark.parametrize("error", [OSError(errno.EUCLEAN, "Structure needs cleaning"), Foreign("is a link")])
 def test_a_file_that_cannot_be_opened_is_waited_for_and_then_passed(tmp_path, now, monkeypatch, error):
     """It gets as long as an unreadable page, and both share the time; then it is told as damage."""
     folder, one = Folder(tmp_path), Segment(1, 1, 500, 0.0)

@@ -70,7 +70,7 @@ async def test_a_step_that_raises_is_told_and_repeated():
         task = asyncio.create_task(found.for_ever(step))
         async with asyncio.timeout(30):
             await found.changed.wait()
-            assert found.problems == {"bug": "RuntimeError: nobody expected this"}
+            assert found.problems == {"step": "RuntimeError: nobody expected this"}
             while len(times) < 5:
                 await asyncio.sleep(0.001)
         task.cancel()

@@ -7,6 +7,7 @@ import threading
 from functools import partial
 
 import pytest
+import structlog
 
 from connector.core.journal import memory
 from connector.core.journal.record import Block, Mark
@@ -195,6 +196,40 @@ async def test_what_waits_in_memory_is_not_missing_in_the_log(source, disk, tmp_
     found = await collect(source.read, 0, 10)
     assert found[-5:] == frames(6, 10)
     assert source.lost == {"corrupt": 10 - len(found)}
+
+
+@pytest.mark.parametrize("name", ["00000000000000000006.log.new", "progress.new", "saved.json.new"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("elsewhere")])
+async def test_what_is_not_the_journals_is_trouble_until_it_is_removed(source, tmp_path, name, make):
+    """It is named all the time, delivery goes on from memory, and nothing is lost."""
+    for each in frames(1, 5):
+        source.append(each)
+    assert await source.on_disk(30)
+    source.log.seal()
+    odd = tmp_path / "journal" / name
+    odd.unlink(missing_ok=True)
+    make(odd)
+    with structlog.testing.capture_logs() as logs:
+        for each in frames(6, 9):
+            source.append(each)
+        await source.save("lists", "{}")
+        await until(lambda: source.write_error)
+        assert f"{odd} is " in source.write_error
+        assert await collect(source.read, 5, 9) == frames(6, 9)
+        rounds, done = 0, source._syncing.next_round
+        while rounds < 5:
+            await done()
+            rounds += 1
+            assert f"{odd} is " in str(source.write_error)
+        odd.rmdir() if odd.is_dir() and not odd.is_symlink() else odd.unlink()
+        assert await source.on_disk(30)
+    assert [entry["event"] for entry in logs].count("journal_bug") == 0
+    assert [entry["event"] for entry in logs].count("journal_write_recovered") == 1
+    await source.close()
+    again = await Journal.open(JournalSettings(path=tmp_path / "journal"), print)
+    assert await collect(again.read, 5, again.last_seq) == frames(6, 9)
+    assert (again.lost, again.texts["lists"]) == ({}, "{}")
+    await again.close()
 
 
 async def test_a_full_journal_gives_up_nothing_that_it_had(source):
