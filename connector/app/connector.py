@@ -55,13 +55,14 @@ class Connector:
                 for name, task in self._tasks().items():
                     group.create_task(task, name=name)
         except* _Stopped:
-            if (current := asyncio.current_task()) and current.cancelling():
-                current.uncancel()  # the group's own request; older Pythons' timeouts would take it for ours
-            # The disk may hang; what it does not take in time, closing the journal waits for again.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                    await self._parts.event_topic.save(self.journal)
-            log.info("stopped", pending=self.journal.pending)
+            pass
+        if (current := asyncio.current_task()) and current.cancelling():
+            current.uncancel()  # the group's own request; older Pythons' timeouts would take it for ours
+        # The disk may hang; what it does not take in time, closing the journal waits for again.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                await self._parts.event_topic.save(self.journal)
+        log.info("stopped", pending=self.journal.pending)
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         parts, plan = self._parts, self._parts.plan

@@ -49,24 +49,29 @@ class Moves:
         }
         moving = {
             (slot, isin): self._since.get((slot, isin), now)
-            for slot in slots
-            for isin, goal in placement.items()
-            if goal != slot
-            and isin in active[slot]
+            for slot, isins in active.items()
+            for isin in isins
+            if (goal := placement.get(isin, slot)) != slot
             and not (isin in active[goal] if goal in active else is_active_elsewhere(isin, goal))
         }
         self._since = moving
         for slot, view in slots.items():
-            leaving = [isin for each, isin in moving if each == slot]
+            leaving = [isin for isin in placement if (slot, isin) in moving] if moving else []
             room = max(0, view.capacity - sum(isin not in refused for isin in wishes[slot]))
             if len(leaving) > room:
                 awaited = [isin for isin in leaving if now - moving[slot, isin] < WAIT_SECONDS]
-                new = [isin for isin in wishes[slot] if isin not in refused and isin not in view.registrations]
+                new = [isin for isin in wishes[slot] if isin not in refused and _is_new(isin, view)]
                 late = new[::-1][: max(0, len(awaited) - room)]
                 wishes[slot] = [isin for isin in wishes[slot] if isin not in late]
                 leaving = sorted(leaving, key=lambda isin: isin not in awaited)[: room + len(late)]
             wishes[slot] += leaving
         return wishes
+
+
+def _is_new(isin: str, slot: SlotView) -> bool:
+    """Whether KIS does not have the bond on this slot, and has not just been asked for it."""
+    registration = slot.registrations.get(isin)
+    return registration is None or registration.state == "WAITING_CAPACITY"
 
 
 def with_attempts(

@@ -137,6 +137,7 @@ class Folder:
         full still takes it.
         """
         spare = f"{name}.new"
+        self.check(name)
         with self.opened(spare, os.O_WRONLY | os.O_CREAT) as fd:
             write_all(fd, content)
             os.ftruncate(fd, len(content))

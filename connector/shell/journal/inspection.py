@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from connector.core.journal.record import HEADER_BYTES, format_of
 from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
+from connector.shell.journal.folder import MOST_READ_BYTES
 from connector.shell.journal.reading import Scan, scan
 from connector.shell.journal.recovery import EMPTY, PROGRESS, SEGMENT, counted, refuse_newer
 from connector.shell.journal.segment import given
@@ -140,7 +141,7 @@ def _progress(path: Path) -> Progress | None:
     """Return the saved progress, or that of a new journal if there is none; None if damaged."""
     try:
         with opened(path / PROGRESS) as fd:
-            content = None if fd is None else unsealed(given(fd, os.fstat(fd).st_size, 0))
+            content = None if fd is None else unsealed(given(fd, min(os.fstat(fd).st_size, MOST_READ_BYTES), 0))
     except FileNotFoundError:
         path.stat()  # raises FileNotFoundError if there is no folder either
         return NOTHING
@@ -154,10 +155,10 @@ def _progress(path: Path) -> Progress | None:
 def _sizes(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the name and size of each file, 0 if the disk does not give its size.
 
-    One that vanishes meanwhile is left out.
+    One that vanishes meanwhile is left out. What only has the name of a segment is damage.
     """
     for entry in os.scandir(path):
-        if not entry.is_file(follow_symlinks=False):
+        if not entry.is_file(follow_symlinks=False) and not SEGMENT.fullmatch(entry.name):
             continue
         try:
             size = entry.stat(follow_symlinks=False).st_size

@@ -86,9 +86,14 @@ def look(folder: Folder) -> Recovered:
     if saved is not None and not isinstance(saved.get("texts"), dict):
         log.error("journal_state_damaged", file=SAVED)
         saved = None
-    refuse_newer(folder.path, content["format"] if content else None)
-    new = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
-    return Recovered(segments, Progress.from_content(content) if content else new, saved or {})
+    progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
+    try:
+        if content is not None:
+            refuse_newer(folder.path, content["format"])
+            progress = Progress.from_content(content)
+    except (KeyError, TypeError):
+        log.error("journal_state_damaged", file=PROGRESS)  # noqa: TRY400 - one line
+    return Recovered(segments, progress, saved or {})
 
 
 def refuse_newer(path: Path, version: int | None) -> None:

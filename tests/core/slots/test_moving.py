@@ -11,11 +11,12 @@ from connector.core.slots.moving import WAIT_SECONDS, Moves, with_attempts
 from connector.core.slots.placement import placement
 
 
-def slot(number, active=(), capacity=41, pending=()):
+def slot(number, active=(), capacity=41, pending=(), waiting=()):
     """Make the view of a slot with some bonds registered and others requested."""
     views = {isin: RegistrationView("ACTIVE", None, None) for isin in active} | {
         isin: RegistrationView("PENDING", None, None) for isin in pending
     }
+    views |= {isin: RegistrationView("WAITING_CAPACITY", "OPSP0008", None) for isin in waiting}
     return SlotView(number, "CONNECTED", capacity, len(views), None, None, MappingProxyType(views))
 
 
@@ -87,6 +88,12 @@ def test_a_bond_whose_time_is_over_makes_room_for_one_that_is_awaited():
     moves.carried(goal, {0: slot(0, active=["A"], capacity=2)}, nowhere, (), 0.0)
     slots = {0: slot(0, active=["A", "B"], capacity=2)}
     assert moves.carried(goal, slots, nowhere, (), WAIT_SECONDS) == {0: ["C", "B"]}
+
+
+def test_a_bond_for_which_kis_had_no_room_waits_like_a_new_one():
+    """KIS has fewer places than the settings say, and a bond moves away for that reason."""
+    slots = {0: slot(0, active=["A", "B"], waiting=["C"], capacity=2)}
+    assert carried({"B": 0, "C": 0, "A": 1}, slots, nowhere) == {0: ["B", "A"]}
 
 
 def test_a_bond_that_was_asked_for_goes_on():

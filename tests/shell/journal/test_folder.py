@@ -169,3 +169,10 @@ def test_of_a_huge_file_only_the_beginning_is_read(folder, monkeypatch):
     monkeypatch.setattr(module, "MOST_READ_BYTES", 100)
     folder.replace("progress", b"x" * 101)
     assert folder.read("progress") == b"x" * 100
+
+
+def test_what_is_no_file_is_not_replaced(folder):
+    """It is named with its path, and with what to do."""
+    (folder.path / "progress").mkdir()
+    with pytest.raises(OSError, match=r"journal/progress is a folder, and so not the journal's\. Remove it\."):
+        folder.replace("progress", b"x")

@@ -234,12 +234,28 @@ def test_a_damaged_progress_hides_nothing(folder):
 
 
 def test_other_files_do_not_matter(folder):
-    """Only files named as segments are read, and no symlink is followed."""
+    """Only files named as segments are read."""
     before = inspect(folder)
     (folder / "1.log").write_bytes(b"x")
-    (folder / "00000000000000000099.log").symlink_to(folder / "1.log")
-    (folder / "00000000000000000098.log").mkdir()
+    (folder / "00000000000000000099.log.d").mkdir()
     assert inspect(folder).segments == before.segments
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to(path.with_name("x"))])
+def test_what_only_has_the_name_of_a_segment_is_damage(folder, make):
+    """A start refuses it, too. No symlink is followed, and no pipe is waited for."""
+    path = folder / "00000000000000000007.log"
+    path.rename(folder / "x")
+    make(path)
+    found = inspect(folder)
+    assert [(each.file, each.damaged) for each in found.segments][1:] == [(path.name, True)]
+    assert any(path.name in problem for problem in found.problems)
+
+
+def test_a_huge_progress_is_damage(folder, monkeypatch):
+    """A file with a hole of terabytes is no reason to run out of memory."""
+    monkeypatch.setattr(inspection, "MOST_READ_BYTES", 10)
+    assert inspect(folder).problems == [f"{folder / 'progress'} is damaged or cannot be read."]
 
 
 def test_a_segment_deleted_meanwhile(folder, monkeypatch):

@@ -294,3 +294,13 @@ def test_texts_that_are_none_are_damage(folder, texts):
         found = recover(folder, look(folder))
     assert (found.saved, found.tally.last) == ({}, 10)
     assert [(entry["event"], entry["file"]) for entry in logs] == [("journal_state_damaged", SAVED)]
+
+
+@pytest.mark.parametrize("content", [{}, {"format": "x"}, {"format": FORMAT}, {"format": FORMAT, "marks": [[1]]}])
+def test_a_progress_that_says_nothing_is_damage(folder, content):
+    """All frames are pending, as without a progress."""
+    folder.replace(PROGRESS, sealed(content))
+    with structlog.testing.capture_logs() as logs:
+        found = recover(folder, look(folder))
+    assert (found.tally.last, found.tally.pending) == (10, 10)
+    assert [(entry["event"], entry["file"]) for entry in logs] == [("journal_state_damaged", PROGRESS)]
