@@ -103,8 +103,6 @@ def unlocked(path: Path) -> Iterator[None]:
         raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
     except NotADirectoryError:
         raise RequestMalformed(f"{path} is not a folder, and so no journal. Give one with --journal.") from None
-    except JournalUnusable:
-        raise
     except OSError as error:
         raise JournalUnusable(f"The journal {path} could not be read: {error.strerror}.") from error
 
