@@ -118,7 +118,8 @@ def show(rows: Iterable[Row], names: Mapping[str, str], columns: Sequence[str] =
     """
     shown = columns or [each for each in COLUMNS if names or each != "name"]
     shapes = [dataclasses.replace(COLUMNS[each], turn=None) if columns else COLUMNS[each] for each in shown]
-    print_table(shapes, ([_cells(row, names)[each] for each in shown] for row in rows))
+    cells = (_cells(row, names) for row in rows)
+    print_table(shapes, ([each[heading] for heading in shown] for each in cells))
 
 
 def _cells(row: Row, names: Mapping[str, str]) -> dict[str, str]:
