@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 30.0
 SAVED_AS: Final = "tick-partitions"
+_SAVED: Final = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,9})")
 
 log = structlog.get_logger("connector.app")
 
@@ -58,10 +60,10 @@ class PartitionWatch:
     async def run(self) -> None:
         """Tell each change, until cancelled."""
         await self._delivery.has_lanes.wait()
-        topic, _, before = (await self._journal.saved(SAVED_AS) or "").rpartition("/")
+        saved = _SAVED.fullmatch(await self._journal.saved(SAVED_AS) or "")
         in_use = self._delivery.tick_partitions
-        if topic == self._topic and before.isdecimal() and int(before) != in_use:
-            self._say(int(before), in_use, adopted=True)
+        if saved and saved["topic"] == self._topic and (before := int(saved["number"])) != in_use:
+            self._say(before, in_use, adopted=True)
         await self._keep(in_use)
         while True:
             await asyncio.sleep(LOOK_SECONDS)

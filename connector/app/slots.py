@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from pydantic import NonNegativeInt, TypeAdapter
 
 from connector.core.slots.assignment import Claim
 from connector.core.slots.lease import FOREVER, Lease
@@ -30,6 +31,7 @@ log = structlog.get_logger("connector.slots")
 
 SAVED: Final = "slots"
 RELEASE_SECONDS: Final = 3.0
+_SLOTS: Final = TypeAdapter(list[NonNegativeInt])
 
 
 class Slots:
@@ -167,7 +169,7 @@ class Slots:
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self.group.run(), name="slot-group")
-            self.lease.use_saved(json.loads(await journal.saved(SAVED) or "[]"))
+            self.lease.use_saved(_from_text(await journal.saved(SAVED) or "[]"))
             await are_limits_known.wait()
             while True:
                 self._follow_lease(group, learned_limit)
@@ -218,3 +220,12 @@ class Slots:
         """
         self.lease.give_up()
         await self.group.leave()
+
+
+def _from_text(saved: str) -> list[int]:
+    """Return the slots that the last process held, or none if the text is unreadable."""
+    try:
+        return _SLOTS.validate_json(saved)
+    except ValueError:
+        log.warning("kept_slots_unreadable", kept=saved)
+        return []

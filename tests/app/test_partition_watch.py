@@ -148,10 +148,11 @@ async def test_a_restart_takes_over_any_number_and_says_so(watching):
         watched = await watching(count, journal=journal)
         await until(lambda count=count: journal.texts[partition_watch.SAVED_AS] == f"{TICKS}/{count}")
         assert watched.told == told
-    journal.texts[partition_watch.SAVED_AS] = "another topic/3"
-    watched = await watching(4, journal=journal)
-    await looks(watched)
-    assert watched.told == []
+    for saved in ("another topic/3", TICKS, f"{TICKS}/", f"{TICKS}/x", f"{TICKS}/-3", f"{TICKS}/{'9' * 5000}", "/", ""):
+        journal.texts[partition_watch.SAVED_AS] = saved
+        watched = await watching(4, journal=journal)
+        await looks(watched)
+        assert watched.told == []
 
 
 async def test_while_kafka_or_the_topic_is_away_nothing_is_told(watching):

@@ -4,8 +4,10 @@ import asyncio
 import signal
 from time import monotonic
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
+from structlog.testing import capture_logs
 
 from connector.app.slots import Slots
 from connector.core.slots.lease import Lease
@@ -132,6 +134,27 @@ async def test_slots_are_given_up_even_if_the_limit_passes_while_they_are_saved(
             await asyncio.sleep(0.01)
         await made[0].is_stopped.wait()
     assert slots.feeds == {}
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["no JSON", "{}", "1", '"01"', '["a"]', "[[0]]", "[-1]", "[" * 100_000, "9" * 5000],
+    ids=lambda kept: kept[:20],
+)
+async def test_unreadable_saved_slots_hold_none(kept):
+    """Without Kafka a start then waits for the group, as if nothing had been saved."""
+    slots = Slots(load(None, {}), 2, Feed, dict, tuple)
+    slots.group, journal = (
+        SimpleNamespace(run=asyncio.Event().wait),
+        SimpleNamespace(saved=AsyncMock(return_value=kept)),
+    )
+    with capture_logs() as logs:
+        running = asyncio.create_task(slots.run(journal, asyncio.Event(), lambda _: None, lambda: None))
+        while not (logs or running.done()):
+            await asyncio.sleep(0)
+    assert ([entry["event"] for entry in logs], slots.held, running.done()) == (["kept_slots_unreadable"], set(), False)
     running.cancel()
     await asyncio.wait({running})
 

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterable
 from struct import Struct
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 from zlib import crc32
+
+from pydantic import Field
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
@@ -22,6 +24,7 @@ HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_BYTES: Final = _HEAD.size + _META.size  # without the body
 _FRAME, _KEY, _MARK = 1, 2, 3
 
+Number = Annotated[int, Field(ge=0, lt=2**63)]  # of a frame, or how many
 LossReason = Literal["journal_full", "disk", "corrupt", "dead_letter_refused"]
 
 
@@ -59,8 +62,8 @@ class Key(NamedTuple):
 class Mark(NamedTuple):
     """These numbers have no frame in the log: all are finished, or lost."""
 
-    first_seq: int
-    last_seq: int
+    first_seq: Number
+    last_seq: Number
     lost: LossReason | None  # None: finished
 
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from connector.core.journal.record import FORMAT, Mark
+from pydantic import TypeAdapter
+
+from connector.core.journal.record import FORMAT, Mark, Number
 
 MOST_BYTES: Final = 4096  # of `progress`
 MOST_MARKS: Final = 48
@@ -19,12 +21,12 @@ class Progress(NamedTuple):
     the latest lost ranges above it. `alive_at` is when this was written, in ns of wall time.
     """
 
-    watermark: int
-    synced: int
-    lost: Mapping[str, int]
+    watermark: Number
+    synced: Number
+    lost: Mapping[str, Number]
     marks: list[Mark]
-    lanes: Mapping[str, int]
-    alive_at: int
+    lanes: Mapping[str, Number]
+    alive_at: Number
 
     def to_bytes(self) -> bytes:
         """Return the file's content; it leaves out lanes, then marks, if they do not fit."""
@@ -36,9 +38,11 @@ class Progress(NamedTuple):
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Progress":
-        """Return what `to_bytes` wrote. Raises KeyError and TypeError."""
-        fields = {name: content[name] for name in cls._fields}
-        return cls(**fields | {"marks": [Mark(*mark) for mark in content["marks"]]})
+        """Return what `to_bytes` wrote. Raises ValueError."""
+        return _PROGRESS.validate_python({name: content.get(name) for name in cls._fields})
+
+
+_PROGRESS: Final = TypeAdapter(Progress)
 
 
 def sealed(content: Mapping[str, Any]) -> bytes:

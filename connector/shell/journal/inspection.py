@@ -12,7 +12,7 @@ from connector.core.journal.state import Progress, unsealed
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.folder import MOST_READ_BYTES
 from connector.shell.journal.reading import Scan, scan
-from connector.shell.journal.recovery import EMPTY, PROGRESS, SEGMENT, counted, refuse_newer
+from connector.shell.journal.recovery import EMPTY, PROGRESS, SEGMENT, counted, progress_of, refuse_newer
 from connector.shell.journal.segment import given
 
 NOTHING: Final = Progress(0, 0, {}, [], {}, 0)
@@ -143,11 +143,7 @@ def _progress(path: Path) -> Progress | None:
     except FileNotFoundError:
         path.stat()  # raises FileNotFoundError if there is no folder either
         return NOTHING
-    with contextlib.suppress(KeyError, TypeError):
-        if content is not None:
-            refuse_newer(path, content["format"])
-            return Progress.from_content(content)
-    return None
+    return None if content is None else progress_of(path, content)
 
 
 def _sizes(path: Path) -> Iterator[tuple[str, int]]:

@@ -9,9 +9,10 @@ from dataclasses import astuple
 from typing import Final, cast
 
 import structlog
+from pydantic import TypeAdapter
 
 from connector.core.journal.loss import Loss
-from connector.core.journal.record import Block, LossReason
+from connector.core.journal.record import Block, LossReason, Number
 from connector.core.journal.tally import Tally
 
 log = structlog.get_logger("connector.journal")
@@ -21,6 +22,8 @@ LOSING_SECONDS = 60.0  # the longest time between two reports while frames are b
 SAVED: Final = "losses"
 COUNTED: Final = "losses_counted"  # how many frames were lost in all when this was saved, by reason
 EVENTS: Final = "events"  # the name under which shell/topics/events.py saves what was reported to it
+_LOSSES: Final = TypeAdapter(list[tuple[Number, LossReason, Number, Number, Number, Number]])
+_COUNTS: Final = TypeAdapter(dict[str, Number])
 
 
 class LossReports:
@@ -36,8 +39,8 @@ class LossReports:
         self._reported: dict[tuple[int, LossReason], Loss] = {}  # the events that tell of these are not saved yet
         self._unreported = _from_text(saved.get(SAVED, "[]"))
         try:
-            untold = tally.lost - Counter(json.loads(saved[COUNTED]))
-        except (KeyError, RecursionError, TypeError, ValueError):  # earlier versions saved none
+            untold = tally.lost - Counter(_COUNTS.validate_json(saved[COUNTED]))
+        except (KeyError, ValueError):  # earlier versions saved none
             untold = +Counter(corrupt=missing)
         for reason, frames in untold.items():
             self._note_unseen(cast("LossReason", reason), frames)
@@ -99,8 +102,8 @@ def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:
     """Return the losses that the last process saved, or none if the text is unreadable."""
     merged = dict[tuple[int, LossReason], Loss]()
     try:
-        for fields in json.loads(saved):
+        for fields in _LOSSES.validate_json(saved):
             _merge(merged, Loss(*fields))
-    except (RecursionError, TypeError, ValueError):
+    except ValueError:
         log.warning("kept_losses_unreadable", kept=saved)
     return merged

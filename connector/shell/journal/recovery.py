@@ -1,10 +1,11 @@
 """Finds out, at a start, what the folder of the last process holds."""
 
+import contextlib
 import os
 import re
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -86,14 +87,23 @@ def look(folder: Folder) -> Recovered:
     if saved is not None and not isinstance(saved.get("texts"), dict):
         log.error("journal_state_damaged", file=SAVED)
         saved = None
-    progress = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
-    try:
-        if content is not None:
-            refuse_newer(folder.path, content["format"])
-            progress = Progress.from_content(content)
-    except (KeyError, TypeError):
-        log.error("journal_state_damaged", file=PROGRESS)  # noqa: TRY400 - one line
-    return Recovered(segments, progress, saved or {})
+    progress = None if content is None else progress_of(folder.path, content)
+    if content is not None and progress is None:
+        log.error("journal_state_damaged", file=PROGRESS)
+    nothing = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
+    return Recovered(segments, progress or nothing, saved or {})
+
+
+def progress_of(path: Path, content: Mapping[str, Any]) -> Progress | None:
+    """Return the progress that a file of the journal in `path` holds, None if it is damaged.
+
+    Raises JournalUnusable if a newer version wrote it.
+    """
+    if isinstance(version := content.get("format"), int):
+        refuse_newer(path, version)
+        with contextlib.suppress(ValueError):
+            return Progress.from_content(content)
+    return None
 
 
 def refuse_newer(path: Path, version: int | None) -> None:

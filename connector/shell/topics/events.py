@@ -212,6 +212,6 @@ def _decode(saved: str | None) -> list[EventRecord]:
             EventRecord(key.encode(), value.encode(), str(json.loads(value)["event"]))
             for key, value in json.loads(saved or "[]")
         ]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         log.warning("kept_events_unreadable", kept=saved)
         return []

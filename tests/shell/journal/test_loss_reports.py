@@ -134,7 +134,32 @@ async def test_synced_frames_that_a_start_does_not_find_are_reported(opened, tmp
     assert source.lost == {"corrupt": 2}
 
 
-@pytest.mark.parametrize("kept", ["no JSON", "[1]", "{}", '[["one"]]', "[[1, 2, 3, 4, 5, 6, 7]]", "1"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "",
+        "no JSON",
+        "[1]",
+        "{}",
+        '[["one"]]',
+        "[[1, 2, 3, 4, 5, 6, 7]]",
+        "1",
+        "null",
+        "[" * 100_000,
+        "9" * 5000,
+        '[[0, "disk", "two", 5, 6, 7]]',
+        '[["0", "disk", [1], 5, 6, 7]]',
+        '[[0, ["disk"], 1, 5, 6, 7]]',
+        '[[0, "disk", 1, 5, 6, 1e400]]',
+        '[[0, "lightning", 1, 5, 6, 7]]',
+        '[[0, "disk", -1, 5, 6, 7]]',
+        '{"disk": "x"}',
+        '{"disk": [1]}',
+        '{"disk": -5}',
+        '{"disk": null}',
+    ],
+    ids=lambda kept: kept[:40],
+)
 async def test_unreadable_saved_losses_do_not_stop_a_start(opened, tmp_path, kept):
     """The journal opens, and counts the frames, if the saved losses are unreadable."""
     await (await opened()).close()

@@ -296,7 +296,52 @@ def test_texts_that_are_none_are_damage(folder, texts):
     assert [(entry["event"], entry["file"]) for entry in logs] == [("journal_state_damaged", SAVED)]
 
 
-@pytest.mark.parametrize("content", [{}, {"format": "x"}, {"format": FORMAT}, {"format": FORMAT, "marks": [[1]]}])
+SOUND = {"format": FORMAT, "watermark": 3, "synced": 10, "lost": {}, "marks": [], "lanes": {}, "alive_at": 1}
+
+
+def test_a_sound_progress_is_used(folder):
+    """The odd ones below differ from this in one value."""
+    folder.replace(PROGRESS, sealed(SOUND))
+    assert recover(folder, look(folder)).tally.pending == 7
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"format": FORMAT},
+        *({**SOUND, "format": odd} for odd in ("x", None, [], {})),
+        *(
+            {**SOUND, name: odd}
+            for name in ("watermark", "synced", "alive_at")
+            for odd in ("x", None, [], {}, -1, 2**63, 10**300, 1.5, float("nan"), float("inf"))
+        ),
+        *(
+            {**SOUND, name: odd}
+            for name in ("lost", "lanes")
+            for odd in (None, "x", 5, [1], {"a": "x"}, {"a": -1}, {"a": 2**63}, {"a": None}, {"a": [1]})
+        ),
+        *(
+            {**SOUND, "marks": odd}
+            for odd in (
+                None,
+                5,
+                "xyz",
+                {"a": 1},
+                [5],
+                ["xyz"],
+                [[1]],
+                [[1, 2, 3, 4]],
+                [[1, 2, "lightning"]],
+                [[1, 2, [1]]],
+                [["a", 2, "disk"]],
+                [[-1, 2, "disk"]],
+                [[1, 2**63, "disk"]],
+            )
+        ),
+    ],
+    ids=lambda content: str(content)[:100],
+)
 def test_a_progress_that_says_nothing_is_damage(folder, content):
     """All frames are pending, as without a progress."""
     folder.replace(PROGRESS, sealed(content))

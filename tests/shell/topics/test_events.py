@@ -261,7 +261,9 @@ async def test_a_stop_waits_until_no_written_event_is_saved_as_waiting():
     assert json.loads(memory["events"]) == []
 
 
-@pytest.mark.parametrize("saved", ["", "no JSON", "[1]", "{}", "[[1, 2]]", "null"])
+@pytest.mark.parametrize(
+    "saved", ["", "no JSON", "[1]", "{}", "[[1, 2]]", "null", "[" * 100_000], ids=lambda saved: saved[:40]
+)
 async def test_unreadable_saved_events_delay_nothing(saved):
     """Whatever text was saved, the events of this process are written."""
     topic = Topic()
