@@ -7,10 +7,10 @@ from pathlib import Path
 
 from connector.core.journal.record import HEADER_BYTES, Block, Item, Key, format_of
 from connector.core.ticks.frame import Received
-from connector.shell.journal.inspection import opened, unlocked
 from connector.shell.journal.reading import items
 from connector.shell.journal.recovery import SEGMENT, refuse_newer
 from connector.shell.journal.segment import given
+from connector.shell.journal.unlocked import opened, unlocked
 
 
 class Copying:

@@ -1,20 +1,28 @@
 """Reads a journal's folder without its lock, and changes nothing: for people and for checks."""
 
-import contextlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from connector.core.journal.record import HEADER_BYTES, format_of
 from connector.core.journal.state import Progress, unsealed
-from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal.folder import MOST_READ_BYTES
 from connector.shell.journal.reading import Scan, scan
-from connector.shell.journal.recovery import EMPTY, PROGRESS, SEGMENT, counted, progress_of, refuse_newer
+from connector.shell.journal.recovery import (
+    EMPTY,
+    PROGRESS,
+    SAVED,
+    SEGMENT,
+    counted,
+    has_texts,
+    progress_of,
+    refuse_newer,
+)
 from connector.shell.journal.segment import given
+from connector.shell.journal.unlocked import opened, unlocked
 
+BAD_BYTES: Final = "is damaged: some bytes are no record or cannot be read."
 NOTHING: Final = Progress(0, 0, {}, [], {}, 0)
 
 
@@ -32,8 +40,8 @@ class Inspection(NamedTuple):
     """What a journal's folder holds.
 
     `missing` are the numbers above the watermark, up to the last, for which there is neither a
-    frame nor a mark. `torn_bytes` follow the last whole record. `has_progress` is false if the file
-    `progress` is damaged, so that more counts as pending than is.
+    frame nor a mark. `torn_bytes` follow the last whole record. `damaged` names the damaged small
+    files; without `progress`, more counts as pending than is.
     """
 
     path: Path
@@ -43,7 +51,7 @@ class Inspection(NamedTuple):
     bytes: int
     missing: list[range]
     torn_bytes: int
-    has_progress: bool
+    damaged: list[str]
 
     @property
     def corrupt(self) -> int:
@@ -53,14 +61,9 @@ class Inspection(NamedTuple):
     @property
     def problems(self) -> list[str]:
         """Each damage as a sentence; none in a sound journal."""
-        damaged = () if self.has_progress else (f"{self.path / PROGRESS} is damaged or cannot be read.",)
         return [
-            *damaged,
-            *(
-                f"{self.path / each.file} is damaged: some bytes are no record or cannot be read."
-                for each in self.segments
-                if each.damaged
-            ),
+            *(f"{self.path / each} is damaged or cannot be read." for each in self.damaged),
+            *(f"{self.path / each.file} {BAD_BYTES}" for each in self.segments if each.damaged),
             *(f"{self.path} lacks {_numbers(each)} not delivered." for each in self.missing),
         ]
 
@@ -78,6 +81,7 @@ def inspect(path: Path) -> Inspection:
         sizes = dict(_sizes(path))
         scans = [found for name in sorted(sizes) if SEGMENT.fullmatch(name) and (found := _scan(path / name))]
         last_progress = _progress(path)
+        damaged = [*([] if last_progress else [PROGRESS]), *([] if _has_sound_texts(path) else [SAVED])]
     synced, progress = (first_progress or NOTHING).synced, last_progress or NOTHING
     # A segment without a record, as a power cut leaves one, says nothing about its numbers.
     last = max([synced, progress.watermark, *(each.found.last for each in scans if each.found.end)])
@@ -91,42 +95,7 @@ def inspect(path: Path) -> Inspection:
     torn = scans[-1].torn_bytes if scans else 0
     size = sum(sizes.values())
     segments = [each.segment for each in scans]
-    return Inspection(path, segments, tally.watermark, tally.pending, size, missing, torn, bool(last_progress))
-
-
-@contextlib.contextmanager
-def unlocked(path: Path) -> Iterator[None]:
-    """Turn the errors of reading a journal's folder into errors that name it."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise RequestMalformed(f"There is no journal in {path}. Give its folder with --journal.") from None
-    except NotADirectoryError:
-        raise RequestMalformed(f"{path} is not a folder, and so no journal. Give one with --journal.") from None
-    except OSError as error:
-        raise JournalUnusable(f"The journal {path} could not be read: {error.strerror}.") from error
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[int | None]:
-    """Give the descriptor of a file of the journal, None if the disk does not give it.
-
-    Raises FileNotFoundError if it was deleted meanwhile, and JournalUnusable if this user may not
-    read it.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except PermissionError as error:
-        raise JournalUnusable(f"The journal {path.parent} could not be read: {error.strerror}.") from error
-    except OSError:
-        yield None
-        return
-    try:
-        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
-    finally:
-        os.close(fd)
+    return Inspection(path, segments, tally.watermark, tally.pending, size, missing, torn, damaged)
 
 
 class _Scan(NamedTuple):
@@ -138,12 +107,25 @@ class _Scan(NamedTuple):
 def _progress(path: Path) -> Progress | None:
     """Return the saved progress, or that of a new journal if there is none; None if damaged."""
     try:
-        with opened(path / PROGRESS) as fd:
-            content = None if fd is None else unsealed(given(fd, min(os.fstat(fd).st_size, MOST_READ_BYTES), 0))
+        content = _content(path / PROGRESS)
     except FileNotFoundError:
         path.stat()  # raises FileNotFoundError if there is no folder either
         return NOTHING
     return None if content is None else progress_of(path, content)
+
+
+def _has_sound_texts(path: Path) -> bool:
+    try:
+        content = _content(path / SAVED)
+    except FileNotFoundError:
+        return True
+    return content is not None and has_texts(content)
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    """Return what a small file holds, None if it is damaged. Raises FileNotFoundError."""
+    with opened(path) as fd:
+        return None if fd is None else unsealed(given(fd, min(os.fstat(fd).st_size, MOST_READ_BYTES), 0))
 
 
 def _sizes(path: Path) -> Iterator[tuple[str, int]]:

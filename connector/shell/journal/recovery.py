@@ -84,7 +84,7 @@ def look(folder: Folder) -> Recovered:
             folder.check(name)
     segments = [_segment(folder, name) for name in names if SEGMENT.fullmatch(name)]
     content, saved = (_state(folder, name) for name in (PROGRESS, SAVED))
-    if saved is not None and not isinstance(saved.get("texts"), dict):
+    if saved is not None and not has_texts(saved):
         log.error("journal_state_damaged", file=SAVED)
         saved = None
     progress = None if content is None else progress_of(folder.path, content)
@@ -92,6 +92,11 @@ def look(folder: Folder) -> Recovered:
         log.error("journal_state_damaged", file=PROGRESS)
     nothing = Progress(segments[0].first - 1 if segments else 0, 0, {}, [], {}, 0)
     return Recovered(segments, progress or nothing, saved or {})
+
+
+def has_texts(saved: Mapping[str, Any]) -> bool:
+    """Return whether this is what `saved.json` may hold."""
+    return isinstance(saved.get("texts"), dict)
 
 
 def progress_of(path: Path, content: Mapping[str, Any]) -> Progress | None:

@@ -7,7 +7,7 @@ import pytest
 
 from connector.core.cipher_key import CipherKey
 from connector.core.journal.record import Block, Key, Mark, encode, header
-from connector.core.journal.state import Progress
+from connector.core.journal.state import Progress, sealed
 from connector.core.ticks.frame import Received
 from connector.errors import JournalUnusable, RequestMalformed
 from connector.shell.journal import inspection, reading, recovery
@@ -231,6 +231,18 @@ def test_a_damaged_progress_hides_nothing(folder):
     assert inspect(folder).problems == [f"{folder / 'progress'} is damaged or cannot be read."]
     segment(folder, 7, Mark(1, 3, None), frames(7, 10))
     assert (inspect(folder).watermark, inspect(folder).pending) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", sealed({}), sealed({"texts": []}), sealed({"texts": {}})[:-3], b"\xff" * 100]
+)
+def test_damaged_saved_texts_are_told(folder, content):
+    """A start without Kafka needs them, so a backup without them is not sound."""
+    (folder / "saved.json").write_bytes(sealed({"texts": {"lists": "{}"}}))
+    assert inspect(folder).problems == []
+    (folder / "saved.json").write_bytes(content)
+    assert inspect(folder).problems == [f"{folder / 'saved.json'} is damaged or cannot be read."]
+    assert inspect(folder).pending == 6
 
 
 def test_other_files_do_not_matter(folder):
