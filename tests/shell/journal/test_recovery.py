@@ -314,12 +314,12 @@ def test_a_sound_progress_is_used(folder):
         *(
             {**SOUND, name: odd}
             for name in ("watermark", "synced", "alive_at")
-            for odd in ("x", None, [], {}, -1, 2**63, 10**300, 1.5, float("nan"), float("inf"))
+            for odd in ("x", None, [], {}, -1, 2**62, 10**300, 1.5, float("nan"), float("inf"))
         ),
         *(
             {**SOUND, name: odd}
             for name in ("lost", "lanes")
-            for odd in (None, "x", 5, [1], {"a": "x"}, {"a": -1}, {"a": 2**63}, {"a": None}, {"a": [1]})
+            for odd in (None, "x", 5, [1], {"a": "x"}, {"a": -1}, {"a": 2**62}, {"a": None}, {"a": [1]})
         ),
         *(
             {**SOUND, "marks": odd}
@@ -336,7 +336,7 @@ def test_a_sound_progress_is_used(folder):
                 [[1, 2, [1]]],
                 [["a", 2, "disk"]],
                 [[-1, 2, "disk"]],
-                [[1, 2**63, "disk"]],
+                [[1, 2**62, "disk"]],
             )
         ),
     ],
