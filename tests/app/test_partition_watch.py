@@ -152,7 +152,7 @@ async def test_a_restart_takes_over_any_number_and_says_so(watching):
         journal.texts[partition_watch.SAVED_AS] = saved
         watched = await watching(4, journal=journal)
         await looks(watched)
-        assert watched.told == []
+        assert (watched.told, [task.done() for task in watched.tasks]) == ([], [False, False])
 
 
 async def test_while_kafka_or_the_topic_is_away_nothing_is_told(watching):

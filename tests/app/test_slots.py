@@ -151,8 +151,9 @@ async def test_unreadable_saved_slots_hold_none(kept):
         SimpleNamespace(saved=AsyncMock(return_value=kept)),
     )
     with capture_logs() as logs:
+        began = monotonic()
         running = asyncio.create_task(slots.run(journal, asyncio.Event(), lambda _: None, lambda: None))
-        while not (logs or running.done()):
+        while not (logs or running.done()) and monotonic() < began + 10:
             await asyncio.sleep(0)
     assert ([entry["event"] for entry in logs], slots.held, running.done()) == (["kept_slots_unreadable"], set(), False)
     running.cancel()

@@ -24,7 +24,7 @@ HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_BYTES: Final = _HEAD.size + _META.size  # without the body
 _FRAME, _KEY, _MARK = 1, 2, 3
 
-Number = Annotated[int, Field(ge=0, lt=2**62)]  # of a frame, how many, or ns; as many again follow below 2**63
+Number = Annotated[int, Field(ge=0, lt=2**62)]  # of a frame, how many, or ns; far above any real one
 LossReason = Literal["journal_full", "disk", "corrupt", "dead_letter_refused"]
 
 

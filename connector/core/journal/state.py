@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, get_args
 from zlib import crc32
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from connector.core.journal.record import FORMAT, Mark, Number
+from connector.core.journal.record import FORMAT, LossReason, Mark, Number
 
 MOST_BYTES: Final = 4096  # of `progress`
 MOST_MARKS: Final = 48
+_Reason = Annotated[str, Field(pattern=f"^({'|'.join(get_args(LossReason))})$")]
 
 
 class Progress(NamedTuple):
@@ -23,7 +24,7 @@ class Progress(NamedTuple):
 
     watermark: Number
     synced: Number
-    lost: Mapping[str, Number]
+    lost: Mapping[_Reason, Number]
     marks: list[Mark]
     lanes: Mapping[str, Number]
     alive_at: Number

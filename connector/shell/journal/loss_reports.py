@@ -23,7 +23,7 @@ SAVED: Final = "losses"
 COUNTED: Final = "losses_counted"  # how many frames were lost in all when this was saved, by reason
 EVENTS: Final = "events"  # the name under which shell/topics/events.py saves what was reported to it
 _LOSSES: Final = TypeAdapter(list[tuple[Number, LossReason, Number, Number, Number, Number]])
-_COUNTS: Final = TypeAdapter(dict[str, Number])
+_COUNTS: Final = TypeAdapter(dict[LossReason, Number])
 
 
 class LossReports:

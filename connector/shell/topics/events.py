@@ -63,7 +63,10 @@ class EventRecord(NamedTuple):
 
         A run tells of a session that an earlier run left open before it opens one itself.
         """
-        return self.kind == "session_down" and json.loads(self.value).get("detail", {}).get("cause") != "killed"
+        match json.loads(self.value):
+            case {"detail": {"cause": "killed"}}:
+                return False
+        return self.kind == "session_down"
 
 
 class EventTopic:

@@ -131,6 +131,13 @@ def test_without_progress_the_log_tells_what_was_finished(folder):
     assert recover(folder, look(folder)).tally.watermark == 9
 
 
+def test_without_progress_what_was_deleted_is_finished(folder):
+    """Only whole delivered segments are deleted."""
+    min(folder.path.glob("*.log")).unlink()
+    found = recover(folder, look(folder))
+    assert (found.tally.watermark, found.tally.pending, found.missing) == (5, 5, [])
+
+
 def test_without_anything_but_segments_all_frames_are_pending(folder):
     """Without progress and finished numbers, everything is delivered again."""
     tally = recover(folder, look(folder)).tally
@@ -317,10 +324,11 @@ def test_a_sound_progress_is_used(folder):
             for odd in ("x", None, [], {}, -1, 2**62, 10**300, 1.5, float("nan"), float("inf"))
         ),
         *(
-            {**SOUND, name: odd}
-            for name in ("lost", "lanes")
-            for odd in (None, "x", 5, [1], {"a": "x"}, {"a": -1}, {"a": 2**62}, {"a": None}, {"a": [1]})
+            {**SOUND, "lost": odd}
+            for odd in (None, "x", 5, [1], {"disk": "x"}, {"disk": -1}, {"disk": 2**62}, {"disk": None}, {"disk": [1]})
         ),
+        *({**SOUND, "lost": odd} for odd in ({"lightning": 5}, {"": 5}, {"\udc80": 5})),
+        *({**SOUND, "lanes": odd} for odd in (None, "x", 5, [1], {"a": "x"}, {"a": -1}, {"a": 2**62}, {"a": None})),
         *(
             {**SOUND, "marks": odd}
             for odd in (

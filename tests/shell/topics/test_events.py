@@ -273,6 +273,17 @@ async def test_unreadable_saved_events_delay_nothing(saved):
     assert numbers(topic) == [0]
 
 
+@pytest.mark.parametrize("detail", ["null", "5", "[]", '"killed"', '{"cause": null}', '{"cause": {}}', "{}"])
+async def test_odd_details_of_saved_events_delay_nothing(detail):
+    """They are written as they were saved, before the events of this process."""
+    topic, saved = Topic(), json.dumps([["slot/0", f'{{"event": "session_down", "detail": {detail}}}']])
+    async with running(topic, Memory(events=saved)) as events:
+        events.publish(event(1))
+        assert await events.wait_until_written(30)
+        assert events.told_ends == {"slot/0"}
+    assert len(topic.log) == 2
+
+
 async def test_a_stop_does_not_wait_for_the_pause_after_a_failure(monkeypatch):
     """Who waits until all is written has the next attempt made at once."""
     monkeypatch.setattr(waiting, "RETRY_MIN_SECONDS", 60)
