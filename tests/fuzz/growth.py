@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.cpu_time import cpu_seconds, is_less
+from tests.cpu_time import cpu_seconds, is_within
 
 LENGTHS = (64, 256, 1024, 4096, 16384)  # a cubic search fails at the second, before it takes long
 SLACK = 4  # how much longer than in proportion to the shortest text a call may take
@@ -23,4 +23,4 @@ def assert_linear(function, pattern):
     each = cpu_seconds(lambda: function(shortest)) / len(shortest)
     for text in longer:
         allowed = NOISE_SECONDS + SLACK * each * len(text)
-        assert is_less(allowed, partial(function, text)), f"{len(text)} characters took more than {allowed:.3f} s"
+        assert is_within(allowed, partial(function, text)), f"{len(text)} characters took more than {allowed:.3f} s"

@@ -14,7 +14,6 @@ from connector.shell.kis.approval import ApprovalService
 from connector.shell.kis.credentials import AppKey, Credentials
 from connector.shell.kis.socket import why_not_open
 from simulator import Simulator
-from tests.cpu_time import slowness
 from tests.shell.kis.bench import A, B, Bench, until
 
 PAIR = AppKey("canary-appkey-0123456789", "canary-appsecret-" + "x" * 160)
@@ -127,5 +126,5 @@ async def test_a_long_handshake_header_holds_nothing_up(header):
         bench.feed.want([A])
         await until(lambda: "handshake" in bench.downs())
         took = time.thread_time() - started
-        assert took < slowness()
+        assert took < 1
         assert len(bench.feed.view.message) <= 300

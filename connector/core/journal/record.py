@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 from zlib import crc32
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from connector.core.cipher_key import CipherKey
 from connector.core.ticks.frame import Received
@@ -23,6 +23,7 @@ _WHOLE_HEAD: Final = Struct(_HEAD.format + _META.format[1:])
 HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_BYTES: Final = _HEAD.size + _META.size  # without the body
 _FRAME, _KEY, _MARK = 1, 2, 3
+_CIPHER_KEY: Final = TypeAdapter(CipherKey)
 
 Number = Annotated[int, Field(ge=0, lt=2**62)]  # of a frame, how many, or ns; far above any real one
 LossReason = Literal["journal_full", "disk", "corrupt", "dead_letter_refused"]
@@ -172,11 +173,11 @@ def _whole(data: bytes, view: memoryview, at: int, end: int, highest: int) -> It
     if kind == _FRAME:
         return Block(seq, [Received(received_ns, slot, session, binary, data[body:end])]) if seq > highest else None
     try:
-        content = json.loads(data[body:end])
         if kind == _KEY:
-            return Key(seq, slot, session, CipherKey(*content)) if seq >= highest else None
+            return Key(seq, slot, session, _CIPHER_KEY.validate_json(data[body:end])) if seq >= highest else None
+        content = json.loads(data[body:end])
         first, lost = content["from"], content["reason"]
         is_sound = kind == _MARK and (lost is None or lost in get_args(LossReason)) and type(first) is int
         return Mark(first, seq, lost) if is_sound and 0 < first <= seq == content["to"] else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from connector.core.journal.record import FORMAT, LossReason, Mark, Number
 
 MOST_BYTES: Final = 4096  # of `progress`
 MOST_MARKS: Final = 48
-_Reason = Annotated[str, Field(pattern=f"^({'|'.join(get_args(LossReason))})$")]
 
 
 class Progress(NamedTuple):
@@ -24,7 +23,7 @@ class Progress(NamedTuple):
 
     watermark: Number
     synced: Number
-    lost: Mapping[_Reason, Number]
+    lost: Mapping[LossReason, Number]
     marks: list[Mark]
     lanes: Mapping[str, Number]
     alive_at: Number

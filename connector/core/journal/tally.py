@@ -15,7 +15,7 @@ class Tally:
     The log has all that it needs up to `written`, and the disk up to `synced`.
     """
 
-    def __init__(self, watermark: int, last: int, losses: Mapping[str, int], marks: Iterable[Mark]) -> None:
+    def __init__(self, watermark: int, last: int, losses: Mapping[LossReason, int], marks: Iterable[Mark]) -> None:
         self.watermark = watermark
         self.last = self.written = self.synced = max(last, watermark)
         self.lost = Counter(losses)
@@ -36,11 +36,11 @@ class Tally:
         if start <= last:
             fresh.append(range(start, last + 1))
         for each in fresh:
+            self.lost[reason] += len(each)
             self._add(Mark(each.start, each.stop - 1, reason))
         return fresh
 
     def _add(self, mark: Mark) -> None:
-        self.lost[str(mark.lost)] += mark.last_seq - mark.first_seq + 1
         latest = self.marks[-1] if self.marks else None
         if latest and latest.last_seq == mark.first_seq - 1 and latest.lost == mark.lost:  # one loss after another
             self.marks[-1] = latest._replace(last_seq=mark.last_seq)
@@ -66,11 +66,12 @@ class Tally:
         return seq
 
     @property
-    def settled_losses(self) -> dict[str, int]:
+    def settled_losses(self) -> dict[LossReason, int]:
         """How many lost numbers have no mark, by reason."""
         settled = self.lost.copy()
         for first, last, reason in self.marks:
-            settled[str(reason)] -= last - first + 1
+            if reason:
+                settled[reason] -= last - first + 1
         return dict(+settled)
 
     @property

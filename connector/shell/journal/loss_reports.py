@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from pydantic import TypeAdapter
@@ -38,12 +38,10 @@ class LossReports:
         self._on_loss = on_loss
         self._reported: dict[tuple[int, LossReason], Loss] = {}  # the events that tell of these are not saved yet
         self._unreported = _from_text(saved.get(SAVED, "[]"))
-        try:
-            untold = tally.lost - Counter(_COUNTS.validate_json(saved[COUNTED]))
-        except (KeyError, ValueError):  # earlier versions saved none
-            untold = +Counter(corrupt=missing)
-        for reason, frames in untold.items():
-            self._note_unseen(cast("LossReason", reason), frames)
+        counted = _counted(saved.get(COUNTED))
+        untold: Counter[LossReason] = Counter({"corrupt": missing}) if counted is None else tally.lost - counted
+        for reason, frames in (+untold).items():
+            self._note_unseen(reason, frames)
 
     def lose(self, block: Block, reason: LossReason) -> None:
         """Count these frames as lost, without those that are finished."""
@@ -107,3 +105,12 @@ def _from_text(saved: str) -> dict[tuple[int, LossReason], Loss]:
     except ValueError:
         log.warning("kept_losses_unreadable", kept=saved)
     return merged
+
+
+def _counted(saved: str | None) -> Counter[LossReason] | None:
+    """Return how many losses the last process counted, None if earlier versions saved no number."""
+    try:
+        return None if saved is None else Counter(_COUNTS.validate_json(saved))
+    except ValueError:
+        log.warning("kept_losses_unreadable", kept=saved)
+        return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connector.core.journal.loss import Loss
+    from connector.core.journal.record import LossReason
     from connector.settings import JournalSettings
     from connector.shell.journal.folder import Folder
     from connector.shell.journal.recovery import Recovered
@@ -85,7 +86,7 @@ class State:
         return self.tally.pending
 
     @property
-    def lost(self) -> dict[str, int]:
+    def lost(self) -> dict[LossReason, int]:
         """Frames lost over the life of the journal, by reason."""
         return dict(self.tally.lost)
 

@@ -151,6 +151,33 @@ def test_a_mark_of_no_range_is_damage(first, last, reason):
 def test_a_mark_ends_with_its_own_number(last):
     """The number of its record is the last one of its range."""
     sound = encode([Mark(1, 20, None)])
-    meta, body = sound[12:RECORD_BYTES], json.loads(sound[RECORD_BYTES:])
-    odd = json.dumps({**body, "to": last}).encode()
-    assert taken(sound[:4] + struct.pack("<II", len(odd), crc32(odd, crc32(meta))) + meta + odd) == []
+    body = json.loads(sound[RECORD_BYTES:])
+    assert taken(with_body(sound, json.dumps(body).encode())) == [Mark(1, 20, None)]
+    assert taken(with_body(sound, json.dumps({**body, "to": last}).encode())) == []
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"5", b"[]", b"{}", b"null", b'{"from": 1}', DEEP, b'{"from":' + DEEP])
+def test_a_mark_that_is_none_is_damage(body):
+    """Whatever its body is, with a right checksum, nothing is raised."""
+    assert taken(with_body(encode([Mark(1, 20, None)]), body)) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x", b"5", b"[]", b"null", b"[1, 2]", b'["k"]', b'["k", null]', b'["k", ["i"]]', b'["k", "i", "j"]', DEEP],
+    ids=lambda body: str(body[:20]),
+)
+def test_a_key_that_is_none_is_damage(body):
+    """A key is two texts."""
+    sound = encode([Key(9, 0, 7, CipherKey("k", "i"))])
+    assert taken(with_body(sound, b'["k", "i"]')) == [Key(9, 0, 7, CipherKey("k", "i"))]
+    assert taken(with_body(sound, body)) == []
+
+
+def with_body(record, body):
+    """Return a record with another body, and the checksum of that."""
+    meta = record[12:RECORD_BYTES]
+    return record[:4] + struct.pack("<II", len(body), crc32(body, crc32(meta))) + meta + body

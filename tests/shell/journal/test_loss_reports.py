@@ -168,3 +168,18 @@ async def test_unreadable_saved_losses_do_not_stop_a_start(opened, tmp_path, kep
     source = await opened()
     source.report_losses()
     assert opened.losses == []
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[]", "null", '{"lightning": 1}', '{"disk": -1}', "[" * 100_000], ids=lambda kept: kept[:20]
+)
+async def test_unreadable_counts_of_losses_are_told(opened, tmp_path, kept):
+    """Then nothing can say which losses were not saved."""
+    await (await opened()).close()
+    content = sealed({"format": FORMAT, "texts": {loss_reports.SAVED: "[]", loss_reports.COUNTED: kept}})
+    (tmp_path / "journal" / "saved.json").write_bytes(content)
+    with structlog.testing.capture_logs() as logs:
+        source = await opened()
+    assert [(entry["event"], entry["kept"]) for entry in logs] == [("kept_losses_unreadable", kept)]
+    source.report_losses()
+    assert opened.losses == []
