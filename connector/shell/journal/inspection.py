@@ -82,6 +82,7 @@ def inspect(path: Path) -> Inspection:
         scans = [found for name in sorted(sizes) if SEGMENT.fullmatch(name) and (found := _scan(path / name))]
         last_progress = _progress(path)
         is_sound = {PROGRESS: last_progress is not None, SAVED: _has_sound_texts(path)}
+        damaged = [name for name in is_sound if not is_sound[name]]
     synced, progress = (first_progress or NOTHING).synced, last_progress or NOTHING
     # A segment without a record, as a power cut leaves one, says nothing about its numbers.
     last = max([synced, progress.watermark, *(each.found.last for each in scans if each.found.end)])
@@ -95,16 +96,7 @@ def inspect(path: Path) -> Inspection:
     torn = scans[-1].torn_bytes if scans else 0
     size = sum(sizes.values())
     segments = [each.segment for each in scans]
-    return Inspection(
-        path,
-        segments,
-        tally.watermark,
-        tally.pending,
-        size,
-        missing,
-        torn,
-        [name for name in is_sound if not is_sound[name]],
-    )
+    return Inspection(path, segments, tally.watermark, tally.pending, size, missing, torn, damaged)
 
 
 class _Scan(NamedTuple):
